@@ -1,0 +1,1 @@
+"""point2act: find and grasp the right thing from a sentence."""

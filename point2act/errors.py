@@ -1,0 +1,33 @@
+"""Every error that point2act raises on purpose.
+
+A message names the file or argument, says what is wrong with it and what to do. The command line
+prints it as one sentence and exits with code 2.
+"""
+
+
+class Point2ActError(Exception):
+    """Something the user can mend; the message says how."""
+
+
+class CaptureError(Point2ActError):
+    """A capture folder cannot be used: its transforms.json, an image, a depth file or a pose."""
+
+
+class PointsError(Point2ActError):
+    """A points.json cannot be used: unreadable, an unknown image or query, points outside the image."""
+
+
+class SceneError(Point2ActError):
+    """A scene cannot be reconstructed, saved or read back."""
+
+
+class GripperError(Point2ActError):
+    """A gripper file is missing or wrong."""
+
+
+class RunError(Point2ActError):
+    """A trained run (config.yml and checkpoint) cannot be used."""
+
+
+class SimulationError(Point2ActError):
+    """The simulator cannot start, or a simulated scene file is wrong."""

@@ -1,0 +1,92 @@
+"""Rigid transforms and the pinhole camera. numpy only.
+
+The only place that knows both camera conventions: files are OpenGL's (+y up, looks along -z), the
+code is OpenCV's (+y down, +z forward).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.types import Camera
+
+_FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def opengl_to_opencv(T_world_glcam: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Turn a camera-to-world matrix from OpenGL's camera axes to OpenCV's, or back: its own inverse."""
+    return T_world_glcam @ _FLIP_YZ
+
+
+def transform_points(
+    T_a_b: Float[np.ndarray, "4 4"], points_b: Float[np.ndarray, "*n 3"]
+) -> Float[np.ndarray, "*n 3"]:
+    """Map points from frame b to frame a."""
+    return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
+
+
+def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """The inverse of a rigid transform, exactly rigid."""
+    T_b_a = np.eye(4)
+    T_b_a[:3, :3] = T_a_b[:3, :3].T
+    T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
+    return T_b_a
+
+
+def project(
+    camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Project world points to pixels.
+
+    Returns the pixels ``(x, y)`` and the z-depths in metres. Points at or behind the camera plane
+    have a depth <= 0 and meaningless (but finite) pixels.
+    """
+    cam = transform_points(invert(T_world_cam), points)
+    z = np.where(np.abs(cam[:, 2]) < 1e-9, 1e-9, cam[:, 2])
+    x = camera.fx * cam[:, 0] / z + camera.cx
+    y = camera.fy * cam[:, 1] / z + camera.cy
+    return np.stack([x, y], axis=1), cam[:, 2]
+
+
+def back_project(
+    camera: Camera,
+    T_world_cam: Float[np.ndarray, "4 4"],
+    pixels: Float[np.ndarray, "n 2"],
+    depth: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "n 3"]:
+    """World points of pixels with known z-depth: the inverse of :func:`project`."""
+    x = (pixels[:, 0] - camera.cx) / camera.fx * depth
+    y = (pixels[:, 1] - camera.cy) / camera.fy * depth
+    return transform_points(T_world_cam, np.stack([x, y, depth], axis=1))
+
+
+def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
+    """The continuous coordinates ``(x, y)`` of every pixel centre."""
+    return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+
+
+def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> np.ndarray:
+    """Which pixels lie inside the image."""
+    x, y = pixels[:, 0], pixels[:, 1]
+    return (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+
+
+def quaternion_to_matrix(quats: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
+    """Rotation matrices of ``wxyz`` quaternions of any non-zero length."""
+    w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
+    """Right-handed orthonormal frames whose third column is the given unit normal."""
+    helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
+    x = np.cross(helper, normals)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = np.cross(normals, x)
+    return np.stack([x, y, normals], axis=-1)

@@ -1,0 +1,1 @@
+"""The grasp head: surface, contact pairs, collision, score. numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""The nerfstudio method plugin: a skin without science."""

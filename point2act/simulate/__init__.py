@@ -1,0 +1,1 @@
+"""MuJoCo: tabletop scenes, a wrist camera, a noisy pointing model, grasp trials."""

@@ -1,0 +1,1 @@
+"""Fit 3D Gaussians to posed images and render them."""

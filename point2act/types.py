@@ -1,0 +1,267 @@
+"""The nouns of point2act: plain frozen dataclasses over numpy arrays.
+
+Lengths are metres, angles radians, image sizes ``(height, width)``, quaternions ``wxyz``, and
+``T_a_b`` maps points from frame b to frame a. Cameras are OpenCV's (+x right, +y down, +z forward).
+Pixels are continuous: ``(0, 0)`` is the top-left corner of the image and the centre of the top-left
+pixel is ``(0.5, 0.5)``. Depth is z-depth, along the optical axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+Role = Literal["grasp", "place", "avoid"]
+"""What the robot is to do with the thing asked for."""
+
+Reason = Literal[
+    "no_points", "no_agreement", "no_geometry", "no_contact_pair", "too_wide", "all_collide", "unreachable"
+]
+"""Why a query has no action point or no grasp."""
+
+
+# ── capture ────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole camera without distortion. ``fx, fy, cx, cy`` in pixels."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    height: int
+    width: int
+
+    @property
+    def K(self) -> Float[np.ndarray, "3 3"]:
+        """The intrinsic matrix."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """How the image on disk departs from a pinhole.
+
+    ``coefficients`` are in OpenCV's order: ``(k1, k2, p1, p2, k3, k4, k5, k6)`` for ``"opencv"``,
+    ``(k1, k2, k3, k4)`` for ``"fisheye"``.
+    """
+
+    model: Literal["opencv", "fisheye"] = "opencv"
+    coefficients: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One entry of ``transforms.json``: files and calibration, no pixels yet."""
+
+    name: str
+    """``file_path`` as written in ``transforms.json``; points.json refers to images by it."""
+    image_path: Path
+    depth_path: Path | None
+    mask_path: Path | None
+    camera: Camera
+    """Of the image on disk."""
+    lens: Lens
+    T_world_cam: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """A folder of posed images, read but not loaded."""
+
+    folder: Path
+    frames: tuple[Frame, ...]
+    depth_unit: float
+    """Metres for one unit of the 16-bit depth images."""
+    point_cloud_path: Path | None
+    T_base_world: Float[np.ndarray, "4 4"] | None
+    metric: bool
+    """Whether lengths are known to be metres. A capture without depth has an unknown scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One image ready for use: undistorted, possibly resized."""
+
+    name: str
+    camera: Camera
+    T_world_cam: Float[np.ndarray, "4 4"]
+    rgb: UInt8[np.ndarray, "h w 3"]
+    depth: Float[np.ndarray, "h w"] | None = None
+    """Metres, 0 where there is no reading."""
+    mask: Bool[np.ndarray, "h w"] | None = None
+    """True where the image may be used."""
+
+    @property
+    def T_cam_world(self) -> Float[np.ndarray, "4 4"]:
+        """World to camera."""
+        return np.linalg.inv(self.T_world_cam)
+
+
+# ── points ─────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A thing asked for, in words."""
+
+    name: str
+    text: str
+    role: Role = "grasp"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model, a file or a person said about one query in one image."""
+
+    image: str
+    query: str
+    points: Float[np.ndarray, "n 2"]
+    """Pixels of the image on disk, ``(x, y)``; none when not visible."""
+    visible: bool = True
+    model: str = ""
+    raw: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PointSet:
+    """All queries and all answers of one points.json."""
+
+    queries: tuple[Query, ...]
+    answers: tuple[Answer, ...]
+
+
+# ── scene ──────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class GaussianScene:
+    """3D Gaussians in the capture's world frame, in activated form (no logits, no logarithms)."""
+
+    means: Float[np.ndarray, "n 3"]
+    quats: Float[np.ndarray, "n 4"]
+    """wxyz, unit length."""
+    scales: Float[np.ndarray, "n 3"]
+    """Standard deviations along the local axes."""
+    opacities: Float[np.ndarray, " n"]
+    """In (0, 1)."""
+    sh: Float[np.ndarray, "n k 3"]
+    """Spherical harmonics of the colour, k = (degree + 1)^2; colour = 0.5 + SH(direction)."""
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+
+@dataclass(frozen=True, eq=False)
+class RelevancyField:
+    """How much each Gaussian is what was asked for, one column per query."""
+
+    queries: tuple[Query, ...]
+    values: Float[np.ndarray, "n q"]
+    """In [0, 1]: the evidence for, over all evidence and the prior."""
+    evidence: Float[np.ndarray, "n q"]
+    """How many views really saw the Gaussian and said something about the query."""
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """Which views back an action point."""
+
+    agree: int
+    disagree: int
+    unseen: int
+    rejected_images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class OrientedBox:
+    """A box with orthonormal axes (rows of ``axes``) in world coordinates."""
+
+    center: Float[np.ndarray, "3"]
+    axes: Float[np.ndarray, "3 3"]
+    half_extents: Float[np.ndarray, "3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Where to act: one hypothesis for a query."""
+
+    action_point: Float[np.ndarray, "3"]
+    confidence: float
+    support: Support
+    box: OrientedBox
+
+
+@dataclass(frozen=True, eq=False)
+class NoAnswer:
+    """An empty result and why."""
+
+    reason: Reason
+    detail: str
+
+
+# ── grasps ─────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class Box:
+    """An axis-aligned box in the gripper frame."""
+
+    center: tuple[float, float, float]
+    half_extents: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Gripper:
+    """A parallel-jaw gripper.
+
+    Frame: origin half-way between the fingertip pads' centres, +z the direction of approach, the
+    fingers close along y. ``finger`` describes the finger on the +y side when the gripper is closed
+    (pad surface at y = 0); opened by w it is shifted by +w/2, and its mirror image by -w/2.
+    """
+
+    name: str
+    max_width: float
+    pad_size: tuple[float, float]
+    """Width along x and length along z of the flat pad, centred on the origin."""
+    finger: tuple[Box, ...]
+    body: tuple[Box, ...]
+    """Palm and flange; they do not move with the opening."""
+    max_force: float
+    """Newtons."""
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Grasp:
+    """One way to close the gripper on the region."""
+
+    T_world_gripper: Float[np.ndarray, "4 4"]
+    width: float
+    """Distance between the contacts, metres."""
+    score: float
+    relevancy: float
+    quality: float
+    contacts: Float[np.ndarray, "2 3"]
+    approach_clearance: float
+    """Smallest distance from the hand to the scene along the approach, metres."""
+
+
+@dataclass(frozen=True, eq=False)
+class QueryResult:
+    """Everything found for one query. ``action_point`` is None, or grasps are empty, with a reason."""
+
+    query: Query
+    region: Region | None
+    grasps: tuple[Grasp, ...] = ()
+    alternatives: tuple[Region, ...] = ()
+    reason: Reason | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Points on what the cameras saw, with outward normals, and what they did not see."""
+
+    points: Float[np.ndarray, "n 3"]
+    normals: Float[np.ndarray, "n 3"]
+    relevancy: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
