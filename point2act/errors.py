@@ -17,6 +17,10 @@ class PointsError(Point2ActError):
     """A points.json cannot be used: unreadable, an unknown image or query, points outside the image."""
 
 
+class ResultsError(Point2ActError):
+    """A grasps.json cannot be used, or results would make a wrong one."""
+
+
 class SceneError(Point2ActError):
     """A scene cannot be reconstructed, saved or read back."""
 

@@ -52,6 +52,8 @@ class Lens:
 
     model: Literal["opencv", "fisheye"] = "opencv"
     coefficients: tuple[float, ...] = ()
+    crop_radius: float | None = None
+    """Pixels further than this from the image's centre show the inside of a fisheye lens, not the scene."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,45 @@
+# Four commands: make demo, make test, make lint, make clean. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CAPTURE := demo/capture
+RUN := demo/run/point2act/demo
+
+.PHONY: install demo test lint benchmarks clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[sim,test]"
+	touch $@
+
+# ── the demo: simulate a capture, train, grasp, prove it in physics ──────────────────────────────
+demo: demo/trial/trials.json
+	@echo
+	@echo "grasps:  $(CURDIR)/demo/grasps.json"
+	@echo "report:  $(CURDIR)/demo/report.html"
+
+$(CAPTURE)/transforms.json: $(VENV)/.installed
+	$(BIN)/point2act simulate --scene tabletop --seed 0 --output $(CAPTURE)
+
+$(RUN)/config.yml: $(CAPTURE)/transforms.json
+	$(BIN)/ns-train point2act --data $(CAPTURE) --output-dir demo --experiment-name run --timestamp demo
+
+demo/grasps.json: $(RUN)/config.yml
+	$(BIN)/point2act grasp --load-config $(RUN)/config.yml --output demo/grasps.json
+
+demo/trial/trials.json: demo/grasps.json
+	$(BIN)/point2act simulate --try demo/grasps.json --output demo/trial
+
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────
+test: lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

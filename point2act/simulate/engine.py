@@ -1,0 +1,43 @@
+"""The one door to MuJoCo: a clear message where it, or a way to draw without a screen, is missing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from point2act.errors import SimulationError
+
+# MuJoCo picks its OpenGL when it is imported; without a screen only EGL or OSMesa can draw.
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+_NO_GL = (
+    "MuJoCo cannot draw with MUJOCO_GL={gl!r} ({cause}): install EGL (libegl1) and set MUJOCO_GL=egl, "
+    "or install OSMesa (libosmesa6) and set MUJOCO_GL=osmesa"
+)
+
+
+def no_gl(cause: BaseException) -> SimulationError:
+    """The error for a machine on which no OpenGL starts."""
+    return SimulationError(_NO_GL.format(gl=os.environ.get("MUJOCO_GL", ""), cause=cause))
+
+
+try:
+    import mujoco
+except ModuleNotFoundError as err:
+    if err.name != "mujoco":
+        raise no_gl(err) from err
+    raise SimulationError('the simulator needs MuJoCo: pip install "point2act[sim]"') from err
+except Exception as err:  # PyOpenGL fails in many ways: AttributeError, RuntimeError, ImportError
+    raise no_gl(err) from err
+
+
+def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+    """An offscreen renderer; use it as a context manager.
+
+    Raises SimulationError when no OpenGL starts.
+    """
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as err:
+        raise no_gl(err) from err

@@ -1,0 +1,172 @@
+"""The short loop: Gaussians to posed images, without nerfstudio's trainer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from point2act.errors import SceneError
+from point2act.splat.densify import Densifier, DensifyConfig
+from point2act.splat.gaussians import Activated, activated, colors, to_parameters, to_scene
+from point2act.splat.losses import depth_loss, photometric
+from point2act.splat.render import Rendered, render
+from point2act.types import Camera, GaussianScene, View
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Adam's step sizes at the start; all fall exponentially to ``FitConfig.final_rate`` of that."""
+
+    means: float = 0.08
+    """In units of the median Gaussian's size, so that scenes of any scale behave alike."""
+    scales: float = 1e-2
+    quats: float = 2e-3
+    opacities: float = 5e-2
+    features_dc: float = 1e-2
+    features_rest: float = 5e-4
+    """A twentieth of the colour's, as Kerbl et al. 2023."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How geometry and colour are fitted."""
+
+    iterations: int | None = None
+    """Steps, one image each; by default as many as the start deserves (depth: 500, else 2500)."""
+    depth_weight: float = 0.5
+    """Weight of the relative depth error beside the colour error."""
+    sh_degree: int = 1
+    """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
+    final_rate: float = 0.1
+    rates: LearningRates = field(default_factory=LearningRates)
+    densify: DensifyConfig = field(default_factory=DensifyConfig)
+    """Used only where there is no depth: a start from depth is dense already."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A view as tensors on the fitting device."""
+
+    camera: Camera
+    T_world_cam: Float[Tensor, "4 4"]
+    T_cam_world: Float[Tensor, "4 4"]
+    rgb: Float[Tensor, "h w 3"]
+    depth: Float[Tensor, "h w"] | None
+    mask: Tensor | None
+
+
+def to_target(view: View, device: torch.device | str) -> Target:
+    """Move a view to the device, colours to [0, 1]."""
+    T_world_cam = torch.tensor(view.T_world_cam, dtype=torch.float32, device=device)
+    return Target(
+        camera=view.camera,
+        T_world_cam=T_world_cam,
+        T_cam_world=torch.tensor(view.T_cam_world, dtype=torch.float32, device=device),
+        rgb=torch.tensor(view.rgb, device=device).float() / 255,
+        depth=None if view.depth is None else torch.tensor(view.depth, dtype=torch.float32, device=device),
+        mask=None if view.mask is None else torch.tensor(view.mask, device=device),
+    )
+
+
+def fit(
+    scene: GaussianScene,
+    views: Sequence[View],
+    *,
+    config: FitConfig = FitConfig(),
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> GaussianScene:
+    """Fit the scene's Gaussians to the views by Adam on colour and, where measured, depth.
+
+    Views are undistorted with world poses; the scene is in the same world. Returns a new scene.
+    Raises :class:`SceneError` when there is nothing to fit.
+    """
+    if len(scene) == 0 or not views:
+        raise SceneError(
+            "nothing to fit: the start has no Gaussians or the capture no views; check its depth"
+        )
+    targets = [to_target(view, device) for view in views]
+    has_depth = any(target.depth is not None for target in targets)
+    iterations = config.iterations or (500 if has_depth else 2500)
+    parameters = to_parameters(scene, device=device, degree=config.sh_degree)
+    optimizers = make_optimizers(parameters, config.rates, median_size=float(np.median(scene.scales)))
+    decay = config.final_rate ** (1 / max(iterations, 1))
+    densifier = None
+    if not has_depth:
+        densifier = Densifier(config.densify, parameters, optimizers, scene_scale=_scene_scale(scene))
+    order = _shuffled(len(targets), np.random.default_rng(seed))
+    torch.manual_seed(seed)
+    for step in range(iterations):
+        target = targets[next(order)]
+        rendered = render_colors(activated(parameters), parameters, target, degree=config.sh_degree)
+        loss = total_loss(rendered, target, depth_weight=config.depth_weight)
+        if densifier is not None:
+            densifier.watch(rendered)
+        loss.backward()
+        for optimizer in optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.param_groups[0]["lr"] *= decay
+        if densifier is not None:
+            densifier.step(step)
+        if progress is not None:
+            progress(step + 1, iterations)
+    return to_scene(parameters)
+
+
+def total_loss(rendered: Rendered, target: Target, *, depth_weight: float) -> Float[Tensor, ""]:
+    """Colour error plus weighted relative depth error."""
+    loss = photometric(rendered.features, target.rgb, target.mask)
+    if target.depth is not None:
+        loss = loss + depth_weight * depth_loss(rendered.depth, target.depth, rendered.alpha, target.mask)
+    return loss
+
+
+def render_colors(
+    gaussians: Activated, parameters: dict[str, Tensor], target: Target, *, degree: int
+) -> Rendered:
+    """Render RGB for one target."""
+    rgb = colors(parameters, target.T_world_cam, degree=degree)
+    return render(*gaussians, rgb, target.T_cam_world, target.camera)
+
+
+def make_optimizers(
+    parameters: dict[str, Tensor], rates: LearningRates, *, median_size: float
+) -> dict[str, torch.optim.Adam]:
+    """One Adam per parameter, as gsplat's strategies want them."""
+    return {
+        name: torch.optim.Adam(
+            [{"params": [tensor], "lr": getattr(rates, name) * (median_size if name == "means" else 1.0)}],
+            eps=1e-15,
+        )
+        for name, tensor in parameters.items()
+    }
+
+
+def psnr(predicted: Float[np.ndarray, "h w 3"], truth: Float[np.ndarray, "h w 3"], mask: Any = None) -> float:
+    """Peak signal-to-noise ratio in dB of colours in [0, 1] over the mask."""
+    squared = (predicted.astype(np.float64) - truth) ** 2
+    mean = squared.mean() if mask is None else squared[mask].mean()
+    return float(-10 * math.log10(max(float(mean), 1e-12)))
+
+
+def _scene_scale(scene: GaussianScene) -> float:
+    """The radius about the median that holds nine tenths of the Gaussians."""
+    distances = np.linalg.norm(scene.means - np.median(scene.means, axis=0), axis=1)
+    return float(np.quantile(distances, 0.9))
+
+
+def _shuffled(count: int, rng: np.random.Generator) -> Iterator[int]:
+    """Every view once, in random order, again and again."""
+    while True:
+        yield from rng.permutation(count).tolist()

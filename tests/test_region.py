@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from point2act.geometry import invert, project
+from point2act.region import find_region
+from point2act.types import Camera, NoAnswer, View
+
+CAMERA = Camera(fx=300.0, fy=300.0, cx=160.0, cy=120.0, height=240, width=320)
+
+
+def looking_at(target: np.ndarray, eye: np.ndarray) -> np.ndarray:
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    T = np.eye(4)
+    T[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    T[:3, 3] = eye
+    return T
+
+
+class World:
+    """A plane with two bumps of relevancy, seen by a ring of cameras that all see everything."""
+
+    def __init__(self, right: int, wrong: int, silent: int = 0, negative: int = 0, T=np.eye(4)):
+        rng = np.random.default_rng(0)
+        self.target, self.rival = np.array([0.05, 0.0, 0.0]), np.array([-0.1, 0.05, 0.0])
+        flat = np.concatenate([rng.uniform(-0.2, 0.2, (6000, 2)), np.zeros((6000, 1))], axis=1)
+        count = right + wrong + silent + negative
+        angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
+        eyes = np.stack([0.3 * np.cos(angles), 0.3 * np.sin(angles), np.full(count, 0.4)], axis=1)
+        poses = [T @ looking_at(np.zeros(3), eye) for eye in eyes]
+        blank = np.zeros((240, 320, 3), np.uint8)
+        self.views = [View(f"{i}.png", CAMERA, pose, blank) for i, pose in enumerate(poses)]
+        move = lambda p: p @ T[:3, :3].T + T[:3, 3]  # noqa: E731
+        self.target, self.rival, self.points = move(self.target), move(self.rival), move(flat)
+        bump = lambda c: np.exp(-0.5 * (np.linalg.norm(self.points - c, axis=1) / 0.02) ** 2)  # noqa: E731
+        spoken = max(right + wrong + negative, 1)
+        self.relevancy = (right * bump(self.target) + wrong * bump(self.rival)) / (spoken + 2)
+        places = [self.target] * right + [self.rival] * wrong
+        self.answers = [
+            project(CAMERA, view.T_world_cam, place[None])[0]
+            for view, place in zip(self.views, places, strict=False)
+        ]
+        self.answers += [None] * silent + [np.zeros((0, 2))] * negative
+        self.depths = [self.plane_depth(view, T) for view in self.views]
+
+    def plane_depth(self, view: View, T: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[0:240, 0:320] + 0.5
+        rays = np.stack([(x - 160) / 300, (y - 120) / 300, np.ones_like(x)], axis=-1)
+        local = invert(T) @ view.T_world_cam
+        return -local[2, 3] / (rays @ local[2, :3])
+
+    def find(self):
+        return find_region(self.points, self.relevancy, self.views, self.depths, self.answers)
+
+
+def test_agreeing_views_find_the_place():
+    region, rivals = World(right=10, wrong=0).find()
+    world = World(right=10, wrong=0)
+    assert np.linalg.norm(region.action_point - world.target) < 0.003
+    assert (region.support.agree, region.support.disagree, region.support.unseen) == (10, 0, 0)
+    assert region.confidence > 0.9
+    assert rivals == ()
+
+
+def test_a_distractor_is_a_rival_not_an_average():
+    world = World(right=8, wrong=5, silent=3)
+    region, rivals = world.find()
+    assert np.linalg.norm(region.action_point - world.target) < 0.005
+    assert np.linalg.norm(rivals[0].action_point - world.rival) < 0.005
+    assert region.support.agree == 8
+    assert region.support.disagree == 5
+    assert region.support.unseen == 3
+    assert region.support.rejected_images == tuple(f"{i}.png" for i in range(8, 13))
+    assert region.confidence > rivals[0].confidence
+    assert region.confidence + rivals[0].confidence <= 1
+
+
+def test_views_that_say_no_in_plain_sight_disagree():
+    region, _ = World(right=6, wrong=0, negative=4).find()
+    assert (region.support.agree, region.support.disagree) == (6, 4)
+
+
+def test_the_box_is_a_frame_about_the_bump():
+    world = World(right=10, wrong=0)
+    region, _ = world.find()
+    box = region.box
+    np.testing.assert_allclose(box.axes @ box.axes.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(box.axes) == pytest.approx(1)
+    assert np.linalg.norm(box.center - world.target) < 0.006
+    assert 0.015 < box.half_extents[0] < 0.03
+    assert box.half_extents[2] < 0.002
+
+
+def test_nobody_spoke():
+    answer, rivals = World(right=0, wrong=0, silent=5).find()
+    assert isinstance(answer, NoAnswer)
+    assert answer.reason == "no_points"
+    assert rivals == ()
+
+
+def test_everybody_says_not_visible():
+    answer, _ = World(right=0, wrong=0, negative=5).find()
+    assert isinstance(answer, NoAnswer)
+    assert answer.reason == "no_points"
+    assert "5" in answer.detail
+
+
+def test_no_surface_under_the_points():
+    world = World(right=5, wrong=0)
+    answer, _ = find_region(np.zeros((0, 3)), np.zeros(0), world.views, world.depths, world.answers)
+    assert isinstance(answer, NoAnswer)
+    assert answer.reason == "no_geometry"
+
+
+def test_scattered_answers_are_refused():
+    world = World(right=12, wrong=0)
+    rng = np.random.default_rng(1)
+    world.answers = [rng.uniform(0, [320, 240], (1, 2)) for _ in world.views]
+    answer, _ = world.find()
+    assert isinstance(answer, NoAnswer)
+    assert answer.reason == "no_agreement"
+
+
+def test_one_answer_is_an_answer_but_not_a_certain_one():
+    region, _ = World(right=1, wrong=0, silent=4).find()
+    assert region.confidence == pytest.approx(0.5)
+
+
+def test_moving_the_world_moves_the_place():
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_euler("xyz", [0.4, -1.1, 2.0]).as_matrix()
+    T[:3, 3] = [1.0, -2.0, 0.5]
+    here, _ = World(right=8, wrong=5).find()
+    there, _ = World(right=8, wrong=5, T=T).find()
+    np.testing.assert_allclose(T[:3, :3] @ here.action_point + T[:3, 3], there.action_point, atol=1e-9)
+    assert here.support.agree == there.support.agree
+
+
+def test_scale_does_not_matter():
+    small, big = World(right=8, wrong=3), World(right=8, wrong=3)
+    big.points, big.depths = big.points * 7, [d * 7 for d in big.depths]
+    big.views = [
+        View(v.name, v.camera, np.block([[v.T_world_cam[:3, :3], 7 * v.T_world_cam[:3, 3:]], [np.eye(4)[3:]]]), v.rgb)
+        for v in big.views
+    ]
+    np.testing.assert_allclose(big.find()[0].action_point, 7 * small.find()[0].action_point, atol=1e-9)
