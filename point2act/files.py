@@ -67,7 +67,11 @@ def schema_problem(document: Any, name: str) -> str | None:
         return None
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem.absolute_path)
     belongs = problem.schema.get("description") if isinstance(problem.schema, dict) else None
-    message = problem.message if len(problem.message) <= 160 else f"{problem.message[:80]} … {problem.message[-70:]}"
+    message = (
+        problem.message
+        if len(problem.message) <= 160
+        else f"{problem.message[:80]} … {problem.message[-70:]}"
+    )
     return f"at {place.lstrip('.') or 'the top level'}, {message}: {belongs or 'mend it'}"
 
 

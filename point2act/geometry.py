@@ -7,7 +7,7 @@ code is OpenCV's (+y down, +z forward).
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from point2act.types import Camera
 
@@ -32,6 +32,13 @@ def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     T_b_a[:3, :3] = T_a_b[:3, :3].T
     T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
     return T_b_a
+
+
+def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation closest to a matrix in the Frobenius norm (orthogonal Procrustes, by SVD)."""
+    u, _, vt = np.linalg.svd(matrix)
+    sign = np.sign(np.linalg.det(u @ vt))
+    return u @ np.diag([1.0, 1.0, sign]) @ vt
 
 
 def project(
@@ -66,7 +73,7 @@ def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
     return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
 
 
-def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> np.ndarray:
+def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
     """Which pixels lie inside the image."""
     x, y = pixels[:, 0], pixels[:, 1]
     return (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)

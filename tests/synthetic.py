@@ -76,9 +76,7 @@ def rays(camera: Camera) -> np.ndarray:
     return np.stack(np.meshgrid(x, y), axis=-1)
 
 
-def render(
-    T_world_cam: np.ndarray, directions: np.ndarray, blocks: tuple[Block, ...] = TABLETOP
-) -> Picture:
+def render(T_world_cam: np.ndarray, directions: np.ndarray, blocks: tuple[Block, ...] = TABLETOP) -> Picture:
     """What is seen along (h, w, 2) directions x/z, y/z: of a pinhole, or of any other lens."""
     shape = directions.shape[:2]
     ones = np.ones((*shape, 1))

@@ -23,7 +23,12 @@ def is_pinhole(lens: Lens) -> bool:
 
 
 def distort(lens: Lens, rays: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Where a lens puts rays given as pinhole coordinates ``(x/z, y/z)``; also normalised coordinates."""
+    """Where a lens puts rays given as pinhole coordinates ``(x/z, y/z)``; also normalised coordinates.
+
+    Rays wider than :func:`widest` are taken at that limit: finite, and not folded back into the image.
+    """
+    size = np.linalg.norm(rays, axis=1, keepdims=True)
+    rays = rays * np.minimum(1.0, widest(lens) / np.maximum(size, 1e-12))
     if lens.model == "opencv":
         return _distort_opencv(lens, rays)
     radius = np.linalg.norm(rays, axis=1, keepdims=True)

@@ -59,7 +59,7 @@ def _options(root: ET.Element) -> None:
     ET.SubElement(
         root, "option", timestep=numbers(TIMESTEP), cone="elliptic", impratio="10", integrator="implicitfast"
     )
-    ET.SubElement(root, "compiler", angle="radian", inertiafromgeom="true")
+    ET.SubElement(root, "compiler", angle="radian", inertiafromgeom="auto")
     ET.SubElement(root, "size", memory="64M")
     ET.SubElement(root, "statistic", center="0 0 0.4", extent="1")
     visual = ET.SubElement(root, "visual")

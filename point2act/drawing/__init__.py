@@ -1,0 +1,26 @@
+"""Pictures for people: maps over photographs, marks, grippers in place. numpy and pillow.
+
+Every function returns a new image and leaves its arguments as they were. Colours are ``(r, g, b)``
+in 0..255, images ``(h, w, 3)`` uint8, pixels continuous as in :mod:`point2act.types`.
+"""
+
+from point2act.drawing.maps import colorize, depth_picture, heat_overlay, relevancy_picture
+from point2act.drawing.marks import caption, draw_points, grid
+from point2act.drawing.sheet import PALETTE, Color
+from point2act.drawing.solids import close_up, draw_box, draw_gripper, draw_marker
+
+__all__ = [
+    "PALETTE",
+    "Color",
+    "caption",
+    "close_up",
+    "colorize",
+    "depth_picture",
+    "draw_box",
+    "draw_gripper",
+    "draw_marker",
+    "draw_points",
+    "grid",
+    "heat_overlay",
+    "relevancy_picture",
+]

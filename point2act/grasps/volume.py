@@ -1,0 +1,96 @@
+"""What the cameras saw around an action point: a signed distance grid, the rest of the scene, the table.
+
+The volume frame has its origin in the middle of the grid and its z axis along ``up``; everything in the
+grasp head is computed in it, so a capture in a turned world gives the same grasps, turned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from point2act.geometry import invert, transform_points
+
+_FACING = 0.5
+"""Cosine above which the table counts as seen from above: otherwise the cameras say where up is."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalVolume:
+    """A truncated signed distance field in a cube, and what lies around it.
+
+    The centre of voxel ``(i, j, k)`` is at ``((i, j, k) - (r - 1) / 2) * voxel`` in the volume frame.
+    """
+
+    tsdf: Float[np.ndarray, "r r r"]
+    """Metres, positive outside, within ±truncation; meaningless where not observed."""
+    observed: Bool[np.ndarray, "r r r"]
+    """Whether any camera saw the voxel: as free space or as the first millimetres below a surface."""
+    T_world_volume: Float[np.ndarray, "4 4"]
+    voxel: float
+    truncation: float
+    obstacles: Float[np.ndarray, "m 3"]
+    """World points on the scene outside the cube, within reach of a hand that grasps inside it."""
+    table: Float[np.ndarray, "4"] | None
+    """World plane ``(n, d)`` with a unit normal: ``n @ x + d`` is the height over it; or not found."""
+    towards_cameras: Float[np.ndarray, "3"]
+    """Unit vector in the world from the cube's centre to where the cameras were, on average."""
+
+    @property
+    def up(self) -> Float[np.ndarray, "3"]:
+        """Where a hand comes from, in the world: along the table's normal, or from the cameras' side.
+
+        A shelf's floor is a plane like a table's, but the cameras look along it: then it does not count.
+        """
+        if self.table is not None and self.table[:3] @ self.towards_cameras > _FACING:
+            return self.table[:3]
+        return self.towards_cameras
+
+    @property
+    def half_size(self) -> float:
+        """Half the side of the cube spanned by the voxel centres, metres."""
+        return (self.tsdf.shape[0] - 1) / 2 * self.voxel
+
+    @property
+    def table_in_volume(self) -> Float[np.ndarray, "4"] | None:
+        """The table's plane in the volume frame."""
+        return None if self.table is None else self.table @ self.T_world_volume
+
+    @property
+    def obstacles_in_volume(self) -> Float[np.ndarray, "m 3"]:
+        """The obstacles in the volume frame."""
+        return transform_points(invert(self.T_world_volume), self.obstacles)
+
+
+def solid(volume: LocalVolume) -> Float[np.ndarray, "r r r"]:
+    """The signed distances with everything that was never seen taken for solid, metres."""
+    return np.where(volume.observed, volume.tsdf, -volume.truncation).astype(np.float32)
+
+
+def sample(
+    volume: LocalVolume, field: Float[np.ndarray, "r r r"], points: Float[np.ndarray, "n 3"], *, outside: float
+) -> Float[np.ndarray, " n"]:
+    """Trilinear values of a grid at points of the volume frame; ``outside`` beyond the voxel centres."""
+    index = (points + volume.half_size) / volume.voxel
+    return map_coordinates(field, index.T, order=1, mode="constant", cval=outside, prefilter=False)
+
+
+def seen_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+    """Whether the voxel nearest to each point of the volume frame was observed; True outside the cube."""
+    index = np.rint((points + volume.half_size) / volume.voxel).astype(int)
+    inside = ((index >= 0) & (index < volume.tsdf.shape[0])).all(axis=1)
+    clipped = np.clip(index, 0, volume.tsdf.shape[0] - 1)
+    return ~inside | volume.observed[clipped[:, 0], clipped[:, 1], clipped[:, 2]]
+
+
+def normals_at(
+    volume: LocalVolume, points: Float[np.ndarray, "n 3"], *, smoothing: float
+) -> Float[np.ndarray, "n 3"]:
+    """Outward unit normals: the gradient of the solid field, smoothed by a Gaussian (in voxels)."""
+    field = gaussian_filter(solid(volume), smoothing, mode="nearest")
+    slopes = [sample(volume, slope, points, outside=0.0) for slope in np.gradient(field)]
+    gradient = np.stack(slopes, axis=1).astype(float)
+    return gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,114 @@
+"""From what a nerfstudio dataparser found to our Capture, and which frame belongs to which split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataparserOutputs
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio
+
+from point2act.capture import read_capture
+from point2act.errors import CaptureError
+from point2act.plugin.bridge import Similarity, camera_of, poses_of
+from point2act.types import Capture, Frame, Lens
+
+_LENSES = {CameraType.PERSPECTIVE.value: "opencv", CameraType.FISHEYE.value: "fisheye"}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A capture, where nerfstudio has moved it, and nerfstudio's choice of frames per split."""
+
+    capture: Capture
+    S_nerf_world: Similarity
+    splits: tuple[tuple[Frame, ...], ...]
+    """One tuple of frames for each of the dataparser outputs, in their order."""
+
+
+def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> Source:
+    """Read the capture behind a dataparser's outputs.
+
+    A ``transforms.json`` is read by our own reader, which also knows the depth's unit, the robot's
+    base and the names that points.json refers to; the world is that file's frame. For every other
+    format the world is the frame of the original data, before nerfstudio has oriented and scaled it.
+    Raises :class:`CaptureError` for cameras that are neither pinhole nor fisheye.
+    """
+    folder = Path(dataparser.config.data)
+    if not isinstance(dataparser, Nerfstudio):
+        return _read_parsed(folder, splits)
+    capture = read_capture(folder)
+    frames = tuple(_matching_frames(capture, outputs) for outputs in splits)
+    T_nerf_cams = np.concatenate([poses_of(outputs.cameras) for outputs in splits])
+    T_world_cams = np.array([frame.T_world_cam for split in frames for frame in split])
+    return Source(capture, Similarity.between(T_nerf_cams, T_world_cams), frames)
+
+
+def _matching_frames(capture: Capture, outputs: DataparserOutputs) -> tuple[Frame, ...]:
+    """The capture's frames behind a split's images; a reduced copy is known by its file name."""
+    by_path = {frame.image_path.resolve(): frame for frame in capture.frames}
+    by_name = {frame.image_path.name: frame for frame in capture.frames}
+    found = [by_path.get(path.resolve()) or by_name.get(path.name) for path in outputs.image_filenames]
+    if None in found:
+        raise CaptureError(
+            f"{outputs.image_filenames[found.index(None)]} is not an image of {capture.folder}: "
+            "let the dataparser and transforms.json name the same files"
+        )
+    return tuple(frame for frame in found if frame is not None)
+
+
+def _read_parsed(folder: Path, splits: Sequence[DataparserOutputs]) -> Source:
+    """A capture made of nothing but a dataparser's outputs."""
+    first = splits[0]
+    transform = first.dataparser_transform.cpu().numpy().astype(np.float64)
+    S_nerf_world = Similarity.from_dataparser(transform, float(first.dataparser_scale))
+    frames = tuple(_parsed_frames(folder, outputs, S_nerf_world.inverse()) for outputs in splits)
+    unique = {frame.name: frame for split in frames for frame in split}
+    capture = Capture(
+        folder=folder,
+        frames=tuple(unique.values()),
+        depth_unit=float(first.metadata.get("depth_unit_scale_factor", 1e-3)),
+        point_cloud_path=None,
+        T_base_world=None,
+        metric=any(frame.depth_path is not None for frame in unique.values()),
+    )
+    return Source(capture, S_nerf_world, frames)
+
+
+def _parsed_frames(folder: Path, outputs: DataparserOutputs, S_world_nerf: Similarity) -> tuple[Frame, ...]:
+    paths = outputs.image_filenames
+    masks = outputs.mask_filenames or [None] * len(paths)
+    depths = outputs.metadata.get("depth_filenames") or [None] * len(paths)
+    poses = poses_of(outputs.cameras)
+    return tuple(
+        Frame(
+            name=_name(path, folder),
+            image_path=path,
+            depth_path=depth,
+            mask_path=mask,
+            camera=camera_of(outputs.cameras[i]),
+            lens=_lens(outputs.cameras[i], path),
+            T_world_cam=S_world_nerf.move_pose(poses[i]),
+        )
+        for i, (path, depth, mask) in enumerate(zip(paths, depths, masks, strict=True))
+    )
+
+
+def _name(path: Path, folder: Path) -> str:
+    """What points.json calls an image: its path from the data folder."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+
+
+def _lens(camera: Cameras, path: Path) -> Lens:
+    """nerfstudio keeps (k1, k2, k3, k4, p1, p2) for both models; its k4 of a pinhole is always 0."""
+    model = _LENSES.get(int(camera.camera_type.item()))
+    if model is None:
+        kind = CameraType(int(camera.camera_type.item())).name
+        raise CaptureError(f"{path} was taken with a {kind} camera: use pinhole or fisheye images")
+    if camera.distortion_params is None:
+        return Lens()
+    k1, k2, k3, k4, p1, p2 = (float(value) for value in camera.distortion_params.flatten())
+    return Lens("fisheye", (k1, k2, k3, k4)) if model == "fisheye" else Lens("opencv", (k1, k2, p1, p2, k3))

@@ -1,0 +1,143 @@
+"""nerfstudio's datamanager over our captures: undistorted views with depth, and the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
+from nerfstudio.data.datamanagers.full_images_datamanager import (
+    FullImageDatamanager,
+    FullImageDatamanagerConfig,
+)
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import track
+
+from point2act.capture import load_view
+from point2act.errors import CaptureError
+from point2act.plugin.bridge import Similarity, cameras_of
+from point2act.plugin.captures import Source, read_source
+from point2act.points import read_points
+from point2act.types import Capture, Frame, PointSet, View
+
+METADATA_KEY = "point2act"
+"""Under which the model finds :class:`TrainingData` in the training dataset's metadata."""
+
+
+@dataclass
+class Point2ActDataManagerConfig(FullImageDatamanagerConfig):
+    """Images, depth and points of a capture."""
+
+    _target: type = field(default_factory=lambda: Point2ActDataManager)
+    dataparser: AnnotatedDataParserUnion = field(
+        # Every eighth image is held out, so that even five images leave one to evaluate on.
+        default_factory=lambda: NerfstudioDataParserConfig(eval_mode="interval", downscale_factor=1)
+    )
+    points: Path | None = None
+    """points.json with what a pointing model answered; by default the one beside transforms.json."""
+    max_side: int = 640
+    """Images are reduced until their longer side is at most this many pixels."""
+    cache_images_type: Literal["uint8", "float32"] = "uint8"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What the model needs beyond one image at a time. Views and capture are in the world frame."""
+
+    capture: Capture
+    S_nerf_world: Similarity
+    train: tuple[View, ...]
+    held_out: tuple[View, ...]
+    points: PointSet | None
+
+
+class ViewDataset(InputDataset):
+    """Loaded views as nerfstudio's dataset, cameras and depth in nerfstudio's frame."""
+
+    exclude_batch_keys_from_device = [*InputDataset.exclude_batch_keys_from_device, "depth_image"]
+
+    def __init__(self, outputs: DataparserOutputs, views: tuple[View, ...]):
+        super().__init__(outputs)
+        self.views = views
+        if views:
+            self.cameras = cameras_of(views)
+
+    def get_numpy_image(self, image_idx: int) -> Any:
+        """The undistorted image, (h, w, 3) uint8."""
+        return self.views[image_idx].rgb
+
+    def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict:
+        """Image, and where there are such, mask (h, w, 1) and z-depth (h, w, 1) in nerfstudio's unit."""
+        view = self.views[image_idx]
+        image = torch.from_numpy(view.rgb)
+        data: dict = {"image_idx": image_idx, "image": image if image_type == "uint8" else image / 255.0}
+        if view.mask is not None:
+            data["mask"] = torch.from_numpy(view.mask)[..., None]
+        if view.depth is not None:
+            data["depth_image"] = torch.from_numpy(view.depth).float()[..., None]
+        return data
+
+
+class Point2ActDataManager(FullImageDatamanager):
+    """Full images and cameras of a capture, for training and evaluation."""
+
+    config: Point2ActDataManagerConfig
+
+    def create_train_dataset(self) -> InputDataset:
+        """Load every view; the training dataset's metadata carries all that the model starts from.
+
+        Nothing is loaded where nerfstudio only wants cameras (export, the first half of ns-render).
+        """
+        outputs = self.train_dataparser_outputs
+        if self.test_mode == "inference":
+            return InputDataset(outputs)
+        held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)
+        source = read_source(self.dataparser, (outputs, held_out))
+        if not source.splits[0]:
+            raise CaptureError(f"{source.capture.folder} has no image left to train on: add images")
+        train, self._held_out = (self._load(frames, source) for frames in source.splits)
+        self._S_nerf_world = source.S_nerf_world
+        dataset = ViewDataset(outputs, self._moved(train))
+        if self.test_mode == "val":
+            points = self._read_points(source)
+            dataset.metadata[METADATA_KEY] = TrainingData(
+                source.capture, source.S_nerf_world, train, self._held_out, points
+            )
+        return dataset
+
+    def create_eval_dataset(self) -> InputDataset:
+        """The held-out views."""
+        outputs = self.dataparser.get_dataparser_outputs(split=self.test_split)
+        if self.test_mode == "inference":
+            return InputDataset(outputs)
+        return ViewDataset(outputs, self._moved(self._held_out))
+
+    def _moved(self, views: tuple[View, ...]) -> tuple[View, ...]:
+        return tuple(self._S_nerf_world.move_view(view) for view in views)
+
+    def _load(self, frames: tuple[Frame, ...], source: Source) -> tuple[View, ...]:
+        return tuple(
+            load_view(source.capture, frame, max_side=self._side(frame))
+            for frame in track(frames, description="Loading images", transient=True)
+        )
+
+    def _side(self, frame: Frame) -> int:
+        """The longer side of a loaded image; nerfstudio's own scale factor is honoured as well."""
+        side = max(frame.camera.height, frame.camera.width) * self.config.camera_res_scale_factor
+        return min(self.config.max_side, round(side))
+
+    def _read_points(self, source: Source) -> PointSet | None:
+        """The points given, or those beside the capture, or None, said aloud."""
+        beside = source.capture.folder / "points.json"
+        if self.config.points is None and not beside.is_file():
+            CONSOLE.print(f"[bold yellow]{beside} does not exist: training geometry alone, no relevancy.")
+            return None
+        points = read_points(self.config.points or beside, source.capture)
+        names = ", ".join(query.name for query in points.queries)
+        CONSOLE.print(f"{len(points.answers)} answers to {len(points.queries)} queries: {names}")
+        return points

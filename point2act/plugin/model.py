@@ -1,0 +1,267 @@
+"""nerfstudio's model: Gaussians drawn by our renderer, relevancy lifted in closed form beside them.
+
+A skin: where to start, how to draw, what to minimise and how to lift all live in other rooms. Inside,
+everything is in nerfstudio's frame and unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from nerfstudio.cameras.camera_optimizers import CameraOptimizer, CameraOptimizerConfig
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes
+from nerfstudio.models.base_model import ModelConfig
+from nerfstudio.models.splatfacto import SplatfactoModel
+from nerfstudio.utils.colors import get_color
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from point2act.plugin.bridge import Similarity, camera_of, invert_pose, opencv_pose
+from point2act.plugin.datamanager import METADATA_KEY, TrainingData
+from point2act.plugin.evaluation import image_metrics, psnr
+from point2act.plugin.saved import Saved
+from point2act.relevancy import RelevancyConfig
+from point2act.splat.densify import DensifyConfig, Densifier
+from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
+from point2act.splat.losses import depth_loss, photometric
+from point2act.splat.render import Rendered, render
+from point2act.splat.start import StartConfig
+from point2act.types import GaussianScene, RelevancyField, View
+
+Outputs = dict[str, Any]
+# viser's default background, which nerfstudio shows behind splats.
+_VIEWER_BACKGROUND = (0.1490, 0.1647, 0.2157)
+
+
+@dataclass
+class Point2ActModelConfig(ModelConfig):
+    """How the Gaussians are started, fitted and given a relevancy."""
+
+    _target: type = field(default_factory=lambda: Point2ActModel)
+    start: StartConfig = field(default_factory=StartConfig)
+    sh_degree: int = 1
+    """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
+    depth_weight: float = 0.5
+    """Weight of the relative depth error beside the colour error, where there is depth."""
+    num_downscales: int = 1
+    """Training starts on images reduced by 2 to this power."""
+    resolution_schedule: int = 200
+    """Every so many steps the resolution doubles until it is full."""
+    densify: bool | None = None
+    """Split, duplicate and prune Gaussians; by default only where there is no depth to start from."""
+    densification: DensifyConfig = field(default_factory=DensifyConfig)
+    relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
+    relevancy_every: int = 500
+    """Steps between two liftings of the points; there is always one at the start and at the end."""
+    background_color: Literal["random", "black", "white"] = "random"
+    """Behind the Gaussians while training; random, so that none of them learns to be background."""
+    camera_optimizer: CameraOptimizerConfig = field(default_factory=CameraOptimizerConfig)
+    """Refinement of the poses; off by default."""
+
+
+class Point2ActModel(SplatfactoModel):
+    """Splatfacto's parameters and callbacks, with our renderer, start, losses and relevancy."""
+
+    config: Point2ActModelConfig  # type: ignore[assignment]
+
+    def populate_modules(self) -> None:
+        """Start the Gaussians; without training data they stay empty until a checkpoint is loaded."""
+        self._data: TrainingData | None = self.kwargs["metadata"].get(METADATA_KEY)
+        scene, self._saved = _nothing(), Saved.empty()
+        if self._data is not None:
+            scene = self._data.S_nerf_world.move_scene(_start(self._data, self.config.start))
+            points = self._data.points
+            self._saved = Saved.at_start(self._data, () if points is None else points.queries)
+        self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
+        nothing_yet = torch.zeros(len(scene), len(self._saved.queries))
+        self.register_buffer("relevancy", nothing_yet)
+        self.register_buffer("evidence", nothing_yet.clone())
+        self.camera_optimizer: CameraOptimizer = self.config.camera_optimizer.setup(
+            num_cameras=self.num_train_data, device="cpu"
+        )
+        self.background_color = (
+            torch.tensor(_VIEWER_BACKGROUND)
+            if self.config.background_color == "random"
+            else get_color(self.config.background_color)
+        )
+        self.step, self.crop_box, self._densifier = 0, None, None
+
+    # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside tensors."""
+        return self._saved.to_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`get_extra_state`."""
+        self._saved = Saved.from_dict(state)
+
+    def load_state_dict(self, dict: Any, **kwargs: Any) -> Any:
+        """As splatfacto, but for relevancy as well, which has as many rows as there are Gaussians."""
+        for name in ("relevancy", "evidence"):
+            setattr(self, name, torch.zeros_like(dict[name], device=self.device))
+        return super().load_state_dict(dict, **kwargs)
+
+    # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
+    @property
+    def colors(self) -> Tensor:
+        """Colour of every Gaussian without its dependence on direction, in [0, 1] or nearly so."""
+        return 0.5 + 0.28209479177387814 * self.features_dc
+
+    @property
+    def shs_0(self) -> Tensor:
+        """The constant coefficients."""
+        return self.features_dc
+
+    # ── training ───────────────────────────────────────────────────────────────────────────────
+    def get_param_groups(self) -> dict[str, list[torch.nn.Parameter]]:
+        """One group per parameter of the Gaussians, and the poses' when they are refined."""
+        groups = self.get_gaussian_param_groups()
+        self.camera_optimizer.get_param_groups(param_groups=groups)
+        return groups
+
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
+        """Densify and lift after each step."""
+        trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
+        assert self._data is not None and trainer is not None and optimizers is not None
+        self._last_step = trainer._start_step + trainer.config.max_num_iterations - 1
+        has_depth = any(view.depth is not None for view in self._data.train)
+        if self.config.densify or (self.config.densify is None and not has_depth):
+            # nerfstudio scales the cameras into [-1, 1]: the scene's size is 1.
+            self._densifier = Densifier(
+                self.config.densification, self.gauss_params, optimizers.optimizers, scene_scale=1.0
+            )
+        return super().get_training_callbacks(training_callback_attributes)
+
+    def step_post_backward(self, step: int) -> None:
+        """Change the number of Gaussians when due, then lift the points when due."""
+        if self._densifier is not None:
+            self._densifier.step(step)
+        due = step % self.config.relevancy_every == 0 or step == self._last_step
+        if self._saved.queries and (due or len(self.relevancy) != self.num_points):
+            self._lift()
+
+    @torch.no_grad()
+    def _lift(self) -> None:
+        """Give the Gaussians as they are now a relevancy for every query."""
+        assert self._data is not None
+        lifted = lift_points(self._data, to_scene(self.gauss_params), self._posed_views(), self)
+        self.relevancy = torch.tensor(lifted.values, dtype=torch.float32, device=self.device)
+        self.evidence = torch.tensor(lifted.evidence, dtype=torch.float32, device=self.device)
+
+    def _posed_views(self) -> list[View]:
+        """All views in nerfstudio's frame, those that are trained on at their refined poses."""
+        assert self._data is not None
+        views = [self._data.S_nerf_world.move_view(v) for v in (*self._data.train, *self._data.held_out)]
+        if self.config.camera_optimizer.mode == "off":
+            return views
+        for i, shift in enumerate(self.camera_optimizer.get_correction_matrices().cpu().numpy()):
+            pose = views[i].T_world_cam.copy()
+            pose[:3, :3] = shift[:, :3] @ pose[:3, :3]
+            pose[:3, 3] += shift[:, 3]
+            views[i] = replace(views[i], T_world_cam=pose)
+        return views
+
+    def get_metrics_dict(self, outputs: Outputs, batch: dict) -> dict[str, Any]:
+        """PSNR of the image at hand and the number of Gaussians."""
+        metrics = {"psnr": psnr(outputs["rgb"], self.get_gt_img(batch["image"]), self._target(batch, "mask"))}
+        self.camera_optimizer.get_metrics_dict(metrics)
+        return metrics | {"gaussian_count": self.num_points}
+
+    def get_loss_dict(self, outputs: Outputs, batch: dict, metrics_dict: Any = None) -> dict[str, Tensor]:
+        """Colour error, relative depth error where there is depth, and the poses' leash."""
+        mask = self._target(batch, "mask")
+        losses = {"rgb": photometric(outputs["rgb"], self.get_gt_img(batch["image"]), mask)}
+        depth = self._target(batch, "depth_image")
+        if depth is not None:
+            alpha = outputs["accumulation"][..., 0]
+            error = depth_loss(outputs["depth"][..., 0], depth, alpha, mask)
+            losses["depth"] = self.config.depth_weight * error
+        if self.training:
+            self.camera_optimizer.get_loss_dict(losses)
+        return losses
+
+    def _target(self, batch: dict, name: str) -> Tensor | None:
+        """A mask or depth image (h, w) at the resolution now trained on, by the nearest pixel."""
+        if name not in batch:
+            return None
+        image, factor = batch[name][..., 0].to(self.device), self._get_downscale_factor()
+        height, width = (side // factor for side in image.shape)
+        return image[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
+
+    # ── drawing ────────────────────────────────────────────────────────────────────────────────
+    def get_outputs(self, camera: Cameras) -> Outputs:
+        """Draw what one camera sees: rgb, depth, accumulation and, but for training, relevancies."""
+        if not self.training:
+            return self._draw(camera, camera.camera_to_worlds[0])
+        refined = self.camera_optimizer.apply_to_camera(camera)
+        return self._draw(camera, refined[0])
+
+    def _draw(self, camera: Cameras, camera_to_world: Float[Tensor, "3 4"]) -> Outputs:
+        parameters, relevancy = self._cropped()
+        pose = opencv_pose(camera_to_world)
+        pinhole = camera_of(camera, downscale=self._get_downscale_factor())
+        features = colors(parameters, pose, degree=self.config.sh_degree)
+        if not self.training:
+            features = torch.cat([features, relevancy], dim=1)
+        rendered = render(*activated(parameters), features, invert_pose(pose), pinhole)
+        if self.training and self._densifier is not None:
+            self._densifier.watch(rendered)
+        return self._outputs(rendered)
+
+    def _cropped(self) -> tuple[dict[str, Tensor], Tensor]:
+        """The Gaussians inside the viewer's or the camera path's crop box, if there is one."""
+        parameters = dict(self.gauss_params.items())
+        if self.crop_box is None or self.training:
+            return parameters, self.relevancy
+        inside = self.crop_box.within(self.means).flatten()
+        return {name: tensor[inside] for name, tensor in parameters.items()}, self.relevancy[inside]
+
+    def _outputs(self, rendered: Rendered) -> Outputs:
+        """nerfstudio's dictionary of (h, w, c) images."""
+        alpha, depth = rendered.alpha[..., None], rendered.depth[..., None]
+        behind = (1 - alpha) * self._get_background_color()
+        if not self.training:
+            # The viewer hides what lies behind the depth image: where there is nothing, nothing hides.
+            depth = torch.where(alpha > 0, depth, depth.max())
+        outputs = {
+            "rgb": (rendered.features[..., :3] + behind).clamp(0, 1),
+            "depth": depth,
+            "accumulation": alpha,
+        }
+        for channel in range(3, rendered.features.shape[-1]):
+            name = f"relevancy_{self._saved.queries[channel - 3].name}"
+            value = rendered.features[..., channel, None] / alpha.clamp_min(1e-6)
+            outputs[name] = value.clamp(0, 1)
+        return outputs
+
+    def get_image_metrics_and_images(
+        self, outputs: Outputs, batch: dict
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Metrics of an image that was not trained on, and truth and rendering side by side."""
+        truth = self.get_gt_img(batch["image"])
+        metrics = image_metrics(
+            outputs, truth, mask=self._target(batch, "mask"), depth=self._target(batch, "depth_image")
+        )
+        return metrics, {"img": torch.cat([truth, outputs["rgb"]], dim=1)}
+
+
+def _nothing() -> GaussianScene:
+    empty = np.zeros((0, 3))
+    return GaussianScene(empty, np.zeros((0, 4)), empty, np.zeros(0), np.zeros((0, 1, 3)))
+
+
+def _start(data: TrainingData, config: StartConfig) -> GaussianScene:
+    """The Gaussians that training begins with, in the world frame; repeatable with --machine.seed."""
+    from point2act.splat.start import start
+
+    rng = np.random.default_rng(torch.initial_seed())
+    begun = start(data.train, point_cloud_path=data.capture.point_cloud_path, config=config, rng=rng)
+    CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
+    return begun.scene

@@ -1,0 +1,148 @@
+"""A free-flying hand in a scene: the gripper's boxes, on servos with the force of an arm.
+
+The hand hangs on a mount that stands still at the pose of a grasp; three slides and three hinges move
+it from there, along the gripper's own axes, so that small turns never meet a singularity. The servos
+yield: a hand that presses into something stops short, and its servos say how hard it presses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from point2act.simulate.engine import mujoco
+from point2act.simulate.mjcf import build, numbers
+from point2act.simulate.scene import Scene
+from point2act.types import Box, Gripper
+
+_AXES = np.eye(3)
+_MASS = 1.0
+"""Kilograms; real hands weigh 0.7 to 0.9, and the wrist moves with them."""
+_FINGER_MASS = 0.1
+# Stiff enough for 1 mm under the weight of a mug, damped for about 1.2 kg; arms carry some 80 N.
+_SLIDE = {"kp": "20000", "kv": "310", "forcerange": "-80 80"}
+_HINGE = {"kp": "300", "kv": "3", "forcerange": "-12 12"}
+_CLOSING_SPEED = 0.1
+"""Metres a second of one finger at full force in the air."""
+_BEYOND = 0.1
+"""A closing finger is sent this far past the middle, so that its servo pushes with all its force."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hand:
+    """A scene's model with a hand in it, and where the hand's things are in it."""
+
+    model: mujoco.MjModel
+    gripper: Gripper
+    geoms: Float[np.ndarray, " g"] | np.ndarray
+    """True for geoms of the hand."""
+    fingers: tuple[np.ndarray, np.ndarray]
+    """Ids of the geoms of the finger on the +y side and of the other."""
+
+
+def add_hand(scene: Scene, gripper: Gripper, *, force: float) -> Hand:
+    """Build the scene's model again with a hand that squeezes with ``force`` newtons on each finger."""
+    model = build(scene.layout, _elements(gripper, force))
+    names = [model.geom(index).name for index in range(model.ngeom)]
+    fingers = tuple(
+        np.array([i for i, name in enumerate(names) if name.startswith(f"hand/{side}/")])
+        for side in ("left", "right")
+    )
+    geoms = np.array([name.startswith("hand/") for name in names])
+    return Hand(model, gripper, geoms, (fingers[0], fingers[1]))
+
+
+def mount(hand: Hand, data: mujoco.MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
+    """Put the mount at a pose, the hand at the mount, and the fingers ``opening`` metres apart."""
+    body = hand.model.body("mount")
+    body.pos = T_world_gripper[:3, 3]
+    body.quat = Rotation.from_matrix(T_world_gripper[:3, :3]).as_quat()[[3, 0, 1, 2]]
+    move(hand, data, np.zeros(6))
+    for side in ("left", "right"):
+        data.joint(f"hand/{side}").qpos = opening / 2
+        data.actuator(f"hand/{side}").ctrl = opening / 2
+
+
+def jump(hand: Hand, data: mujoco.MjData, pose: Float[np.ndarray, "6"]) -> None:
+    """Put the hand at an offset from its mount at once (metres and radians along the gripper's axes)."""
+    for name, value in zip(_JOINTS, pose, strict=True):
+        data.joint(name).qpos = value
+    move(hand, data, pose)
+
+
+def move(hand: Hand, data: mujoco.MjData, pose: Float[np.ndarray, "6"]) -> None:
+    """Send the hand to an offset from its mount."""
+    for name, value in zip(_JOINTS, pose, strict=True):
+        data.actuator(name).ctrl = value
+
+
+def squeeze(data: mujoco.MjData) -> None:
+    """Send the fingers together with all their force."""
+    for side in ("left", "right"):
+        data.actuator(f"hand/{side}").ctrl = -_BEYOND
+
+
+def servo_load(data: mujoco.MjData) -> tuple[float, float]:
+    """How hard the servos push and turn, newtons and newton metres; the hand itself weighs nothing."""
+    load = np.array([data.actuator(name).force[0] for name in _JOINTS])
+    return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
+
+
+_JOINTS = tuple(f"hand/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
+
+
+def _elements(gripper: Gripper, force: float) -> list[ET.Element]:
+    world, actuator, equality = ET.Element("worldbody"), ET.Element("actuator"), ET.Element("equality")
+    base = ET.SubElement(world, "body", name="mount")
+    body = ET.SubElement(base, "body", name="hand", gravcomp="1")
+    for name, axis in zip(_JOINTS, [*_AXES, *_AXES], strict=True):
+        kind = name[len("hand/") :].split("-")[0]
+        ET.SubElement(body, "joint", name=name, type=kind, axis=numbers(axis))
+        ET.SubElement(actuator, "position", name=name, joint=name, **(_SLIDE if kind == "slide" else _HINGE))
+    _inertial(body, gripper.body, _MASS)
+    for index, box in enumerate(gripper.body):
+        _box(body, f"hand/body/{index}", box, 1.0, "0.86 0.87 0.89 1")
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        _finger(body, actuator, gripper, force, side=side, sign=sign)
+    # Both fingers move as one, as a real parallel gripper's do; else two equal forces would drift.
+    ET.SubElement(
+        equality, "joint", joint1="hand/left", joint2="hand/right", polycoef="0 1 0 0 0", solref="0.004 1"
+    )
+    return [world, actuator, equality]
+
+
+def _finger(
+    body: ET.Element, actuator: ET.Element, gripper: Gripper, force: float, *, side: str, sign: float
+) -> None:
+    name = f"hand/{side}"
+    finger = ET.SubElement(body, "body", name=name, gravcomp="1")
+    ET.SubElement(
+        finger, "joint", name=name, type="slide", axis=numbers([0.0, sign, 0.0]), limited="true",
+        range=numbers([0.0, gripper.max_width / 2]), damping=numbers(force / _CLOSING_SPEED),
+    )  # fmt: skip
+    ET.SubElement(
+        actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force])
+    )
+    _inertial(finger, gripper.finger, _FINGER_MASS)
+    for index, box in enumerate(gripper.finger):
+        _box(finger, f"{name}/{index}", box, sign, "0.25 0.26 0.28 1")
+
+
+def _box(body: ET.Element, name: str, box: Box, sign: float, color: str) -> None:
+    x, y, z = box.center
+    # The hand meets objects and the table, never itself.
+    ET.SubElement(
+        body, "geom", name=name, type="box", pos=numbers([x, sign * y, z]), size=numbers(box.half_extents),
+        rgba=color, mass="0", contype="0", conaffinity="1", condim="6",
+    )  # fmt: skip
+
+
+def _inertial(body: ET.Element, boxes: tuple[Box, ...], mass: float) -> None:
+    """All mass in the middle of the boxes, with the inertia of a 10 cm ball: only the servos feel it."""
+    center = np.mean([box.center for box in boxes], axis=0) * [0.0, 0.0, 1.0]
+    inertia = np.full(3, 0.4 * mass * 0.05**2)
+    ET.SubElement(body, "inertial", pos=numbers(center), mass=numbers(mass), diaginertia=numbers(inertia))

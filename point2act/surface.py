@@ -1,0 +1,217 @@
+"""Fuse depth images into the signed distances, table and obstacles around one action point (open3d)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import open3d as o3d
+from jaxtyping import Bool, Float
+
+from point2act.errors import SceneError
+from point2act.geometry import back_project, frame_from_normal, invert, pixel_centers, transform_points
+from point2act.grasps.table import TableConfig, find_table
+from point2act.grasps.volume import LocalVolume
+from point2act.types import Camera, View
+
+
+@dataclass(frozen=True)
+class SurfaceConfig:
+    """How depth images become a surface. The sizes are those of the grasp study unless said otherwise."""
+
+    voxel: float = 0.002
+    """Side of a voxel, metres."""
+    half_size: float = 0.09
+    """Half the side of the cube about the action point, metres."""
+    truncation: float = 0.004
+    """Distances are cut off here, metres. A wall thinner than this looks thicker than it is (a 2 mm wall
+    6 mm thick), so it stays at two voxels."""
+    obstacle_voxel: float = 0.004
+    """Spacing of the cloud of the rest of the scene, metres."""
+    obstacle_reach: float = 0.30
+    """How far around the action point the rest of the scene is kept: a hand and its approach, metres."""
+    table_reach: float = 0.40
+    """How far around the action point the table is looked for, metres."""
+    flying: float = 0.02
+    """A pixel that lies between two neighbours, further than this share of its depth from both, is a
+    mixture of front and back and is dropped. A surface has to be seen at 80 degrees to look like that."""
+    max_points: int = 500_000
+    """Pixels turned into points for the table and the obstacles; more are thinned out evenly."""
+    table: TableConfig = field(default_factory=TableConfig)
+    """How to look for the table."""
+    seed: int = 0
+    """Of the random planes tried for the table."""
+
+
+def fuse_local(
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "h w"]],
+    center: Float[np.ndarray, "3"],
+    *,
+    config: SurfaceConfig = SurfaceConfig(),  # noqa: B008, frozen
+) -> LocalVolume:
+    """Fuse the depth images that belong to the views around a world point.
+
+    ``depths`` are z-depths in metres, measured or rendered, 0 where there is none; a view's mask hides
+    its pixels. Weighted averages of truncated signed distances (Curless and Levoy 1996); the grid is
+    turned so that its z axis is up and its x axis points towards the first camera, so a turned world
+    gives the same grid. Raises SceneError when views and depths do not match.
+    """
+    clean = _clean_depths(views, depths, config)
+    rng = np.random.default_rng(config.seed)
+    towards = _towards_cameras(views, center)
+    near = _points_near(views, clean, center, config)
+    sample = near[rng.permutation(len(near))[:5000]]
+    table = find_table(sample, towards, config=config.table, rng=rng)
+    resolution = 2 * math.ceil(config.half_size / config.voxel) + 1
+    volume = LocalVolume(
+        tsdf=np.zeros((resolution,) * 3, np.float32),
+        observed=np.zeros((resolution,) * 3, bool),
+        T_world_volume=np.eye(4),
+        voxel=config.voxel,
+        truncation=config.truncation,
+        obstacles=np.zeros((0, 3)),
+        table=table,
+        towards_cameras=towards,
+    )
+    T_world_volume = _volume_frame(views, center, volume.up)
+    tsdf, observed = _integrate(views, clean, T_world_volume, resolution, config)
+    return LocalVolume(
+        tsdf=tsdf,
+        observed=observed,
+        T_world_volume=T_world_volume,
+        voxel=config.voxel,
+        truncation=config.truncation,
+        obstacles=_obstacles(near, T_world_volume, volume.half_size, config),
+        table=table,
+        towards_cameras=towards,
+    )
+
+
+def _clean_depths(
+    views: Sequence[View], depths: Sequence[Float[np.ndarray, "h w"]], config: SurfaceConfig
+) -> list[Float[np.ndarray, "h w"]]:
+    if len(views) != len(depths):
+        raise SceneError(f"{len(depths)} depth images for {len(views)} views: give one for each view")
+    clean = []
+    for view, depth in zip(views, depths, strict=True):
+        if depth.shape != (view.camera.height, view.camera.width):
+            raise SceneError(
+                f"the depth image of {view.name} is {depth.shape[1]}x{depth.shape[0]}, its view "
+                f"{view.camera.width}x{view.camera.height}: resize the depth with the view"
+            )
+        usable = np.isfinite(depth) & (depth > 0)
+        usable &= True if view.mask is None else view.mask
+        usable &= ~flying_pixels(np.where(usable, depth, 0.0), config.flying)
+        clean.append(np.where(usable, depth, 0.0).astype(np.float32))
+    return clean
+
+
+def flying_pixels(depth: Float[np.ndarray, "h w"], share: float) -> Bool[np.ndarray, "h w"]:
+    """Pixels between a nearer and a farther neighbour, a jump away from both, along x or along y.
+
+    A jump is ``share`` of the pixel's depth. Sharp edges stay: their pixels have a jump on one side only.
+    """
+    flying = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        step = np.diff(depth, axis=axis)
+        before, after = (step[:-1], step[1:]) if axis == 0 else (step[:, :-1], step[:, 1:])
+        inner = (slice(1, -1), slice(None)) if axis == 0 else (slice(None), slice(1, -1))
+        jump = share * depth[inner]
+        flying[inner] |= (before * after > 0) & (np.abs(before) > jump) & (np.abs(after) > jump)
+    return flying & (depth > 0)
+
+
+def _towards_cameras(views: Sequence[View], center: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    directions = [view.T_world_cam[:3, 3] - center for view in views]
+    units = [d / np.linalg.norm(d) for d in directions if np.linalg.norm(d) > 1e-6]
+    if not units:
+        return np.array([0.0, 0.0, 1.0])
+    mean = np.mean(units, axis=0)
+    length = np.linalg.norm(mean)
+    # Cameras on all sides cancel out.
+    return mean / length if length > 0.1 else units[0]
+
+
+def _points_near(
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "h w"]],
+    center: Float[np.ndarray, "3"],
+    config: SurfaceConfig,
+) -> Float[np.ndarray, "n 3"]:
+    reach = max(config.table_reach, config.obstacle_reach)
+    pixels = sum(depth.size for depth in depths)
+    stride = max(1, math.ceil(math.sqrt(pixels / config.max_points)))
+    found = [np.zeros((0, 3))]
+    for view, depth in zip(views, depths, strict=True):
+        centers = pixel_centers(*depth.shape)[::stride, ::stride].reshape(-1, 2)
+        values = depth[::stride, ::stride].reshape(-1).astype(float)
+        seen = values > 0
+        points = back_project(view.camera, view.T_world_cam, centers[seen], values[seen])
+        found.append(points[((points - center) ** 2).sum(axis=1) < reach**2])
+    return np.concatenate(found)
+
+
+def _volume_frame(
+    views: Sequence[View], center: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "4 4"]:
+    T_world_volume = np.eye(4)
+    T_world_volume[:3, :3] = frame_from_normal(up[None])[0]
+    T_world_volume[:3, 3] = center
+    for view in views:
+        # Whatever turns with the world will do; a camera straight above has no direction to offer.
+        for direction in (view.T_world_cam[:3, 3] - center, view.T_world_cam[:3, 0]):
+            x = direction - (direction @ up) * up
+            if np.linalg.norm(x) > 0.1 * np.linalg.norm(direction):
+                x /= np.linalg.norm(x)
+                T_world_volume[:3, :3] = np.stack([x, np.cross(up, x), up], axis=1)
+                return T_world_volume
+    return T_world_volume
+
+
+def _integrate(
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "h w"]],
+    T_world_volume: Float[np.ndarray, "4 4"],
+    resolution: int,
+    config: SurfaceConfig,
+) -> tuple[Float[np.ndarray, "r r r"], Bool[np.ndarray, "r r r"]]:
+    side = resolution * config.voxel
+    grid = o3d.pipelines.integration.UniformTSDFVolume(
+        side,
+        resolution,
+        config.truncation,
+        o3d.pipelines.integration.TSDFVolumeColorType.NoColor,
+        np.full((3, 1), -side / 2),  # the corner of the first voxel
+    )
+    for view, depth in zip(views, depths, strict=True):
+        if depth.any():
+            image = o3d.geometry.RGBDImage()
+            image.depth = o3d.geometry.Image(np.ascontiguousarray(depth))
+            grid.integrate(image, _intrinsics(view.camera), view.T_cam_world @ T_world_volume)
+    values = np.asarray(grid.extract_volume_tsdf())  # (distance / truncation, weight), z fastest
+    tsdf = (values[:, 0] * config.truncation).astype(np.float32)
+    return tsdf.reshape((resolution,) * 3), (values[:, 1] > 0).reshape((resolution,) * 3)
+
+
+def _intrinsics(camera: Camera) -> o3d.camera.PinholeCameraIntrinsic:
+    # open3d has pixel centres at integers.
+    return o3d.camera.PinholeCameraIntrinsic(
+        camera.width, camera.height, camera.fx, camera.fy, camera.cx - 0.5, camera.cy - 0.5
+    )
+
+
+def _obstacles(
+    points: Float[np.ndarray, "n 3"],
+    T_world_volume: Float[np.ndarray, "4 4"],
+    half_size: float,
+    config: SurfaceConfig,
+) -> Float[np.ndarray, "m 3"]:
+    local = transform_points(invert(T_world_volume), points)
+    outside = (np.abs(local) > half_size).any(axis=1) & ((local**2).sum(axis=1) < config.obstacle_reach**2)
+    local = local[outside]
+    cell = np.floor(local / config.obstacle_voxel).astype(np.int64) + 1024
+    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
+    return transform_points(T_world_volume, local[first])

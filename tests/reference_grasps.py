@@ -1,0 +1,156 @@
+"""Analytic bodies with exact signed distances, a ray caster over them, and the grasp head's slow twins."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from point2act.types import Camera, OrientedBox, Region, Support, View
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """A rigid body: ``kind`` and ``size`` in its own frame, posed by ``T_world_body``.
+
+    box: half extents; sphere: (radius,); cylinder along z: (radius, half height); floor: (), z <= 0;
+    union: the parts of ``parts``.
+    """
+
+    kind: str
+    size: tuple[float, ...]
+    T_world_body: np.ndarray
+
+    def moved(self, T: np.ndarray) -> Solid:
+        return Solid(self.kind, self.size, T @ self.T_world_body)
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance (n,) of world points (n, 3), positive outside."""
+        local = (points - self.T_world_body[:3, 3]) @ self.T_world_body[:3, :3]
+        if self.kind == "sphere":
+            return np.linalg.norm(local, axis=1) - self.size[0]
+        if self.kind == "floor":
+            return local[:, 2]
+        if self.kind == "cylinder":
+            over = np.stack([np.linalg.norm(local[:, :2], axis=1), np.abs(local[:, 2])], axis=1) - self.size
+        else:
+            over = np.abs(local) - self.size
+        return np.linalg.norm(np.maximum(over, 0), axis=1) + np.minimum(over.max(axis=1), 0)
+
+    def normals(self, points: np.ndarray) -> np.ndarray:
+        """Outward unit normals (n, 3) by central differences."""
+        h = 1e-6
+        slope = [self.distance(points + h * e) - self.distance(points - h * e) for e in np.eye(3)]
+        gradient = np.stack(slope, axis=1)
+        return gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
+
+
+def at(x: float, y: float, z: float, yaw: float = 0.0) -> np.ndarray:
+    T = np.eye(4)
+    c, s = np.cos(yaw), np.sin(yaw)
+    T[:2, :2] = [[c, -s], [s, c]]
+    T[:3, 3] = [x, y, z]
+    return T
+
+
+FLOOR = Solid("floor", (), np.eye(4))
+
+
+def scene_distance(solids: list[Solid], points: np.ndarray) -> np.ndarray:
+    return np.min([solid.distance(points) for solid in solids], axis=0)
+
+
+def entry(solid: Solid, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """First parameter t > 0 where origin + t * ray (n, 3) enters the solid, inf where it does not."""
+    rotation = solid.T_world_body[:3, :3]
+    o, d = (origin - solid.T_world_body[:3, 3]) @ rotation, rays @ rotation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if solid.kind == "floor":
+            t = np.where(d[:, 2] < 0, -o[2] / d[:, 2], np.inf)
+            return np.where(t > 0, t, np.inf)
+        if solid.kind == "sphere":
+            return _quadric(o, d, solid.size[0], 3)[0]
+        if solid.kind == "cylinder":
+            near, far = _quadric(o, d, solid.size[0], 2)
+            low, high = _slab(o[2:], d[:, 2:], np.array(solid.size[1:]))
+            near, far = np.maximum(near, low), np.minimum(far, high)
+        else:
+            near, far = _slab(o, d, np.array(solid.size))
+        return np.where((near < far) & (near > 0), near, np.inf)
+
+
+def _quadric(o, d, radius, n):
+    a, b, c = (d[:, :n] ** 2).sum(1), d[:, :n] @ o[:n], (o[:n] ** 2).sum() - radius**2
+    q = b * b - a * c
+    root = np.sqrt(np.maximum(q, 0))
+    return np.where(q > 0, (-b - root) / a, np.inf), np.where(q > 0, (-b + root) / a, -np.inf)
+
+
+def _slab(o, d, half):
+    t = np.stack([(-half - o) / d, (half - o) / d])
+    return np.nanmax(t.min(0), axis=1), np.nanmin(t.max(0), axis=1)
+
+
+def look_at(eye: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+    z = (target - eye) / np.linalg.norm(target - eye)
+    x = np.cross(z, up)
+    x /= np.linalg.norm(x)
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = np.stack([x, np.cross(z, x), z], axis=1), eye
+    return T
+
+
+def render_depth(solids: list[Solid], camera: Camera, T_world_cam: np.ndarray) -> np.ndarray:
+    """z-depth (h, w) by exact ray casting: rays have a unit z component, so t is z-depth."""
+    v, u = np.mgrid[: camera.height, : camera.width] + 0.5
+    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], axis=-1)
+    rays = rays.reshape(-1, 3) @ T_world_cam[:3, :3].T
+    t = np.min([entry(solid, T_world_cam[:3, 3], rays) for solid in solids], axis=0)
+    return np.where(np.isfinite(t), t, 0.0).reshape(camera.height, camera.width)
+
+
+CAMERA = Camera(300.0, 300.0, 160.3, 119.6, 240, 320)
+
+
+def ring(target, n=12, radius=0.5, heights=(0.2, 0.45), arc=2 * np.pi, start=0.0) -> list[np.ndarray]:
+    """Poses on an arc around a target, alternating between two heights over it."""
+    angles = start + np.linspace(0, arc, n, endpoint=False)
+    eyes = [[np.cos(a) * radius, np.sin(a) * radius, heights[i % 2]] for i, a in enumerate(angles)]
+    return [look_at(np.array(target) + e, np.array(target), np.array([0.0, 0.0, 1.0])) for e in eyes]
+
+
+def capture(solids, poses, T_new_world=np.eye(4), noise=0.0, seed=0):  # noqa: B008
+    """Views without colour and their depth images, in a world moved by ``T_new_world``."""
+    rng = np.random.default_rng(seed)
+    views, depths = [], []
+    for i, pose in enumerate(poses):
+        depth = render_depth(solids, CAMERA, pose)
+        depth = np.where(depth > 0, depth + noise * rng.standard_normal(depth.shape), 0.0)
+        rgb = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
+        views.append(View(f"images/{i:04d}.png", CAMERA, T_new_world @ pose, rgb))
+        depths.append(depth)
+    return views, depths
+
+
+def region_at(point, T_new_world=np.eye(4), half=0.015) -> Region:  # noqa: B008
+    point = T_new_world[:3, :3] @ np.asarray(point, float) + T_new_world[:3, 3]
+    box = OrientedBox(point, T_new_world[:3, :3].T.copy(), np.full(3, half))
+    return Region(point, 0.9, Support(10, 0, 2), box)
+
+
+# ── slow twins ─────────────────────────────────────────────────────────────────────────────────
+def box_distance(point, center, half) -> float:
+    """Distance from a point to a solid box, by the closest point of the box."""
+    closest = [min(max(p, c - h), c + h) for p, c, h in zip(point, center, half, strict=True)]
+    return float(np.linalg.norm(np.subtract(point, closest)))
+
+
+def trilinear(grid, index) -> float:
+    """The value at a fractional index inside the grid."""
+    low = [min(int(np.floor(i)), n - 2) for i, n in zip(index, grid.shape, strict=True)]
+    total = 0.0
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = np.prod([(i - lo) if c else 1 - (i - lo) for i, lo, c in zip(index, low, corner, strict=True)])
+        total += weight * grid[tuple(lo + c for lo, c in zip(low, corner, strict=True))]
+    return float(total)
