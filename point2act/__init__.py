@@ -1,1 +1,56 @@
-"""point2act: find and grasp the right thing from a sentence."""
+"""point2act: find and grasp the right thing from a sentence.
+
+Posed images and what a pointing model said in each of them become relevancy on 3D Gaussians, a region
+to act on, and 6-DoF grasps. Importing this package imports no heavy library; using a name does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from point2act.errors import Point2ActError
+
+if TYPE_CHECKING:
+    from point2act.answer import AnswerConfig
+    from point2act.capture import read_capture
+    from point2act.grasps.gripper import load_gripper
+    from point2act.pipeline import RunConfig, RunResult, run
+    from point2act.points import read_points, write_points
+    from point2act.results import read_grasps, read_splat_ply
+
+_ROOMS = {
+    "AnswerConfig": "answer",
+    "RunConfig": "pipeline",
+    "RunResult": "pipeline",
+    "load_gripper": "grasps.gripper",
+    "read_capture": "capture",
+    "read_grasps": "results",
+    "read_points": "points",
+    "read_splat_ply": "results",
+    "run": "pipeline",
+    "write_points": "points",
+}
+
+__all__ = [
+    "AnswerConfig",
+    "Point2ActError",
+    "RunConfig",
+    "RunResult",
+    "load_gripper",
+    "read_capture",
+    "read_grasps",
+    "read_points",
+    "read_splat_ply",
+    "run",
+    "write_points",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's room when it is first used."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'point2act' has no attribute '{name}'")
+    return getattr(import_module(f"point2act.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -35,3 +35,7 @@ class RunError(Point2ActError):
 
 class SimulationError(Point2ActError):
     """The simulator cannot start, or a simulated scene file is wrong."""
+
+
+class ReportError(Point2ActError):
+    """A report.html cannot be added to."""

@@ -30,10 +30,15 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         raise Point2ActError(f"{path} cannot be written ({err}): choose another place for it") from err
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
 def write_json(path: Path | str, document: Any) -> None:
     """Write strict JSON (no NaN, no infinity) atomically."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode("utf-8"))
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path | str, error: type[Point2ActError]) -> Any:

@@ -22,6 +22,9 @@ from point2act.splat.gaussians import Activated, activated, to_parameters
 from point2act.splat.render import gather
 from point2act.types import GaussianScene, Query, RelevancyField, View
 
+# A relevancy far below what a single agreeing view gives (about 1/6 with the prior of 5 views).
+_KNOWN = 0.02
+
 Progress = Callable[[int, int], None]
 ViewAnswers = Sequence[Float[np.ndarray, "_ 2"] | None]
 """One query's answer in every view: pixels of the view, none of them for "not visible", or None
@@ -39,8 +42,10 @@ class RelevancyConfig:
     """The prior never exceeds this share of the views that answered, so that few views suffice."""
     rounds: int = 2
     """How often views are reweighed by their agreement with all others; 0 is plain averaging."""
+    full_agreement: float = 0.6
+    """A view counts fully when the others give its answer this share of their best relevancy ..."""
     least_weight: float = 0.1
-    """What remains of a view that all others contradict."""
+    """... and this much remains of one that all others contradict."""
     half_seen: float = 0.25
     """A Gaussian counts as half seen with this share of the pixels a typical visible one covers."""
 
@@ -119,7 +124,8 @@ def _combine(
         hits, total = _sums(votes, weights, gaussians)
         for vote, weight in zip(votes, weights, strict=True):
             agreement = _agreement(vote, weight, hits, total, prior)
-            weight[:] = np.where(vote.answered, np.maximum(agreement**2, config.least_weight), 0.0)
+            trust = np.minimum(agreement / config.full_agreement, 1.0) ** 2
+            weight[:] = np.where(vote.answered, np.maximum(trust, config.least_weight), 0.0)
     hits, total = _sums(votes, weights, gaussians)
     return hits / (prior + total), total
 
@@ -147,17 +153,19 @@ def _agreement(
     """How far the other views back this one, in [0, 1].
 
     A point is backed by the others' relevancy under it, relative to their best anywhere. "Not
-    visible" is backed when the others' best place is out of this view's sight.
+    visible" is backed when the others' best place is out of this view's sight. Where the others know
+    nothing, nothing contradicts.
     """
     others_hits, others_total = hits.copy(), total.copy()
     seen = vote.seen[:, None] * weight
     others_hits[vote.index] -= seen * vote.heat
     others_total[vote.index] -= seen
     others = others_hits / (prior + np.maximum(others_total, 0.0))
-    best = np.maximum(others.max(axis=0, initial=0.0), 1e-9)
     if len(vote.index) == 0:
         return np.where(vote.positive, 0.0, 1.0)
-    backed = (vote.heat * others[vote.index]).max(axis=0) / best
+    sharpness = np.maximum(vote.heat.max(axis=0), 1e-9)
+    backed = (vote.heat / sharpness * others[vote.index]).max(axis=0)
+    backed = (backed + _KNOWN) / (others.max(axis=0) + _KNOWN)
     seen_by_index = np.zeros(len(hits))
     seen_by_index[vote.index] = vote.seen
     hidden = 1.0 - seen_by_index[others.argmax(axis=0)]

@@ -11,7 +11,15 @@ import open3d as o3d
 from jaxtyping import Bool, Float
 
 from point2act.errors import SceneError
-from point2act.geometry import back_project, frame_from_normal, invert, pixel_centers, transform_points
+from point2act.geometry import (
+    back_project,
+    frame_from_normal,
+    inside,
+    invert,
+    pixel_centers,
+    project,
+    transform_points,
+)
 from point2act.grasps.table import TableConfig, find_table
 from point2act.grasps.volume import LocalVolume
 from point2act.types import Camera, View
@@ -37,6 +45,8 @@ class SurfaceConfig:
     flying: float = 0.02
     """A pixel that lies between two neighbours, further than this share of its depth from both, is a
     mixture of front and back and is dropped. A surface has to be seen at 80 degrees to look like that."""
+    slack: float = 0.02
+    """A depth within this share of a point's own sees the point; a larger one looks through it."""
     max_points: int = 500_000
     """Pixels turned into points for the table and the obstacles; more are thinned out evenly."""
     table: TableConfig = field(default_factory=TableConfig)
@@ -50,7 +60,7 @@ def fuse_local(
     depths: Sequence[Float[np.ndarray, "h w"]],
     center: Float[np.ndarray, "3"],
     *,
-    config: SurfaceConfig = SurfaceConfig(),  # noqa: B008, frozen
+    config: SurfaceConfig = SurfaceConfig(),
 ) -> LocalVolume:
     """Fuse the depth images that belong to the views around a world point.
 
@@ -84,7 +94,7 @@ def fuse_local(
         T_world_volume=T_world_volume,
         voxel=config.voxel,
         truncation=config.truncation,
-        obstacles=_obstacles(near, T_world_volume, volume.half_size, config),
+        obstacles=_obstacles(near, views, clean, T_world_volume, volume.half_size, config),
         table=table,
         towards_cameras=towards,
     )
@@ -205,6 +215,8 @@ def _intrinsics(camera: Camera) -> o3d.camera.PinholeCameraIntrinsic:
 
 def _obstacles(
     points: Float[np.ndarray, "n 3"],
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "h w"]],
     T_world_volume: Float[np.ndarray, "4 4"],
     half_size: float,
     config: SurfaceConfig,
@@ -214,4 +226,29 @@ def _obstacles(
     local = local[outside]
     cell = np.floor(local / config.obstacle_voxel).astype(np.int64) + 1024
     _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
-    return transform_points(T_world_volume, local[first])
+    thinned = transform_points(T_world_volume, local[first])
+    return thinned[confirmed(thinned, views, depths, slack=config.slack)]
+
+
+def confirmed(
+    points: Float[np.ndarray, "n 3"],
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "h w"]],
+    *,
+    slack: float,
+) -> Bool[np.ndarray, " n"]:
+    """World points that no more views look through than see: stray readings fail.
+
+    A view sees a point when its depth there is the point's own within ``slack`` (a share of it), and
+    looks through it when its depth is larger; where something hides it, the view says nothing.
+    """
+    balance = np.zeros(len(points), int)
+    for view, depth in zip(views, depths, strict=True):
+        pixels, z = project(view.camera, view.T_world_cam, points)
+        here = np.flatnonzero((z > 0) & inside(view.camera, pixels))
+        column, row = np.floor(pixels[here]).astype(int).T
+        measured = depth[row, column]
+        step = slack * z[here]
+        seen = np.abs(measured - z[here]) <= step
+        balance[here] += seen.astype(int) - (measured > z[here] + step)
+    return balance >= 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Before numba, torch and mujoco are imported, which read these once. Tests share a small machine.
-os.environ.setdefault("MUJOCO_GL", "egl")
-for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, str(min(os.cpu_count() or 1, 4)))
-
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook
+
+# numba, torch and mujoco read these once, when they are imported. Tests share a small machine.
+os.environ.setdefault("MUJOCO_GL", "egl")
+for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, str(min(os.cpu_count() or 1, 4)))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -151,6 +151,8 @@ def trilinear(grid, index) -> float:
     low = [min(int(np.floor(i)), n - 2) for i, n in zip(index, grid.shape, strict=True)]
     total = 0.0
     for corner in itertools.product((0, 1), repeat=3):
-        weight = np.prod([(i - lo) if c else 1 - (i - lo) for i, lo, c in zip(index, low, corner, strict=True)])
+        weight = np.prod(
+            [(i - lo) if c else 1 - (i - lo) for i, lo, c in zip(index, low, corner, strict=True)]
+        )
         total += weight * grid[tuple(lo + c for lo, c in zip(low, corner, strict=True))]
     return float(total)

@@ -52,19 +52,23 @@ def undistort(lens: Lens, images: Float[np.ndarray, "n 2"]) -> Float[np.ndarray,
         rays = direction * start
         rays[within] = _refine_opencv(lens, rays[within], images[within])
         return rays
-    angle = np.clip(_refine_fisheye(lens, start, radius), 0.0, steps[-1])
+    angle = _refine_fisheye(lens, start, np.minimum(radius, reached[-1]), steps[-1])
     return direction * np.tan(angle)
 
 
 def widest(lens: Lens) -> float:
-    """The largest pinhole radius |(x/z, y/z)| up to which the lens maps rays one to one."""
+    """The largest pinhole radius |(x/z, y/z)| up to which the lens (its radial part) maps one to one."""
     limit = float(_table(lens)[0][-1])
     return limit if lens.model == "opencv" else float(np.tan(limit))
 
 
 def reaches(lens: Lens, rays: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
     """Which rays lie where the lens maps one to one: beyond, the polynomial folds back into the image."""
-    return np.linalg.norm(rays, axis=1) <= widest(lens)
+    near = np.linalg.norm(rays, axis=1) <= widest(lens)
+    if lens.model == "fisheye":
+        return near
+    a, b, d = _jacobian_opencv(lens, rays * near[:, None])
+    return near & (a * d - b * b > 0)
 
 
 def _table(lens: Lens) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
@@ -108,36 +112,49 @@ def _distort_opencv(lens: Lens, rays: Float[np.ndarray, "n 2"]) -> Float[np.ndar
     return np.stack([x_image, y_image], axis=1)
 
 
+def _jacobian_opencv(
+    lens: Lens, rays: Float[np.ndarray, "n 2"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Derivatives of :func:`_distort_opencv`: the matrices ((a, b), (b, d))."""
+    p1, p2 = _padded(lens, 8)[2:4]
+    x, y = rays.T
+    radial, slope = _radial(lens, x * x + y * y)
+    a = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
+    b = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
+    d = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
+    return a, b, d
+
+
 def _refine_opencv(
     lens: Lens, rays: Float[np.ndarray, "n 2"], images: Float[np.ndarray, "n 2"]
 ) -> Float[np.ndarray, "n 2"]:
-    """Newton's method for ``distort(rays) == images``; a step that does not help is not taken."""
-    p1, p2 = _padded(lens, 8)[2:4]
+    """Newton's method for ``distort(rays) == images``; steps that lead further away are cut short."""
     miss = _distort_opencv(lens, rays) - images
-    for _ in range(12):
-        x, y = rays.T
-        radial, slope = _radial(lens, x * x + y * y)
-        a = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
-        b = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
-        d = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
+    damping = np.ones(len(rays))
+    for _ in range(40):
+        if np.abs(miss).max(initial=0.0) < 1e-12:
+            break
+        a, b, d = _jacobian_opencv(lens, rays)
         determinant = a * d - b * b
         determinant = np.where(np.abs(determinant) < 1e-12, 1e-12, determinant)
         step = np.stack([d * miss[:, 0] - b * miss[:, 1], a * miss[:, 1] - b * miss[:, 0]], axis=1)
-        trial = rays - step / determinant[:, None]
+        trial = rays - step * (damping / determinant)[:, None]
         trial_miss = _distort_opencv(lens, trial) - images
-        better = (trial_miss**2).sum(axis=1) < (miss**2).sum(axis=1)
-        rays, miss = np.where(better[:, None], trial, rays), np.where(better[:, None], trial_miss, miss)
+        nearer = (trial_miss**2).sum(axis=1) < (miss**2).sum(axis=1)
+        rays, miss = np.where(nearer[:, None], trial, rays), np.where(nearer[:, None], trial_miss, miss)
+        damping = np.where(nearer, np.minimum(1.0, 4 * damping), damping / 4)
     return rays
 
 
 def _refine_fisheye(
-    lens: Lens, angles: Float[np.ndarray, "n 1"], radii: Float[np.ndarray, "n 1"]
+    lens: Lens, angles: Float[np.ndarray, "n 1"], radii: Float[np.ndarray, "n 1"], limit: float
 ) -> Float[np.ndarray, "n 1"]:
-    """Newton's method for the angle off the axis that lands on a radius, from a close start."""
-    powers = np.polynomial.Polynomial([0, 1, *(c for k in _padded(lens, 4) for c in (0, k))])
-    slope = powers.deriv()
+    """Newton's method for the angle off the axis, up to a limit, that lands on a radius."""
+    profile = np.polynomial.Polynomial([0, 1, *(c for k in _padded(lens, 4) for c in (0, k))])
+    slope = profile.deriv()
     for _ in range(4):
-        angles = angles - (powers(angles) - radii) / np.maximum(slope(angles), 1e-6)
+        step = (profile(angles) - radii) / np.maximum(slope(angles), 1e-6)
+        angles = np.clip(angles - step, 0.0, limit)
     return angles
 
 

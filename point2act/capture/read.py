@@ -167,7 +167,7 @@ def _camera_model(entry: _Entry) -> str:
 
 
 def _camera(entry: _Entry, size: tuple[int, int]) -> Camera:
-    """Intrinsics in pixels; ``w, h`` left out are the image's, ``cx, cy`` its centre, ``fl_y`` is ``fl_x``."""
+    """Intrinsics; left out, ``w, h`` are the image's, ``cx, cy`` its centre and ``fl_y`` is ``fl_x``."""
     height, width = size
     h, w = entry.number("h"), entry.number("w")
     said = (height if h is None else round(h), width if w is None else round(w))
@@ -210,7 +210,7 @@ def _lens(entry: _Entry, model: str) -> Lens:
         if not isinstance(listed, list) or len(listed) > len(_LIST_ORDER):
             raise CaptureError(f"{entry.place}: distortion_params is not a list of {', '.join(_LIST_ORDER)}")
         place = f"{entry.place}: distortion_params"
-        values |= {key: _number(value, place) for key, value in zip(_LIST_ORDER, listed)}
+        values |= {key: _number(value, place) for key, value in zip(_LIST_ORDER, listed, strict=False)}
     if model in _FISHEYE:
         crop = entry.number("fisheye_crop_radius")
         return Lens("fisheye", tuple(values[key] for key in _FISHEYE_ORDER), crop)

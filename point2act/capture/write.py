@@ -51,7 +51,7 @@ def write_capture(
     if point_cloud is not None:
         _write_cloud(folder / "points.ply", *point_cloud)
         document["ply_file_path"] = "points.ply"
-    document["frames"] = [_write_view(folder, view, name) for view, name in zip(views, names)]
+    document["frames"] = [_write_view(folder, view, name) for view, name in zip(views, names, strict=True)]
     write_json(folder / "transforms.json", document)
 
 

@@ -38,9 +38,7 @@ def relevancy_picture(
     return _with_scale(picture, "viridis", "0", "1")
 
 
-def depth_picture(
-    depth: Float[np.ndarray, "h w"], *, unit: str = "m"
-) -> UInt8[np.ndarray, "h w 3"]:
+def depth_picture(depth: Float[np.ndarray, "h w"], *, unit: str = "m") -> UInt8[np.ndarray, "h w 3"]:
     """Colour z-depths, near red to far blue, with a scale; grey where there is no reading (0).
 
     The scale spans the 2nd to the 98th percentile, so that a few strays do not flatten the rest.
@@ -70,15 +68,14 @@ def _with_scale(
     height, width = picture.shape[:2]
     if width < 120 or height < 60:
         return picture
-    margin, size = round(0.025 * width) + 2, max(10.0, width / 34)
-    long, thick = round(0.26 * width), max(4, round(0.016 * width))
+    margin, size = round(0.025 * width) + 2, max(10.0, width / 20)
+    long, thick = round(0.4 * width), max(4, round(0.025 * width))
     top = height - margin - thick
     bar = colorize(np.broadcast_to(np.linspace(0.08, 0.92, long), (thick, long)), colormap)
     sheet = Sheet(picture)
     frame = np.array([[-1, -1], [long + 1, -1], [long + 1, thick + 1], [-1, thick + 1]])
     sheet.polygon(frame + np.array([margin, top], dtype=float), (255, 255, 255))
     sheet.paste(bar, (margin, top))
-    white = (255, 255, 255)
-    sheet.text((margin, top - 0.35 * size), low, white, size=size, anchor="ls")
-    sheet.text((margin + long, top - 0.35 * size), high, white, size=size, anchor="rs")
+    for x, words, anchor in ((margin, low, "ls"), (margin + long, high, "rs")):
+        sheet.text(np.array([x, top - 0.35 * size]), words, (255, 255, 255), size=size, anchor=anchor)
     return sheet.merged()

@@ -18,7 +18,7 @@ def draw_points(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Mark pixels with a cross in a ring; the open middle leaves what is meant to be seen."""
     sheet = Sheet(image)
-    radius = max(4.0, max(image.shape) / 45)
+    radius = max(4.0, max(image.shape) / 60)
     thin = max(1.5, radius / 5)
     for pixel in pixels:
         for shade, width in ((DARK, 2.2 * thin), (color, thin)):
@@ -34,7 +34,7 @@ def caption(image: UInt8[np.ndarray, "h w 3"], words: str) -> UInt8[np.ndarray, 
     """Write a line into the upper left corner."""
     sheet = Sheet(image)
     size = max(11.0, image.shape[1] / 28)
-    sheet.text((0.6 * size, 0.5 * size), words, (255, 255, 255), size=size)
+    sheet.text(np.array([0.6, 0.5]) * size, words, (255, 255, 255), size=size)
     return sheet.merged()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -48,24 +46,32 @@ class Sheet:
         """Fill a polygon."""
         self._pen.polygon(_enlarged(pixels), fill=_rgba(color, opacity))
 
-    def disc(self, center: Float[np.ndarray, "2"], radius: float, color: Color) -> None:
+    def disc(self, center: Float[np.ndarray, " 2"], radius: float, color: Color) -> None:
         """Fill a disc."""
         self._pen.ellipse(_enlarged(np.stack([center - radius, center + radius])), fill=_rgba(color, 1.0))
 
-    def ring(self, center: Float[np.ndarray, "2"], radius: float, color: Color, width: float) -> None:
+    def ring(self, center: Float[np.ndarray, " 2"], radius: float, color: Color, width: float) -> None:
         """Draw a ring whose middle line has the given radius."""
         outer = radius + width / 2
         corners = _enlarged(np.stack([center - outer, center + outer]))
         self._pen.ellipse(corners, outline=_rgba(color, 1.0), width=max(1, round(width * _SCALE)))
 
-    def text(self, pixel: Sequence[float], words: str, color: Color, *, size: float, anchor: str = "la") -> None:
+    def text(
+        self,
+        pixel: Float[np.ndarray, " 2"],
+        words: str,
+        color: Color,
+        *,
+        size: float,
+        anchor: str = "la",
+    ) -> None:
         """Write with a dark rim, ``size`` image pixels high, at pillow's ``anchor``."""
         font = ImageFont.load_default(size * _SCALE)
-        (at,) = _enlarged(np.array([pixel], dtype=float))
+        (at,) = _enlarged(pixel[None])
         rim = max(1, round(size * _SCALE / 9))
         self._pen.text(at, words, fill=color, font=font, anchor=anchor, stroke_width=rim, stroke_fill=DARK)
 
-    def paste(self, picture: UInt8[np.ndarray, "_ _ 3"], corner: Sequence[int]) -> None:
+    def paste(self, picture: UInt8[np.ndarray, "_ _ 3"], corner: tuple[int, int]) -> None:
         """Lay an opaque picture down with its top-left corner at whole image pixels."""
         height, width = picture.shape[:2]
         large = Image.fromarray(picture).resize((width * _SCALE, height * _SCALE), Image.Resampling.BILINEAR)
@@ -73,8 +79,7 @@ class Sheet:
 
     def merged(self, *, opacity: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
         """The image under the drawing; ``opacity`` fades the drawing as a whole."""
-        height, width = self._image.shape[:2]
-        small = self._large.resize((width, height), Image.Resampling.BOX)
+        small = self._large.reduce(_SCALE)
         small.putalpha(small.getchannel("A").point([round(value * opacity) for value in range(256)]))
         under = Image.fromarray(self._image).convert("RGBA")
         return np.array(Image.alpha_composite(under, small).convert("RGB"))

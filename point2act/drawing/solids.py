@@ -35,14 +35,15 @@ _LIGHT = np.array([-0.35, -0.65, -0.67])
 
 
 @dataclass(frozen=True, eq=False)
-class _Cuboid:
+class Cuboid:
     """A box along the axes of a frame that it shares with others."""
 
-    low: Float[np.ndarray, "3"]
-    high: Float[np.ndarray, "3"]
+    low: Float[np.ndarray, " 3"]
+    high: Float[np.ndarray, " 3"]
 
     @property
     def corners(self) -> Float[np.ndarray, "8 3"]:
+        """In the order of the bits x y z of their number."""
         return np.where(_SIGNS > 0, self.high, self.low)
 
 
@@ -56,15 +57,21 @@ def draw_gripper(
     *,
     opacity: float = 0.8,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the hand around what it holds: shaded boxes, the fingers as far apart as the contacts.
+    """Draw the hand around what it holds, the fingers as far apart as the contacts.
 
-    The scene hides nothing of it. What lies behind the camera is left out.
+    The palm is like glass, so that fingers and contacts behind it are seen. The scene hides nothing
+    of the hand. What lies behind the camera is left out.
     """
-    sheet = Sheet(image)
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
-    eye = invert(T_cam_gripper)[:3, 3]
-    for cuboid in _far_to_near(_hand(gripper, grasp.width), eye):
-        _draw_cuboid(sheet, camera, T_cam_gripper, cuboid, color)
+    for cuboids, strength in ((_palm(gripper), 0.45), (_fingers(gripper, grasp.width), 1.0)):
+        sheet = Sheet(image)
+        for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
+            _draw_cuboid(sheet, camera, T_cam_gripper, cuboid, color)
+        image = sheet.merged(opacity=strength * opacity)
+    sheet = Sheet(image)
+    contacts = _pixels(camera, _clipped(transform_points(invert(T_world_cam), grasp.contacts)))
+    for contact in contacts[:2]:
+        sheet.disc(contact, max(2.0, image.shape[1] / 170), (255, 255, 255))
     return sheet.merged(opacity=opacity)
 
 
@@ -103,7 +110,7 @@ def draw_marker(
     image: UInt8[np.ndarray, "h w 3"],
     camera: Camera,
     T_world_cam: Float[np.ndarray, "4 4"],
-    point: Float[np.ndarray, "3"],
+    point: Float[np.ndarray, " 3"],
     color: Color,
     *,
     label: str = "",
@@ -113,13 +120,13 @@ def draw_marker(
     if depth < _NEAR:
         return image.copy()
     sheet = Sheet(image)
-    size = max(3.5, image.shape[1] / 70)
+    size = max(3.0, image.shape[1] / 90)
     diamond = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     for shade, reach in ((DARK, 1.55), ((255, 255, 255), 1.3), (color, 0.85)):
         sheet.polygon(pixel + diamond * size * reach, shade)
     if label:
         high = max(10.0, image.shape[1] / 34)
-        sheet.text(pixel + [1.8 * size, 0.0], label, (255, 255, 255), size=high, anchor="lm")
+        sheet.text(pixel + np.array([1.8 * size, 0.0]), label, (255, 255, 255), size=high, anchor="lm")
     return sheet.merged()
 
 
@@ -127,7 +134,7 @@ def close_up(
     image: UInt8[np.ndarray, "h w 3"],
     camera: Camera,
     T_world_cam: Float[np.ndarray, "4 4"],
-    point: Float[np.ndarray, "3"],
+    point: Float[np.ndarray, " 3"],
     *,
     reach: float,
     width: int = 480,
@@ -138,7 +145,7 @@ def close_up(
     is never larger than it.
     """
     (pixel,), (depth,) = project(camera, T_world_cam, point[None])
-    share = min(1.0, max(2 * reach * camera.fx / max(depth, _NEAR) / camera.width, 0.1))
+    share = min(1.0, max(2 * reach * camera.fy / max(depth, _NEAR) / camera.height, 0.1))
     size = share * np.array([camera.width, camera.height])
     left, top = np.clip(pixel - size / 2, 0.0, np.array([camera.width, camera.height]) - size)
     height = round(width * camera.height / camera.width)
@@ -158,19 +165,30 @@ def close_up(
 
 
 # ── boxes ──────────────────────────────────────────────────────────────────────────────────────
-def _hand(gripper: Gripper, width: float) -> list[_Cuboid]:
-    """The hand's boxes in the gripper frame with the pads ``width`` apart."""
+def _palm(gripper: Gripper) -> list[Cuboid]:
+    return [_cuboid(np.array(box.center), box.half_extents) for box in gripper.body]
+
+
+def _fingers(gripper: Gripper, width: float) -> list[Cuboid]:
+    """Both fingers in the gripper frame, the pads ``width`` apart."""
     shift = np.array([0.0, width / 2, 0.0])
-    mirror = np.array([1.0, -1.0, 1.0])
-    placed = [(np.array(box.center), np.array(box.half_extents)) for box in gripper.body]
-    for box in gripper.finger:
-        center, half = np.array(box.center) + shift, np.array(box.half_extents)
-        placed += [(center, half), (center * mirror, half)]
-    return [_Cuboid(center - half, center + half) for center, half in placed]
+    centers = [np.array(box.center) + shift for box in gripper.finger]
+    return [
+        _cuboid(center * [1.0, side, 1.0], box.half_extents)
+        for side in (1.0, -1.0)
+        for center, box in zip(centers, gripper.finger, strict=True)
+    ]
 
 
-def _far_to_near(cuboids: Sequence[_Cuboid], eye: Float[np.ndarray, "3"]) -> list[_Cuboid]:
-    """The painter's order: each time one that hides none of those left, the farthest if there is a choice."""
+def _cuboid(center: Float[np.ndarray, " 3"], half_extents: Sequence[float]) -> Cuboid:
+    return Cuboid(center - half_extents, center + half_extents)
+
+
+def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list[Cuboid]:
+    """The painter's order of boxes seen from ``eye``, exact wherever such an order exists.
+
+    Each time one is taken that hides none of those left, the farthest if there is a choice.
+    """
     waiting = sorted(cuboids, key=lambda c: -float(np.linalg.norm((c.low + c.high) / 2 - eye)))
     order = []
     while waiting:
@@ -181,7 +199,7 @@ def _far_to_near(cuboids: Sequence[_Cuboid], eye: Float[np.ndarray, "3"]) -> lis
     return order
 
 
-def _hides(one: _Cuboid, other: _Cuboid, eye: Float[np.ndarray, "3"]) -> bool:
+def _hides(one: Cuboid, other: Cuboid, eye: Float[np.ndarray, " 3"]) -> bool:
     """Whether a box may hide part of another: no plane parts them with the eye on the other's side.
 
     Boxes that reach into each other by a little, as a measured hand's do, count as apart.
@@ -194,7 +212,7 @@ def _hides(one: _Cuboid, other: _Cuboid, eye: Float[np.ndarray, "3"]) -> bool:
 
 
 def _draw_cuboid(
-    sheet: Sheet, camera: Camera, T_cam_box: Float[np.ndarray, "4 4"], cuboid: _Cuboid, color: Color
+    sheet: Sheet, camera: Camera, T_cam_box: Float[np.ndarray, "4 4"], cuboid: Cuboid, color: Color
 ) -> None:
     corners = transform_points(T_cam_box, cuboid.corners)
     for face, normal in _FACES:
@@ -205,7 +223,7 @@ def _draw_cuboid(
         bright = max(0.0, float(T_cam_box[:3, :3] @ np.array(normal) @ _LIGHT))
         pixels = _pixels(camera, visible)
         sheet.polygon(pixels, _shaded(color, 0.5 + 0.5 * bright))
-        sheet.line(np.concatenate([pixels, pixels[:1]]), _shaded(color, 0.3), 0.8)
+        sheet.line(np.concatenate([pixels, pixels[:1]]), _tinted(color), 0.9)
 
 
 def _faces_camera(
@@ -213,6 +231,12 @@ def _faces_camera(
 ) -> bool:
     """Whether the outer side of a face, in the camera frame, is turned to the camera."""
     return float(T_cam_box[:3, :3] @ np.array(normal) @ outline.mean(axis=0)) < 0
+
+
+def _tinted(color: Color) -> Color:
+    """Half way to white."""
+    red, green, blue = ((channel + 255) // 2 for channel in color)
+    return red, green, blue
 
 
 def _shaded(color: Color, light: float) -> Color:

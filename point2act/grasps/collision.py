@@ -24,7 +24,8 @@ class Boxes:
 def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Both fingers, their pads ``opening`` apart, swept back along the approach by that many metres."""
     boxes = _stack(gripper.finger)
-    center = np.concatenate([boxes.center + [0, opening / 2, 0], boxes.center * [1, -1, 1] - [0, opening / 2, 0]])
+    shift = np.array([0.0, opening / 2, 0.0])
+    center = np.concatenate([boxes.center + shift, boxes.center * [1, -1, 1] - shift])
     return _swept(Boxes(center, np.concatenate([boxes.half, boxes.half])), approach)
 
 
@@ -102,12 +103,21 @@ def hits(
 
 
 def within(
-    points: Float[np.ndarray, "n 3"], axis: Float[np.ndarray, "3"], boxes: Boxes, margin: float
+    points: Float[np.ndarray, "n 3"],
+    axis: Float[np.ndarray, "3"],
+    boxes: Boxes,
+    *,
+    margin: float,
+    depth: float,
 ) -> Int[np.ndarray, " m"]:
-    """Indices of the points that a hand about this closing axis through the origin could ever meet."""
-    y = points @ axis
+    """Indices of the points that a hand about this closing axis could ever meet.
+
+    The axis goes through the points' origin; the hand's own origin is at most ``depth`` from it.
+    """
+    along = points @ axis
     side = np.abs(boxes.center) + boxes.half + margin
-    reach = np.hypot(side[:, 0], side[:, 2] + 0.02).max()
+    reach = np.hypot(side[:, 0], side[:, 2] + depth).max()
     low = (boxes.center[:, 1] - boxes.half[:, 1]).min() - margin
     high = (boxes.center[:, 1] + boxes.half[:, 1]).max() + margin
-    return np.flatnonzero((y > low) & (y < high) & ((points**2).sum(axis=1) - y**2 < reach**2))
+    beside = (points**2).sum(axis=1) - along**2
+    return np.flatnonzero((along > low) & (along < high) & (beside < reach**2))

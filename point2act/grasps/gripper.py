@@ -62,12 +62,13 @@ def _pair(path: Path, table: dict[str, Any], key: str) -> tuple[float, float]:
 
 def _vector(path: Path, table: dict[str, Any], key: str, *, length: int) -> list[float]:
     value = table.get(key)
-    numbers = isinstance(value, list) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v) for v in value
-    )
-    if not numbers or len(value) != length:
+    entries = value if isinstance(value, list) else []
+    numbers = [
+        v for v in entries if isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
+    ]
+    if len(entries) != length or len(numbers) != length:
         raise GripperError(f"{path}: '{key}' is {value!r}: write a list of {length} numbers in metres")
-    return [float(v) for v in value]
+    return [float(v) for v in numbers]
 
 
 def _boxes(path: Path, table: dict[str, Any], key: str) -> tuple[Box, ...]:

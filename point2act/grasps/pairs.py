@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from point2act.geometry import frame_from_normal
+from point2act.grasps.boundary import SurfacePoints
 from point2act.grasps.volume import LocalVolume, normals_at, sample, solid
+
+REACH = 1.5
+"""Rays are followed for this many openings of the gripper, to tell how much too wide a thing is."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +35,8 @@ class PairConfig:
     """Room left between each open finger and its contact, metres; so 68 mm is the widest for 80 mm."""
     step: float = 0.001
     """Step of the march, metres: half a voxel."""
-    smoothing: float = 1.0
-    """Gaussian over which normals are averaged, voxels: 2 mm, the depth noise."""
-    presumed: float = 0.012
-    """Where free space ends in the unseen, within this distance of a seen surface, an unseen surface is
-    presumed, metres: what a camera on one side has to go by. About the depth that fingertips reach."""
-    table_skin: float = 0.004
-    """Points nearer to the table than this and facing as it does are the table, metres: two voxels."""
     keep: int = 200
     """Pairs kept, the best and mutually different ones: what 2 seconds are enough for (measured)."""
-
-
-@dataclass(frozen=True, eq=False)
-class SurfacePoints:
-    """Points on the surface in the volume frame, one for a voxel."""
-
-    points: Float[np.ndarray, "n 3"]
-    normals: Float[np.ndarray, "n 3"]
-    """Outward."""
-    seen: Bool[np.ndarray, " n"]
-    """False where free space ends in the unseen and the surface is only presumed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,54 +59,6 @@ class Pairs:
         return len(self.contacts)
 
 
-def surface_points(volume: LocalVolume, *, config: PairConfig) -> SurfacePoints:
-    """Zero crossings between neighbouring voxels: seen ones, and presumed ones next to the unseen."""
-    field = solid(volume)
-    found, flags = [], []
-    for axis in range(3):
-        crossings, seen = _crossings(field, volume.observed, axis)
-        found.append(crossings)
-        flags.append(seen)
-    points = np.concatenate(found) * volume.voxel - volume.half_size
-    seen = np.concatenate(flags)
-    points, seen = _one_per_voxel(points, seen, volume.voxel)
-    if seen.any() and not seen.all():
-        distance, _ = cKDTree(points[seen]).query(points, distance_upper_bound=config.presumed)
-        near = seen | np.isfinite(distance)
-        points, seen = points[near], seen[near]
-    elif not seen.any():
-        points, seen = points[:0], seen[:0]
-    return SurfacePoints(points, normals_at(volume, points, smoothing=config.smoothing), seen)
-
-
-def _crossings(
-    field: Float[np.ndarray, "r r r"], observed: Bool[np.ndarray, "r r r"], axis: int
-) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
-    """Voxel coordinates where the field changes sign along one axis, and whether both ends were seen."""
-    low, high = np.moveaxis(field, axis, 0)[:-1], np.moveaxis(field, axis, 0)[1:]
-    known = np.moveaxis(observed, axis, 0)
-    where = np.argwhere((low > 0) != (high > 0))
-    index = tuple(where.T)
-    fraction = low[index] / (low[index] - high[index])
-    points = where.astype(float)
-    points[:, 0] += fraction
-    order = [1, 2, 0] if axis == 2 else [1, 0, 2] if axis == 1 else [0, 1, 2]
-    return points[:, order], known[:-1][index] & known[1:][index]
-
-
-def _one_per_voxel(
-    points: Float[np.ndarray, "n 3"], seen: Bool[np.ndarray, " n"], voxel: float
-) -> tuple[Float[np.ndarray, "m 3"], Bool[np.ndarray, " m"]]:
-    """The mean of the points in each cell; seen and presumed points are not mixed."""
-    cell = np.floor(points / voxel).astype(np.int64) + 1024
-    key = (cell @ np.array([1 << 22, 1 << 11, 1])) * 2 + seen
-    _, where, count = np.unique(key, return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(where, weights=points[:, i], minlength=len(count)) for i in range(3)], axis=1)
-    flags = np.zeros(len(count), bool)
-    flags[where] = seen
-    return sums / count[:, None], flags
-
-
 def find_pairs(
     volume: LocalVolume,
     surface: SurfacePoints,
@@ -128,23 +66,24 @@ def find_pairs(
     *,
     radius: float,
     max_width: float,
+    smoothing: float,
     config: PairConfig,
     rng: np.random.Generator,
 ) -> Pairs:
-    """Pairs that begin within ``radius`` of the action point (volume frame) and are at most
-    ``max_width`` wide, metres: a gripper's opening.
+    """Pairs that begin on the object, within ``radius`` of the action point (volume frame), and leave
+    room to open a gripper of ``max_width``, metres.
 
-    Along inward normals and jittered ones, to every surface on the way at which the object ends: a
-    mug's wall gives one pair, the whole mug another. Method: Nguyen (1988), antipodal point contacts
-    with friction, on a signed distance field.
+    Along inward normals and jittered ones, to every surface on the way at which the object ends: a mug's
+    wall gives one pair, the whole mug another. ``smoothing`` is that of the normals, voxels. Method:
+    Nguyen (1988), antipodal point contacts with friction, on a signed distance field.
     """
-    start, normals, start_seen = _beginnings(volume, surface, action_point, radius, config, rng)
+    start, normals, start_seen = _beginnings(surface, action_point, radius, config, rng)
     directions = _directions(normals, config, rng)
     repeat = len(directions) // max(len(start), 1)
     start, normals = np.tile(start, (repeat, 1)), np.tile(normals, (repeat, 1))
     start_seen = np.tile(start_seen, repeat)
-    ray, ends = march(volume, start, directions, reach=1.5 * max_width, step=config.step)
-    end_normals = normals_at(volume, ends, smoothing=config.smoothing)
+    ray, ends = march(volume, start, directions, reach=REACH * max_width, step=config.step)
+    end_normals = normals_at(volume, ends, smoothing=smoothing)
     cone = 1 / np.sqrt(1 + config.friction**2)
     axis = directions[ray]
     held = (-(normals[ray] * axis).sum(axis=1) > cone) & ((end_normals * axis).sum(axis=1) > cone)
@@ -166,18 +105,13 @@ def find_pairs(
 
 
 def _beginnings(
-    volume: LocalVolume,
     surface: SurfacePoints,
     action_point: Float[np.ndarray, "3"],
     radius: float,
     config: PairConfig,
     rng: np.random.Generator,
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
-    near = ((surface.points - action_point) ** 2).sum(axis=1) < radius**2
-    table = volume.table_in_volume
-    if table is not None:
-        height = surface.points @ table[:3] + table[3]
-        near &= (np.abs(height) > config.table_skin) | (surface.normals @ table[:3] < 0.9)
+    near = surface.on_object & (((surface.points - action_point) ** 2).sum(axis=1) < radius**2)
     chosen = np.flatnonzero(near)
     if len(chosen) > config.points:
         chosen = np.sort(rng.choice(chosen, config.points, replace=False))
@@ -228,7 +162,7 @@ def _on_seen_surface(
 ) -> Bool[np.ndarray, " n"]:
     if not surface.seen.any():
         return np.zeros(len(points), bool)
-    distance, _ = cKDTree(surface.points[surface.seen]).query(points, distance_upper_bound=1.5 * voxel)
+    distance, _ = KDTree(surface.points[surface.seen]).query(points, distance_upper_bound=1.5 * voxel)
     return np.isfinite(distance)
 
 

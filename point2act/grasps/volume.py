@@ -71,7 +71,11 @@ def solid(volume: LocalVolume) -> Float[np.ndarray, "r r r"]:
 
 
 def sample(
-    volume: LocalVolume, field: Float[np.ndarray, "r r r"], points: Float[np.ndarray, "n 3"], *, outside: float
+    volume: LocalVolume,
+    field: Float[np.ndarray, "r r r"],
+    points: Float[np.ndarray, "n 3"],
+    *,
+    outside: float,
 ) -> Float[np.ndarray, " n"]:
     """Trilinear values of a grid at points of the volume frame; ``outside`` beyond the voxel centres."""
     index = (points + volume.half_size) / volume.voxel

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataparserOutputs
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio
@@ -15,6 +16,9 @@ from point2act.capture import read_capture
 from point2act.errors import CaptureError
 from point2act.plugin.bridge import Similarity, camera_of, poses_of
 from point2act.types import Capture, Frame, Lens
+
+Cloud = tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]
+"""Points, and their colours in [0, 1]."""
 
 _LENSES = {CameraType.PERSPECTIVE.value: "opencv", CameraType.FISHEYE.value: "fisheye"}
 
@@ -27,6 +31,8 @@ class Source:
     S_nerf_world: Similarity
     splits: tuple[tuple[Frame, ...], ...]
     """One tuple of frames for each of the dataparser outputs, in their order."""
+    cloud: Cloud | None = None
+    """Points that the dataparser itself found, in the world frame."""
 
 
 def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> Source:
@@ -35,9 +41,12 @@ def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> 
     A ``transforms.json`` is read by our own reader, which also knows the depth's unit, the robot's
     base and the names that points.json refers to; the world is that file's frame. For every other
     format the world is the frame of the original data, before nerfstudio has oriented and scaled it.
-    Raises :class:`CaptureError` for cameras that are neither pinhole nor fisheye.
+    Raises :class:`CaptureError` for cameras that are neither pinhole nor fisheye, and where the first
+    split, the training's, is empty.
     """
     folder = Path(dataparser.config.data)
+    if not splits[0].image_filenames:
+        raise CaptureError(f"{folder} has no image left to train on: add images, or train on --eval-mode all")
     if not isinstance(dataparser, Nerfstudio):
         return _read_parsed(folder, splits)
     capture = read_capture(folder)
@@ -75,7 +84,15 @@ def _read_parsed(folder: Path, splits: Sequence[DataparserOutputs]) -> Source:
         T_base_world=None,
         metric=any(frame.depth_path is not None for frame in unique.values()),
     )
-    return Source(capture, S_nerf_world, frames)
+    return Source(capture, S_nerf_world, frames, _cloud(first, S_nerf_world.inverse()))
+
+
+def _cloud(outputs: DataparserOutputs, S_world_nerf: Similarity) -> Cloud | None:
+    points = outputs.metadata.get("points3D_xyz")
+    if points is None:
+        return None
+    colors = outputs.metadata["points3D_rgb"].cpu().numpy() / 255.0
+    return S_world_nerf.move_points(points.cpu().numpy().astype(np.float64)), colors
 
 
 def _parsed_frames(folder: Path, outputs: DataparserOutputs, S_world_nerf: Similarity) -> tuple[Frame, ...]:

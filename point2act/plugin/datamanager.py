@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from nerfstudio.configs.dataparser_configs import AnnotatedDataParserUnion
@@ -19,9 +19,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 
 from point2act.capture import load_view
-from point2act.errors import CaptureError
 from point2act.plugin.bridge import Similarity, cameras_of
-from point2act.plugin.captures import Source, read_source
+from point2act.plugin.captures import Cloud, Source, read_source
 from point2act.points import read_points
 from point2act.types import Capture, Frame, PointSet, View
 
@@ -54,12 +53,14 @@ class TrainingData:
     train: tuple[View, ...]
     held_out: tuple[View, ...]
     points: PointSet | None
+    cloud: Cloud | None
+    """Points that the dataparser itself found."""
 
 
 class ViewDataset(InputDataset):
     """Loaded views as nerfstudio's dataset, cameras and depth in nerfstudio's frame."""
 
-    exclude_batch_keys_from_device = [*InputDataset.exclude_batch_keys_from_device, "depth_image"]
+    exclude_batch_keys_from_device: ClassVar = [*InputDataset.exclude_batch_keys_from_device, "depth_image"]
 
     def __init__(self, outputs: DataparserOutputs, views: tuple[View, ...]):
         super().__init__(outputs)
@@ -74,12 +75,12 @@ class ViewDataset(InputDataset):
     def get_data(self, image_idx: int, image_type: Literal["uint8", "float32"] = "float32") -> dict:
         """Image, and where there are such, mask (h, w, 1) and z-depth (h, w, 1) in nerfstudio's unit."""
         view = self.views[image_idx]
-        image = torch.from_numpy(view.rgb)
+        image = torch.tensor(view.rgb)
         data: dict = {"image_idx": image_idx, "image": image if image_type == "uint8" else image / 255.0}
         if view.mask is not None:
-            data["mask"] = torch.from_numpy(view.mask)[..., None]
+            data["mask"] = torch.tensor(view.mask)[..., None]
         if view.depth is not None:
-            data["depth_image"] = torch.from_numpy(view.depth).float()[..., None]
+            data["depth_image"] = torch.tensor(view.depth, dtype=torch.float32)[..., None]
         return data
 
 
@@ -98,15 +99,13 @@ class Point2ActDataManager(FullImageDatamanager):
             return InputDataset(outputs)
         held_out = self.dataparser.get_dataparser_outputs(split=self.test_split)
         source = read_source(self.dataparser, (outputs, held_out))
-        if not source.splits[0]:
-            raise CaptureError(f"{source.capture.folder} has no image left to train on: add images")
         train, self._held_out = (self._load(frames, source) for frames in source.splits)
         self._S_nerf_world = source.S_nerf_world
         dataset = ViewDataset(outputs, self._moved(train))
         if self.test_mode == "val":
             points = self._read_points(source)
             dataset.metadata[METADATA_KEY] = TrainingData(
-                source.capture, source.S_nerf_world, train, self._held_out, points
+                source.capture, source.S_nerf_world, train, self._held_out, points, source.cloud
             )
         return dataset
 

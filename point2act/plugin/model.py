@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.camera_optimizers import CameraOptimizer, CameraOptimizerConfig
@@ -18,20 +17,20 @@ from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttrib
 from nerfstudio.models.base_model import ModelConfig
 from nerfstudio.models.splatfacto import SplatfactoModel
 from nerfstudio.utils.colors import get_color
-from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
-from point2act.plugin.bridge import Similarity, camera_of, invert_pose, opencv_pose
+from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, TrainingData
 from point2act.plugin.evaluation import image_metrics, psnr
 from point2act.plugin.saved import Saved
+from point2act.plugin.scene import empty_scene, lift_points, starting_scene
 from point2act.relevancy import RelevancyConfig
-from point2act.splat.densify import DensifyConfig, Densifier
+from point2act.splat.densify import Densifier, DensifyConfig
 from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
 from point2act.splat.start import StartConfig
-from point2act.types import GaussianScene, RelevancyField, View
+from point2act.types import View
 
 Outputs = dict[str, Any]
 # viser's default background, which nerfstudio shows behind splats.
@@ -72,11 +71,14 @@ class Point2ActModel(SplatfactoModel):
     def populate_modules(self) -> None:
         """Start the Gaussians; without training data they stay empty until a checkpoint is loaded."""
         self._data: TrainingData | None = self.kwargs["metadata"].get(METADATA_KEY)
-        scene, self._saved = _nothing(), Saved.empty()
+        scene, self._saved = empty_scene(), Saved.empty()
         if self._data is not None:
-            scene = self._data.S_nerf_world.move_scene(_start(self._data, self.config.start))
-            points = self._data.points
-            self._saved = Saved.at_start(self._data, () if points is None else points.queries)
+            scene = self._data.S_nerf_world.move_scene(starting_scene(self._data, self.config.start))
+            self._saved = Saved.at_start(
+                self._data.capture.folder,
+                self._data.S_nerf_world,
+                () if self._data.points is None else self._data.points.queries,
+            )
         self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
         nothing_yet = torch.zeros(len(scene), len(self._saved.queries))
         self.register_buffer("relevancy", nothing_yet)
@@ -129,13 +131,16 @@ class Point2ActModel(SplatfactoModel):
     ) -> list[TrainingCallback]:
         """Densify and lift after each step."""
         trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
-        assert self._data is not None and trainer is not None and optimizers is not None
+        assert trainer is not None
+        assert optimizers is not None
+        assert self._data is not None
         self._last_step = trainer._start_step + trainer.config.max_num_iterations - 1
         has_depth = any(view.depth is not None for view in self._data.train)
         if self.config.densify or (self.config.densify is None and not has_depth):
             # nerfstudio scales the cameras into [-1, 1]: the scene's size is 1.
+            parameters: Any = self.gauss_params
             self._densifier = Densifier(
-                self.config.densification, self.gauss_params, optimizers.optimizers, scene_scale=1.0
+                self.config.densification, parameters, optimizers.optimizers, scene_scale=1.0
             )
         return super().get_training_callbacks(training_callback_attributes)
 
@@ -151,7 +156,15 @@ class Point2ActModel(SplatfactoModel):
     def _lift(self) -> None:
         """Give the Gaussians as they are now a relevancy for every query."""
         assert self._data is not None
-        lifted = lift_points(self._data, to_scene(self.gauss_params), self._posed_views(), self)
+        assert self._data.points is not None
+        lifted = lift_points(
+            self._data,
+            self._data.points,
+            to_scene(dict(self.gauss_params.items())),
+            self._posed_views(),
+            config=self.config.relevancy,
+            device=self.device,
+        )
         self.relevancy = torch.tensor(lifted.values, dtype=torch.float32, device=self.device)
         self.evidence = torch.tensor(lifted.evidence, dtype=torch.float32, device=self.device)
 
@@ -250,18 +263,3 @@ class Point2ActModel(SplatfactoModel):
             outputs, truth, mask=self._target(batch, "mask"), depth=self._target(batch, "depth_image")
         )
         return metrics, {"img": torch.cat([truth, outputs["rgb"]], dim=1)}
-
-
-def _nothing() -> GaussianScene:
-    empty = np.zeros((0, 3))
-    return GaussianScene(empty, np.zeros((0, 4)), empty, np.zeros(0), np.zeros((0, 1, 3)))
-
-
-def _start(data: TrainingData, config: StartConfig) -> GaussianScene:
-    """The Gaussians that training begins with, in the world frame; repeatable with --machine.seed."""
-    from point2act.splat.start import start
-
-    rng = np.random.default_rng(torch.initial_seed())
-    begun = start(data.train, point_cloud_path=data.capture.point_cloud_path, config=config, rng=rng)
-    CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
-    return begun.scene

@@ -1,1 +1,29 @@
-"""MuJoCo: tabletop scenes, a wrist camera, a noisy pointing model, grasp trials."""
+"""Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials."""
+
+from point2act.simulate.camera import WristConfig
+from point2act.simulate.oracle import oracle_grasps
+from point2act.simulate.pointing import CLEAN, HARD, TYPICAL, PointingConfig
+from point2act.simulate.record import CaptureConfig, capture_scene, captured_scene
+from point2act.simulate.scene import Scene, load_scene, part_box
+from point2act.simulate.sensor import SensorConfig
+from point2act.simulate.trial import Trial, TrialConfig, try_grasp, try_grasps_file
+
+__all__ = [
+    "CLEAN",
+    "HARD",
+    "TYPICAL",
+    "CaptureConfig",
+    "PointingConfig",
+    "Scene",
+    "SensorConfig",
+    "Trial",
+    "TrialConfig",
+    "WristConfig",
+    "capture_scene",
+    "captured_scene",
+    "load_scene",
+    "oracle_grasps",
+    "part_box",
+    "try_grasp",
+    "try_grasps_file",
+]

@@ -7,11 +7,12 @@ yield: a hand that presses into something stops short, and its servos say how ha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
 from point2act.simulate.engine import mujoco
@@ -23,6 +24,8 @@ _AXES = np.eye(3)
 _MASS = 1.0
 """Kilograms; real hands weigh 0.7 to 0.9, and the wrist moves with them."""
 _FINGER_MASS = 0.1
+_FINGER_ARMATURE = 1.5
+"""Inertia of the drive as the finger feels it, kilograms; much less, and so much damping would rattle."""
 # Stiff enough for 1 mm under the weight of a mug, damped for about 1.2 kg; arms carry some 80 N.
 _SLIDE = {"kp": "20000", "kv": "310", "forcerange": "-80 80"}
 _HINGE = {"kp": "300", "kv": "3", "forcerange": "-12 12"}
@@ -38,9 +41,9 @@ class Hand:
 
     model: mujoco.MjModel
     gripper: Gripper
-    geoms: Float[np.ndarray, " g"] | np.ndarray
+    geoms: Bool[np.ndarray, " g"]
     """True for geoms of the hand."""
-    fingers: tuple[np.ndarray, np.ndarray]
+    fingers: tuple[Int[np.ndarray, " f"], Int[np.ndarray, " f"]]
     """Ids of the geoms of the finger on the +y side and of the other."""
 
 
@@ -92,6 +95,13 @@ def servo_load(data: mujoco.MjData) -> tuple[float, float]:
     return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
 
 
+def touches(hand: Hand, data: mujoco.MjData) -> Iterator[tuple[int, int, int]]:
+    """What the hand touches or nearly touches: index of the contact, geom of the hand, other geom."""
+    for index, (a, b) in enumerate(data.contact.geom):
+        if hand.geoms[a] != hand.geoms[b]:
+            yield (index, a, b) if hand.geoms[a] else (index, b, a)
+
+
 _JOINTS = tuple(f"hand/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
 
 
@@ -123,6 +133,7 @@ def _finger(
     ET.SubElement(
         finger, "joint", name=name, type="slide", axis=numbers([0.0, sign, 0.0]), limited="true",
         range=numbers([0.0, gripper.max_width / 2]), damping=numbers(force / _CLOSING_SPEED),
+        armature=numbers(_FINGER_ARMATURE),
     )  # fmt: skip
     ET.SubElement(
         actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force])

@@ -22,7 +22,7 @@ _SETTLING_SECONDS = 1.5
 _GAP = 0.01
 """Objects are placed at least this far apart, metres."""
 _ATTEMPTS = 200
-_STILL = 0.02
+_STILL = 0.005
 """Metres or radians a second below which an object counts as at rest."""
 
 BASE_BEHIND_TABLE = 0.5

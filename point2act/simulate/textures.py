@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 _SIDE = 256
 
 
+@lru_cache
 def texture_png(name: str, seed: int) -> bytes:
     """A square PNG: grey levels near white, to be multiplied by a colour.
 

@@ -1,4 +1,4 @@
-"""Loose Gaussians for what no depth explains: holes of shiny things, backgrounds out of range.
+"""Surfels for what nothing measured: holes of shiny things, backgrounds out of range, whole scenes.
 
 They let the fit explain the colours there instead of bending the measured surfaces. numpy and scipy.
 """
@@ -12,12 +12,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from point2act.errors import SceneError
 from point2act.geometry import back_project, inside, project
+from point2act.splat.neighbours import spacing
 from point2act.splat.surfels import Surfels, join, usable_depth, votes
 from point2act.types import View
 
 _RIM_SHARE = 0.9
 """Quantile of the depths around a hole that counts as the farthest of them; one stray may be farther."""
+
+_PARALLEL = 1e-3
+"""Mean squared sine between the optical axes below which they meet nowhere: a spread of 2 degrees."""
 
 
 def fill_holes(
@@ -45,6 +50,56 @@ def fill_holes(
     return filled[chosen], width[chosen]
 
 
+def spread(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfels:
+    """Points on the rays of random pixels, at random depths around the place the cameras look at.
+
+    They have the colour of their pixel. Raises :class:`SceneError` where masks forbid every pixel.
+    """
+    allowed = [_allowed_pixels(view) for view in views]
+    total = sum(len(pixels) for pixels in allowed)
+    if total == 0:
+        raise SceneError("the masks forbid every pixel of every view: mend them or remove them")
+    counts = rng.multinomial(count, [len(pixels) / total for pixels in allowed])
+    parts = []
+    for view, pixels, share, depth in zip(views, allowed, counts, _focus_depths(views), strict=True):
+        rows, columns = (
+            np.divmod(rng.choice(pixels, share), view.rgb.shape[1]) if share else (pixels[:0],) * 2
+        )
+        z = depth * 2.0 ** rng.uniform(-1.0, 1.0, share)
+        uv = np.stack([columns, rows], axis=1) + rng.uniform(0.0, 1.0, (share, 2))
+        points = back_project(view.camera, view.T_world_cam, uv, z)
+        parts.append(Surfels(points, _facing(view, share), view.rgb[rows, columns] / 255.0))
+    return join(parts)
+
+
+def _allowed_pixels(view: View) -> Int[np.ndarray, " n"]:
+    allowed = np.ones(view.rgb.shape[:2], dtype=bool) if view.mask is None else view.mask
+    return np.flatnonzero(allowed)
+
+
+def _focus_depths(views: Sequence[View]) -> list[float]:
+    """The depth in each view of the point nearest to all optical axes.
+
+    Where the axes are parallel, or the point is behind a camera, ten times the distance between
+    neighbouring cameras stands in, and one unit of length where that is unknown or zero.
+    """
+    eyes = np.array([view.T_world_cam[:3, 3] for view in views])
+    axes = np.array([view.T_world_cam[:3, 2] for view in views])
+    apart = float(np.median(spacing(eyes, neighbours=1)))
+    usual = 10.0 * apart if 0.0 < apart < np.inf else 1.0
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
+        return [usual] * len(views)
+    focus = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, eyes))
+    depths = np.einsum("ni,ni->n", axes, focus - eyes)
+    return [float(depth) if depth > 0 else usual for depth in depths]
+
+
+def _facing(view: View, count: int) -> Float[np.ndarray, "n 3"]:
+    """Normals towards the camera."""
+    return np.tile(-view.T_world_cam[:3, 2], (count, 1))
+
+
 def _fill_view(
     known: Float[np.ndarray, "n 3"], view: View, budget: int
 ) -> tuple[Surfels, Float[np.ndarray, " m"]]:
@@ -64,8 +119,7 @@ def _fill_view(
         axis=1,
     )
     points = back_project(camera, view.T_world_cam, pixels, z)
-    normals = np.tile(-view.T_world_cam[:3, 2], (len(points), 1))
-    return Surfels(points, normals, color / 255.0), side * z / camera.fx
+    return Surfels(points, _facing(view, len(points)), color / 255.0), side * z / camera.fx
 
 
 def _nearest_in_cells(
@@ -94,7 +148,8 @@ def _behind_holes(
     depth: Float[np.ndarray, "rows columns"], holes: Bool[np.ndarray, "rows columns"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Rows, columns and depths of the hole cells; holes without any surroundings are left out."""
-    labels, count = ndimage.label(holes, np.ones((3, 3)))
+    labels = np.zeros(holes.shape, dtype=np.int64)
+    count = ndimage.label(holes, np.ones((3, 3)), output=labels)
     far = np.zeros(count + 1)
     for index, window in enumerate(ndimage.find_objects(labels), start=1):
         wider = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in window)

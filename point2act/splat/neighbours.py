@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import frame_from_normal
@@ -22,7 +22,7 @@ def spacing(points: Float[np.ndarray, "n 3"], *, neighbours: int = 3) -> Float[n
     k = min(neighbours, len(points) - 1)
     if k < 1:
         return np.full(len(points), np.inf)
-    distances, _ = cKDTree(points).query(points, k=k + 1)
+    distances, _ = KDTree(points).query(points, k=k + 1)
     return np.sqrt(np.mean(distances[:, 1:] ** 2, axis=1))
 
 
@@ -38,7 +38,7 @@ def flatness(
     k = min(_NEIGHBOURS, len(points) - 1)
     if k < 3:
         return np.tile([0.0, 0.0, 1.0], (len(points), 1)), np.ones(len(points))
-    _, nearest = cKDTree(points).query(points, k=k + 1)
+    _, nearest = KDTree(points).query(points, k=k + 1)
     around = points[nearest] - points[nearest].mean(axis=1, keepdims=True)
     variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))
     widest = np.maximum(variances[:, 2], np.finfo(float).tiny)
@@ -51,7 +51,7 @@ def towards(
     eyes: Float[np.ndarray, "c 3"],
 ) -> Float[np.ndarray, "n 3"]:
     """Flip each normal to the side of the nearest camera centre."""
-    _, nearest = cKDTree(eyes).query(points)
+    _, nearest = KDTree(eyes).query(points)
     away = np.einsum("ni,ni->n", normals, eyes[nearest] - points) < 0
     return np.where(away[:, None], -normals, normals)
 

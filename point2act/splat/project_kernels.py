@@ -9,49 +9,49 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"nsz", "contract", "reassoc", "arcp"}}
+from point2act.splat.compile_kernels import compiled, compiled_parallel
 
 NEAR = 0.01
 """Metres. Gaussians nearer than this are not drawn (gsplat's default near plane)."""
 BLUR = 0.3
 """Pixels squared, added to the 2D covariance as a low-pass filter (Kerbl et al. 2023)."""
 MARGIN = 0.15
-"""The Jacobian is taken at most this share of the image outside of it: 0.3 of the half field of view, as in gsplat."""
+"""The Jacobian is taken at most this share of the image outside of it (gsplat's 0.3 of half the view)."""
 ALPHA_MIN = 1.0 / 255.0
 """Fainter contributions are skipped (Kerbl et al. 2023)."""
 BLOCK = 256
-"""Gaussians summed one after the other for the camera's gradient; fixed, so that sums do not depend on threads."""
+"""Gaussians summed in a row for the camera's gradient; fixed, lest sums depend on the threads."""
 
 
-@njit(**OPTIONS)
+@compiled
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(**OPTIONS)
+@compiled
 def _cross(a, b):
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@njit(**OPTIONS)
+@compiled
 def _combine(s, a, t, b):
     """The vector s a + t b."""
     return s * a[0] + t * b[0], s * a[1] + t * b[1], s * a[2] + t * b[2]
 
 
-@njit(**OPTIONS)
+@compiled
 def _load(rows, i):
     return np.float64(rows[i, 0]), np.float64(rows[i, 1]), np.float64(rows[i, 2])
 
 
-@njit(**OPTIONS)
+@compiled
 def _to_camera(T, m):
     return _dot(T[0], m) + T[0, 3], _dot(T[1], m) + T[1, 3], _dot(T[2], m) + T[2, 3]
 
 
-@njit(**OPTIONS)
+@compiled
 def _axes(quats, i):
     """The quaternion divided by its length, one over that length, and the three columns of the rotation."""
     w, x, y, z = (
@@ -68,7 +68,7 @@ def _axes(quats, i):
     return (w, x, y, z), n, (first, second, third)
 
 
-@njit(**OPTIONS)
+@compiled
 def _slopes(p, lens):
     """x/z and y/z, each held within the widened field of view."""
     fx, fy, cx, cy, width, height = lens
@@ -77,7 +77,7 @@ def _slopes(p, lens):
     return x, y
 
 
-@njit(**OPTIONS)
+@compiled
 def _image_rows(p, T, lens):
     """How the pixel's x and y change with the world point: the rows of J R, at the clamped slopes."""
     x, y = _slopes(p, lens)
@@ -86,7 +86,7 @@ def _image_rows(p, T, lens):
     return _combine(along_x, T[0], -along_x * x, T[2]), _combine(along_y, T[1], -along_y * y, T[2])
 
 
-@njit(**OPTIONS)
+@compiled
 def _footprint(axes, scale, row_x, row_y):
     """The ellipse's principal half-axes in the image, as their x and their y components."""
     u = (scale[0] * _dot(row_x, axes[0]), scale[1] * _dot(row_x, axes[1]), scale[2] * _dot(row_x, axes[2]))
@@ -94,7 +94,7 @@ def _footprint(axes, scale, row_x, row_y):
     return u, v
 
 
-@njit(**OPTIONS)
+@compiled
 def _covariance(u, v):
     """Blurred 2D covariance xx, xy, yy and its determinant, the latter without cancellation."""
     uu, vv = _dot(u, u), _dot(v, v)
@@ -102,8 +102,8 @@ def _covariance(u, v):
     return uu + BLUR, _dot(u, v), vv + BLUR, _dot(n, n) + BLUR * (uu + vv) + BLUR * BLUR
 
 
-@njit(**OPTIONS)
-def _project(i, means, quats, scales, opacities, T, lens, means2d, shapes, depths, reach, radii):
+@compiled
+def _project(i, means, quats, scales, opacities, T, lens, means2d, shapes, depths, radii, reach):
     p = _to_camera(T, _load(means, i))
     depths[i] = p[2]
     if not p[2] > NEAR:
@@ -119,34 +119,30 @@ def _project(i, means, quats, scales, opacities, T, lens, means2d, shapes, depth
     means2d[i, 0], means2d[i, 1] = center_x, center_y
     shapes[i, 0], shapes[i, 1], shapes[i, 2] = yy / det, xy / yy, 1.0 / yy
     limit = math.log(max(opacities[i] / ALPHA_MIN, 1e-30))
-    half_width, half_height = math.sqrt(max(2 * limit * xx, 0.0)), math.sqrt(max(2 * limit * yy, 0.0))
+    if not limit > 0.0:
+        return
+    half_width, half_height = math.sqrt(2 * limit * xx), math.sqrt(2 * limit * yy)
     beside = abs(2 * center_x - width) >= width + 2 * half_width
     above = abs(2 * center_y - height) >= height + 2 * half_height
-    if limit > 0.0 and not beside and not above:
-        reach[i, 0], reach[i, 1], reach[i, 2], reach[i, 3] = (
-            limit,
-            half_width,
-            half_height,
-            half_width * xy / xx,
-        )
+    if not beside and not above:
+        reach[i, 0], reach[i, 1], reach[i, 2] = limit, half_height, half_width * xy / xx
         mid = 0.5 * (xx + yy)
         largest = mid + math.sqrt(max(mid * mid - det, 0.01))
         radii[i] = min(math.ceil(3.0 * math.sqrt(largest)), 2**30)
 
 
-@njit(parallel=True, **OPTIONS)
-def project_forward(means, quats, scales, opacities, T, lens, means2d, shapes, depths, reach, radii):
-    """Fill the last five arrays, which must be zero on entry.
+@compiled_parallel
+def project_forward(means, quats, scales, opacities, T, lens, means2d, shapes, depths, radii, reach):
+    """Fill the last five arrays, zero on entry.
 
-    ``shapes`` rows are (precision of x given y, slope of the mean of x given y, precision of y);
-    ``reach`` rows are (log(255 opacity), half width, half height, height of the rightmost point), zero
-    where the Gaussian touches no pixel.
+    ``shapes`` and ``reach`` are as :mod:`point2act.splat.tile_kernels` wants them; depths are filled
+    for all, the rest stays zero for Gaussians behind the camera.
     """
     for i in prange(len(means)):
-        _project(i, means, quats, scales, opacities, T, lens, means2d, shapes, depths, reach, radii)
+        _project(i, means, quats, scales, opacities, T, lens, means2d, shapes, depths, radii, reach)
 
 
-@njit(**OPTIONS)
+@compiled
 def _covariance_gradient(shape, v_shape):
     """From the gradient for a shape to that for the covariance (xx, xy, yy)."""
     a, s, e = np.float64(shape[0]), np.float64(shape[1]), np.float64(shape[2])
@@ -156,7 +152,7 @@ def _covariance_gradient(shape, v_shape):
     return v_xx, v_xy, v_yy
 
 
-@njit(**OPTIONS)
+@compiled
 def _point_gradient(p, lens, v_center, v_depth, v_along_x, v_along_y):
     """Gradient for the point in the camera, through its pixel, its depth and the Jacobian.
 
@@ -179,7 +175,7 @@ def _point_gradient(p, lens, v_center, v_depth, v_along_x, v_along_y):
     return v_x, v_y, v_z
 
 
-@njit(**OPTIONS)
+@compiled
 def _quaternion_gradient(q, n, axes, v_axes):
     """From the gradients for the rotation's columns to that for the quaternion, of length 1 / n."""
     a, b, c = _cross(axes[0], v_axes[0]), _cross(axes[1], v_axes[1]), _cross(axes[2], v_axes[2])
@@ -194,7 +190,7 @@ def _quaternion_gradient(q, n, axes, v_axes):
     )
 
 
-@njit(**OPTIONS)
+@compiled
 def _unproject(
     i,
     means,
@@ -248,7 +244,7 @@ def _unproject(
         v_pose[k, 3] += v_p[k]
 
 
-@njit(parallel=True, **OPTIONS)
+@compiled_parallel
 def project_backward(
     means,
     quats,

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
-from point2act.splat import project_kernels, raster_kernels
 from point2act.types import Camera
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """One picture and what was found on the way."""
+    """A picture, and what was found on the way."""
 
     features: Float[Tensor, "h w c"]
+    """Blended, on the background if there is one."""
     depth: Float[Tensor, "h w"]
     """Mean z-depth, weighted as the features are; 0 where alpha is 0."""
     alpha: Float[Tensor, "h w"]
+    """How much of the background is hidden."""
     means2d: Float[Tensor, "n 2"]
-    """Pixels; zero behind the camera. Call ``retain_grad()`` on it for gradients in pixels."""
+    """The centres in pixels. Call ``means2d.retain_grad()`` before going backward to get their gradient."""
     depths: Float[Tensor, " n"]
-    """z-depth of every Gaussian's centre, whether drawn or not."""
+    """The centres' z-depths."""
     radii: Int32[Tensor, " n"]
-    """Three standard deviations along the longer axis, in pixels; 0 if the Gaussian is not drawn."""
+    """Three standard deviations along the longer axis, in pixels; 0 for a Gaussian that is not drawn."""
 
 
 def render(
@@ -41,20 +41,23 @@ def render(
     *,
     background: Float[Tensor, " c"] | None = None,
 ) -> Rendered:
-    """Draw Gaussians as a camera sees them, with gradients for all six tensors."""
-    pose = T_cam_world.to(device=means.device, dtype=torch.float32)
-    means, quats, scales, opacities, features = (
-        tensor.to(torch.float32) for tensor in (means, quats, scales, opacities, features)
-    )
-    project, rasterize = _backend(means)
-    splats = project(means, quats, scales, opacities, pose, camera)
-    channels = torch.cat([features, splats.depths[:, None]], dim=1)
-    image, alpha = rasterize(splats, opacities, channels, camera)
-    picture = image[..., :-1]
+    """Draw Gaussians with any number of features, none included, as a camera sees them.
+
+    ``quats`` are wxyz of any length but zero, ``scales`` standard deviations in metres, opacities in
+    [0, 1]. Differentiable with respect to all tensors. Computes in float32, on the graphics card when
+    the means are there, else on the processor.
+    """
+    tensors = [tensor.to(torch.float32) for tensor in (means, quats, scales, opacities, features)]
+    means, quats, scales, opacities, features = tensors
+    backend = _backend(means.device)
+    projected = backend.project(means, quats, scales, opacities, T_cam_world.to(means), camera)
+    channels = torch.cat([features, projected.depths[:, None]], dim=1)
+    picture, alpha = backend.rasterize(projected, opacities, channels, camera)
+    depth = picture[..., -1] / alpha.clamp_min(1e-6)
+    picture = picture[..., :-1]
     if background is not None:
-        picture = picture + (1 - alpha)[..., None] * background
-    depth = image[..., -1] / alpha.clamp_min(1e-10)
-    return Rendered(picture, depth, alpha, splats.means2d, splats.depths, splats.radii)
+        picture = picture + (1 - alpha)[..., None] * background.to(picture)
+    return Rendered(picture, depth, alpha, projected.means2d, projected.depths, projected.radii)
 
 
 def gather(
@@ -66,140 +69,26 @@ def gather(
     camera: Camera,
     maps: Float[Tensor, "h w q"],
 ) -> tuple[Float[Tensor, "n q"], Float[Tensor, " n"]]:
-    """Sum what each Gaussian contributes to the picture, weighted by maps, and alone."""
+    """Bring maps of an image back to the Gaussians that drew it.
+
+    Returns, for each Gaussian, the sum over pixels of its blending weight times each map, and the sum
+    of its blending weights. Their quotient is the closed form of lifting a map to Gaussians; the
+    first is also the gradient of ``(render(...).features * maps).sum()`` for the features. Without
+    gradients itself.
+    """
     with torch.no_grad():
-        pose = T_cam_world.to(torch.float32)
-        means, quats, scales, opacities, maps = (
-            tensor.to(torch.float32) for tensor in (means, quats, scales, opacities, maps)
-        )
-        splats = _project_cpu(means, quats, scales, opacities, pose, camera)
-        m, s, o = _array(splats.means2d), _array(splats.shapes), _array(opacities)
-        tile_start, members, slots, slot_start = _bin(splats, m, s, camera)
-        queries = maps.shape[2]
-        records = np.zeros((len(members), queries + 1), np.float32)
-        raster_kernels.gather_tiles(m, s, o, splats.reach, tile_start, members, slots, _array(maps), records)
-        totals = np.empty((len(m), queries + 1), np.float32)
-        raster_kernels.sum_gathered(slot_start, records, totals)
-        result = torch.from_numpy(totals)
-        return result[:, :-1], result[:, -1]
+        tensors = [tensor.to(torch.float32) for tensor in (means, quats, scales, opacities)]
+        backend = _backend(means.device)
+        projected = backend.project(*tensors, T_cam_world.to(tensors[0]), camera)
+        totals = backend.gather(projected, tensors[3], maps.to(tensors[0]), camera)
+    return totals[:, :-1], totals[:, -1]
 
 
-@dataclass(frozen=True, eq=False)
-class _Splats:
-    means2d: Tensor
-    shapes: Tensor
-    depths: Tensor
-    radii: Tensor
-    reach: Any
+def _backend(device: torch.device) -> ModuleType:
+    if device.type == "cuda":
+        from point2act.splat import gsplat_backend
 
+        return gsplat_backend
+    from point2act.splat import numba_backend
 
-def _backend(means: Tensor) -> Any:
-    return _project_cpu, _rasterize_cpu
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
-
-
-def _lens(camera: Camera) -> tuple[float, ...]:
-    values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
-    return tuple(float(value) for value in values)
-
-
-class _Project(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        means: Tensor,
-        quats: Tensor,
-        scales: Tensor,
-        opacities: Tensor,
-        pose: Tensor,
-        camera: Camera,
-    ) -> Any:
-        inputs = [_array(tensor) for tensor in (means, quats, scales)]
-        T = _array(pose).astype(np.float64)
-        n = len(means)
-        means2d, shapes = np.zeros((n, 2), np.float32), np.zeros((n, 3), np.float32)
-        depths, reach, radii = np.zeros(n, np.float32), np.zeros((n, 4), np.float32), np.zeros(n, np.int32)
-        project_kernels.project_forward(
-            *inputs, _array(opacities), T, _lens(camera), means2d, shapes, depths, reach, radii
-        )
-        ctx.inputs, ctx.T, ctx.lens, ctx.shapes, ctx.radii = inputs, T, _lens(camera), shapes, radii
-        outputs = tuple(torch.from_numpy(array) for array in (means2d, shapes, depths, reach, radii))
-        ctx.mark_non_differentiable(*outputs[3:])
-        return outputs
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        v_means2d, v_shapes, v_depths = (_array(gradient) for gradient in gradients[:3])
-        outputs = [np.zeros_like(array) for array in ctx.inputs]
-        blocks = -(-len(ctx.radii) // project_kernels.BLOCK)
-        v_poses = np.zeros((blocks, 3, 4))
-        project_kernels.project_backward(
-            *ctx.inputs,
-            ctx.T,
-            ctx.lens,
-            ctx.shapes,
-            ctx.radii,
-            v_means2d,
-            v_shapes,
-            v_depths,
-            *outputs,
-            v_poses,
-        )
-        v_pose = np.zeros((4, 4), np.float32)
-        v_pose[:3] = v_poses.sum(axis=0)
-        v_means, v_quats, v_scales = (torch.from_numpy(array) for array in outputs)
-        return v_means, v_quats, v_scales, None, torch.from_numpy(v_pose), None
-
-
-def _project_cpu(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, pose: Tensor, camera: Camera
-) -> _Splats:
-    means2d, shapes, depths, reach, radii = _Project.apply(means, quats, scales, opacities, pose, camera)
-    return _Splats(means2d, shapes, depths, radii, reach.numpy())
-
-
-def _bin(splats: _Splats, means2d: np.ndarray, shapes: np.ndarray, camera: Camera) -> Any:
-    order = raster_kernels.sort_by_depth(_array(splats.depths), splats.reach)
-    tiles_x, tiles_y = (-(-side // raster_kernels.TILE) for side in (camera.width, camera.height))
-    return raster_kernels.bin_tiles(order, means2d, shapes, splats.reach, tiles_x, tiles_y)
-
-
-class _Rasterize(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        means2d: Tensor,
-        shapes: Tensor,
-        opacities: Tensor,
-        channels: Tensor,
-        splats: _Splats,
-        camera: Camera,
-    ) -> Any:
-        inputs = [_array(means2d), _array(shapes), _array(opacities), splats.reach, _array(channels)]
-        tile_start, members, slots, slot_start = _bin(splats, inputs[0], inputs[1], camera)
-        height, width = camera.height, camera.width
-        image = np.empty((height, width, channels.shape[1]), np.float32)
-        transmittance = np.empty((height, width), np.float32)
-        last = np.empty((height, width), np.int32)
-        raster_kernels.rasterize_forward(*inputs, tile_start, members, image, transmittance, last)
-        ctx.inputs, ctx.state = inputs, (tile_start, members, slots, transmittance, last)
-        ctx.slot_start = slot_start
-        return torch.from_numpy(image), torch.from_numpy(1 - transmittance)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        v_image, v_alpha = (_array(gradient) for gradient in gradients)
-        means2d, shapes, opacities, _, channels = ctx.inputs
-        records = np.zeros((len(ctx.state[1]), channels.shape[1] + raster_kernels.MOMENTS), np.float32)
-        raster_kernels.rasterize_backward(*ctx.inputs, *ctx.state, v_image, v_alpha, records)
-        outputs = [np.empty_like(array) for array in (channels, means2d, shapes, opacities)]
-        raster_kernels.sum_records(shapes, opacities, ctx.slot_start, records, *outputs)
-        v_channels, v_means2d, v_shapes, v_opacities = (torch.from_numpy(array) for array in outputs)
-        return v_means2d, v_shapes, v_opacities, v_channels, None, None
-
-
-def _rasterize_cpu(splats: _Splats, opacities: Tensor, channels: Tensor, camera: Camera) -> Any:
-    return _Rasterize.apply(splats.means2d, splats.shapes, opacities, channels, splats, camera)
+    return numba_backend

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import KDTree
 
 from point2act.errors import SceneError
-from point2act.geometry import back_project
 from point2act.ply import read_ply
-from point2act.splat.fill import fill_holes
+from point2act.splat.fill import fill_holes, spread
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
 from point2act.splat.surfels import Surfels, join, surfels_of_view, thin, votes
 from point2act.splat.triangulate import triangulate
@@ -30,6 +30,9 @@ _SH_DC = 0.28209479177387814
 _AGREEMENT = 0.3
 """Normals of a cell whose mean is shorter than this contradict one another: ask the neighbours."""
 
+_WIDEST = 0.1
+"""Of the distance to the camera: a stray point must not become a wall."""
+
 
 @dataclass(frozen=True)
 class StartConfig:
@@ -38,12 +41,12 @@ class StartConfig:
     target_count: int = 30_000
     """About how many Gaussians to start with where the data allow it."""
     fill_share: float = 0.1
-    """At most this share of them where no depth is: shiny things, the background out of range."""
-    opacity: float = 0.7
+    """At most this share more where no depth is: shiny things, the background out of range."""
+    opacity: float = 0.8
     """Of Gaussians on measured surfaces."""
     loose_opacity: float = 0.1
-    """Of Gaussians that may be far from any surface. The value of 3DGS (Kerbl et al. 2023)."""
-    width: float = 0.6
+    """Of Gaussians spread at random. The value of 3DGS (Kerbl et al. 2023)."""
+    width: float = 0.7
     """Standard deviation along the surface, as a share of the distance to the neighbours."""
     thickness: float = 0.3
     """Smallest standard deviation along the normal, as a share of the one along the surface."""
@@ -78,7 +81,7 @@ def start(
     red, green, blue). Raises :class:`SceneError` where there are no views or the cloud cannot be read.
     """
     if not views:
-        raise SceneError("the capture has no views: nothing to start from; check its transforms.json")
+        raise SceneError("the capture has no views, so there is nothing to start from: add frames to it")
     scene = from_depth(views, config, rng, progress=progress)
     if len(scene):
         return Start(scene, "depth", f"on the depth images of {len(views)} views")
@@ -113,10 +116,12 @@ def from_depth(
             progress(done, len(views))
     surfels = thin(join(parts), views, config.target_count)
     measured, crossed = votes(surfels.points, views, config.depth_tolerance)
-    surfels = _mend_normals(surfels[crossed <= measured], views)
-    along = config.width * spacing(surfels.points)
-    across = config.thickness * along
-    return _with_filled_holes(surfels, along, across, config.opacity, views, config, rng)
+    surfels = surfels[crossed <= measured]
+    if len(surfels) == 0:
+        return _gaussians(surfels, np.zeros((0, 3)), config.opacity)
+    surfels = _mend_normals(surfels, views)
+    scales = _scales(surfels, views, config, np.zeros(len(surfels)))
+    return _with_filled_holes(surfels, scales, views, config, rng)
 
 
 def from_cloud(
@@ -135,29 +140,20 @@ def from_cloud(
         cloud = thin(cloud, views, config.target_count)
     normals, flat = flatness(cloud.points)
     cloud = Surfels(cloud.points, towards(normals, cloud.points, _eyes(views)), cloud.colors)
-    along = config.width * spacing(cloud.points)
-    across = np.maximum(flat, config.thickness) * along
-    return _with_filled_holes(cloud, along, across, config.opacity, views, config, rng)
+    return _with_filled_holes(cloud, _scales(cloud, views, config, flat), views, config, rng)
 
 
 def from_nothing(views: Sequence[View], config: StartConfig, rng: np.random.Generator) -> GaussianScene:
-    """Faint round Gaussians at random depths around the place that the cameras look at.
-
-    Each lies on the ray of a random pixel of a random view and has its colour.
-    """
-    depths = _focus_depths(views)
-    shares = np.array([np.count_nonzero(view.mask) if view.mask is not None else view.rgb.size / 3 for view in views])
-    if shares.sum() == 0:
-        raise SceneError("every pixel of every view is masked: nothing to start from; check the masks")
-    counts = rng.multinomial(config.target_count, shares / shares.sum())
-    parts = [_spread(view, int(count), depth, rng) for view, count, depth in zip(views, counts, depths, strict=True)]
-    cloud = join(parts)
-    size = config.width * spacing(cloud.points)
-    return _gaussians(cloud, size, size, config.loose_opacity)
+    """Faint round Gaussians at random depths around the place that the cameras look at."""
+    cloud = spread(views, config.target_count, rng)
+    return _gaussians(cloud, _scales(cloud, views, config, np.ones(len(cloud))), config.loose_opacity)
 
 
 def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Points and colours in [0, 1] of a PLY file; grey where it has no colours."""
+    """Finite points of a PLY file and their colours in [0, 1], grey where it has none.
+
+    Raises :class:`SceneError` where the file cannot be read or has no coordinates.
+    """
     vertices = read_ply(path, SceneError)
     names = vertices.dtype.names or ()
     if not {"x", "y", "z"} <= set(names):
@@ -172,50 +168,46 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
     return points[finite], np.clip(colors[finite], 0.0, 1.0)
 
 
-def _spread(view: View, count: int, depth: float, rng: np.random.Generator) -> Surfels:
-    """Points at random pixels, from half to twice the depth, as many before it as behind."""
-    height, width = view.rgb.shape[:2]
-    allowed = np.arange(height * width) if view.mask is None else np.flatnonzero(view.mask)
-    rows, columns = np.divmod(rng.choice(allowed, count), width)
-    z = depth * 2.0 ** rng.uniform(-1.0, 1.0, count)
-    pixels = np.stack([columns, rows], axis=1) + rng.uniform(0.0, 1.0, (count, 2))
-    points = back_project(view.camera, view.T_world_cam, pixels, z)
-    normals = np.tile(-view.T_world_cam[:3, 2], (count, 1))
-    return Surfels(points, normals, view.rgb[rows, columns] / 255.0)
-
-
-def _focus_depths(views: Sequence[View]) -> list[float]:
-    """The depth in each view of the point nearest to all optical axes.
-
-    Where the axes are parallel, or meet behind a camera, ten times the distance between neighbouring
-    cameras stands in, and one length unit where there is one camera.
-    """
-    eyes = _eyes(views)
-    axes = np.array([view.T_world_cam[:3, 2] for view in views])
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    apart = spacing(eyes, neighbours=1)
-    usual = 10.0 * float(np.median(apart)) if len(views) > 1 and np.median(apart) > 0 else 1.0
-    if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
-        return [usual] * len(views)
-    focus = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, eyes))
-    depths = np.einsum("ni,ni->n", axes, focus - eyes)
-    return [float(depth) if depth > 0 else usual for depth in depths]
-
-
 def _mend_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
-    """Unit normals; those of the neighbourhood's plane where the surfel's own are not to be trusted."""
-    lengths = np.linalg.norm(surfels.normals, axis=1, keepdims=True)
+    """Unit normals; those of the neighbours' plane where the surfel's own are not to be trusted."""
     planes = towards(flatness(surfels.points)[0], surfels.points, _eyes(views))
+    lengths = np.linalg.norm(surfels.normals, axis=1, keepdims=True)
     normals = np.where(lengths < _AGREEMENT, planes, surfels.normals / np.maximum(lengths, _AGREEMENT))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     return Surfels(surfels.points, normals, surfels.colors)
+
+
+def _scales(
+    surfels: Surfels, views: Sequence[View], config: StartConfig, roundness: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "n 3"]:
+    """Sizes from the distance to the neighbours, at least a pixel; the third axis is the normal's."""
+    distance, _ = KDTree(_eyes(views)).query(surfels.points)
+    pixel = distance / max(view.camera.fx for view in views)
+    along = config.width * np.clip(spacing(surfels.points), pixel, np.maximum(pixel, _WIDEST * distance))
+    return np.stack([along, along, np.maximum(roundness, config.thickness) * along], axis=1)
 
 
 def _with_filled_holes(
     surfels: Surfels,
-    along: Float[np.ndarray, " n"],
-    across: Float[np.ndarray, " n"],
-    config: StartConfig,
+    scales: Float[np.ndarray, "n 3"],
     views: Sequence[View],
+    config: StartConfig,
     rng: np.random.Generator,
 ) -> GaussianScene:
+    budget = round(config.fill_share * config.target_count)
+    holes, widths = fill_holes(surfels, views, budget=budget, tolerance=config.depth_tolerance, rng=rng)
+    flat = config.width * widths[:, None] * np.array([1.0, 1.0, config.thickness])
+    return _gaussians(join([surfels, holes]), np.concatenate([scales, flat]), config.opacity)
+
+
+def _gaussians(surfels: Surfels, scales: Float[np.ndarray, "n 3"], opacity: float) -> GaussianScene:
+    return GaussianScene(
+        means=surfels.points,
+        quats=quaternions_from_normals(surfels.normals),
+        scales=scales,
+        opacities=np.full(len(surfels), opacity),
+        sh=((surfels.colors - 0.5) / _SH_DC)[:, None, :],
+    )
+
+
+def _eyes(views: Sequence[View]) -> Float[np.ndarray, "v 3"]:
+    return np.array([view.T_world_cam[:3, 3] for view in views])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from point2act.geometry import back_project, inside, invert, pixel_centers, project, transform_points
 from point2act.types import Camera, View
@@ -127,8 +127,10 @@ def thin(surfels: Surfels, views: Sequence[View], target: int) -> Surfels:
     on round coordinates, do not fall between two layers of cells. Normals keep the length of their
     mean, relative to the mean of their lengths: 1 where all agree, near 0 where they contradict.
     """
+    if len(surfels) == 0:
+        return surfels
     eyes = np.array([view.T_world_cam[:3, 3] for view in views])
-    distance, _ = cKDTree(eyes).query(surfels.points)
+    distance, _ = KDTree(eyes).query(surfels.points)
     typical = float(np.median(distance))
     octave = np.round(np.log2(np.maximum(distance, 1e-6 * typical) / typical))
     local = transform_points(invert(views[0].T_world_cam), surfels.points)

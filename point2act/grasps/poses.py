@@ -1,0 +1,230 @@
+"""From contact pairs to hand poses that reach them without touching anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from point2act.geometry import frame_from_normal
+from point2act.grasps.collision import (
+    Boxes,
+    approach_opening,
+    body_boxes,
+    finger_boxes,
+    hand_boxes,
+    hits,
+    plane_heights,
+    within,
+)
+from point2act.grasps.pairs import Pairs
+from point2act.grasps.volume import LocalVolume, seen_at
+from point2act.types import Gripper
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """Which poses are tried and what makes one free. Numbers from the grasp study unless said otherwise."""
+
+    directions: int = 24
+    """Approach directions about each closing axis."""
+    downwards: float = 0.3
+    """The approach has at least this cosine with straight down (away from ``up``): 72 degrees."""
+    depths: tuple[float, ...] = (-0.006, -0.001, 0.004, 0.009)
+    """The pads' centre lies this far past the contacts along the approach, metres."""
+    approach: float = 0.10
+    """Length of the straight approach that has to be free, metres."""
+    margin: float = 0.002
+    """The hand stays this far from everything it is not to touch, metres."""
+    body_grid: float = 0.004
+    """Spacing of the surface points that the palm is checked against first, metres."""
+    max_unknown: float = 0.5
+    """At most this share of the room that a fingertip takes may be unseen: a hidden side is guessed at,
+    a finger is not sent altogether blind. Chosen, not measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Free hand poses in the volume frame."""
+
+    pair: Int[np.ndarray, " n"]
+    """Index of the contact pair."""
+    rotations: Float[np.ndarray, "n 3 3"]
+    depths: Float[np.ndarray, " n"]
+    """How far the origin lies past the middle of the contacts."""
+    origins: Float[np.ndarray, "n 3"]
+    unknown: Float[np.ndarray, " n"]
+    """Unseen share of the room that the fingertips take."""
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+
+@dataclass
+class Tally:
+    """How many poses each check refused."""
+
+    tried: int = 0
+    table: int = 0
+    fingers: int = 0
+    palm: int = 0
+    unseen: int = 0
+
+
+def free_poses(
+    volume: LocalVolume,
+    solid: Float[np.ndarray, "n 3"],
+    pairs: Pairs,
+    gripper: Gripper,
+    *,
+    clearance: float,
+    config: PoseConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Poses, Tally]:
+    """All poses about the pairs' closing axes at which the open hand arrives freely.
+
+    The hand is open by the pair's width and ``clearance`` metres on each side. It is checked along a
+    straight approach against the ``solid`` points (volume frame) and the table, and its fingertips
+    against the unseen.
+    """
+    coarse = _thinned(solid, config.body_grid)
+    tally, found = Tally(), []
+    for index, contacts in enumerate(pairs.contacts):
+        width = float(np.linalg.norm(contacts[1] - contacts[0]))
+        opening = approach_opening(gripper, width, clearance)
+        fan = _fan((contacts[1] - contacts[0]) / width, config)
+        if len(fan):
+            middle = contacts.mean(axis=0)
+            free = _free(fan, middle, solid, coarse, volume, gripper, opening, config, tally)
+            found.append(_poses(index, fan, free, middle, config))
+        if progress is not None:
+            progress(index + 1, len(pairs))
+    poses = _concatenated(found)
+    tips = _unknown(volume, poses, pairs, gripper, clearance)
+    sighted = tips <= config.max_unknown
+    tally.unseen = int((~sighted).sum())
+    return (
+        Poses(
+            poses.pair[sighted],
+            poses.rotations[sighted],
+            poses.depths[sighted],
+            poses.origins[sighted],
+            tips[sighted],
+        ),
+        tally,
+    )
+
+
+def _fan(axis: Float[np.ndarray, "3"], config: PoseConfig) -> Float[np.ndarray, "k 3 3"]:
+    """Orientations about a closing axis that come from above, straight down among them."""
+    down = np.array([0.0, 0.0, -1.0])
+    flat = down - (down @ axis) * axis
+    length = np.linalg.norm(flat)
+    first = flat / length if length > 1e-6 else frame_from_normal(axis[None])[0][:, 0]
+    angles = 2 * np.pi * np.arange(config.directions) / config.directions
+    z = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * np.cross(axis, first)
+    z = z[z @ down > config.downwards]
+    y = np.broadcast_to(axis, z.shape)
+    return np.stack([np.cross(y, z), y, z], axis=-1)
+
+
+def _free(
+    fan: Float[np.ndarray, "k 3 3"],
+    middle: Float[np.ndarray, "3"],
+    solid: Float[np.ndarray, "n 3"],
+    coarse: Float[np.ndarray, "m 3"],
+    volume: LocalVolume,
+    gripper: Gripper,
+    opening: float,
+    config: PoseConfig,
+    tally: Tally,
+) -> np.ndarray:
+    """Which (direction, depth) of a fan is free of table, fingers' and palm's collisions."""
+    depths = np.array(config.depths)
+    free = np.ones((len(fan), len(depths)), bool)
+    tally.tried += free.size
+    table = volume.table_in_volume
+    if table is not None:
+        hand = hand_boxes(gripper, opening, approach=config.approach)
+        for j, depth in enumerate(depths):
+            height = plane_heights(fan, middle + depth * fan[:, :, 2], hand, table)
+            free[:, j] = height >= config.margin
+        tally.table += int((~free).sum())
+    fingers = finger_boxes(gripper, opening, approach=config.approach)
+    tally.fingers += _refuse(free, fan, solid - middle, depths, fingers, config.margin)
+    body = body_boxes(gripper, approach=config.approach)
+    tally.palm += _refuse(free, fan, coarse - middle, depths, body, config.margin)
+    return free
+
+
+def _refuse(
+    free: np.ndarray,
+    fan: Float[np.ndarray, "k 3 3"],
+    points: Float[np.ndarray, "n 3"],
+    depths: Float[np.ndarray, " e"],
+    boxes: Boxes,
+    margin: float,
+) -> int:
+    """Clear the entries of ``free`` at which the boxes meet a point; returns how many."""
+    open_rows = np.flatnonzero(free.any(axis=1))
+    if not len(open_rows):
+        return 0
+    near = within(points, fan[0, :, 1], boxes, margin=margin, depth=float(np.abs(depths).max()))
+    hit = free[open_rows] & hits(points[near], fan[open_rows], depths, boxes, margin=margin)
+    free[open_rows] &= ~hit
+    return int(hit.sum())
+
+
+def _poses(
+    index: int,
+    fan: Float[np.ndarray, "k 3 3"],
+    free: np.ndarray,
+    middle: Float[np.ndarray, "3"],
+    config: PoseConfig,
+) -> Poses:
+    direction, depth = np.nonzero(free)
+    depths = np.array(config.depths)[depth]
+    rotations = fan[direction]
+    origins = middle + depths[:, None] * rotations[:, :, 2]
+    return Poses(np.full(len(depths), index), rotations, depths, origins, np.zeros(len(depths)))
+
+
+def _concatenated(parts: list[Poses]) -> Poses:
+    if not parts:
+        nothing = np.zeros(0)
+        return Poses(nothing.astype(int), np.zeros((0, 3, 3)), nothing, np.zeros((0, 3)), nothing)
+    return Poses(
+        np.concatenate([p.pair for p in parts]),
+        np.concatenate([p.rotations for p in parts]),
+        np.concatenate([p.depths for p in parts]),
+        np.concatenate([p.origins for p in parts]),
+        np.concatenate([p.unknown for p in parts]),
+    )
+
+
+def _unknown(
+    volume: LocalVolume, poses: Poses, pairs: Pairs, gripper: Gripper, clearance: float
+) -> Float[np.ndarray, " n"]:
+    """Unseen share of the room inside the foremost finger boxes and 2 cm behind them."""
+    tip = max(
+        range(len(gripper.finger)),
+        key=lambda i: gripper.finger[i].center[2] + gripper.finger[i].half_extents[2],
+    )
+    center, half = np.array(gripper.finger[tip].center), np.array(gripper.finger[tip].half_extents)
+    low, high = center - half - [0, 0, 0.02], center + half
+    grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)
+    width = np.linalg.norm(pairs.contacts[:, 1] - pairs.contacts[:, 0], axis=1)
+    share = np.zeros(len(poses))
+    for i in range(len(poses)):
+        shift = np.array([0.0, approach_opening(gripper, float(width[poses.pair[i]]), clearance) / 2, 0.0])
+        both = np.concatenate([grid + shift, grid * [1, -1, 1] - shift])
+        share[i] = 1 - seen_at(volume, both @ poses.rotations[i].T + poses.origins[i]).mean()
+    return share
+
+
+def _thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+    cell = np.floor(points / spacing).astype(np.int64) + 1024
+    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
+    return points[first]

@@ -1,0 +1,74 @@
+"""Measures of a rendered image: PSNR, SSIM, depth, and LPIPS where its weights are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+# What torchvision calls the AlexNet that LPIPS compares features of.
+_LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
+
+
+def psnr(
+    predicted: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], mask: Bool[Tensor, "h w"] | None = None
+) -> Float[Tensor, ""]:
+    """Peak signal-to-noise ratio in dB of colours in [0, 1] over the mask."""
+    squared = (predicted.detach() - truth) ** 2
+    mean = squared.mean() if mask is None else squared[mask].mean()
+    return -10 * torch.log10(mean.clamp_min(1e-12))
+
+
+def image_metrics(
+    outputs: dict[str, Any],
+    truth: Float[Tensor, "h w 3"],
+    *,
+    mask: Bool[Tensor, "h w"] | None,
+    depth: Float[Tensor, "h w"] | None,
+) -> dict[str, float]:
+    """Everything that can be measured on one image that was not trained on.
+
+    ``depth_error`` is the median error relative to the measured depth. LPIPS is left out, and that is
+    said once, where its network is not in torch's cache: nothing is downloaded.
+    """
+    from pytorch_msssim import ssim
+
+    predicted = outputs["rgb"]
+    images = [image.permute(2, 0, 1)[None] for image in (predicted, truth)]
+    metrics = {
+        "psnr": float(psnr(predicted, truth, mask)),
+        "ssim": float(ssim(*images, data_range=1.0)),
+    }
+    lpips = _lpips(predicted.device)
+    if lpips is not None:
+        metrics["lpips"] = float(lpips(*images))
+    if depth is not None:
+        metrics["depth_error"] = _depth_error(outputs["depth"][..., 0], depth, mask)
+    return metrics
+
+
+def _depth_error(
+    predicted: Float[Tensor, "h w"], depth: Float[Tensor, "h w"], mask: Bool[Tensor, "h w"] | None
+) -> float:
+    known = depth > 0 if mask is None else (depth > 0) & mask
+    return float(((predicted - depth).abs() / depth.clamp_min(1e-6))[known].median())
+
+
+@cache
+def _lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_WEIGHTS
+    if not weights.is_file():
+        CONSOLE.print(
+            f"[yellow]LPIPS is left out: {weights} is not there. "
+            "torchvision.models.alexnet(weights='DEFAULT') downloads it."
+        )
+        return None
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    return LearnedPerceptualImagePatchSimilarity(normalize=True).to(device)

@@ -1,0 +1,48 @@
+"""The two places where training hands over to other rooms: where Gaussians start, and lifting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from point2act.plugin.datamanager import TrainingData
+from point2act.relevancy import RelevancyConfig, lift
+from point2act.splat.start import StartConfig, from_cloud, start
+from point2act.types import GaussianScene, PointSet, RelevancyField, View
+
+
+def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
+    """The Gaussians that training begins with, in the world frame; repeatable with --machine.seed."""
+    rng = np.random.default_rng(torch.initial_seed())
+    if data.cloud is not None and not any(view.depth is not None for view in data.train):
+        scene = from_cloud(*data.cloud, data.train, config, rng)
+        CONSOLE.print(f"Starting from {len(scene)} Gaussians on the dataparser's points")
+        return scene
+    begun = start(data.train, point_cloud_path=data.capture.point_cloud_path, config=config, rng=rng)
+    CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
+    return begun.scene
+
+
+def lift_points(
+    data: TrainingData,
+    points: PointSet,
+    scene: GaussianScene,
+    views: Sequence[View],
+    *,
+    config: RelevancyConfig,
+    device: torch.device,
+) -> RelevancyField:
+    """Relevancy of every Gaussian for every query; scene and views share a frame."""
+    from point2act.answer import locate
+
+    answers = locate(points, data.capture, views)
+    return lift(scene, views, answers, points.queries, config=config, device=device)
+
+
+def empty_scene() -> GaussianScene:
+    """No Gaussians at all."""
+    nothing = np.zeros((0, 3))
+    return GaussianScene(nothing, np.zeros((0, 4)), nothing, np.zeros(0), np.zeros((0, 1, 3)))

@@ -1,0 +1,159 @@
+"""points.json ↔ PointSet: what was asked, and what was answered in which image."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.errors import PointsError
+from point2act.files import read_json, schema_problem, write_json
+from point2act.types import Answer, Capture, Frame, PointSet, Query
+
+# Models that answer on a grid of 0 to 100 or 1000 round onto the border and a little over it.
+_TOLERANCE = 1.0
+# Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
+_EDGE = 1e-3
+
+
+def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
+    """Read a points.json and check it against its schema and, if given, against a capture.
+
+    With a capture, image names (``./`` and backslashes aside) must be those of its frames, and are
+    returned as its frames write them; points must lie inside the image on disk, where up to one pixel
+    outside is clipped. Raises :class:`PointsError`, with one sentence that says where and what to mend.
+    """
+    document = read_json(path, PointsError)
+    problem = schema_problem(document, "points")
+    if problem is not None:
+        raise PointsError(f"{path} is not a points.json: {problem}")
+    queries = tuple(
+        Query(entry["name"], entry["text"], entry.get("role", "grasp")) for entry in document["queries"]
+    )
+    _check_names(path, queries)
+    answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
+    known = {query.name for query in queries}
+    for index, answer in enumerate(answers):
+        _check(answer, known, f"{path}: answers[{index}]")
+    if capture is not None:
+        frames = {_plain(frame.name): frame for frame in capture.frames}
+        answers = tuple(_in_frame(answer, frames, path) for answer in answers)
+    return PointSet(queries, answers)
+
+
+def write_points(path: Path | str, points: PointSet) -> None:
+    """Write a points.json atomically. Raises :class:`PointsError` for what could not be read back."""
+    _check_names(path, points.queries)
+    known = {query.name for query in points.queries}
+    for index, answer in enumerate(points.answers):
+        _check(answer, known, f"{path}: answers[{index}]")
+    document = {
+        "version": 1,
+        "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
+        "answers": [_entry(answer) for answer in points.answers],
+    }
+    problem = schema_problem(document, "points")
+    if problem is not None:
+        raise PointsError(f"{path} would not be a points.json: {problem}")
+    write_json(path, document)
+
+
+def _answer(entry: dict[str, Any], place: str) -> Answer:
+    try:
+        points = np.array(entry["points"], dtype=np.float64).reshape(-1, 2)
+    except OverflowError as err:
+        raise PointsError(f"{place}.points holds a number that is too large: write pixels") from err
+    return Answer(
+        image=entry["image"],
+        query=entry["query"],
+        points=points,
+        visible=entry["visible"],
+        model=entry.get("model", ""),
+        raw=entry.get("raw"),
+        seconds=entry.get("seconds"),
+    )
+
+
+def _entry(answer: Answer) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "image": answer.image,
+        "query": answer.query,
+        "points": answer.points.tolist(),
+        "visible": answer.visible,
+        "model": answer.model,
+    }
+    extras = {"raw": answer.raw, "seconds": answer.seconds}
+    return entry | {key: value for key, value in extras.items() if value is not None}
+
+
+def _check_names(path: Path | str, queries: Iterable[Query]) -> None:
+    twice = [name for name, count in Counter(query.name for query in queries).items() if count > 1]
+    if twice:
+        raise PointsError(f"{path} has two queries named {twice[0]!r}: give each its own name")
+
+
+def _check(answer: Answer, queries: set[str], place: str) -> None:
+    """What needs no capture to be seen wrong in one answer."""
+    if answer.query not in queries:
+        known = ", ".join(sorted(queries))
+        raise PointsError(f"{place} is to the query {answer.query!r}, which is not asked: use one of {known}")
+    if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
+        raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
+    if len(answer.points) and not answer.visible:
+        raise PointsError(
+            f"{place} ({answer.image}, {answer.query}) has points but says visible: false: "
+            "take the points out, or say visible: true"
+        )
+
+
+def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:
+    """The answer under its frame's own name, its points inside the image."""
+    frame = frames.get(_plain(answer.image))
+    if frame is None:
+        raise PointsError(f"{path}: {_unknown_image(answer.image, frames)}")
+    size = np.array([frame.camera.width, frame.camera.height], dtype=np.float64)
+    outside = ((answer.points < -_TOLERANCE) | (answer.points > size + _TOLERANCE)).any(axis=1)
+    if outside.any():
+        x, y = answer.points[outside][0]
+        raise PointsError(
+            f"{path}: the point ({x:g}, {y:g}) of query {answer.query!r} lies outside {answer.image}, "
+            f"which is {frame.camera.width}x{frame.camera.height}: write pixels of the image on disk"
+        )
+    return Answer(
+        image=frame.name,
+        query=answer.query,
+        points=_clip(answer.points, size),
+        visible=answer.visible,
+        model=answer.model,
+        raw=answer.raw,
+        seconds=answer.seconds,
+    )
+
+
+def _clip(points: Float[np.ndarray, "n 2"], size: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "n 2"]:
+    """Points moved inside; those inside already are untouched."""
+    inside = (points >= 0) & (points < size)
+    return np.where(inside, points, np.clip(points, 0.0, size - _EDGE))
+
+
+def _unknown_image(name: str, frames: dict[str, Frame]) -> str:
+    names = {plain: frame.name for plain, frame in frames.items()}
+    close = difflib.get_close_matches(_plain(name), names, n=3, cutoff=0.6)
+    close = (
+        close
+        or [plain for plain in names if posixpath.basename(plain) == posixpath.basename(_plain(name))][:3]
+    )
+    listed = ", ".join(names[plain] for plain in close or list(names)[:3])
+    hint = "did you mean" if close else "its images are named like"
+    return f"the capture has no image {name!r}: {hint} {listed}"
+
+
+def _plain(name: str) -> str:
+    """An image name without ``./`` and with forward slashes."""
+    return posixpath.normpath(name.replace("\\", "/"))

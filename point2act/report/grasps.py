@@ -1,0 +1,157 @@
+"""Where to grasp: the hand in the photographs, rivals, and the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from jaxtyping import UInt8
+
+from point2act.drawing import Color, close_up, draw_box, draw_gripper, draw_marker
+from point2act.geometry import inside, project
+from point2act.report.inputs import ReportInput, ReportView
+from point2act.report.page import figure
+from point2act.report.words import bar, length, pill, title, why_empty
+from point2act.types import Grasp, Gripper, QueryResult, Region
+
+_PICTURES = 3
+_ROWS = 8
+_RUNNERS_UP = 4
+"""So many grasps are drawn faintly behind the best; more would hide it."""
+
+_PALE: Color = (226, 230, 236)
+_RIVAL: Color = (150, 156, 168)
+
+
+def grasp_section(report: ReportInput) -> str:
+    """One panel a query."""
+    panels = [
+        _panel(report, result, color) for result, color in zip(report.results, report.colors, strict=True)
+    ]
+    return (
+        '<p class="lead">The best grasp in the colour of its query, a few runners-up pale, the region that '
+        "was found as a box. Grey diamonds are places that were considered and lost.</p>\n"
+        + "\n".join(panels)
+    )
+
+
+def action_picture(
+    report: ReportInput, result: QueryResult, color: Color
+) -> UInt8[np.ndarray, "_ _ 3"] | None:
+    """A close-up of the best grasp from where it is seen best; None where there is nothing to show."""
+    seen = _best_views(report.views, result)
+    return _drawn(seen[0], result, report.gripper, color) if seen else None
+
+
+def _panel(report: ReportInput, result: QueryResult, color: Color) -> str:
+    region = result.region
+    views = _best_views(report.views, result)[:_PICTURES]
+    pictures = "".join(
+        figure(
+            _drawn(view, result, report.gripper, color),
+            f"{result.query.text}, seen from {view.view.name}",
+            f"<span>{escape(view.view.name)}</span>",
+        )
+        for view in views
+    )
+    body = [title(result, color, pill(result.query.role)), why_empty(result)]
+    if pictures:
+        body.append(f'<div class="pictures" style="--least: 300px">{pictures}</div>')
+    if result.grasps:
+        body.append(_table(result.grasps, report.metric))
+    elif region is not None and result.reason is None:
+        body.append(f'<p class="soft">{escape(result.detail or "No grasp was asked for.")}</p>')
+    return f'<div class="panel">{"".join(body)}{_rivals(result)}</div>'
+
+
+def _table(grasps: Sequence[Grasp], metric: bool) -> str:
+    names = ("Grasp", "Score", "Relevancy", "Quality", "Opening", "Clearance")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(_row(number, grasp, metric) for number, grasp in enumerate(grasps[:_ROWS], 1))
+    table = f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    left = len(grasps) - _ROWS
+    return table + (f'<p class="soft">{left} more in grasps.json.</p>' if left > 0 else "")
+
+
+def _row(number: int, grasp: Grasp, metric: bool) -> str:
+    name, kind = ("1, best", ' class="best"') if number == 1 else (str(number), "")
+    cells = "".join(
+        f"<td>{value:.2f}{bar((value, ''))}</td>" for value in (grasp.score, grasp.relevancy, grasp.quality)
+    )
+    width, clearance = length(grasp.width, metric), length(grasp.approach_clearance, metric)
+    return f"<tr{kind}><td>{name}</td>{cells}<td>{width}</td><td>{clearance}</td></tr>"
+
+
+def _rivals(result: QueryResult) -> str:
+    if not result.alternatives:
+        return ""
+    places = "; ".join(
+        f"({', '.join(f'{x:.3f}' for x in rival.action_point)}) with confidence {rival.confidence:.2f}"
+        for rival in result.alternatives
+    )
+    begin = "Considered, and not trusted" if result.region is None else "Also considered"
+    return f'<p class="soft">{begin}: {places}.</p>'
+
+
+def _best_views(views: Sequence[ReportView], result: QueryResult) -> list[ReportView]:
+    """The views that see the action point, the clearest first: unhidden, central, across the approach."""
+    ranked = []
+    for index, shown in enumerate(views):
+        cost = _unclear(shown, result)
+        if cost is not None:
+            ranked.append((cost, index))
+    return [views[index] for _, index in sorted(ranked)]
+
+
+def _unclear(shown: ReportView, result: QueryResult) -> float | None:
+    """How badly a view shows the action, 0 for perfectly; None when the place is out of the picture."""
+    region = _focus(result)
+    if region is None:
+        return None
+    camera, pose = shown.view.camera, shown.view.T_world_cam
+    (pixel,), (depth,) = project(camera, pose, region.action_point[None])
+    if depth <= 0 or not inside(camera, pixel[None])[0]:
+        return None
+    column, row = pixel.astype(int)
+    # The action point may lie a little inside the object, at most by its own size.
+    slack = 2 * region.box.half_extents.max() + 0.02 * depth
+    hidden = depth > shown.picture.depth[row, column] + slack
+    off_middle = np.abs(pixel / [camera.width, camera.height] - 0.5).max()
+    along = 0.0
+    if result.grasps:  # seen along the approach, the palm stands before the fingers
+        sight = region.action_point - pose[:3, 3]
+        along = abs(result.grasps[0].T_world_gripper[:3, 2] @ sight) / np.linalg.norm(sight)
+    return float(2.0 * hidden + off_middle + 0.7 * along)
+
+
+def _focus(result: QueryResult) -> Region | None:
+    """What to look at: the region found, else the strongest of those that lost."""
+    return result.region or next(iter(result.alternatives), None)
+
+
+def _drawn(
+    shown: ReportView, result: QueryResult, gripper: Gripper, color: Color
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    focus = _focus(result)
+    assert focus is not None
+    pose = shown.view.T_world_cam
+    reach = _reach(gripper, focus)
+    image, camera = close_up(shown.view.rgb, shown.view.camera, pose, focus.action_point, reach=reach)
+    for grasp in reversed(result.grasps[1 : 1 + _RUNNERS_UP]):
+        image = draw_gripper(image, camera, pose, grasp, gripper, _PALE, opacity=0.28)
+    for rival in result.alternatives:
+        image = draw_marker(image, camera, pose, rival.action_point, _RIVAL, label=f"{rival.confidence:.2f}")
+    if result.region is not None:
+        image = draw_box(image, camera, pose, result.region.box, (255, 255, 255))
+    for grasp in result.grasps[:1]:
+        image = draw_gripper(image, camera, pose, grasp, gripper, color, opacity=0.85)
+    if result.region is None:
+        return image
+    return draw_marker(image, camera, pose, result.region.action_point, color)
+
+
+def _reach(gripper: Gripper, region: Region) -> float:
+    """How far the picture reaches about the action point: the whole hand and the whole region."""
+    hand = max(float(np.linalg.norm(np.abs(box.center) + np.array(box.half_extents))) for box in gripper.body)
+    return 1.1 * max(hand, float(np.linalg.norm(region.box.half_extents)))

@@ -1,0 +1,23 @@
+"""The report's own sections in their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from point2act.report import sections
+from point2act.report.grasps import grasp_section
+from point2act.report.inputs import ReportInput
+from point2act.report.page import Section, write_page
+
+
+def write_report(path: Path | str, report: ReportInput) -> None:
+    """Write the page to ``path``, atomically. Pictures and styles are inside the file."""
+    parts = (
+        Section("summary", "Summary", sections.summary(report)),
+        Section("said", "What the model said", sections.said(report)),
+        Section("built", "What was reconstructed", sections.built(report)),
+        Section("grasps", "Where to grasp", grasp_section(report)),
+        Section("time", "Time", sections.times(report.timings)),
+        Section("facts", "Facts", sections.facts(report.facts)),
+    )
+    write_page(path, report.title, sections.head(report), [part for part in parts if part.body])

@@ -1,0 +1,130 @@
+"""Files are written whole or not at all; PLY vertices survive the way to disk and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from point2act.errors import Point2ActError, SceneError
+from point2act.files import read_json, schema_problem, write_bytes, write_json
+from point2act.ply import read_ply, write_ply
+
+
+def test_folders_are_made_and_nothing_else_stays(tmp_path: Path):
+    write_bytes(tmp_path / "a" / "b" / "file.bin", b"one")
+    write_bytes(tmp_path / "a" / "b" / "file.bin", b"two")
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file.bin"]
+    assert (tmp_path / "a" / "b" / "file.bin").read_bytes() == b"two"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(Point2ActError, match="disk full"):
+        write_json(path, {"a": 2})
+    assert read_json(path, SceneError) == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(Point2ActError, match="cannot be written"):
+        write_bytes(tmp_path / "a" / "b", b"")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', '{"a": -Infinity}', "\xff", "[" * 100_000])
+def test_json_is_read_strictly(tmp_path: Path, text: str):
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SceneError, match=r"x\.json is not valid JSON"):
+        read_json(tmp_path / "x.json", SceneError)
+
+
+def test_json_with_a_byte_order_mark(tmp_path: Path):
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "x.json", SceneError) == {"a": 1}
+
+
+def test_a_schema_problem_says_where_and_what_belongs_there():
+    query = {"name": "a", "text": "b", "role": "grab"}
+    problem = schema_problem({"version": 1, "queries": [query], "answers": []}, "points")
+    assert problem is not None
+    assert problem.startswith("at queries[0].role, 'grab' is not one of")
+    assert "grasp, place or avoid" in problem
+    assert schema_problem([0] * 5000, "points").__len__() < 400
+
+
+kinds = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kinds=st.lists(kinds, min_size=1, max_size=6), count=st.integers(0, 5), seed=st.integers(0, 99))
+def test_ply_round_trip(tmp_path: Path, kinds: list[str], count: int, seed: int):
+    rng = np.random.default_rng(seed)
+    vertices = np.zeros(count, dtype=[(f"p{index}", kind) for index, kind in enumerate(kinds)])
+    for name in vertices.dtype.names or ():
+        vertices[name] = rng.integers(0, 100, count)
+    write_ply(tmp_path / "x.ply", vertices)
+    found = read_ply(tmp_path / "x.ply", SceneError)
+    assert found.dtype == vertices.dtype
+    np.testing.assert_array_equal(found, vertices)
+
+
+ASCII = b"""ply
+format ascii 1.0
+comment written by hand
+element vertex 2
+property float x
+property uchar red
+element face 1
+property list uchar int vertex_indices
+end_header
+0.5 255
+-1e3 0
+3 0 0 1
+"""
+
+
+def test_ply_of_other_kinds(tmp_path: Path):
+    (tmp_path / "x.ply").write_bytes(ASCII)
+    found = read_ply(tmp_path / "x.ply", SceneError)
+    np.testing.assert_array_equal(found["x"], np.float32([0.5, -1000.0]))
+    np.testing.assert_array_equal(found["red"], [255, 0])
+    head = b"ply\r\nformat binary_big_endian 1.0\r\nelement vertex 1\r\nproperty double x\r\nend_header\r\n"
+    (tmp_path / "x.ply").write_bytes(head + np.array([2.5], ">f8").tobytes())
+    assert read_ply(tmp_path / "x.ply", SceneError)["x"][0] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((b"ply", b"obj"), "does not begin"),
+        ((b"end_header", b"end"), "header does not end"),
+        ((b"vertex 2", b"vertex 4"), "holds 3 of 4"),
+        ((b"vertex 2", b"vertex x"), "PLY"),
+        ((b"float x", b"list uchar int x"), "not a number"),
+        ((b"element vertex 2", b"element face 2"), "not 'vertex'"),
+        ((b"0.5", b"abc"), "PLY"),
+        ((b"format ascii", b"format packed"), "names no format"),
+    ],
+)
+def test_broken_ply(tmp_path: Path, change: tuple[bytes, bytes], words: str):
+    (tmp_path / "x.ply").write_bytes(ASCII.replace(*change))
+    with pytest.raises(SceneError, match=words):
+        read_ply(tmp_path / "x.ply", SceneError)
+    with pytest.raises(SceneError, match="cannot be read"):
+        read_ply(tmp_path / "y.ply", SceneError)
+
+
+def test_ply_cut_short(tmp_path: Path):
+    write_ply(tmp_path / "x.ply", np.zeros(10, dtype=[("x", "f4"), ("y", "f4")]))
+    data = (tmp_path / "x.ply").read_bytes()
+    (tmp_path / "x.ply").write_bytes(data[:-9])
+    with pytest.raises(SceneError, match="8 of 10"):
+        read_ply(tmp_path / "x.ply", SceneError)

@@ -1,0 +1,118 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from synthetic import views
+
+from point2act.errors import SceneError
+from point2act.splat.fit import FitConfig, fit, psnr
+from point2act.splat.losses import depth_loss, photometric
+from point2act.splat.picture import render_view
+from point2act.splat.start import StartConfig, start
+from point2act.types import RelevancyField
+
+QUICK = FitConfig(iterations=60)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return views(10)
+
+
+@pytest.fixture(scope="module")
+def begun(seen):
+    config = StartConfig(target_count=3000)
+    return start(seen[1:], point_cloud_path=None, config=config, rng=np.random.default_rng(0)).scene
+
+
+@pytest.fixture(scope="module")
+def fitted(begun, seen):
+    return fit(begun, seen[1:], config=QUICK)
+
+
+def quality(scene, view) -> float:
+    return psnr(render_view(scene, view).rgb, view.rgb / 255.0)
+
+
+def test_the_fit_explains_a_view_it_has_not_seen(begun, fitted, seen):
+    assert quality(fitted, seen[0]) > quality(begun, seen[0]) + 2
+    assert quality(fitted, seen[0]) > 22
+
+
+def test_depth_is_that_of_the_boxes(fitted, seen):
+    picture = render_view(fitted, seen[0])
+    covered = (seen[0].depth > 0) & (picture.alpha > 0.5)
+    assert np.median(np.abs(picture.depth - seen[0].depth)[covered]) < 0.004
+
+
+def test_the_same_seed_gives_the_same_scene(begun, fitted, seen):
+    again = fit(begun, seen[1:], config=QUICK)
+    np.testing.assert_array_equal(again.means, fitted.means)
+    np.testing.assert_array_equal(again.sh, fitted.sh)
+
+
+def test_without_depth_gaussians_grow(begun, seen):
+    colour_only = [dataclasses.replace(view, depth=None) for view in seen[1:]]
+    densify = dataclasses.replace(QUICK.densify, start=10, every=10, stop=40, grow_grad2d=1e-5)
+    grown = fit(begun, colour_only, config=dataclasses.replace(QUICK, densify=densify))
+    assert len(grown) > len(begun)
+    assert quality(grown, seen[0]) > quality(begun, seen[0])
+
+
+def test_masked_pixels_teach_nothing(begun, seen):
+    """Half of every image painted over and masked: the other half is learned as before."""
+    spoiled = []
+    for view in seen[1:]:
+        rgb, mask = view.rgb.copy(), np.ones(view.rgb.shape[:2], bool)
+        rgb[:, :20], mask[:, :20] = (255, 0, 255), False
+        spoiled.append(dataclasses.replace(view, rgb=rgb, mask=mask))
+    scene = fit(begun, spoiled, config=QUICK)
+    magenta = np.array([1.0, 0.0, 1.0])
+    assert np.abs(render_view(scene, seen[0]).rgb - magenta).sum(axis=-1).min() > 0.3
+
+
+def test_nothing_to_fit(begun, seen):
+    with pytest.raises(SceneError, match="nothing to fit"):
+        fit(begun, [])
+    none = dataclasses.replace(begun, **{f: getattr(begun, f)[:0] for f in ("means", "quats", "scales", "opacities", "sh")})
+    with pytest.raises(SceneError, match="nothing to fit"):
+        fit(none, seen)
+
+
+def test_relevancy_is_drawn_as_a_channel(fitted, seen):
+    values = (fitted.means[:, 2:3] > 0.05).astype(float)
+    field = RelevancyField(queries=(), values=values, evidence=values)
+    picture = render_view(fitted, seen[0], relevancy=field)
+    assert picture.relevancy.shape == (48, 64, 1)
+    # The table is below, the top of the highest box above.
+    assert picture.relevancy.min() < 0.05
+    assert picture.relevancy.max() > 0.9
+
+
+def test_losses_against_plain_loops():
+    rng = np.random.default_rng(0)
+    a, b = (torch.tensor(rng.uniform(size=(5, 7, 3))) for _ in range(2))
+    mask = torch.tensor(rng.uniform(size=(5, 7)) > 0.5)
+    wanted = [float((a[i, j] - b[i, j]).abs().mean()) for i in range(5) for j in range(7) if mask[i, j]]
+    assert float(photometric(a, b, mask)) == pytest.approx(np.mean(wanted))
+    depth, measured = (torch.tensor(rng.uniform(0.5, 1, size=(5, 7))) for _ in range(2))
+    measured[0] = 0
+    alpha = torch.ones(5, 7, dtype=torch.float64)
+    alpha[1] = 0.2
+    wanted = [
+        float((depth[i, j] - measured[i, j]).abs() / measured[i, j]) for i in range(2, 5) for j in range(7)
+    ]
+    assert float(depth_loss(depth, measured, alpha)) == pytest.approx(np.mean(wanted))
+
+
+def test_losses_of_nothing_are_zero():
+    blank, none = torch.zeros(4, 4, 3), torch.zeros(4, 4, dtype=torch.bool)
+    assert float(photometric(blank, blank + 1, none)) == 0
+    assert float(depth_loss(torch.ones(4, 4), torch.zeros(4, 4), torch.ones(4, 4))) == 0
+
+
+def test_psnr():
+    black, grey = np.zeros((4, 4, 3)), np.full((4, 4, 3), 0.1)
+    assert psnr(black, grey) == pytest.approx(20)
+    assert psnr(black, black) == pytest.approx(120)

@@ -1,0 +1,551 @@
+"""The nerfstudio plugin: frames both ways, captures through the datamanager, and its commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from point2act.errors import CaptureError, RunError
+from point2act.geometry import opengl_to_opencv, project, quaternion_to_matrix
+from point2act.splat.gaussians import colors, to_parameters
+from point2act.splat.render import render
+from point2act.types import Camera, GaussianScene
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from nerfstudio.cameras.cameras import CameraType
+    from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+
+    from point2act.plugin import bridge, captures
+    from point2act.plugin.bridge import Similarity
+    from point2act.plugin.config import point2act_method
+    from point2act.plugin.datamanager import METADATA_KEY
+    from point2act.plugin.evaluation import image_metrics, psnr
+    from point2act.plugin.run import load_run
+    from point2act.plugin.saved import Saved
+
+# ── frames ─────────────────────────────────────────────────────────────────────────────────────
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_similarity(rng: np.random.Generator) -> Similarity:
+    return Similarity(
+        Rotation.random(random_state=rng).as_matrix(), rng.normal(size=3), float(np.exp(rng.normal()))
+    )
+
+
+def random_pose(rng: np.random.Generator) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.random(random_state=rng).as_matrix()
+    pose[:3, 3] = rng.normal(size=3)
+    return pose
+
+
+def random_scene(rng: np.random.Generator, count: int = 30, degree: int = 2) -> GaussianScene:
+    quats = rng.normal(size=(count, 4))
+    return GaussianScene(
+        means=rng.normal(size=(count, 3)) * 0.3,
+        quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
+        scales=np.exp(rng.normal(-3, 0.5, size=(count, 3))),
+        opacities=rng.uniform(0.1, 0.9, count),
+        sh=rng.normal(size=(count, (degree + 1) ** 2, 3)) * 0.2,
+    )
+
+
+def covariances(scene: GaussianScene) -> np.ndarray:
+    halves = quaternion_to_matrix(scene.quats) * scene.scales[:, None, :]
+    return halves @ np.swapaxes(halves, 1, 2)
+
+
+def assert_same_scene(a: GaussianScene, b: GaussianScene) -> None:
+    np.testing.assert_allclose(a.means, b.means, atol=1e-9)
+    np.testing.assert_allclose(covariances(a), covariances(b), atol=1e-9)
+    np.testing.assert_allclose(a.sh, b.sh, atol=1e-9)
+    np.testing.assert_allclose(a.opacities, b.opacities)
+
+
+@given(seeds)
+def test_similarity_and_its_inverse_undo_each_other(seed: int):
+    rng = np.random.default_rng(seed)
+    S, points, pose = random_similarity(rng), rng.normal(size=(7, 3)), random_pose(rng)
+    np.testing.assert_allclose(S.inverse().move_points(S.move_points(points)), points, atol=1e-9)
+    np.testing.assert_allclose(S.inverse().move_pose(S.move_pose(pose)), pose, atol=1e-9)
+    np.testing.assert_allclose(S.inverse().matrix @ S.matrix, np.eye(4), atol=1e-9)
+    np.testing.assert_allclose(Similarity.from_matrix(S.matrix).matrix, S.matrix, atol=1e-9)
+
+
+@given(seeds)
+def test_similarity_matrix_moves_points(seed: int):
+    rng = np.random.default_rng(seed)
+    S, point = random_similarity(rng), rng.normal(size=3)
+    np.testing.assert_allclose((S.matrix @ [*point, 1])[:3], S.move_points(point), atol=1e-9)
+
+
+@given(seeds, st.integers(2, 6))
+def test_similarity_is_found_from_the_same_cameras(seed: int, count: int):
+    rng = np.random.default_rng(seed)
+    S = random_similarity(rng)
+    T_b_cams = np.array([random_pose(rng) for _ in range(count)])
+    T_a_cams = np.array([S.move_pose(pose) for pose in T_b_cams])
+    np.testing.assert_allclose(Similarity.between(T_a_cams, T_b_cams).matrix, S.matrix, atol=1e-6)
+
+
+def test_similarity_follows_nerfstudios_arithmetic():
+    rng = np.random.default_rng(0)
+    transform, scale, pose = random_pose(rng)[:3], 0.37, random_pose(rng)
+    moved = transform @ pose  # nerfstudio_dataparser.py: orient and centre, then scale the origins
+    moved[:, 3] *= scale
+    S = Similarity.from_dataparser(transform, scale)
+    np.testing.assert_allclose(S.move_pose(pose)[:3], moved, atol=1e-12)
+
+
+@given(seeds)
+def test_pixels_do_not_move_with_the_frame(seed: int):
+    rng = np.random.default_rng(seed)
+    S, pose, camera = random_similarity(rng), random_pose(rng), synthetic.pinhole()
+    points = rng.normal(size=(9, 3)) @ pose[:3, :3].T + pose[:3, :3] @ [0, 0, 6] + pose[:3, 3]
+    pixels, depth = project(camera, pose, points)
+    moved_pixels, moved_depth = project(camera, S.move_pose(pose), S.move_points(points))
+    np.testing.assert_allclose(moved_pixels, pixels, atol=1e-6)
+    np.testing.assert_allclose(moved_depth, S.scale * depth, rtol=1e-9)
+
+
+@given(seeds, st.integers(0, 3))
+def test_scene_moves_there_and_back(seed: int, degree: int):
+    rng = np.random.default_rng(seed)
+    S, scene = random_similarity(rng), random_scene(rng, degree=degree)
+    moved = S.move_scene(scene)
+    turned = S.scale**2 * S.rotation @ covariances(scene) @ S.rotation.T
+    np.testing.assert_allclose(covariances(moved), turned, atol=1e-9)
+    assert_same_scene(S.inverse().move_scene(moved), scene)
+
+
+@given(seeds, st.integers(0, 3))
+def test_colours_turn_with_the_scene(seed: int, degree: int):
+    rng = np.random.default_rng(seed)
+    S, scene, pose = random_similarity(rng), random_scene(rng, degree=degree), random_pose(rng)
+
+    def seen(scene: GaussianScene, pose: np.ndarray) -> np.ndarray:
+        parameters = to_parameters(scene, degree=degree)
+        return colors(parameters, torch.tensor(pose, dtype=torch.float32), degree=degree).detach().numpy()
+
+    np.testing.assert_allclose(seen(S.move_scene(scene), S.move_pose(pose)), seen(scene, pose), atol=1e-4)
+
+
+def test_turning_colours_needs_the_rotation():
+    scene = random_scene(np.random.default_rng(1))
+    turned = bridge.rotate_sh(scene.sh, Rotation.from_euler("x", 90, degrees=True).as_matrix())
+    assert np.abs(turned - scene.sh).max() > 0.1
+    np.testing.assert_allclose(turned[:, 0], scene.sh[:, 0], atol=1e-12)
+
+
+def test_pictures_do_not_change_with_the_frame():
+    rng = np.random.default_rng(3)
+    S, scene, camera = random_similarity(rng), random_scene(rng, 200), synthetic.pinhole()
+    pose = synthetic.look_at(np.array([2.0, 0.5, 1.0]), np.zeros(3))
+
+    def picture(scene: GaussianScene, pose: np.ndarray):
+        arrays = (scene.means, scene.quats, scene.scales, scene.opacities, scene.sh[:, 0])
+        tensors = (torch.tensor(array, dtype=torch.float32) for array in arrays)
+        return render(*tensors, torch.tensor(np.linalg.inv(pose), dtype=torch.float32), camera)
+
+    before, after = picture(scene, pose), picture(S.move_scene(scene), S.move_pose(pose))
+    assert before.alpha.mean() > 0.01
+    difference = (after.features - before.features).abs()
+    assert difference.median() < 1e-5
+    assert (difference > 1e-2).float().mean() < 0.01
+    depths = (after.depth / S.scale - before.depth).abs()[before.alpha > 0.1]
+    assert depths.median() < 1e-4
+
+
+def assert_same_camera(a: Camera, b: Camera) -> None:
+    np.testing.assert_allclose(a.K, b.K, rtol=1e-6)
+    assert (a.height, a.width) == (b.height, b.width)
+
+
+# ── cameras ────────────────────────────────────────────────────────────────────────────────────
+def test_cameras_survive_nerfstudio():
+    views = synthetic.views(3)
+    cameras = bridge.cameras_of(views)
+    poses = bridge.poses_of(cameras)
+    for index, view in enumerate(views):
+        assert_same_camera(bridge.camera_of(cameras[index]), view.camera)
+        np.testing.assert_allclose(poses[index], view.T_world_cam, atol=1e-6)
+
+
+def test_tensor_poses_match_numpy():
+    pose = random_pose(np.random.default_rng(0))
+    camera_to_world = torch.tensor(opengl_to_opencv(pose)[:3], requires_grad=True)
+    T_nerf_cam = bridge.opencv_pose(camera_to_world)
+    np.testing.assert_allclose(T_nerf_cam.detach().numpy(), pose, atol=1e-12)
+    T_cam_nerf = bridge.invert_pose(T_nerf_cam)
+    np.testing.assert_allclose(T_cam_nerf.detach().numpy(), np.linalg.inv(pose), atol=1e-12)
+    T_cam_nerf.sum().backward()
+    assert camera_to_world.grad is not None
+    assert bool((camera_to_world.grad != 0).any())
+
+
+def test_reduced_cameras_see_the_same_rays():
+    views = synthetic.views(1, height=48, width=64)
+    full = bridge.camera_of(bridge.cameras_of(views))
+    half = bridge.camera_of(bridge.cameras_of(views), downscale=2)
+    np.testing.assert_allclose(synthetic.rays(half)[3, 5], synthetic.rays(full)[6:8, 10:12].mean(axis=(0, 1)))
+    assert (half.height, half.width) == (24, 32)
+
+
+# ── captures ───────────────────────────────────────────────────────────────────────────────────
+def parse(folder: Path, **options):
+    config = NerfstudioDataParserConfig(data=folder, eval_mode="interval", downscale_factor=1, **options)
+    parser = config.setup()
+    return parser, [parser.get_dataparser_outputs(split=split) for split in ("train", "val")]
+
+
+def edit_transforms(folder: Path, change) -> None:
+    path = folder / "transforms.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def assert_cameras_come_back(source: captures.Source, splits) -> None:
+    """nerfstudio's cameras, taken to the world, are the file's."""
+    S_world_nerf = source.S_nerf_world.inverse()
+    for frames, outputs in zip(source.splits, splits, strict=True):
+        for frame, pose in zip(frames, bridge.poses_of(outputs.cameras), strict=True):
+            np.testing.assert_allclose(S_world_nerf.move_pose(pose), frame.T_world_cam, atol=1e-5)
+
+
+def move_frames(document: dict, T_new_old: np.ndarray) -> None:
+    for frame in document["frames"]:
+        frame["transform_matrix"] = (T_new_old @ np.array(frame["transform_matrix"])).tolist()
+
+
+def test_world_is_the_captures_whatever_nerfstudio_does(small_capture: Path):
+    for options in ({}, {"orientation_method": "pca"}, {"center_method": "focus"}, {"scale_factor": 3.0}):
+        parser, splits = parse(small_capture, **options)
+        source = captures.read_source(parser, splits)
+        assert [len(split) for split in source.splits] == [7, 1]
+        assert_cameras_come_back(source, splits)
+
+
+def test_world_is_the_files_after_nerfstudios_own_tools(small_capture: Path):
+    """ns-process-data notes a transform and a scale that it applied before writing the poses."""
+
+    def change(document: dict) -> None:
+        document["applied_transform"] = [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0.5]]
+        document["applied_scale"] = 2.0
+
+    edit_transforms(small_capture, change)
+    parser, splits = parse(small_capture)
+    assert_cameras_come_back(captures.read_source(parser, splits), splits)
+
+
+def test_a_rigidly_moved_capture_gives_the_moved_world(small_capture: Path):
+    parser, splits = parse(small_capture)
+    before = captures.read_source(parser, splits)
+    T_new_old = random_pose(np.random.default_rng(5))
+    edit_transforms(small_capture, lambda document: move_frames(document, T_new_old))
+    parser, splits = parse(small_capture)
+    after = captures.read_source(parser, splits)
+    assert_cameras_come_back(after, splits)
+    for old, new in zip(before.splits[0], after.splits[0], strict=True):
+        assert old.name == new.name
+        np.testing.assert_allclose(new.T_world_cam, T_new_old @ old.T_world_cam, atol=1e-9)
+
+
+def test_parsed_captures_agree_with_our_reader(small_capture: Path):
+    """The way of all other dataparsers, on a format that both can read."""
+    lens = {"k1": 0.05, "k2": -0.02, "p1": 0.003, "p2": -0.001}
+    edit_transforms(small_capture, lambda document: document.update(lens))
+    parser, splits = parse(small_capture)
+    ours, parsed = captures.read_source(parser, splits), captures._read_parsed(small_capture, splits)
+    np.testing.assert_allclose(parsed.S_nerf_world.matrix, ours.S_nerf_world.matrix, atol=1e-5)
+    for a, b in zip(ours.splits[0] + ours.splits[1], parsed.splits[0] + parsed.splits[1], strict=True):
+        assert (a.name, a.image_path, a.depth_path, a.mask_path) == (
+            b.name,
+            b.image_path,
+            b.depth_path,
+            b.mask_path,
+        )
+        assert_same_camera(a.camera, b.camera)
+        assert a.lens.model == b.lens.model
+        padded = [np.pad(lens.coefficients, (0, 8 - len(lens.coefficients))) for lens in (a.lens, b.lens)]
+        np.testing.assert_allclose(*padded, atol=1e-7)
+        np.testing.assert_allclose(a.T_world_cam, b.T_world_cam, atol=1e-5)
+    assert parsed.capture.depth_unit == ours.capture.depth_unit
+    assert parsed.capture.metric
+
+
+def test_points_of_a_dataparser_are_taken_to_the_world(small_capture: Path):
+    _, splits = parse(small_capture)
+    S_nerf_world = captures._read_parsed(small_capture, splits).S_nerf_world
+    world = np.random.default_rng(0).normal(size=(5, 3))
+    nerf = torch.tensor(S_nerf_world.move_points(world), dtype=torch.float32)
+    splits[0].metadata.update(points3D_xyz=nerf, points3D_rgb=torch.full((5, 3), 51, dtype=torch.uint8))
+    cloud = captures._read_parsed(small_capture, splits).cloud
+    assert cloud is not None
+    np.testing.assert_allclose(cloud[0], world, atol=1e-5)
+    np.testing.assert_allclose(cloud[1], 0.2)
+
+
+def test_a_panorama_is_refused_by_name(small_capture: Path):
+    _, splits = parse(small_capture)
+    splits[0].cameras.camera_type[2] = CameraType.EQUIRECTANGULAR.value
+    with pytest.raises(CaptureError, match="EQUIRECTANGULAR"):
+        captures._read_parsed(small_capture, splits)
+
+
+# ── datamanager ────────────────────────────────────────────────────────────────────────────────
+def make_datamanager(folder: Path, *, test_mode: str = "val", **options):
+    config = replace(point2act_method.config.pipeline.datamanager, data=folder, **options)
+    config.dataparser = replace(config.dataparser, data=folder)
+    return config.setup(device="cpu", test_mode=test_mode)
+
+
+def write_points(folder: Path, queries: tuple[str, ...] = ("red box", "green")) -> None:
+    """Point at the blocks of the synthetic tabletop in the views that show them."""
+    answers = []
+    for index, pose in enumerate(synthetic.orbit(8)):
+        ids = synthetic.render(pose, synthetic.rays(synthetic.pinhole())).ids
+        for block, name in enumerate(queries):
+            rows, columns = np.nonzero(ids == block)
+            points = [[float(columns.mean() + 0.5), float(rows.mean() + 0.5)]] if len(rows) else []
+            answers.append(
+                {
+                    "image": f"images/{index:04d}.png",
+                    "query": name,
+                    "points": points,
+                    "visible": bool(len(rows)),
+                }
+            )
+    document = {
+        "version": 1,
+        "queries": [{"name": name, "text": f"the {name}", "role": "grasp"} for name in queries],
+        "answers": answers,
+    }
+    (folder / "points.json").write_text(json.dumps(document))
+
+
+def test_batches_are_the_captures_views(small_capture: Path):
+    manager = make_datamanager(small_capture)
+    camera, batch = manager.next_train(0)
+    view = synthetic.views()[int(Path(manager.train_dataset.image_filenames[batch["image_idx"]]).stem)]
+    S = manager.train_dataset.metadata[METADATA_KEY].S_nerf_world
+    np.testing.assert_array_equal(batch["image"].numpy(), view.rgb)
+    np.testing.assert_allclose(batch["depth_image"][..., 0], view.depth * S.scale, atol=1e-3 * S.scale)
+    assert_same_camera(bridge.camera_of(camera), view.camera)
+    np.testing.assert_allclose(bridge.poses_of(camera)[0], S.move_pose(view.T_world_cam), atol=1e-5)
+
+
+def test_lens_distortion_is_gone_from_the_batches(small_capture: Path):
+    edit_transforms(small_capture, lambda document: document.update(k1=0.1))
+    manager = make_datamanager(small_capture)
+    camera, batch = manager.next_train(0)
+    params = camera.distortion_params
+    assert params is None or not params.any()
+    assert tuple(batch["image"].shape[:2]) == (int(camera.height), int(camera.width))
+
+
+def test_images_are_reduced_on_request(small_capture: Path):
+    camera, batch = make_datamanager(small_capture, max_side=32).next_train(0)
+    assert batch["image"].shape == (24, 32, 3)
+    assert batch["depth_image"].shape == (24, 32, 1)
+    assert float(camera.fx) == pytest.approx(synthetic.pinhole().fx / 2)
+    assert (
+        make_datamanager(small_capture, camera_res_scale_factor=0.5).next_train(0)[1]["image"].shape[1] == 32
+    )
+
+
+def test_five_images_leave_one_to_evaluate_on(small_capture: Path):
+    edit_transforms(small_capture, lambda document: document.update(frames=document["frames"][:5]))
+    manager = make_datamanager(small_capture)
+    assert (len(manager.train_dataset), len(manager.eval_dataset)) == (4, 1)
+    assert len(manager.fixed_indices_eval_dataloader) == 1
+
+
+def test_all_images_can_be_trained_on(small_capture: Path):
+    parser = replace(point2act_method.config.pipeline.datamanager.dataparser, eval_mode="all")
+    manager = make_datamanager(small_capture, dataparser=parser)
+    assert (len(manager.train_dataset), len(manager.eval_dataset)) == (8, 8)
+
+
+def test_a_capture_without_points_says_so(small_capture: Path, capsys: pytest.CaptureFixture):
+    manager = make_datamanager(small_capture)
+    assert manager.train_dataset.metadata[METADATA_KEY].points is None
+    said = " ".join(capsys.readouterr().out.split())
+    assert "points.json does not exist: training geometry alone" in said
+
+
+def test_points_are_found_beside_the_capture_or_where_told(small_capture: Path, tmp_path: Path):
+    write_points(small_capture)
+    (small_capture / "points.json").rename(tmp_path / "elsewhere.json")
+    manager = make_datamanager(small_capture, points=tmp_path / "elsewhere.json")
+    assert len(manager.train_dataset.metadata[METADATA_KEY].points.answers) == 16
+    (tmp_path / "elsewhere.json").rename(small_capture / "points.json")
+    manager = make_datamanager(small_capture)
+    assert [q.name for q in manager.train_dataset.metadata[METADATA_KEY].points.queries] == [
+        "red box",
+        "green",
+    ]
+
+
+def test_one_image_is_too_few(small_capture: Path):
+    edit_transforms(small_capture, lambda document: document.update(test_filenames=["images/0000.png"]))
+    edit_transforms(small_capture, lambda document: document.update(train_filenames=[], val_filenames=[]))
+    with pytest.raises(CaptureError, match="no image left to train on"):
+        make_datamanager(small_capture)
+
+
+# ── evaluation ─────────────────────────────────────────────────────────────────────────────────
+def test_metrics_of_a_perfect_image(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    truth, depth = torch.rand(32, 40, 3), torch.rand(32, 40) + 1
+    outputs = {"rgb": truth, "depth": depth[..., None]}
+    metrics = image_metrics(outputs, truth, mask=None, depth=depth)
+    assert metrics["psnr"] == pytest.approx(120)
+    assert metrics["ssim"] == pytest.approx(1)
+    assert metrics["depth_error"] == 0
+    assert "lpips" not in metrics
+    assert "LPIPS is left out" in capsys.readouterr().out
+
+
+def test_psnr_counts_only_the_mask():
+    truth = torch.zeros(4, 4, 3)
+    predicted = truth.clone()
+    predicted[0] = 1.0
+    mask = torch.ones(4, 4, dtype=torch.bool)
+    mask[0] = False
+    assert float(psnr(predicted, truth)) == pytest.approx(-10 * np.log10(0.25))
+    assert float(psnr(predicted + 0.1, truth, mask)) == pytest.approx(20)
+
+
+# ── runs ───────────────────────────────────────────────────────────────────────────────────────
+def test_what_is_saved_comes_back():
+    S = random_similarity(np.random.default_rng(0))
+    saved = Saved.at_start(Path("capture"), S, ())
+    again = Saved.from_dict(json.loads(json.dumps(saved.to_dict())))
+    assert again.capture == Path("capture").resolve()
+    np.testing.assert_allclose(again.S_nerf_world.matrix, S.matrix)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (None, "does not exist"),
+        ("a: [", "is no nerfstudio config"),
+        ("a: 1", "not of a point2act run"),
+        ("!!python/object:point2act.plugin.nowhere.Config {}", "is no nerfstudio config"),
+    ],
+)
+def test_a_bad_config_is_named(tmp_path: Path, content: str | None, match: str):
+    path = tmp_path / "config.yml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(RunError, match=match):
+        load_run(path)
+
+
+def run_command(*arguments: object, folder: Path) -> str:
+    """A command of nerfstudio in a process of its own, as a user would start it."""
+    executable = Path(sys.executable).parent / str(arguments[0])
+    command = [str(executable), *(str(argument) for argument in arguments[1:])]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TORCH_HOME": str(folder / "torch")}
+    finished = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-3000:]
+    return finished.stdout + finished.stderr
+
+
+def train(capture: Path, folder: Path, *options: object) -> Path:
+    output = ("--output-dir", folder / "out", "--timestamp", "run")
+    run_command("ns-train", "point2act", "--data", capture, *output, *options, folder=folder)
+    return folder / "out" / capture.name / "point2act" / "run" / "config.yml"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    synthetic.write_capture_files(folder / "capture", synthetic.views())
+    write_points(folder / "capture")
+    return train(folder / "capture", folder, "--max-num-iterations", 60)
+
+
+@pytest.mark.slow
+def test_a_run_is_read_back_in_the_world(trained: Path):
+    run = load_run(trained)
+    assert run.capture == trained.parents[4] / "capture"
+    assert run.relevancy is not None
+    assert run.relevancy.values.shape == (len(run.scene), 2)
+    # The Gaussians lie on the table and the boxes, in metres.
+    assert np.median(np.abs(run.scene.means[:, 2])) < 0.05
+    for block, values in zip(synthetic.TABLETOP, run.relevancy.values.T, strict=False):
+        best = np.average(run.scene.means, axis=0, weights=values**4 * run.scene.opacities)
+        assert np.linalg.norm(best - block.center) < 0.05
+
+
+@pytest.mark.slow
+def test_a_run_is_evaluated(trained: Path):
+    folder = trained.parents[4]
+    said = run_command("ns-eval", "--load-config", trained, "--output-path", "eval.json", folder=folder)
+    results = json.loads((folder / "eval.json").read_text())["results"]
+    assert results["psnr"] > 20
+    assert results["depth_error"] < 0.02
+    assert "LPIPS is left out" in said
+
+
+@pytest.mark.slow
+def test_a_run_is_exported(trained: Path):
+    folder = trained.parents[4]
+    run_command("ns-export", "gaussian-splat", "--load-config", trained, "--output-dir", "ply", folder=folder)
+    header = (folder / "ply" / "splat.ply").read_bytes()[:2000].decode("ascii", errors="replace")
+    assert f"element vertex {len(load_run(trained).scene)}" in header
+    assert "property float f_rest_8" in header
+
+
+@pytest.mark.slow
+def test_a_run_is_rendered(trained: Path):
+    folder = trained.parents[4]
+    options = ("--split", "train", "--output-path", "renders", "--image-format", "png")
+    run_command("ns-render", "dataset", "--load-config", trained, *options, folder=folder)
+    for name in ("rgb", "depth", "accumulation", "relevancy_red box", "relevancy_green", "gt-rgb"):
+        assert len(list((folder / "renders" / "train" / name).glob("*.png"))) == 7
+
+
+@pytest.mark.slow
+def test_a_damaged_run_is_named(trained: Path, tmp_path: Path):
+    config = tmp_path / "config.yml"
+    config.write_bytes(trained.read_bytes())
+    with pytest.raises(RunError, match="holds no checkpoint"):
+        load_run(config)
+    (checkpoint,) = (trained.parent / "nerfstudio_models").glob("*.ckpt")
+    damaged = tmp_path / "nerfstudio_models" / checkpoint.name
+    damaged.parent.mkdir()
+    damaged.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(RunError, match="cannot be read"):
+        load_run(config)
+
+
+@pytest.mark.slow
+def test_our_failure_leaves_the_other_methods_alone(tmp_path: Path):
+    """nerfstudio loads plugins unguarded; a broken point2act is reported and skipped."""
+    script = (
+        "import sys; sys.modules['point2act.plugin.model'] = None\n"
+        "from nerfstudio.configs.method_configs import all_methods\n"
+        "assert 'splatfacto' in all_methods and 'point2act' not in all_methods"
+    )
+    said = run_command("python", "-W", "ignore", "-c", script, folder=tmp_path)
+    assert "point2act cannot be used" in said

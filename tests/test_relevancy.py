@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from synthetic import TABLETOP, render, views
+
+from point2act.geometry import project
+from point2act.relevancy import RelevancyConfig, lift
+from point2act.splat.start import StartConfig, start
+from point2act.types import Query
+
+QUERY = (Query("red", "the red box"),)
+TARGET, RIVAL = 0, 2
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return views(12, height=72, width=96)
+
+
+@pytest.fixture(scope="module")
+def scene(seen):
+    config = StartConfig(target_count=4000)
+    return start(seen, point_cloud_path=None, config=config, rng=np.random.default_rng(0)).scene
+
+
+def top_of(block: int) -> np.ndarray:
+    center, half = TABLETOP[block].center, TABLETOP[block].half_extents
+    return np.array([center[0], center[1], center[2] + half[2]])
+
+
+def says(view, block: int) -> np.ndarray:
+    return project(view.camera, view.T_world_cam, top_of(block)[None])[0]
+
+
+def lifted(scene, seen, answers, config=RelevancyConfig()):
+    return lift(scene, seen, [answers], QUERY, config=config)
+
+
+def best(scene, field) -> np.ndarray:
+    return scene.means[field.values[:, 0].argmax()]
+
+
+def test_agreeing_views_find_the_box(scene, seen):
+    field = lifted(scene, seen, [says(view, TARGET) for view in seen])
+    assert np.linalg.norm(best(scene, field) - top_of(TARGET)) < 0.015
+    assert field.values.shape == (len(scene), 1)
+    assert 0 <= field.values.min()
+    assert 0.5 < field.values.max() <= 1
+
+
+def test_one_view_proves_little(scene, seen):
+    one = lifted(scene, seen, [says(seen[0], TARGET)] + [None] * 11)
+    all_views = lifted(scene, seen, [says(view, TARGET) for view in seen])
+    assert one.values.max() < all_views.values.max()
+
+
+def test_a_third_of_wrong_views_does_not_move_the_peak(scene, seen):
+    answers = [says(view, RIVAL if number % 3 == 0 else TARGET) for number, view in enumerate(seen)]
+    assert np.linalg.norm(best(scene, lifted(scene, seen, answers)) - top_of(TARGET)) < 0.015
+
+
+def test_reweighting_quiets_the_rival(scene, seen):
+    answers = [says(view, RIVAL if number % 3 == 0 else TARGET) for number, view in enumerate(seen)]
+    near_rival = np.linalg.norm(scene.means - top_of(RIVAL), axis=1) < 0.02
+    plain = lifted(scene, seen, answers, RelevancyConfig(rounds=0)).values[near_rival].max()
+    robust = lifted(scene, seen, answers, RelevancyConfig(rounds=2)).values[near_rival].max()
+    assert robust < 0.7 * plain
+
+
+def test_not_visible_is_evidence_against(scene, seen):
+    config = RelevancyConfig(rounds=0)
+    said = [says(view, TARGET) for view in seen[:6]]
+    silent = lifted(scene, seen, [*said, *[None] * 6], config)
+    denied = lifted(scene, seen, [*said, *[np.zeros((0, 2))] * 6], config)
+    at = silent.values[:, 0].argmax()
+    assert denied.values[at, 0] < silent.values[at, 0]
+    assert denied.evidence[at, 0] > silent.evidence[at, 0]
+
+
+def test_only_what_is_seen_gathers_evidence(scene, seen):
+    """A camera above one box must not vote on the sides that it cannot see."""
+    field = lifted(scene, seen[:1], [says(seen[0], TARGET)])
+    picture = render(seen[0].T_world_cam, np.zeros((1, 1, 2)))
+    assert picture.depth.max() > 0
+    pixels, depth = project(seen[0].camera, seen[0].T_world_cam, scene.means)
+    column, row = pixels.astype(int).T
+    inside = (column >= 0) & (column < 96) & (row >= 0) & (row < 72)
+    surface = seen[0].depth[np.clip(row, 0, 71), np.clip(column, 0, 95)]
+    hidden = inside & (depth > surface + 0.03)
+    assert hidden.sum() > 50
+    assert np.median(field.evidence[hidden, 0]) < 0.05
+    assert np.median(field.evidence[inside & (np.abs(depth - surface) < 0.003), 0]) > 0.3
+
+
+def test_queries_do_not_touch_each_other(scene, seen):
+    red = [says(view, TARGET) for view in seen]
+    blue = [says(view, RIVAL) if number % 2 else None for number, view in enumerate(seen)]
+    queries = (QUERY[0], Query("blue", "the blue box"))
+    both = lift(scene, seen, [red, blue], queries)
+    alone = lift(scene, seen, [red], QUERY)
+    np.testing.assert_allclose(both.values[:, 0], alone.values[:, 0], atol=1e-6)
+
+
+def test_no_answers_leave_no_relevancy(scene, seen):
+    field = lifted(scene, seen, [None] * 12)
+    assert not field.values.any()
+    assert not field.evidence.any()
+
+
+def test_the_order_of_the_views_does_not_matter(scene, seen):
+    answers = [says(view, RIVAL if number % 4 == 0 else TARGET) for number, view in enumerate(seen)]
+    forward = lifted(scene, seen, answers).values
+    backward = lifted(scene, seen[::-1], answers[::-1]).values
+    np.testing.assert_allclose(forward, backward, atol=1e-9)

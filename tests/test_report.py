@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from PIL import Image
+
+from point2act.errors import ReportError
+from point2act.report import ReportInput, ReportTrial, ReportView, add_section, trial_section, write_report
+from point2act.splat.picture import Picture
+from point2act.types import (
+    Box,
+    Grasp,
+    Gripper,
+    OrientedBox,
+    Query,
+    QueryResult,
+    Region,
+    Support,
+)
+
+NASTY = "the <script>alert('x')</script> & \"red\" block"
+GRIPPER = Gripper(
+    name="test & hand",
+    max_width=0.08,
+    pad_size=(0.02, 0.02),
+    finger=(Box((0.0, 0.005, -0.01), (0.01, 0.005, 0.02)),),
+    body=(Box((0.0, 0.0, -0.06), (0.03, 0.09, 0.03)),),
+    max_force=40.0,
+)
+VOID = {"meta", "link", "img", "input", "hr", "br"}
+
+
+class Page(HTMLParser):
+    """A page taken apart: it must be balanced."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, found, value in self.attributes if found == name]
+
+
+def region(x: float, y: float, *, confidence: float = 0.9, rejected: tuple[str, ...] = ()) -> Region:
+    box = OrientedBox(np.array([x, y, 0.05]), np.eye(3), np.array([0.02, 0.01, 0.03]))
+    return Region(box.center, confidence, Support(6, 1, 1, rejected), box)
+
+
+def grasps(n: int) -> tuple[Grasp, ...]:
+    pose = np.array([[0.0, 1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, -1.0, 0.08], [0, 0, 0, 1]])
+    contacts = np.array([[-0.03, 0.0, 0.08], [0.03, 0.0, 0.08]])
+    return tuple(Grasp(pose, 0.06, 0.9 - 0.05 * k, 0.95, 0.8, contacts, 0.0123) for k in range(n))
+
+
+RESULTS = (
+    QueryResult(Query("red", NASTY), region(0, 0, rejected=("images/0002.png",)), grasps(11)),
+    QueryResult(
+        Query("green", "the green block"),
+        region(0.12, 0.05),
+        alternatives=(region(-0.1, 0.0, confidence=0.27),),
+        reason="too_wide",
+        detail="it is <90> mm wide & the hand opens to 80 mm",
+    ),
+    QueryResult(
+        Query("blue", "the blue block", "place"),
+        region(-0.1, -0.08),
+        detail="a place to place: no grasps wanted",
+    ),
+    QueryResult(
+        Query("unicorn", "the unicorn"), None, reason="no_points", detail="the model saw none in 8 views"
+    ),
+)
+
+
+def seen(index: int) -> ReportView:
+    view = synthetic.views(8, height=96, width=128)[index]
+    points = {"red": np.array([[60.0, 50.0]]), "green": np.zeros((0, 2)), "unicorn": np.zeros((0, 2))}
+    heat = np.exp(-((np.arange(128) - 60.0) ** 2) / 200)[None].repeat(96, axis=0)
+    assert view.depth is not None
+    relevancy = np.repeat(heat[..., None], len(RESULTS), axis=2)
+    picture = Picture(view.rgb / 255.0, view.depth, np.ones((96, 128)), relevancy)
+    return ReportView(view, points, {"red": heat}, picture)
+
+
+REPORT = ReportInput(
+    title="tabletop <1>",
+    capture="captures/a & b",
+    gripper=GRIPPER,
+    views=(seen(0), seen(2), seen(4)),
+    results=RESULTS,
+    timings={"fit the Gaussians": 61.2, "find grasps": 0.25},
+    facts={"Held-out PSNR": "24.3 dB", "Device": "cpu"},
+)
+
+
+def written(folder: Path, report: ReportInput = REPORT) -> str:
+    path = folder / "report.html"
+    write_report(path, report)
+    assert [entry.name for entry in folder.iterdir()] == ["report.html"], "no draft is left behind"
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("report"))
+
+
+def panel(html: str, key: str) -> str:
+    found = re.search(f"<!-- {key} -->(.*?)<!-- /{key} -->", html, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_page_is_balanced_and_has_its_sections(html: str):
+    page = Page(html)
+    assert page.values("id") == ["summary", "said", "built", "grasps", "time", "facts"]
+    assert [value for value in page.values("href") if value[0] == "#"] == [
+        f"#{key}" for key in page.values("id")
+    ]
+
+
+def test_nothing_comes_from_outside(html: str):
+    page = Page(html)
+    for value in page.values("src") + page.values("href"):
+        assert value.startswith(("data:", "#"))
+    assert "://" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+    assert not [tag for tag, _, _ in page.attributes if tag in ("script", "iframe", "object")]
+
+
+def test_every_picture_can_be_read(html: str):
+    sources = Page(html).values("src")
+    assert len(sources) > 20
+    for source in sources:
+        kind, data = source.split(",", 1)
+        assert kind == "data:image/jpeg;base64"
+        Image.open(io.BytesIO(base64.b64decode(data))).load()
+
+
+def test_words_from_outside_are_escaped(html: str):
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;red&quot;" in html
+    text = Page(html).text
+    for words in (NASTY, "tabletop <1>", "captures/a & b", "test & hand", RESULTS[1].detail):
+        assert words is not None
+        assert words in text
+
+
+def test_every_query_is_in_every_part_about_queries(html: str):
+    for key in ("summary", "said", "grasps"):
+        text = Page(panel(html, key)).text
+        assert all(result.query.text in text for result in RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "headline"),
+    [("too_wide", "Too wide for this gripper"), ("no_points", "The model pointed at nothing")],
+)
+def test_an_empty_answer_says_why(html: str, reason: str, headline: str):
+    detail = next(result.detail for result in RESULTS if result.reason == reason)
+    for key in ("summary", "grasps"):
+        assert f"{headline} {detail} {reason}" in Page(panel(html, key)).text
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["no_points", "no_agreement", "no_geometry", "no_contact_pair", "too_wide", "all_collide", "unreachable"],
+)
+def test_every_reason_has_words(tmp_path: Path, reason):
+    result = QueryResult(Query("a", "a thing"), None, reason=reason, detail="why it is so")
+    text = Page(written(tmp_path, replace(REPORT, views=(), results=(result,)))).text
+    assert f"why it is so {reason}" in text
+
+
+def test_views_show_what_was_said_and_who_was_contradicted(html: str):
+    said = panel(html, "said")
+    (rejected,) = re.findall('<figure class="rejected">.*?</figure>', said)
+    assert Page(rejected).words == ["images/0002.png", "contradicted"]
+    assert said.count('<figure class="unasked">') == 3, "nobody was asked about blue"
+    assert Page(said).words.count("not visible") == 6, "green and unicorn in three views"
+
+
+def test_numbers_are_those_of_the_results(html: str):
+    summary, table = Page(panel(html, "summary")).text, Page(panel(html, "grasps")).text
+    assert "0.000, 0.000, 0.050" in summary
+    assert "6 views agree · 1 disagrees · 1 cannot see it" in summary
+    assert "Grasps 11 Best score 0.90" in summary
+    assert "1, best 0.90 0.95 0.80 60 mm 12 mm" in table
+    assert "3 more in grasps.json" in table
+    assert "(-0.100, 0.000, 0.050) with confidence 0.27" in table
+    assert "a place to place: no grasps wanted" in table
+    assert "3 of 4 queries found 11 grasps 1 min 01 s in all" in Page(html).text
+
+
+def test_times_add_up_and_facts_are_there(html: str):
+    assert (
+        "fit the Gaussians 1 min 01 s find grasps 250 ms in all 1 min 01 s" in Page(panel(html, "time")).text
+    )
+    widths = [float(width) for width in re.findall(r"width: ([\d.]+)%", panel(html, "time"))]
+    assert widths == pytest.approx([100.0, 100 * 0.25 / 61.2], abs=0.1)
+    assert "Held-out PSNR 24.3 dB" in Page(panel(html, "facts")).text
+
+
+def test_the_best_grasp_is_drawn(tmp_path: Path):
+    bare = replace(REPORT, results=(replace(RESULTS[0], grasps=()),))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    pictures = [
+        Page(panel(written(tmp_path / name, report), "grasps")).values("src")
+        for name, report in (("a", bare), ("b", replace(REPORT, results=RESULTS[:1])))
+    ]
+    assert len(pictures[0]) == len(pictures[1]) == 3
+    assert not set(pictures[0]) & set(pictures[1])
+
+
+def test_lengths_of_an_unknown_scale_are_not_called_metres(tmp_path: Path):
+    text = Page(written(tmp_path, replace(REPORT, metric=False))).text
+    assert " mm " not in text.replace("<90> mm", "").replace("80 mm", "")
+    assert "0.060" in text
+
+
+def test_a_report_of_nothing_is_still_a_page(tmp_path: Path):
+    page = Page(written(tmp_path, ReportInput("empty", "x", GRIPPER, (), ())))
+    assert "0 of 0 queries found" in page.text
+    assert "Nothing was asked." in page.text
+
+
+def test_views_that_miss_the_place_are_not_shown(tmp_path: Path):
+    far = replace(RESULTS[0], region=region(50.0, 50.0))
+    html = written(tmp_path, replace(REPORT, results=(far,)))
+    assert Page(panel(html, "grasps")).values("src") == []
+    assert len(Page(panel(html, "summary")).values("src")) == 1, "what was pointed at instead"
+
+
+# ── sections added later ───────────────────────────────────────────────────────────────────────
+def trials(*, success: bool) -> str:
+    shots = [np.full((30, 40, 3), shade, dtype=np.uint8) for shade in (0, 90, 180)]
+    return trial_section([ReportTrial("red <1>", success, "lifted & held", "Held for 2 s.", shots)])
+
+
+def test_a_section_is_added_once_and_replaced_after(tmp_path: Path):
+    before = written(tmp_path, replace(REPORT, results=RESULTS[2:]))
+    path = tmp_path / "report.html"
+    add_section(path, "trials", "In <physics>", trials(success=True))
+    once = path.read_text(encoding="utf-8")
+    assert Page(once).values("id")[-2:] == ["facts", "trials"]
+    assert Page(once).values("href")[-1] == "#trials"
+    assert "In <physics>" in Page(panel(once, "trials")).text
+    assert panel(once, "summary") == panel(before, "summary")
+
+    add_section(path, "trials", "In <physics>", trials(success=True))
+    assert path.read_text(encoding="utf-8") == once
+    add_section(path, "trials", "Again", trials(success=False))
+    again = path.read_text(encoding="utf-8")
+    assert Page(again).values("id").count("trials") == 1
+    assert "0 of 1 trials succeeded" in Page(again).text
+    assert "In <physics>" not in Page(again).text
+
+
+def test_a_section_of_the_report_itself_can_be_replaced(tmp_path: Path):
+    written(tmp_path, replace(REPORT, results=()))
+    add_section(tmp_path / "report.html", "time", "Time", r"<p>\1 quick</p>")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert page.values("id") == ["summary", "said", "built", "grasps", "time", "facts"]
+    assert r"\1 quick" in page.text
+
+
+def test_trials_show_their_pictures_and_outcomes():
+    page = Page(trials(success=True))
+    assert "1 of 1 trials succeeded" in page.text
+    assert "red <1> lifted & held Held for 2 s." in page.text
+    assert len(page.values("src")) == 3
+    assert Page(trial_section([])).text == "No grasp was tried."
+
+
+def test_sections_go_into_reports_only(tmp_path: Path):
+    with pytest.raises(ReportError, match="cannot be read"):
+        add_section(tmp_path / "none.html", "trials", "Trials", "")
+    other = tmp_path / "other.html"
+    other.write_text("<html></html>")
+    with pytest.raises(ReportError, match="is not a report"):
+        add_section(other, "trials", "Trials", "")
+    assert other.read_text() == "<html></html>"
+    with pytest.raises(ValueError, match="lower-case"):
+        add_section(other, "Two words", "Trials", "")
