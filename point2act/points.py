@@ -144,13 +144,11 @@ def _clip(points: Float[np.ndarray, "n 2"], size: Float[np.ndarray, " 2"]) -> Fl
 
 def _unknown_image(name: str, frames: dict[str, Frame]) -> str:
     names = {plain: frame.name for plain, frame in frames.items()}
-    close = difflib.get_close_matches(_plain(name), names, n=3, cutoff=0.6)
-    close = (
-        close
-        or [plain for plain in names if posixpath.basename(plain) == posixpath.basename(_plain(name))][:3]
-    )
-    listed = ", ".join(names[plain] for plain in close or list(names)[:3])
+    base = posixpath.basename(_plain(name))
+    close = [plain for plain in names if posixpath.basename(plain) == base]
+    close = close or difflib.get_close_matches(_plain(name), names, n=3, cutoff=0.6)
     hint = "did you mean" if close else "its images are named like"
+    listed = ", ".join(names[plain] for plain in (close or list(names))[:3])
     return f"the capture has no image {name!r}: {hint} {listed}"
 
 

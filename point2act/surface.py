@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import open3d as o3d
 from jaxtyping import Bool, Float
 
 from point2act.errors import SceneError
@@ -23,6 +23,11 @@ from point2act.geometry import (
 from point2act.grasps.table import TableConfig, find_table
 from point2act.grasps.volume import LocalVolume
 from point2act.types import Camera, View
+
+with warnings.catch_warnings():
+    # It complains about a missing GPU, which nothing here uses.
+    warnings.simplefilter("ignore", ImportWarning)
+    import open3d as o3d
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class SurfaceConfig:
 
 def fuse_local(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "h w"]],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
     center: Float[np.ndarray, "3"],
     *,
     config: SurfaceConfig = SurfaceConfig(),
@@ -101,8 +106,8 @@ def fuse_local(
 
 
 def _clean_depths(
-    views: Sequence[View], depths: Sequence[Float[np.ndarray, "h w"]], config: SurfaceConfig
-) -> list[Float[np.ndarray, "h w"]]:
+    views: Sequence[View], depths: Sequence[Float[np.ndarray, "_h _w"]], config: SurfaceConfig
+) -> list[Float[np.ndarray, "_h _w"]]:
     if len(views) != len(depths):
         raise SceneError(f"{len(depths)} depth images for {len(views)} views: give one for each view")
     clean = []
@@ -147,7 +152,7 @@ def _towards_cameras(views: Sequence[View], center: Float[np.ndarray, "3"]) -> F
 
 def _points_near(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "h w"]],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
     center: Float[np.ndarray, "3"],
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "n 3"]:
@@ -183,7 +188,7 @@ def _volume_frame(
 
 def _integrate(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "h w"]],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
     T_world_volume: Float[np.ndarray, "4 4"],
     resolution: int,
     config: SurfaceConfig,
@@ -216,7 +221,7 @@ def _intrinsics(camera: Camera) -> o3d.camera.PinholeCameraIntrinsic:
 def _obstacles(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "h w"]],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
     T_world_volume: Float[np.ndarray, "4 4"],
     half_size: float,
     config: SurfaceConfig,
@@ -233,7 +238,7 @@ def _obstacles(
 def confirmed(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "h w"]],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
     *,
     slack: float,
 ) -> Bool[np.ndarray, " n"]:

@@ -370,6 +370,13 @@ def test_a_folding_lens_is_cut_at_the_fold():
     assert lenses.widest(Lens("fisheye", (0.0,) * 4)) == pytest.approx(lenses.WIDEST)
 
 
+def test_a_tilted_lens_is_cut_at_its_fold():
+    """y + 3 p1 y^2, on x = 0, turns at y = -1 / (6 p1), though the radial part never does."""
+    lens = Lens("opencv", (0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0))
+    assert lenses.widest(lens) == lenses.WIDEST
+    np.testing.assert_array_equal(lenses.reaches(lens, np.array([[0.0, -0.5], [0.0, -0.6]])), [True, False])
+
+
 def distorted_capture(folder: Path, lens: Lens, *, height: int = 96, width: int = 128) -> Path:
     """What a camera with this lens sees of the table: each pixel on disk looks along its own ray."""
     camera = synthetic.pinhole(height, width)

@@ -198,14 +198,6 @@ def test_tensor_poses_match_numpy():
     assert bool((camera_to_world.grad != 0).any())
 
 
-def test_reduced_cameras_see_the_same_rays():
-    views = synthetic.views(1, height=48, width=64)
-    full = bridge.camera_of(bridge.cameras_of(views))
-    half = bridge.camera_of(bridge.cameras_of(views), downscale=2)
-    np.testing.assert_allclose(synthetic.rays(half)[3, 5], synthetic.rays(full)[6:8, 10:12].mean(axis=(0, 1)))
-    assert (half.height, half.width) == (24, 32)
-
-
 # ── captures ───────────────────────────────────────────────────────────────────────────────────
 def parse(folder: Path, **options):
     config = NerfstudioDataParserConfig(data=folder, eval_mode="interval", downscale_factor=1, **options)

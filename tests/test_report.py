@@ -266,7 +266,13 @@ def test_views_that_miss_the_place_are_not_shown(tmp_path: Path):
 # ── sections added later ───────────────────────────────────────────────────────────────────────
 def trials(*, success: bool) -> str:
     shots = [np.full((30, 40, 3), shade, dtype=np.uint8) for shade in (0, 90, 180)]
-    return trial_section([ReportTrial("red <1>", success, "lifted & held", "Held for 2 s.", shots)])
+    return trial_section(
+        [
+            ReportTrial(
+                "red <1>", success, "lifted & held", "Held for 2 s.", shots, ("before", "at <it>", "after")
+            )
+        ]
+    )
 
 
 def test_a_section_is_added_once_and_replaced_after(tmp_path: Path):
@@ -299,7 +305,7 @@ def test_a_section_of_the_report_itself_can_be_replaced(tmp_path: Path):
 def test_trials_show_their_pictures_and_outcomes():
     page = Page(trials(success=True))
     assert "1 of 1 trials succeeded" in page.text
-    assert "red <1> lifted & held Held for 2 s." in page.text
+    assert "red <1> lifted & held before at <it> after Held for 2 s." in page.text
     assert len(page.values("src")) == 3
     assert Page(trial_section([])).text == "No grasp was tried."
 

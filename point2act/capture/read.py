@@ -122,11 +122,14 @@ def _check_files(path: Path, document: dict[str, Any], entries: list[_Entry]) ->
     files = [entry.path(path.parent, key) for entry in entries for key in keys]
     files.append(_Entry({}, document, str(path)).path(path.parent, "ply_file_path"))
     missing = list(dict.fromkeys(str(file) for file in files if file is not None and not file.is_file()))
+    if len(missing) == 1:
+        raise CaptureError(
+            f"{path} names a file that does not exist, {missing[0]}: put it there or take its entry out"
+        )
     if missing:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-        noun = "file that does not exist" if len(missing) == 1 else f"{len(missing)} files that do not exist"
         raise CaptureError(
-            f"{path} names {'a ' if len(missing) == 1 else ''}{noun}: {', '.join(missing[:_LISTED])}{more}; "
+            f"{path} names {len(missing)} files that do not exist, {', '.join(missing[:_LISTED])}{more}: "
             "put them there or take their entries out"
         )
 

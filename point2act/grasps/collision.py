@@ -119,5 +119,6 @@ def within(
     reach = np.hypot(side[:, 0], side[:, 2] + depth).max()
     low = (boxes.center[:, 1] - boxes.half[:, 1]).min() - margin
     high = (boxes.center[:, 1] + boxes.half[:, 1]).max() + margin
-    beside = (points**2).sum(axis=1) - along**2
-    return np.flatnonzero((along > low) & (along < high) & (beside < reach**2))
+    slab = np.flatnonzero((along > low) & (along < high))
+    beside = np.einsum("ij,ij->i", points[slab], points[slab]) - along[slab] ** 2
+    return slab[beside < reach**2]

@@ -122,8 +122,16 @@ def _best(
 ) -> tuple[Grasp, ...]:
     if not len(poses):
         return ()
-    centroid = object_centroid(surface, action_point)
-    terms = grasp_terms(poses, pairs, surface, action_point, centroid, gripper, config=config.score)
+    terms = grasp_terms(
+        poses,
+        pairs,
+        surface,
+        action_point,
+        object_centroid(surface, action_point),
+        volume.cameras_in_volume,
+        gripper,
+        config=config.score,
+    )
     quality = terms.quality(config.score.weights)
     contacts = transform_points(volume.T_world_volume, pairs.contacts)
     absolute, relative = contact_relevancy(contacts, region, relevancy, config=config.score)

@@ -31,7 +31,10 @@ class PoseConfig:
     directions: int = 24
     """Approach directions about each closing axis."""
     downwards: float = 0.3
-    """The approach has at least this cosine with straight down (away from ``up``): 72 degrees."""
+    """An approach has at least this cosine with straight down, 72 degrees ..."""
+    viewwards: float = 0.8
+    """... or this one with the way the cameras looked, 37 degrees: things in a shelf are seen, and then
+    reached, from the front. Chosen."""
     depths: tuple[float, ...] = (-0.006, -0.001, 0.004, 0.009)
     """The pads' centre lies this far past the contacts along the approach, metres."""
     approach: float = 0.10
@@ -89,12 +92,13 @@ def free_poses(
     straight approach against the ``solid`` points (volume frame) and the table, and its fingertips
     against the unseen.
     """
+    solid = solid.astype(np.float32)
     coarse = _thinned(solid, config.body_grid)
     tally, found = Tally(), []
     for index, contacts in enumerate(pairs.contacts):
         width = float(np.linalg.norm(contacts[1] - contacts[0]))
         opening = approach_opening(gripper, width, clearance)
-        fan = _fan((contacts[1] - contacts[0]) / width, config)
+        fan = _fan((contacts[1] - contacts[0]) / width, volume.cameras_in_volume, config)
         if len(fan):
             middle = contacts.mean(axis=0)
             free = _free(fan, middle, solid, coarse, volume, gripper, opening, config, tally)
@@ -117,15 +121,17 @@ def free_poses(
     )
 
 
-def _fan(axis: Float[np.ndarray, "3"], config: PoseConfig) -> Float[np.ndarray, "k 3 3"]:
-    """Orientations about a closing axis that come from above, straight down among them."""
+def _fan(
+    axis: Float[np.ndarray, "3"], cameras: Float[np.ndarray, "3"], config: PoseConfig
+) -> Float[np.ndarray, "k 3 3"]:
+    """Orientations about a closing axis that come from above or from the cameras."""
     down = np.array([0.0, 0.0, -1.0])
     flat = down - (down @ axis) * axis
     length = np.linalg.norm(flat)
     first = flat / length if length > 1e-6 else frame_from_normal(axis[None])[0][:, 0]
     angles = 2 * np.pi * np.arange(config.directions) / config.directions
     z = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * np.cross(axis, first)
-    z = z[z @ down > config.downwards]
+    z = z[(z @ down > config.downwards) | (z @ -cameras > config.viewwards)]
     y = np.broadcast_to(axis, z.shape)
     return np.stack([np.cross(y, z), y, z], axis=-1)
 
@@ -152,6 +158,7 @@ def _free(
             height = plane_heights(fan, middle + depth * fan[:, :, 2], hand, table)
             free[:, j] = height >= config.margin
         tally.table += int((~free).sum())
+    middle, fan = middle.astype(np.float32), fan.astype(np.float32)
     fingers = finger_boxes(gripper, opening, approach=config.approach)
     tally.fingers += _refuse(free, fan, solid - middle, depths, fingers, config.margin)
     body = body_boxes(gripper, approach=config.approach)

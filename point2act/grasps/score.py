@@ -31,7 +31,7 @@ class ScoreWeights:
     lever: float = 0.2
     """Level distance from the object's middle, down to 0 at 10 cm (2 per metre)."""
     upright: float = 0.4
-    """Cosine of the approach with straight down."""
+    """Cosine of the approach with straight down, or with the way the cameras looked if that is larger."""
     seen: float = 1.0
     """Share of the two contacts that a camera saw. Chosen: an unseen one is half a guess."""
     sighted: float = 0.5
@@ -87,15 +87,17 @@ def grasp_terms(
     surface: SurfacePoints,
     action_point: Float[np.ndarray, "3"],
     centroid: Float[np.ndarray, "3"],
+    cameras: Float[np.ndarray, "3"],
     gripper: Gripper,
     *,
     config: ScoreConfig,
 ) -> GraspTerms:
-    """Judge poses; everything in the volume frame, whose z axis is up."""
+    """Judge poses; everything in the volume frame, whose z axis is up; ``cameras`` points towards them."""
     alignment, patch, overlap, offset = _pad_terms(poses, pairs, surface, gripper, config)
     middle = pairs.contacts.mean(axis=1)[poses.pair]
     away = _distance_to_segments(action_point, pairs.contacts)[poses.pair]
     level = np.linalg.norm((middle - centroid)[:, :2], axis=1)
+    approach = poses.rotations[:, :, 2]
     return GraspTerms(
         alignment=alignment,
         patch=patch,
@@ -103,7 +105,7 @@ def grasp_terms(
         offset=offset,
         closeness=np.clip(1 - away / config.far, 0, 1),
         lever=np.clip(1 - level / config.far, 0, 1),
-        upright=np.clip(-poses.rotations[:, 2, 2], 0, 1),
+        upright=np.clip(np.maximum(-approach[:, 2], -approach @ cameras), 0, 1),
         seen=pairs.seen.mean(axis=1)[poses.pair],
         sighted=1 - poses.unknown,
     )

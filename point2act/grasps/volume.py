@@ -14,9 +14,6 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from point2act.geometry import invert, transform_points
 
-_FACING = 0.5
-"""Cosine above which the table counts as seen from above: otherwise the cameras say where up is."""
-
 
 @dataclass(frozen=True, eq=False)
 class LocalVolume:
@@ -41,13 +38,8 @@ class LocalVolume:
 
     @property
     def up(self) -> Float[np.ndarray, "3"]:
-        """Where a hand comes from, in the world: along the table's normal, or from the cameras' side.
-
-        A shelf's floor is a plane like a table's, but the cameras look along it: then it does not count.
-        """
-        if self.table is not None and self.table[:3] @ self.towards_cameras > _FACING:
-            return self.table[:3]
-        return self.towards_cameras
+        """The table's normal in the world; the way to the cameras where there is no table."""
+        return self.towards_cameras if self.table is None else self.table[:3]
 
     @property
     def half_size(self) -> float:
@@ -58,6 +50,11 @@ class LocalVolume:
     def table_in_volume(self) -> Float[np.ndarray, "4"] | None:
         """The table's plane in the volume frame."""
         return None if self.table is None else self.table @ self.T_world_volume
+
+    @property
+    def cameras_in_volume(self) -> Float[np.ndarray, "3"]:
+        """The way to the cameras in the volume frame."""
+        return self.towards_cameras @ self.T_world_volume[:3, :3]
 
     @property
     def obstacles_in_volume(self) -> Float[np.ndarray, "m 3"]:

@@ -140,13 +140,13 @@ def cameras_of(views: Sequence[View]) -> Cameras:
     )
 
 
-def camera_of(cameras: Cameras, *, downscale: int = 1) -> Camera:
-    """The pinhole of nerfstudio's only camera, for images reduced by a whole number.
+def camera_of(cameras: Cameras) -> Camera:
+    """The pinhole of nerfstudio's only camera.
 
     Distortion is ignored: the images that it applies to are undistorted when they are loaded.
     """
-    fx, fy, cx, cy = (float(getattr(cameras, name).item()) / downscale for name in ("fx", "fy", "cx", "cy"))
-    height, width = (int(getattr(cameras, name).item()) // downscale for name in ("height", "width"))
+    fx, fy, cx, cy = (float(getattr(cameras, name).item()) for name in ("fx", "fy", "cx", "cy"))
+    height, width = (int(getattr(cameras, name).item()) for name in ("height", "width"))
     return Camera(fx, fy, cx, cy, height, width)
 
 

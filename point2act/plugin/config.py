@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from nerfstudio.configs.base_config import MachineConfig, ViewerConfig
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
-from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
@@ -17,17 +16,16 @@ from nerfstudio.plugins.types import MethodSpecification
 _ITERATIONS = 1000
 
 
-def _adam(rate: float, *, final: float = 0.1) -> dict:
-    """Adam whose step size falls exponentially to a share of what it starts with."""
-    return {
-        "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-15),
-        "scheduler": ExponentialDecaySchedulerConfig(lr_final=rate * final, max_steps=_ITERATIONS),
-    }
-
-
 def _specification() -> MethodSpecification:
     from point2act.plugin.datamanager import Point2ActDataManagerConfig
     from point2act.plugin.model import Point2ActModelConfig
+    from point2act.plugin.rates import FallingRateConfig
+
+    def adam(rate: float) -> dict:
+        return {
+            "optimizer": AdamOptimizerConfig(lr=rate, eps=1e-15),
+            "scheduler": FallingRateConfig(share=0.1, steps=_ITERATIONS),
+        }
 
     config = TrainerConfig(
         method_name="point2act",
@@ -43,13 +41,13 @@ def _specification() -> MethodSpecification:
         ),
         optimizers={
             # Of the positions in nerfstudio's unit, where the cameras fill [-1, 1].
-            "means": _adam(3e-4),
-            "scales": _adam(1e-2),
-            "quats": _adam(2e-3),
-            "opacities": _adam(5e-2),
-            "features_dc": _adam(1e-2),
-            "features_rest": _adam(5e-4),
-            "camera_opt": _adam(1e-3),
+            "means": adam(3e-4),
+            "scales": adam(1e-2),
+            "quats": adam(2e-3),
+            "opacities": adam(5e-2),
+            "features_dc": adam(1e-2),
+            "features_rest": adam(5e-4),
+            "camera_opt": adam(1e-3),
         },
         # Ends when the training does, so that it can run in a script; ns-viewer shows the result.
         viewer=ViewerConfig(num_rays_per_chunk=1 << 15, quit_on_train_completion=True),

@@ -39,7 +39,7 @@ class Point2ActDataManagerConfig(FullImageDatamanagerConfig):
     )
     points: Path | None = None
     """points.json with what a pointing model answered; by default the one beside transforms.json."""
-    max_side: int = 640
+    max_side: int = 480
     """Images are reduced until their longer side is at most this many pixels."""
     cache_images_type: Literal["uint8", "float32"] = "uint8"
 

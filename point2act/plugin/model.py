@@ -47,10 +47,6 @@ class Point2ActModelConfig(ModelConfig):
     """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
     depth_weight: float = 0.5
     """Weight of the relative depth error beside the colour error, where there is depth."""
-    num_downscales: int = 1
-    """Training starts on images reduced by 2 to this power."""
-    resolution_schedule: int = 200
-    """Every so many steps the resolution doubles until it is full."""
     densify: bool | None = None
     """Split, duplicate and prune Gaussians; by default only where there is no depth to start from."""
     densification: DensifyConfig = field(default_factory=DensifyConfig)
@@ -183,14 +179,14 @@ class Point2ActModel(SplatfactoModel):
 
     def get_metrics_dict(self, outputs: Outputs, batch: dict) -> dict[str, Any]:
         """PSNR of the image at hand and the number of Gaussians."""
-        metrics = {"psnr": psnr(outputs["rgb"], self.get_gt_img(batch["image"]), self._target(batch, "mask"))}
+        metrics = {"psnr": psnr(outputs["rgb"], self._truth(batch), self._target(batch, "mask"))}
         self.camera_optimizer.get_metrics_dict(metrics)
         return metrics | {"gaussian_count": self.num_points}
 
     def get_loss_dict(self, outputs: Outputs, batch: dict, metrics_dict: Any = None) -> dict[str, Tensor]:
         """Colour error, relative depth error where there is depth, and the poses' leash."""
         mask = self._target(batch, "mask")
-        losses = {"rgb": photometric(outputs["rgb"], self.get_gt_img(batch["image"]), mask)}
+        losses = {"rgb": photometric(outputs["rgb"], self._truth(batch), mask)}
         depth = self._target(batch, "depth_image")
         if depth is not None:
             alpha = outputs["accumulation"][..., 0]
@@ -201,12 +197,13 @@ class Point2ActModel(SplatfactoModel):
         return losses
 
     def _target(self, batch: dict, name: str) -> Tensor | None:
-        """A mask or depth image (h, w) at the resolution now trained on, by the nearest pixel."""
-        if name not in batch:
-            return None
-        image, factor = batch[name][..., 0].to(self.device), self._get_downscale_factor()
-        height, width = (side // factor for side in image.shape)
-        return image[factor // 2 :: factor, factor // 2 :: factor][:height, :width]
+        """A mask or depth image (h, w), if there is one."""
+        return batch[name][..., 0].to(self.device) if name in batch else None
+
+    def _truth(self, batch: dict) -> Float[Tensor, "h w 3"]:
+        """The image itself, colours in [0, 1]."""
+        image = batch["image"].to(self.device)
+        return image.float() / 255 if image.dtype == torch.uint8 else image
 
     # ── drawing ────────────────────────────────────────────────────────────────────────────────
     def get_outputs(self, camera: Cameras) -> Outputs:
@@ -219,11 +216,10 @@ class Point2ActModel(SplatfactoModel):
     def _draw(self, camera: Cameras, camera_to_world: Float[Tensor, "3 4"]) -> Outputs:
         parameters, relevancy = self._cropped()
         pose = opencv_pose(camera_to_world)
-        pinhole = camera_of(camera, downscale=self._get_downscale_factor())
         features = colors(parameters, pose, degree=self.config.sh_degree)
         if not self.training:
             features = torch.cat([features, relevancy], dim=1)
-        rendered = render(*activated(parameters), features, invert_pose(pose), pinhole)
+        rendered = render(*activated(parameters), features, invert_pose(pose), camera_of(camera))
         if self.training and self._densifier is not None:
             self._densifier.watch(rendered)
         return self._outputs(rendered)
@@ -258,7 +254,7 @@ class Point2ActModel(SplatfactoModel):
         self, outputs: Outputs, batch: dict
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Metrics of an image that was not trained on, and truth and rendering side by side."""
-        truth = self.get_gt_img(batch["image"])
+        truth = self._truth(batch)
         metrics = image_metrics(
             outputs, truth, mask=self._target(batch, "mask"), depth=self._target(batch, "depth_image")
         )

@@ -97,7 +97,7 @@ def servo_load(data: mujoco.MjData) -> tuple[float, float]:
 
 def touches(hand: Hand, data: mujoco.MjData) -> Iterator[tuple[int, int, int]]:
     """What the hand touches or nearly touches: index of the contact, geom of the hand, other geom."""
-    for index, (a, b) in enumerate(data.contact.geom):
+    for index, (a, b) in enumerate(data.contact.geom.tolist()):
         if hand.geoms[a] != hand.geoms[b]:
             yield (index, a, b) if hand.geoms[a] else (index, b, a)
 

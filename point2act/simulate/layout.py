@@ -144,8 +144,8 @@ def read_layout(name: str | Path) -> Layout:
         layout = Layout(
             name=path.stem,
             source=path.read_text(encoding="utf-8"),
-            table=Table(**_tuples(table.get("table", {}))),
-            jitter=Jitter(**table.get("jitter", {})),
+            table=Table(**_floats(table.get("table", {}))),
+            jitter=Jitter(**_floats(table.get("jitter", {}))),
             things=tuple(things.values()),
             targets=tuple(_target(entry, things) for entry in table["query"]),
         )
@@ -166,8 +166,15 @@ def scaled(thing: Thing, scale: float) -> Thing:
     return replace(thing, parts=parts)
 
 
-def _tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML's numbers and lists as the fields of a dataclass: floats and tuples of floats."""
+
+    def value(old: Any) -> Any:
+        if isinstance(old, list):
+            return tuple(map(float, old))
+        return old if isinstance(old, str) else float(old)
+
+    return {key: value(old) for key, old in entry.items()}
 
 
 def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
@@ -192,7 +199,7 @@ def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) ->
     if entry["like"] not in earlier:
         raise ValueError(f"object '{name}' is like '{entry['like']}', which no object above it is called")
     model = earlier[entry["like"]]
-    colors = _tuples(entry.get("colors", {}))
+    colors = _floats(entry.get("colors", {}))
     parts = tuple(replace(part, color=colors.get(part.name, part.color)) for part in model.parts)
     return replace(model, parts=parts, **place)
 

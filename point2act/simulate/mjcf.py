@@ -78,11 +78,11 @@ def _assets(root: ET.Element, layout: Layout) -> None:
     for name in TEXTURES:
         ET.SubElement(asset, "texture", name=f"{name}-flat", type="2d", file=f"{name}.png")
         ET.SubElement(asset, "texture", name=name, type="cube", file=f"{name}.png")
-    _material(asset, "floor", "speckled-flat", (0.50, 0.52, 0.55), 0.0, repeat=6)
-    _material(asset, "table", f"{layout.table.texture}-flat", layout.table.color, 0.15, repeat=2)
+    _material(asset, "floor", "speckled-flat", (0.50, 0.52, 0.55), 0.0, repeat=6.0)
+    _material(asset, "table", f"{layout.table.texture}-flat", layout.table.color, 0.15, repeat=2.0)
     for thing in layout.things:
         for part in thing.parts:
-            _material(asset, f"{thing.name}/{part.name}", part.texture, part.color, part.shine, repeat=1)
+            _material(asset, f"{thing.name}/{part.name}", part.texture, part.color, part.shine, repeat=1.0)
 
 
 def _material(

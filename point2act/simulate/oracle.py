@@ -23,7 +23,7 @@ _FACING = 0.95
 
 
 def oracle_grasps(
-    scene: Scene, query: str, gripper: Gripper, rng: np.random.Generator, *, count: int = 1, tries: int = 3000
+    scene: Scene, query: str, gripper: Gripper, rng: np.random.Generator, *, count: int = 1, tries: int = 1500
 ) -> tuple[Grasp, ...]:
     """Up to ``count`` grasps of the part asked for that collide with nothing, the best first.
 

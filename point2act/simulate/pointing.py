@@ -27,7 +27,7 @@ class PointingConfig:
     other_part: float = 0.5
     """Share of those on another part of the same object."""
     distractor: float = 0.0
-    """Share of those on the query's one distractor, the same in all views; the rest is on any object."""
+    """Share of those on the query's one distractor, the same in all views; the rest is on any other object."""
     missed: float = 0.10
     """Share of 'not visible' where the target is visible."""
     hallucinated: float = 0.3
@@ -50,11 +50,9 @@ def answer(
     """What the model says about every query in every view. Points are pixels of the views' images."""
     answers = []
     for query in scene.queries:
-        target = scene.target_parts(query.name)
-        same, others = _alternatives(scene, target)
-        rivals = _distractor(scene, target, same, others, rng)
+        places = _places(scene, query.name, rng)
         for shot in shots:
-            point = _point(shot.part_ids, target, same, others, rivals, config, rng)
+            point = _point(shot.part_ids, places, config, rng)
             answers.append(
                 Answer(
                     image=shot.view.name,
@@ -67,64 +65,64 @@ def answer(
     return PointSet(scene.queries, tuple(answers))
 
 
-def _alternatives(scene: Scene, target: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Other parts of the target's object, and all parts of the other objects."""
-    thing = scene.parts[target[0]][0]
+@dataclass(frozen=True)
+class _Places:
+    """Ids of the parts that an answer to one query can mean."""
+
+    target: list[int]
+    same: list[int]
+    """Other parts of the target's object."""
+    others: list[int]
+    """All parts of the other objects."""
+    distractor: list[int]
+    """The one wrong part that many answers agree on."""
+
+
+def _places(scene: Scene, query: str, rng: np.random.Generator) -> _Places:
+    """The distractor is the same part of an object of the same make, else a part of the same name, else any."""
+    target = list(scene.target_parts(query))
+    thing, names = scene.parts[target[0]][0], {scene.parts[i][1] for i in target}
     same = [i for i, (name, _) in enumerate(scene.parts) if name == thing and i not in target]
     others = [i for i, (name, _) in enumerate(scene.parts) if name != thing]
-    return same, others
-
-
-def _distractor(
-    scene: Scene, target: Sequence[int], same: list[int], others: list[int], rng: np.random.Generator
-) -> list[int]:
-    """The one wrong place that answers agree on: a part of the same name elsewhere, else any part."""
-    names = {scene.parts[i][1] for i in target}
     alike = [i for i in others if scene.parts[i][1] in names]
-    return [int(rng.choice(alike or same + others))]
+    make = {thing.name: [part.name for part in thing.parts] for thing in scene.layout.things}
+    twins = [i for i in alike if make[scene.parts[i][0]] == make[thing]]
+    return _Places(target, same, others, [int(rng.choice(twins or alike or same + others))])
 
 
 def _point(
-    part_ids: Int[np.ndarray, "h w"],
-    target: Sequence[int],
-    same: list[int],
-    others: list[int],
-    rivals: list[int],
-    config: PointingConfig,
-    rng: np.random.Generator,
+    part_ids: Int[np.ndarray, "h w"], places: _Places, config: PointingConfig, rng: np.random.Generator
 ) -> Float[np.ndarray, "2"] | None:
     """One answer, or None for 'not visible'."""
-    mask = np.isin(part_ids, target)
-    visible = mask.sum() >= config.min_pixels
+    pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
+    seen = {part for part in np.flatnonzero(pixels >= config.min_pixels).tolist()}
+    visible = pixels[[part for part in places.target if part < len(pixels)]].sum() >= config.min_pixels
     if rng.random() < (config.missed if visible else 1 - config.hallucinated):
         return None
+    meant = places.target
     if not visible or rng.random() < config.wrong:
         kind = rng.choice(3, p=_shares(config))
-        orders = ([same, others], [rivals, others], [others])
-        mask = next((m for ids in orders[kind] if (m := _one_of(part_ids, ids, config, rng)).any()), mask)
-    if not mask.any():
+        orders = ([places.same, places.others], [places.distractor, places.others], [places.others])
+        wrong = (sorted(seen & set(order)) for order in orders[kind])
+        meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
+    if not meant:
         return None
-    return _jittered(_interior_pixel(mask, rng), mask.shape, config.jitter, rng)
+    return _jittered(_interior_pixel(np.isin(part_ids, meant), rng), part_ids.shape, config.jitter, rng)
 
 
 def _shares(config: PointingConfig) -> tuple[float, float, float]:
     return config.other_part, config.distractor, 1 - config.other_part - config.distractor
 
 
-def _one_of(
-    part_ids: Int[np.ndarray, "h w"], ids: list[int], config: PointingConfig, rng: np.random.Generator
-) -> Bool[np.ndarray, "h w"]:
-    """The pixels of one of these parts, drawn among those visible; no pixel when none is."""
-    seen = [i for i in ids if np.count_nonzero(part_ids == i) >= config.min_pixels]
-    return part_ids == (rng.choice(seen) if seen else -2)
-
-
 def _interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, "2"]:
     """The centre of a random pixel among the half of the mask that lies deeper inside."""
-    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    rows, columns = np.nonzero(mask & (depth >= np.median(depth[mask])))
+    rows, columns = np.nonzero(mask)
+    top, left = rows.min(), columns.min()
+    cut = mask[top : rows.max() + 1, left : columns.max() + 1]
+    depth = distance_transform_edt(np.pad(cut, 1))[1:-1, 1:-1]
+    rows, columns = np.nonzero(cut & (depth >= np.median(depth[cut])))
     pick = rng.integers(len(rows))
-    return np.array([columns[pick] + 0.5, rows[pick] + 0.5])
+    return np.array([left + columns[pick] + 0.5, top + rows[pick] + 0.5])
 
 
 def _jittered(

@@ -162,7 +162,7 @@ def _place(model: mujoco.MjModel, layout: Layout, rng: np.random.Generator) -> m
                 pose[:2] += jitter.position * rng.uniform(-1, 1, 2)
                 turn = Rotation.from_euler("z", thing.yaw + jitter.yaw * rng.uniform(-1, 1), degrees=True)
                 pose[3:] = turn.as_quat()[[3, 0, 1, 2]]
-            mujoco.mj_forward(model, data)
+            mujoco.mj_fwdPosition(model, data)
             if not np.any(np.all(on_objects[data.contact.geom], axis=1)):
                 return data
     finally:

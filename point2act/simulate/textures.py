@@ -27,28 +27,28 @@ def texture_png(name: str, seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def _noise(rng: np.random.Generator, sigma: float | tuple[float, float]) -> Float[np.ndarray, "h w"]:
-    """Smooth noise without seams, of unit variance."""
-    smooth = gaussian_filter(rng.standard_normal((_SIDE, _SIDE)), sigma, mode="wrap")
+def _noise(rng: np.random.Generator, down: float, across: float) -> Float[np.ndarray, "h w"]:
+    """Noise without seams, smooth over so many pixels down and across, of unit variance."""
+    smooth = gaussian_filter(rng.standard_normal((_SIDE, _SIDE)), (down, across), mode="wrap")
     return smooth / smooth.std()
 
 
 def _plain(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    return 0.94 + 0.02 * _noise(rng, 12) + 0.01 * _noise(rng, 2)
+    return 0.94 + 0.02 * _noise(rng, 12.0, 12.0) + 0.01 * _noise(rng, 2.0, 2.0)
 
 
 def _speckled(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    return 0.92 + 0.02 * _noise(rng, 10) - 0.45 * (_noise(rng, 1.6) > 2.2)
+    return 0.92 + 0.02 * _noise(rng, 10.0, 10.0) - 0.45 * (_noise(rng, 1.6, 1.6) > 2.2)
 
 
 def _wood(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
     rows = np.linspace(0, 2 * np.pi, _SIDE, endpoint=False)[:, None]
-    grain = np.sin(9 * rows + 1.2 * _noise(rng, (14, 60)))
-    return 0.86 + 0.06 * grain + 0.03 * _noise(rng, (1, 24)) + 0.02 * _noise(rng, (0.6, 6))
+    grain = np.sin(9 * rows + 1.2 * _noise(rng, 14.0, 60.0))
+    return 0.86 + 0.06 * grain + 0.03 * _noise(rng, 1.0, 24.0) + 0.02 * _noise(rng, 0.6, 6.0)
 
 
 def _brushed(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    return 0.88 + 0.06 * _noise(rng, (0.7, 30)) + 0.02 * _noise(rng, 20)
+    return 0.88 + 0.06 * _noise(rng, 0.7, 30.0) + 0.02 * _noise(rng, 20.0, 20.0)
 
 
 def _striped(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:

@@ -31,8 +31,9 @@ class TrialConfig:
 
     force: float = 40.0
     """Squeezing force of each finger, newtons; the gripper's own limit where that is lower."""
-    clearance: float = 0.02
-    """The fingers approach this much wider apart than the grasp's width, metres, if the gripper can."""
+    clearance: float = 0.006
+    """The fingers approach this much from the object on each side, metres, if the gripper opens so far;
+    the planner checks its grasps with the same."""
     approach: float = 0.10
     """Length of the straight way to the grasp, metres."""
     lift: float = 0.15
@@ -81,7 +82,7 @@ def try_grasp(
     target = scene.target(query).thing
     hand = add_hand(scene, gripper, force=min(config.force, gripper.max_force))
     data = scene.start(hand.model)
-    mount(hand, data, grasp.T_world_gripper, min(grasp.width + config.clearance, gripper.max_width))
+    mount(hand, data, grasp.T_world_gripper, min(grasp.width + 2 * config.clearance, gripper.max_width))
     run = _Run(scene, hand, data, parts_of_geoms(scene, hand.model))
     trial = _play(run, query, target, grasp.T_world_gripper, config)
     if not config.pictures:
@@ -243,7 +244,7 @@ def _grip(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
 def _held(run: _Run) -> list[str]:
     """The objects that both fingers touch and that do not stand on the table or the floor."""
     standing: set[str] = set()
-    for a, b in run.data.contact.geom:
+    for a, b in run.data.contact.geom.tolist():
         things = {_thing_of(run, a), _thing_of(run, b)}
         if "" in things and not (run.hand.geoms[a] or run.hand.geoms[b]):
             standing |= things

@@ -9,12 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from gsplat.cuda._wrapper import (
-    fully_fused_projection,
-    isect_offset_encode,
-    isect_tiles,
-    rasterize_to_pixels,
-)
+from gsplat import fully_fused_projection, isect_offset_encode, isect_tiles, rasterize_to_pixels
 from jaxtyping import Float, Int32
 from torch import Tensor
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int32
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from point2act.splat import project_kernels, raster_kernels, tile_kernels
 from point2act.splat.tile_kernels import Splats, Tiles
@@ -40,8 +41,7 @@ def project(
     camera: Camera,
 ) -> Projected:
     """Gaussians in the world to Gaussians on the image plane; opacities only decide what is drawn."""
-    lens = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
-    lens = tuple(float(value) for value in lens)
+    lens = tuple(map(float, (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)))
     outputs = _Project.apply(means, quats, scales, T_cam_world, _array(opacities), lens)
     means2d, shapes, depths, radii, reach = outputs
     return Projected(means2d, shapes, depths, radii, reach.numpy())
@@ -60,7 +60,7 @@ def gather(
     projected: Projected, opacities: Float32[Tensor, " n"], maps: Float32[Tensor, "h w q"], camera: Camera
 ) -> Float32[Tensor, "n q+1"]:
     """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
-    splats = Splats(*map(_array, (projected.means2d, projected.shapes, opacities)), projected.reach)
+    splats = _splats(projected.means2d, projected.shapes, opacities, projected.reach)
     tiles = _tiles(splats, _array(projected.depths), camera)
     records = np.zeros((len(tiles.members), maps.shape[2] + 1), np.float32)
     totals = np.empty((len(opacities), maps.shape[2] + 1), np.float32)
@@ -78,6 +78,10 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
+def _splats(means2d: Tensor, shapes: Tensor, opacities: Tensor, reach: np.ndarray) -> Splats:
+    return Splats(_array(means2d), _array(shapes), _array(opacities), reach)
+
+
 def _tiles(splats: Splats, depths: np.ndarray, camera: Camera) -> Tiles:
     order = _run(tile_kernels.sort_by_depth, depths, splats.reach)
     tiles_x, tiles_y = (-(-side // tile_kernels.TILE) for side in (camera.width, camera.height))
@@ -90,38 +94,31 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
         *tensors, opacities, lens = inputs
-        means, quats, scales, pose = (_array(tensor) for tensor in tensors)
-        pose = pose.astype(np.float64)
+        means, quats, scales, pose = map(_array, tensors)
         n = len(means)
-        outputs = [np.zeros((n, 2), np.float32), np.zeros((n, 3), np.float32), np.zeros(n, np.float32)]
+        means2d, shapes, depths = (np.zeros(size, np.float32) for size in ((n, 2), (n, 3), n))
         radii, reach = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
-        _run(
-            project_kernels.project_forward,
-            means,
-            quats,
-            scales,
-            opacities,
-            pose,
-            lens,
-            *outputs,
-            radii,
-            reach,
-        )
-        ctx.saved = (means, quats, scales, pose, lens, outputs[1], radii)
-        tensors = tuple(torch.from_numpy(array) for array in (*outputs, radii, reach))
-        ctx.mark_non_differentiable(*tensors[3:])
-        return tensors
+        splats = (means2d, shapes, depths, radii, reach)
+        pose = pose.astype(np.float64)
+        _run(project_kernels.project_forward, means, quats, scales, opacities, pose, lens, *splats)
+        ctx.save_for_backward(*tensors)
+        ctx.plan = (lens, shapes, radii)
+        outputs = tuple(map(torch.from_numpy, splats))
+        ctx.mark_non_differentiable(*outputs[3:])
+        return outputs
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
-        upstream = [_array(gradient) for gradient in gradients[:3]]
-        outputs = [np.zeros_like(array) for array in ctx.saved[:3]]
-        blocks = -(-len(ctx.saved[0]) // project_kernels.BLOCK)
-        v_poses = np.zeros((blocks, 3, 4))
-        _run(project_kernels.project_backward, *ctx.saved, *upstream, *outputs, v_poses)
-        v_pose = np.zeros((4, 4), np.float32)
-        v_pose[:3] = v_poses.sum(axis=0)
-        return *(torch.from_numpy(array) for array in (*outputs, v_pose)), None, None
+        means, quats, scales, pose = map(_array, ctx.saved_tensors)
+        upstream = map(_array, gradients[:3])
+        outputs = [np.zeros_like(array) for array in (means, quats, scales, pose)]
+        v_poses = np.zeros((-(-len(means) // project_kernels.BLOCK), 3, 4))
+        pose = pose.astype(np.float64)
+        kernel = project_kernels.project_backward
+        _run(kernel, means, quats, scales, pose, *ctx.plan, *upstream, *outputs[:3], v_poses)
+        outputs[3][:3] = v_poses.sum(axis=0)
+        return *map(torch.from_numpy, outputs), None, None
 
 
 class _Rasterize(torch.autograd.Function):
@@ -129,24 +126,27 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
-        *tensors, reach, depths, camera = inputs
-        centers, shapes, opacities, features = (_array(tensor) for tensor in tensors)
-        splats = Splats(centers, shapes, opacities, reach)
+        means2d, shapes, opacities, features, reach, depths, camera = inputs
+        splats = _splats(means2d, shapes, opacities, reach)
         tiles = _tiles(splats, _array(depths), camera)
-        image = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
-        transmittance = np.empty(image.shape[:2], np.float32)
-        last = np.empty(image.shape[:2], np.int32)
-        _run(raster_kernels.draw, splats, features, tiles, image, transmittance, last)
-        ctx.saved = (splats, features, tiles, transmittance, last)
-        return torch.from_numpy(image), torch.from_numpy(1 - transmittance)
+        picture = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
+        transmittance = np.empty(picture.shape[:2], np.float32)
+        last = np.empty(picture.shape[:2], np.int32)
+        _run(raster_kernels.draw, splats, _array(features), tiles, picture, transmittance, last)
+        ctx.save_for_backward(means2d, shapes, opacities, features)
+        ctx.plan = (reach, tiles, transmittance, last)
+        return torch.from_numpy(picture), torch.from_numpy(1 - transmittance)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
-        splats, features, tiles = ctx.saved[:3]
+        means2d, shapes, opacities, features = ctx.saved_tensors
+        reach, tiles, *pixels = ctx.plan
+        splats = _splats(means2d, shapes, opacities, reach)
+        upstream = map(_array, gradients)
         records = np.zeros((len(tiles.members), features.shape[1] + raster_kernels.MOMENTS), np.float32)
-        _run(raster_kernels.differentiate, *ctx.saved, *(_array(gradient) for gradient in gradients), records)
-        v_features = np.empty_like(features)
-        v_splats = [np.empty_like(array) for array in splats[:3]]
-        _run(raster_kernels.sum_columns, tiles.slot_start, records, v_features)
-        _run(raster_kernels.sum_moments, splats, tiles.slot_start, records, *v_splats)
-        return *(torch.from_numpy(array) for array in (*v_splats, v_features)), None, None, None
+        _run(raster_kernels.differentiate, splats, _array(features), tiles, *pixels, *upstream, records)
+        outputs = [np.empty(tensor.shape, np.float32) for tensor in ctx.saved_tensors]
+        _run(raster_kernels.sum_moments, splats, tiles.slot_start, records, *outputs[:3])
+        _run(raster_kernels.sum_columns, tiles.slot_start, records, outputs[3])
+        return *map(torch.from_numpy, outputs), None, None, None

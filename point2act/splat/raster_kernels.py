@@ -212,19 +212,19 @@ def _column_sum(records, slot_start, i, column):
     return total
 
 
-@compiled_parallel
+@compiled
 def sum_columns(slot_start, records, totals):
     """Fill ``totals`` (n, c) with the sums of the first c columns of the records of each Gaussian."""
-    for i in prange(len(totals)):
-        for k in range(totals.shape[1]):
-            totals[i, k] = _column_sum(records, slot_start, i, k)
+    for i in range(len(totals)):
+        for column in range(totals.shape[1]):
+            totals[i, column] = _column_sum(records, slot_start, i, column)
 
 
-@compiled_parallel
+@compiled
 def sum_moments(splats, slot_start, records, v_centers, v_shapes, v_opacities):
     """Fill the last three from the last columns of the records of each Gaussian."""
     first = records.shape[1] - MOMENTS
-    for i in prange(len(v_centers)):
+    for i in range(len(v_centers)):
         a, s, e = splats.shapes[i, 0], splats.shapes[i, 1], splats.shapes[i, 2]
         sum_1 = _column_sum(records, slot_start, i, first)
         sum_u = _column_sum(records, slot_start, i, first + 1)

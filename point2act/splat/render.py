@@ -1,4 +1,55 @@
-"""Draw Gaussians: differentiable splatting with one function and two backends."""
+"""Draw Gaussians: differentiable splatting, one function with two backends.
+
+**Forward.** A Gaussian has a mean m, axes r_k (the columns of its quaternion's rotation), standard
+deviations s_k, an opacity o and features f. In the camera its mean is p = (x, y, z) = R m + t, the rows
+of R being w_0, w_1, w_2, and its centre lands on the pixel c = (fx x/z + cx, fy y/z + cy). Around p the
+perspective is replaced by its derivative (Zwicker et al. 2002). In world coordinates this has the rows
+
+    j_x = fx/z (w_0 - X w_2)        j_y = fy/z (w_1 - Y w_2)
+
+where X = x/z and Y = y/z are held to a little more than the field of view (as gsplat does). The axes
+are seen as (u_k, v_k) = s_k (j_x.r_k, j_y.r_k), and the covariance in the image, blurred by 0.3 px^2, is
+
+    A = u.u + 0.3      B = u.v      D = v.v + 0.3      det = |u x v|^2 + 0.3 (u.u + v.v) + 0.09,
+
+det by Lagrange's identity, which does not cancel. Instead of its inverse we keep the distribution of
+the pixel's y and that of x given y: precision e = 1/D of y, slope s = B/D, precision a = D/det of x. With
+(dx, dy) from the centre to a pixel and u = dx - s dy, alpha is a sum of squares away:
+
+    alpha = min(o exp(-(a u^2 + e dy^2) / 2), 0.999), and nothing is drawn below 1/255.
+
+Nearest first, a Gaussian has the weight w_i = alpha_i T_i and lets T_{i+1} = T_i (1 - alpha_i) through; a
+pixel is done when this would fall to 1e-4. The picture is the sum of w_i f_i, and alpha is 1 - T_end
+(Kerbl et al. 2023; the constants are gsplat's, Ye et al. 2024).
+
+**Backward.** Primes are gradients of the loss. At a pixel, let G_i = f_i . picture'; f_i' = w_i picture', and
+
+    alpha_i' = T_i G_i - S_i / (1 - alpha_i)      with S_i = sum_{j > i} w_j G_j - T_end alpha',
+
+so that going from back to front, one division gives T_i from T_{i+1} and one number a pixel, S, is all
+there is to remember. Let h = alpha_i alpha_i' (0 where alpha was held to 0.999): the gradient of the
+exponent. Six sums over the pixels follow each Gaussian, of h, h u, h u^2, h dy, h u dy and h dy^2:
+
+    o' = sum h / o       c' = (a sum h u, e sum h dy - a s sum h u)
+    a' = -sum h u^2 / 2      s' = a sum h u dy      e' = -sum h dy^2 / 2
+
+and from there, with da = -a^2 (dA - 2 s dB + s^2 dD), ds = e (dB - s dD) and de = -e^2 dD,
+
+    A' = -a^2 a'      B' = 2 a^2 s a' + e s'      D' = -a^2 s^2 a' - e s s' - e^2 e'
+    u' = 2 A' u + B' v     v' = B' u + 2 D' v     s_k' = u_k' (j_x.r_k) + v_k' (j_y.r_k)
+    r_k' = s_k (u_k' j_x + v_k' j_y)      j_x' = sum_k s_k u_k' r_k      j_y' = sum_k s_k v_k' r_k.
+
+A small rotation by the vector d changes the loss by d.n with n = sum_k r_k x r_k', and the quaternion
+q = (w, v) by d q / 2; so, whatever the length of q, q' = 2 / |q|^2 (-n.v, w n + n x v). What is left is the
+chain rule through c, z, j_x and j_y to p, m and (R, t).
+
+**Order of sums.** Each tile of 16 x 16 pixels writes its sums for each of its Gaussians to a row of
+their own, and rows are added in the order of the tiles: no atomics, and the same bits for any number
+of threads.
+
+Sources: M. Zwicker et al., EWA Splatting, 2002; B. Kerbl et al., 3D Gaussian Splatting for Real-Time
+Radiance Field Rendering, 2023; V. Ye et al., gsplat: An Open-Source Library for Gaussian Splatting, 2024.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +74,9 @@ class Rendered:
     alpha: Float[Tensor, "h w"]
     """How much of the background is hidden."""
     means2d: Float[Tensor, "n 2"]
-    """The centres in pixels. Call ``means2d.retain_grad()`` before going backward to get their gradient."""
+    """The centres in pixels, where radii > 0; their gradient is kept after ``means2d.retain_grad()``."""
     depths: Float[Tensor, " n"]
-    """The centres' z-depths."""
+    """The centres' z-depths, where radii > 0."""
     radii: Int32[Tensor, " n"]
     """Three standard deviations along the longer axis, in pixels; 0 for a Gaussian that is not drawn."""
 

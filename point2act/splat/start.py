@@ -7,7 +7,7 @@ of the views, coloured by spherical harmonics of degree 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 
 from point2act.errors import SceneError
+from point2act.geometry import frame_from_normal
 from point2act.ply import read_ply
 from point2act.splat.fill import fill_holes, spread
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
@@ -30,6 +31,9 @@ _SH_DC = 0.28209479177387814
 _AGREEMENT = 0.3
 """Normals of a cell whose mean is shorter than this contradict one another: ask the neighbours."""
 
+_MAX_COPIES = 3
+"""Of each point of a sparse cloud: measured on photographs, 3 gain 1 dB after 300 steps, more cost time."""
+
 _WIDEST = 0.1
 """Of the distance to the camera: a stray point must not become a wall."""
 
@@ -44,6 +48,8 @@ class StartConfig:
     """At most this share more where no depth is: shiny things, the background out of range."""
     opacity: float = 0.8
     """Of Gaussians on measured surfaces."""
+    cloud_opacity: float = 0.3
+    """Of Gaussians on and around the points of a cloud, which may be off the surface."""
     loose_opacity: float = 0.1
     """Of Gaussians spread at random. The value of 3DGS (Kerbl et al. 2023)."""
     width: float = 0.7
@@ -121,7 +127,7 @@ def from_depth(
         return _gaussians(surfels, np.zeros((0, 3)), config.opacity)
     surfels = _mend_normals(surfels, views)
     scales = _scales(surfels, views, config, np.zeros(len(surfels)))
-    return _with_filled_holes(surfels, scales, views, config, rng)
+    return _with_filled_holes(surfels, scales, config.opacity, views, config, rng)
 
 
 def from_cloud(
@@ -133,14 +139,20 @@ def from_cloud(
 ) -> GaussianScene:
     """Gaussians on given points with colours in [0, 1], as wide as the distance to three neighbours.
 
-    They are as flat as the points around them. A cloud of more than the target count is thinned.
+    They are as flat as the points around them. A cloud of more than the target count is thinned; one
+    of few points is thickened with copies scattered over each Gaussian.
     """
     cloud = Surfels(points, np.zeros_like(points), colors)
     if len(cloud) > config.target_count:
         cloud = thin(cloud, views, config.target_count)
     normals, flat = flatness(cloud.points)
     cloud = Surfels(cloud.points, towards(normals, cloud.points, _eyes(views)), cloud.colors)
-    return _with_filled_holes(cloud, _scales(cloud, views, config, flat), views, config, rng)
+    copies = min(_MAX_COPIES, config.target_count // len(cloud))
+    if copies > 1:
+        cloud = _scatter(cloud, _scales(cloud, views, config, flat), copies, rng)
+        flat = np.tile(flat, copies)
+    scales = _scales(cloud, views, config, flat)
+    return _with_filled_holes(cloud, scales, config.cloud_opacity, views, config, rng)
 
 
 def from_nothing(views: Sequence[View], config: StartConfig, rng: np.random.Generator) -> GaussianScene:
@@ -186,9 +198,21 @@ def _scales(
     return np.stack([along, along, np.maximum(roundness, config.thickness) * along], axis=1)
 
 
+def _scatter(
+    cloud: Surfels, scales: Float[np.ndarray, "n 3"], copies: int, rng: np.random.Generator
+) -> Surfels:
+    """The cloud, then copies of it with every point drawn anew from its Gaussian."""
+    frames = np.tile(frame_from_normal(cloud.normals), (copies - 1, 1, 1))
+    steps = rng.standard_normal((len(frames), 3)) * np.tile(scales, (copies - 1, 1))
+    moved = join([cloud] * (copies - 1))
+    moved = replace(moved, points=moved.points + np.einsum("nij,nj->ni", frames, steps))
+    return join([cloud, moved])
+
+
 def _with_filled_holes(
     surfels: Surfels,
     scales: Float[np.ndarray, "n 3"],
+    opacity: float,
     views: Sequence[View],
     config: StartConfig,
     rng: np.random.Generator,
@@ -196,7 +220,7 @@ def _with_filled_holes(
     budget = round(config.fill_share * config.target_count)
     holes, widths = fill_holes(surfels, views, budget=budget, tolerance=config.depth_tolerance, rng=rng)
     flat = config.width * widths[:, None] * np.array([1.0, 1.0, config.thickness])
-    return _gaussians(join([surfels, holes]), np.concatenate([scales, flat]), config.opacity)
+    return _gaussians(join([surfels, holes]), np.concatenate([scales, flat]), opacity)
 
 
 def _gaussians(surfels: Surfels, scales: Float[np.ndarray, "n 3"], opacity: float) -> GaussianScene:

@@ -1,0 +1,34 @@
+"""A learning rate that falls exponentially, in plain numbers.
+
+nerfstudio's own schedulers leave numpy scalars in the checkpoint, which torch >= 2.6 refuses to load
+again: every ``ns-eval`` or ``ns-viewer`` of such a run fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
+
+
+@dataclass
+class FallingRateConfig(SchedulerConfig):
+    """How far and how fast the rate falls."""
+
+    _target: type = field(default_factory=lambda: FallingRate)
+    share: float = 0.1
+    """What is left of the rate after ``steps``."""
+    steps: int = 1000
+    """Steps until then; it goes on falling."""
+
+
+class FallingRate(Scheduler):
+    """Multiplies the rate by the same factor at every step."""
+
+    config: FallingRateConfig
+
+    def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> LRScheduler:
+        """torch's scheduler; the optimizer already has ``lr_init``."""
+        return ExponentialLR(optimizer, gamma=self.config.share ** (1 / self.config.steps))

@@ -1,0 +1,424 @@
+"""The grasp head on analytic bodies: what it returns holds, and it says why when it returns nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+import reference_grasps as ref
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from point2act.geometry import transform_points
+from point2act.grasps.boundary import BoundaryConfig, surface_points
+from point2act.grasps.collision import (
+    Boxes,
+    approach_opening,
+    box_distances,
+    hand_boxes,
+    hits,
+    plane_heights,
+    within,
+)
+from point2act.grasps.gripper import load_gripper
+from point2act.grasps.pairs import PairConfig, find_pairs, march
+from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.grasps.score import GraspTerms, ScoreConfig, ScoreWeights, contact_relevancy, score
+from point2act.grasps.volume import LocalVolume, solid
+from point2act.surface import fuse_local
+from point2act.types import Grasp, NoAnswer
+
+HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
+CONFIG = GraspConfig()
+
+BODIES = {
+    "box": (ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3)), (0.1, 0.05, 0.075)),
+    "cylinder": (ref.Solid("cylinder", (0.025, 0.06), ref.at(0.1, 0.05, 0.06)), (0.1, 0.05, 0.11)),
+    "bar": (ref.Solid("box", (0.003, 0.05, 0.03), ref.at(0.1, 0.05, 0.03, yaw=0.5)), (0.1, 0.05, 0.055)),
+    "ball": (ref.Solid("sphere", (0.028,), ref.at(0.1, 0.05, 0.028)), (0.1, 0.05, 0.045)),
+}
+
+
+@cache
+def volume_of(name: str) -> LocalVolume:
+    body, point = BODIES[name]
+    return fuse_local(*ref.capture([ref.FLOOR, body], ref.ring(point, 10)), np.array(point))
+
+
+@cache
+def grasps_of(name: str, hand: str) -> tuple[Grasp, ...]:
+    grasps, why = plan_grasps(
+        volume_of(name), ref.region_at(BODIES[name][1]), HANDS[hand], rng=np.random.default_rng(0)
+    )
+    assert why is None
+    return grasps
+
+
+def plan(solids, point, poses=None, hand="panda", **options) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    poses = ref.ring(point, 10) if poses is None else poses
+    volume = fuse_local(*ref.capture(solids, poses), np.array(point, float))
+    return plan_grasps(volume, ref.region_at(point), HANDS[hand], rng=np.random.default_rng(0), **options)
+
+
+every_body = pytest.mark.parametrize("name", BODIES)
+every_hand = pytest.mark.parametrize("hand", HANDS)
+
+
+# ── what a returned grasp promises ─────────────────────────────────────────────────────────────
+@every_body
+@every_hand
+def test_there_are_grasps_best_first(name, hand):
+    grasps = grasps_of(name, hand)
+    assert 5 <= len(grasps) <= CONFIG.count
+    scores = [grasp.score for grasp in grasps]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= v <= 1 for g in grasps for v in (g.score, g.quality, g.relevancy))
+    assert grasps[0].quality > 0.85
+
+
+@every_body
+@every_hand
+def test_poses_are_rigid_and_close_along_the_contacts(name, hand):
+    for grasp in grasps_of(name, hand):
+        T = grasp.T_world_gripper
+        assert np.allclose(T[:3, :3].T @ T[:3, :3], np.eye(3), atol=1e-6)
+        assert np.linalg.det(T[:3, :3]) == pytest.approx(1.0)
+        assert np.array_equal(T[3], [0, 0, 0, 1])
+        line = grasp.contacts[1] - grasp.contacts[0]
+        assert np.linalg.norm(line) == pytest.approx(grasp.width)
+        assert abs(line @ T[:3, 1]) == pytest.approx(grasp.width, rel=1e-6)
+        local = (grasp.contacts - T[:3, 3]) @ T[:3, :3]
+        # Both contacts on the pads: level with them, and as far to one side as to the other.
+        assert np.abs(local[:, 0]).max() < 1e-6
+        assert np.abs(local[:, 2]).max() <= max(map(abs, CONFIG.poses.depths)) + 1e-6
+        assert local[:, 1].sum() == pytest.approx(0, abs=1e-6)
+
+
+@every_body
+@every_hand
+def test_contacts_are_antipodal_points_of_the_body(name, hand):
+    body, _ = BODIES[name]
+    # Normals are averaged over 2 mm: allow for 6 degrees beside the cone, and a step in beside edges.
+    cone = np.cos(np.arctan(CONFIG.pairs.friction) + np.radians(6))
+    for grasp in grasps_of(name, hand):
+        assert np.abs(body.distance(grasp.contacts)).max() < 1.5e-3
+        axis = (grasp.contacts[1] - grasp.contacts[0]) / grasp.width
+        inner = grasp.contacts + np.outer([1, -1], axis) * 0.4 * min(grasp.width, 0.006)
+        normals = body.normals(inner)
+        assert -normals[0] @ axis > cone
+        assert normals[1] @ axis > cone
+
+
+@every_body
+@every_hand
+def test_the_hand_touches_nothing_on_its_way(name, hand):
+    body, _ = BODIES[name]
+    for grasp in grasps_of(name, hand)[:8]:
+        opening = approach_opening(HANDS[hand], grasp.width, CONFIG.pairs.clearance)
+        boxes = hand_boxes(HANDS[hand], opening, approach=CONFIG.poses.approach)
+        points = np.concatenate([_filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
+        world = transform_points(grasp.T_world_gripper, points)
+        assert ref.scene_distance([ref.FLOOR, body], world).min() > 0
+        assert CONFIG.poses.margin <= grasp.approach_clearance <= opening / 2 - grasp.width / 2 + 1e-3
+
+
+def _filled(center: np.ndarray, half: np.ndarray, spacing: float = 0.004) -> np.ndarray:
+    axes = [np.linspace(c - h, c + h, int(2 * h / spacing) + 2) for c, h in zip(center, half, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+@every_body
+def test_grasps_differ_from_one_another(name):
+    grasps = grasps_of(name, "panda")
+    half_turn = np.diag([-1.0, -1.0, 1.0])
+    for i, a in enumerate(grasps):
+        for b in grasps[:i]:
+            Ra, Rb = a.T_world_gripper[:3, :3], b.T_world_gripper[:3, :3]
+            angle = min(Rotation.from_matrix(Ra.T @ R).magnitude() for R in (Rb, Rb @ half_turn))
+            apart = np.linalg.norm(a.T_world_gripper[:3, 3] - b.T_world_gripper[:3, 3])
+            assert apart >= CONFIG.apart - 1e-9 or angle >= CONFIG.turned - 1e-6
+
+
+@pytest.mark.parametrize(("name", "width"), [("box", 0.04), ("cylinder", 0.05), ("bar", 0.006)])
+def test_the_best_grasp_spans_the_narrow_side(name, width):
+    assert grasps_of(name, "panda")[0].width == pytest.approx(width, abs=1e-3)
+
+
+# ── symmetry and repeatability ─────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_moved_world_moves_the_grasps(seed):
+    body, point = BODIES["box"]
+    T = np.eye(4)
+    T[:3, :3] = Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
+    T[:3, 3] = [1.0, -2.0, 0.5]
+    views, depths = ref.capture([ref.FLOOR, body], ref.ring(point, 10), T)
+    region = ref.region_at(point, T)
+    volume = fuse_local(views, depths, region.action_point)
+    grasps, _ = plan_grasps(volume, region, HANDS["panda"], rng=np.random.default_rng(0))
+    best, expected = grasps[0], grasps_of("box", "panda")[0]
+    assert best.score == pytest.approx(expected.score, abs=0.01)
+    line = T[:3, :3] @ expected.T_world_gripper[:3, 1]
+    assert abs(best.T_world_gripper[:3, 1] @ line) > 0.99
+    place = transform_points(T, expected.contacts.mean(axis=0)[None])[0]
+    assert np.linalg.norm(best.contacts.mean(axis=0) - place) < 0.008
+
+
+def test_the_same_seed_gives_the_same_grasps():
+    again, _ = plan_grasps(
+        volume_of("bar"), ref.region_at(BODIES["bar"][1]), HANDS["panda"], rng=np.random.default_rng(0)
+    )
+    for a, b in zip(again, grasps_of("bar", "panda"), strict=True):
+        assert np.array_equal(a.T_world_gripper, b.T_world_gripper)
+        assert a.score == b.score
+
+
+def test_progress_is_told():
+    told: list[tuple[int, int]] = []
+    plan_grasps(
+        volume_of("ball"),
+        ref.region_at(BODIES["ball"][1]),
+        HANDS["panda"],
+        rng=np.random.default_rng(0),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told[:3]] == [1, 2, 3]
+
+
+# ── reasons ────────────────────────────────────────────────────────────────────────────────────
+def test_nothing_there_is_no_geometry():
+    grasps, why = plan([ref.FLOOR], (0.1, 0.05, 0.3))
+    assert grasps == ()
+    assert why is not None
+    assert why.reason == "no_geometry"
+    assert "45 mm" in why.detail
+    empty = fuse_local([], [], np.zeros(3))
+    _, why = plan_grasps(empty, ref.region_at(np.zeros(3)), HANDS["panda"], rng=np.random.default_rng(0))
+    assert why is not None
+    assert why.reason == "no_geometry"
+
+
+def test_a_bare_table_offers_no_contacts():
+    _, why = plan([ref.FLOOR], (0.1, 0.05, 0.0))
+    assert why is not None
+    assert why.reason == "no_contact_pair"
+    assert "table" in why.detail
+
+
+@every_hand
+def test_a_ball_that_is_too_big_says_how_big(hand):
+    ball = ref.Solid("sphere", (0.05,), ref.at(0.1, 0.05, 0.05))
+    grasps, why = plan([ref.FLOOR, ball], (0.1, 0.05, 0.09), hand=hand)
+    assert grasps == ()
+    assert why is not None
+    assert why.reason == "too_wide"
+    narrowest = float(why.detail.split("narrowest is ")[1].split(" mm")[0])
+    # Chords within the friction cone are shorter than the diameter by its cosine.
+    assert 85 < narrowest < 101
+
+
+def test_a_wall_has_no_other_side():
+    wall = ref.Solid("box", (0.2, 0.2, 0.2), ref.at(0.3, 0.05, 0.2))
+    front = [
+        ref.look_at(np.array([-0.4, y, 0.3]), np.array([0.1, 0.05, 0.2]), np.array([0, 0, 1.0]))
+        for y in (-0.2, 0.2)
+    ]
+    _, why = plan([ref.FLOOR, wall], (0.1, 0.05, 0.2), front)
+    assert why is not None
+    assert why.reason in ("too_wide", "no_contact_pair")
+
+
+def test_an_object_in_a_narrow_slot_cannot_be_reached():
+    block = ref.Solid("box", (0.015, 0.02, 0.04), ref.at(0.1, 0.05, 0.04))
+    walls = [
+        ref.Solid("box", (0.02, 0.08, 0.036), ref.at(0.1 + side * 0.045, 0.05, 0.036)) for side in (-1, 1)
+    ] + [ref.Solid("box", (0.015, 0.02, 0.036), ref.at(0.1, 0.05 + side * 0.05, 0.036)) for side in (-1, 1)]
+    from_above = ref.ring((0.1, 0.05, 0.08), 10, radius=0.2, heights=(0.4, 0.5))
+    grasps, why = plan([ref.FLOOR, block, *walls], (0.1, 0.05, 0.08), from_above)
+    assert grasps == ()
+    assert why is not None
+    assert why.reason == "all_collide"
+    assert "fingers" in why.detail
+    free, _ = plan([ref.FLOOR, block], (0.1, 0.05, 0.08), from_above)
+    assert free
+
+
+# ── one side seen, neighbours, relevancy ───────────────────────────────────────────────────────
+def test_unseen_sides_are_presumed_and_count_against():
+    block = ref.Solid("box", (0.02, 0.025, 0.05), ref.at(0.1, 0.05, 0.05))
+    wall = ref.Solid("box", (0.01, 0.3, 0.3), ref.at(0.3, 0.05, 0.3))
+    point = (0.08, 0.05, 0.06)
+    pose = ref.look_at(np.array([-0.4, 0.05, 0.06]), np.array(point), np.array([0, 0, 1.0]))
+    grasps, why = plan([ref.FLOOR, wall, block], point, [pose])
+    assert why is None
+    best = grasps[0]
+    assert best.width == pytest.approx(0.05, abs=0.002)
+    assert abs(best.T_world_gripper[1, 1]) > 0.98  # closes on the sides that no camera saw
+    assert best.T_world_gripper[0, 2] > 0.5  # and comes from the front
+    around, _ = plan([ref.FLOOR, block], point)
+    assert best.quality < around[0].quality - 0.05
+
+
+def test_a_neighbour_turns_the_hand():
+    block = ref.Solid("box", (0.02, 0.02, 0.04), ref.at(0.1, 0.05, 0.04))
+    for axis in (0, 1):
+        offset = np.zeros(3)
+        offset[axis] = 0.04
+        sides = [
+            ref.Solid("box", (0.01, 0.01, 0.05), ref.at(*(np.array([0.1, 0.05, 0.05]) + s * offset)))
+            for s in (-1, 1)
+        ]
+        grasps, _ = plan([ref.FLOOR, block, *sides], (0.1, 0.05, 0.075))
+        closing = np.abs([g.T_world_gripper[axis, 1] for g in grasps])
+        assert len(closing)
+        assert closing.max() < 0.5
+
+
+def test_relevancy_draws_the_grasp():
+    body, point = BODIES["bar"]
+    along = body.T_world_body[:3, 1]
+    points = np.array(point) + np.linspace(-0.05, 0.05, 200)[:, None] * along - [0, 0, 0.01]
+    for side in (-1, 1):
+        values = (side * ((points - point) @ along) > 0.01).astype(float)
+        grasps, _ = plan_grasps(
+            volume_of("bar"),
+            ref.region_at(point),
+            HANDS["panda"],
+            relevancy=(points, values),
+            rng=np.random.default_rng(0),
+        )
+        assert side * ((grasps[0].contacts.mean(axis=0) - point) @ along) > 0.005
+        assert grasps[0].relevancy > 0.5
+
+
+def test_relevancy_without_points_is_nearness_to_the_box():
+    region = ref.region_at((0.0, 0.0, 0.0), half=0.01)
+    middles = np.array([[0.0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [0.05, 0, 0]])
+    contacts = np.repeat(middles[:, None], 2, axis=1)
+    absolute, relative = contact_relevancy(contacts, region, None, config=ScoreConfig())
+    assert absolute[:2] == pytest.approx([1.0, 1.0])
+    assert absolute[2] == pytest.approx(np.exp(-0.5))
+    assert absolute[3] < 0.01
+    assert np.array_equal(absolute, relative)
+
+
+def test_score_lies_between_half_and_all_of_the_quality():
+    quality, relative = np.array([0.8, 0.8, 0.4]), np.array([0.0, 1.0, 1.0])
+    assert score(quality, relative, config=ScoreConfig()) == pytest.approx([0.4, 0.8, 0.4])
+    deaf = dataclasses.replace(ScoreConfig(), semantic_weight=0.0)
+    assert score(quality, relative, config=deaf) == pytest.approx(quality)
+
+
+def test_quality_is_a_mean_of_its_terms():
+    names = [f.name for f in dataclasses.fields(GraspTerms)]
+    assert names == [f.name for f in dataclasses.fields(ScoreWeights)]
+    for name in names:
+        only = GraspTerms(**{n: np.array([float(n == name)]) for n in names})
+        weights = ScoreWeights()
+        total = sum(getattr(weights, n) for n in names)
+        assert only.quality(weights)[0] == pytest.approx(getattr(weights, name) / total)
+    assert GraspTerms(**{n: np.ones(3) for n in names}).quality(ScoreWeights()) == pytest.approx(np.ones(3))
+
+
+# ── slow twins ─────────────────────────────────────────────────────────────────────────────────
+coordinate = st.floats(-0.2, 0.2)
+triple = st.tuples(coordinate, coordinate, coordinate)
+extent = st.tuples(*[st.floats(0.001, 0.1)] * 3)
+
+
+@given(st.lists(triple, min_size=1, max_size=5), st.lists(st.tuples(triple, extent), min_size=1, max_size=4))
+def test_box_distances_match_the_twin(points, boxes):
+    fast = box_distances(np.array(points), Boxes(*map(np.array, zip(*boxes, strict=True))))
+    slow = [min(ref.box_distance(p, c, h) for c, h in boxes) for p in points]
+    assert fast == pytest.approx(slow, abs=1e-12)
+
+
+@given(st.integers(0, 10_000))
+def test_hits_match_boxes_against_points(seed):
+    rng = np.random.default_rng(seed)
+    boxes = Boxes(rng.uniform(-0.05, 0.05, (3, 3)), rng.uniform(0.005, 0.03, (3, 3)))
+    axis = rng.standard_normal(3)
+    base = Rotation.align_vectors(axis[None], [[0, 1, 0]])[0]
+    fan = np.array([(base * Rotation.from_euler("y", a)).as_matrix() for a in rng.uniform(0, 6, 4)])
+    points, depths, margin = rng.uniform(-0.1, 0.1, (20, 3)), np.array([-0.006, 0.01]), 0.002
+    near = within(points, fan[0, :, 1], boxes, margin=margin, depth=0.01)
+    fast = hits(points[near], fan, depths, boxes, margin=margin)
+    for i, j in np.ndindex(*fast.shape):
+        local = (points - depths[j] * fan[i, :, 2]) @ fan[i]
+        grown = np.abs(local[:, None] - boxes.center) < boxes.half + margin
+        assert fast[i, j] == grown.all(axis=2).any()
+
+
+@given(st.integers(0, 10_000))
+def test_plane_heights_match_the_corners(seed):
+    rng = np.random.default_rng(seed)
+    boxes = Boxes(rng.uniform(-0.05, 0.05, (3, 3)), rng.uniform(0.005, 0.03, (3, 3)))
+    rotations = Rotation.random(2, random_state=np.random.RandomState(seed)).as_matrix()
+    origins, normal = rng.uniform(-1, 1, (2, 3)), rng.standard_normal(3)
+    plane = np.append(normal / np.linalg.norm(normal), rng.uniform(-1, 1))
+    signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(-1, 3)
+    corners = (boxes.center[:, None] + signs * boxes.half[:, None]).reshape(-1, 3)
+    for rotation, origin, height in zip(
+        rotations, origins, plane_heights(rotations, origins, boxes, plane), strict=True
+    ):
+        assert height == pytest.approx(((corners @ rotation.T + origin) @ plane[:3] + plane[3]).min())
+
+
+def test_march_matches_the_twin():
+    volume = volume_of("box")
+    rng = np.random.default_rng(3)
+    start = rng.uniform(-0.03, 0.03, (40, 3))
+    directions = rng.standard_normal((40, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    ray, ends = march(volume, start, directions, reach=0.05, step=0.001)
+    field = solid(volume)
+    expected = []
+    for i in range(40):
+        values = []
+        for k in range(1, 51):
+            index = (start[i] + 0.001 * k * directions[i] + volume.half_size) / volume.voxel
+            values.append(ref.trilinear(field, index))
+        for k in range(49):
+            if values[k] <= 0 < values[k + 1]:
+                t = 0.001 * (k + 1 + values[k] / (values[k] - values[k + 1]))
+                expected.append((i, *(start[i] + t * directions[i])))
+    assert len(expected) > 10
+    assert ray.tolist() == [row[0] for row in expected]
+    assert np.allclose(ends, [row[1:] for row in expected], atol=2e-6)
+
+
+def test_pairs_count_what_became_of_the_rays():
+    volume = volume_of("box")
+    surface = surface_points(volume, np.zeros(3), config=BoundaryConfig())
+    pairs = find_pairs(
+        volume,
+        surface,
+        np.zeros(3),
+        radius=0.03,
+        max_width=0.08,
+        smoothing=1.0,
+        config=PairConfig(keep=1000),
+        rng=np.random.default_rng(0),
+    )
+    assert pairs.tried == 3 * min(
+        600, (np.linalg.norm(surface.points[surface.on_object], axis=1) < 0.03).sum()
+    )
+    assert 0 < pairs.endless < pairs.tried
+    widths = np.linalg.norm(pairs.contacts[:, 1] - pairs.contacts[:, 0], axis=1)
+    assert widths.max() <= 0.068
+    assert len(pairs.wide) == 0
+    assert pairs.seen.mean() > 0.8
+
+
+def test_the_object_is_what_hangs_together():
+    body = ref.Solid("box", (0.015, 0.015, 0.03), ref.at(0.1, 0.05, 0.03))
+    other = ref.Solid("box", (0.015, 0.015, 0.03), ref.at(0.15, 0.05, 0.03))
+    point = np.array([0.1, 0.05, 0.055])
+    volume = fuse_local(*ref.capture([ref.FLOOR, body, other], ref.ring(point, 10)), point)
+    surface = surface_points(volume, np.zeros(3), config=BoundaryConfig())
+    world = transform_points(volume.T_world_volume, surface.points)
+    assert np.abs(body.distance(world[surface.on_object & surface.seen])).max() < 0.003
+    assert surface.on_object.sum() > 500
