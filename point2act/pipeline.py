@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 
 from point2act.answer import AnswerConfig, answer
 from point2act.capture import load_views, read_capture
@@ -31,7 +33,7 @@ class RunConfig:
     """Every so many-th view is kept from the fit to measure its quality; 0 fits all views."""
     start: StartConfig = field(default_factory=StartConfig)
     fit: FitConfig = field(default_factory=FitConfig)
-    answer: AnswerConfig = field(default_factory=AnswerConfig)
+    answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
     device: str | None = None
     """``cpu`` or ``cuda``; by default what is there."""
 

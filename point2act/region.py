@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from point2act.geometry import inside, project
 from point2act.types import NoAnswer, OrientedBox, Region, Support, View
+
+# Gauss-Newton settles in three or four steps; the Cauchy weights take a few more.
+_REFINEMENTS = 12
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class RegionConfig:
     """The action point is the centroid of what exceeds this share of the peak ..."""
     body: float = 0.5
     """... and the box encloses what exceeds this one."""
+    sigma: float = 0.04
+    """Standard deviation of an answer as an angle, radians; that of the heatmaps."""
+    trust_surface: float = 0.15
+    """How far the surface is trusted, in reaches: what the rays of the answers put further off than
+    this (5 mm at half a metre) is more likely a misplaced surface, as of a depth camera that is not
+    registered to the colour camera."""
     agree: float = 0.1
     """An answer within this angle of the action point agrees with it, radians: 2.5 standard
     deviations of the heatmap."""
@@ -62,6 +71,7 @@ def find_region(
     if len(points) == 0 or relevancy.max(initial=0.0) <= 0:
         return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
     places = _places(points, relevancy, views, config)
+    places = [_refine(place, views, answers, config) for place in places]
     regions = [_region(place, views, depths, answers, config) for place in places]
     # Stable: of two places with the same support the one with the higher relevancy stays first.
     regions.sort(key=lambda region: -region.confidence)
@@ -77,8 +87,10 @@ def find_region(
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    action_point: Float[np.ndarray, "3"]
+    action_point: Float[np.ndarray, " 3"]
     box: OrientedBox
+    reach: float
+    """In world units."""
 
 
 def _places(
@@ -103,9 +115,57 @@ def _places(
             break
         top = _connected(points, smooth, peak, reach, config.top)
         action_point = np.average(points[top], axis=0, weights=smooth[top])
-        places.append(_Place(action_point, _box(points[_connected(points, smooth, peak, 2 * reach, config.body)])))
+        body = _connected(points, smooth, peak, 2 * reach, config.body)
+        places.append(_Place(action_point, _box(points[body]), reach))
         free &= np.linalg.norm(points - points[peak], axis=1) > 2 * reach
     return places
+
+
+def _refine(
+    place: _Place,
+    views: Sequence[View],
+    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    config: RegionConfig,
+) -> _Place:
+    """Weigh a place on the surface against the rays of the answers that mean it; the box moves along.
+
+    Gauss-Newton on the answers' angles, and on the way from the surface, both with Cauchy weights: near
+    the surface its place holds, a surface that the images contradict is overruled.
+    """
+    start = point = place.action_point
+    scale = config.trust_surface * place.reach
+    for _ in range(_REFINEMENTS):
+        prior = 1 / (scale**2 + np.sum((point - start) ** 2))
+        normal, right = prior * np.eye(3), prior * (start - point)
+        for view, answer in zip(views, answers, strict=True):
+            residual = _angles(point, view, answer) if answer is not None and len(answer) else None
+            if residual is None or np.linalg.norm(residual) > config.agree:
+                continue
+            J = _angle_jacobian(point, view)
+            weight = 1 / (config.sigma**2 + residual @ residual)
+            normal += weight * J.T @ J
+            right += weight * J.T @ residual
+        point = point + np.linalg.solve(normal, right)
+    box = replace(place.box, center=place.box.center + point - start)
+    return replace(place, action_point=point, box=box)
+
+
+def _angles(
+    point: Float[np.ndarray, " 3"], view: View, answer: Float[np.ndarray, "m 2"]
+) -> Float[np.ndarray, " 2"] | None:
+    """From a point's projection to the nearest answer, as tangents of angles; None behind the camera."""
+    pixels, z = project(view.camera, view.T_world_cam, point[None])
+    if z[0] <= 0:
+        return None
+    away = (answer - pixels) / [view.camera.fx, view.camera.fy]
+    return away[np.linalg.norm(away, axis=1).argmin()]
+
+
+def _angle_jacobian(point: Float[np.ndarray, " 3"], view: View) -> Float[np.ndarray, "2 3"]:
+    """How a point's tangents x/z, y/z change with the point."""
+    T_cam_world = view.T_cam_world
+    x, y, z = T_cam_world[:3, :3] @ point + T_cam_world[:3, 3]
+    return np.array([[1 / z, 0, -x / z**2], [0, 1 / z, -y / z**2]]) @ T_cam_world[:3, :3]
 
 
 def _connected(
@@ -160,36 +220,31 @@ def _region(
 
 
 def _backs(
-    point: Float[np.ndarray, "3"],
+    point: Float[np.ndarray, " 3"],
     view: View,
     depth: Float[np.ndarray, "h w"],
     answer: Float[np.ndarray, "m 2"],
     config: RegionConfig,
 ) -> bool | None:
     """Whether a view's answer backs a place; None when it rightly says that it cannot see it."""
-    pixels, z = project(view.camera, view.T_world_cam, point[None])
     if len(answer) == 0:
-        return None if not _visible(view, depth, pixels, z, config)[0] else False
-    if z[0] <= 0:
-        return False
-    near = config.agree * 0.5 * (view.camera.fx + view.camera.fy)
-    return bool(np.linalg.norm(answer - pixels, axis=1).min() < near)
+        return False if _visible(point, view, depth, config) else None
+    angles = _angles(point, view, answer)
+    return angles is not None and bool(np.linalg.norm(angles) < config.agree)
 
 
 def _visible(
-    view: View,
-    depth: Float[np.ndarray, "h w"],
-    pixels: Float[np.ndarray, "n 2"],
-    z: Float[np.ndarray, " n"],
-    config: RegionConfig,
-) -> Bool[np.ndarray, " n"]:
-    """Which points lie in the image and not behind its surface."""
-    within = inside(view.camera, pixels) & (z > 0)
-    column, row = np.where(within[:, None], pixels, 0.0).astype(int).T
+    point: Float[np.ndarray, " 3"], view: View, depth: Float[np.ndarray, "h w"], config: RegionConfig
+) -> bool:
+    """Whether a point lies in the image and not behind its surface."""
+    pixels, z = project(view.camera, view.T_world_cam, point[None])
+    if z[0] <= 0 or not inside(view.camera, pixels)[0]:
+        return False
+    column, row = pixels[0].astype(int)
     surface = depth[row, column]
-    return within & ((surface <= 0) | (z < surface * (1 + config.occlusion_margin)))
+    return bool(surface <= 0 or z[0] < surface * (1 + config.occlusion_margin))
 
 
-def _distance(point: Float[np.ndarray, "3"], views: Sequence[View]) -> float:
+def _distance(point: Float[np.ndarray, " 3"], views: Sequence[View]) -> float:
     """Median distance of the cameras from a point."""
     return float(np.median([np.linalg.norm(view.T_world_cam[:3, 3] - point) for view in views]))

@@ -180,16 +180,16 @@ class Support:
 class OrientedBox:
     """A box with orthonormal axes (rows of ``axes``) in world coordinates."""
 
-    center: Float[np.ndarray, "3"]
+    center: Float[np.ndarray, " 3"]
     axes: Float[np.ndarray, "3 3"]
-    half_extents: Float[np.ndarray, "3"]
+    half_extents: Float[np.ndarray, " 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """Where to act: one hypothesis for a query."""
 
-    action_point: Float[np.ndarray, "3"]
+    action_point: Float[np.ndarray, " 3"]
     confidence: float
     support: Support
     box: OrientedBox

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import invert, project
-from point2act.region import find_region
+from point2act.region import _angle_jacobian, _angles, find_region
 from point2act.types import Camera, NoAnswer, View
 
 CAMERA = Camera(fx=300.0, fy=300.0, cx=160.0, cy=120.0, height=240, width=320)
@@ -146,3 +146,29 @@ def test_scale_does_not_matter():
         for v in big.views
     ]
     np.testing.assert_allclose(big.find()[0].action_point, 7 * small.find()[0].action_point, atol=1e-9)
+
+
+def test_a_misplaced_surface_is_overruled_by_the_rays():
+    """Depth that is not registered to colour: the surface says one thing, every image another."""
+    world = World(right=12, wrong=0)
+    there, _ = world.find()
+    shifted = world.points + [0.03, 0.0, 0.0]
+    here, _ = find_region(shifted, world.relevancy, world.views, world.depths, world.answers)
+    assert np.linalg.norm(there.action_point - world.target) < 0.003
+    assert np.linalg.norm(here.action_point - world.target) < 0.005
+
+
+def test_jitter_is_averaged_not_followed():
+    world = World(right=24, wrong=0)
+    rng = np.random.default_rng(0)
+    world.answers = [answer + rng.normal(0, 6, answer.shape) for answer in world.answers]
+    region, _ = world.find()
+    assert np.linalg.norm(region.action_point - world.target) < 0.005
+
+
+def test_the_jacobian_against_finite_differences():
+    world = World(right=1, wrong=0)
+    view, point, step = world.views[0], np.array([0.03, -0.02, 0.01]), 1e-6
+    where = lambda p: -_angles(p, view, np.zeros((1, 2)))  # noqa: E731
+    numeric = [(where(point + step * e) - where(point - step * e)) / (2 * step) for e in np.eye(3)]
+    np.testing.assert_allclose(_angle_jacobian(point, view), np.array(numeric).T, atol=1e-6)

@@ -158,13 +158,21 @@ def test_unknown_names_list_the_known(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("setting", "before", "says"),
     [
-        ({"MUJOCO_GL": "egl"}, "import sys; sys.modules['mujoco'] = None", "pip install \"point2act\\[sim\\]\""),
+        (
+            {"MUJOCO_GL": "egl"},
+            "import sys; sys.modules['mujoco'] = None",
+            'pip install "point2act\\[sim\\]"',
+        ),
         ({"MUJOCO_GL": "nonsense"}, "", "libosmesa6"),
     ],
 )
-def test_a_machine_without_mujoco_or_graphics_is_told(setting: dict[str, str], before: str, says: str) -> None:
+def test_a_machine_without_mujoco_or_graphics_is_told(
+    setting: dict[str, str], before: str, says: str
+) -> None:
     code = f"{before}\ntry:\n    import point2act.simulate\nexcept Exception as err:\n    print(type(err).__name__, err)"
-    run = subprocess.run([sys.executable, "-c", code], env=os.environ | setting, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | setting, capture_output=True, text=True
+    )
     assert run.stdout.startswith("SimulationError")
     assert says.replace("\\", "") in run.stdout
 
@@ -192,7 +200,9 @@ def test_every_pixel_of_a_part_lies_in_its_true_box(scene: Scene, shots: tuple[S
             points = back_project(shot.view.camera, shot.view.T_world_cam, pixels, depth)
             local = np.abs((points - box.center) @ box.axes.T)
             # Where the image is resolved from several samples, a pixel's depth may be its neighbour's.
-            assert np.mean(np.all(local <= box.half_extents + 0.0005, axis=1)) > 0.97 if len(rows) > 50 else True
+            assert (
+                np.mean(np.all(local <= box.half_extents + 0.0005, axis=1)) > 0.97 if len(rows) > 50 else True
+            )
             seen += len(rows)
     assert seen > 10000
 
@@ -236,9 +246,7 @@ def test_depth_noise_grows_with_the_square_of_the_depth(depth: float) -> None:
 
 def test_a_sensor_without_faults_only_rounds(shots: tuple[Shot, ...]) -> None:
     shot = shots[0]
-    depth = measured_depth(
-        shot.true_depth, shot.part_ids, shot.view.camera, QUIET, np.random.default_rng(0)
-    )
+    depth = measured_depth(shot.true_depth, shot.part_ids, shot.view.camera, QUIET, np.random.default_rng(0))
     near = shot.true_depth < 9
     assert np.abs(depth - shot.true_depth)[near].max() <= 0.00051
 
@@ -276,7 +284,9 @@ def rates(scene: Scene, shots: tuple[Shot, ...], config: PointingConfig) -> dict
                 hit = ids[y, x]
                 same = scene.parts[hit][0] == scene.parts[target[0]][0]
                 kind = "right" if hit in target else "same" if same else "other"
-            several = any(t[0] == scene.parts[target[0]][0] for i, t in enumerate(scene.parts) if i not in target)
+            several = any(
+                t[0] == scene.parts[target[0]][0] for i, t in enumerate(scene.parts) if i not in target
+            )
             said.append((bool(seen), several, kind))
     seen = [s for s in said if s[0]]
     unseen = [s for s in said if not s[0]]
@@ -402,7 +412,9 @@ def test_failures_have_their_names(scene: Scene) -> None:
 def test_the_friction_of_the_object_decides(tmp_path: Path) -> None:
     """MuJoCo takes the larger of two friction values; a slippery object must slip all the same."""
     path = tmp_path / "slippery.toml"
-    path.write_text(read_layout("tabletop").source.replace("friction = 0.7", "friction = 0.03"), encoding="utf-8")
+    path.write_text(
+        read_layout("tabletop").source.replace("friction = 0.7", "friction = 0.03"), encoding="utf-8"
+    )
     slippery = load_scene(path, 0)
     assert try_grasp(slippery, "mug", oracle(slippery, "mug"), HAND, FAST).outcome == "slip"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -36,7 +37,7 @@ class Arguments:
     """Images are reduced until their longer side is at most this many pixels."""
     device: str | None = None
     """cpu or cuda; by default what is there."""
-    config: tyro.conf.OmitArgPrefixes[AnswerConfig] = field(default_factory=AnswerConfig)
+    config: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -26,7 +27,7 @@ class Arguments:
     """Folder to write to; made if it is not there."""
     points: Path | None = None
     """The pointing model's answers; by default points.json in the capture."""
-    config: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
 def main(argv: Sequence[str]) -> None:

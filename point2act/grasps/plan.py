@@ -52,7 +52,7 @@ def plan_grasps(
     region: Region,
     gripper: Gripper,
     *,
-    relevancy: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]] | None = None,
+    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None = None,
     config: GraspConfig = GraspConfig(),
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None = None,
@@ -117,7 +117,7 @@ def _best(
     region: Region,
     action_point: Float[np.ndarray, "3"],
     gripper: Gripper,
-    relevancy: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]] | None,
+    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None,
     config: GraspConfig,
 ) -> tuple[Grasp, ...]:
     if not len(poses):

@@ -135,9 +135,7 @@ def _finger(
         range=numbers([0.0, gripper.max_width / 2]), damping=numbers(force / _CLOSING_SPEED),
         armature=numbers(_FINGER_ARMATURE),
     )  # fmt: skip
-    ET.SubElement(
-        actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force])
-    )
+    ET.SubElement(actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force]))
     _inertial(finger, gripper.finger, _FINGER_MASS)
     for index, box in enumerate(gripper.finger):
         _box(finger, f"{name}/{index}", box, sign, "0.25 0.26 0.28 1")

@@ -180,10 +180,14 @@ def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
     thing, part = entry["object"], entry.get("part", "")
     if thing not in things:
-        raise ValueError(f"query '{entry['name']}' asks for '{thing}', but the objects are {', '.join(things)}")
+        raise ValueError(
+            f"query '{entry['name']}' asks for '{thing}', but the objects are {', '.join(things)}"
+        )
     names = [p.name for p in things[thing].parts]
     if part and part not in names:
-        raise ValueError(f"query '{entry['name']}' asks for part '{part}', but '{thing}' has {', '.join(names)}")
+        raise ValueError(
+            f"query '{entry['name']}' asks for part '{part}', but '{thing}' has {', '.join(names)}"
+        )
     return Target(Query(entry["name"], entry["text"], entry.get("role", "grasp")), thing, part)
 
 

@@ -110,9 +110,7 @@ def _is_free(hand: Hand, data: mujoco.MjData, T_world_gripper: Float[np.ndarray,
     return True
 
 
-def _close(
-    hand: Hand, data: mujoco.MjData, wanted: np.ndarray
-) -> Float[np.ndarray, "2 3"] | None:
+def _close(hand: Hand, data: mujoco.MjData, wanted: np.ndarray) -> Float[np.ndarray, "2 3"] | None:
     """Close the fingers by half millimetres until one touches: where both do, if squarely on the part."""
     jump(hand, data, np.zeros(6))
     for opening in np.arange(hand.gripper.max_width, 0.0, -0.0005):

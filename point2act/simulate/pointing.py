@@ -44,9 +44,7 @@ HARD = PointingConfig("hard", 10.0, wrong=0.4, other_part=0.0, distractor=0.75, 
 """Two in five wrong, three quarters of them agreeing on the same wrong place."""
 
 
-def answer(
-    scene: Scene, shots: Sequence[Shot], config: PointingConfig, rng: np.random.Generator
-) -> PointSet:
+def answer(scene: Scene, shots: Sequence[Shot], config: PointingConfig, rng: np.random.Generator) -> PointSet:
     """What the model says about every query in every view. Points are pixels of the views' images."""
     answers = []
     for query in scene.queries:

@@ -32,9 +32,7 @@ class CaptureConfig:
     """How the pointing model errs."""
 
 
-def capture_scene(
-    scene: Scene, folder: Path | str, config: CaptureConfig, rng: np.random.Generator
-) -> None:
+def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: np.random.Generator) -> None:
     """Write a capture folder: images, depth, transforms.json, points.json; scene.json and scene.toml beside.
 
     The last two hold the truth, for trials and for measuring; nothing else reads them.
@@ -68,7 +66,8 @@ def captured_scene(folder: Path | str) -> Scene:
 
 def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
     truth = {
-        target.query.name: {"object": target.thing, "part": target.part} | _box(part_box(scene, target.query.name))
+        target.query.name: {"object": target.thing, "part": target.part}
+        | _box(part_box(scene, target.query.name))
         for target in scene.layout.targets
     }
     return {

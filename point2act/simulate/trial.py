@@ -221,7 +221,9 @@ def _exhaust(steps: Iterator[None]) -> None:
 def _penetration(run: _Run) -> float:
     """How deep the hand is in something, metres."""
     mujoco.mj_forward(run.hand.model, run.data)
-    return float(max((-run.data.contact.dist[index] for index, _, _ in touches(run.hand, run.data)), default=0.0))
+    return float(
+        max((-run.data.contact.dist[index] for index, _, _ in touches(run.hand, run.data)), default=0.0)
+    )
 
 
 def _grip(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:

@@ -149,12 +149,13 @@ def _behind_holes(
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Rows, columns and depths of the hole cells; holes without any surroundings are left out."""
     labels = np.zeros(holes.shape, dtype=np.int64)
-    count = ndimage.label(holes, np.ones((3, 3)), output=labels)
-    far = np.zeros(count + 1)
+    ndimage.label(holes, np.ones((3, 3)), output=labels)
+    far = np.zeros(labels.max(initial=0) + 1)
     for index, window in enumerate(ndimage.find_objects(labels), start=1):
         wider = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in window)
-        rim = ndimage.binary_dilation(labels[wider] == index, np.ones((3, 3))) & (depth[wider] > 0)
-        if rim.any():
-            far[index] = np.quantile(depth[wider][rim], _RIM_SHARE)
+        around = np.asarray(ndimage.binary_dilation(labels[wider] == index, np.ones((3, 3))), dtype=bool)
+        rim = depth[wider][around & (depth[wider] > 0)]
+        if len(rim):
+            far[index] = np.quantile(rim, _RIM_SHARE)
     rows, columns = np.nonzero(far[labels] > 0)
     return rows, columns, far[labels[rows, columns]]

@@ -37,6 +37,9 @@ _MAX_COPIES = 3
 _WIDEST = 0.1
 """Of the distance to the camera: a stray point must not become a wall."""
 
+_NEAREST = 1e-3
+"""Of the median distance to the camera: a point in a camera's centre has a size too."""
+
 
 @dataclass(frozen=True)
 class StartConfig:
@@ -88,9 +91,11 @@ def start(
     """
     if not views:
         raise SceneError("the capture has no views, so there is nothing to start from: add frames to it")
-    scene = from_depth(views, config, rng, progress=progress)
-    if len(scene):
-        return Start(scene, "depth", f"on the depth images of {len(views)} views")
+    with_depth = sum(view.depth is not None for view in views)
+    if with_depth:
+        scene = from_depth(views, config, rng, progress=progress)
+        if len(scene):
+            return Start(scene, "depth", f"on the depth images of {with_depth} views")
     if point_cloud_path is not None:
         points, colors = read_cloud(point_cloud_path)
         if len(points):
@@ -193,6 +198,7 @@ def _scales(
 ) -> Float[np.ndarray, "n 3"]:
     """Sizes from the distance to the neighbours, at least a pixel; the third axis is the normal's."""
     distance, _ = KDTree(_eyes(views)).query(surfels.points)
+    distance = np.maximum(distance, _NEAREST * np.median(distance))
     pixel = distance / max(view.camera.fx for view in views)
     along = config.width * np.clip(spacing(surfels.points), pixel, np.maximum(pixel, _WIDEST * distance))
     return np.stack([along, along, np.maximum(roundness, config.thickness) * along], axis=1)
