@@ -22,8 +22,6 @@ class Picture:
     features: Tensor
     depth: Tensor
     alpha: Tensor
-    weights: Tensor
-    """(n, h, w): how much each Gaussian contributes to each pixel."""
     risky: Tensor
     """(h, w): pixels where rounding decides whether a Gaussian is drawn at all."""
 
@@ -72,36 +70,46 @@ def render(
     features: Tensor,
     T_cam_world: Tensor,
     camera: Camera,
-    *,
-    tolerance: float = 1e-5,
 ) -> Picture:
-    """Draw Gaussians one by one, nearest first, on all pixels at once."""
+    """Draw Gaussians as the camera sees them."""
     centers, covariances, depths = project(means, quats, scales, T_cam_world, camera)
-    precisions = torch.linalg.inv(covariances)
-    ys, xs = torch.meshgrid(torch.arange(camera.height), torch.arange(camera.width), indexing="ij")
-    pixels = torch.stack([xs, ys], dim=-1).to(means.dtype) + 0.5
-    shape = (camera.height, camera.width)
-    through = torch.ones(shape, dtype=means.dtype)
-    closed = torch.zeros(shape, dtype=torch.bool)
-    risky = torch.zeros(shape, dtype=torch.bool)
-    weights: list[Tensor] = [torch.zeros(shape, dtype=means.dtype)] * len(means)
-    for i in torch.argsort(depths, stable=True).tolist():
-        if depths[i] <= NEAR:
-            continue
+    in_front = depths > NEAR
+    precisions = torch.linalg.inv(torch.where(in_front[:, None, None], covariances, torch.eye(2).to(means)))
+    order = [i for i in torch.argsort(depths, stable=True).tolist() if in_front[i]]
+    weights, through, risky = blend(order, centers, precisions, opacities, camera.height, camera.width)
+    alpha = 1 - through
+    depth = torch.einsum("nhw,n->hw", weights, depths)
+    depth = torch.where(alpha > 0, depth / torch.where(alpha > 0, alpha, 1.0), 0.0)
+    return Picture(torch.einsum("nhw,nc->hwc", weights, features), depth, alpha, risky)
+
+
+def blend(
+    order: list[int], centers: Tensor, precisions: Tensor, opacities: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Put Gaussians one by one, in the order given, on all pixels at once.
+
+    Returns the weights (n, h, w), what is left of the background (h, w), and where rounding to float32
+    decides whether a Gaussian is drawn (h, w).
+    """
+    ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pixels = torch.stack([xs, ys], dim=-1).to(centers) + 0.5
+    through = torch.ones_like(pixels[..., 0])
+    closed = torch.zeros_like(through, dtype=torch.bool)
+    risky = closed.clone()
+    weights = [torch.zeros_like(through)] * len(centers)
+    for i in order:
         d = pixels - centers[i]
         full = opacities[i] * torch.exp(-0.5 * torch.einsum("hwi,ij,hwj->hw", d, precisions[i], d))
         alpha = full.clamp_max(ALPHA_MAX)
         after = through * (1 - alpha)
         seen = alpha >= ALPHA_MIN
-        risky |= ~closed & ((alpha - ALPHA_MIN).abs() < tolerance * ALPHA_MIN)
-        risky |= ~closed & ((full - ALPHA_MAX).abs() < tolerance)
-        risky |= ~closed & seen & ((after - OPAQUE).abs() < 10 * tolerance * OPAQUE)
+        near_a_step = (alpha / ALPHA_MIN - 1).abs() < 1e-5
+        near_a_step |= (full / ALPHA_MAX - 1).abs() < 1e-5
+        near_a_step |= seen & ((after / OPAQUE - 1).abs() < 1e-4)
+        risky |= ~closed & near_a_step
         closed = closed | (seen & (after <= OPAQUE))
         drawn = seen & ~closed
         weights[i] = torch.where(drawn, alpha * through, 0.0)
         through = torch.where(drawn, after, through)
-    stack = torch.stack(weights) if weights else torch.zeros((0, *shape), dtype=means.dtype)
-    alpha = 1 - through
-    depth = torch.einsum("nhw,n->hw", stack, depths)
-    depth = torch.where(alpha > 0, depth / torch.where(alpha > 0, alpha, 1.0), 0.0)
-    return Picture(torch.einsum("nhw,nc->hwc", stack, features), depth, alpha, stack, risky)
+    stack = torch.stack(weights) if weights else torch.zeros((0, height, width)).to(centers)
+    return stack, through, risky

@@ -142,9 +142,12 @@ def test_grasps_differ_from_one_another(name):
             assert apart >= CONFIG.apart - 1e-9 or angle >= CONFIG.turned - 1e-6
 
 
-@pytest.mark.parametrize(("name", "width"), [("box", 0.04), ("cylinder", 0.05), ("bar", 0.006)])
-def test_the_best_grasp_spans_the_narrow_side(name, width):
-    assert grasps_of(name, "panda")[0].width == pytest.approx(width, abs=1e-3)
+@pytest.mark.parametrize(
+    ("name", "widths"), [("box", (0.04, 0.06)), ("cylinder", (0.05,)), ("bar", (0.006,)), ("ball", (0.056,))]
+)
+def test_the_best_grasp_spans_flat_or_round_sides_squarely(name, widths):
+    best = grasps_of(name, "panda")[0]
+    assert min(abs(best.width - width) for width in widths) < (0.003 if name == "ball" else 0.001)
 
 
 # ── symmetry and repeatability ─────────────────────────────────────────────────────────────────
@@ -272,9 +275,9 @@ def test_a_neighbour_turns_the_hand():
             for s in (-1, 1)
         ]
         grasps, _ = plan([ref.FLOOR, block, *sides], (0.1, 0.05, 0.075))
-        closing = np.abs([g.T_world_gripper[axis, 1] for g in grasps])
-        assert len(closing)
-        assert closing.max() < 0.5
+        closing = [abs(grasp.T_world_gripper[axis, 1]) for grasp in grasps]
+        assert closing[0] < 0.2
+        assert max(closing) < 0.8  # from corner to corner at most
 
 
 def test_relevancy_draws_the_grasp():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numba
 import numpy as np
@@ -425,6 +427,76 @@ def test_threads_are_told_to_sleep_but_not_against_the_users_will(monkeypatch: p
 
 
 # ── the graphics card ────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("version", ["1.4", "1.5"])
+@pytest.mark.parametrize("channels", [0, 3, 40])
+def test_gsplat_is_called_as_it_wants_to_be(
+    version: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its CUDA kernels replaced by its own torch code, and its rasterizer by our slow twin's."""
+    pretend_gsplat(version, monkeypatch)
+    scene = random_scene(17, n=20, channels=channels)
+    maps = torch.rand(CAMERA.height, CAMERA.width, 2)
+    ours, expected = scene.leaves(), scene.leaves()
+    rendered_ours = render(*ours, CAMERA)
+    gathered_ours = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+    monkeypatch.setattr("point2act.splat.render._backend", lambda device: gsplat_backend())
+    rendered = render(*expected, CAMERA)
+    gathered = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+
+    same = (rendered.alpha - rendered_ours.alpha).abs() < 1e-4
+    assert same.float().mean() > 0.99
+    assert rendered.radii.shape == (20,)
+    assert (rendered.radii > 0).sum() >= (rendered_ours.radii > 0).sum() > 5
+    for a, b in zip(gathered, gathered_ours, strict=True):
+        assert (a - b).norm() <= 0.01 * b.norm()
+    for picture in (rendered, rendered_ours):
+        picture.means2d.retain_grad()
+        loss(picture, upstream(0, channels, same)).backward()
+    assert rendered.means2d.grad is not None
+    assert torch.allclose(rendered.means2d.grad, rendered_ours.means2d.grad, rtol=0.01, atol=0.01)
+    for name, a, b in zip(NAMES, ours, expected, strict=True):
+        assert a.grad.shape == b.grad.shape
+        assert (a.grad - b.grad).norm() <= 0.01 * a.grad.norm() + 1e-6, name
+
+
+def gsplat_backend() -> ModuleType:
+    pytest.importorskip("gsplat")
+    return importlib.import_module("point2act.splat.gsplat_backend")
+
+
+def pretend_gsplat(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins with the shapes of gsplat's functions; 1.5 has radii along x and along y."""
+    backend = gsplat_backend()
+    torch_impl = importlib.import_module("gsplat.cuda._torch_impl")
+    order: list[int] = []
+
+    def fully_fused_projection(means, covars, quats, scales, viewmats, Ks, width, height):
+        assert covars is None
+        covars, _ = torch_impl._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
+        radii, *rest = torch_impl._fully_fused_projection(means, covars, viewmats, Ks, width, height)
+        return (radii if version == "1.4" else torch.stack([radii, radii], dim=-1)), *rest
+
+    def isect_tiles(means2d, radii, depths, tile_size, tile_width, tile_height):
+        assert radii.shape[:2] == depths.shape == means2d.shape[:2]
+        radii = radii if version == "1.4" else radii[..., 0]
+        order[:] = [i for i in torch.argsort(depths[0], stable=True).tolist() if radii[0, i] > 0]
+        return torch_impl._isect_tiles(means2d, radii, depths, tile_size, tile_width, tile_height)
+
+    def rasterize_to_pixels(means2d, conics, colors, opacities, width, height, tile_size, offsets, ids):
+        assert tuple(offsets.shape) == (1, -(-height // tile_size), -(-width // tile_size))
+        assert 0 < colors.shape[-1] <= 513
+        a, b, c = conics[0].unbind(-1)
+        precisions = torch.stack([torch.stack([a, b], -1), torch.stack([b, c], -1)], -2)
+        weights, through, _ = reference_render.blend(
+            order, means2d[0], precisions, opacities[0], height, width
+        )
+        return torch.einsum("nhw,nc->hwc", weights, colors[0])[None], (1 - through)[None, ..., None]
+
+    for function in (fully_fused_projection, isect_tiles, rasterize_to_pixels):
+        monkeypatch.setattr(backend, function.__name__, function)
+    monkeypatch.setattr(backend, "isect_offset_encode", torch_impl._isect_offset_encode)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("channels", [0, 3, 40])
 def test_both_backends_agree(channels: int) -> None:

@@ -48,7 +48,7 @@ def scene() -> Scene:
 
 
 @pytest.fixture(scope="module")
-def _drawing(scene: Scene) -> None:
+def drawing(scene: Scene) -> None:
     try:
         open_renderer(scene.model, 8, 8).close()
     except SimulationError as err:
@@ -56,7 +56,7 @@ def _drawing(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def shots(scene: Scene, _drawing: None) -> tuple[Shot, ...]:
+def shots(scene: Scene, drawing: None) -> tuple[Shot, ...]:
     return shoot(scene, WristConfig(views=10), np.random.default_rng(1))
 
 
@@ -169,7 +169,9 @@ def test_unknown_names_list_the_known(scene: Scene) -> None:
 def test_a_machine_without_mujoco_or_graphics_is_told(
     setting: dict[str, str], before: str, says: str
 ) -> None:
-    code = f"{before}\ntry:\n    import point2act.simulate\nexcept Exception as err:\n    print(type(err).__name__, err)"
+    code = (
+        f"{before}\ntry: import point2act.simulate\nexcept Exception as err: print(type(err).__name__, err)"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | setting, capture_output=True, text=True
     )
@@ -340,7 +342,7 @@ def test_points_stay_inside_the_image_and_repeat_with_the_seed(scene: Scene, sho
 
 
 # ── captures ───────────────────────────────────────────────────────────────────────────────────
-def test_a_capture_reads_back_and_replays(scene: Scene, _drawing: None, tmp_path: Path) -> None:
+def test_a_capture_reads_back_and_replays(scene: Scene, drawing: None, tmp_path: Path) -> None:
     config = CaptureConfig(wrist=WristConfig(views=4))
     for name in ("one", "two"):
         capture_scene(scene, tmp_path / name, config, np.random.default_rng(7))
@@ -419,7 +421,7 @@ def test_the_friction_of_the_object_decides(tmp_path: Path) -> None:
     assert try_grasp(slippery, "mug", oracle(slippery, "mug"), HAND, FAST).outcome == "slip"
 
 
-def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, _drawing: None, tmp_path: Path) -> None:
+def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: None, tmp_path: Path) -> None:
     config = CaptureConfig(wrist=WristConfig(views=1))
     capture_scene(scene, tmp_path / "capture", config, np.random.default_rng(0))
     target = part_box(scene, "box")

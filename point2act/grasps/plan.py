@@ -130,6 +130,7 @@ def _best(
         object_centroid(surface, action_point),
         volume.cameras_in_volume,
         gripper,
+        friction=config.pairs.friction,
         config=config.score,
     )
     quality = terms.quality(config.score.weights)

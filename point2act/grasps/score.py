@@ -21,7 +21,7 @@ class ScoreWeights:
     alignment: float = 2.0
     """Mean cosine of the normals with the closing axis, on the pad where it is smaller."""
     patch: float = 1.0
-    """Surface points on the pad with fewer of them, up to 25."""
+    """Surface points held on the pad with fewer of them, up to 25."""
     overlap: float = 1.0
     """Length of the contact along the finger on the shorter side, up to 12 mm."""
     offset: float = 0.5
@@ -47,7 +47,8 @@ class ScoreConfig:
     contact_reach: float = 0.003
     """Surface this near to a closed pad touches it, metres: soft rubber and a voxel and a half."""
     contact_cosine: float = 0.5
-    """Surface turned away further than this from a pad does not touch it."""
+    """Surface whose normal has a smaller cosine with the closing axis is not what a pad touches; what it
+    touches counts for the alignment, and what lies within the friction cone is held."""
     full_patch: int = 25
     """Points on a pad beyond which more do not help (study)."""
     full_overlap: float = 0.012
@@ -90,10 +91,11 @@ def grasp_terms(
     cameras: Float[np.ndarray, "3"],
     gripper: Gripper,
     *,
+    friction: float,
     config: ScoreConfig,
 ) -> GraspTerms:
     """Judge poses; everything in the volume frame, whose z axis is up; ``cameras`` points towards them."""
-    alignment, patch, overlap, offset = _pad_terms(poses, pairs, surface, gripper, config)
+    alignment, patch, overlap, offset = _pad_terms(poses, pairs, surface, gripper, friction, config)
     middle = pairs.contacts.mean(axis=1)[poses.pair]
     away = _distance_to_segments(action_point, pairs.contacts)[poses.pair]
     level = np.linalg.norm((middle - centroid)[:, :2], axis=1)
@@ -112,7 +114,12 @@ def grasp_terms(
 
 
 def _pad_terms(
-    poses: Poses, pairs: Pairs, surface: SurfacePoints, gripper: Gripper, config: ScoreConfig
+    poses: Poses,
+    pairs: Pairs,
+    surface: SurfacePoints,
+    gripper: Gripper,
+    friction: float,
+    config: ScoreConfig,
 ) -> tuple[np.ndarray, ...]:
     """Alignment, patch, overlap and offset of the surface under the closed pads."""
     tree = KDTree(surface.points)
@@ -134,6 +141,7 @@ def _pad_terms(
                     poses.rotations[rows],
                     poses.depths[rows],
                     gripper.pad_size,
+                    friction,
                     config,
                 )
             )
@@ -152,9 +160,10 @@ def _one_pad(
     rotations: Float[np.ndarray, "m 3 3"],
     depths: Float[np.ndarray, " m"],
     pad_size: tuple[float, float],
+    friction: float,
     config: ScoreConfig,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean cosine, count, length along the finger and middle (x, z) of what touches one pad.
+    """Mean cosine, held points, their length along the finger, and middle (x, z) of what touches a pad.
 
     Points relative to the contact; normals such that the pad's own direction of push is -y.
     """
@@ -165,11 +174,12 @@ def _one_pad(
     x = rotations[:, :, 0] @ points.T
     z = rotations[:, :, 2] @ points.T - depths[:, None]
     on = (np.abs(x) <= pad_size[0] / 2) & (np.abs(z) <= pad_size[1] / 2)
-    count = on.sum(axis=1)
-    share = np.maximum(count, 1)
-    highest = np.where(on, z, -np.inf).max(axis=1, initial=-np.inf)
-    lowest = np.where(on, z, np.inf).min(axis=1, initial=np.inf)
+    held = on & (cosine > 1 / np.sqrt(1 + friction**2))
+    highest = np.where(held, z, -np.inf).max(axis=1, initial=-np.inf)
+    lowest = np.where(held, z, np.inf).min(axis=1, initial=np.inf)
+    count = held.sum(axis=1)
     length = np.where(count > 0, highest - lowest, 0.0)
+    share = np.maximum(on.sum(axis=1), 1)
     middle = np.stack([(on * x).sum(axis=1), (on * z).sum(axis=1)], axis=1) / share[:, None]
     return (on * cosine).sum(axis=1) / share, count, length, middle
 

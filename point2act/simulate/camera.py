@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import opengl_to_opencv
-from point2act.simulate.engine import mujoco, open_renderer
+from point2act.simulate.engine import MjData, MjModel, mujoco, open_renderer
 from point2act.simulate.mjcf import CAMERA
 from point2act.simulate.scene import Scene
 from point2act.simulate.sensor import SensorConfig, measured_color, measured_depth
@@ -90,7 +90,7 @@ def wrist_poses(
     distance = (near + far) / 2 + (far - near) / 2 * np.sin(2 * np.pi * 2.2 * along + rng.uniform(0, 7))
     poses = []
     for a, e, d in zip(azimuth, elevation, distance, strict=True):
-        target = center + [*rng.uniform(-config.aim, config.aim, 2), 0.0]
+        target = center + np.array([*rng.uniform(-config.aim, config.aim, 2), 0.0])
         eye = target + d * np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
         lean = Rotation.from_euler("z", config.roll * rng.uniform(-1, 1), degrees=True).as_matrix()
         T = look_at(eye, target)
@@ -99,7 +99,7 @@ def wrist_poses(
     return tuple(poses)
 
 
-def look_at(eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def look_at(eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
     """T_world_cam of an upright camera at ``eye`` that looks at ``target``, not straight up or down."""
     z = (target - eye) / np.linalg.norm(target - eye)
     x = np.cross(z, [0.0, 0.0, 1.0])
@@ -110,9 +110,7 @@ def look_at(eye: Float[np.ndarray, "3"], target: Float[np.ndarray, "3"]) -> Floa
     return T
 
 
-def point_camera(
-    model: mujoco.MjModel, data: mujoco.MjData, T_world_cam: Float[np.ndarray, "4 4"], camera: Camera
-) -> None:
+def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4 4"], camera: Camera) -> None:
     """Put the model's camera at a pose (OpenCV's axes) and give it the pinhole's field of view."""
     T_world_glcam = opengl_to_opencv(T_world_cam)
     eye = model.body(CAMERA).mocapid[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from point2act.errors import SimulationError
 
@@ -23,7 +25,7 @@ def no_gl(cause: BaseException) -> SimulationError:
 
 
 try:
-    import mujoco
+    mujoco = importlib.import_module("mujoco")  # not a statement: it has no type stubs to check against
 except ModuleNotFoundError as err:
     if err.name != "mujoco":
         raise no_gl(err) from err
@@ -31,8 +33,13 @@ except ModuleNotFoundError as err:
 except Exception as err:  # PyOpenGL fails in many ways: AttributeError, RuntimeError, ImportError
     raise no_gl(err) from err
 
+if TYPE_CHECKING:
+    MjModel = MjData = Renderer = Any
+else:
+    MjModel, MjData, Renderer = mujoco.MjModel, mujoco.MjData, mujoco.Renderer
 
-def open_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+
+def open_renderer(model: MjModel, height: int, width: int) -> Renderer:
     """An offscreen renderer; use it as a context manager.
 
     Raises SimulationError when no OpenGL starts.

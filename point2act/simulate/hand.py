@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
-from point2act.simulate.engine import mujoco
+from point2act.simulate.engine import MjData, MjModel
 from point2act.simulate.mjcf import build, numbers
 from point2act.simulate.scene import Scene
 from point2act.types import Box, Gripper
@@ -27,8 +27,10 @@ _FINGER_MASS = 0.1
 _FINGER_ARMATURE = 1.5
 """Inertia of the drive as the finger feels it, kilograms; much less, and so much damping would rattle."""
 # Stiff enough for 1 mm under the weight of a mug, damped for about 1.2 kg; arms carry some 80 N.
-_SLIDE = {"kp": "20000", "kv": "310", "forcerange": "-80 80"}
-_HINGE = {"kp": "300", "kv": "3", "forcerange": "-12 12"}
+_SERVOS = {
+    "slide": {"kp": "20000", "kv": "310", "forcerange": "-80 80"},
+    "hinge": {"kp": "300", "kv": "3", "forcerange": "-12 12"},
+}
 _CLOSING_SPEED = 0.1
 """Metres a second of one finger at full force in the air."""
 _BEYOND = 0.1
@@ -39,7 +41,7 @@ _BEYOND = 0.1
 class Hand:
     """A scene's model with a hand in it, and where the hand's things are in it."""
 
-    model: mujoco.MjModel
+    model: MjModel
     gripper: Gripper
     geoms: Bool[np.ndarray, " g"]
     """True for geoms of the hand."""
@@ -59,7 +61,7 @@ def add_hand(scene: Scene, gripper: Gripper, *, force: float) -> Hand:
     return Hand(model, gripper, geoms, (fingers[0], fingers[1]))
 
 
-def mount(hand: Hand, data: mujoco.MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
+def mount(hand: Hand, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
     """Put the mount at a pose, the hand at the mount, and the fingers ``opening`` metres apart."""
     body = hand.model.body("mount")
     body.pos = T_world_gripper[:3, 3]
@@ -70,32 +72,32 @@ def mount(hand: Hand, data: mujoco.MjData, T_world_gripper: Float[np.ndarray, "4
         data.actuator(f"hand/{side}").ctrl = opening / 2
 
 
-def jump(hand: Hand, data: mujoco.MjData, pose: Float[np.ndarray, "6"]) -> None:
+def jump(hand: Hand, data: MjData, pose: Float[np.ndarray, " 6"]) -> None:
     """Put the hand at an offset from its mount at once (metres and radians along the gripper's axes)."""
     for name, value in zip(_JOINTS, pose, strict=True):
         data.joint(name).qpos = value
     move(hand, data, pose)
 
 
-def move(hand: Hand, data: mujoco.MjData, pose: Float[np.ndarray, "6"]) -> None:
+def move(hand: Hand, data: MjData, pose: Float[np.ndarray, " 6"]) -> None:
     """Send the hand to an offset from its mount."""
     for name, value in zip(_JOINTS, pose, strict=True):
         data.actuator(name).ctrl = value
 
 
-def squeeze(data: mujoco.MjData) -> None:
+def squeeze(data: MjData) -> None:
     """Send the fingers together with all their force."""
     for side in ("left", "right"):
         data.actuator(f"hand/{side}").ctrl = -_BEYOND
 
 
-def servo_load(data: mujoco.MjData) -> tuple[float, float]:
+def servo_load(data: MjData) -> tuple[float, float]:
     """How hard the servos push and turn, newtons and newton metres; the hand itself weighs nothing."""
     load = np.array([data.actuator(name).force[0] for name in _JOINTS])
     return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
 
 
-def touches(hand: Hand, data: mujoco.MjData) -> Iterator[tuple[int, int, int]]:
+def touches(hand: Hand, data: MjData) -> Iterator[tuple[int, int, int]]:
     """What the hand touches or nearly touches: index of the contact, geom of the hand, other geom."""
     for index, (a, b) in enumerate(data.contact.geom.tolist()):
         if hand.geoms[a] != hand.geoms[b]:
@@ -110,9 +112,9 @@ def _elements(gripper: Gripper, force: float) -> list[ET.Element]:
     base = ET.SubElement(world, "body", name="mount")
     body = ET.SubElement(base, "body", name="hand", gravcomp="1")
     for name, axis in zip(_JOINTS, [*_AXES, *_AXES], strict=True):
-        kind = name[len("hand/") :].split("-")[0]
+        kind = "slide" if "slide" in name else "hinge"
         ET.SubElement(body, "joint", name=name, type=kind, axis=numbers(axis))
-        ET.SubElement(actuator, "position", name=name, joint=name, **(_SLIDE if kind == "slide" else _HINGE))
+        ET.SubElement(actuator, "position", {"name": name, "joint": name, **_SERVOS[kind]})
     _inertial(body, gripper.body, _MASS)
     for index, box in enumerate(gripper.body):
         _box(body, f"hand/body/{index}", box, 1.0, "0.86 0.87 0.89 1")

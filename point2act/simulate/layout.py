@@ -27,9 +27,9 @@ class Shape:
     """A convex solid in the frame of its object; cylinders and capsules lie along their z axis."""
 
     kind: ShapeKind
-    half_size: Float[np.ndarray, "3"]
+    half_size: Float[np.ndarray, " 3"]
     """Half the size of the bounding box in the shape's frame."""
-    center: Float[np.ndarray, "3"]
+    center: Float[np.ndarray, " 3"]
     rotation: Float[np.ndarray, "3 3"]
     """Shape axes in the object's frame, as columns."""
 

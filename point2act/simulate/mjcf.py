@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from point2act.errors import SimulationError
-from point2act.simulate.engine import mujoco
+from point2act.simulate.engine import MjModel, mujoco
 from point2act.simulate.layout import Layout, Part, Shape, Table, Thing
 from point2act.simulate.textures import TEXTURES, texture_png
 
@@ -18,7 +18,7 @@ CAMERA = "eye"
 """The one movable camera, on a mocap body of the same name."""
 
 
-def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> mujoco.MjModel:
+def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
     """Compile a layout; ``extra`` are further top-level elements (a hand).
 
     Raises SimulationError when MuJoCo refuses it.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.simulate.camera import look_at, pinhole, point_camera
-from point2act.simulate.engine import mujoco, open_renderer
+from point2act.simulate.engine import MjModel, mujoco, open_renderer
 from point2act.simulate.mjcf import CAMERA
 
 _SIZE = (360, 480)
@@ -22,7 +22,7 @@ _RAISED = 0.05
 
 
 def photograph(
-    model: mujoco.MjModel,
+    model: MjModel,
     states: Sequence[Float[np.ndarray, " q"]],
     T_world_gripper: Float[np.ndarray, "4 4"],
 ) -> tuple[UInt8[np.ndarray, "360 480 3"], ...]:

@@ -27,7 +27,7 @@ class PointingConfig:
     other_part: float = 0.5
     """Share of those on another part of the same object."""
     distractor: float = 0.0
-    """Share of those on the query's one distractor, the same in all views; the rest is on any other object."""
+    """Share of those on the query's one distractor, the same in all views; the rest is anywhere."""
     missed: float = 0.10
     """Share of 'not visible' where the target is visible."""
     hallucinated: float = 0.3
@@ -77,7 +77,7 @@ class _Places:
 
 
 def _places(scene: Scene, query: str, rng: np.random.Generator) -> _Places:
-    """The distractor is the same part of an object of the same make, else a part of the same name, else any."""
+    """The distractor is the same part of a like object, else a part of the same name, else any part."""
     target = list(scene.target_parts(query))
     thing, names = scene.parts[target[0]][0], {scene.parts[i][1] for i in target}
     same = [i for i, (name, _) in enumerate(scene.parts) if name == thing and i not in target]
@@ -90,10 +90,10 @@ def _places(scene: Scene, query: str, rng: np.random.Generator) -> _Places:
 
 def _point(
     part_ids: Int[np.ndarray, "h w"], places: _Places, config: PointingConfig, rng: np.random.Generator
-) -> Float[np.ndarray, "2"] | None:
+) -> Float[np.ndarray, " 2"] | None:
     """One answer, or None for 'not visible'."""
     pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
-    seen = {part for part in np.flatnonzero(pixels >= config.min_pixels).tolist()}
+    seen = set(np.flatnonzero(pixels >= config.min_pixels).tolist())
     visible = pixels[[part for part in places.target if part < len(pixels)]].sum() >= config.min_pixels
     if rng.random() < (config.missed if visible else 1 - config.hallucinated):
         return None
@@ -105,27 +105,22 @@ def _point(
         meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
     if not meant:
         return None
-    return _jittered(_interior_pixel(np.isin(part_ids, meant), rng), part_ids.shape, config.jitter, rng)
+    point = _interior_pixel(np.isin(part_ids, meant), rng) + config.jitter * rng.standard_normal(2)
+    height, width = part_ids.shape
+    # To a tenth of a pixel, as models write it.
+    return np.round(np.clip(point, 0.5, [width - 0.5, height - 0.5]), 1)
 
 
 def _shares(config: PointingConfig) -> tuple[float, float, float]:
     return config.other_part, config.distractor, 1 - config.other_part - config.distractor
 
 
-def _interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, "2"]:
+def _interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, " 2"]:
     """The centre of a random pixel among the half of the mask that lies deeper inside."""
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     cut = mask[top : rows.max() + 1, left : columns.max() + 1]
-    depth = distance_transform_edt(np.pad(cut, 1))[1:-1, 1:-1]
+    depth = np.asarray(distance_transform_edt(np.pad(cut, 1)))[1:-1, 1:-1]
     rows, columns = np.nonzero(cut & (depth >= np.median(depth[cut])))
     pick = rng.integers(len(rows))
     return np.array([left + columns[pick] + 0.5, top + rows[pick] + 0.5])
-
-
-def _jittered(
-    point: Float[np.ndarray, "2"], shape: tuple[int, int], sigma: float, rng: np.random.Generator
-) -> Float[np.ndarray, "2"]:
-    """The point with noise, kept inside the image, to a tenth of a pixel as models write it."""
-    moved = point + sigma * rng.standard_normal(2)
-    return np.round(np.clip(moved, 0.5, np.array(shape[::-1]) - 0.5), 1)

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.errors import SimulationError
 from point2act.geometry import transform_points
-from point2act.simulate.engine import mujoco
+from point2act.simulate.engine import MjData, MjModel, mujoco
 from point2act.simulate.layout import Layout, Part, Target, Thing, read_layout, scaled
 from point2act.simulate.mjcf import TIMESTEP, build, geom_name
 from point2act.types import OrientedBox, Query
@@ -35,7 +35,7 @@ class Scene:
 
     layout: Layout
     seed: int
-    model: mujoco.MjModel
+    model: MjModel
     T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]
     """Where each object came to rest."""
 
@@ -83,7 +83,7 @@ class Scene:
             if thing == target.thing and target.part in ("", part)
         )
 
-    def start(self, model: mujoco.MjModel) -> mujoco.MjData:
+    def start(self, model: MjModel) -> MjData:
         """A fresh state of ``model`` (this scene's, or one with a hand added), objects at rest."""
         data = mujoco.MjData(model)
         for name, T in self.T_world_thing.items():
@@ -124,7 +124,7 @@ def part_box(scene: Scene, query: str) -> OrientedBox:
     return OrientedBox(center, T[:3, :3].T.copy(), (high - low) / 2)
 
 
-def parts_of_geoms(scene: Scene, model: mujoco.MjModel) -> Int[np.ndarray, " g"]:
+def parts_of_geoms(scene: Scene, model: MjModel) -> Int[np.ndarray, " g"]:
     """Part ids of a model's geoms: this scene's model, or one with a hand added."""
     ids = np.full(model.ngeom, -1)
     for thing in scene.layout.things:
@@ -135,7 +135,7 @@ def parts_of_geoms(scene: Scene, model: mujoco.MjModel) -> Int[np.ndarray, " g"]
     return ids
 
 
-def _extent(parts: list[Part]) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+def _extent(parts: list[Part]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     shapes = [shape for part in parts for shape in part.shapes]
     centers = np.array([shape.center for shape in shapes])
     reach = np.array([shape.reach(np.eye(3)) for shape in shapes])
@@ -146,7 +146,7 @@ def _resized(thing: Thing, layout: Layout, rng: np.random.Generator) -> Thing:
     return scaled(thing, 1 + layout.jitter.scale * rng.uniform(-1, 1))
 
 
-def _place(model: mujoco.MjModel, layout: Layout, rng: np.random.Generator) -> mujoco.MjData:
+def _place(model: MjModel, layout: Layout, rng: np.random.Generator) -> MjData:
     """Objects in their written places plus jitter, drawn again until none is close to another."""
     data = mujoco.MjData(model)
     written = data.qpos.copy()
@@ -173,7 +173,7 @@ def _place(model: mujoco.MjModel, layout: Layout, rng: np.random.Generator) -> m
     )
 
 
-def _settle(model: mujoco.MjModel, data: mujoco.MjData, layout: Layout) -> None:
+def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
     for _ in range(round(_SETTLING_SECONDS / TIMESTEP)):
         mujoco.mj_step(model, data)
     for thing in layout.things:
@@ -185,13 +185,13 @@ def _settle(model: mujoco.MjModel, data: mujoco.MjData, layout: Layout) -> None:
             )
 
 
-def _body_pose(data: mujoco.MjData, name: str) -> Float[np.ndarray, "4 4"]:
+def _body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
     T = np.eye(4)
     T[:3, :3] = data.body(name).xmat.reshape(3, 3)
     T[:3, 3] = data.body(name).xpos
     return T
 
 
-def _pose(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "7"]:
+def _pose(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 7"]:
     """Position and wxyz quaternion, as a free joint has them."""
     return np.concatenate([T[:3, 3], Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]])

@@ -87,7 +87,7 @@ def _thin(part_ids: Int[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w
     thin = np.zeros(part_ids.shape, dtype=bool)
     for part in np.unique(part_ids[part_ids >= 0]):
         mask = part_ids == part
-        thin |= mask & ~maximum_filter(minimum_filter(mask, width), width)
+        thin |= mask & ~np.asarray(maximum_filter(minimum_filter(mask, width), width), dtype=bool)
     return thin
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 
 from point2act.errors import SimulationError
 from point2act.results import read_grasps
-from point2act.simulate.engine import mujoco
+from point2act.simulate.engine import MjData, mujoco
 from point2act.simulate.hand import Hand, add_hand, jump, mount, move, servo_load, squeeze, touches
 from point2act.simulate.mjcf import TIMESTEP
 from point2act.simulate.pictures import photograph
@@ -128,7 +128,7 @@ class _Run:
 
     scene: Scene
     hand: Hand
-    data: mujoco.MjData
+    data: MjData
     part_of_geom: Int[np.ndarray, " g"]
     album: dict[str, Float[np.ndarray, " q"]] = field(default_factory=dict)
     """The moments worth a picture, and the state then."""
@@ -138,7 +138,7 @@ class _Run:
         self.album[moment] = self.data.qpos.copy()
 
     def go(
-        self, start: Float[np.ndarray, "6"], end: Float[np.ndarray, "6"], seconds: float
+        self, start: Float[np.ndarray, " 6"], end: Float[np.ndarray, " 6"], seconds: float
     ) -> Iterator[None]:
         """Move the hand smoothly from offset to offset, a physics step an item."""
         steps = round(seconds / TIMESTEP)
@@ -148,7 +148,7 @@ class _Run:
             self._step()
             yield
 
-    def shake(self, center: Float[np.ndarray, "6"], amplitude: tuple[float, float]) -> None:
+    def shake(self, center: Float[np.ndarray, " 6"], amplitude: tuple[float, float]) -> None:
         """One second of swinging along and about all axes, from and to a standstill."""
         size = np.array([*[amplitude[0]] * 3, *[np.deg2rad(amplitude[1])] * 3])
         for time in np.arange(0, 1, TIMESTEP):

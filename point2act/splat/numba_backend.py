@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from point2act.splat import project_kernels, raster_kernels, tile_kernels
+from point2act.splat.project_kernels import Gaussians, Lens, Projections
 from point2act.splat.tile_kernels import Splats, Tiles
 from point2act.types import Camera
 
@@ -41,8 +42,8 @@ def project(
     camera: Camera,
 ) -> Projected:
     """Gaussians in the world to Gaussians on the image plane; opacities only decide what is drawn."""
-    lens = tuple(map(float, (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)))
-    outputs = _Project.apply(means, quats, scales, T_cam_world, _array(opacities), lens)
+    values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+    outputs = _Project.apply(means, quats, scales, T_cam_world, opacities.detach(), Lens(*map(float, values)))
     means2d, shapes, depths, radii, reach = outputs
     return Projected(means2d, shapes, depths, radii, reach.numpy())
 
@@ -93,32 +94,31 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
-        *tensors, opacities, lens = inputs
-        means, quats, scales, pose = map(_array, tensors)
-        n = len(means)
-        means2d, shapes, depths = (np.zeros(size, np.float32) for size in ((n, 2), (n, 3), n))
+        means, quats, scales, pose, opacities, lens = inputs
+        gaussians = Gaussians(_array(means), _array(quats), _array(scales))
+        T, n = _array(pose).astype(np.float64), len(means)
+        projections = Projections(*(np.zeros(shape, np.float32) for shape in ((n, 2), (n, 3), (n,))))
         radii, reach = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
-        splats = (means2d, shapes, depths, radii, reach)
-        pose = pose.astype(np.float64)
-        _run(project_kernels.project_forward, means, quats, scales, opacities, pose, lens, *splats)
-        ctx.save_for_backward(*tensors)
-        ctx.plan = (lens, shapes, radii)
-        outputs = tuple(map(torch.from_numpy, splats))
+        kernel = project_kernels.project_forward
+        _run(kernel, gaussians, _array(opacities), T, lens, projections, radii, reach)
+        ctx.save_for_backward(means, quats, scales, pose)
+        ctx.plan = (lens, projections.shapes, radii)
+        outputs = tuple(map(torch.from_numpy, (*projections, radii, reach)))
         ctx.mark_non_differentiable(*outputs[3:])
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
-        means, quats, scales, pose = map(_array, ctx.saved_tensors)
-        upstream = map(_array, gradients[:3])
-        outputs = [np.zeros_like(array) for array in (means, quats, scales, pose)]
-        v_poses = np.zeros((-(-len(means) // project_kernels.BLOCK), 3, 4))
-        pose = pose.astype(np.float64)
-        kernel = project_kernels.project_backward
-        _run(kernel, means, quats, scales, pose, *ctx.plan, *upstream, *outputs[:3], v_poses)
-        outputs[3][:3] = v_poses.sum(axis=0)
-        return *map(torch.from_numpy, outputs), None, None
+        *gaussians, pose = map(_array, ctx.saved_tensors)
+        v_gaussians = Gaussians(*map(np.zeros_like, gaussians))
+        v_projections = Projections(*map(_array, gradients[:3]))
+        v_poses = np.zeros((-(-len(v_gaussians.means) // project_kernels.BLOCK), 3, 4))
+        kernel, T = project_kernels.project_backward, pose.astype(np.float64)
+        _run(kernel, Gaussians(*gaussians), T, *ctx.plan, v_projections, v_gaussians, v_poses)
+        v_pose = np.zeros((4, 4), np.float32)
+        v_pose[:3] = v_poses.sum(axis=0)
+        return *map(torch.from_numpy, (*v_gaussians, v_pose)), None, None
 
 
 class _Rasterize(torch.autograd.Function):

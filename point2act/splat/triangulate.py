@@ -152,7 +152,7 @@ def _max_error(view: View) -> float:
 def tracks(
     features: Sequence[Features],
     pairs: Sequence[tuple[int, int]],
-    matches: Sequence[Int[np.ndarray, "m 2"]],
+    matches: Sequence[Int[np.ndarray, "_ 2"]],
     views: Sequence[View],
 ) -> Observations:
     """Keypoints joined by those matches that a third view confirms."""
