@@ -34,9 +34,10 @@ class RegionConfig:
     """How far the surface is trusted, in reaches: what the rays of the answers put further off than
     this (5 mm at half a metre) is more likely a misplaced surface, as of a depth camera that is not
     registered to the colour camera."""
-    agree: float = 0.1
-    """An answer within this angle of the action point agrees with it, radians: 2.5 standard
-    deviations of the heatmap."""
+    near: float = 0.1
+    """An answer further than this angle from a place does not mean it, radians: 2.5 sigma ..."""
+    agree: float = 0.06
+    """... and one within this angle of the body agrees with it, radians: 1.5 sigma."""
     candidates: int = 4
     """How many rival places are looked at."""
     min_confidence: float = 0.25
@@ -72,9 +73,7 @@ def find_region(
         return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
     places = _places(points, relevancy, views, config)
     places = [_refine(place, views, answers, config) for place in places]
-    regions = [_region(place, views, depths, answers, config) for place in places]
-    # Stable: of two places with the same support the one with the higher relevancy stays first.
-    regions.sort(key=lambda region: -region.confidence)
+    regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
     if best.support.agree < min(config.min_agree, spoken) or best.confidence < config.min_confidence:
         return NoAnswer(
@@ -88,7 +87,8 @@ def find_region(
 @dataclass(frozen=True, eq=False)
 class _Place:
     action_point: Float[np.ndarray, " 3"]
-    box: OrientedBox
+    body: Float[np.ndarray, "b 3"]
+    """Surface points of the place."""
     reach: float
     """In world units."""
 
@@ -116,7 +116,7 @@ def _places(
         top = _connected(points, smooth, peak, reach, config.top)
         action_point = np.average(points[top], axis=0, weights=smooth[top])
         body = _connected(points, smooth, peak, 2 * reach, config.body)
-        places.append(_Place(action_point, _box(points[body]), reach))
+        places.append(_Place(action_point, points[body], reach))
         free &= np.linalg.norm(points - points[peak], axis=1) > 2 * reach
     return places
 
@@ -127,7 +127,7 @@ def _refine(
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> _Place:
-    """Weigh a place on the surface against the rays of the answers that mean it; the box moves along.
+    """Weigh a place on the surface against the rays of the answers that mean it; the body moves along.
 
     Gauss-Newton on the answers' angles, and on the way from the surface, both with Cauchy weights: near
     the surface its place holds, a surface that the images contradict is overruled.
@@ -138,27 +138,31 @@ def _refine(
         prior = 1 / (scale**2 + np.sum((point - start) ** 2))
         normal, right = prior * np.eye(3), prior * (start - point)
         for view, answer in zip(views, answers, strict=True):
-            residual = _angles(point, view, answer) if answer is not None and len(answer) else None
-            if residual is None or np.linalg.norm(residual) > config.agree:
+            if answer is None or len(answer) == 0:
+                continue
+            residual = _angles(point[None], view, answer)
+            if np.linalg.norm(residual) > config.near:
                 continue
             J = _angle_jacobian(point, view)
             weight = 1 / (config.sigma**2 + residual @ residual)
             normal += weight * J.T @ J
             right += weight * J.T @ residual
         point = point + np.linalg.solve(normal, right)
-    box = replace(place.box, center=place.box.center + point - start)
-    return replace(place, action_point=point, box=box)
+    return replace(place, action_point=point, body=place.body + point - start)
 
 
 def _angles(
-    point: Float[np.ndarray, " 3"], view: View, answer: Float[np.ndarray, "m 2"]
-) -> Float[np.ndarray, " 2"] | None:
-    """From a point's projection to the nearest answer, as tangents of angles; None behind the camera."""
-    pixels, z = project(view.camera, view.T_world_cam, point[None])
-    if z[0] <= 0:
-        return None
-    away = (answer - pixels) / [view.camera.fx, view.camera.fy]
-    return away[np.linalg.norm(away, axis=1).argmin()]
+    points: Float[np.ndarray, "n 3"], view: View, answer: Float[np.ndarray, "m 2"]
+) -> Float[np.ndarray, " 2"]:
+    """The shortest way from the points' projections to an answer, as tangents of angles.
+
+    Infinite where every point is behind the camera.
+    """
+    pixels, z = project(view.camera, view.T_world_cam, points)
+    ways = (answer[None] - pixels[z > 0][:, None]).reshape(-1, 2) / [view.camera.fx, view.camera.fy]
+    if len(ways) == 0:
+        return np.full(2, np.inf)
+    return ways[np.linalg.norm(ways, axis=1).argmin()]
 
 
 def _angle_jacobian(point: Float[np.ndarray, " 3"], view: View) -> Float[np.ndarray, "2 3"]:
@@ -193,34 +197,39 @@ def _box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     )
 
 
-def _region(
-    place: _Place,
+def _regions(
+    places: Sequence[_Place],
     views: Sequence[View],
     depths: Sequence[Float[np.ndarray, "_h _w"]],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
-) -> Region:
-    """Count which views back a place."""
-    agree, disagree, unseen = 0, 0, 0
-    rejected = []
-    for view, depth, answer in zip(views, depths, answers, strict=True):
-        verdict = None if answer is None else _backs(place.action_point, view, depth, answer, config)
-        agree += verdict is True
-        disagree += verdict is False
-        unseen += verdict is None
-        if verdict is False:
-            rejected.append(view.name)
-    return Region(
-        action_point=place.action_point,
-        # One imaginary view against: a single answer is never certain.
-        confidence=agree / (agree + disagree + 1),
-        support=Support(agree, disagree, unseen, tuple(rejected)),
-        box=place.box,
-    )
+) -> list[Region]:
+    """Count which views back each place, best first; a view backs one place only, the first it can."""
+    regions, spent = [], np.zeros(len(views), dtype=bool)
+    for place in places:
+        verdicts = [
+            None if answer is None else _backs(place, view, depth, answer, config)
+            for view, depth, answer in zip(views, depths, answers, strict=True)
+        ]
+        backed = np.array([verdict is True for verdict in verdicts]) & ~spent
+        against = np.array([verdict is not None for verdict in verdicts]) & ~backed
+        spent |= backed
+        agree, disagree = int(backed.sum()), int(against.sum())
+        names = tuple(view.name for view, no in zip(views, against, strict=True) if no)
+        regions.append(
+            Region(
+                action_point=place.action_point,
+                # One imaginary view against: a single answer is never certain.
+                confidence=agree / (agree + disagree + 1),
+                support=Support(agree, disagree, len(views) - agree - disagree, names),
+                box=_box(place.body),
+            )
+        )
+    return regions
 
 
 def _backs(
-    point: Float[np.ndarray, " 3"],
+    place: _Place,
     view: View,
     depth: Float[np.ndarray, "h w"],
     answer: Float[np.ndarray, "m 2"],
@@ -228,9 +237,8 @@ def _backs(
 ) -> bool | None:
     """Whether a view's answer backs a place; None when it rightly says that it cannot see it."""
     if len(answer) == 0:
-        return False if _visible(point, view, depth, config) else None
-    angles = _angles(point, view, answer)
-    return angles is not None and bool(np.linalg.norm(angles) < config.agree)
+        return False if _visible(place.action_point, view, depth, config) else None
+    return bool(np.linalg.norm(_angles(place.body, view, answer)) < config.agree)
 
 
 def _visible(

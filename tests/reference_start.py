@@ -50,4 +50,4 @@ def triangulated(pixels: Sequence[np.ndarray], views: Sequence[View], guess: np.
             found.append(seen[:2] / seen[2] - pixel)
         return np.concatenate(found)
 
-    return least_squares(residuals, guess, xtol=1e-14, ftol=1e-14, gtol=1e-14).x
+    return least_squares(residuals, guess, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14).x

@@ -169,6 +169,6 @@ def test_jitter_is_averaged_not_followed():
 def test_the_jacobian_against_finite_differences():
     world = World(right=1, wrong=0)
     view, point, step = world.views[0], np.array([0.03, -0.02, 0.01]), 1e-6
-    where = lambda p: -_angles(p, view, np.zeros((1, 2)))  # noqa: E731
+    where = lambda p: -_angles(p[None], view, np.zeros((1, 2)))  # noqa: E731
     numeric = [(where(point + step * e) - where(point - step * e)) / (2 * step) for e in np.eye(3)]
     np.testing.assert_allclose(_angle_jacobian(point, view), np.array(numeric).T, atol=1e-6)

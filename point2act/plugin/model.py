@@ -99,10 +99,16 @@ class Point2ActModel(SplatfactoModel):
         self._saved = Saved.from_dict(state)
 
     def load_state_dict(self, dict: Any, **kwargs: Any) -> Any:
-        """As splatfacto, but for relevancy as well, which has as many rows as there are Gaussians."""
+        """Take over a checkpoint's Gaussians, however many they are.
+
+        The parameters stay the objects that the optimizers hold; splatfacto replaces them, so that a
+        resumed training trains nothing.
+        """
+        for name, parameter in self.gauss_params.items():
+            parameter.data = torch.zeros_like(dict[f"gauss_params.{name}"], device=self.device)
         for name in ("relevancy", "evidence"):
             setattr(self, name, torch.zeros_like(dict[name], device=self.device))
-        return super().load_state_dict(dict, **kwargs)
+        return super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
 
     # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
     @property

@@ -17,11 +17,11 @@ _CLEARANCE = 0.004
 """Metres that the open hand keeps from everything on its way."""
 _OPEN = 0.024
 """A hand that does not fit when fully open is tried this much wider than the shape between its fingers."""
-_DEPTH = (-0.008, 0.006)
+_DEPTH = (-0.006, 0.006)
 """How far the pads' centres are from the shape's middle along the approach, metres."""
 _WAY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.10)
-_FACING = 0.95
-"""Some contact of each finger has a normal with at least this cosine to the closing axis."""
+_FACING = 0.92
+"""Least cosine between the closing axis and the normals of a finger's contacts, on average."""
 
 
 def oracle_grasps(
@@ -139,7 +139,7 @@ def _both_sides(
     for finger in hand.fingers:
         mine = [(index, other) for index, geom, other in met if geom in finger]
         square = [abs(data.contact.frame[index][:3] @ closing) for index, _ in mine]
-        if not mine or not all(wanted[other] for _, other in mine) or max(square) < _FACING:
+        if not mine or not all(wanted[other] for _, other in mine) or np.mean(square) < _FACING:
             return None
         sides.append(np.mean([data.contact.pos[index] for index, _ in mine], axis=0))
     return np.array(sides)

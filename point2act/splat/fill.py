@@ -68,7 +68,7 @@ def spread(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfe
         z = depth * 2.0 ** rng.uniform(-1.0, 1.0, share)
         uv = np.stack([columns, rows], axis=1) + rng.uniform(0.0, 1.0, (share, 2))
         points = back_project(view.camera, view.T_world_cam, uv, z)
-        parts.append(Surfels(points, _facing(view, share), view.rgb[rows, columns] / 255.0))
+        parts.append(Surfels(points, _facing(view, len(points)), view.rgb[rows, columns] / 255.0))
     return join(parts)
 
 

@@ -38,7 +38,7 @@ _WIDEST = 0.1
 """Of the distance to the camera: a stray point must not become a wall."""
 
 _NEAREST = 1e-3
-"""Of the median distance to the camera: a point in a camera's centre has a size too."""
+"""Of the median distance to the camera, or of one unit: a point in a camera's centre has a size too."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def from_depth(
 ) -> GaussianScene:
     """Flat Gaussians on the surfaces that the depth images show; none where no depth can be used.
 
-    Masked pixels, flying pixels at edges, and what more views look through than measure are left out.
+    Masked pixels, flying pixels at edges, and what no more views measure than look through are left out.
     """
     parts = []
     for done, view in enumerate(views, start=1):
@@ -127,7 +127,7 @@ def from_depth(
             progress(done, len(views))
     surfels = thin(join(parts), views, config.target_count)
     measured, crossed = votes(surfels.points, views, config.depth_tolerance)
-    surfels = surfels[crossed <= measured]
+    surfels = surfels[measured > crossed]
     if len(surfels) == 0:
         return _gaussians(surfels, np.zeros((0, 3)), config.opacity)
     surfels = _mend_normals(surfels, views)
@@ -198,7 +198,7 @@ def _scales(
 ) -> Float[np.ndarray, "n 3"]:
     """Sizes from the distance to the neighbours, at least a pixel; the third axis is the normal's."""
     distance, _ = KDTree(_eyes(views)).query(surfels.points)
-    distance = np.maximum(distance, _NEAREST * np.median(distance))
+    distance = np.maximum(distance, _NEAREST * (np.median(distance) or 1.0))
     pixel = distance / max(view.camera.fx for view in views)
     along = config.width * np.clip(spacing(surfels.points), pixel, np.maximum(pixel, _WIDEST * distance))
     return np.stack([along, along, np.maximum(roundness, config.thickness) * along], axis=1)
