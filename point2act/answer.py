@@ -70,7 +70,7 @@ def answer(
     points: PointSet,
     gripper: Gripper,
     *,
-    config: AnswerConfig = AnswerConfig(),  # noqa: B008, frozen
+    config: AnswerConfig = AnswerConfig(),
     device: torch.device | str = "cpu",
     stages: Stages,
 ) -> Answered:

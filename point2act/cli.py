@@ -51,7 +51,7 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "point2act COMMAND --help explains a command. --debug shows tracebacks. --version tells the version.",
+            "point2act COMMAND --help explains a command; --debug shows tracebacks; --version.",
             "Train, view, render and export with nerfstudio: ns-train point2act --data CAPTURE",
         ]
     )

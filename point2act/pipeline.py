@@ -68,7 +68,7 @@ def run(
     output: Path | str | None = None,
     *,
     points: Path | str | None = None,
-    config: RunConfig = RunConfig(),  # noqa: B008, frozen
+    config: RunConfig = RunConfig(),
     show: bool = False,
 ) -> RunResult:
     """Turn a captured scene and recorded points into grasps, in one process.

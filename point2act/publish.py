@@ -77,17 +77,16 @@ def publish_report(path: Path, story: Story) -> None:
 
 def _chosen(answered: Answered) -> list[int]:
     """A few views evenly over those that were asked about."""
-    count = len(answered.pictures)
-    asked = [n for n in range(count) if any(said[n] is not None for said in answered.pixels)] or list(range(count))
+    numbers = range(len(answered.pictures))
+    asked = [n for n in numbers if any(said[n] is not None for said in answered.pixels)] or [*numbers]
     picked = np.linspace(0, len(asked) - 1, min(_SHOWN_VIEWS, len(asked))).round().astype(int)
     return [asked[number] for number in picked]
 
 
 def _report_view(view: View, answered: Answered, number: int) -> ReportView:
     names = [result.query.name for result in answered.results]
-    said = {
-        name: pixels[number] for name, pixels in zip(names, answered.pixels, strict=True) if pixels[number] is not None
-    }
+    pairs = zip(names, (pixels[number] for pixels in answered.pixels), strict=True)
+    said = {name: pixels for name, pixels in pairs if pixels is not None}
     return ReportView(
         view=view,
         points=said,

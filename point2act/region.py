@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from point2act.geometry import inside, project
 from point2act.types import NoAnswer, OrientedBox, Region, Support, View
@@ -104,7 +104,7 @@ def _places(
     # Only what can belong to a place is looked at; the rest of the scene has almost no relevancy.
     kept = relevancy > 0.1 * relevancy.max()
     points, relevancy = points[kept], relevancy[kept]
-    tree = cKDTree(points)
+    tree = KDTree(points)
     near = tree.query_ball_point(points, reach / 4)
     smooth = np.array([relevancy[index].mean() for index in near])
     places: list[_Place] = []
@@ -173,12 +173,16 @@ def _angle_jacobian(point: Float[np.ndarray, " 3"], view: View) -> Float[np.ndar
 
 
 def _connected(
-    points: Float[np.ndarray, "n 3"], values: Float[np.ndarray, " n"], peak: np.intp, reach: float, share: float
-) -> np.ndarray:
+    points: Float[np.ndarray, "n 3"],
+    values: Float[np.ndarray, " n"],
+    peak: np.intp,
+    reach: float,
+    share: float,
+) -> Int[np.ndarray, " k"]:
     """Indices connected to the peak among the points within reach that exceed a share of it."""
     near = np.linalg.norm(points - points[peak], axis=1) <= reach
     index = np.flatnonzero(near & (values >= share * values[peak]))
-    graph = cKDTree(points[index]).sparse_distance_matrix(cKDTree(points[index]), reach / 4)
+    graph = KDTree(points[index]).sparse_distance_matrix(KDTree(points[index]), reach / 4)
     _, labels = connected_components(graph, directed=False)
     return index[labels == labels[np.flatnonzero(index == peak)[0]]]
 

@@ -24,7 +24,8 @@ class Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[Tick]:
         """Time the block under a name; the same name twice adds up."""
-        columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        name_column = TextColumn("{task.description:<24}")
+        columns = (name_column, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         begin = time.perf_counter()
         with Progress(*columns, console=self._console, disable=self._console.quiet) as bars:
             bar = bars.add_task(name, total=None)

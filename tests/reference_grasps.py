@@ -120,7 +120,7 @@ def ring(target, n=12, radius=0.5, heights=(0.2, 0.45), arc=2 * np.pi, start=0.0
     return [look_at(np.array(target) + e, np.array(target), np.array([0.0, 0.0, 1.0])) for e in eyes]
 
 
-def capture(solids, poses, T_new_world=np.eye(4), noise=0.0, seed=0):  # noqa: B008
+def capture(solids, poses, T_new_world=np.eye(4), noise=0.0, seed=0):
     """Views without colour and their depth images, in a world moved by ``T_new_world``."""
     rng = np.random.default_rng(seed)
     views, depths = [], []
@@ -133,7 +133,7 @@ def capture(solids, poses, T_new_world=np.eye(4), noise=0.0, seed=0):  # noqa: B
     return views, depths
 
 
-def region_at(point, T_new_world=np.eye(4), half=0.015) -> Region:  # noqa: B008
+def region_at(point, T_new_world=np.eye(4), half=0.015) -> Region:
     point = T_new_world[:3, :3] @ np.asarray(point, float) + T_new_world[:3, 3]
     box = OrientedBox(point, T_new_world[:3, :3].T.copy(), np.full(3, half))
     return Region(point, 0.9, Support(10, 0, 2), box)

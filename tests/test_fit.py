@@ -75,7 +75,8 @@ def test_masked_pixels_teach_nothing(begun, seen):
 def test_nothing_to_fit(begun, seen):
     with pytest.raises(SceneError, match="nothing to fit"):
         fit(begun, [])
-    none = dataclasses.replace(begun, **{f: getattr(begun, f)[:0] for f in ("means", "quats", "scales", "opacities", "sh")})
+    names = ("means", "quats", "scales", "opacities", "sh")
+    none = dataclasses.replace(begun, **{name: getattr(begun, name)[:0] for name in names})
     with pytest.raises(SceneError, match="nothing to fit"):
         fit(none, seen)
 

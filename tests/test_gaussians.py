@@ -61,7 +61,8 @@ def test_colors_follow_the_direction():
     scene = some_scene(1, degree=1)
     sh = np.zeros((1, 4, 3))
     sh[0, 2] = 0.5
-    up = to_parameters(GaussianScene(np.zeros((1, 3)), scene.quats, scene.scales, scene.opacities, sh), degree=1)
+    shiny = GaussianScene(np.zeros((1, 3)), scene.quats, scene.scales, scene.opacities, sh)
+    up = to_parameters(shiny, degree=1)
     above, below = torch.eye(4), torch.eye(4)
     above[2, 3], below[2, 3] = 1.0, -1.0
     # The Gaussian lies below the upper camera: direction -z.

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from nerfstudio.cameras.cameras import CameraType
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+    from nerfstudio.data.scene_box import OrientedBox
 
     from point2act.plugin import bridge, captures
     from point2act.plugin.bridge import Similarity
@@ -399,6 +401,150 @@ def test_one_image_is_too_few(small_capture: Path):
     edit_transforms(small_capture, lambda document: document.update(train_filenames=[], val_filenames=[]))
     with pytest.raises(CaptureError, match="no image left to train on"):
         make_datamanager(small_capture)
+
+
+# ── model ──────────────────────────────────────────────────────────────────────────────────────
+def make_pipeline(folder: Path, *, test_mode: str = "val", **model_options):
+    torch.manual_seed(0)
+    config = deepcopy(point2act_method.config.pipeline)
+    config.datamanager.data = folder
+    config.model = replace(config.model, **model_options)
+    pipeline = config.setup(device="cpu", test_mode=test_mode)
+    return pipeline.eval() if test_mode != "val" else pipeline
+
+
+def lift(model) -> None:
+    model.step_post_backward(0)
+
+
+def first_eval_outputs(pipeline) -> dict[str, torch.Tensor]:
+    camera, _ = pipeline.datamanager.next_eval_image(0)
+    return pipeline.eval().model.get_outputs_for_camera(camera)
+
+
+def test_outputs_are_what_nerfstudio_shows(small_capture: Path):
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture)
+    lift(pipeline.model)
+    outputs = first_eval_outputs(pipeline)
+    assert set(outputs) == {"rgb", "depth", "accumulation", "relevancy_red box", "relevancy_green"}
+    for name, image in outputs.items():
+        assert image.shape == (48, 64, 3 if name == "rgb" else 1)
+        assert bool(torch.isfinite(image).all())
+        if name != "depth":
+            assert float(image.min()) >= 0
+            assert float(image.max()) <= 1
+
+
+def test_relevancy_is_drawn_on_what_was_pointed_at(small_capture: Path):
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture)
+    lift(pipeline.model)
+    outputs = first_eval_outputs(pipeline)
+    ids = synthetic.render(synthetic.orbit(8)[0], synthetic.rays(synthetic.pinhole())).ids
+    for block, name in enumerate(("red box", "green")):
+        image = outputs[f"relevancy_{name}"][..., 0].numpy()
+        assert image[ids == block].mean() > 3 * image[ids != block].mean()
+        row, column = np.unravel_index(image.argmax(), image.shape)
+        assert np.hypot(*(np.argwhere(ids == block) - (row, column)).T).min() < 2
+
+
+def test_start_lies_in_nerfstudios_frame(small_capture: Path):
+    pipeline = make_pipeline(small_capture)
+    outputs = first_eval_outputs(pipeline)
+    truth = synthetic.views()[0]
+    S = pipeline.model._data.S_nerf_world
+    seen = (truth.depth > 0) & (outputs["accumulation"][..., 0].numpy() > 0.9)
+    assert seen.mean() > 0.5
+    error = np.abs(outputs["depth"][..., 0].numpy() / S.scale - truth.depth)[seen]
+    assert np.median(error) < 0.01
+
+
+def test_a_training_step_reaches_every_parameter(small_capture: Path):
+    model = (pipeline := make_pipeline(small_capture)).model
+    _, losses, metrics = pipeline.get_train_loss_dict(0)
+    assert set(losses) == {"rgb", "depth"}
+    assert float(metrics["psnr"]) > 10
+    sum(losses.values()).backward()
+    for name, parameter in model.gauss_params.items():
+        assert parameter.grad is not None, name
+        assert bool((parameter.grad != 0).any()), name
+
+
+def test_poses_can_be_refined(small_capture: Path):
+    write_points(small_capture)
+    refined = replace(point2act_method.config.pipeline.model.camera_optimizer, mode="SO3xR3")
+    pipeline = make_pipeline(small_capture, camera_optimizer=refined)
+    _, losses, _ = pipeline.get_train_loss_dict(0)
+    sum(losses.values()).backward()
+    adjustment = pipeline.model.camera_optimizer.pose_adjustment
+    assert int((adjustment.grad.abs().sum(dim=1) > 0).sum()) == 1
+    with torch.no_grad():
+        adjustment[0] = torch.tensor([0.1, 0.0, 0.0, 0.0, 0.0, 0.2])
+    cameras = pipeline.datamanager.train_dataset.cameras[0:1]
+    cameras.metadata = {"cam_idx": 0}
+    posed = torch.eye(4)[None].repeat(1, 1, 1)
+    posed[:, :3] = pipeline.model.camera_optimizer.apply_to_camera(cameras).detach()
+    expected = opengl_to_opencv(posed[0].double().numpy())
+    np.testing.assert_allclose(pipeline.model._posed_views()[0].T_world_cam, expected, atol=1e-5)
+    assert pipeline.model._posed_views()[1].T_world_cam == pytest.approx(
+        pipeline.datamanager.train_dataset.views[1].T_world_cam
+    )
+
+
+def test_checkpoints_carry_queries_and_relevancy(small_capture: Path):
+    write_points(small_capture)
+    trained = make_pipeline(small_capture)
+    lift(trained.model)
+    state = trained.state_dict()
+    loaded = make_pipeline(small_capture, test_mode="test")
+    assert loaded.model.num_points == 0
+    held = list(loaded.model.gauss_params.values())
+    loaded.model.load_state_dict({k.removeprefix("_model."): v for k, v in state.items()}, strict=True)
+    assert all(a is b for a, b in zip(held, loaded.model.gauss_params.values(), strict=True))
+    before, after = first_eval_outputs(trained), first_eval_outputs(loaded)
+    assert set(before) == set(after)
+    for name, image in before.items():
+        torch.testing.assert_close(after[name], image)
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # nerfstudio's box
+def test_only_what_is_in_the_crop_box_is_drawn(small_capture: Path):
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture)
+    lift(pipeline.model)
+    camera, _ = pipeline.datamanager.next_eval_image(0)
+    model = pipeline.eval().model
+
+    def draw(center: float, size: float) -> dict[str, torch.Tensor]:
+        box = OrientedBox.from_params((center, 0.0, 0.0), (0.0, 0.0, 0.0), (size, size, size))
+        return model.get_outputs_for_camera(camera, box)
+
+    whole, half, nothing = model.get_outputs_for_camera(camera), draw(1.0, 2.0), draw(99.0, 1.0)
+    assert set(nothing) == set(whole)
+    assert 0.1 < half["accumulation"].mean() / whole["accumulation"].mean() < 0.9
+    assert float(nothing["accumulation"].max()) == 0
+    assert all(bool(torch.isfinite(image).all()) for image in nothing.values())
+
+
+def test_exported_colours_are_spherical_harmonics_at_every_degree(small_capture: Path):
+    for degree in (0, 2):
+        model = make_pipeline(small_capture, sh_degree=degree).model
+        assert model.shs_rest.shape[1] == (degree + 1) ** 2 - 1
+        torch.testing.assert_close(model.colors, 0.5 + 0.28209479177387814 * model.shs_0)
+
+
+def test_relevancy_follows_when_gaussians_are_split(small_capture: Path):
+    """Lifted again as soon as its rows no longer match."""
+    write_points(small_capture)
+    model = make_pipeline(small_capture, relevancy_every=1000).model
+    model._last_step = 10**6
+    lift(model)
+    for parameter in model.gauss_params.values():
+        parameter.data = parameter.data[::2]
+    model.step_post_backward(7)
+    assert len(model.relevancy) == len(model.evidence) == model.num_points
+    assert float(model.relevancy.max()) > 0.1
 
 
 # ── evaluation ─────────────────────────────────────────────────────────────────────────────────

@@ -141,10 +141,9 @@ def test_moving_the_world_moves_the_place():
 def test_scale_does_not_matter():
     small, big = World(right=8, wrong=3), World(right=8, wrong=3)
     big.points, big.depths = big.points * 7, [d * 7 for d in big.depths]
-    big.views = [
-        View(v.name, v.camera, np.block([[v.T_world_cam[:3, :3], 7 * v.T_world_cam[:3, 3:]], [np.eye(4)[3:]]]), v.rgb)
-        for v in big.views
-    ]
+    away = np.ones((4, 4))
+    away[:3, 3] = 7
+    big.views = [View(v.name, v.camera, v.T_world_cam * away, v.rgb) for v in big.views]
     np.testing.assert_allclose(big.find()[0].action_point, 7 * small.find()[0].action_point, atol=1e-9)
 
 
@@ -152,7 +151,7 @@ def test_a_misplaced_surface_is_overruled_by_the_rays():
     """Depth that is not registered to colour: the surface says one thing, every image another."""
     world = World(right=12, wrong=0)
     there, _ = world.find()
-    shifted = world.points + [0.03, 0.0, 0.0]
+    shifted = world.points + np.array([0.03, 0.0, 0.0])
     here, _ = find_region(shifted, world.relevancy, world.views, world.depths, world.answers)
     assert np.linalg.norm(there.action_point - world.target) < 0.003
     assert np.linalg.norm(here.action_point - world.target) < 0.005

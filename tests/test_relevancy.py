@@ -43,7 +43,7 @@ def test_agreeing_views_find_the_box(scene, seen):
     field = lifted(scene, seen, [says(view, TARGET) for view in seen])
     assert np.linalg.norm(best(scene, field) - top_of(TARGET)) < 0.015
     assert field.values.shape == (len(scene), 1)
-    assert 0 <= field.values.min()
+    assert field.values.min() >= 0
     assert 0.5 < field.values.max() <= 1
 
 

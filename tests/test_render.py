@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from point2act.splat import compile_kernels
+from point2act.splat import compile_kernels, raster_kernels
 from point2act.splat.render import Rendered, gather, render
 from point2act.types import Camera
 
@@ -102,9 +102,19 @@ def upstream(seed: int, channels: int, mask: Tensor) -> tuple[Tensor, ...]:
 
 
 # ── the slow twin ────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize("channels", [0, 1, 3, 7])
-def test_values_and_gradients_are_those_of_the_slow_twin(channels: int) -> None:
-    scene = random_scene(channels, channels=channels)
+def dense_scene(seed: int) -> Scene:
+    """Wide Gaussians that hide one another, a few of them as dense as can be."""
+    scene = random_scene(seed)
+    opacities = scene.opacities.where(torch.arange(60) % 3 > 0, 1.0)
+    return replace(scene, opacities=opacities, scales=scene.scales.clamp_min(0.15))
+
+
+SCENES = {f"{channels} channels": random_scene(channels, channels=channels) for channels in (0, 1, 3, 7)}
+SCENES["dense"] = dense_scene(20)
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES.keys())
+def test_values_and_gradients_are_those_of_the_slow_twin(scene: Scene) -> None:
     fast, slow = scene.leaves(), scene.leaves(torch.float64)
     ours, twin = render(*fast, CAMERA), reference_render.render(*slow, CAMERA)
     calm = ~twin.risky
@@ -112,7 +122,7 @@ def test_values_and_gradients_are_those_of_the_slow_twin(channels: int) -> None:
     for name in ("features", "depth", "alpha"):
         assert torch.allclose(getattr(ours, name)[calm].double(), getattr(twin, name)[calm], atol=5e-6)
 
-    weights = upstream(channels, channels, calm)
+    weights = upstream(0, scene.features.shape[1], calm)
     loss(ours, weights).backward()
     loss(twin, weights).backward()
     for name, a, b in zip(NAMES, fast, slow, strict=True):
@@ -362,6 +372,12 @@ def test_images_of_any_size(height: int, width: int) -> None:
     assert ours.features.shape == (height, width, 2)
     wrong = (ours.features - twin.features).abs().amax(dim=-1) > 1e-5
     assert not (wrong & ~twin.risky).any()
+
+
+def test_as_many_tiles_as_the_shuffle_strides() -> None:
+    camera = replace(CAMERA, height=16, width=16 * raster_kernels.STRIDE)
+    rendered = one(scales=[[1e4, 1e4, 1e4]]).render(camera)
+    assert torch.allclose(rendered.alpha, torch.tensor(0.8), atol=0.01)
 
 
 def test_strided_and_double_inputs() -> None:

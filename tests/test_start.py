@@ -15,7 +15,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from point2act.capture import load_views, read_capture
+from point2act.capture import load_view, load_views, read_capture
 from point2act.errors import SceneError
 from point2act.geometry import (
     back_project,
@@ -184,7 +184,7 @@ def test_flying_pixels_are_rejected():
 
 def test_what_other_views_look_through_is_dropped(tabletop):
     depth = tabletop[0].depth.copy()
-    depth[40:60, 40:70] = 0.15
+    depth[20:80, 20:110] = 0.25
     views = (replace(tabletop[0], depth=depth), *tabletop[1:])
     every = thin(join([surfels_of_view(view) for view in views]), views, BARE.target_count)
     phantom = (distance_to_surface(every.points) > 0.05).sum()
@@ -401,7 +401,7 @@ def test_features_have_pixel_centres_at_one_half():
     blob = 255 * np.exp(-((x - 30.5) ** 2 + (y - 21.5) ** 2) / 18)
     rgb = np.repeat(blob.astype(np.uint8)[..., None], 3, axis=2)
     found = detect(View("blob", Camera(60.0, 60.0, 32.0, 32.0, 64, 64), np.eye(4), rgb)).pixels
-    assert np.linalg.norm(found - [30.5, 21.5], axis=1).min() < 0.3
+    assert np.linalg.norm(found - [30.5, 21.5], axis=1).min() < 0.05
 
 
 def test_triangulated_features_lie_on_the_surface(textured):
@@ -565,12 +565,13 @@ def test_a_real_depth_capture(shared_data):
     assert 6000 < len(begun.scene) < 12_000
     # The gripper, which moves with the camera, is 11 cm before it; the shelf is not.
     distance, _ = KDTree([view.T_world_cam[:3, 3] for view in views]).query(begun.scene.means)
-    assert (distance < 0.15).mean() < 0.01
+    assert (distance < 0.15).mean() < 0.02
 
 
 def test_a_real_photo_capture(shared_data):
-    views = load_views(read_capture(shared_data / "fox"), max_side=320)[:20]
+    capture = read_capture(shared_data / "fox")
+    views = [load_view(capture, frame, max_side=320) for frame in capture.frames[:16]]
     begun = start(views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng())
     assert begun.source == "features"
     assert_sound(begun.scene)
-    assert len(begun.scene) > 2000
+    assert len(begun.scene) > 1500

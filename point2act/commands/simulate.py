@@ -20,7 +20,6 @@ from point2act.simulate import (
     HARD,
     TYPICAL,
     CaptureConfig,
-    SensorConfig,
     Trial,
     TrialConfig,
     WristConfig,
@@ -81,7 +80,8 @@ def _try(grasps: Path, arguments: Arguments) -> None:
     with Stages(show=True).stage("try the grasps"):
         trials = try_grasps_file(Path(document["capture"]), grasps, gripper, arguments.trial)
     folder = grasps.parent if arguments.output is None else arguments.output
-    write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": [_row(t) for t in trials]})
+    rows = [_row(trial) for trial in trials]
+    write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": rows})
     report = grasps.with_name("report.html")
     if report.is_file():
         add_section(report, "trials", "Tried in physics", trial_section([_told(t) for t in trials]))

@@ -12,15 +12,16 @@ from point2act.types import QueryResult
 
 def print_summary(results: Iterable[QueryResult]) -> None:
     """Print a table of the queries with their action points and best grasps, or the reason for none."""
-    table = Table("query", "action point (m)", "confidence", "views for / against", "grasps", "best or why not")
+    table = Table("query", "action point (m)", "confidence", "for / against", "grasps", "best or why not")
     for result in results:
-        region, best = result.region, next(iter(result.grasps), None)
+        region = result.region
+        best = next((f"score {grasp.score:.2f}" for grasp in result.grasps), None)
         table.add_row(
             result.query.text,
             "–" if region is None else " ".join(f"{x:.3f}" for x in region.action_point),
             "–" if region is None else f"{region.confidence:.2f}",
             "–" if region is None else f"{region.support.agree} / {region.support.disagree}",
             str(len(result.grasps)),
-            f"score {best.score:.2f}" if best is not None else f"{result.reason or ''}: {result.detail or ''}",
+            best or f"{result.reason or ''}: {result.detail or ''}",
         )
     Console().print(table)

@@ -39,7 +39,7 @@ class PoseConfig:
     """The contacts lie at least this far behind the front edge of the pads, metres: with a Panda's pads
     that puts their centre 6 mm short of the contacts."""
     deepest: float = 0.009
-    """The pads' centre lies at most this far past the contacts, metres."""
+    """The pads' centre lies at most this far past the contacts, metres, and never off the pads."""
     depth_step: float = 0.005
     """Spacing of the depths between the two, metres."""
     approach: float = 0.10
@@ -131,9 +131,11 @@ def free_poses(
 
 def depths_of(gripper: Gripper, config: PoseConfig) -> Float[np.ndarray, " e"]:
     """How far the pads' centre is tried past the contacts, metres."""
-    shallowest = min(config.tip - gripper.pad_size[1] / 2, config.deepest)
-    count = int(np.ceil((config.deepest - shallowest) / config.depth_step)) + 1
-    return np.linspace(shallowest, config.deepest, count)
+    half = gripper.pad_size[1] / 2
+    deepest = min(config.deepest, half)
+    shallowest = min(config.tip - half, deepest)
+    count = int(np.ceil((deepest - shallowest) / config.depth_step)) + 1
+    return np.linspace(shallowest, deepest, count)
 
 
 def _fan(

@@ -176,7 +176,7 @@ class Point2ActModel(SplatfactoModel):
         views = [self._data.S_nerf_world.move_view(v) for v in (*self._data.train, *self._data.held_out)]
         if self.config.camera_optimizer.mode == "off":
             return views
-        for i, shift in enumerate(self.camera_optimizer.get_correction_matrices().cpu().numpy()):
+        for i, shift in enumerate(self.camera_optimizer.get_correction_matrices().detach().cpu().numpy()):
             pose = views[i].T_world_cam.copy()
             pose[:3, :3] = shift[:, :3] @ pose[:3, :3]
             pose[:3, 3] += shift[:, 3]

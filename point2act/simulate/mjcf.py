@@ -101,7 +101,7 @@ def _surroundings(world: ET.Element, table: Table) -> None:
     ):
         ET.SubElement(
             world, "light", pos=position, dir=direction, diffuse=strength, specular="0.3 0.3 0.3",
-            type="directional", castshadow=shadow,
+            directional="true", castshadow=shadow,
         )  # fmt: skip
     eye = ET.SubElement(world, "body", name=CAMERA, mocap="true")
     ET.SubElement(eye, "camera", name=CAMERA, pos="0 0 0", quat="1 0 0 0")
@@ -109,7 +109,12 @@ def _surroundings(world: ET.Element, table: Table) -> None:
     half = [table.size[0] / 2, table.size[1] / 2, 0.015]
     ET.SubElement(
         world, "geom", name="table", type="box", size=numbers(half), material="table",
-        pos=numbers([0.0, 0.0, table.height - half[2]]),
+        pos=numbers([0.0, 0.0, table.height - half[2]]), contype="0", conaffinity="0",
+    )  # fmt: skip
+    # Seen as a box, felt as a plane: bottles and cans stand more quietly on a plane.
+    ET.SubElement(
+        world, "geom", name="table/top", type="plane", size=numbers([half[0], half[1], 0.1]), group="3",
+        pos=numbers([0.0, 0.0, table.height]),
     )  # fmt: skip
 
 

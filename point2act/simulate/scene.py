@@ -177,8 +177,8 @@ def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
     for _ in range(round(_SETTLING_SECONDS / TIMESTEP)):
         mujoco.mj_step(model, data)
     for thing in layout.things:
-        low = data.body(thing.name).xipos[2] < layout.table.height
-        if low or np.abs(data.joint(thing.name).qvel).max() > _STILL:
+        beyond = np.any(np.abs(data.body(thing.name).xipos[:2]) > np.array(layout.table.size) / 2)
+        if beyond or np.abs(data.joint(thing.name).qvel).max() > _STILL:
             raise SimulationError(
                 f"scene '{layout.name}': '{thing.name}' does not stand still on the table; "
                 "give it a flat foot, or move it from the edge"

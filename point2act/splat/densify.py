@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from point2act.splat.render import Rendered
 
@@ -40,8 +39,8 @@ class Densifier:
     def __init__(
         self,
         config: DensifyConfig,
-        parameters: dict[str, Tensor],
-        optimizers: dict[str, torch.optim.Adam],
+        parameters: dict[str, torch.nn.Parameter],
+        optimizers: dict[str, torch.optim.Optimizer],
         *,
         scene_scale: float,
     ):

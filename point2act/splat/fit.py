@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from point2act.errors import SceneError
 from point2act.splat.densify import Densifier, DensifyConfig
-from point2act.splat.gaussians import Activated, activated, colors, to_parameters, to_scene
+from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
 from point2act.types import Camera, GaussianScene, View
@@ -41,12 +41,13 @@ class FitConfig:
     """How geometry and colour are fitted."""
 
     iterations: int | None = None
-    """Steps, one image each; by default as many as the start deserves (depth: 500, else 2500)."""
+    """Steps, one image each; by default as many as the start deserves (from depth 500, else 2500)."""
     depth_weight: float = 0.5
     """Weight of the relative depth error beside the colour error."""
     sh_degree: int = 1
     """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
     final_rate: float = 0.1
+    """Share of the learning rates that is left at the end."""
     rates: LearningRates = field(default_factory=LearningRates)
     densify: DensifyConfig = field(default_factory=DensifyConfig)
     """Used only where there is no depth: a start from depth is dense already."""
@@ -108,7 +109,7 @@ def fit(
     torch.manual_seed(seed)
     for step in range(iterations):
         target = targets[next(order)]
-        rendered = render_colors(activated(parameters), parameters, target, degree=config.sh_degree)
+        rendered = render_colors(parameters, target, degree=config.sh_degree)
         loss = total_loss(rendered, target, depth_weight=config.depth_weight)
         if densifier is not None:
             densifier.watch(rendered)
@@ -137,12 +138,12 @@ def render_colors(
 ) -> Rendered:
     """Render RGB for one target."""
     rgb = colors(parameters, target.T_world_cam, degree=degree)
-    return render(*gaussians, rgb, target.T_cam_world, target.camera)
+    return render(*activated(parameters), rgb, target.T_cam_world, target.camera)
 
 
 def make_optimizers(
-    parameters: dict[str, Tensor], rates: LearningRates, *, median_size: float
-) -> dict[str, torch.optim.Adam]:
+    parameters: Mapping[str, Tensor], rates: LearningRates, *, median_size: float
+) -> dict[str, torch.optim.Optimizer]:
     """One Adam per parameter, as gsplat's strategies want them."""
     return {
         name: torch.optim.Adam(

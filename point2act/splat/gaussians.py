@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from point2act.types import GaussianScene
 
@@ -42,7 +43,7 @@ class Activated(NamedTuple):
 
 def to_parameters(
     scene: GaussianScene, *, device: torch.device | str = "cpu", degree: int = 0
-) -> dict[str, Float[Tensor, "n ..."]]:
+) -> dict[str, torch.nn.Parameter]:
     """Leaf tensors of a scene, float32, with room for spherical harmonics up to ``degree``."""
     coefficients = (degree + 1) ** 2
     sh = np.zeros((len(scene), coefficients, 3))
@@ -68,10 +69,8 @@ def to_scene(parameters: Mapping[str, Tensor]) -> GaussianScene:
     gaussians = Activated(*(tensor.detach() for tensor in activated(parameters)))
     sh = torch.cat([parameters["features_dc"][:, None], parameters["features_rest"]], dim=1)
     quats = gaussians.quats / gaussians.quats.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    means, quats, scales, opacities, sh = (
-        tensor.detach().cpu().numpy() for tensor in (gaussians.means, quats, *gaussians[2:], sh)
-    )
-    return GaussianScene(means=means, quats=quats, scales=scales, opacities=opacities, sh=sh)
+    arrays = [t.detach().cpu().numpy() for t in (gaussians.means, quats, *gaussians[2:], sh)]
+    return GaussianScene(*arrays)
 
 
 def activated(parameters: Mapping[str, Tensor]) -> Activated:
@@ -90,7 +89,7 @@ def colors(
     """RGB of every Gaussian as seen from a camera, clamped below at 0 as in Kerbl et al. 2023."""
     rgb = 0.5 + _C[0] * parameters["features_dc"]
     if degree > 0:
-        directions = torch.nn.functional.normalize(parameters["means"].detach() - T_world_cam[:3, 3], dim=1)
+        directions = normalize(parameters["means"].detach() - T_world_cam[:3, 3], dim=1)
         basis = sh_basis(directions, degree)[:, 1:]
         rest = parameters["features_rest"][:, : basis.shape[1]]
         rgb = rgb + torch.einsum("nk,nkc->nc", basis, rest)

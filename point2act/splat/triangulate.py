@@ -241,7 +241,7 @@ def _step(
     z = np.where(np.abs(cam[:, 2]) < 1e-9, 1e-9, cam[:, 2])[:, None]
     rays = cam / z
     residuals = seen.pixels - np.einsum("nij,nj->ni", K, rays)[:, :2]
-    flat = pose[:, :2, :3] - rays[:, :2, None] * pose[:, 2:, :3]
+    flat = pose[:, :2, :3] - rays[:, :2, None] * pose[:, 2:3, :3]
     jacobian = K[:, [0, 1], [0, 1]][:, :, None] * flat / z[:, :, None]
     normal = np.einsum("nki,nkj->nij", jacobian, jacobian)
     slope = np.einsum("nki,nk->ni", jacobian, residuals)

@@ -1,0 +1,143 @@
+"""From a capture on disk to grasps on disk, in one process."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import synthetic
+from scipy.spatial.transform import Rotation
+
+import point2act
+from point2act.geometry import project
+from point2act.pipeline import RunConfig, split
+from point2act.points import write_points
+from point2act.results import read_grasps, read_splat_ply
+from point2act.splat.fit import FitConfig
+from point2act.splat.start import StartConfig
+from point2act.types import Answer, PointSet, Query
+
+QUICK = RunConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000))
+RED = np.array([0.0, 0.0, 0.1])
+"""The middle of the top of the highest box."""
+
+
+def write_capture(folder, *, T=np.eye(4), depth=True, answers=True):
+    """Ten views of the boxes, moved by T; answers for the red box in all, for a unicorn in none."""
+    here = synthetic.views(10, height=96, width=128)
+    views = [dataclasses.replace(view, T_world_cam=T @ view.T_world_cam) for view in here]
+    synthetic.write_capture_files(folder, tuple(views))
+    document = json.loads((folder / "transforms.json").read_text())
+    if not depth:
+        for frame in document["frames"]:
+            del frame["depth_file_path"]
+    (folder / "transforms.json").write_text(json.dumps(document))
+    if answers:
+        top = T[:3, :3] @ RED + T[:3, 3]
+        said = [
+            Answer(v.name, "red", project(v.camera, v.T_world_cam, top[None])[0] + offset)
+            for v, offset in zip(views, np.random.default_rng(0).normal(0, 1.5, (10, 1, 2)), strict=True)
+        ]
+        said += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
+        queries = (Query("red", "the red box"), Query("unicorn", "the unicorn"))
+        write_points(folder / "points.json", PointSet(queries, tuple(said)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return write_capture(tmp_path_factory.mktemp("tabletop"))
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def result(capture, output):
+    return point2act.run(capture, output, config=QUICK)
+
+
+def test_the_red_box_is_found_and_grasped(result):
+    red = result.results[0]
+    assert np.linalg.norm(red.region.action_point - RED) < 0.02
+    assert red.region.support.agree == 10
+    assert red.reason is None
+    best = red.grasps[0]
+    assert np.linalg.norm(best.T_world_gripper[:3, 3] - RED) < 0.05
+    # Between the narrow faces, 6 cm apart, or the wide ones, 8 cm: too wide for a panda.
+    assert 0.055 < best.width < 0.07
+    assert abs(best.T_world_gripper[0, 1]) > 0.9
+    assert best.T_world_gripper[2, 2] < 0
+
+
+def test_what_is_nowhere_is_not_grasped(result):
+    unicorn = result.results[1]
+    assert unicorn.region is None
+    assert unicorn.reason == "no_points"
+    assert unicorn.grasps == ()
+
+
+def test_everything_is_written(result, output):
+    names = {path.name for path in output.iterdir()}
+    assert names == {"grasps.json", "scene.ply", "relevancy.ply", "report.html", "timings.json"}
+    document = read_grasps(output / "grasps.json")
+    assert document["results"][0]["action_point"] == pytest.approx(result.results[0].region.action_point)
+    assert document["results"][1]["reason"] == "no_points"
+    assert len(read_splat_ply(output / "scene.ply")) == len(result.scene)
+    timings = json.loads((output / "timings.json").read_text())
+    assert timings["total"] == pytest.approx(sum(timings["stages"].values()), abs=0.01)
+    assert "the red box" in (output / "report.html").read_text()
+
+
+def test_the_quality_of_the_scene_is_told(result):
+    assert result.psnr > 20
+    assert {"read the capture", "fit the Gaussians", "find the grasps"} <= set(result.timings)
+
+
+def test_a_moved_capture_gives_moved_grasps(result, tmp_path):
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_euler("xyz", [0.3, -0.8, 2.2]).as_matrix()
+    T[:3, 3] = [1.0, -2.0, 0.5]
+    moved = point2act.run(write_capture(tmp_path, T=T), config=QUICK)
+    here, there = result.results[0], moved.results[0]
+    to_world = lambda p: T[:3, :3] @ p + T[:3, 3]  # noqa: E731
+    np.testing.assert_allclose(to_world(here.region.action_point), there.region.action_point, atol=0.003)
+    best = T @ here.grasps[0].T_world_gripper
+    distances = [np.linalg.norm(g.T_world_gripper[:3, 3] - best[:3, 3]) for g in there.grasps]
+    assert min(distances) < 0.015
+
+
+def test_the_same_seed_gives_the_same_file(capture, output, result, tmp_path):
+    point2act.run(capture, tmp_path, config=QUICK)
+    first, second = (read_grasps(folder / "grasps.json") for folder in (output, tmp_path))
+    first.pop("created"), second.pop("created")
+    assert first == second
+
+
+def test_without_points_there_is_a_scene(tmp_path):
+    folder = write_capture(tmp_path / "capture", answers=False)
+    result = point2act.run(folder, tmp_path / "out", config=QUICK)
+    assert result.results == ()
+    assert result.relevancy is None
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.ply", "timings.json"}
+
+
+def test_unknown_scale_is_said_not_guessed(tmp_path):
+    folder = write_capture(tmp_path, depth=False)
+    result = point2act.run(folder, config=dataclasses.replace(QUICK, fit=FitConfig(iterations=10)))
+    red = result.results[0]
+    assert red.grasps == ()
+    if red.region is not None:
+        assert red.reason == "no_geometry"
+        assert "scale" in red.detail
+
+
+def test_every_eighth_view_is_held_out():
+    views = synthetic.views(17, height=6, width=8)
+    kept, held_out = split(views, 8)
+    assert [v.name for v in held_out] == ["images/0000.png", "images/0008.png", "images/0016.png"]
+    assert len(kept) == 14
+    assert split(views[:8], 8) == (list(views[:8]), [])
+    assert split(views, 0) == (list(views), [])
