@@ -133,9 +133,7 @@ def total_loss(rendered: Rendered, target: Target, *, depth_weight: float) -> Fl
     return loss
 
 
-def render_colors(
-    gaussians: Activated, parameters: dict[str, Tensor], target: Target, *, degree: int
-) -> Rendered:
+def render_colors(parameters: Mapping[str, Tensor], target: Target, *, degree: int) -> Rendered:
     """Render RGB for one target."""
     rgb = colors(parameters, target.T_world_cam, degree=degree)
     return render(*activated(parameters), rgb, target.T_cam_world, target.camera)
