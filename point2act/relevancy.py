@@ -22,6 +22,8 @@ from point2act.splat.gaussians import Activated, activated, to_parameters
 from point2act.splat.render import gather
 from point2act.types import GaussianScene, Query, RelevancyField, View
 
+# Of the Gaussians that get any light at all at least a fifth are in plain sight.
+_PLAIN_SIGHT = 0.8
 # A relevancy far below what a single agreeing view gives (about 1/6 with the prior of 5 views).
 _KNOWN = 0.02
 
@@ -39,7 +41,9 @@ class RelevancyConfig:
     prior_views: float = 5.0
     """So many imaginary views say "no": the best count of {0, 2, 5} in our study of fusion."""
     prior_share: float = 0.4
-    """The prior never exceeds this share of the views that answered, so that few views suffice."""
+    """The prior is at most this share of the views that answered, so that few views suffice ..."""
+    prior_least: float = 2.0
+    """... but at least this: one view alone proves little. The study's best count for five views."""
     rounds: int = 2
     """How often views are reweighed by their agreement with all others; 0 is plain averaging."""
     full_agreement: float = 0.6
@@ -47,7 +51,7 @@ class RelevancyConfig:
     least_weight: float = 0.1
     """... and this much remains of one that all others contradict."""
     half_seen: float = 0.25
-    """A Gaussian counts as half seen with this share of the pixels a typical visible one covers."""
+    """A Gaussian counts as half seen with this share of the pixels that one in plain sight covers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,7 @@ def _vote(
     heat, weight = heat.cpu().numpy(), weight.cpu().numpy()
     index = np.flatnonzero(weight > 1e-3 * max(weight.max(initial=0.0), 1e-12))
     heat, weight = heat[index], weight[index]
-    half = config.half_seen * np.median(weight) if len(weight) else 1.0
+    half = config.half_seen * np.quantile(weight, _PLAIN_SIGHT) if len(weight) else 1.0
     return _Vote(
         index=index,
         seen=weight / (weight + half),
@@ -118,8 +122,7 @@ def _combine(
 ) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
     """Average the votes with a prior; reweigh views by leaving each out in turn."""
     weights = np.array([vote.answered for vote in votes], dtype=float).reshape(len(votes), queries)
-    prior = np.minimum(config.prior_views, config.prior_share * weights.sum(axis=0))
-    prior = np.maximum(prior, 1e-9)
+    prior = np.clip(config.prior_share * weights.sum(axis=0), config.prior_least, config.prior_views)
     for _ in range(config.rounds):
         hits, total = _sums(votes, weights, gaussians)
         for vote, weight in zip(votes, weights, strict=True):

@@ -32,7 +32,7 @@ from point2act.surface import fuse_local
 from point2act.types import Grasp, NoAnswer
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
-CONFIG = GraspConfig()
+CONFIG = GraspConfig(pairs=PairConfig(keep=60))  # fewer pairs than by default: quicker
 
 BODIES = {
     "box": (ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3)), (0.1, 0.05, 0.075)),
@@ -51,7 +51,11 @@ def volume_of(name: str) -> LocalVolume:
 @cache
 def grasps_of(name: str, hand: str) -> tuple[Grasp, ...]:
     grasps, why = plan_grasps(
-        volume_of(name), ref.region_at(BODIES[name][1]), HANDS[hand], rng=np.random.default_rng(0)
+        volume_of(name),
+        ref.region_at(BODIES[name][1]),
+        HANDS[hand],
+        config=CONFIG,
+        rng=np.random.default_rng(0),
     )
     assert why is None
     return grasps
@@ -60,7 +64,9 @@ def grasps_of(name: str, hand: str) -> tuple[Grasp, ...]:
 def plan(solids, point, poses=None, hand="panda", **options) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     poses = ref.ring(point, 10) if poses is None else poses
     volume = fuse_local(*ref.capture(solids, poses), np.array(point, float))
-    return plan_grasps(volume, ref.region_at(point), HANDS[hand], rng=np.random.default_rng(0), **options)
+    return plan_grasps(
+        volume, ref.region_at(point), HANDS[hand], config=CONFIG, rng=np.random.default_rng(0), **options
+    )
 
 
 every_body = pytest.mark.parametrize("name", BODIES)
@@ -160,7 +166,7 @@ def test_a_moved_world_moves_the_grasps(seed):
     views, depths = ref.capture([ref.FLOOR, body], ref.ring(point, 10), T)
     region = ref.region_at(point, T)
     volume = fuse_local(views, depths, region.action_point)
-    grasps, _ = plan_grasps(volume, region, HANDS["panda"], rng=np.random.default_rng(0))
+    grasps, _ = plan_grasps(volume, region, HANDS["panda"], config=CONFIG, rng=np.random.default_rng(0))
     best, expected = grasps[0], grasps_of("box", "panda")[0]
     assert best.score == pytest.approx(expected.score, abs=0.01)
     line = T[:3, :3] @ expected.T_world_gripper[:3, 1]
@@ -171,7 +177,11 @@ def test_a_moved_world_moves_the_grasps(seed):
 
 def test_the_same_seed_gives_the_same_grasps():
     again, _ = plan_grasps(
-        volume_of("bar"), ref.region_at(BODIES["bar"][1]), HANDS["panda"], rng=np.random.default_rng(0)
+        volume_of("bar"),
+        ref.region_at(BODIES["bar"][1]),
+        HANDS["panda"],
+        config=CONFIG,
+        rng=np.random.default_rng(0),
     )
     for a, b in zip(again, grasps_of("bar", "panda"), strict=True):
         assert np.array_equal(a.T_world_gripper, b.T_world_gripper)
@@ -184,6 +194,7 @@ def test_progress_is_told():
         volume_of("ball"),
         ref.region_at(BODIES["ball"][1]),
         HANDS["panda"],
+        config=CONFIG,
         rng=np.random.default_rng(0),
         progress=lambda done, total: told.append((done, total)),
     )
@@ -199,7 +210,9 @@ def test_nothing_there_is_no_geometry():
     assert why.reason == "no_geometry"
     assert "45 mm" in why.detail
     empty = fuse_local([], [], np.zeros(3))
-    _, why = plan_grasps(empty, ref.region_at(np.zeros(3)), HANDS["panda"], rng=np.random.default_rng(0))
+    _, why = plan_grasps(
+        empty, ref.region_at(np.zeros(3)), HANDS["panda"], config=CONFIG, rng=np.random.default_rng(0)
+    )
     assert why is not None
     assert why.reason == "no_geometry"
 
@@ -290,6 +303,7 @@ def test_relevancy_draws_the_grasp():
             volume_of("bar"),
             ref.region_at(point),
             HANDS["panda"],
+            config=CONFIG,
             relevancy=(points, values),
             rng=np.random.default_rng(0),
         )

@@ -16,7 +16,7 @@ FOUNDATION = {"types", "errors", "geometry", "config_files", "files", "ply"}
 # numpy, scipy, pillow. A package counts with all its modules.
 GROUND = {"capture", "points", "results", "dialects", "heatmaps", "region", "grasps"}
 # Nobody imports these but the command line. They, reports and drawings may use the pipeline.
-SKINS = {"cli", "commands", "plugin", "simulate", "viewer"}
+SKINS = {"__main__", "cli", "commands", "plugin", "simulate", "viewer"}
 ABOVE_PIPELINE = SKINS | {"report", "drawing"}
 HEAVY = (
     "torch",
@@ -67,7 +67,7 @@ def trespasses(module: str, imported: set[str]) -> set[str]:
         return imported - FOUNDATION
     if room(module) in GROUND:
         return imported - FOUNDATION
-    if room(module) in ("cli", "commands"):
+    if room(module) in ("__main__", "cli", "commands"):
         return set()
     return imported & (SKINS if room(module) in ABOVE_PIPELINE else SKINS | {"pipeline"})
 
