@@ -8,7 +8,7 @@ pixel is ``(0.5, 0.5)``. Depth is z-depth, along the optical axis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -258,12 +258,3 @@ class QueryResult:
     alternatives: tuple[Region, ...] = ()
     reason: Reason | None = None
     detail: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """Points on what the cameras saw, with outward normals, and what they did not see."""
-
-    points: Float[np.ndarray, "n 3"]
-    normals: Float[np.ndarray, "n 3"]
-    relevancy: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))

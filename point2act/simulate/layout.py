@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act import config_files
 from point2act.errors import SimulationError
-from point2act.types import Query
+from point2act.types import Query, Role
 
 ShapeKind = Literal["box", "cylinder", "capsule", "ellipsoid"]
 
@@ -177,8 +177,20 @@ def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value(old) for key, old in entry.items()}
 
 
+def _known(entry: Mapping[str, Any], keys: str, what: str) -> None:
+    """A misspelt key is an error, not a default."""
+    unknown = sorted(set(entry) - set(keys.split()))
+    if unknown:
+        raise ValueError(f"{what} has no '{unknown[0]}', only {', '.join(keys.split())}")
+
+
 def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
-    thing, part = entry["object"], entry.get("part", "")
+    _known(entry, "name text role object part", "a query")
+    thing, part, role = entry["object"], entry.get("part", ""), entry.get("role", "grasp")
+    if role not in get_args(Role):
+        raise ValueError(
+            f"query '{entry['name']}' has the role '{role}': use one of {', '.join(get_args(Role))}"
+        )
     if thing not in things:
         raise ValueError(
             f"query '{entry['name']}' asks for '{thing}', but the objects are {', '.join(things)}"
@@ -188,10 +200,11 @@ def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
         raise ValueError(
             f"query '{entry['name']}' asks for part '{part}', but '{thing}' has {', '.join(names)}"
         )
-    return Target(Query(entry["name"], entry["text"], entry.get("role", "grasp")), thing, part)
+    return Target(Query(entry["name"], entry["text"], role), thing, part)
 
 
 def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) -> Thing:
+    _known(entry, "like position yaw mass friction parts colors", f"object '{name}'")
     place = {
         "name": name,
         "position": (float(entry["position"][0]), float(entry["position"][1])),
@@ -209,6 +222,7 @@ def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) ->
 
 
 def _part(name: str, entry: Mapping[str, Any]) -> Part:
+    _known(entry, "color texture shine density shapes", f"part '{name}'")
     shapes = [shape for piece in entry["shapes"] for shape in _shapes(piece)]
     return Part(
         name=name,
@@ -221,6 +235,8 @@ def _part(name: str, entry: Mapping[str, Any]) -> Part:
 
 
 def _shapes(entry: Mapping[str, Any]) -> list[Shape]:
+    keys = "type center angles size radius length thickness height pieces arc"
+    _known(entry, keys, "a shape")
     kind = entry["type"]
     center = np.array(entry.get("center", (0.0, 0.0, 0.0)), dtype=float)
     rotation = Rotation.from_euler("xyz", entry.get("angles", (0.0, 0.0, 0.0)), degrees=True).as_matrix()

@@ -65,7 +65,7 @@ class Trial:
     parts: tuple[tuple[str, str], ...]
     """The parts (object, part) that the closed fingers touched, most force first."""
     pictures: tuple[UInt8[np.ndarray, "h w 3"], ...] = ()
-    """Before the approach, at the grasp, closed, lifted, shaken, held; fewer after a collision."""
+    """Before the approach, at the grasp, closed, lifted, shaken and held; or before, and where it stopped."""
     moments: tuple[str, ...] = ()
     """A word for each picture."""
 
@@ -111,12 +111,12 @@ def try_grasps_file(
         best = result["grasps"][0]
         grasp = Grasp(
             T_world_gripper=np.array(best["T_world_gripper"], dtype=float),
-            width=best["width"],
-            score=best["score"],
-            relevancy=best["relevancy"],
-            quality=best["quality"],
+            width=float(best["width"]),
+            score=float(best["score"]),
+            relevancy=float(best["relevancy"]),
+            quality=float(best["quality"]),
             contacts=np.array(best["contacts"], dtype=float),
-            approach_clearance=best["approach_clearance"],
+            approach_clearance=float(best["approach_clearance"]),
         )
         trials.append(try_grasp(scene, query["name"], grasp, gripper, config))
     return trials
@@ -170,7 +170,7 @@ def _play(run: _Run, query: str, target: str, T_world_gripper: np.ndarray, confi
     jump(run.hand, run.data, back)
     run.remember("before")
     free = _penetration(run) < 0.001 and _approach(run, back, config)
-    run.remember("at the grasp")
+    run.remember("at the grasp" if free else "stopped")
     parts: tuple[tuple[str, str], ...] = ()
     by_part = False
     if free:
