@@ -54,7 +54,7 @@ def _measure_size(n: int, height: int, width: int) -> Iterator[Metric]:
     yield Metric(f"{size}: gather", milliseconds(lambda: gather(*gaussians, pose, camera, maps)), "ms")
 
 
-def tabletop(n: int, rng: np.random.Generator) -> tuple[list[Tensor], Tensor]:
+def tabletop(n: int, rng: np.random.Generator) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """Flat Gaussians on a table and on a ball on it, in front of a camera at the origin."""
     ball = rng.normal(size=(n, 3))
     ball /= np.linalg.norm(ball, axis=1, keepdims=True)
@@ -72,8 +72,10 @@ def tabletop(n: int, rng: np.random.Generator) -> tuple[list[Tensor], Tensor]:
         rng.uniform(0.3, 0.9, n),
         rng.uniform(size=(n, CHANNELS)),
     )
-    *gaussians, features = (torch.tensor(array, dtype=torch.float32).requires_grad_() for array in arrays)
-    return gaussians, features
+    means, quats, sizes, opacities, features = (
+        torch.tensor(array, dtype=torch.float32).requires_grad_() for array in arrays
+    )
+    return (means, quats, sizes, opacities), features
 
 
 def quaternions_to(normals: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from point2act.errors import Point2ActError
+from point2act.threads import configure_threads
 
 if TYPE_CHECKING:
     from point2act.answer import AnswerConfig
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from point2act.pipeline import RunConfig, RunResult, run
     from point2act.points import read_points, write_points
     from point2act.results import read_grasps, read_splat_ply
+
+# Here, because torch reads it when it is imported.
+configure_threads()
 
 _ROOMS = {
     "AnswerConfig": "answer",

@@ -143,10 +143,15 @@ def reconstruct(
 
 
 def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
-    """Views to fit and views to measure on; with fewer than nine views, or every = 0, all are fitted."""
+    """Views to fit, and every so many-th to measure on.
+
+    The first held out is the middle of the first so many: the ends of a camera's path see what no other
+    view does. With fewer than nine views, or every = 0, all are fitted.
+    """
     if every <= 0 or len(views) < 9:
         return list(views), []
-    return [v for i, v in enumerate(views) if i % every], [v for i, v in enumerate(views) if i % every == 0]
+    held_out = range(every // 2, len(views), every)
+    return [v for i, v in enumerate(views) if i not in held_out], [views[i] for i in held_out]
 
 
 def measure(scene: GaussianScene, views: Sequence[View], device: torch.device) -> float:

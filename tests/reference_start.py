@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from point2act.types import View
 
@@ -38,16 +37,3 @@ def votes(points: np.ndarray, views: Sequence[View], tolerance: float) -> tuple[
             measured[n] += abs(usable[row, column] - z) <= tolerance * z
             crossed[n] += patch[patch > 0].min() > z + tolerance * z
     return measured, crossed
-
-
-def triangulated(pixels: Sequence[np.ndarray], views: Sequence[View], guess: np.ndarray) -> np.ndarray:
-    """The point with the least squared distance in pixels from where the views saw it."""
-
-    def residuals(point: np.ndarray) -> np.ndarray:
-        found = []
-        for pixel, view in zip(pixels, views, strict=True):
-            seen = view.camera.K @ (view.T_cam_world[:3] @ np.append(point, 1.0))
-            found.append(seen[:2] / seen[2] - pixel)
-        return np.concatenate(found)
-
-    return least_squares(residuals, guess, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14).x

@@ -30,12 +30,14 @@ with warnings.catch_warnings():
     from nerfstudio.cameras.cameras import CameraType
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
     from nerfstudio.data.scene_box import OrientedBox
+    from nerfstudio.engine.optimizers import Optimizers
 
     from point2act.plugin import bridge, captures
     from point2act.plugin.bridge import Similarity
     from point2act.plugin.config import point2act_method
     from point2act.plugin.datamanager import METADATA_KEY
     from point2act.plugin.evaluation import image_metrics, psnr
+    from point2act.plugin.rates import FallingRateConfig
     from point2act.plugin.run import load_run
     from point2act.plugin.saved import Saved
 
@@ -506,6 +508,51 @@ def test_checkpoints_carry_queries_and_relevancy(small_capture: Path):
     assert set(before) == set(after)
     for name, image in before.items():
         torch.testing.assert_close(after[name], image)
+
+
+def test_a_resumed_training_asks_what_points_say_now(small_capture: Path):
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture)
+    lift(pipeline.model)
+    state = pipeline.state_dict()
+    for queries in (("blue",), ()):
+        (small_capture / "points.json").unlink()
+        if queries:
+            write_points(small_capture, queries)
+        resumed = make_pipeline(small_capture)
+        resumed.load_state_dict(state)
+        wanted = {"rgb", "depth", "accumulation", *(f"relevancy_{name}" for name in queries)}
+        assert set(first_eval_outputs(resumed)) == wanted
+
+
+def test_checkpoints_pass_torchs_safe_loading(small_capture: Path, tmp_path: Path):
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture)
+    optimizers = Optimizers(point2act_method.config.optimizers, pipeline.get_param_groups())
+    for step in range(2):
+        _, losses, _ = pipeline.get_train_loss_dict(step)
+        sum(losses.values()).backward()
+        optimizers.optimizer_step_all()
+        for scheduler in optimizers.schedulers.values():
+            scheduler.step()
+    parts = {
+        "pipeline": pipeline.state_dict(),
+        "optimizers": {name: o.state_dict() for name, o in optimizers.optimizers.items()},
+        "schedulers": {name: s.state_dict() for name, s in optimizers.schedulers.items()},
+    }
+    torch.save(parts, tmp_path / "checkpoint")
+    assert torch.load(tmp_path / "checkpoint", weights_only=True).keys() == parts.keys()
+
+
+def test_rates_fall_to_their_share_and_stay():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    scheduler = FallingRateConfig(share=0.25, steps=4).setup().get_scheduler(optimizer, 2.0)
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(rates, [2.0, 2**0.5, 1.0, 0.5**0.5, 0.5, 0.5])
 
 
 @pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # nerfstudio's box

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from point2act.splat import compile_kernels, raster_kernels
+from point2act.splat import compile_kernels, raster_kernels, tile_kernels
 from point2act.splat.render import Rendered, gather, render
 from point2act.types import Camera
 
@@ -111,6 +111,7 @@ def dense_scene(seed: int) -> Scene:
 
 SCENES = {f"{channels} channels": random_scene(channels, channels=channels) for channels in (0, 1, 3, 7)}
 SCENES["dense"] = dense_scene(20)
+SCENES["wide, opacity 1"] = one(scales=[[2.0, 1.5, 1.0]], quats=[[0.9, 0.1, 0.2, 0.3]], opacities=[1.0])
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES.keys())
@@ -346,6 +347,15 @@ def test_a_huge_needle_is_drawn_as_by_the_slow_twin() -> None:
     twin = reference_render.render(*(tensor.double() for tensor in scene.tensors()), CAMERA)
     assert twin.alpha.max() > 0.5
     assert torch.allclose(ours.alpha.double(), twin.alpha, atol=1e-3)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 300))
+def test_depths_are_sorted_to_the_last_bit(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    depths = (1 + 1e-7 * rng.integers(0, 50, n) * 10.0 ** rng.integers(0, 8, n)).astype(np.float32)
+    reach = rng.uniform(-0.2, 1, (n, 3)).astype(np.float32).clip(0)
+    order = np.argsort(depths, kind="stable")
+    assert np.array_equal(tile_kernels.sort_by_depth(depths, reach), order[reach[order, 0] > 0])
 
 
 def test_opaque_wall_hides_all_behind_it() -> None:

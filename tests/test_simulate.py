@@ -133,7 +133,7 @@ def test_reach_and_volume_are_those_of_the_solid(name: str, seed: int) -> None:
         ('part = "cap"', 'part = "lid"', "'bottle' has body, cap"),
         ('type = "capsule"', 'type = "sphere"', "a shape cannot be a 'sphere'"),
         ("mass = 0.45", "", "key 'mass' is missing"),
-        ("mass = 0.45", "weight = 0.45", "object 'hammer' has no 'weight', only like, position"),
+        ("mass = 0.45", "weight = 0.45", "object 'hammer' has no 'weight', only position, yaw"),
         (
             'object = "box"',
             'object = "box"\nrole = "hold"',

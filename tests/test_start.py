@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from point2act.splat.fill import fill_holes, spread
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
 from point2act.splat.start import StartConfig, from_cloud, from_depth, from_nothing, read_cloud, start
 from point2act.splat.surfels import join, surfels_of_view, thin, votes
-from point2act.splat.triangulate import Observations, detect, solve, triangulate
+from point2act.splat.triangulate import triangulate
 from point2act.types import Camera, GaussianScene, View
 
 BARE = StartConfig(target_count=3000, fill_share=0.0)
@@ -397,17 +398,29 @@ def test_read_cloud(tmp_path):
 
 # ── from features ──────────────────────────────────────────────────────────────────────────────
 def test_features_have_pixel_centres_at_one_half():
-    y, x = np.mgrid[:64, :64] + 0.5
-    blob = 255 * np.exp(-((x - 30.5) ** 2 + (y - 21.5) ** 2) / 18)
-    rgb = np.repeat(blob.astype(np.uint8)[..., None], 3, axis=2)
-    found = detect(View("blob", Camera(60.0, 60.0, 32.0, 32.0, 64, 64), np.eye(4), rgb)).pixels
-    assert np.linalg.norm(found - [30.5, 21.5], axis=1).min() < 0.05
+    """Round spots on a plane one metre below four cameras are found where they are."""
+    random = rng()
+    spots = np.append(random.uniform([-0.8, -0.5], [0.8, 0.5], (250, 2)), np.zeros((250, 1)), axis=1)
+    widths, heights = random.uniform(1.5, 3.0, 250), random.uniform(60, 120, 250)
+    camera, views = Camera(200.0, 200.0, 120.0, 90.0, 180, 240), []
+    for x in (-0.15, -0.05, 0.05, 0.15):
+        pose = np.diag([1.0, -1.0, -1.0, 1.0])
+        pose[:3, 3] = x, 0, 1
+        at, _ = project(camera, pose, spots)
+        squares = np.sum((pixel_centers(180, 240)[:, :, None] - at) ** 2, axis=-1)
+        gray = np.sum(heights * np.exp(-squares / (2 * widths**2)), axis=-1).clip(0, 255).astype(np.uint8)
+        views.append(View(f"{x}", camera, pose, np.repeat(gray[..., None], 3, axis=2)))
+    points, _ = triangulate(views)
+    distance, nearest = KDTree(spots).query(points)
+    close = distance < 0.01
+    assert close.sum() > 50
+    assert np.abs(np.median((points - spots[nearest])[close, :2], axis=0)).max() < 0.1 / 200
 
 
 def test_triangulated_features_lie_on_the_surface(textured):
     points, colors = triangulate(textured)
     off = distance_to_surface(points)
-    assert len(points) > 200
+    assert len(points) > 120
     assert np.median(off) < 1e-3
     assert (off < 5e-3).mean() > 0.9
     assert ((colors >= 0) & (colors <= 1)).all()
@@ -422,19 +435,42 @@ def test_triangulation_is_repeatable_and_tells_its_progress(textured):
     assert set(total) == {len(ticks)}
 
 
+def test_points_move_with_the_world(textured):
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_rotvec([0.4, -1.1, 0.7]).as_matrix()
+    T[:3, 3] = [3.0, -2.0, 0.5]
+    points, colors = triangulate(textured[:4])
+    moved_points, moved_colors = triangulate(moved(tuple(textured[:4]), T))
+    np.testing.assert_allclose(moved_points, transform_points(T, points), atol=1e-5)
+    np.testing.assert_array_equal(moved_colors, colors)
+
+
 def test_masked_features_are_not_used(textured):
-    masked = []
-    for view in textured:
-        mask = np.zeros(view.rgb.shape[:2], dtype=bool)
-        mask[:, 120:] = True
-        masked.append(replace(view, mask=mask))
-        assert (detect(masked[-1]).pixels[:, 0] > 119).all()
-    assert 0 < len(triangulate(masked)[0]) < len(triangulate(textured)[0])
+    mask = np.zeros(textured[0].rgb.shape[:2], dtype=bool)
+    mask[:, 120:] = True
+    points, _ = triangulate([replace(view, mask=mask) for view in textured])
+    assert 0 < len(points) < len(triangulate(textured)[0])
+    seen = [project(view.camera, view.T_world_cam, points)[0][:, 0] > 119 for view in textured]
+    assert (np.sum(seen, axis=0) >= 3).all()
+    # Masks may be given for some views only.
+    some = [replace(textured[0], mask=mask), *textured[1:]]
+    assert len(triangulate(some)[0]) > len(points)
+
+
+def test_triangulation_leaves_nothing_behind_and_says_nothing(textured, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert len(triangulate(textured[:4])[0]) > 0
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_two_views_noise_and_blank_images_give_no_points(textured):
-    assert len(triangulate(textured[:1])[0]) == 0
-    assert len(triangulate(textured[:2])[0]) == 0
+    for n in range(3):
+        points, colors = triangulate(textured[:n])
+        assert points.shape == colors.shape == (0, 3)
+    masked = [replace(view, mask=np.zeros(view.rgb.shape[:2], dtype=bool)) for view in textured]
+    assert len(triangulate(masked)[0]) == 0
+    assert len(triangulate(synthetic.views(4, height=2, width=2))[0]) == 0
     blank = [replace(view, rgb=np.zeros_like(view.rgb)) for view in textured]
     assert len(triangulate(blank)[0]) == 0
     random = rng()
@@ -447,35 +483,6 @@ def test_two_views_noise_and_blank_images_give_no_points(textured):
 def test_views_from_one_place_give_no_points(textured):
     together = [replace(textured[0], name=str(i)) for i in range(4)]
     assert len(triangulate(together)[0]) == 0
-
-
-@settings(max_examples=6)
-@given(seed=st.integers(0, 10**6), noise=st.sampled_from([0.0, 0.2]))
-def test_solved_points_equal_the_slow_twin(seed, noise):
-    views = synthetic.views(6, height=96, width=128)
-    random = rng(seed)
-    truth = random.uniform(-0.08, 0.08, (4, 3))
-    pixels = [project(v.camera, v.T_world_cam, truth)[0] + random.normal(0, noise, (4, 2)) for v in views]
-    seen = Observations(
-        np.tile(np.arange(4), 6),
-        np.repeat(np.arange(6), 4),
-        np.concatenate(pixels),
-        np.full((24, 3), 0.5),
-    )
-    points, _ = solve(seen, views)
-    wanted = [slow.triangulated([p[i] for p in pixels], views, truth[i]) for i in range(4)]
-    np.testing.assert_allclose(points, wanted, atol=1e-7)
-    if noise == 0:
-        np.testing.assert_allclose(points, truth, atol=1e-9)
-
-
-def test_a_wrong_observation_is_left_out():
-    views = synthetic.views(6, height=96, width=128)
-    truth = np.array([[0.01, 0.02, 0.03]])
-    pixels = np.concatenate([project(v.camera, v.T_world_cam, truth)[0] for v in views])
-    pixels[2] += 2.0
-    seen = Observations(np.zeros(6, dtype=np.int64), np.arange(6), pixels, np.zeros((6, 3)))
-    np.testing.assert_allclose(solve(seen, views)[0], truth, atol=1e-9)
 
 
 # ── from nothing ───────────────────────────────────────────────────────────────────────────────

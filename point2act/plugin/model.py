@@ -95,8 +95,9 @@ class Point2ActModel(SplatfactoModel):
         return self._saved.to_dict()
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore :meth:`get_extra_state`."""
-        self._saved = Saved.from_dict(state)
+        """Restore :meth:`get_extra_state`; a training that goes on has its own capture and queries."""
+        if self._data is None:
+            self._saved = Saved.from_dict(state)
 
     def load_state_dict(self, dict: Any, **kwargs: Any) -> Any:
         """Take over a checkpoint's Gaussians, however many they are.
@@ -108,7 +109,10 @@ class Point2ActModel(SplatfactoModel):
             parameter.data = torch.zeros_like(dict[f"gauss_params.{name}"], device=self.device)
         for name in ("relevancy", "evidence"):
             setattr(self, name, torch.zeros_like(dict[name], device=self.device))
-        return super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
+        loaded = super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
+        if self._data is not None:
+            self._lift()
+        return loaded
 
     # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
     @property
@@ -151,17 +155,15 @@ class Point2ActModel(SplatfactoModel):
         if self._densifier is not None:
             self._densifier.step(step)
         due = step % self.config.relevancy_every == 0 or step == self._last_step
-        if self._saved.queries and (due or len(self.relevancy) != self.num_points):
+        if due or len(self.relevancy) != self.num_points:
             self._lift()
 
     @torch.no_grad()
     def _lift(self) -> None:
         """Give the Gaussians as they are now a relevancy for every query."""
         assert self._data is not None
-        assert self._data.points is not None
         lifted = lift_points(
             self._data,
-            self._data.points,
             to_scene(dict(self.gauss_params.items())),
             self._posed_views(),
             config=self.config.relevancy,

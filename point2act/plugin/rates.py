@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nerfstudio.engine.schedulers import Scheduler, SchedulerConfig
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ExponentialLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
 @dataclass
@@ -19,16 +19,17 @@ class FallingRateConfig(SchedulerConfig):
 
     _target: type = field(default_factory=lambda: FallingRate)
     share: float = 0.1
-    """What is left of the rate after ``steps``."""
+    """What is left of the rate after ``steps``, and stays."""
     steps: int = 1000
-    """Steps until then; it goes on falling."""
+    """Steps until then."""
 
 
 class FallingRate(Scheduler):
-    """Multiplies the rate by the same factor at every step."""
+    """Multiplies the rate by the same factor at every step, down to a share of it."""
 
     config: FallingRateConfig
 
     def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> LRScheduler:
         """torch's scheduler; the optimizer already has ``lr_init``."""
-        return ExponentialLR(optimizer, gamma=self.config.share ** (1 / self.config.steps))
+        share, steps = self.config.share, self.config.steps
+        return LambdaLR(optimizer, lambda step: share ** min(step / steps, 1.0))

@@ -11,7 +11,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from point2act.plugin.datamanager import TrainingData
 from point2act.relevancy import RelevancyConfig, lift
 from point2act.splat.start import StartConfig, from_cloud, start
-from point2act.types import GaussianScene, PointSet, RelevancyField, View
+from point2act.types import GaussianScene, RelevancyField, View
 
 
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
@@ -28,18 +28,22 @@ def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
 
 def lift_points(
     data: TrainingData,
-    points: PointSet,
     scene: GaussianScene,
     views: Sequence[View],
     *,
     config: RelevancyConfig,
     device: torch.device,
 ) -> RelevancyField:
-    """Relevancy of every Gaussian for every query; scene and views share a frame."""
+    """Relevancy of every Gaussian for every query; scene and views share a frame.
+
+    Without points there are no queries: a field without columns.
+    """
+    if data.points is None:
+        return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
     from point2act.answer import locate
 
-    answers = locate(points, data.capture, views)
-    return lift(scene, views, answers, points.queries, config=config, device=device)
+    answers = locate(data.points, data.capture, views)
+    return lift(scene, views, answers, data.points.queries, config=config, device=device)
 
 
 def empty_scene() -> GaussianScene:

@@ -29,7 +29,7 @@ class WristConfig:
     """Focal length, pixels."""
     distance: tuple[float, float] = (0.44, 0.64)
     """Nearest and farthest from the point looked at, metres."""
-    elevation: tuple[float, float] = (32.0, 72.0)
+    elevation: tuple[float, float] = (42.0, 72.0)
     """Lowest and highest, degrees above the table."""
     sweep: float = 300.0
     """The arc about the table's centre, degrees; its gap is on the far side from the robot."""

@@ -204,7 +204,8 @@ def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
 
 
 def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) -> Thing:
-    _known(entry, "like position yaw mass friction parts colors", f"object '{name}'")
+    own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts"
+    _known(entry, own, f"object '{name}'")
     place = {
         "name": name,
         "position": (float(entry["position"][0]), float(entry["position"][1])),

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from point2act.splat.compile_kernels import compiled, compiled_parallel
-from point2act.splat.tile_kernels import tile_bounds, touched_pixels, touched_rows
+from point2act.splat.tile_kernels import pick, tile_bounds, touched_pixels, touched_rows
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 ALPHA_MIN = np.float32(1 / 255)
@@ -81,12 +81,7 @@ def _draw(tile, splats, features, tiles, image, transmittance, last):
         if (place - start) % CHECK == CHECK - 1 and through.max() == ZERO:
             break
         i = tiles.members[place]
-        center, shape, reach, opacity = (
-            splats.centers[i],
-            splats.shapes[i],
-            splats.reach[i],
-            splats.opacities[i],
-        )
+        center, shape, opacity, reach = pick(splats, i)
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
             left, right, _, middle, peak = touched_pixels(center, shape, reach, y, x0, x1)
@@ -117,12 +112,7 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
     behind = -through * v_alpha[y0:y1, x0:x1]
     for place in range(last[y0:y1, x0:x1].max(), tiles.start[tile] - 1, -1):
         i = tiles.members[place]
-        center, shape, reach, opacity = (
-            splats.centers[i],
-            splats.shapes[i],
-            splats.reach[i],
-            splats.opacities[i],
-        )
+        center, shape, opacity, reach = pick(splats, i)
         record = records[tiles.slots[place]]
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
@@ -175,12 +165,7 @@ def _gather(tile, splats, tiles, maps, records):
         if (place - start) % CHECK == CHECK - 1 and through.max() == ZERO:
             break
         i = tiles.members[place]
-        center, shape, reach, opacity = (
-            splats.centers[i],
-            splats.shapes[i],
-            splats.reach[i],
-            splats.opacities[i],
-        )
+        center, shape, opacity, reach = pick(splats, i)
         record = records[tiles.slots[place]]
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):

@@ -53,6 +53,12 @@ class Tiles(NamedTuple):
 
 
 @compiled
+def pick(splats, i):
+    """Centre, shape, opacity and reach of one Gaussian."""
+    return splats.centers[i], splats.shapes[i], splats.opacities[i], splats.reach[i]
+
+
+@compiled
 def sort_by_depth(depths, reach):
     """Indices of the Gaussians that are drawn, nearest first: a stable radix sort of the depths' bits."""
     keys = depths.view(np.uint32)
@@ -108,7 +114,7 @@ def bin_tiles(order, splats, tiles_x, tiles_y):
     start = np.zeros(tiles_x * tiles_y + 1, np.int64)
     slot_start = np.zeros(len(splats.centers) + 1, np.int64)
     for i in order:
-        center, shape, reach = splats.centers[i], splats.shapes[i], splats.reach[i]
+        center, shape, _, reach = pick(splats, i)
         low, high = _tile_rows(center, reach, tiles_y)
         for row in range(low, high):
             left, right = _tile_columns(center, shape, reach, row, tiles_x)
@@ -119,7 +125,7 @@ def bin_tiles(order, splats, tiles_x, tiles_y):
     members, slots = np.empty(start[-1], np.int32), np.empty(start[-1], np.int32)
     place, slot = start.copy(), slot_start.copy()
     for i in order:
-        center, shape, reach = splats.centers[i], splats.shapes[i], splats.reach[i]
+        center, shape, _, reach = pick(splats, i)
         low, high = _tile_rows(center, reach, tiles_y)
         for row in range(low, high):
             left, right = _tile_columns(center, shape, reach, row, tiles_x)

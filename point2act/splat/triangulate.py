@@ -1,7 +1,7 @@
 """Points of the scene from photographs with known poses: features, matches, triangulation by COLMAP.
 
-The poses are taken as they are; only points are sought. Pixels are continuous with centres at one half
-here as in COLMAP, so nothing is shifted.
+The poses are taken as they are; only points are sought. COLMAP puts the centre of the first pixel at
+one half, as we do, so nothing is shifted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pycolmap
 from jaxtyping import Float
 from PIL import Image
 
-from point2act.geometry import invert
 from point2act.types import View
 
 _MAX_FEATURES = 2000
@@ -32,7 +31,7 @@ _MIN_VIEWS = 3
 """Two views agree along their epipolar line by chance; a third one rarely does."""
 
 _BATCH = 8
-"""Views, or views' pairs, that COLMAP works on between two reports of progress."""
+"""Views that COLMAP works on, with their partners, between two calls of ``progress``."""
 
 _SEED = 0
 
@@ -43,54 +42,28 @@ def triangulate(
     """World points of SIFT features that three or more views agree on, and their colours in [0, 1].
 
     Views are undistorted; their poses are taken as they are. Masked pixels are left out. There may be no
-    points at all: too few views, too little texture, wrong poses. COLMAP (Schönberger and Frahm 2016)
-    finds, matches, verifies and triangulates the features.
+    points at all: too few views, too little texture, wrong poses. The work is COLMAP's (Schönberger and
+    Frahm 2016), in a temporary folder.
     """
-    pairs = neighbouring_pairs(views)
-    jobs = [*_batches(range(len(views)), _BATCH), *_batches(pairs, _BATCH * _PARTNERS)]
-    with TemporaryDirectory(prefix="point2act-") as name, _quiet():
+    pairs = [(_file_name(i), _file_name(j)) for i, j in neighbouring_pairs(views)]
+    image_batches = _batches([_file_name(i) for i in range(len(views))], _BATCH)
+    pair_batches = _batches(pairs, _BATCH * _PARTNERS)
+    total = len(image_batches) + len(pair_batches) + 1
+    tell = progress or (lambda done, total: None)
+    with TemporaryDirectory(prefix="point2act-") as name, _quiet_colmap():
         folder = Path(name)
-        import time
-        t=time.time()
-        _write(folder, views)
-        print("write", time.time()-t); t=time.time()
-        E=pycolmap.FeatureExtractionOptions(use_gpu=False); E.sift.max_num_features=_MAX_FEATURES
-        pycolmap.extract_features(folder/"db", folder/"images", camera_mode=pycolmap.CameraMode.PER_IMAGE,
-           reader_options=pycolmap.ImageReaderOptions(mask_path=folder/"masks"), extraction_options=E, device=pycolmap.Device.cpu)
-        print("extract", time.time()-t); t=time.time()
-        (folder/"pairs.txt").write_text("".join(f"{_name(i)} {_name(j)}\n" for i,j in pairs))
-        V=pycolmap.TwoViewGeometryOptions(); V.ransac.random_seed=0
-        M=pycolmap.FeatureMatchingOptions(use_gpu=False)
-        import os
-        M.sift.cpu_brute_force_matcher=bool(int(os.environ.get("BF","0")))
-        M.guided_matching=bool(int(os.environ.get("GUIDED","0")))
-        pycolmap.match_image_pairs(folder/"db", matching_options=M, pairing_options=pycolmap.ImportedPairingOptions(match_list_path=folder/"pairs.txt"), verification_options=V, device=pycolmap.Device.cpu)
-        print("match", time.time()-t, len(pairs)); t=time.time()
-        R=pycolmap.Reconstruction()
-        for i,view in enumerate(views):
-            c=view.camera
-            R.add_camera_with_trivial_rig(pycolmap.Camera(camera_id=i+1,model="PINHOLE",width=c.width,height=c.height,params=[c.fx,c.fy,c.cx,c.cy]))
-            R.add_image_with_trivial_frame(pycolmap.Image(name=_name(i), camera_id=i+1,image_id=i+1), pycolmap.Rigid3d(invert(view.T_world_cam)[:3]))
-        O=pycolmap.IncrementalPipelineOptions(random_seed=0)
-        R=pycolmap.triangulate_points(R, folder/"db", folder/"images", folder, options=O)
-        print("tri", time.time()-t); t=time.time()
-        print(R.summary())
-    P=R.points3D.values()
-    P=[p for p in P if p.track.length()>=3]
-    return np.array([p.xyz for p in P]), np.array([p.color for p in P])/255
-
-
-def _name(i): return f"{i:06}.png"
-
-def _write(folder, views):
-    (folder/"images").mkdir(); (folder/"masks").mkdir()
-    for i, view in enumerate(views):
-        Image.fromarray(view.rgb).save(folder/"images"/_name(i), compress_level=1)
-        m = np.ones(view.rgb.shape[:2],bool) if view.mask is None else view.mask
-        Image.fromarray(m).save(folder/"masks"/(_name(i)+".png"))
-        c=view.camera
-        pycolmap.import_images(folder/"db", folder/"images", pycolmap.CameraMode.PER_IMAGE,image_names=[_name(i)],
-           options=pycolmap.ImageReaderOptions(camera_model="PINHOLE", camera_params=f"{c.fx},{c.fy},{c.cx},{c.cy}"))
+        scene = _scene_of(views)
+        _write(folder, scene, views)
+        for done, names in enumerate(image_batches, start=1):
+            _extract(folder, names)
+            tell(done, total)
+        for done, batch in enumerate(pair_batches, start=len(image_batches) + 1):
+            _match(folder, batch)
+            tell(done, total)
+        found = _points(folder, scene, views) if pairs else []
+        tell(total, total)
+    points = np.array([point.xyz for point in found]).reshape(-1, 3)
+    return points, np.array([point.color for point in found]).reshape(-1, 3) / 255.0
 
 
 def neighbouring_pairs(views: Sequence[View]) -> list[tuple[int, int]]:
@@ -105,12 +78,103 @@ def neighbouring_pairs(views: Sequence[View]) -> list[tuple[int, int]]:
         pairs |= {(min(i, int(j)), max(i, int(j))) for j in nearest if np.isfinite(row[j])}
     return sorted(pairs)
 
-def _batches(items, size):
-    return [items[i:i+size] for i in range(0,len(items),size)]
+
+def _scene_of(views: Sequence[View]) -> pycolmap.Reconstruction:
+    """Cameras and poses, no points yet. The image of view i has the number i + 1: COLMAP needs one > 0."""
+    scene = pycolmap.Reconstruction()
+    for number, view in enumerate(views, start=1):
+        camera = view.camera
+        pinhole = pycolmap.Camera(
+            camera_id=number,
+            model="PINHOLE",
+            width=camera.width,
+            height=camera.height,
+            params=[camera.fx, camera.fy, camera.cx, camera.cy],
+            has_prior_focal_length=True,
+        )
+        image = pycolmap.Image(name=_file_name(number - 1), camera_id=number, image_id=number)
+        scene.add_camera_with_trivial_rig(pinhole)
+        scene.add_image_with_trivial_frame(image, pycolmap.Rigid3d(view.T_cam_world[:3]))
+    return scene
+
+
+def _write(folder: Path, scene: pycolmap.Reconstruction, views: Sequence[View]) -> None:
+    """COLMAP's database of the scene, the images, and the masks."""
+    with pycolmap.Database.open(folder / "database.db") as database:
+        for camera in scene.cameras.values():
+            database.write_camera(camera, use_camera_id=True)
+        for rig in scene.rigs.values():
+            database.write_rig(rig, use_rig_id=True)
+        for frame in scene.frames.values():
+            database.write_frame(frame, use_frame_id=True)
+        for image in scene.images.values():
+            database.write_image(image, use_image_id=True)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir()
+    for i, view in enumerate(views):
+        Image.fromarray(view.rgb).save(folder / "images" / _file_name(i), compress_level=1)
+        # COLMAP leaves an image without a mask out as soon as there is a folder of masks.
+        mask = np.ones(view.rgb.shape[:2], dtype=bool) if view.mask is None else view.mask
+        Image.fromarray(mask).save(folder / "masks" / f"{_file_name(i)}.png")
+
+
+def _extract(folder: Path, names: list[str]) -> None:
+    """SIFT features (Lowe 2004) of some images, where their masks allow."""
+    options = pycolmap.FeatureExtractionOptions(use_gpu=False)
+    options.sift.max_num_features = _MAX_FEATURES
+    pycolmap.extract_features(
+        folder / "database.db",
+        folder / "images",
+        image_names=names,
+        camera_mode=pycolmap.CameraMode.PER_IMAGE,
+        reader_options=pycolmap.ImageReaderOptions(mask_path=folder / "masks"),
+        extraction_options=options,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def _match(folder: Path, pairs: list[tuple[str, str]]) -> None:
+    """Mutual best matches of some pairs of images that fit one motion between the two cameras."""
+    listing = folder / "pairs.txt"
+    listing.write_text("".join(f"{first} {second}\n" for first, second in pairs), encoding="ascii")
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = _SEED
+    pycolmap.match_image_pairs(
+        folder / "database.db",
+        matching_options=pycolmap.FeatureMatchingOptions(use_gpu=False),
+        pairing_options=pycolmap.ImportedPairingOptions(match_list_path=listing),
+        verification_options=verification,
+        device=pycolmap.Device.cpu,
+    )
+
+
+def _points(folder: Path, scene: pycolmap.Reconstruction, views: Sequence[View]) -> list[pycolmap.Point3D]:
+    """The triangulated points that enough views see where they project to."""
+    # One thread, because several add up in another order each time.
+    options = pycolmap.IncrementalPipelineOptions(random_seed=_SEED, num_threads=1)
+    sides = [max(view.camera.width, view.camera.height) for view in views]
+    options.mapper.filter_max_reproj_error = _MAX_ERROR * max(sides)
+    scene = pycolmap.triangulate_points(
+        scene, folder / "database.db", folder / "images", folder, options=options
+    )
+    points = [scene.points3D[number] for number in sorted(scene.points3D)]
+    return [point for point in points if point.track.length() >= _MIN_VIEWS]
+
+
+def _file_name(index: int) -> str:
+    return f"{index:06}.png"
+
+
+def _batches(items: list, size: int) -> list[list]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
 
 @contextmanager
-def _quiet():
+def _quiet_colmap() -> Iterator[None]:
+    """Let COLMAP speak of errors only."""
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value if hasattr(pycolmap.logging.ERROR,"value") else 2
-    try: yield
-    finally: pycolmap.logging.minloglevel = level
+    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
+    try:
+        yield
+    finally:
+        pycolmap.logging.minloglevel = level
