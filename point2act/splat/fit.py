@@ -24,7 +24,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Adam's step sizes, chosen by PSNR after 150 steps from depth on the simulated tabletop; all fall exponentially to ``FitConfig.final_rate`` of that."""
+    """Adam's step sizes, chosen by PSNR after 150 steps from depth on the simulated tabletop.
+
+    All fall exponentially to ``FitConfig.final_rate`` of that.
+    """
 
     means: float = 0.15
     """In units of the median Gaussian's size, so that scenes of any scale behave alike."""

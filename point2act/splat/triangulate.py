@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,23 +46,19 @@ def triangulate(
     points at all: too few views, too little texture, wrong poses. The work is COLMAP's (Schönberger and
     Frahm 2016), in a temporary folder.
     """
-    pairs = [(_file_name(i), _file_name(j)) for i, j in neighbouring_pairs(views)]
-    image_batches = _batches([_file_name(i) for i in range(len(views))], _BATCH)
-    pair_batches = _batches(pairs, _BATCH * _PARTNERS)
-    total = len(image_batches) + len(pair_batches) + 1
-    tell = progress or (lambda done, total: None)
-    with TemporaryDirectory(prefix="point2act-") as name, _quiet_colmap():
-        folder = Path(name)
+    names = [_file_name(i) for i in range(len(views))]
+    pairs = [(names[i], names[j]) for i, j in neighbouring_pairs(views)]
+    with TemporaryDirectory(prefix="point2act-") as temporary, _quiet_colmap():
+        folder = Path(temporary)
         scene = _scene_of(views)
         _write(folder, scene, views)
-        for done, names in enumerate(image_batches, start=1):
-            _extract(folder, names)
-            tell(done, total)
-        for done, batch in enumerate(pair_batches, start=len(image_batches) + 1):
-            _match(folder, batch)
-            tell(done, total)
+        jobs = [partial(_extract, folder, batch) for batch in _batches(names, _BATCH)]
+        jobs += [partial(_match, folder, batch) for batch in _batches(pairs, _BATCH * _PARTNERS)]
+        for done, job in enumerate(jobs, start=1):
+            job()
+            if progress is not None:
+                progress(done, len(jobs))
         found = _points(folder, scene, views) if pairs else []
-        tell(total, total)
     points = np.array([point.xyz for point in found]).reshape(-1, 3)
     return points, np.array([point.color for point in found]).reshape(-1, 3) / 255.0
 
