@@ -1,9 +1,12 @@
-# Four commands: make demo, make test, make lint, make clean. Each does its own set-up.
+# make demo, make test, make lint, make benchmarks: each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CAPTURE := demo/capture
+CAPTURE := demo/tabletop
 RUN := demo/run/point2act/demo
+
+# Idle threads of torch and numba sleep instead of spinning on the cores the others need.
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: install demo test lint benchmarks clean
 
@@ -39,7 +42,10 @@ test: lint
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+benchmarks: install
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from point2act.capture import disk_to_view
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.region import RegionConfig, find_region
-from point2act.relevancy import RelevancyConfig, ViewAnswers, lift
+from point2act.relevancy import RelevancyConfig, ViewAnswers, lift, locate
 from point2act.splat.picture import Picture, render_view
 from point2act.stages import Stages
 from point2act.surface import SurfaceConfig, fuse_local
@@ -92,23 +91,6 @@ def answer(
             results.append(_act(asked, query, gripper, config))
             tick(number + 1, len(points.queries))
     return Answered(tuple(results), relevancy, tuple(pictures), tuple(pixels))
-
-
-def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
-    """Every query's answers as pixels of the loaded views.
-
-    Several answers to one query in one image are joined; None where nobody was asked.
-    """
-    frames = {frame.name: frame for frame in capture.frames}
-    said: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
-    for entry in points.answers:
-        said.setdefault((entry.query, entry.image), []).append(entry.points)
-
-    def pixels(query: Query, view: View) -> Float[np.ndarray, "_ 2"] | None:
-        entries = said.get((query.name, view.name))
-        return None if entries is None else disk_to_view(frames[view.name], view, np.concatenate(entries))
-
-    return [[pixels(query, view) for view in views] for query in points.queries]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from point2act.capture import disk_to_view
 from point2act.heatmaps import HeatmapConfig, heatmap
 from point2act.splat.gaussians import Activated, activated, to_parameters
 from point2act.splat.render import gather
-from point2act.types import GaussianScene, Query, RelevancyField, View
+from point2act.types import Capture, GaussianScene, PointSet, Query, RelevancyField, View
 
 # Of the Gaussians that get any light at all at least a fifth are in plain sight.
 _PLAIN_SIGHT = 0.8
@@ -64,6 +65,23 @@ class _Vote:
     """Zero for queries without an answer."""
     answered: np.ndarray
     positive: np.ndarray
+
+
+def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
+    """Every query's answers as pixels of the loaded views.
+
+    Several answers to one query in one image are joined; None where nobody was asked.
+    """
+    frames = {frame.name: frame for frame in capture.frames}
+    said: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
+    for entry in points.answers:
+        said.setdefault((entry.query, entry.image), []).append(entry.points)
+
+    def pixels(query: Query, view: View) -> Float[np.ndarray, "_ 2"] | None:
+        entries = said.get((query.name, view.name))
+        return None if entries is None else disk_to_view(frames[view.name], view, np.concatenate(entries))
+
+    return [[pixels(query, view) for view in views] for query in points.queries]
 
 
 def lift(

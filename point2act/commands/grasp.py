@@ -61,7 +61,8 @@ def main(argv: Sequence[str]) -> None:
     )
     facts = {"Run": str(arguments.load_config), "Gaussians": str(len(trained.scene)), "Device": str(device)}
     metric = capture.metric or arguments.config.metric
-    story = Story(capture, views, trained.scene, answered, gripper, metric, stages.seconds, facts)
+    timings = {f"training: {name}": seconds for name, seconds in trained.timings.items()} | stages.seconds
+    story = Story(capture, views, trained.scene, answered, gripper, metric, timings, facts)
     report = arguments.output.with_name("report.html")
     publish_report(report, story)
     write_grasps(arguments.output, answered.results, capture=capture, gripper=gripper)

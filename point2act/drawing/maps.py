@@ -29,13 +29,13 @@ def heat_overlay(
 def relevancy_picture(
     rgb: UInt8[np.ndarray, "h w 3"], relevancy: Float[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Show what is relevant, in [0, 1], in colour on a dim grey copy of the photograph."""
+    """Show what is relevant, as a share of its peak, in colour on a dim grey copy of the photograph."""
     grey = 0.45 * (rgb @ np.array([0.299, 0.587, 0.114]))  # luma of ITU-R BT.601
     dim = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
     relevancy = np.clip(relevancy, 0.0, 1.0)
     # Quickly opaque: small relevancies should be seen for what they are, too.
     picture = _blend(dim, colorize(0.15 + 0.85 * relevancy), 1.0 - (1.0 - relevancy) ** 3)
-    return _with_scale(picture, "viridis", "0", "1")
+    return _with_scale(picture, "viridis", "0", "peak")
 
 
 def depth_picture(depth: Float[np.ndarray, "h w"], *, unit: str = "m") -> UInt8[np.ndarray, "h w 3"]:

@@ -6,6 +6,7 @@ everything is in nerfstudio's frame and unit.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
 from point2act.splat.start import StartConfig
+from point2act.stages import Stages
 from point2act.types import View
 
 Outputs = dict[str, Any]
@@ -67,9 +69,12 @@ class Point2ActModel(SplatfactoModel):
     def populate_modules(self) -> None:
         """Start the Gaussians; without training data they stay empty until a checkpoint is loaded."""
         self._data: TrainingData | None = self.kwargs["metadata"].get(METADATA_KEY)
-        scene, self._saved = empty_scene(), Saved.empty()
+        scene, self._saved, self._stages = empty_scene(), Saved.empty(), Stages(show=False)
+        self._begun = time.perf_counter()
         if self._data is not None:
-            scene = self._data.S_nerf_world.move_scene(starting_scene(self._data, self.config.start))
+            with self._stages.stage("place the Gaussians"):
+                begun = starting_scene(self._data, self.config.start)
+            scene = self._data.S_nerf_world.move_scene(begun)
             self._saved = Saved.at_start(
                 self._data.capture.folder,
                 self._data.S_nerf_world,
@@ -92,7 +97,14 @@ class Point2ActModel(SplatfactoModel):
     # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
     def get_extra_state(self) -> dict[str, Any]:
         """What a checkpoint holds beside tensors."""
-        return self._saved.to_dict()
+        return replace(self._saved, timings=self._timings()).to_dict()
+
+    def _timings(self) -> dict[str, float]:
+        """Seconds per stage so far; what is not placing or lifting is fitting."""
+        if self._data is None:
+            return dict(self._saved.timings)
+        other = self._stages.seconds
+        return {**other, "fit the Gaussians": time.perf_counter() - self._begun - sum(other.values())}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore :meth:`get_extra_state`; a training that goes on has its own capture and queries."""
@@ -144,9 +156,8 @@ class Point2ActModel(SplatfactoModel):
         has_depth = any(view.depth is not None for view in self._data.train)
         if self.config.densify or (self.config.densify is None and not has_depth):
             # nerfstudio scales the cameras into [-1, 1]: the scene's size is 1.
-            parameters: Any = self.gauss_params
             self._densifier = Densifier(
-                self.config.densification, parameters, optimizers.optimizers, scene_scale=1.0
+                self.config.densification, self.gauss_params, optimizers.optimizers, scene_scale=1.0
             )
         return super().get_training_callbacks(training_callback_attributes)
 
@@ -162,13 +173,14 @@ class Point2ActModel(SplatfactoModel):
     def _lift(self) -> None:
         """Give the Gaussians as they are now a relevancy for every query."""
         assert self._data is not None
-        lifted = lift_points(
-            self._data,
-            to_scene(dict(self.gauss_params.items())),
-            self._posed_views(),
-            config=self.config.relevancy,
-            device=self.device,
-        )
+        with self._stages.stage("lift the points"):
+            lifted = lift_points(
+                self._data,
+                to_scene(dict(self.gauss_params.items())),
+                self._posed_views(),
+                config=self.config.relevancy,
+                device=self.device,
+            )
         self.relevancy = torch.tensor(lifted.values, dtype=torch.float32, device=self.device)
         self.evidence = torch.tensor(lifted.evidence, dtype=torch.float32, device=self.device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class TrainedRun:
     capture: Path
     """The folder that was trained on, absolute."""
     config: TrainerConfig
+    timings: Mapping[str, float]
+    """Seconds per stage of the training."""
 
 
 def load_run(config_path: Path | str) -> TrainedRun:
@@ -54,7 +57,7 @@ def load_run(config_path: Path | str) -> TrainedRun:
             relevancy = RelevancyField(saved.queries, values, evidence)
     except KeyError as err:
         raise RunError(f"{checkpoint} lacks {err}: train again with this version of point2act") from err
-    return TrainedRun(scene, relevancy, saved.capture, config)
+    return TrainedRun(scene, relevancy, saved.capture, config, saved.timings)
 
 
 def _read_config(path: Path) -> TrainerConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ class Saved:
     queries: tuple[Query, ...]
     capture: Path
     S_nerf_world: Similarity
+    timings: Mapping[str, float]
+    """Seconds per stage of the training."""
 
     @staticmethod
     def empty() -> Saved:
         """Before anything is loaded."""
-        return Saved((), Path(), Similarity.from_matrix(np.eye(4)))
+        return Saved((), Path(), Similarity.from_matrix(np.eye(4)), {})
 
     @staticmethod
     def at_start(capture: Path, S_nerf_world: Similarity, queries: Sequence[Query]) -> Saved:
         """At the beginning of a training; the capture's path is made absolute."""
-        return Saved(tuple(queries), capture.resolve(), S_nerf_world)
+        return Saved(tuple(queries), capture.resolve(), S_nerf_world, {})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain strings, numbers and lists."""
@@ -37,6 +39,7 @@ class Saved:
             "queries": [asdict(query) for query in self.queries],
             "capture": str(self.capture),
             "S_nerf_world": self.S_nerf_world.matrix.tolist(),
+            "timings": dict(self.timings),
         }
 
     @staticmethod
@@ -46,4 +49,5 @@ class Saved:
             tuple(Query(**query) for query in state["queries"]),
             Path(state["capture"]),
             Similarity.from_matrix(np.array(state["S_nerf_world"])),
+            state["timings"],
         )

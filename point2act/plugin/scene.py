@@ -9,7 +9,7 @@ import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from point2act.plugin.datamanager import TrainingData
-from point2act.relevancy import RelevancyConfig, lift
+from point2act.relevancy import RelevancyConfig, lift, locate
 from point2act.splat.start import StartConfig, from_cloud, start
 from point2act.types import GaussianScene, RelevancyField, View
 
@@ -40,8 +40,6 @@ def lift_points(
     """
     if data.points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
-    from point2act.answer import locate
-
     answers = locate(data.points, data.capture, views)
     return lift(scene, views, answers, data.points.queries, config=config, device=device)
 

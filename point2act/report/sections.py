@@ -7,7 +7,7 @@ from html import escape
 from math import fsum
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from point2act.drawing import Color, depth_picture, draw_points, heat_overlay, relevancy_picture
 from point2act.report.grasps import action_picture
@@ -63,8 +63,10 @@ def built(report: ReportInput) -> str:
     names = ["Captured", "Rendered", "Depth", *(f"Relevancy: {r.query.name}" for r in report.results)]
     cells = [f"<b>{escape(name)}</b>" for name in names]
     unit = "m" if report.metric else "units"
+    # Relative to its peak: what matters here is where, and the prior keeps all values well below one.
+    peaks = np.max([shown.picture.relevancy.max(axis=(0, 1)) for shown in report.views], axis=0)
     for shown in report.views[:_VIEWS_BUILT]:
-        images = _built_images(shown, unit)
+        images = _built_images(shown, unit, np.maximum(peaks, 1e-9))
         cells += [
             figure(image, f"{name}, {shown.view.name}") for name, image in zip(names, images, strict=False)
         ]
@@ -168,12 +170,14 @@ def _marked(shown: ReportView, query: str, color: Color) -> UInt8[np.ndarray, "_
     return image if points is None else draw_points(image, points, color)
 
 
-def _built_images(shown: ReportView, unit: str) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+def _built_images(
+    shown: ReportView, unit: str, peaks: Float[np.ndarray, " q"]
+) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     picture = shown.picture
     rendered = np.round(255 * np.clip(picture.rgb, 0.0, 1.0)).astype(np.uint8)
     # Where less than half of the light comes from Gaussians there is no surface to speak of.
     depth = np.where(picture.alpha > 0.5, picture.depth, 0.0)
-    channels = np.moveaxis(picture.relevancy, -1, 0)
+    channels = np.moveaxis(picture.relevancy / peaks, -1, 0)
     return [
         shown.view.rgb,
         rendered,

@@ -16,7 +16,7 @@ class DensifyConfig:
 
     start: int = 200
     """First step at which the number of Gaussians may change."""
-    stop: int = 1800
+    stop: int = 900
     """Last such step; the rest of the fit only polishes."""
     every: int = 100
     """Steps between two changes."""
@@ -39,7 +39,7 @@ class Densifier:
     def __init__(
         self,
         config: DensifyConfig,
-        parameters: dict[str, torch.nn.Parameter],
+        parameters: dict[str, torch.nn.Parameter] | torch.nn.ParameterDict,
         optimizers: dict[str, torch.optim.Optimizer],
         *,
         scene_scale: float,

@@ -44,7 +44,7 @@ class FitConfig:
     """How geometry and colour are fitted."""
 
     iterations: int | None = None
-    """Steps, one image each; by default as many as the start deserves (from depth 400, else 2000)."""
+    """Steps, one image each; by default as many as the start deserves (from depth 400, else 1200)."""
     depth_weight: float = 0.5
     """Weight of the relative depth error beside the colour error."""
     sh_degree: int = 1
@@ -101,7 +101,7 @@ def fit(
         )
     targets = [to_target(view, device) for view in views]
     has_depth = any(target.depth is not None for target in targets)
-    iterations = config.iterations or (400 if has_depth else 2000)
+    iterations = config.iterations or (400 if has_depth else 1200)
     parameters = to_parameters(scene, device=device, degree=config.sh_degree)
     optimizers = make_optimizers(parameters, config.rates, median_size=float(np.median(scene.scales)))
     decay = config.final_rate ** (1 / max(iterations, 1))
