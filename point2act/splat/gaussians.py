@@ -99,11 +99,11 @@ def colors(
 def sh_basis(directions: Float[Tensor, "n 3"], degree: int) -> Float[Tensor, "n k"]:
     """Real spherical harmonics with the signs and order of Kerbl et al. 2023, degree 0 to 3."""
     x, y, z = directions.unbind(-1)
+    xx, yy, zz = x * x, y * y, z * z
     terms = [torch.ones_like(x) * _C[0]]
     if degree > 0:
         terms += [-_C[1] * y, _C[1] * z, -_C[1] * x]
     if degree > 1:
-        xx, yy, zz = x * x, y * y, z * z
         terms += [
             _C[2] * x * y,
             -_C[2] * y * z,
