@@ -14,7 +14,7 @@ def configure_threads() -> None:
 
     Measured with 30 000 Gaussians at 320x240, forward, backward and Adam, on two cores: on a quiet machine
     35-42 ms a step with or without it; on one with four other busy processes to a core, 80-95 ms of
-    processor time a step with it and 200-280 ms without. numba's own choice of a layer is left alone:
-    OpenMP took 38 ms where its "workqueue" took 50.
+    processor time a step with it and 200-280 ms when it was set after torch was imported. numba's own
+    choice of a layer is left alone: OpenMP took 38 ms where its "workqueue" took 50.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

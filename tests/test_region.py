@@ -1,22 +1,13 @@
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from synthetic import look_at
 
 from point2act.geometry import invert, project
 from point2act.region import _angle_jacobian, _angles, find_region
 from point2act.types import Camera, NoAnswer, View
 
 CAMERA = Camera(fx=300.0, fy=300.0, cx=160.0, cy=120.0, height=240, width=320)
-
-
-def looking_at(target: np.ndarray, eye: np.ndarray) -> np.ndarray:
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    T[:3, 3] = eye
-    return T
 
 
 class World:
@@ -29,7 +20,7 @@ class World:
         count = right + wrong + silent + negative
         angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
         eyes = np.stack([0.3 * np.cos(angles), 0.3 * np.sin(angles), np.full(count, 0.4)], axis=1)
-        poses = [T @ looking_at(np.zeros(3), eye) for eye in eyes]
+        poses = [T @ look_at(eye, np.zeros(3)) for eye in eyes]
         blank = np.zeros((240, 320, 3), np.uint8)
         self.views = [View(f"{i}.png", CAMERA, pose, blank) for i, pose in enumerate(poses)]
         move = lambda p: p @ T[:3, :3].T + T[:3, 3]  # noqa: E731
