@@ -103,7 +103,8 @@ def test_a_moved_capture_gives_moved_grasps(result, tmp_path):
     moved = point2act.run(write_capture(tmp_path, T=T), config=QUICK)
     here, there = result.results[0], moved.results[0]
     to_world = lambda p: T[:3, :3] @ p + T[:3, 3]  # noqa: E731
-    np.testing.assert_allclose(to_world(here.region.action_point), there.region.action_point, atol=0.003)
+    # Not exact: voxels and Adam's steps follow the world's axes, and a pixel is 4 mm wide here.
+    np.testing.assert_allclose(to_world(here.region.action_point), there.region.action_point, atol=0.008)
     best = T @ here.grasps[0].T_world_gripper
     distances = [np.linalg.norm(g.T_world_gripper[:3, 3] - best[:3, 3]) for g in there.grasps]
     assert min(distances) < 0.015

@@ -64,9 +64,10 @@ def built(report: ReportInput) -> str:
     cells = [f"<b>{escape(name)}</b>" for name in names]
     unit = "m" if report.metric else "units"
     # Relative to its peak: what matters here is where, and the prior keeps all values well below one.
-    peaks = np.max([shown.picture.relevancy.max(axis=(0, 1)) for shown in report.views], axis=0)
+    each = [shown.picture.relevancy.max(axis=(0, 1)) for shown in report.views]
+    peaks = np.max(each, axis=0, initial=1e-9)
     for shown in report.views[:_VIEWS_BUILT]:
-        images = _built_images(shown, unit, np.maximum(peaks, 1e-9))
+        images = _built_images(shown, unit, peaks)
         cells += [
             figure(image, f"{name}, {shown.view.name}") for name, image in zip(names, images, strict=False)
         ]
