@@ -1,4 +1,4 @@
-"""What a command prints at its end: one line per query."""
+"""What a command prints at its end: one line per query, and why where there is nothing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from point2act.types import QueryResult
 
 
 def print_summary(results: Iterable[QueryResult]) -> None:
-    """Print a table of the queries with their action points and best grasps, or the reason for none."""
-    table = Table("query", "action point (m)", "confidence", "for / against", "grasps", "best or why not")
+    """Print a table of the queries with their action points and best grasps, then the reasons for none."""
+    results = tuple(results)
+    console = Console()
+    table = Table("query", "action point", "confidence", "for / against", "grasps", "best score")
     for result in results:
         region = result.region
-        best = next((f"score {grasp.score:.2f}" for grasp in result.grasps), None)
+        best = next((f"{grasp.score:.2f}" for grasp in result.grasps), result.reason or "–")
         table.add_row(
             result.query.text,
             "–" if region is None else " ".join(f"{x:.3f}" for x in region.action_point),
             "–" if region is None else f"{region.confidence:.2f}",
             "–" if region is None else f"{region.support.agree} / {region.support.disagree}",
             str(len(result.grasps)),
-            best or f"{result.reason or ''}: {result.detail or ''}",
+            best,
         )
-    Console().print(table)
+    console.print(table)
+    for result in results:
+        if result.detail is not None:
+            console.print(f"{result.query.text}: {result.detail}", highlight=False)

@@ -1,0 +1,55 @@
+"""Captures that others recorded, end to end: a robot's RGB-D views of a shelf, photographs of a fox."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+import point2act
+from point2act.capture import load_view, read_capture, view_to_disk
+from point2act.geometry import project
+from point2act.pipeline import RunConfig
+from point2act.points import read_points
+from point2act.splat.fit import FitConfig
+
+pytestmark = pytest.mark.slow
+
+
+def distances(folder, found) -> np.ndarray:
+    """From the action point's projection to the recorded point in every view where one was given, pixels."""
+    capture = read_capture(folder)
+    frames = {frame.name: frame for frame in capture.frames}
+    away = []
+    for answer in read_points(folder / "points.json", capture).answers:
+        if answer.query == found.query.name and len(answer.points):
+            view = load_view(capture, frames[answer.image])
+            pixels, _ = project(view.camera, view.T_world_cam, found.region.action_point[None])
+            on_disk = view_to_disk(frames[answer.image], view, pixels)
+            away.append(np.linalg.norm(answer.points - on_disk, axis=1).min())
+    return np.array(away)
+
+
+def test_the_shelf(shared_data):
+    config = RunConfig(fit=FitConfig(iterations=100), max_side=320)
+    result = point2act.run(shared_data / "apc_shelf", config=config)
+    assert [found.query.name for found in result.results] == ["tissues", "red_book", "pipe_cleaners", "bunny"]
+    for found in result.results:
+        assert (distances(shared_data / "apc_shelf", found) < 30).mean() >= 0.8, found.query.text
+        assert found.grasps or (found.reason and found.detail)
+
+
+def test_the_fox(shared_data, tmp_path):
+    folder = tmp_path / "fox"
+    shutil.copytree(shared_data / "fox", folder)
+    config = RunConfig(fit=FitConfig(iterations=150), max_side=240)
+    config = dataclasses.replace(config, start=dataclasses.replace(config.start, target_count=15_000))
+    result = point2act.run(folder, config=config)
+    nose = result.results[0]
+    assert nose.query.name == "nose"
+    assert (distances(folder, nose) < 25).mean() >= 0.8
+    assert result.psnr > 18
+    # No depth, no metres: said, not pretended.
+    assert nose.grasps == ()
+    assert nose.reason == "no_geometry"
+    assert "scale" in nose.detail
