@@ -26,10 +26,12 @@ demo: demo/trial/trials.json
 $(CAPTURE)/transforms.json: $(VENV)/.installed
 	$(BIN)/point2act simulate --scene tabletop --seed 0 --output $(CAPTURE)
 
-$(RUN)/config.yml: $(CAPTURE)/transforms.json
+# Not config.yml: nerfstudio writes that before it trains, and an interrupted run must not look done.
+$(RUN)/.trained: $(CAPTURE)/transforms.json
 	$(BIN)/ns-train point2act --data $(CAPTURE) --output-dir demo --experiment-name run --timestamp demo
+	touch $@
 
-demo/grasps.json: $(RUN)/config.yml
+demo/grasps.json: $(RUN)/.trained
 	$(BIN)/point2act grasp --load-config $(RUN)/config.yml --output demo/grasps.json
 
 demo/trial/trials.json: demo/grasps.json

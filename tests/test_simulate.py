@@ -445,3 +445,19 @@ def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: No
     assert all(picture.shape == (360, 480, 3) and picture.std() > 20 for picture in box.pictures)
     assert np.abs(box.pictures[0].astype(float) - box.pictures[3]).mean() > 3
     assert (mug.query, mug.outcome, mug.success) == ("mug", "no_grasp", False)
+
+
+@pytest.mark.usefixtures("drawing")
+def test_torch_can_be_used_after_the_simulator_has_drawn(tmp_path: Path) -> None:
+    """Mesa's LLVM and triton's in one process: a crash, not an exception, when they meet in the wrong order."""
+    code = f"""
+import numpy as np
+from point2act.simulate import CaptureConfig, WristConfig, capture_scene, load_scene
+config = CaptureConfig(wrist=WristConfig(views=1))
+capture_scene(load_scene("tabletop", 0), {str(tmp_path)!r}, config, np.random.default_rng(0))
+import torch
+torch.optim.Adam([torch.zeros(3, requires_grad=True)])
+print("alive")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "alive", run.stderr[-500:]

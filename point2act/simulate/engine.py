@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from point2act.errors import SimulationError
@@ -23,6 +24,11 @@ def no_gl(cause: BaseException) -> SimulationError:
     """The error for a machine on which no OpenGL starts."""
     return SimulationError(_NO_GL.format(gl=os.environ.get("MUJOCO_GL", ""), cause=cause))
 
+
+# EGL loads Mesa's LLVM for the whole process to see, and torch's triton, which brings an LLVM of its own,
+# crashes when it is imported after that. torch imports it at a time of its choosing: let it be first.
+with suppress(ImportError):
+    importlib.import_module("triton")
 
 try:
     mujoco = importlib.import_module("mujoco")  # not a statement: it has no type stubs to check against
