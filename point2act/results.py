@@ -37,7 +37,7 @@ def write_grasps(
     document = {
         "version": 1,
         "frame": "world",
-        "capture": capture.folder.as_posix(),
+        "capture": capture.folder.resolve().as_posix(),
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "gripper": {"name": gripper.name, "max_width": float(gripper.max_width)},
         "results": [_result(result, capture.T_base_world) for result in results],

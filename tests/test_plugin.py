@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.errors import CaptureError, RunError
 from point2act.geometry import opengl_to_opencv, project, quaternion_to_matrix
+from point2act.results import read_grasps
 from point2act.splat.gaussians import colors, to_parameters
 from point2act.splat.render import render
 from point2act.types import Camera, GaussianScene
@@ -680,6 +681,38 @@ def test_a_run_is_read_back_in_the_world(trained: Path):
     for block, values in zip(synthetic.TABLETOP, run.relevancy.values.T, strict=False):
         best = np.average(run.scene.means, axis=0, weights=values**4 * run.scene.opacities)
         assert np.linalg.norm(best - block.center) < 0.05
+
+
+@pytest.mark.slow
+def test_a_run_is_grasped_as_the_short_loop_does(trained: Path):
+    folder = trained.parents[4]
+    run_command("point2act", "grasp", "--load-config", trained, "--output", "grasps.json", folder=folder)
+    run_command("point2act", "run", "capture", "--output", "short", "--fit.iterations", 60, folder=folder)
+    trained_results, short = (
+        read_grasps(folder / name)["results"] for name in ("grasps.json", "short/grasps.json")
+    )
+    for one, other in zip(trained_results, short, strict=True):
+        away = np.subtract(one["action_point"], other["action_point"])
+        assert np.linalg.norm(away) < 0.02
+        assert bool(one["grasps"]) == bool(other["grasps"])
+    report = (folder / "report.html").read_text()
+    assert "training: fit the Gaussians" in report
+
+
+@pytest.mark.slow
+def test_a_run_is_asked_something_new(trained: Path):
+    folder = trained.parents[4]
+    document = json.loads((folder / "capture" / "points.json").read_text())
+    document["queries"] = [{"name": "new", "text": "the other one", "role": "grasp"}]
+    second = [answer for answer in document["answers"] if answer["query"] == "green"]
+    document["answers"] = [answer | {"query": "new"} for answer in second]
+    (folder / "other.json").write_text(json.dumps(document))
+    options = ("--points", "other.json", "--output", "new.json")
+    run_command("point2act", "grasp", "--load-config", trained, *options, folder=folder)
+    (result,) = read_grasps(folder / "new.json")["results"]
+    assert result["query"]["text"] == "the other one"
+    top = np.array(synthetic.TABLETOP[1].center)
+    assert np.linalg.norm(np.subtract(result["action_point"], top)) < 0.05
 
 
 @pytest.mark.slow

@@ -449,7 +449,7 @@ def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: No
 
 @pytest.mark.usefixtures("drawing")
 def test_torch_can_be_used_after_the_simulator_has_drawn(tmp_path: Path) -> None:
-    """Mesa's LLVM and triton's in one process: a crash, not an exception, when they meet in the wrong order."""
+    """Mesa's LLVM and triton's in one process: a crash when they meet in the wrong order."""
     code = f"""
 import numpy as np
 from point2act.simulate import CaptureConfig, WristConfig, capture_scene, load_scene

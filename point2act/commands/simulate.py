@@ -51,6 +51,8 @@ class Arguments:
     """Of the objects' places and of all noise."""
     pointing: Literal["clean", "typical", "hard"] = "typical"
     """How often the pointing model errs: never, in a quarter, or in two fifths of the views."""
+    gripper: str | None = None
+    """Of the hand that tries; by default the one that the grasps were planned for."""
     wrist: WristConfig = field(default_factory=WristConfig)
     trial: TrialConfig = field(default_factory=TrialConfig)
 
@@ -76,7 +78,7 @@ def _capture(folder: Path, arguments: Arguments) -> None:
 
 def _try(grasps: Path, arguments: Arguments) -> None:
     document = read_grasps(grasps)
-    gripper = load_gripper(document["gripper"]["name"])
+    gripper = load_gripper(arguments.gripper or document["gripper"]["name"])
     with Stages(show=True).stage("try the grasps"):
         trials = try_grasps_file(Path(document["capture"]), grasps, gripper, arguments.trial)
     folder = grasps.parent if arguments.output is None else arguments.output
