@@ -10,7 +10,7 @@ from point2act.types import QueryResult, Reason
 _HEADLINES: dict[Reason, str] = {
     "no_points": "The model pointed at nothing",
     "no_agreement": "The views do not agree on one place",
-    "no_geometry": "Nothing solid where the points meet",
+    "no_geometry": "No geometry that grasps could be planned on",
     "no_contact_pair": "No two opposing surfaces to close on",
     "too_wide": "Too wide for this gripper",
     "all_collide": "The hand would hit something in every grasp",
