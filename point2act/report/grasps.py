@@ -152,7 +152,7 @@ def _drawn(
 
 
 def _reach(gripper: Gripper, region: Region) -> float:
-    """How far the picture reaches about the action point: the whole hand, and more than the region."""
+    """How far the picture reaches about the action point: the whole hand, more than the region."""
     hand = max(float(np.linalg.norm(np.abs(box.center) + np.array(box.half_extents))) for box in gripper.body)
     # Without metres the hand's size means nothing; three regions across show what lies about it.
     return max(1.1 * hand, 3.0 * float(np.linalg.norm(region.box.half_extents)))
