@@ -214,7 +214,7 @@ def test_views_show_what_was_said_and_who_was_contradicted(html: str):
 def test_numbers_are_those_of_the_results(html: str):
     summary, table = Page(panel(html, "summary")).text, Page(panel(html, "grasps")).text
     assert "0.000, 0.000, 0.050" in summary
-    assert "6 views agree · 1 disagrees · 1 cannot see it" in summary
+    assert "6 views agree · 1 disagrees · 1 not asked or out of sight" in summary
     assert "Grasps 11 Best score 0.90" in summary
     assert "1, best 0.90 0.95 0.80 60 mm 12 mm" in table
     assert "3 more in grasps.json" in table

@@ -124,7 +124,7 @@ def _support_words(support: Support) -> str:
     if support.disagree:
         words.append(count(support.disagree, "disagrees", "disagree"))
     if support.unseen:
-        words.append(count(support.unseen, "cannot see it or was not asked", "cannot see it or were not asked"))
+        words.append(f"{support.unseen} not asked or out of sight")
     return " · ".join(words)
 
 
