@@ -68,7 +68,7 @@ def test_the_document_is_the_one_promised(tmp_path: Path):
     assert document == {
         "version": 1,
         "frame": "world",
-        "capture": "captures/desk",
+        "capture": Path("captures/desk").resolve().as_posix(),
         "gripper": {"name": "panda", "max_width": 0.08},
         "results": [
             {
