@@ -27,7 +27,13 @@ from point2act.types import Camera, View
 with warnings.catch_warnings():
     # It complains about a missing GPU, which nothing here uses.
     warnings.simplefilter("ignore", ImportWarning)
-    import open3d as o3d
+    try:
+        import open3d as o3d
+    except OSError as err:  # a bare container has no libGL
+        raise SceneError(
+            f"open3d cannot start ({err}): install the system's OpenGL, on Debian and Ubuntu with "
+            "apt-get install libgl1 libx11-6 libgomp1"
+        ) from err
 
 
 @dataclass(frozen=True)

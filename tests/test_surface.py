@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,3 +222,14 @@ def test_coarser_voxels_give_a_smaller_grid():
     volume = fuse_local(views, depths, CENTER, config=SurfaceConfig(voxel=0.004, truncation=0.008))
     assert volume.tsdf.shape == (47, 47, 47)
     assert volume.half_size == pytest.approx(0.092)
+
+
+def test_a_machine_without_opengl_is_told_what_to_install(tmp_path: Path):
+    (tmp_path / "open3d.py").write_text('raise OSError("libGL.so.1: cannot open shared object file")')
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "from point2act.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "run", str(tmp_path), "--output", str(tmp_path / "out")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "apt-get install libgl1" in run.stderr
+    assert "Traceback" not in run.stderr
