@@ -44,6 +44,9 @@ class AnswerConfig:
     """Trust the poses to be in metres although the capture has no depth."""
     relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
+    depth_agreement: float = 0.02
+    """Measured depth counts where it is within this share of the Gaussians' depth: 1 cm at half a metre,
+    ten times the noise of a good depth camera."""
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
     seed: int = 0
@@ -134,14 +137,23 @@ def _grasp(
             "the capture has no depth, so its scale is unknown and a gripper's width means nothing: "
             'capture depth, or put "metric": true into transforms.json if the poses are in metres',
         )
-    volume = fuse_local(asked.views, depths_of(asked), region.action_point, config=config.surface)
+    depths = depths_of(asked, agreement=config.depth_agreement)
+    volume = fuse_local(asked.views, depths, region.action_point, config=config.surface)
     rng = np.random.default_rng(config.seed)
     return plan_grasps(volume, region, gripper, relevancy=asked.surface(), config=config.grasp, rng=rng)
 
 
-def depths_of(asked: _Asked) -> list[Float[np.ndarray, "h w"]]:
-    """Measured depth where there is a camera for it, else the depth of the Gaussians."""
-    return [
-        view.depth if view.depth is not None else np.where(picture.alpha > _SURFACE_ALPHA, picture.depth, 0.0)
-        for view, picture in zip(asked.views, asked.pictures, strict=True)
-    ]
+def depths_of(asked: _Asked, *, agreement: float) -> list[Float[np.ndarray, "_h _w"]]:
+    """Depth to plan grasps on: what was measured and the Gaussians confirm, else the Gaussians' own.
+
+    The Gaussians are a consensus of all views; a reading more than ``agreement`` of the depth off from
+    theirs is noise, or comes from a view whose pose is off.
+    """
+    depths = []
+    for view, picture in zip(asked.views, asked.pictures, strict=True):
+        solid = np.where(picture.alpha > _SURFACE_ALPHA, picture.depth, 0.0)
+        if view.depth is not None:
+            confirmed = np.abs(view.depth - solid) < agreement * solid
+            solid = np.where(confirmed, view.depth, 0.0)
+        depths.append(solid)
+    return depths

@@ -9,11 +9,14 @@ import synthetic
 from scipy.spatial.transform import Rotation
 
 import point2act
+from point2act.answer import _Asked, depths_of
+from point2act.capture import load_views, read_capture
 from point2act.geometry import project
 from point2act.pipeline import RunConfig, split
 from point2act.points import write_points
 from point2act.results import read_grasps, read_splat_ply
 from point2act.splat.fit import FitConfig
+from point2act.splat.picture import render_view
 from point2act.splat.start import StartConfig
 from point2act.types import Answer, PointSet, Query
 
@@ -142,3 +145,17 @@ def test_every_eighth_view_is_held_out():
     assert len(kept) == 15
     assert split(views[:8], 8) == (list(views[:8]), [])
     assert split(views, 0) == (list(views), [])
+
+
+def test_depth_that_the_scene_contradicts_is_left_out(result, capture):
+    """One view measures everything 5 cm too near: the Gaussians, a consensus of ten, do not confirm it."""
+    source = read_capture(capture)
+    views = list(load_views(source))
+    views[3] = dataclasses.replace(views[3], depth=views[3].depth - np.float32(0.05))
+    pictures = [render_view(result.scene, view) for view in views]
+    answers = [None] * len(views)
+    asked = _Asked(source, views, result.scene, result.relevancy.values[:, 0], pictures, answers)
+    depths = depths_of(asked, agreement=0.02)
+    kept = [np.mean(depth > 0) for depth in depths]
+    assert kept[3] < 0.1
+    assert min(kept[:3] + kept[4:]) > 0.7
