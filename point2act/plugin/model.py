@@ -27,7 +27,7 @@ from point2act.plugin.saved import Saved
 from point2act.plugin.scene import empty_scene, lift_points, starting_scene
 from point2act.relevancy import RelevancyConfig
 from point2act.splat.densify import Densifier, DensifyConfig
-from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
+from point2act.splat.gaussians import SH_DC, activated, colors, to_parameters, to_scene
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
 from point2act.splat.start import StartConfig
@@ -130,7 +130,7 @@ class Point2ActModel(SplatfactoModel):
     @property
     def colors(self) -> Tensor:
         """Colour of every Gaussian without its dependence on direction, in [0, 1] or nearly so."""
-        return 0.5 + 0.28209479177387814 * self.features_dc
+        return 0.5 + SH_DC * self.features_dc
 
     @property
     def shs_0(self) -> Tensor:

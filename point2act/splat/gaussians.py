@@ -19,9 +19,11 @@ from torch.nn.functional import normalize
 
 from point2act.types import GaussianScene
 
+SH_DC = 0.5 * math.sqrt(1 / math.pi)
+"""The constant spherical harmonic: colour = 0.5 + SH_DC * features_dc."""
 # Normalisation of the real spherical harmonics (Sloan 2008, "Stupid Spherical Harmonics Tricks").
 _C = (
-    0.5 * math.sqrt(1 / math.pi),
+    SH_DC,
     math.sqrt(3 / (4 * math.pi)),
     0.5 * math.sqrt(15 / math.pi),
     0.25 * math.sqrt(5 / math.pi),
@@ -87,7 +89,7 @@ def colors(
     parameters: Mapping[str, Tensor], T_world_cam: Float[Tensor, "4 4"], *, degree: int
 ) -> Float[Tensor, "n 3"]:
     """RGB of every Gaussian as seen from a camera, clamped below at 0 as in Kerbl et al. 2023."""
-    rgb = 0.5 + _C[0] * parameters["features_dc"]
+    rgb = 0.5 + SH_DC * parameters["features_dc"]
     if degree > 0:
         directions = normalize(parameters["means"].detach() - T_world_cam[:3, 3], dim=1)
         basis = sh_basis(directions, degree)[:, 1:]

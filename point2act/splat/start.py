@@ -18,15 +18,13 @@ from point2act.errors import SceneError
 from point2act.geometry import frame_from_normal
 from point2act.ply import read_ply
 from point2act.splat.fill import fill_holes, spread
+from point2act.splat.gaussians import SH_DC
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
 from point2act.splat.surfels import Surfels, join, surfels_of_view, thin, votes
 from point2act.splat.triangulate import triangulate
 from point2act.types import GaussianScene, View
 
 Progress = Callable[[int, int], None]
-
-_SH_DC = 0.28209479177387814
-"""The constant spherical harmonic, 1 / (2 sqrt(pi))."""
 
 _AGREEMENT = 0.3
 """Normals of a cell whose mean is shorter than this contradict one another: ask the neighbours."""
@@ -235,7 +233,7 @@ def _gaussians(surfels: Surfels, scales: Float[np.ndarray, "n 3"], opacity: floa
         quats=quaternions_from_normals(surfels.normals),
         scales=scales,
         opacities=np.full(len(surfels), opacity),
-        sh=((surfels.colors - 0.5) / _SH_DC)[:, None, :],
+        sh=((surfels.colors - 0.5) / SH_DC)[:, None, :],
     )
 
 
