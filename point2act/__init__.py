@@ -16,35 +16,44 @@ if TYPE_CHECKING:
     from point2act.grasps.gripper import load_gripper
     from point2act.pipeline import RunConfig, RunResult, run
     from point2act.points import read_points, write_points
-    from point2act.results import read_grasps, read_splat_ply
+    from point2act.results import read_grasps, read_splat_ply, write_grasps
+    from point2act.session import Answered, Session, open_run
 
 # Here, because torch reads it when it is imported.
 configure_threads()
 
 _ROOMS = {
     "AnswerConfig": "answer",
+    "Answered": "session",
     "RunConfig": "pipeline",
     "RunResult": "pipeline",
+    "Session": "session",
     "load_gripper": "grasps.gripper",
+    "open_run": "session",
     "read_capture": "capture",
     "read_grasps": "results",
     "read_points": "points",
     "read_splat_ply": "results",
     "run": "pipeline",
+    "write_grasps": "results",
     "write_points": "points",
 }
 
 __all__ = [
     "AnswerConfig",
+    "Answered",
     "Point2ActError",
     "RunConfig",
     "RunResult",
+    "Session",
     "load_gripper",
+    "open_run",
     "read_capture",
     "read_grasps",
     "read_points",
     "read_splat_ply",
     "run",
+    "write_grasps",
     "write_points",
 ]
 

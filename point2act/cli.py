@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,13 +16,48 @@ COMMANDS = {
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
 }
 
+_OVERVIEW = """\
+usage: point2act COMMAND [OPTIONS]
+
+Ask for "the handle of the blue mug" and get grasps for it: what a model pointed
+at in many photographs becomes one place on 3D Gaussians, to be grasped there.
+
+Commands:
+{commands}
+
+A first time, on a simulated table (which needs MuJoCo: pip install mujoco):
+  point2act simulate --output table/         photographs, depth, answers
+  point2act run table/ --output out/         places and grasps
+  point2act simulate --try out/grasps.json   a simulated hand tries them
+  and open out/report.html in a browser
+
+With photographs of your own:
+  capture/transforms.json   intrinsics and poses as nerfstudio has them; images,
+                            and best of all depth
+  capture/points.json       what was asked for, and the pixels pointed at
+  point2act run capture/ --output out/
+
+What `run` writes into out/:
+  grasps.json    per query the place, and grasps or why there are none
+  report.html    all of it in pictures, on one page
+  scene.ply      the Gaussians, for any splat viewer
+  relevancy.ply  the same, coloured by what was asked for
+  timings.json   seconds per stage
+
+More:
+  point2act COMMAND --help             every option of a command
+  point2act COMMAND --debug            tracebacks where something goes wrong
+  point2act --version
+  ns-train point2act --data capture/   the same in nerfstudio: viewer, export
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; exit with 2 and one sentence when the user can mend what went wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
@@ -31,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
         _fail(f"there is no command '{name}': use one of {', '.join(COMMANDS)}")
+    # At the end all memory goes back at once; searching it for garbage first takes half a second after torch.
+    atexit.register(gc.freeze)
     try:
         _command(name)(rest)
     except Point2ActError as err:
@@ -43,22 +82,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _overview() -> str:
     lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: point2act COMMAND [OPTIONS]",
-            "",
-            "Find and grasp the right thing from a sentence.",
-            "",
-            *lines,
-            "",
-            "point2act COMMAND --help explains a command; --debug shows tracebacks; --version.",
-            "Train, view, render and export with nerfstudio: ns-train point2act --data CAPTURE",
-        ]
-    )
+    return _OVERVIEW.format(commands="\n".join(lines)).rstrip()
 
 
 def _command(name: str) -> Callable[[Sequence[str]], None]:
-    return import_module(f"point2act.commands.{name}").main
+    """A command's own main. Nothing that libraries make while they load is garbage: none is looked for."""
+    gc.disable()
+    try:
+        return import_module(f"point2act.commands.{name}").main
+    finally:
+        gc.enable()
 
 
 def _fail(message: str) -> None:

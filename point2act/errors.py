@@ -30,7 +30,7 @@ class GripperError(Point2ActError):
 
 
 class RunError(Point2ActError):
-    """A trained run (config.yml and checkpoint) cannot be used."""
+    """A finished run (run.json and scene, or config.yml and checkpoint) cannot be used."""
 
 
 class SimulationError(Point2ActError):

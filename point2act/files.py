@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +67,9 @@ def schema_problem(document: Any, name: str) -> str | None:
 
     The words name the place, what is there, and what belongs there (the ``description`` in the schema).
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
+    with _without_grammar_of_addresses():
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
 
     problem = best_match(Draft202012Validator(schema(name)).iter_errors(document))
     if problem is None:
@@ -78,6 +82,23 @@ def schema_problem(document: Any, name: str) -> str | None:
         else f"{problem.message[:80]} … {problem.message[-70:]}"
     )
     return f"at {place.lstrip('.') or 'the top level'}, {message}: {belongs or 'mend it'}"
+
+
+@contextmanager
+def _without_grammar_of_addresses() -> Iterator[None]:
+    """Import jsonschema without what it would check international addresses by, which no schema of ours has.
+
+    Where that is installed (notebooks bring it), it builds 38 parsers on import: a second for nothing.
+    """
+    name = "rfc3987_syntax"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say: not there
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _no_constant(name: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +11,21 @@ import numpy as np
 import torch
 import tyro
 
-from point2act.answer import AnswerConfig, answer
+from point2act.answer import AnswerConfig
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
-from point2act.points import read_points
-from point2act.publish import Story, publish
+from point2act.publish import Story, publish, write_timings
+from point2act.results import write_splat_ply
+from point2act.runs import SavedRun, write_run
+from point2act.session import Answered, Session, choose_device, find_points
 from point2act.splat.fit import FitConfig, fit, psnr
-from point2act.splat.picture import render_view
+from point2act.splat.gaussians import still
+from point2act.splat.picture import draw_picture, look_from
 from point2act.splat.start import StartConfig, start
+from point2act.splat.warm_up import warm_up
 from point2act.stages import Stages
-from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
+from point2act.surface import open3d
+from point2act.types import Capture, GaussianScene, QueryResult, RelevancyField, View
 
 
 @dataclass(frozen=True)
@@ -75,31 +80,33 @@ def run(
 
     ``capture`` is a folder with ``transforms.json``; ``points`` defaults to ``points.json`` in it, and
     without any only the scene is made. With ``output``, writes ``grasps.json``, ``scene.ply``,
-    ``relevancy.ply``, ``report.html`` and ``timings.json`` there. ``show`` draws progress bars. Raises a
+    ``relevancy.ply``, ``report.html``, ``timings.json`` and ``run.json`` there, for
+    :func:`~point2act.session.open_run` to ask the scene more. ``show`` draws progress bars. Raises a
     :class:`~point2act.errors.Point2ActError` that says what to mend.
     """
     stages = Stages(show=show)
     device = choose_device(config.device)
-    gripper = load_gripper(config.answer.gripper)
+    # Asked for again later; here, so that a wrong name is told before the work begins.
+    load_gripper(config.answer.gripper)
     with stages.stage("read the capture") as tick:
         source = read_capture(capture)
         asked = find_points(source, points)
         views = load_views(source, max_side=config.max_side, progress=tick)
+    metric = source.metric or config.answer.metric
+    with stages.stage("load what it takes"):
+        if asked is not None and metric:
+            open3d()  # takes a second; and where it cannot start, that is better known before the fit
+        if device.type == "cpu":
+            warm_up(compiling=lambda: stages.say("  compiling the kernels, once on this machine: about 15 s"))
     built = reconstruct(source, views, config=config, device=device, stages=stages)
+    session = Session(source, views, built.scene, metric, device)
     answered = None
     if asked is None:
         stages.say(f"{source.folder} has no points.json: only the scene is made")
     else:
-        answered = answer(
-            source, views, built.scene, asked, gripper, config=config.answer, device=device, stages=stages
-        )
+        answered = session.ask(asked, config=config.answer, stages=stages)
     if output is not None:
-        metric = source.metric or config.answer.metric
-        facts = facts_of(built, views, device)
-        publish(
-            Path(output),
-            Story(source, views, built.scene, answered, gripper, metric, stages.seconds, facts),
-        )
+        _write(Path(output), session, answered, built, config, stages.seconds)
     return RunResult(
         results=() if answered is None else answered.results,
         scene=built.scene,
@@ -109,17 +116,24 @@ def run(
     )
 
 
-def choose_device(name: str | None) -> torch.device:
-    """The device asked for, else CUDA where it is, else the CPU."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def find_points(capture: Capture, path: Path | str | None) -> PointSet | None:
-    """The points given, else those beside the capture, else None."""
-    beside = capture.folder / "points.json"
-    if path is None and not beside.is_file():
-        return None
-    return read_points(beside if path is None else path, capture)
+def _write(
+    folder: Path,
+    session: Session,
+    answered: Answered | None,
+    built: Reconstruction,
+    config: RunConfig,
+    timings: Mapping[str, float],
+) -> None:
+    """All files of a run; run.json last, so that what it leads to is there."""
+    if answered is None:
+        write_splat_ply(folder / "scene.ply", session.scene)
+    else:
+        publish(folder, Story(session, answered, timings, facts_of(session, built)))
+    write_timings(folder / "timings.json", timings)
+    folder_of_capture, scene = session.capture.folder, folder / "scene.ply"
+    write_run(
+        folder, SavedRun(folder_of_capture, scene, config.max_side, session.metric, built.psnr, timings)
+    )
 
 
 def reconstruct(
@@ -156,17 +170,18 @@ def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
 
 def measure(scene: GaussianScene, views: Sequence[View], device: torch.device) -> float:
     """Mean PSNR of the views in dB, over their masks."""
-    return float(
-        np.mean([psnr(render_view(scene, v, device=device).rgb, v.rgb / 255.0, v.mask) for v in views])
-    )
+    fixed = still(scene, device=device)
+    pictures = [draw_picture(look_from(view, fixed), fixed) for view in views]
+    values = [psnr(p.rgb, v.rgb / 255.0, v.mask) for p, v in zip(pictures, views, strict=True)]
+    return float(np.mean(values))
 
 
-def facts_of(built: Reconstruction, views: Sequence[View], device: torch.device) -> dict[str, str]:
+def facts_of(session: Session, built: Reconstruction) -> dict[str, str]:
     """What is worth knowing about a reconstruction, for the report."""
-    camera = views[0].camera
+    camera = session.views[0].camera
     return {
-        "Views": f"{len(views)} of {camera.width}x{camera.height} pixels",
+        "Views": f"{len(session.views)} of {camera.width}x{camera.height} pixels",
         "Gaussians": f"{len(built.scene)}, started from {built.start}",
         "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",
-        "Device": str(device),
+        "Device": str(session.device),
     }

@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from point2act.answer import Answered
 from point2act.files import write_json
 from point2act.heatmaps import heatmap
 from point2act.report import ReportInput, ReportView, write_report
 from point2act.results import write_grasps, write_relevancy_ply, write_splat_ply
-from point2act.types import Capture, GaussianScene, Gripper, View
+from point2act.session import Answered, Session
 
 _SHOWN_VIEWS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """All that is told about one run."""
+    """All that is told about the answers to one set of points."""
 
-    capture: Capture
-    views: Sequence[View]
-    scene: GaussianScene
-    answered: Answered | None
-    """None for a capture without points."""
-    gripper: Gripper
-    metric: bool
+    session: Session
+    answered: Answered
     timings: Mapping[str, float]
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def publish(folder: Path, story: Story) -> None:
-    """Write ``scene.ply``, ``timings.json`` and, where something was asked, everything else.
+    """Write ``grasps.json``, ``scene.ply``, ``relevancy.ply`` and ``report.html``, in this order.
 
-    Each file is written whole or not at all; ``grasps.json`` last, so that where it is the rest is too.
+    Each is written whole or not at all. The grasps come first because a robot may be waiting for them;
+    where a new ``report.html`` is, all of them are.
     """
-    write_splat_ply(folder / "scene.ply", story.scene)
-    write_timings(folder / "timings.json", story.timings)
-    if story.answered is not None:
-        write_relevancy_ply(folder / "relevancy.ply", story.scene, story.answered.relevancy)
-        publish_report(folder / "report.html", story)
-        write_grasps(
-            folder / "grasps.json", story.answered.results, capture=story.capture, gripper=story.gripper
-        )
+    session, answered = story.session, story.answered
+    write_grasps(folder / "grasps.json", answered.results, capture=session.capture, gripper=answered.gripper)
+    write_splat_ply(folder / "scene.ply", session.scene)
+    write_relevancy_ply(folder / "relevancy.ply", session.scene, answered.relevancy)
+    publish_report(folder / "report.html", story)
 
 
 def write_timings(path: Path, timings: Mapping[str, float]) -> None:
@@ -56,40 +48,39 @@ def write_timings(path: Path, timings: Mapping[str, float]) -> None:
 
 def publish_report(path: Path, story: Story) -> None:
     """Write the report page."""
-    answered = story.answered
-    if answered is None:
-        return
-    shown = [_report_view(story.views[number], answered, number) for number in _chosen(answered)]
+    session, answered = story.session, story.answered
+    shown = [_report_view(session, answered, number) for number in _chosen(answered)]
     write_report(
         path,
         ReportInput(
-            title=story.capture.folder.name,
-            capture=str(story.capture.folder),
-            gripper=story.gripper,
+            title=session.capture.folder.name,
+            capture=str(session.capture.folder),
+            gripper=answered.gripper,
             views=tuple(shown),
             results=answered.results,
             timings=story.timings,
             facts=story.facts,
-            metric=story.metric,
+            metric=session.metric or answered.config.metric,
         ),
     )
 
 
 def _chosen(answered: Answered) -> list[int]:
     """A few views evenly over those that were asked about."""
-    numbers = range(len(answered.pictures))
+    numbers = range(len(answered.pixels[0]))
     asked = [n for n in numbers if any(said[n] is not None for said in answered.pixels)] or [*numbers]
     picked = np.linspace(0, len(asked) - 1, min(_SHOWN_VIEWS, len(asked))).round().astype(int)
     return [asked[number] for number in picked]
 
 
-def _report_view(view: View, answered: Answered, number: int) -> ReportView:
+def _report_view(session: Session, answered: Answered, number: int) -> ReportView:
+    view, config = session.views[number], answered.config.relevancy.heatmap
     names = [result.query.name for result in answered.results]
     pairs = zip(names, (pixels[number] for pixels in answered.pixels), strict=True)
     said = {name: pixels for name, pixels in pairs if pixels is not None}
     return ReportView(
         view=view,
         points=said,
-        heatmaps={name: heatmap(view.camera, pixels) for name, pixels in said.items()},
-        picture=answered.pictures[number],
+        heatmaps={name: heatmap(view.camera, pixels, config=config) for name, pixels in said.items()},
+        picture=session.picture(number, answered.relevancy),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
@@ -28,8 +29,6 @@ class RegionConfig:
     """The action point is the centroid of what exceeds this share of the peak ..."""
     body: float = 0.5
     """... and the box encloses what exceeds this one."""
-    sigma: float = 0.04
-    """Standard deviation of an answer as an angle, radians; that of the heatmaps."""
     trust_surface: float = 0.15
     """How far the surface is trusted, in reaches: what the rays of the answers put further off than
     this (5 mm at half a metre) is more likely a misplaced surface, as of a depth camera that is not
@@ -56,13 +55,15 @@ def find_region(
     depths: Sequence[Float[np.ndarray, "_h _w"]],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     *,
+    sigma: float,
     config: RegionConfig = RegionConfig(),
 ) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
     """The best-supported place for one query and its rivals, best first.
 
     ``points`` are surface points in world coordinates with their relevancy in [0, 1]; ``depths`` the
     z-depth of the surface in every view (0 = none); ``answers`` the pixels named in every view (none
-    of them for "not visible", None where nobody was asked).
+    of them for "not visible", None where nobody was asked), and ``sigma`` the standard deviation of an
+    answer as an angle, radians: the heatmaps'.
     """
     spoken = sum(answer is not None and len(answer) > 0 for answer in answers)
     if spoken == 0:
@@ -72,7 +73,7 @@ def find_region(
     if len(points) == 0 or relevancy.max(initial=0.0) <= 0:
         return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
     places = _places(points, relevancy, views, config)
-    places = [_refine(place, views, answers, config) for place in places]
+    places = [_refine(place, views, answers, sigma, config) for place in places]
     regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
     if best.support.agree < min(config.min_agree, spoken) or best.confidence < config.min_confidence:
@@ -104,9 +105,7 @@ def _places(
     # Only what can belong to a place is looked at; the rest of the scene has almost no relevancy.
     kept = relevancy > 0.1 * relevancy.max()
     points, relevancy = points[kept], relevancy[kept]
-    tree = KDTree(points)
-    near = tree.query_ball_point(points, reach / 4)
-    smooth = np.array([relevancy[index].mean() for index in near])
+    smooth = _smoothed(points, relevancy, reach / 4)
     places: list[_Place] = []
     free = np.ones(len(points), dtype=bool)
     for _ in range(config.candidates):
@@ -121,10 +120,20 @@ def _places(
     return places
 
 
+def _smoothed(
+    points: Float[np.ndarray, "n 3"], values: Float[np.ndarray, " n"], radius: float
+) -> Float[np.ndarray, " n"]:
+    """Mean of the values within a radius of each point."""
+    i, j = KDTree(points).query_pairs(radius, output_type="ndarray").T
+    total = values + np.bincount(i, values[j], len(points)) + np.bincount(j, values[i], len(points))
+    return total / (1 + np.bincount(i, minlength=len(points)) + np.bincount(j, minlength=len(points)))
+
+
 def _refine(
     place: _Place,
     views: Sequence[View],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    sigma: float,
     config: RegionConfig,
 ) -> _Place:
     """Weigh a place on the surface against the rays of the answers that mean it; the body moves along.
@@ -134,19 +143,15 @@ def _refine(
     """
     start = point = place.action_point
     scale = config.trust_surface * place.reach
+    rays = _Rays.of(views, answers)
     for _ in range(_REFINEMENTS):
         prior = 1 / (scale**2 + np.sum((point - start) ** 2))
-        normal, right = prior * np.eye(3), prior * (start - point)
-        for view, answer in zip(views, answers, strict=True):
-            if answer is None or len(answer) == 0:
-                continue
-            residual = _angles(point[None], view, answer)
-            if np.linalg.norm(residual) > config.near:
-                continue
-            J = _angle_jacobian(point, view)
-            weight = 1 / (config.sigma**2 + residual @ residual)
-            normal += weight * J.T @ J
-            right += weight * J.T @ residual
+        residual, J = rays.angles(point)
+        squared = (residual**2).sum(axis=1)
+        meant = squared <= config.near**2
+        residual, J, weight = residual[meant], J[meant], 1 / (sigma**2 + squared[meant])
+        normal = prior * np.eye(3) + np.einsum("v,vij,vik->jk", weight, J, J)
+        right = prior * (start - point) + np.einsum("v,vij,vi->j", weight, J, residual)
         point = point + np.linalg.solve(normal, right)
     return replace(place, action_point=point, body=place.body + point - start)
 
@@ -165,11 +170,39 @@ def _angles(
     return ways[np.linalg.norm(ways, axis=1).argmin()]
 
 
-def _angle_jacobian(point: Float[np.ndarray, " 3"], view: View) -> Float[np.ndarray, "2 3"]:
-    """How a point's tangents x/z, y/z change with the point."""
-    T_cam_world = view.T_cam_world
-    x, y, z = T_cam_world[:3, :3] @ point + T_cam_world[:3, 3]
-    return np.array([[1 / z, 0, -x / z**2], [0, 1 / z, -y / z**2]]) @ T_cam_world[:3, :3]
+@dataclass(frozen=True, eq=False)
+class _Rays:
+    """The answers of all views that named a pixel, as rays: :func:`_angles` of one point for all at once."""
+
+    T_cam_world: Float[np.ndarray, "v 4 4"]
+    tangents: Float[np.ndarray, "v m 2"]
+    """x/z, y/z of every answer; infinite where a view has fewer than m."""
+
+    @staticmethod
+    def of(views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None]) -> _Rays:
+        spoken = [(v, a) for v, a in zip(views, answers, strict=True) if a is not None and len(a) > 0]
+        tangents = np.full((len(spoken), max(len(answer) for _, answer in spoken), 2), np.inf)
+        for row, (view, answer) in zip(tangents, spoken, strict=True):
+            camera = view.camera
+            row[: len(answer)] = (answer - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+        return _Rays(np.array([view.T_cam_world for view, _ in spoken]), tangents)
+
+    def angles(
+        self, point: Float[np.ndarray, "3"]
+    ) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, "v 2 3"]]:
+        """The way from the point to each view's nearest answer, and how the point's x/z, y/z change with it.
+
+        Infinite where the point is behind the camera.
+        """
+        rotation = self.T_cam_world[:, :3, :3]
+        local = rotation @ point + self.T_cam_world[:, :3, 3]
+        z = np.where(local[:, 2] > 0, local[:, 2], np.nan)[:, None]
+        seen_at = local[:, :2] / z
+        ways = self.tangents - seen_at[:, None]
+        nearest = (ways**2).sum(axis=2).argmin(axis=1)
+        residual = np.nan_to_num(ways[np.arange(len(ways)), nearest], nan=np.inf)
+        J = (rotation[:, :2] - seen_at[:, :, None] * rotation[:, 2:]) / z[:, None]
+        return residual, J
 
 
 def _connected(
@@ -182,7 +215,8 @@ def _connected(
     """Indices connected to the peak among the points within reach that exceed a share of it."""
     near = np.linalg.norm(points - points[peak], axis=1) <= reach
     index = np.flatnonzero(near & (values >= share * values[peak]))
-    graph = KDTree(points[index]).sparse_distance_matrix(KDTree(points[index]), reach / 4)
+    i, j = KDTree(points[index]).query_pairs(reach / 4, output_type="ndarray").T
+    graph = coo_matrix((np.ones(len(i), bool), (i, j)), shape=(len(index),) * 2)
     _, labels = connected_components(graph, directed=False)
     return index[labels == labels[np.flatnonzero(index == peak)[0]]]
 

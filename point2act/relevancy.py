@@ -15,16 +15,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from point2act.capture import disk_to_view
-from point2act.heatmaps import HeatmapConfig, heatmap
-from point2act.splat.gaussians import Activated, activated, to_parameters
+from point2act.heatmaps import HeatmapConfig, heatmaps
 from point2act.splat.render import gather
-from point2act.types import Capture, GaussianScene, PointSet, Query, RelevancyField, View
+from point2act.splat.sight import Sight
+from point2act.types import Capture, PointSet, Query, RelevancyField, View
 
 # Of the Gaussians that get any light at all at least a fifth are in plain sight.
 _PLAIN_SIGHT = 0.8
+# A Gaussian with less than this share of the most any gets is not seen at all.
+_GLIMPSE = 1e-3
 # A relevancy far below what a single agreeing view gives (about 1/6 with the prior of 5 views).
 _KNOWN = 0.02
 
@@ -57,14 +60,14 @@ class RelevancyConfig:
 
 @dataclass(frozen=True, eq=False)
 class _Vote:
-    """What one view says about the Gaussians it sees."""
+    """What one view says about the Gaussians."""
 
-    index: Int[np.ndarray, " m"]
-    seen: Float[np.ndarray, " m"]
-    heat: Float[np.ndarray, "m q"]
-    """Zero for queries without an answer."""
-    answered: np.ndarray
-    positive: np.ndarray
+    seen: Float[Tensor, " n"]
+    """How well it sees each, from 0, not at all, to nearly 1."""
+    heat: Float[Tensor, "q n"]
+    """Zero for queries without an answer, and where nothing is seen."""
+    answered: Bool[Tensor, " q"]
+    positive: Bool[Tensor, " q"]
 
 
 def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
@@ -85,109 +88,93 @@ def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[Vi
 
 
 def lift(
-    scene: GaussianScene,
-    views: Sequence[View],
+    sights: Sequence[Sight],
     answers: Sequence[ViewAnswers],
     queries: Sequence[Query],
     *,
     config: RelevancyConfig = RelevancyConfig(),
-    device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> RelevancyField:
     """Give every Gaussian a relevancy in [0, 1] for every query.
 
-    ``answers[q][v]`` is what was said of query q in view v. Views and scene share a frame; its unit
-    does not matter.
+    ``sights`` are what the views, at least one, see of the same Gaussians; the unit of length does not
+    matter. ``answers[q][v]`` is what was said of query q in view v.
     """
-    gaussians = Activated(*(t.detach() for t in activated(to_parameters(scene, device=device))))
     votes = []
-    for number, view in enumerate(views):
+    for number, sight in enumerate(sights):
         said = [answer[number] for answer in answers]
         if any(pixels is not None for pixels in said):
-            votes.append(_vote(gaussians, view, said, config))
+            votes.append(_vote(sight, said, config))
         if progress is not None:
-            progress(number + 1, len(views))
-    values, evidence = _combine(votes, len(scene), len(queries), config)
-    return RelevancyField(queries=tuple(queries), values=values, evidence=evidence)
+            progress(number + 1, len(sights))
+    nothing = sights[0].depths.new_zeros(len(queries), len(sights[0].depths))
+    values, evidence = _combine(votes, config) if votes else (nothing, nothing)
+    return RelevancyField(tuple(queries), _columns(values), _columns(evidence))
 
 
-def _vote(
-    gaussians: Activated, view: View, said: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig
-) -> _Vote:
+def _columns(rows: Float[Tensor, "q n"]) -> Float[np.ndarray, "n q"]:
+    return rows.t().contiguous().double().cpu().numpy()
+
+
+def _vote(sight: Sight, said: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig) -> _Vote:
     """Gather each query's heatmap on the Gaussians that this view sees."""
-    nothing = np.zeros((0, 2))
-    maps = np.stack(
-        [heatmap(view.camera, nothing if p is None else p, config=config.heatmap) for p in said], axis=-1
-    )
-    device = gaussians.means.device
-    T_cam_world = torch.tensor(view.T_cam_world, dtype=torch.float32, device=device)
-    heat, weight = gather(*gaussians, T_cam_world, view.camera, torch.tensor(maps, device=device))
-    heat, weight = heat.cpu().numpy(), weight.cpu().numpy()
-    index = np.flatnonzero(weight > 1e-3 * max(weight.max(initial=0.0), 1e-12))
-    heat, weight = heat[index], weight[index]
-    half = config.half_seen * np.quantile(weight, _PLAIN_SIGHT) if len(weight) else 1.0
+    maps = heatmaps(sight.camera, said, config=config.heatmap)
+    sums, weight = gather(sight, torch.from_numpy(maps))
+    weight = torch.where(weight > _GLIMPSE * weight.max(), weight, 0.0)
+    covered = weight[weight > 0].cpu().numpy()
+    half = config.half_seen * float(np.quantile(covered, _PLAIN_SIGHT)) if len(covered) else 1.0
     return _Vote(
-        index=index,
         seen=weight / (weight + half),
-        heat=heat / weight[:, None],
-        answered=np.array([p is not None for p in said]),
-        positive=np.array([p is not None and len(p) > 0 for p in said]),
+        heat=torch.where(weight > 0, sums.t().contiguous() / weight, 0.0),
+        answered=torch.tensor([p is not None for p in said], device=weight.device),
+        positive=torch.tensor([p is not None and len(p) > 0 for p in said], device=weight.device),
     )
 
 
 def _combine(
-    votes: Sequence[_Vote], gaussians: int, queries: int, config: RelevancyConfig
-) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
+    votes: Sequence[_Vote], config: RelevancyConfig
+) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
     """Average the votes with a prior; reweigh views by leaving each out in turn."""
-    weights = np.array([vote.answered for vote in votes], dtype=float).reshape(len(votes), queries)
-    prior = np.clip(config.prior_share * weights.sum(axis=0), config.prior_least, config.prior_views)
+    answered = torch.stack([vote.answered for vote in votes])
+    weights = answered.float()
+    prior = (config.prior_share * weights.sum(dim=0)).clamp(config.prior_least, config.prior_views)[:, None]
     for _ in range(config.rounds):
-        hits, total = _sums(votes, weights, gaussians)
-        for vote, weight in zip(votes, weights, strict=True):
-            agreement = _agreement(vote, weight, hits, total, prior)
-            trust = np.minimum(agreement / config.full_agreement, 1.0) ** 2
-            weight[:] = np.where(vote.answered, np.maximum(trust, config.least_weight), 0.0)
-    hits, total = _sums(votes, weights, gaussians)
+        sums = _sums(votes, weights)
+        backed = [_agreement(vote, w, *sums, prior) for vote, w in zip(votes, weights, strict=True)]
+        trust = (torch.stack(backed) / config.full_agreement).clamp_max(1.0) ** 2
+        weights = torch.where(answered, trust.clamp_min(config.least_weight), 0.0)
+    hits, total = _sums(votes, weights)
     return hits / (prior + total), total
 
 
 def _sums(
-    votes: Sequence[_Vote], weights: Float[np.ndarray, "v q"], gaussians: int
-) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
+    votes: Sequence[_Vote], weights: Float[Tensor, "v q"]
+) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
     """Weighted hits and weighted views per Gaussian."""
-    hits = np.zeros((gaussians, weights.shape[1]))
-    total = np.zeros_like(hits)
+    hits, total = torch.zeros_like(votes[0].heat), torch.zeros_like(votes[0].heat)
     for vote, weight in zip(votes, weights, strict=True):
-        seen = vote.seen[:, None] * weight
-        hits[vote.index] += seen * vote.heat
-        total[vote.index] += seen
+        seen = weight[:, None] * vote.seen
+        hits += seen * vote.heat
+        total += seen
     return hits, total
 
 
 def _agreement(
     vote: _Vote,
-    weight: Float[np.ndarray, " q"],
-    hits: Float[np.ndarray, "n q"],
-    total: Float[np.ndarray, "n q"],
-    prior: Float[np.ndarray, " q"],
-) -> Float[np.ndarray, " q"]:
+    weight: Float[Tensor, " q"],
+    hits: Float[Tensor, "q n"],
+    total: Float[Tensor, "q n"],
+    prior: Float[Tensor, "q 1"],
+) -> Float[Tensor, " q"]:
     """How far the other views back this one, in [0, 1].
 
     A point is backed by the others' relevancy under it, relative to their best anywhere. "Not
     visible" is backed when the others' best place is out of this view's sight. Where the others know
     nothing, nothing contradicts.
     """
-    others_hits, others_total = hits.copy(), total.copy()
-    seen = vote.seen[:, None] * weight
-    others_hits[vote.index] -= seen * vote.heat
-    others_total[vote.index] -= seen
-    others = others_hits / (prior + np.maximum(others_total, 0.0))
-    if len(vote.index) == 0:
-        return np.where(vote.positive, 0.0, 1.0)
-    sharpness = np.maximum(vote.heat.max(axis=0), 1e-9)
-    backed = (vote.heat / sharpness * others[vote.index]).max(axis=0)
-    backed = (backed + _KNOWN) / (others.max(axis=0) + _KNOWN)
-    seen_by_index = np.zeros(len(hits))
-    seen_by_index[vote.index] = vote.seen
-    hidden = 1.0 - seen_by_index[others.argmax(axis=0)]
-    return np.clip(np.where(vote.positive, backed, hidden), 0.0, 1.0)
+    seen = weight[:, None] * vote.seen
+    others = (hits - seen * vote.heat) / (prior + (total - seen).clamp_min(0.0))
+    best, place = others.max(dim=1)
+    sharpness = vote.heat.amax(dim=1).clamp_min(1e-9)
+    backed = ((vote.heat * others).amax(dim=1) / sharpness + _KNOWN) / (best + _KNOWN)
+    return torch.where(vote.positive, backed, 1.0 - vote.seen[place]).clamp(0.0, 1.0)

@@ -6,34 +6,17 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.errors import SceneError
-from point2act.geometry import (
-    back_project,
-    frame_from_normal,
-    inside,
-    invert,
-    pixel_centers,
-    project,
-    transform_points,
-)
+from point2act.geometry import frame_from_normal, invert, transform_points
 from point2act.grasps.table import TableConfig, find_table
 from point2act.grasps.volume import LocalVolume
-from point2act.types import Camera, View
-
-with warnings.catch_warnings():
-    # It complains about a missing GPU, which nothing here uses.
-    warnings.simplefilter("ignore", ImportWarning)
-    try:
-        import open3d as o3d
-    except OSError as err:  # a bare container has no libGL
-        raise SceneError(
-            f"open3d cannot start ({err}): install the system's OpenGL, on Debian and Ubuntu with "
-            "apt-get install libgl1 libx11-6 libgomp1"
-        ) from err
+from point2act.types import View
 
 
 @dataclass(frozen=True)
@@ -162,17 +145,20 @@ def _points_near(
     center: Float[np.ndarray, "3"],
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "n 3"]:
+    """World points of the pixels whose surface lies near the action point, evenly thinned out."""
     reach = max(config.table_reach, config.obstacle_reach)
     pixels = sum(depth.size for depth in depths)
     stride = max(1, math.ceil(math.sqrt(pixels / config.max_points)))
-    found = [np.zeros((0, 3))]
+    found = [np.zeros((3, 0))]
     for view, depth in zip(views, depths, strict=True):
-        centers = pixel_centers(*depth.shape)[::stride, ::stride].reshape(-1, 2)
-        values = depth[::stride, ::stride].reshape(-1).astype(float)
-        seen = values > 0
-        points = back_project(view.camera, view.T_world_cam, centers[seen], values[seen])
-        found.append(points[((points - center) ** 2).sum(axis=1) < reach**2])
-    return np.concatenate(found)
+        row, column = np.nonzero(depth[::stride, ::stride])
+        row, column = stride * row, stride * column
+        z = depth[row, column].astype(float)
+        x = (column + 0.5 - view.camera.cx) / view.camera.fx * z
+        y = (row + 0.5 - view.camera.cy) / view.camera.fy * z
+        away = view.T_world_cam[:3, :3] @ np.stack([x, y, z]) + (view.T_world_cam[:3, 3] - center)[:, None]
+        found.append(away[:, np.einsum("ij,ij->j", away, away) < reach**2])
+    return np.concatenate(found, axis=1).T + center
 
 
 def _volume_frame(
@@ -199,6 +185,7 @@ def _integrate(
     resolution: int,
     config: SurfaceConfig,
 ) -> tuple[Float[np.ndarray, "r r r"], Bool[np.ndarray, "r r r"]]:
+    o3d = open3d()
     side = resolution * config.voxel
     grid = o3d.pipelines.integration.UniformTSDFVolume(
         side,
@@ -211,17 +198,36 @@ def _integrate(
         if depth.any():
             image = o3d.geometry.RGBDImage()
             image.depth = o3d.geometry.Image(np.ascontiguousarray(depth))
-            grid.integrate(image, _intrinsics(view.camera), view.T_cam_world @ T_world_volume)
+            camera = view.camera
+            intrinsics = o3d.camera.PinholeCameraIntrinsic(
+                camera.width, camera.height, camera.fx, camera.fy, camera.cx - 0.5, camera.cy - 0.5
+            )  # open3d has pixel centres at integers
+            grid.integrate(image, intrinsics, view.T_cam_world @ T_world_volume)
     values = np.asarray(grid.extract_volume_tsdf())  # (distance / truncation, weight), z fastest
     tsdf = (values[:, 0] * config.truncation).astype(np.float32)
     return tsdf.reshape((resolution,) * 3), (values[:, 1] > 0).reshape((resolution,) * 3)
 
 
-def _intrinsics(camera: Camera) -> o3d.camera.PinholeCameraIntrinsic:
-    # open3d has pixel centres at integers.
-    return o3d.camera.PinholeCameraIntrinsic(
-        camera.width, camera.height, camera.fx, camera.fy, camera.cx - 0.5, camera.cy - 0.5
-    )
+def open3d() -> ModuleType:
+    """The library, imported when it is first wanted: that takes a second.
+
+    Raises SceneError where the system lacks what it needs.
+    """
+    with warnings.catch_warnings():
+        # It complains about a missing GPU, which nothing here uses.
+        warnings.simplefilter("ignore", ImportWarning)
+        try:
+            return import_module("open3d")
+        except OSError as err:  # a bare container has no libGL
+            raise SceneError(
+                f"open3d cannot start ({err}): install the system's OpenGL, on Debian and Ubuntu with "
+                "apt-get install libgl1 libx11-6 libgomp1"
+            ) from err
+
+
+def _projection(view: View, T_world_local: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 4"]:
+    """Maps homogeneous local points to (x z, y z, z), with the pixel (x, y) and the z-depth z."""
+    return view.camera.K @ (invert(view.T_world_cam) @ T_world_local)[:3]
 
 
 def _obstacles(
@@ -233,7 +239,8 @@ def _obstacles(
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "m 3"]:
     local = transform_points(invert(T_world_volume), points)
-    outside = (np.abs(local) > half_size).any(axis=1) & ((local**2).sum(axis=1) < config.obstacle_reach**2)
+    x, y, z = np.abs(local).T
+    outside = (np.maximum(np.maximum(x, y), z) > half_size) & (x**2 + y**2 + z**2 < config.obstacle_reach**2)
     local = local[outside]
     cell = np.floor(local / config.obstacle_voxel).astype(np.int64) + 1024
     _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
@@ -253,13 +260,17 @@ def confirmed(
     A view sees a point when its depth there is the point's own within ``slack`` (a share of it), and
     looks through it when its depth is larger; where something hides it, the view says nothing.
     """
-    balance = np.zeros(len(points), int)
+    balance = np.zeros(len(points), np.int32)
+    columns = np.ascontiguousarray(points.T)
     for view, depth in zip(views, depths, strict=True):
-        pixels, z = project(view.camera, view.T_world_cam, points)
-        here = np.flatnonzero((z > 0) & inside(view.camera, pixels))
-        column, row = np.floor(pixels[here]).astype(int).T
-        measured = depth[row, column]
-        step = slack * z[here]
-        seen = np.abs(measured - z[here]) <= step
-        balance[here] += seen.astype(int) - (measured > z[here] + step)
+        height, width = depth.shape
+        P = _projection(view, np.eye(4))
+        x, y, z = P[:, :3] @ columns + P[:, 3:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x, y = x / z, y / z
+        here = np.flatnonzero((z > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height))
+        measured = depth[y[here].astype(int), x[here].astype(int)]
+        z = z[here]
+        seen = np.abs(measured - z) <= slack * z
+        balance[here] += seen.astype(np.int32) - (measured > z + slack * z)
     return balance >= 0

@@ -156,3 +156,43 @@ def trilinear(grid, index) -> float:
         )
         total += weight * grid[tuple(lo + c for lo, c in zip(low, corner, strict=True))]
     return float(total)
+
+
+def unseen_share(volume, gripper, opening, rotation, origin) -> float:
+    """Share of a fingertip's grid, on both fingers, whose nearest voxel no camera saw."""
+    tip = max(gripper.finger, key=lambda box: box.center[2] + box.half_extents[2])
+    center, half = np.array(tip.center), np.array(tip.half_extents)
+    low, high = center - half - [0, 0, 0.02], center + half
+    unseen, count = 0, 0
+    for x, y, z in itertools.product(*np.linspace(low, high, 5).T):
+        for side in (-1, 1):
+            local = rotation @ [x, side * (y + opening / 2), z] + origin
+            i, j, k = np.rint((local + volume.half_size) / volume.voxel).astype(int)
+            inside = min(i, j, k) >= 0 and max(i, j, k) < volume.tsdf.shape[0]
+            unseen += inside and not volume.observed[i, j, k]
+            count += 1
+    return unseen / count
+
+
+def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:
+    """Truncated signed distances of world points and how many views each comes from, point by point."""
+    values, counts = np.zeros(len(points)), np.zeros(len(points), int)
+    for n, point in enumerate(points):
+        said = []
+        for view, depth in zip(views, depths, strict=True):
+            x, y, z = np.linalg.inv(view.T_world_cam)[:3] @ [*point, 1.0]
+            column = np.floor(view.camera.fx * x / z + view.camera.cx) if z > 0 else -1
+            row = np.floor(view.camera.fy * y / z + view.camera.cy) if z > 0 else -1
+            if not (0 <= column < view.camera.width and 0 <= row < view.camera.height):
+                continue
+            measured = depth[int(row), int(column)]
+            ray = [
+                (column + 0.5 - view.camera.cx) / view.camera.fx,
+                (row + 0.5 - view.camera.cy) / view.camera.fy,
+                1.0,
+            ]
+            distance = (measured - z) * np.linalg.norm(ray)
+            if measured > 0 and distance > -truncation:
+                said.append(min(distance, truncation))
+        values[n], counts[n] = np.mean(said) if said else 0.0, len(said)
+    return values, counts

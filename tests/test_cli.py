@@ -1,6 +1,7 @@
 """The command line as a person meets it: in a subprocess where that matters, else in this process."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -45,14 +46,45 @@ def test_help_lists_the_commands_and_is_quick():
     run = point2act("--help")
     assert time.perf_counter() - begin < 2
     assert run.returncode == 0
-    assert all(name in run.stdout for name in COMMANDS)
+    assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
 
 
-def test_the_package_imports_no_heavy_library():
-    heavy = "torch|nerfstudio|numba|open3d|mujoco|scipy"
-    code = f"import sys, point2act; print([m for m in '{heavy}'.split('|') if m in sys.modules])"
+def test_help_shows_commands_that_can_be_typed(capsys):
+    def told(*arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+        return capsys.readouterr().out
+
+    typed = re.findall(r"^  point2act (\w+) (.*?)(?:   .*)?$", told(), re.MULTILINE)
+    assert {name for name, _ in typed} == {"run", "simulate", "COMMAND"}
+    for name, words in typed:
+        known = "--help --debug" if name == "COMMAND" else told(name)
+        assert set(re.findall(r"--\w+", words)) <= set(re.findall(r"--\w+", known))
+
+
+def loaded_after(code: str, names: str) -> list[str]:
+    """Which of some libraries a fresh interpreter has loaded after running code."""
+    code = f"import sys\n{code}\nprint(*(name for name in {names.split()!r} if name in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    return run.stdout.splitlines()[-1].split()
+
+
+def test_the_package_imports_no_library():
+    heavy = (
+        "torch nerfstudio numba open3d mujoco pycolmap scipy numpy PIL matplotlib cv2 jsonschema tyro rich"
+    )
+    assert loaded_after("import point2act, point2act.cli", heavy) == []
+
+
+def test_explaining_run_loads_nothing_that_only_running_needs():
+    code = (
+        "from contextlib import redirect_stdout, suppress\n"
+        "import io, point2act.cli\n"
+        "with suppress(SystemExit), redirect_stdout(io.StringIO()):\n"
+        "    point2act.cli.main(['run', '--help'])"
+    )
+    only_running = "open3d pycolmap nerfstudio mujoco matplotlib jsonschema cv2"
+    assert loaded_after(code, "torch " + only_running) == ["torch"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

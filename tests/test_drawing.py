@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point2act import drawing
+from point2act.drawing.sheet import Sheet
 from point2act.drawing.solids import Cuboid, far_to_near
 from point2act.geometry import project
 from point2act.types import Box, Camera, Grasp, Gripper, OrientedBox
@@ -120,6 +121,31 @@ def test_points_outside_the_image_and_no_points():
     image = photograph()
     np.testing.assert_array_equal(drawing.draw_points(image, np.zeros((0, 2)), RED), image)
     np.testing.assert_array_equal(drawing.draw_points(image, np.array([[900.0, -300.0]]), RED), image)
+
+
+class WholeSheet(Sheet):
+    """The slow twin: as large as the image, whatever is drawn."""
+
+    def _extent(self) -> tuple[int, int, int, int]:
+        return 0, 0, self._image.shape[1], self._image.shape[0]
+
+
+@given(st.floats(-60, 220), st.floats(-60, 180), st.floats(0.5, 40), st.sampled_from(["la", "rs", "mm"]))
+def test_a_sheet_is_large_enough_for_what_is_drawn(x: float, y: float, size: float, anchor: str):
+    pictures = []
+    for kind in (Sheet, WholeSheet):
+        sheet, pixel = kind(photograph()), np.array([x, y])
+        sheet.line(pixel + size * np.array([[0.0, 0.0], [1.0, 0.4], [-0.3, 0.2]]), RED, size / 5, opacity=0.6)
+        sheet.polygon(pixel + size * np.array([[0.0, 0.0], [0.0, -1.0], [-0.5, 0.5]]), (0, 90, 200))
+        sheet.ring(pixel, size / 3, (255, 255, 255), size / 9)
+        sheet.disc(pixel + size, size / 4, RED)
+        sheet.text(pixel, "gap 3", (255, 255, 255), size=8 + size / 4, anchor=anchor)
+        pictures.append(sheet.merged(opacity=0.8))
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
+
+
+def test_an_empty_sheet_leaves_the_photograph():
+    np.testing.assert_array_equal(Sheet(photograph()).merged(), photograph())
 
 
 def test_a_caption_stays_in_the_upper_left():

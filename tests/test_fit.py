@@ -7,8 +7,9 @@ from synthetic import views
 
 from point2act.errors import SceneError
 from point2act.splat.fit import FitConfig, fit, psnr
+from point2act.splat.gaussians import still
 from point2act.splat.losses import depth_loss, photometric
-from point2act.splat.picture import render_view
+from point2act.splat.picture import Picture, draw_picture, look_from
 from point2act.splat.start import StartConfig, start
 from point2act.types import RelevancyField
 
@@ -31,8 +32,13 @@ def fitted(begun, seen):
     return fit(begun, seen[1:], config=QUICK)
 
 
+def picture_of(scene, view, relevancy=None) -> Picture:
+    fixed = still(scene)
+    return draw_picture(look_from(view, fixed), fixed, relevancy=relevancy)
+
+
 def quality(scene, view) -> float:
-    return psnr(render_view(scene, view).rgb, view.rgb / 255.0)
+    return psnr(picture_of(scene, view).rgb, view.rgb / 255.0)
 
 
 def test_the_fit_explains_a_view_it_has_not_seen(begun, fitted, seen):
@@ -41,7 +47,7 @@ def test_the_fit_explains_a_view_it_has_not_seen(begun, fitted, seen):
 
 
 def test_depth_is_that_of_the_boxes(fitted, seen):
-    picture = render_view(fitted, seen[0])
+    picture = picture_of(fitted, seen[0])
     covered = (seen[0].depth > 0) & (picture.alpha > 0.5)
     assert np.median(np.abs(picture.depth - seen[0].depth)[covered]) < 0.004
 
@@ -69,7 +75,7 @@ def test_masked_pixels_teach_nothing(begun, seen):
         spoiled.append(dataclasses.replace(view, rgb=rgb, mask=mask))
     scene = fit(begun, spoiled, config=QUICK)
     magenta = np.array([1.0, 0.0, 1.0])
-    assert np.abs(render_view(scene, seen[0]).rgb - magenta).sum(axis=-1).min() > 0.3
+    assert np.abs(picture_of(scene, seen[0]).rgb - magenta).sum(axis=-1).min() > 0.3
 
 
 def test_nothing_to_fit(begun, seen):
@@ -84,7 +90,7 @@ def test_nothing_to_fit(begun, seen):
 def test_relevancy_is_drawn_as_a_channel(fitted, seen):
     values = (fitted.means[:, 2:3] > 0.05).astype(float)
     field = RelevancyField(queries=(), values=values, evidence=values)
-    picture = render_view(fitted, seen[0], relevancy=field)
+    picture = picture_of(fitted, seen[0], relevancy=field)
     assert picture.relevancy.shape == (48, 64, 1)
     # The table is below, the top of the highest box above.
     assert picture.relevancy.min() < 0.05

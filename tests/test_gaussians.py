@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from point2act.splat.gaussians import activated, colors, sh_basis, to_parameters, to_scene
+from point2act.splat.gaussians import activated, colors, sh_basis, still, to_parameters, to_scene
 from point2act.types import GaussianScene
 
 
@@ -69,3 +69,13 @@ def test_colors_follow_the_direction():
     assert (colors(up, above, degree=1) < 0.5).all()
     assert (colors(up, below, degree=1) > 0.5).all()
     np.testing.assert_allclose(colors(up, above, degree=0).detach(), 0.5)
+
+
+def test_a_still_scene_is_the_scene_without_gradients():
+    scene = some_scene(degree=1)
+    fixed = still(scene)
+    assert fixed.degree == 1
+    np.testing.assert_allclose(fixed.gaussians.scales, scene.scales, rtol=2e-5)
+    np.testing.assert_allclose(fixed.gaussians.opacities, scene.opacities, rtol=2e-5)
+    tensors = (*fixed.gaussians, *fixed.parameters.values())
+    assert not any(tensor.requires_grad for tensor in tensors)

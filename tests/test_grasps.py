@@ -20,12 +20,14 @@ from point2act.grasps.collision import (
     box_distances,
     hand_boxes,
     hits,
+    nearest,
     plane_heights,
     within,
 )
 from point2act.grasps.gripper import load_gripper
 from point2act.grasps.pairs import PairConfig, find_pairs, march
 from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.grasps.poses import PoseConfig, free_poses
 from point2act.grasps.score import GraspTerms, ScoreConfig, ScoreWeights, contact_relevancy, score
 from point2act.grasps.volume import LocalVolume, solid
 from point2act.surface import fuse_local
@@ -354,6 +356,14 @@ def test_box_distances_match_the_twin(points, boxes):
     assert fast == pytest.approx(slow, abs=1e-12)
 
 
+@given(st.integers(0, 10_000), st.integers(0, 300))
+def test_the_nearest_is_the_least_of_all_distances(seed, count):
+    rng = np.random.default_rng(seed)
+    boxes = Boxes(rng.uniform(-0.05, 0.05, (3, 3)), rng.uniform(0.005, 0.03, (3, 3)))
+    points = rng.uniform(-0.3, 0.3, (count, 3)) + rng.uniform(-0.3, 0.3, 3)
+    assert nearest(points, boxes) == box_distances(points, boxes).min(initial=np.inf)
+
+
 @given(st.integers(0, 10_000))
 def test_hits_match_boxes_against_points(seed):
     rng = np.random.default_rng(seed)
@@ -362,8 +372,8 @@ def test_hits_match_boxes_against_points(seed):
     base = Rotation.align_vectors(axis[None], [[0, 1, 0]])[0]
     fan = np.array([(base * Rotation.from_euler("y", a)).as_matrix() for a in rng.uniform(0, 6, 4)])
     points, depths, margin = rng.uniform(-0.1, 0.1, (20, 3)), np.array([-0.006, 0.01]), 0.002
-    near = within(points, fan[0, :, 1], boxes, margin=margin, depth=0.01)
-    fast = hits(points[near], fan, depths, boxes, margin=margin)
+    near = within(points.T.copy(), fan[0, :, 1], boxes, margin=margin, depth=0.01)
+    fast = hits(near, fan, depths, boxes, margin=margin)
     for i, j in np.ndindex(*fast.shape):
         local = (points - depths[j] * fan[i, :, 2]) @ fan[i]
         grown = np.abs(local[:, None] - boxes.center) < boxes.half + margin
@@ -383,6 +393,30 @@ def test_plane_heights_match_the_corners(seed):
         rotations, origins, plane_heights(rotations, origins, boxes, plane), strict=True
     ):
         assert height == pytest.approx(((corners @ rotation.T + origin) @ plane[:3] + plane[3]).min())
+
+
+def test_the_unseen_room_of_fingertips_matches_the_twin():
+    volume, hand = volume_of("bar"), HANDS["robotiq_2f85"]
+    surface = surface_points(volume, np.zeros(3), config=BoundaryConfig())
+    pairs = find_pairs(
+        volume,
+        surface,
+        np.zeros(3),
+        radius=0.03,
+        max_width=hand.max_width,
+        config=PairConfig(keep=10),
+        rng=np.random.default_rng(0),
+    )
+    above = np.zeros((0, 3))
+    poses, tally = free_poses(volume, above, pairs, hand, clearance=0.006, config=PoseConfig(max_unknown=1.0))
+    assert len(poses) > 20
+    assert tally.unseen == 0
+    for i in range(0, len(poses), 5):
+        opening = approach_opening(
+            hand, float(np.linalg.norm(np.diff(pairs.contacts[poses.pair[i]], axis=0))), 0.006
+        )
+        expected = ref.unseen_share(volume, hand, opening, poses.rotations[i], poses.origins[i])
+        assert poses.unknown[i] == pytest.approx(expected, abs=1e-9)
 
 
 def test_march_matches_the_twin():
@@ -417,7 +451,6 @@ def test_pairs_count_what_became_of_the_rays():
         np.zeros(3),
         radius=0.03,
         max_width=0.08,
-        smoothing=1.0,
         config=PairConfig(keep=1000),
         rng=np.random.default_rng(0),
     )

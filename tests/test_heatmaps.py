@@ -18,6 +18,18 @@ def test_the_peak_is_the_pixel_that_holds_the_point(x, y):
     assert 0.9 < heat.max() <= 1.0
 
 
+def test_a_heatmap_is_what_the_formula_says_pixel_by_pixel():
+    points = np.array([[12.3, 7.9], [35.0, 29.5]])
+    expected = [
+        [
+            max(np.exp(-0.5 * ((x + 0.5 - u) ** 2 + (y + 0.5 - v) ** 2) / 16) for u, v in points)
+            for x in range(40)
+        ]
+        for y in range(30)
+    ]
+    np.testing.assert_allclose(heatmap(CAMERA, points), expected, rtol=1e-5, atol=4e-6)
+
+
 def test_no_points_say_no_everywhere():
     assert not heatmap(CAMERA, np.zeros((0, 2))).any()
 

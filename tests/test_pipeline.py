@@ -9,14 +9,15 @@ import synthetic
 from scipy.spatial.transform import Rotation
 
 import point2act
-from point2act.answer import _Asked, depths_of
+from point2act.answer import confirmed_depths
 from point2act.capture import load_views, read_capture
 from point2act.geometry import project
 from point2act.pipeline import RunConfig, split
 from point2act.points import write_points
 from point2act.results import read_grasps, read_splat_ply
 from point2act.splat.fit import FitConfig
-from point2act.splat.picture import render_view
+from point2act.splat.gaussians import still
+from point2act.splat.picture import draw_surface, look_from
 from point2act.splat.start import StartConfig
 from point2act.types import Answer, PointSet, Query
 
@@ -84,7 +85,8 @@ def test_what_is_nowhere_is_not_grasped(result):
 
 def test_everything_is_written(result, output):
     names = {path.name for path in output.iterdir()}
-    assert names == {"grasps.json", "scene.ply", "relevancy.ply", "report.html", "timings.json"}
+    asked = {"grasps.json", "relevancy.ply", "report.html"}
+    assert names == asked | {"scene.ply", "timings.json", "run.json"}
     document = read_grasps(output / "grasps.json")
     assert document["results"][0]["action_point"] == pytest.approx(result.results[0].region.action_point)
     assert document["results"][1]["reason"] == "no_points"
@@ -125,7 +127,11 @@ def test_without_points_there_is_a_scene(tmp_path):
     result = point2act.run(folder, tmp_path / "out", config=QUICK)
     assert result.results == ()
     assert result.relevancy is None
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scene.ply", "timings.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scene.ply",
+        "timings.json",
+        "run.json",
+    }
 
 
 def test_unknown_scale_is_said_not_guessed(tmp_path):
@@ -152,10 +158,9 @@ def test_depth_that_the_scene_contradicts_is_left_out(result, capture):
     source = read_capture(capture)
     views = list(load_views(source))
     views[3] = dataclasses.replace(views[3], depth=views[3].depth - np.float32(0.05))
-    pictures = [render_view(result.scene, view) for view in views]
-    answers = [None] * len(views)
-    asked = _Asked(source, views, result.scene, result.relevancy.values[:, 0], pictures, answers)
-    depths = depths_of(asked, agreement=0.02)
+    fixed = still(result.scene)
+    surfaces = [draw_surface(look_from(view, fixed)) for view in views]
+    depths = confirmed_depths(views, surfaces, agreement=0.02)
     kept = [np.mean(depth > 0) for depth in depths]
     assert kept[3] < 0.1
     assert min(kept[:3] + kept[4:]) > 0.7

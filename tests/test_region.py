@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from synthetic import look_at
 
 from point2act.geometry import invert, project
-from point2act.region import _angle_jacobian, _angles, find_region
+from point2act.region import _angles, _Rays, _smoothed, find_region
 from point2act.types import Camera, NoAnswer, View
 
 CAMERA = Camera(fx=300.0, fy=300.0, cx=160.0, cy=120.0, height=240, width=320)
@@ -43,7 +45,7 @@ class World:
         return -local[2, 3] / (rays @ local[2, :3])
 
     def find(self):
-        return find_region(self.points, self.relevancy, self.views, self.depths, self.answers)
+        return find_region(self.points, self.relevancy, self.views, self.depths, self.answers, sigma=0.04)
 
 
 def test_agreeing_views_find_the_place():
@@ -100,7 +102,9 @@ def test_everybody_says_not_visible():
 
 def test_no_surface_under_the_points():
     world = World(right=5, wrong=0)
-    answer, _ = find_region(np.zeros((0, 3)), np.zeros(0), world.views, world.depths, world.answers)
+    answer, _ = find_region(
+        np.zeros((0, 3)), np.zeros(0), world.views, world.depths, world.answers, sigma=0.04
+    )
     assert isinstance(answer, NoAnswer)
     assert answer.reason == "no_geometry"
 
@@ -143,7 +147,7 @@ def test_a_misplaced_surface_is_overruled_by_the_rays():
     world = World(right=12, wrong=0)
     there, _ = world.find()
     shifted = world.points + np.array([0.03, 0.0, 0.0])
-    here, _ = find_region(shifted, world.relevancy, world.views, world.depths, world.answers)
+    here, _ = find_region(shifted, world.relevancy, world.views, world.depths, world.answers, sigma=0.04)
     assert np.linalg.norm(there.action_point - world.target) < 0.003
     assert np.linalg.norm(here.action_point - world.target) < 0.005
 
@@ -156,9 +160,34 @@ def test_jitter_is_averaged_not_followed():
     assert np.linalg.norm(region.action_point - world.target) < 0.005
 
 
+def test_angles_of_all_views_match_those_of_one():
+    world = World(right=5, wrong=2, silent=1, negative=2)
+    world.answers[2] = np.concatenate([world.answers[2] + 40, world.answers[2]])
+    through = world.views[1].T_world_cam.copy()
+    through[:3, 3] -= 2 * through[:3, 2]  # looks the same way from the other side of the table
+    world.views[0] = dataclasses.replace(world.views[0], T_world_cam=through)
+    behind = world.views[3].T_world_cam.copy()
+    behind[:3, 3] += 2 * behind[:3, 2]
+    world.views[3] = dataclasses.replace(world.views[3], T_world_cam=behind)
+    point = np.array([0.03, -0.02, 0.01])
+    residual, _ = _Rays.of(world.views, world.answers).angles(point)
+    spoken = [(v, a) for v, a in zip(world.views, world.answers, strict=True) if a is not None and len(a)]
+    expected = [_angles(point[None], view, answer) for view, answer in spoken]
+    assert np.isinf(expected[3]).all()
+    np.testing.assert_allclose(residual, expected, atol=1e-12)
+
+
 def test_the_jacobian_against_finite_differences():
-    world = World(right=1, wrong=0)
-    view, point, step = world.views[0], np.array([0.03, -0.02, 0.01]), 1e-6
-    where = lambda p: -_angles(p[None], view, np.zeros((1, 2)))  # noqa: E731
+    world = World(right=3, wrong=0)
+    rays, point, step = _Rays.of(world.views, world.answers), np.array([0.03, -0.02, 0.01]), 1e-6
+    where = lambda p: -rays.angles(p)[0]  # noqa: E731
     numeric = [(where(point + step * e) - where(point - step * e)) / (2 * step) for e in np.eye(3)]
-    np.testing.assert_allclose(_angle_jacobian(point, view), np.array(numeric).T, atol=1e-6)
+    np.testing.assert_allclose(rays.angles(point)[1], np.moveaxis(numeric, 0, 2), atol=1e-6)
+
+
+def test_smoothing_is_the_mean_over_neighbours():
+    rng = np.random.default_rng(0)
+    points, values = rng.uniform(0, 1, (200, 3)), rng.uniform(0, 1, 200)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    expected = [values[row <= 0.2].mean() for row in apart]
+    np.testing.assert_allclose(_smoothed(points, values, 0.2), expected)

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from synthetic import TABLETOP, render, views
 
 from point2act.geometry import project
-from point2act.relevancy import RelevancyConfig, lift
+from point2act.relevancy import RelevancyConfig, _combine, _Vote, lift
+from point2act.splat.gaussians import still
+from point2act.splat.picture import look_from
 from point2act.splat.start import StartConfig, start
 from point2act.types import Query
 
@@ -32,7 +35,12 @@ def says(view, block: int) -> np.ndarray:
 
 
 def lifted(scene, seen, answers, config=RelevancyConfig()):
-    return lift(scene, seen, [answers], QUERY, config=config)
+    return lift(sights(scene, seen), [answers], QUERY, config=config)
+
+
+def sights(scene, seen):
+    fixed = still(scene)
+    return [look_from(view, fixed) for view in seen]
 
 
 def best(scene, field) -> np.ndarray:
@@ -97,8 +105,8 @@ def test_queries_do_not_touch_each_other(scene, seen):
     red = [says(view, TARGET) for view in seen]
     blue = [says(view, RIVAL) if number % 2 else None for number, view in enumerate(seen)]
     queries = (QUERY[0], Query("blue", "the blue box"))
-    both = lift(scene, seen, [red, blue], queries)
-    alone = lift(scene, seen, [red], QUERY)
+    both = lift(sights(scene, seen), [red, blue], queries)
+    alone = lift(sights(scene, seen), [red], QUERY)
     np.testing.assert_allclose(both.values[:, 0], alone.values[:, 0], atol=1e-6)
 
 
@@ -112,4 +120,46 @@ def test_the_order_of_the_views_does_not_matter(scene, seen):
     answers = [says(view, RIVAL if number % 4 == 0 else TARGET) for number, view in enumerate(seen)]
     forward = lifted(scene, seen, answers).values
     backward = lifted(scene, seen[::-1], answers[::-1]).values
-    np.testing.assert_allclose(forward, backward, atol=1e-9)
+    np.testing.assert_allclose(forward, backward, atol=1e-6)
+
+
+# ── the slow twin ──────────────────────────────────────────────────────────────────────────────
+def slow_combine(votes, config):
+    """One query at a time, one view at a time, by the words of the docstrings; float64."""
+    columns = []
+    for q in range(len(votes[0].heat)):
+        said = [v for v in votes if v.answered[q]]
+        seen = np.array([v.seen.double().numpy() for v in said])
+        heat = np.array([v.heat[q].double().numpy() for v in said])
+        prior = np.clip(config.prior_share * len(said), config.prior_least, config.prior_views)
+        weights = np.ones(len(said))
+        for _ in range(config.rounds):
+            backed = []
+            for number, vote in enumerate(said):
+                rest = np.delete(np.arange(len(said)), number)
+                hits, total = (weights[rest] @ values for values in ((seen * heat)[rest], seen[rest]))
+                others = hits / (prior + total)
+                if vote.positive[q]:
+                    under = (heat[number] / heat[number].max() * others).max()
+                    backed.append((under + 0.02) / (others.max() + 0.02))
+                else:
+                    backed.append(1 - seen[number][others.argmax()])
+            trust = np.minimum(np.clip(backed, 0, 1) / config.full_agreement, 1) ** 2
+            weights = np.maximum(trust, config.least_weight)
+        columns.append(weights @ (seen * heat) / (prior + weights @ seen))
+    return np.array(columns)
+
+
+def test_votes_are_combined_as_the_slow_twin_does():
+    rng = np.random.default_rng(0)
+
+    def vote() -> _Vote:
+        seen = rng.uniform(0, 1, 40) * (rng.uniform(size=40) < 0.7)
+        answered, positive = rng.uniform(size=3) < 0.8, rng.uniform(size=3) < 0.7
+        heat = rng.uniform(0, 1, (3, 40)) ** 8 * (answered & positive)[:, None] * (seen > 0)
+        tensors = (torch.tensor(values, dtype=torch.float32) for values in (seen, heat))
+        return _Vote(*tensors, torch.tensor(answered), torch.tensor(answered & positive))
+
+    votes = [vote() for _ in range(9)]
+    values, _ = _combine(votes, RelevancyConfig())
+    np.testing.assert_allclose(values, slow_combine(votes, RelevancyConfig()), atol=1e-5)

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from point2act.splat import compile_kernels, raster_kernels, tile_kernels
-from point2act.splat.render import Rendered, gather, render
+from point2act.splat.gaussians import Activated
+from point2act.splat.render import Rendered, draw, gather, look, render
+from point2act.splat.sight import Sight
 from point2act.types import Camera
 
 CAMERA = Camera(fx=50.0, fy=47.0, cx=21.3, cy=14.2, height=33, width=45)
@@ -44,6 +46,9 @@ class Scene:
 
     def render(self, camera: Camera = CAMERA) -> Rendered:
         return render(*self.tensors(), camera)
+
+    def look(self) -> Sight:
+        return look(Activated(*self.tensors()[:4]), self.T_cam_world, CAMERA)
 
     def pick(self, index: Tensor) -> Scene:
         return Scene(*(tensor[index] for tensor in self.tensors()[:5]), self.T_cam_world)
@@ -151,7 +156,7 @@ def test_projection_is_that_of_gsplat() -> None:
     radii, means2d, depths, conics, _ = torch_impl._fully_fused_projection(
         means, covariances, pose[None], torch.tensor(CAMERA.K).float()[None], CAMERA.width, CAMERA.height
     )
-    ours = numba_backend.project(means, quats, scales, opacities, pose, CAMERA)
+    ours = numba_backend.look(means, quats, scales, opacities, pose, CAMERA)
     drawn = ours.radii > 0
     assert drawn.sum() > 100
     a, s, e = ours.shapes[drawn].unbind(1)
@@ -267,7 +272,7 @@ def test_gather_is_the_gradient_of_the_features(queries: int) -> None:
     maps = torch.randn(CAMERA.height, CAMERA.width, queries)
     features = scene.features.clone().requires_grad_()
     (replace(scene, features=features).render().features * maps).sum().backward()
-    sums, weights = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+    sums, weights = gather(scene.look(), maps)
     assert torch.allclose(sums, features.grad, atol=1e-5)
     alpha = scene.render().alpha
     assert torch.isclose(weights.sum(), alpha.sum(), rtol=1e-5)
@@ -277,10 +282,33 @@ def test_gather_is_the_gradient_of_the_features(queries: int) -> None:
 def test_gather_and_render_are_adjoint() -> None:
     scene = random_scene(8, channels=2)
     maps = torch.rand(CAMERA.height, CAMERA.width, 2)
-    sums, weights = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+    sums, weights = gather(scene.look(), maps)
     assert torch.isclose((sums * scene.features).sum(), (scene.render().features * maps).sum(), rtol=1e-4)
-    whole, _ = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, torch.ones_like(maps))
+    whole, _ = gather(scene.look(), torch.ones_like(maps))
     assert torch.equal(whole[:, 0], weights)
+
+
+# ── looking once ─────────────────────────────────────────────────────────────────────────────────
+def test_what_was_looked_at_is_drawn_and_gathered_again_bit_for_bit() -> None:
+    scene, maps = random_scene(18), torch.rand(CAMERA.height, CAMERA.width, 2)
+    background = torch.tensor([0.1, 0.2, 0.3])
+    whole = render(*scene.leaves(), CAMERA, background=background)
+    sight = scene.look()
+    for _ in range(2):
+        again = draw(sight, scene.features, background=background)
+        for name in ("features", "depth", "alpha", "means2d", "depths", "radii"):
+            assert torch.equal(getattr(again, name), getattr(whole, name)), name
+        for kept, fresh in zip(gather(sight, maps), gather(scene.look(), maps), strict=True):
+            assert torch.equal(kept, fresh)
+
+
+def test_looking_and_drawing_leave_no_gradients() -> None:
+    scene = random_scene(19)
+    *gaussians, features, pose = scene.leaves()
+    sight = look(Activated(*gaussians), pose, CAMERA)
+    drawn = draw(sight, features)
+    tensors = (sight.means2d, sight.depths, sight.opacities, drawn.features, drawn.depth, drawn.alpha)
+    assert not any(tensor.requires_grad for tensor in tensors)
 
 
 # ── degenerate inputs ────────────────────────────────────────────────────────────────────────────
@@ -312,7 +340,7 @@ def test_nothing_to_see(scene: Scene) -> None:
     (rendered.features.sum() + rendered.depth.sum() + rendered.alpha.sum()).backward()
     for leaf in leaves:
         assert leaf.grad is None or not leaf.grad.any()
-    sums, weights = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, torch.ones(33, 45, 1))
+    sums, weights = gather(scene.look(), torch.ones(33, 45, 1))
     assert not sums.any()
     assert not weights.any()
 
@@ -368,7 +396,7 @@ def test_opaque_wall_hides_all_behind_it() -> None:
         T_cam_world=torch.eye(4),
     )
     rendered = scene.render()
-    _, weights = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, torch.zeros(33, 45, 0))
+    _, weights = gather(scene.look(), torch.zeros(33, 45, 0))
     assert (1 - rendered.alpha).min() > 1e-4
     assert (weights > 0).sum() < 8
 
@@ -464,10 +492,10 @@ def test_gsplat_is_called_as_it_wants_to_be(
     maps = torch.rand(CAMERA.height, CAMERA.width, 2)
     ours, expected = scene.leaves(), scene.leaves()
     rendered_ours = render(*ours, CAMERA)
-    gathered_ours = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+    gathered_ours = gather(scene.look(), maps)
     monkeypatch.setattr("point2act.splat.render._backend", lambda device: gsplat_backend())
     rendered = render(*expected, CAMERA)
-    gathered = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
+    gathered = gather(scene.look(), maps)
 
     same = (rendered.alpha - rendered_ours.alpha).abs() < 1e-4
     assert same.float().mean() > 0.99
@@ -540,7 +568,7 @@ def test_both_backends_agree(channels: int) -> None:
         size = a.grad.norm() if a.grad.numel() else 1.0
         assert (a.grad - b.grad.cpu()).norm() <= 0.03 * size, name
     maps = torch.rand(33, 45, 2)
-    ours = gather(*scene.tensors()[:4], scene.T_cam_world, CAMERA, maps)
-    theirs = gather(*(leaf.detach() for leaf in gpu[:4]), gpu[5].detach(), CAMERA, maps.cuda())
+    ours = gather(scene.look(), maps)
+    theirs = gather(look(Activated(*gpu[:4]), gpu[5], CAMERA), maps.cuda())
     for a, b in zip(ours, theirs, strict=True):
         assert (a - b.cpu()).norm() <= 0.03 * a.norm()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +13,7 @@ from point2act.errors import SceneError
 from point2act.geometry import invert, transform_points
 from point2act.grasps.boundary import BoundaryConfig, surface_points
 from point2act.grasps.table import TableConfig, find_table
-from point2act.grasps.volume import LocalVolume, normals_at, sample, seen_at
+from point2act.grasps.volume import LocalVolume, normals_at, sample, seen_at, slopes
 from point2act.surface import SurfaceConfig, confirmed, flying_pixels, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
@@ -65,12 +62,32 @@ def test_a_slanted_plane_seen_by_one_camera_has_no_offset():
         assert abs(crossings(volume, target)[:, 2].mean()) < 1e-4
 
 
+def test_fusing_matches_the_twin():
+    poses = [
+        *ref.ring(CENTER, 4),
+        ref.ring(CENTER, 1, radius=0.05, heights=(0.02,))[0],
+    ]  # one inside the cube
+    views, depths = ref.capture([ref.FLOOR, BOX], poses, noise=0.001)
+    depths = [np.where(flying_pixels(depth, 0.02), 0.0, depth).astype(np.float32) for depth in depths]
+    volume = fuse_local(views, depths, CENTER)
+    rng = np.random.default_rng(0)
+    index = rng.integers(volume.tsdf.shape[0], size=(2000, 3))
+    world = transform_points(volume.T_world_volume, index * volume.voxel - volume.half_size)
+    values, counts = ref.fused(views, depths, world, volume.truncation)
+    observed = volume.observed[tuple(index.T)]
+    # open3d rounds to float32: a voxel on the border of two pixels may be read off either.
+    assert (observed == (counts > 0)).mean() > 0.99
+    both = observed & (counts > 0)
+    assert both.sum() > 500
+    assert (np.abs(volume.tsdf[tuple(index.T)] - values)[both] < 1e-6).mean() > 0.99
+
+
 def test_normals_are_those_of_the_sphere():
     volume = fuse_local(*ref.capture([ref.FLOOR, BALL], AROUND), CENTER)
     points = crossings(volume, CENTER)
     points = points[(BALL.distance(points) < 1e-3) & (points[:, 2] > 0.03)]
     local = transform_points(invert(volume.T_world_volume), points)
-    normals = normals_at(volume, local, smoothing=1.0) @ volume.T_world_volume[:3, :3].T
+    normals = normals_at(volume, slopes(volume, smoothing=1.0), local) @ volume.T_world_volume[:3, :3].T
     cosine = (normals * BALL.normals(points)).sum(axis=1)
     assert cosine.mean() > 0.99
     assert np.percentile(cosine, 2) > 0.95
@@ -222,14 +239,3 @@ def test_coarser_voxels_give_a_smaller_grid():
     volume = fuse_local(views, depths, CENTER, config=SurfaceConfig(voxel=0.004, truncation=0.008))
     assert volume.tsdf.shape == (47, 47, 47)
     assert volume.half_size == pytest.approx(0.092)
-
-
-def test_a_machine_without_opengl_is_told_what_to_install(tmp_path: Path):
-    (tmp_path / "open3d.py").write_text('raise OSError("libGL.so.1: cannot open shared object file")')
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-    code += "from point2act.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "run", str(tmp_path), "--output", str(tmp_path / "out")]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert "apt-get install libgl1" in run.stderr
-    assert "Traceback" not in run.stderr

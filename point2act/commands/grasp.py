@@ -1,70 +1,101 @@
-"""``point2act grasp --load-config RUN/config.yml --output grasps.json``."""
+"""``point2act grasp --load-config OUT/run.json --points NEW.json --output grasps.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from point2act.answer import AnswerConfig, answer
+from point2act.answer import AnswerConfig
 from point2act.capture import load_views, read_capture
 from point2act.commands.summary import print_summary
 from point2act.errors import PointsError
 from point2act.grasps.gripper import load_gripper
-from point2act.pipeline import choose_device, find_points
 from point2act.publish import Story, publish_report
-from point2act.results import write_grasps
+from point2act.results import read_splat_ply, write_grasps
+from point2act.runs import read_run
+from point2act.session import Session, choose_device, find_points
 from point2act.stages import Stages
+from point2act.types import GaussianScene
+
+# Of a config.yml, which does not say: RunConfig's.
+_MAX_SIDE = 480
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Export grasps from a trained run, or ask it something new, without training again.
+    """Ask a finished run something new, or plan its grasps again, without training again.
 
-    Writes the grasps and, beside them, report.html. Grasps are in the capture's own frame, in metres.
+    Writes the grasps and then, beside them, report.html. Grasps are in the capture's own frame, in metres.
     """
 
     load_config: Path
-    """config.yml of a run made by ns-train point2act."""
+    """The run: run.json in the folder that point2act run wrote to, or a config.yml that ns-train point2act
+    wrote. The ending decides."""
     output: Path = Path("grasps.json")
     """File to write."""
     points: Path | None = None
     """Other answers than the points.json of the capture: a new question."""
-    max_side: int = 480
-    """Images are reduced until their longer side is at most this many pixels."""
+    report: bool = True
+    """Draw report.html as well."""
+    max_side: int | None = None
+    """Images are reduced until their longer side is at most this many pixels; by default as many as the
+    run had, and 480 for a config.yml."""
     device: str | None = None
     """cpu or cuda; by default what is there."""
     config: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What both kinds of runs have."""
+
+    scene: GaussianScene
+    capture: Path
+    max_side: int
+    metric: bool
+    timings: Mapping[str, float]
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act grasp")
     stages = Stages(show=True)
-    device = choose_device(arguments.device)
-    gripper = load_gripper(arguments.config.gripper)
+    # Asked for again later; here, so that a wrong name is told before anything is read.
+    load_gripper(arguments.config.gripper)
     with stages.stage("read the run") as tick:
-        # Late: nerfstudio takes seconds to import, and a wrong argument should be told at once.
-        from point2act.plugin.run import load_run
-
-        trained = load_run(arguments.load_config)
-        capture = read_capture(trained.capture)
+        run = _read(arguments.load_config)
+        capture = read_capture(run.capture)
         points = find_points(capture, arguments.points)
         if points is None:
             raise PointsError(f"{capture.folder} has no points.json: name a file with --points")
-        views = load_views(capture, max_side=arguments.max_side, progress=tick)
-    answered = answer(
-        capture, views, trained.scene, points, gripper, config=arguments.config, device=device, stages=stages
-    )
-    facts = {"Run": str(arguments.load_config), "Gaussians": str(len(trained.scene)), "Device": str(device)}
-    metric = capture.metric or arguments.config.metric
-    timings = {f"training: {name}": seconds for name, seconds in trained.timings.items()} | stages.seconds
-    story = Story(capture, views, trained.scene, answered, gripper, metric, timings, facts)
-    report = arguments.output.with_name("report.html")
-    publish_report(report, story)
-    write_grasps(arguments.output, answered.results, capture=capture, gripper=gripper)
+        views = load_views(capture, max_side=arguments.max_side or run.max_side, progress=tick)
+    device = choose_device(arguments.device)
+    session = Session(capture, views, run.scene, run.metric or capture.metric, device)
+    answered = session.ask(points, config=arguments.config, stages=stages)
+    # Before the report, which takes longer than the answer: a robot may be waiting.
+    write_grasps(arguments.output, answered.results, capture=capture, gripper=answered.gripper)
     print_summary(answered.results)
-    print(f"grasps: {arguments.output}\nreport: {report}")
+    print(f"grasps: {arguments.output}", flush=True)
+    if arguments.report:
+        facts = {"Run": str(arguments.load_config), "Gaussians": str(len(run.scene)), "Device": str(device)}
+        timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
+        report = arguments.output.with_name("report.html")
+        publish_report(report, Story(session, answered, timings, facts))
+        print(f"report: {report}")
+
+
+def _read(path: Path) -> _Run:
+    """A run of ours or of nerfstudio's."""
+    if path.suffix == ".json" or path.is_dir():
+        saved = read_run(path)
+        scene = read_splat_ply(saved.scene)
+        return _Run(scene, saved.capture, saved.max_side, saved.metric, saved.timings)
+    # Late: nerfstudio takes seconds to import.
+    from point2act.plugin.run import load_run
+
+    trained = load_run(path)
+    return _Run(trained.scene, trained.capture, _MAX_SIDE, False, trained.timings)

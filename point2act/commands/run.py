@@ -17,8 +17,9 @@ from point2act.pipeline import RunConfig, run
 class Arguments:
     """Turn a captured scene and recorded points into grasps, in one process.
 
-    Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html and timings.json.
-    Grasps are in the capture's own frame, in metres.
+    Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html, timings.json and
+    run.json, with which point2act grasp asks the scene something new. Grasps are in the capture's own
+    frame, in metres.
     """
 
     capture: tyro.conf.Positional[Path]

@@ -75,7 +75,8 @@ def _with_scale(
     sheet = Sheet(picture)
     frame = np.array([[-1, -1], [long + 1, -1], [long + 1, thick + 1], [-1, thick + 1]])
     sheet.polygon(frame + np.array([margin, top], dtype=float), (255, 255, 255))
-    sheet.paste(bar, (margin, top))
     for x, words, anchor in ((margin, low, "ls"), (margin + long, high, "rs")):
         sheet.text(np.array([x, top - 0.35 * size]), words, (255, 255, 255), size=size, anchor=anchor)
-    return sheet.merged()
+    picture = sheet.merged()
+    picture[top : top + thick, margin : margin + long] = bar
+    return picture

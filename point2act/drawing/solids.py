@@ -230,7 +230,7 @@ def _faces_camera(
     outline: Float[np.ndarray, "4 3"], T_cam_box: Float[np.ndarray, "4 4"], normal: Sequence[float]
 ) -> bool:
     """Whether the outer side of a face, in the camera frame, is turned to the camera."""
-    return float(T_cam_box[:3, :3] @ np.array(normal) @ outline.mean(axis=0)) < 0
+    return float(T_cam_box[:3, :3] @ np.array(normal) @ outline[0]) < 0
 
 
 def _tinted(color: Color) -> Color:
@@ -247,6 +247,8 @@ def _shaded(color: Color, light: float) -> Color:
 # ── camera ─────────────────────────────────────────────────────────────────────────────────────
 def _clipped(outline: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 3"]:
     """The part of a polygon beyond the near plane (Sutherland & Hodgman 1974); camera frame."""
+    if outline[:, 2].min(initial=np.inf) >= _NEAR:
+        return outline
     kept = []
     for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         if start[2] >= _NEAR:

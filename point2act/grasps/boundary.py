@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from point2act.grasps.volume import LocalVolume, normals_at, solid
+from point2act.grasps.volume import LocalVolume, normals_at, slopes, solid
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class SurfacePoints:
     """False where free space ends in the unseen and the surface is only presumed."""
     on_object: Bool[np.ndarray, " n"]
     """True on what hangs together with the action point."""
+    slopes: Float[np.ndarray, "3 r r r"]
+    """Of the smoothed field, for :func:`~point2act.grasps.volume.normals_at`."""
 
 
 def surface_points(
@@ -66,24 +68,21 @@ def surface_points(
         points, seen = points[near], seen[near]
     elif not seen.any():
         points, seen = points[:0], seen[:0]
-    normals = normals_at(volume, points, smoothing=config.smoothing)
+    rise = slopes(volume, smoothing=config.smoothing)
     belongs = _connected(volume, points, seen, action_point, config)
-    return SurfacePoints(points, normals, seen, belongs)
+    return SurfacePoints(points, normals_at(volume, rise, points), seen, belongs, rise)
 
 
 def _crossings(
     field: Float[np.ndarray, "r r r"], observed: Bool[np.ndarray, "r r r"], axis: int
 ) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
     """Voxel coordinates where the field changes sign along one axis, and whether both ends were seen."""
-    low, high = np.moveaxis(field, axis, 0)[:-1], np.moveaxis(field, axis, 0)[1:]
-    known = np.moveaxis(observed, axis, 0)
-    where = np.argwhere((low > 0) != (high > 0))
-    index = tuple(where.T)
-    fraction = low[index] / (low[index] - high[index])
-    points = where.astype(float)
-    points[:, 0] += fraction
-    order = [1, 2, 0] if axis == 2 else [1, 0, 2] if axis == 1 else [0, 1, 2]
-    return points[:, order], known[:-1][index] & known[1:][index]
+    step = np.eye(3, dtype=int)[axis]
+    outside = np.moveaxis(field > 0, axis, 0)
+    low = np.argwhere(np.moveaxis(outside[:-1] != outside[1:], 0, axis))
+    here, there = tuple(low.T), tuple((low + step).T)
+    fraction = field[here] / (field[here] - field[there])
+    return low + fraction[:, None] * step, observed[here] & observed[there]
 
 
 def _one_per_voxel(

@@ -66,7 +66,6 @@ def find_pairs(
     *,
     radius: float,
     max_width: float,
-    smoothing: float,
     config: PairConfig,
     rng: np.random.Generator,
 ) -> Pairs:
@@ -74,8 +73,8 @@ def find_pairs(
     room to open a gripper of ``max_width``, metres.
 
     Along inward normals and jittered ones, to every surface on the way at which the object ends: a mug's
-    wall gives one pair, the whole mug another. ``smoothing`` is that of the normals, voxels. Method:
-    Nguyen (1988), antipodal point contacts with friction, on a signed distance field.
+    wall gives one pair, the whole mug another. Method: Nguyen (1988), antipodal point
+    contacts with friction, on a signed distance field.
     """
     start, normals, start_seen = _beginnings(surface, action_point, radius, config, rng)
     directions = _directions(normals, config, rng)
@@ -83,7 +82,7 @@ def find_pairs(
     start, normals = np.tile(start, (repeat, 1)), np.tile(normals, (repeat, 1))
     start_seen = np.tile(start_seen, repeat)
     ray, ends = march(volume, start, directions, reach=REACH * max_width, step=config.step)
-    end_normals = normals_at(volume, ends, smoothing=smoothing)
+    end_normals = normals_at(volume, surface.slopes, ends)
     cone = 1 / np.sqrt(1 + config.friction**2)
     axis = directions[ray]
     held = (-(normals[ray] * axis).sum(axis=1) > cone) & ((end_normals * axis).sum(axis=1) > cone)

@@ -16,7 +16,7 @@ from point2act.grasps.boundary import (
     solid_points,
     surface_points,
 )
-from point2act.grasps.collision import approach_opening, box_distances, hand_boxes, plane_heights
+from point2act.grasps.collision import approach_opening, hand_boxes, nearest, plane_heights
 from point2act.grasps.pairs import REACH, PairConfig, Pairs, find_pairs
 from point2act.grasps.poses import PoseConfig, Poses, Tally, free_poses
 from point2act.grasps.score import ScoreConfig, contact_relevancy, grasp_terms, score
@@ -85,7 +85,6 @@ def plan_grasps(
             action_point,
             radius=radius,
             max_width=gripper.max_width,
-            smoothing=config.boundary.smoothing,
             config=config.pairs,
             rng=rng,
         )
@@ -177,7 +176,7 @@ def _clearance(
     """Smallest distance from the open hand on its way to anything seen and to the table, metres."""
     rotation, origin = poses.rotations[index], poses.origins[index]
     boxes = hand_boxes(gripper, opening, approach=approach)
-    smallest = float(box_distances((solid - origin) @ rotation, boxes).min(initial=np.inf))
+    smallest = nearest((solid - origin) @ rotation, boxes)
     table = volume.table_in_volume
     if table is not None:
         smallest = min(smallest, float(plane_heights(rotation[None], origin[None], boxes, table)[0]))

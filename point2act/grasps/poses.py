@@ -101,14 +101,16 @@ def free_poses(
     against the unseen.
     """
     solid = solid.astype(np.float32)
-    coarse = _thinned(solid, config.body_grid)
+    coarse = np.ascontiguousarray(_thinned(solid, config.body_grid).T)
+    solid = np.ascontiguousarray(solid.T)
     tally, found = Tally(), []
-    for index, contacts in enumerate(pairs.contacts):
-        width = float(np.linalg.norm(contacts[1] - contacts[0]))
-        opening = approach_opening(gripper, width, clearance)
-        fan = _fan((contacts[1] - contacts[0]) / width, volume.cameras_in_volume, config)
+    lines = pairs.contacts[:, 1] - pairs.contacts[:, 0]
+    widths = np.linalg.norm(lines, axis=1)
+    middles = pairs.contacts.mean(axis=1)
+    fans = _fans(lines / widths[:, None], volume.cameras_in_volume, config)
+    for index, (fan, middle, width) in enumerate(zip(fans, middles, widths, strict=True)):
+        opening = approach_opening(gripper, float(width), clearance)
         if len(fan):
-            middle = contacts.mean(axis=0)
             free = _free(fan, middle, solid, coarse, volume, gripper, opening, config, tally)
             found.append(_poses(index, fan, free, middle, depths_of(gripper, config)))
         if progress is not None:
@@ -138,26 +140,26 @@ def depths_of(gripper: Gripper, config: PoseConfig) -> Float[np.ndarray, " e"]:
     return np.linspace(shallowest, deepest, count)
 
 
-def _fan(
-    axis: Float[np.ndarray, "3"], cameras: Float[np.ndarray, "3"], config: PoseConfig
-) -> Float[np.ndarray, "k 3 3"]:
-    """Orientations about a closing axis that come from above or from the cameras."""
-    down = np.array([0.0, 0.0, -1.0])
-    flat = down - (down @ axis) * axis
-    length = np.linalg.norm(flat)
-    first = flat / length if length > 1e-6 else frame_from_normal(axis[None])[0][:, 0]
-    angles = 2 * np.pi * np.arange(config.directions) / config.directions
-    z = np.cos(angles)[:, None] * first + np.sin(angles)[:, None] * np.cross(axis, first)
-    z = z[(z @ down > config.downwards) | (z @ -cameras > config.viewwards)]
-    y = np.broadcast_to(axis, z.shape)
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+def _fans(
+    axes: Float[np.ndarray, "p 3"], cameras: Float[np.ndarray, "3"], config: PoseConfig
+) -> list[Float[np.ndarray, "_k 3 3"]]:
+    """For each closing axis the orientations about it that come from above or from the cameras."""
+    flat = axes[:, 2:] * axes - [0.0, 0.0, 1.0]  # straight down, less what is along the axis
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    first = np.where(length > 1e-6, flat / np.maximum(length, 1e-6), frame_from_normal(axes)[:, :, 0])
+    angles = 2 * np.pi * np.arange(config.directions)[:, None] / config.directions
+    z = np.cos(angles) * first[:, None] + np.sin(angles) * np.cross(axes, first)[:, None]
+    y = np.broadcast_to(axes[:, None], z.shape)
+    wanted = (z[..., 2] < -config.downwards) | (z @ -cameras > config.viewwards)
+    fans = np.stack([np.cross(y, z), y, z], axis=-1)
+    return [fan[chosen] for fan, chosen in zip(fans, wanted, strict=True)]
 
 
 def _free(
     fan: Float[np.ndarray, "k 3 3"],
     middle: Float[np.ndarray, "3"],
-    solid: Float[np.ndarray, "n 3"],
-    coarse: Float[np.ndarray, "m 3"],
+    solid: Float[np.ndarray, "3 n"],
+    coarse: Float[np.ndarray, "3 m"],
     volume: LocalVolume,
     gripper: Gripper,
     opening: float,
@@ -171,22 +173,21 @@ def _free(
     table = volume.table_in_volume
     if table is not None:
         hand = hand_boxes(gripper, opening, approach=config.approach)
-        for j, depth in enumerate(depths):
-            height = plane_heights(fan, middle + depth * fan[:, :, 2], hand, table)
-            free[:, j] = height >= config.margin
+        height = plane_heights(fan, np.broadcast_to(middle, (len(fan), 3)), hand, table)
+        free = height[:, None] + np.outer(fan[:, :, 2] @ table[:3], depths) >= config.margin
         tally.table += int((~free).sum())
     middle, fan = middle.astype(np.float32), fan.astype(np.float32)
     fingers = finger_boxes(gripper, opening, approach=config.approach)
-    tally.fingers += _refuse(free, fan, solid - middle, depths, fingers, config.margin)
+    tally.fingers += _refuse(free, fan, solid - middle[:, None], depths, fingers, config.margin)
     body = body_boxes(gripper, approach=config.approach)
-    tally.palm += _refuse(free, fan, coarse - middle, depths, body, config.palm_margin)
+    tally.palm += _refuse(free, fan, coarse - middle[:, None], depths, body, config.palm_margin)
     return free
 
 
 def _refuse(
     free: np.ndarray,
     fan: Float[np.ndarray, "k 3 3"],
-    points: Float[np.ndarray, "n 3"],
+    points: Float[np.ndarray, "3 n"],
     depths: Float[np.ndarray, " e"],
     boxes: Boxes,
     margin: float,
@@ -196,7 +197,7 @@ def _refuse(
     if not len(open_rows):
         return 0
     near = within(points, fan[0, :, 1], boxes, margin=margin, depth=float(np.abs(depths).max()))
-    hit = free[open_rows] & hits(points[near], fan[open_rows], depths, boxes, margin=margin)
+    hit = free[open_rows] & hits(near, fan[open_rows], depths, boxes, margin=margin)
     free[open_rows] &= ~hit
     return int(hit.sum())
 
@@ -241,10 +242,12 @@ def _unknown(
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)
     width = np.linalg.norm(pairs.contacts[:, 1] - pairs.contacts[:, 0], axis=1)
     share = np.zeros(len(poses))
-    for i in range(len(poses)):
-        shift = np.array([0.0, approach_opening(gripper, float(width[poses.pair[i]]), clearance) / 2, 0.0])
+    for pair in np.unique(poses.pair):
+        rows = poses.pair == pair
+        shift = np.array([0.0, approach_opening(gripper, float(width[pair]), clearance) / 2, 0.0])
         both = np.concatenate([grid + shift, grid * [1, -1, 1] - shift])
-        share[i] = 1 - seen_at(volume, both @ poses.rotations[i].T + poses.origins[i]).mean()
+        room = both @ poses.rotations[rows].transpose(0, 2, 1) + poses.origins[rows][:, None]
+        share[rows] = 1 - seen_at(volume, room.reshape(-1, 3)).reshape(len(room), -1).mean(axis=1)
     return share
 
 

@@ -213,12 +213,16 @@ def contact_relevancy(
         near = np.exp(-0.5 * (beside / config.relevancy_radius) ** 2)
         return near, near
     points, values = relevancy
-    tree = KDTree(points)
     ends = contacts.reshape(-1, 3)
+    reach = 2 * config.relevancy_radius
+    asked = np.concatenate([ends, region.action_point[None]])
+    near = ((points > asked.min(axis=0) - reach) & (points < asked.max(axis=0) + reach)).all(axis=1)
+    points, values, highest = points[near], values[near], float(values.max(initial=0))
+    tree = KDTree(points)
     found = tree.query_ball_point(ends, config.relevancy_radius)
     mean = np.array([values[rows].mean() if rows else 0.0 for rows in found]).reshape(-1, 2).mean(axis=1)
-    around = tree.query_ball_point(region.action_point, 2 * config.relevancy_radius)
-    best = float(np.percentile(values[around], 90)) if around else float(values.max(initial=0))
+    around = tree.query_ball_point(region.action_point, reach)
+    best = float(np.percentile(values[around], 90)) if around else highest
     return np.clip(mean, 0, 1), np.clip(mean / max(best, 1e-6), 0, 1)
 
 

@@ -81,17 +81,23 @@ def sample(
 
 def seen_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
     """Whether the voxel nearest to each point of the volume frame was observed; True outside the cube."""
-    index = np.rint((points + volume.half_size) / volume.voxel).astype(int)
-    inside = ((index >= 0) & (index < volume.tsdf.shape[0])).all(axis=1)
-    clipped = np.clip(index, 0, volume.tsdf.shape[0] - 1)
-    return ~inside | volume.observed[clipped[:, 0], clipped[:, 1], clipped[:, 2]]
+    last = volume.tsdf.shape[0] - 1
+    i, j, k = np.rint((points.T + volume.half_size) / volume.voxel).astype(np.int32)
+    inside = (i >= 0) & (j >= 0) & (k >= 0) & (i <= last) & (j <= last) & (k <= last)
+    flat = (i * (last + 1) + j) * (last + 1) + k
+    return ~inside | np.take(volume.observed, flat, mode="clip")
+
+
+def slopes(volume: LocalVolume, *, smoothing: float) -> Float[np.ndarray, "3 r r r"]:
+    """The gradient of the solid field, smoothed by a Gaussian (in voxels)."""
+    return np.stack(np.gradient(gaussian_filter(solid(volume), smoothing, mode="nearest")))
 
 
 def normals_at(
-    volume: LocalVolume, points: Float[np.ndarray, "n 3"], *, smoothing: float
+    volume: LocalVolume, slopes: Float[np.ndarray, "3 r r r"], points: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Outward unit normals: the gradient of the solid field, smoothed by a Gaussian (in voxels)."""
-    field = gaussian_filter(solid(volume), smoothing, mode="nearest")
-    slopes = [sample(volume, slope, points, outside=0.0) for slope in np.gradient(field)]
-    gradient = np.stack(slopes, axis=1).astype(float)
+    """Outward unit normals: the direction of the slopes at points of the volume frame."""
+    gradient = np.stack([sample(volume, slope, points, outside=0.0) for slope in slopes], axis=1).astype(
+        float
+    )
     return gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-12)

@@ -10,6 +10,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from point2act.plugin.datamanager import TrainingData
 from point2act.relevancy import RelevancyConfig, lift, locate
+from point2act.splat.gaussians import still
+from point2act.splat.picture import look_from
 from point2act.splat.start import StartConfig, from_cloud, start
 from point2act.types import GaussianScene, RelevancyField, View
 
@@ -41,7 +43,9 @@ def lift_points(
     if data.points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
     answers = locate(data.points, data.capture, views)
-    return lift(scene, views, answers, data.points.queries, config=config, device=device)
+    fixed = still(scene, device=device)
+    sights = [look_from(view, fixed) for view in views]
+    return lift(sights, answers, data.points.queries, config=config)
 
 
 def empty_scene() -> GaussianScene:

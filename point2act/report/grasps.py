@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -24,11 +25,30 @@ _PALE: Color = (226, 230, 236)
 _RIVAL: Color = (150, 156, 168)
 
 
-def grasp_section(report: ReportInput) -> str:
-    """One panel a query."""
-    panels = [
-        _panel(report, result, color) for result, color in zip(report.results, report.colors, strict=True)
+@dataclass(frozen=True, eq=False)
+class ActionPicture:
+    """A close-up of what was found for one query, the grasps drawn in."""
+
+    view: str
+    """The name of the view."""
+    image: UInt8[np.ndarray, "_ _ 3"]
+
+
+def action_pictures(report: ReportInput) -> list[list[ActionPicture]]:
+    """Per query, from where it is seen best: the clearest first, none where there is nothing to show."""
+    return [
+        [
+            ActionPicture(shown.view.name, _drawn(shown, result, report.gripper, color))
+            for shown in _best_views(report.views, result)[:_PICTURES]
+        ]
+        for result, color in zip(report.results, report.colors, strict=True)
     ]
+
+
+def grasp_section(report: ReportInput, pictures: Sequence[Sequence[ActionPicture]]) -> str:
+    """One panel a query."""
+    each = zip(report.results, report.colors, pictures, strict=True)
+    panels = [_panel(report, result, color, shown) for result, color, shown in each]
     return (
         '<p class="lead">The best grasp in the colour of its query, a few runners-up pale, the region that '
         "was found as a box. Grey diamonds are places that were considered and lost.</p>\n"
@@ -36,31 +56,19 @@ def grasp_section(report: ReportInput) -> str:
     )
 
 
-def action_picture(
-    report: ReportInput, result: QueryResult, color: Color
-) -> UInt8[np.ndarray, "_ _ 3"] | None:
-    """A close-up of the best grasp from where it is seen best; None where there is nothing to show."""
-    seen = _best_views(report.views, result)
-    return _drawn(seen[0], result, report.gripper, color) if seen else None
-
-
-def _panel(report: ReportInput, result: QueryResult, color: Color) -> str:
-    region = result.region
-    views = _best_views(report.views, result)[:_PICTURES]
-    pictures = "".join(
+def _panel(report: ReportInput, result: QueryResult, color: Color, pictures: Sequence[ActionPicture]) -> str:
+    figures = "".join(
         figure(
-            _drawn(view, result, report.gripper, color),
-            f"{result.query.text}, seen from {view.view.name}",
-            f"<span>{escape(view.view.name)}</span>",
+            shown.image, f"{result.query.text}, seen from {shown.view}", f"<span>{escape(shown.view)}</span>"
         )
-        for view in views
+        for shown in pictures
     )
     body = [title(result, color, pill(result.query.role)), why_empty(result)]
-    if pictures:
-        body.append(f'<div class="pictures" style="--least: 300px">{pictures}</div>')
+    if figures:
+        body.append(f'<div class="pictures" style="--least: 300px">{figures}</div>')
     if result.grasps:
         body.append(_table(result.grasps, report.metric))
-    elif region is not None and result.reason is None:
+    elif result.region is not None and result.reason is None:
         body.append(f'<p class="soft">{escape(result.detail or "No grasp was asked for.")}</p>')
     return f'<div class="panel">{"".join(body)}{_rivals(result)}</div>'
 

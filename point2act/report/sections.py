@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import fsum
 
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.drawing import Color, depth_picture, draw_points, heat_overlay, relevancy_picture
-from point2act.report.grasps import action_picture
+from point2act.report.grasps import ActionPicture
 from point2act.report.inputs import ReportInput, ReportView
 from point2act.report.page import figure
 from point2act.report.words import bar, count, mark, pill, seconds, title, why_empty
@@ -36,11 +36,10 @@ def head(report: ReportInput) -> str:
     )
 
 
-def summary(report: ReportInput) -> str:
-    """One card a query."""
-    cards = [
-        _card(report, result, color) for result, color in zip(report.results, report.colors, strict=True)
-    ]
+def summary(report: ReportInput, pictures: Sequence[Sequence[ActionPicture]]) -> str:
+    """One card a query, with the first of its close-ups."""
+    each = zip(report.results, report.colors, pictures, strict=True)
+    cards = [_card(report, result, color, shown) for result, color, shown in each]
     return f'<div class="cards">{"".join(cards)}</div>' if cards else '<p class="lead">Nothing was asked.</p>'
 
 
@@ -95,10 +94,8 @@ def facts(entries: Mapping[str, str]) -> str:
     return f'<dl class="panel facts">{pairs}</dl>' if entries else ""
 
 
-def _card(report: ReportInput, result: QueryResult, color: Color) -> str:
-    image = action_picture(report, result, color)
-    if image is None:
-        image = _pointed_at(report, result, color)
+def _card(report: ReportInput, result: QueryResult, color: Color, pictures: Sequence[ActionPicture]) -> str:
+    image = pictures[0].image if pictures else _pointed_at(report, result, color)
     picture = [figure(image, f"where to act for {result.query.text}")] if image is not None else []
     body = [*picture, title(result, color, pill(result.query.role)), why_empty(result)]
     if result.region is not None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from point2act.report import sections
-from point2act.report.grasps import grasp_section
+from point2act.report.grasps import action_pictures, grasp_section
 from point2act.report.inputs import ReportInput
 from point2act.report.page import Section, write_page
 
 
 def write_report(path: Path | str, report: ReportInput) -> None:
     """Write the page to ``path``, atomically. Pictures and styles are inside the file."""
+    pictures = action_pictures(report)
     parts = (
-        Section("summary", "Summary", sections.summary(report)),
+        Section("summary", "Summary", sections.summary(report, pictures)),
         Section("said", "What the model said", sections.said(report)),
         Section("built", "What was reconstructed", sections.built(report)),
-        Section("grasps", "Where to grasp", grasp_section(report)),
+        Section("grasps", "Where to grasp", grasp_section(report, pictures)),
         Section("time", "Time", sections.times(report.timings)),
         Section("facts", "Facts", sections.facts(report.facts)),
     )

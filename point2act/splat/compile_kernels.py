@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba import njit
+from numba.core.event import Event, Listener, install_listener
 
 OPTIONS = {
     "error_model": "numpy",  # no check for division by zero, which would keep loops from being vectorised
@@ -28,3 +30,25 @@ def _compile(function: Callable[..., Any], *, parallel: bool) -> Callable[..., A
         return njit(function, cache=True, parallel=parallel, **OPTIONS)
     except RuntimeError:  # neither the package's folder nor the user's cache folder is writable
         return njit(function, parallel=parallel, **OPTIONS)
+
+
+@contextmanager
+def told_of_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call ``tell`` at the first compilation; none comes where all kernels lie on disk."""
+    with install_listener("numba:compile", _Once(tell)):
+        yield
+
+
+class _Once(Listener):
+    """Passes on the first event only."""
+
+    def __init__(self, tell: Callable[[], None]):
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: Event) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: Event) -> None:
+        pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,25 @@ def activated(parameters: Mapping[str, Tensor]) -> Activated:
         parameters["scales"].exp(),
         parameters["opacities"].sigmoid().squeeze(-1),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """A scene that stays as it is: float32 tensors on a device, ready to be looked at from many places."""
+
+    parameters: Mapping[str, Tensor]
+    """As :func:`to_parameters` makes them, without gradients."""
+    gaussians: Activated
+    degree: int
+    """Of the spherical harmonics."""
+
+
+def still(scene: GaussianScene, *, device: torch.device | str = "cpu") -> Still:
+    """Move a scene to a device once, however many pictures are to be drawn of it."""
+    degree = round(scene.sh.shape[1] ** 0.5) - 1
+    parameters = to_parameters(scene, device=device, degree=degree)
+    fixed = {name: parameter.detach() for name, parameter in parameters.items()}
+    return Still(fixed, activated(fixed), degree)
 
 
 def colors(

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from point2act.splat import project_kernels, raster_kernels, tile_kernels
 from point2act.splat.project_kernels import Gaussians, Lens, Projections
+from point2act.splat.sight import Sight
 from point2act.splat.tile_kernels import Splats, Tiles
 from point2act.types import Camera
 
@@ -23,50 +24,47 @@ _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class Projected:
-    """Gaussians on the image plane."""
+class NumbaSight(Sight):
+    """What a camera sees, with what the kernels need to draw it."""
 
-    means2d: Float32[Tensor, "n 2"]
     shapes: Float32[Tensor, "n 3"]
-    depths: Float32[Tensor, " n"]
-    radii: Int32[Tensor, " n"]
     reach: Float32[np.ndarray, "n 3"]
+    tiles: Tiles
 
 
-def project(
+def look(
     means: Float32[Tensor, "n 3"],
     quats: Float32[Tensor, "n 4"],
     scales: Float32[Tensor, "n 3"],
     opacities: Float32[Tensor, " n"],
     T_cam_world: Float32[Tensor, "4 4"],
     camera: Camera,
-) -> Projected:
-    """Gaussians in the world to Gaussians on the image plane; opacities only decide what is drawn."""
+) -> NumbaSight:
+    """Gaussians in the world to Gaussians on the image plane and the tiles they touch."""
     values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     outputs = _Project.apply(means, quats, scales, T_cam_world, opacities.detach(), Lens(*map(float, values)))
     means2d, shapes, depths, radii, reach = outputs
-    return Projected(means2d, shapes, depths, radii, reach.numpy())
+    reach = reach.numpy()
+    tiles = _tiles(_splats(means2d, shapes, opacities, reach), _array(depths), camera)
+    return NumbaSight(camera, T_cam_world, opacities, means2d, depths, radii, shapes, reach, tiles)
 
 
 def rasterize(
-    projected: Projected, opacities: Float32[Tensor, " n"], features: Float32[Tensor, "n c"], camera: Camera
+    sight: NumbaSight, features: Float32[Tensor, "n c"]
 ) -> tuple[Float32[Tensor, "h w c"], Float32[Tensor, "h w"]]:
     """Gaussians on the image plane to accumulated features and alpha."""
     return _Rasterize.apply(
-        projected.means2d, projected.shapes, opacities, features, projected.reach, projected.depths, camera
+        sight.means2d, sight.shapes, sight.opacities, features, sight.reach, sight.tiles, sight.camera
     )
 
 
-def gather(
-    projected: Projected, opacities: Float32[Tensor, " n"], maps: Float32[Tensor, "h w q"], camera: Camera
-) -> Float32[Tensor, "n q+1"]:
+def gather(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
     """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
-    splats = _splats(projected.means2d, projected.shapes, opacities, projected.reach)
-    tiles = _tiles(splats, _array(projected.depths), camera)
-    records = np.zeros((len(tiles.members), maps.shape[2] + 1), np.float32)
-    totals = np.empty((len(opacities), maps.shape[2] + 1), np.float32)
-    _run(raster_kernels.gather, splats, tiles, _array(maps), records)
-    _run(raster_kernels.sum_columns, tiles.slot_start, records, totals)
+    splats = _splats(sight.means2d, sight.shapes, sight.opacities, sight.reach)
+    records = np.zeros((len(sight.tiles.members), maps.shape[2] + 1), np.float32)
+    totals = np.empty((len(sight.opacities), maps.shape[2] + 1), np.float32)
+    _run(raster_kernels.gather, splats, sight.tiles, _array(maps), records)
+    _run(raster_kernels.sum_columns, sight.tiles.slot_start, records, totals)
     return torch.from_numpy(totals)
 
 
@@ -85,7 +83,8 @@ def _splats(means2d: Tensor, shapes: Tensor, opacities: Tensor, reach: np.ndarra
 
 def _tiles(splats: Splats, depths: np.ndarray, camera: Camera) -> Tiles:
     order = _run(tile_kernels.sort_by_depth, depths, splats.reach)
-    tiles_x, tiles_y = (-(-side // tile_kernels.TILE) for side in (camera.width, camera.height))
+    tiles_x = -(-camera.width // tile_kernels.WIDTH)
+    tiles_y = -(-camera.height // tile_kernels.HEIGHT)
     return _run(tile_kernels.bin_tiles, order, splats, tiles_x, tiles_y)
 
 
@@ -126,26 +125,25 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
-        means2d, shapes, opacities, features, reach, depths, camera = inputs
+        means2d, shapes, opacities, features, reach, tiles, camera = inputs
         splats = _splats(means2d, shapes, opacities, reach)
-        tiles = _tiles(splats, _array(depths), camera)
         picture = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
-        transmittance = np.empty(picture.shape[:2], np.float32)
-        last = np.empty(picture.shape[:2], np.int32)
+        transmittance, last = (np.empty((camera.height, camera.width, 1), np.float32) for _ in range(2))
         _run(raster_kernels.draw, splats, _array(features), tiles, picture, transmittance, last)
         ctx.save_for_backward(means2d, shapes, opacities, features)
         ctx.plan = (reach, tiles, transmittance, last)
-        return torch.from_numpy(picture), torch.from_numpy(1 - transmittance)
+        return torch.from_numpy(picture), torch.from_numpy(1 - transmittance[..., 0])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         means2d, shapes, opacities, features = ctx.saved_tensors
-        reach, tiles, *pixels = ctx.plan
+        reach, tiles, *drawn = ctx.plan
         splats = _splats(means2d, shapes, opacities, reach)
-        upstream = map(_array, gradients)
+        v_picture, v_alpha = map(_array, gradients)
+        pixels = (*drawn, v_picture, v_alpha[..., None])
         records = np.zeros((len(tiles.members), features.shape[1] + raster_kernels.MOMENTS), np.float32)
-        _run(raster_kernels.differentiate, splats, _array(features), tiles, *pixels, *upstream, records)
+        _run(raster_kernels.differentiate, splats, _array(features), tiles, *pixels, records)
         outputs = [np.empty(tensor.shape, np.float32) for tensor in ctx.saved_tensors]
         _run(raster_kernels.sum_moments, splats, tiles.slot_start, records, *outputs[:3])
         _run(raster_kernels.sum_columns, tiles.slot_start, records, outputs[3])

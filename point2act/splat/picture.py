@@ -8,9 +8,20 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from point2act.splat.gaussians import activated, colors, to_parameters
-from point2act.splat.render import render
-from point2act.types import GaussianScene, RelevancyField, View
+from point2act.splat.gaussians import Still, colors
+from point2act.splat.render import draw, look
+from point2act.splat.sight import Sight
+from point2act.types import RelevancyField, View
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Where a scene's surface is, seen from one view."""
+
+    depth: Float[np.ndarray, "h w"]
+    """Expected z-depth in the scene's unit, 0 where no Gaussian is."""
+    alpha: Float[np.ndarray, "h w"]
+    """How much of the pixel Gaussians cover."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,29 +37,29 @@ class Picture:
     """Of the surface, one channel per query, in [0, 1]."""
 
 
-def render_view(
-    scene: GaussianScene,
-    view: View,
-    *,
-    relevancy: RelevancyField | None = None,
-    device: torch.device | str = "cpu",
-) -> Picture:
-    """Render colour, depth, coverage and each query's relevancy from a view's camera."""
-    degree = round(scene.sh.shape[1] ** 0.5) - 1
-    with torch.no_grad():
-        parameters = to_parameters(scene, device=device, degree=degree)
-        T_world_cam = torch.tensor(view.T_world_cam, dtype=torch.float32, device=device)
-        T_cam_world = torch.tensor(view.T_cam_world, dtype=torch.float32, device=device)
-        features = colors(parameters, T_world_cam, degree=degree)
-        if relevancy is not None:
-            values = torch.tensor(relevancy.values, dtype=torch.float32, device=device)
-            features = torch.cat([features, values], dim=1)
-        image = render(*activated(parameters), features, T_cam_world, view.camera)
-    features, depth, alpha = (t.cpu().numpy() for t in (image.features, image.depth, image.alpha))
+def look_from(view: View, still: Still) -> Sight:
+    """What a view's camera sees of a scene."""
+    pose = torch.tensor(view.T_cam_world, dtype=torch.float32, device=still.gaussians.means.device)
+    return look(still.gaussians, pose, view.camera)
+
+
+def draw_surface(sight: Sight) -> Surface:
+    """Draw depth and coverage alone."""
+    image = draw(sight, sight.depths.new_zeros(len(sight.depths), 0))
+    return Surface(depth=image.depth.cpu().numpy(), alpha=image.alpha.cpu().numpy())
+
+
+def draw_picture(sight: Sight, still: Still, *, relevancy: RelevancyField | None = None) -> Picture:
+    """Draw colour, depth, coverage and each query's relevancy of the scene that was looked at."""
+    features = colors(still.parameters, torch.linalg.inv(sight.T_cam_world), degree=still.degree)
+    if relevancy is not None:
+        features = torch.cat([features, torch.as_tensor(relevancy.values).to(features)], dim=1)
+    image = draw(sight, features)
+    drawn, depth, alpha = (t.cpu().numpy() for t in (image.features, image.depth, image.alpha))
     return Picture(
-        rgb=np.clip(features[..., :3], 0.0, 1.0),
+        rgb=np.clip(drawn[..., :3], 0.0, 1.0),
         depth=depth,
         alpha=alpha,
         # Of the surface, not of the pixel: thin coverage must not look irrelevant.
-        relevancy=features[..., 3:] / np.maximum(alpha, 1e-3)[..., None],
+        relevancy=drawn[..., 3:] / np.maximum(alpha, 1e-3)[..., None],
     )

@@ -1,4 +1,7 @@
-"""Draw Gaussians: differentiable splatting, one function with two backends.
+"""Draw Gaussians: differentiable splatting, one set of functions with two backends.
+
+:func:`render` is for Gaussians that change. Where they stay as they are, :func:`look` once, then
+:func:`draw` and :func:`gather` as often as needed, without gradients.
 
 **Forward.** A Gaussian has a mean m, axes r_k (the columns of its quaternion's rotation), standard
 deviations s_k, an opacity o and features f. In the camera its mean is p = (x, y, z) = R m + t, the rows
@@ -60,6 +63,8 @@ import torch
 from jaxtyping import Float, Int32
 from torch import Tensor
 
+from point2act.splat.gaussians import Activated
+from point2act.splat.sight import Sight
 from point2act.types import Camera
 
 
@@ -98,28 +103,28 @@ def render(
     [0, 1]. Differentiable with respect to all tensors. Computes in float32, on the graphics card when
     the means are there, else on the processor.
     """
-    tensors = [tensor.to(torch.float32) for tensor in (means, quats, scales, opacities, features)]
-    means, quats, scales, opacities, features = tensors
-    backend = _backend(means.device)
-    projected = backend.project(means, quats, scales, opacities, T_cam_world.to(means), camera)
-    channels = torch.cat([features, projected.depths[:, None]], dim=1)
-    picture, alpha = backend.rasterize(projected, opacities, channels, camera)
-    depth = picture[..., -1] / alpha.clamp_min(1e-6)
-    picture = picture[..., :-1]
-    if background is not None:
-        picture = picture + (1 - alpha)[..., None] * background.to(picture)
-    return Rendered(picture, depth, alpha, projected.means2d, projected.depths, projected.radii)
+    return _draw(_look(Activated(means, quats, scales, opacities), T_cam_world, camera), features, background)
 
 
-def gather(
-    means: Float[Tensor, "n 3"],
-    quats: Float[Tensor, "n 4"],
-    scales: Float[Tensor, "n 3"],
-    opacities: Float[Tensor, " n"],
-    T_cam_world: Float[Tensor, "4 4"],
-    camera: Camera,
-    maps: Float[Tensor, "h w q"],
-) -> tuple[Float[Tensor, "n q"], Float[Tensor, " n"]]:
+@torch.no_grad()
+def look(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Sight:
+    """Project, sort and bin Gaussians for one camera, to draw and gather from without gradients.
+
+    Arguments as for :func:`render`, which does the same on its way.
+    """
+    return _look(Activated(*(tensor.detach() for tensor in gaussians)), T_cam_world, camera)
+
+
+@torch.no_grad()
+def draw(
+    sight: Sight, features: Float[Tensor, "n c"], *, background: Float[Tensor, " c"] | None = None
+) -> Rendered:
+    """Draw what was looked at, with any number of features: :func:`render` without gradients, bit for bit."""
+    return _draw(sight, features.detach(), background)
+
+
+@torch.no_grad()
+def gather(sight: Sight, maps: Float[Tensor, "h w q"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, " n"]]:
     """Bring maps of an image back to the Gaussians that drew it.
 
     Returns, for each Gaussian, the sum over pixels of its blending weight times each map, and the sum
@@ -127,12 +132,23 @@ def gather(
     first is also the gradient of ``(render(...).features * maps).sum()`` for the features. Without
     gradients itself.
     """
-    with torch.no_grad():
-        tensors = [tensor.to(torch.float32) for tensor in (means, quats, scales, opacities)]
-        backend = _backend(means.device)
-        projected = backend.project(*tensors, T_cam_world.to(tensors[0]), camera)
-        totals = backend.gather(projected, tensors[3], maps.to(tensors[0]), camera)
+    totals = _backend(sight.means2d.device).gather(sight, maps.to(sight.means2d))
     return totals[:, :-1], totals[:, -1]
+
+
+def _look(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Sight:
+    tensors = [tensor.to(torch.float32) for tensor in gaussians]
+    return _backend(tensors[0].device).look(*tensors, T_cam_world.to(tensors[0]), camera)
+
+
+def _draw(sight: Sight, features: Float[Tensor, "n c"], background: Float[Tensor, " c"] | None) -> Rendered:
+    channels = torch.cat([features.to(sight.depths), sight.depths[:, None]], dim=1)
+    picture, alpha = _backend(sight.depths.device).rasterize(sight, channels)
+    depth = picture[..., -1] / alpha.clamp_min(1e-6)
+    picture = picture[..., :-1]
+    if background is not None:
+        picture = picture + (1 - alpha)[..., None] * background.to(picture)
+    return Rendered(picture, depth, alpha, sight.means2d, sight.depths, sight.radii)
 
 
 def _backend(device: torch.device) -> ModuleType:

@@ -21,7 +21,6 @@ from point2act.splat.fill import fill_holes, spread
 from point2act.splat.gaussians import SH_DC
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
 from point2act.splat.surfels import Surfels, join, surfels_of_view, thin, votes
-from point2act.splat.triangulate import triangulate
 from point2act.types import GaussianScene, View
 
 Progress = Callable[[int, int], None]
@@ -99,6 +98,8 @@ def start(
         if len(points):
             scene = from_cloud(points, colors, views, config, rng)
             return Start(scene, "cloud", f"on the {len(points)} points of {point_cloud_path.name}")
+    from point2act.splat.triangulate import triangulate  # late: pycolmap, and most captures have depth
+
     points, colors = triangulate(views, progress=progress)
     if len(points) >= config.min_features:
         scene = from_cloud(points, colors, views, config, rng)

@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from point2act.splat.compile_kernels import compiled
+from point2act.splat.lanes import LANES
 
-TILE = 16
-"""Pixels along the side of a tile (as in Kerbl et al. 2023); the picture does not depend on it."""
+WIDTH, HEIGHT = LANES, 16
+"""Pixels along the sides of a tile; the picture does not depend on it."""
 SLACK = np.float32(0.01)
 """Pixels by which extents are widened against rounding; alphas are compared one by one afterwards."""
 HALF, TWO, ZERO = np.float32(0.5), np.float32(2), np.float32(0)
@@ -92,20 +93,20 @@ def half_chord(shape, reach, dy):
 @compiled
 def _tile_rows(center, reach, tiles_y):
     """First row of tiles touched, and one past the last."""
-    low = _floor((center[1] - reach[1] - SLACK) / TILE, 0, tiles_y)
-    return low, _floor((center[1] + reach[1] + SLACK) / TILE, -1, tiles_y - 1) + 1
+    low = _floor((center[1] - reach[1] - SLACK) / HEIGHT, 0, tiles_y)
+    return low, _floor((center[1] + reach[1] + SLACK) / HEIGHT, -1, tiles_y - 1) + 1
 
 
 @compiled
 def _tile_columns(center, shape, reach, row, tiles_x):
     """First column of tiles touched within a row of tiles, and one past the last."""
-    low = max(np.float32(row * TILE) - center[1], -reach[1])
-    high = min(np.float32((row + 1) * TILE) - center[1], reach[1])
+    low = max(np.float32(row * HEIGHT) - center[1], -reach[1])
+    high = min(np.float32((row + 1) * HEIGHT) - center[1], reach[1])
     rightmost = min(max(reach[2], low), high)
     leftmost = min(max(-reach[2], low), high)
     right = center[0] + shape[1] * rightmost + half_chord(shape, reach, rightmost) + SLACK
     left = center[0] + shape[1] * leftmost - half_chord(shape, reach, leftmost) - SLACK
-    return _floor(left / TILE, 0, tiles_x), _floor(right / TILE, -1, tiles_x - 1) + 1
+    return _floor(left / WIDTH, 0, tiles_x), _floor(right / WIDTH, -1, tiles_x - 1) + 1
 
 
 @compiled
@@ -140,9 +141,9 @@ def bin_tiles(order, splats, tiles_x, tiles_y):
 @compiled
 def tile_bounds(tile, width, height):
     """A tile's first column and one past its last, then the same for rows."""
-    tiles_x = (width + TILE - 1) // TILE
-    x0, y0 = tile % tiles_x * TILE, tile // tiles_x * TILE
-    return x0, min(x0 + TILE, width), y0, min(y0 + TILE, height)
+    tiles_x = (width + WIDTH - 1) // WIDTH
+    x0, y0 = tile % tiles_x * WIDTH, tile // tiles_x * HEIGHT
+    return x0, min(x0 + WIDTH, width), y0, min(y0 + HEIGHT, height)
 
 
 @compiled
@@ -150,18 +151,3 @@ def touched_rows(center, reach, y0, y1):
     """First pixel row within [y0, y1) that a Gaussian colours, and one past the last."""
     low = _floor(center[1] - reach[1] - SLACK + HALF, y0, y1)
     return low, _floor(center[1] + reach[1] + SLACK - HALF, y0 - 1, y1 - 1) + 1
-
-
-@compiled
-def touched_pixels(center, shape, reach, y, x0, x1):
-    """What a Gaussian colours of a row of pixels, between columns x0 and x1.
-
-    Returns the first column, one past the last, the row's height above the centre, and the x and the
-    exponent of the strongest point of the row.
-    """
-    dy = np.float32(y) + HALF - center[1]
-    middle = center[0] + shape[1] * dy
-    half = half_chord(shape, reach, dy) + SLACK
-    left = _floor(middle - half + HALF, x0, x1)
-    right = _floor(middle + half - HALF, x0 - 1, x1 - 1) + 1
-    return left, right, dy, middle, -HALF * shape[2] * dy * dy

@@ -1,0 +1,141 @@
+"""A reconstructed scene, ready for question after question. Nothing is trained, nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from point2act.answer import AnswerConfig, Asked, act
+from point2act.capture import load_views, read_capture
+from point2act.grasps.gripper import load_gripper
+from point2act.points import read_points
+from point2act.relevancy import ViewAnswers, lift, locate
+from point2act.results import read_splat_ply
+from point2act.runs import read_run
+from point2act.splat.gaussians import Still, still
+from point2act.splat.picture import Picture, Surface, draw_picture, draw_surface, look_from
+from point2act.splat.sight import Sight
+from point2act.stages import Stages
+from point2act.types import (
+    Capture,
+    GaussianScene,
+    Gripper,
+    PointSet,
+    QueryResult,
+    RelevancyField,
+    View,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Everything said about the queries, with what is needed to show why."""
+
+    results: tuple[QueryResult, ...]
+    """One per query, in the capture's world frame."""
+    relevancy: RelevancyField
+    pixels: tuple[ViewAnswers, ...]
+    """What was said, as pixels of the views, per query and view."""
+    gripper: Gripper
+    config: AnswerConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A scene and its views, and what every question needs of them.
+
+    The scene never changes, so what each view sees of it is worked out at the first question and kept.
+    Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted
+    Gaussians take 1.9 MB and save 4 ms a question, the drawn surface takes 0.6 MB and saves 6 ms.
+    """
+
+    capture: Capture
+    views: Sequence[View]
+    scene: GaussianScene
+    """In the capture's world frame."""
+    metric: bool
+    """Whether lengths are known to be metres."""
+    device: torch.device
+
+    @cached_property
+    def still(self) -> Still:
+        """The scene on the device."""
+        return still(self.scene, device=self.device)
+
+    @cached_property
+    def sights(self) -> tuple[Sight, ...]:
+        """What every view sees of the Gaussians."""
+        return tuple(look_from(view, self.still) for view in self.views)
+
+    @cached_property
+    def surfaces(self) -> tuple[Surface, ...]:
+        """Depth and coverage as the Gaussians have them, from every view."""
+        return tuple(draw_surface(sight) for sight in self.sights)
+
+    def picture(self, number: int, relevancy: RelevancyField) -> Picture:
+        """Draw the scene and its relevancy from one view."""
+        return draw_picture(self.sights[number], self.still, relevancy=relevancy)
+
+    def ask(
+        self,
+        points: PointSet | Path | str,
+        *,
+        config: AnswerConfig = AnswerConfig(),
+        stages: Stages | None = None,
+    ) -> Answered:
+        """Relevancy, region and grasps for every query of a set of points, or of a points.json.
+
+        The first question takes longer by the looks from every view. ``stages`` times and shows what
+        happens. Raises a :class:`~point2act.errors.Point2ActError` where the points do not belong to the
+        capture, or there is no such gripper.
+        """
+        stages = stages or Stages(show=False)
+        if not isinstance(points, PointSet):
+            points = read_points(points, self.capture)
+        gripper = load_gripper(config.gripper)
+        with stages.stage("look from the views"):
+            surfaces = self.surfaces
+        pixels = locate(points, self.capture, self.views)
+        with stages.stage("lift the points") as tick:
+            relevancy = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
+        metric = self.metric or config.metric
+        results = []
+        with stages.stage("find the grasps") as tick:
+            for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True):
+                asked = Asked(query, self.views, surfaces, self.scene, values, said, metric)
+                results.append(act(asked, gripper, config=config))
+                tick(len(results), len(points.queries))
+        return Answered(tuple(results), relevancy, tuple(pixels), gripper, config)
+
+
+def open_run(path: Path | str, *, device: str | None = None) -> Session:
+    """Open what ``point2act run`` left, its output folder or the run.json in it, for new questions.
+
+    Reads the scene and the images again and looks from every view, so that the first question is as
+    quick as the others. ``device`` is ``cpu`` or ``cuda``, by default what is there. Raises a
+    :class:`~point2act.errors.Point2ActError` that says what to mend.
+    """
+    run = read_run(path)
+    capture = read_capture(run.capture)
+    scene = read_splat_ply(run.scene)
+    views = load_views(capture, max_side=run.max_side)
+    session = Session(capture, views, scene, run.metric, choose_device(device))
+    _ = session.surfaces
+    return session
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device asked for, else CUDA where it is, else the CPU."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def find_points(capture: Capture, path: Path | str | None) -> PointSet | None:
+    """The points given, else those beside the capture, else None."""
+    beside = capture.folder / "points.json"
+    if path is None and not beside.is_file():
+        return None
+    return read_points(beside if path is None else path, capture)

@@ -1,0 +1,172 @@
+"""A finished run, asked again and again."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import synthetic
+from test_pipeline import QUICK, RED, write_capture
+
+import point2act
+from point2act.errors import PointsError, ReportError, RunError
+from point2act.geometry import project
+from point2act.points import read_points, write_points
+from point2act.publish import Story, publish, publish_report
+from point2act.relevancy import RelevancyConfig
+from point2act.results import read_grasps
+from point2act.runs import NAME, SavedRun, read_run, write_run
+from point2act.types import Answer, PointSet, Query
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return write_capture(tmp_path_factory.mktemp("capture"))
+
+
+@pytest.fixture(scope="module")
+def output(capture, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    point2act.run(capture, folder, config=QUICK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(output):
+    return point2act.open_run(output)
+
+
+def results_of(path) -> list:
+    return read_grasps(path)["results"]
+
+
+def test_the_same_points_give_the_same_grasps_again(session, capture, output):
+    """scene.ply holds all that counts, but for float32's rounding of logarithms and logits."""
+    again = session.ask(capture / "points.json").results
+    for one, other in zip(results_of(output / "grasps.json"), again, strict=True):
+        assert one["reason"] == other.reason
+        assert len(one["grasps"]) == len(other.grasps)
+        for a, b in zip(one["grasps"], other.grasps, strict=True):
+            np.testing.assert_allclose(a["T_world_gripper"], b.T_world_gripper, atol=1e-4)
+            assert a["score"] == pytest.approx(b.score, abs=1e-4)
+    red = again[0]
+    np.testing.assert_allclose(results_of(output / "grasps.json")[0]["action_point"], red.region.action_point)
+
+
+def test_asking_leaves_no_trace(session, capture):
+    points = read_points(capture / "points.json", session.capture)
+    first = session.ask(points)
+    session.ask(dataclasses.replace(points, queries=points.queries[1:], answers=points.answers[10:]))
+    second = session.ask(points)
+    np.testing.assert_array_equal(first.relevancy.values, second.relevancy.values)
+    np.testing.assert_array_equal(
+        first.results[0].grasps[0].T_world_gripper, second.results[0].grasps[0].T_world_gripper
+    )
+
+
+def test_what_views_see_is_worked_out_once(session):
+    assert session.sights is session.sights
+    assert session.surfaces is session.surfaces
+    assert len(session.sights) == len(session.views) == 10
+
+
+def test_something_new_is_found(session, tmp_path):
+    top = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
+    said = [Answer(v.name, "green", project(v.camera, v.T_world_cam, top[None])[0]) for v in session.views]
+    write_points(tmp_path / "new.json", PointSet((Query("green", "the green box"),), tuple(said)))
+    (green,) = session.ask(tmp_path / "new.json").results
+    assert np.linalg.norm(green.region.action_point - top) < 0.02
+    assert np.linalg.norm(green.region.action_point - RED) > 0.08
+
+
+def test_points_of_another_capture_are_refused(session, tmp_path):
+    stranger = Answer("images/9999.png", "red", np.array([[1.0, 2.0]]))
+    write_points(tmp_path / "other.json", PointSet((Query("red", "the red box"),), (stranger,)))
+    with pytest.raises(PointsError, match="9999"):
+        session.ask(tmp_path / "other.json")
+
+
+def test_the_report_draws_the_heatmaps_that_were_asked_with(session, capture, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("point2act.publish.write_report", lambda path, report: drawn.append(report))
+    narrow = dataclasses.replace(
+        RelevancyConfig(), heatmap=dataclasses.replace(RelevancyConfig().heatmap, sigma=0.01)
+    )
+    for relevancy in (RelevancyConfig(), narrow):
+        answered = session.ask(capture / "points.json", config=point2act.AnswerConfig(relevancy=relevancy))
+        publish_report(tmp_path / "report.html", Story(session, answered, {}))
+    wide, sharp = (report.views[0].heatmaps["red"] for report in drawn)
+    assert sharp.sum() < 0.1 * wide.sum()
+    assert len(drawn[0].views) == 6
+
+
+def test_the_grasps_do_not_wait_for_the_report(session, capture, tmp_path, monkeypatch):
+    def fail(path, report):
+        raise ReportError("no page today")
+
+    monkeypatch.setattr("point2act.publish.write_report", fail)
+    with pytest.raises(ReportError):
+        publish(tmp_path, Story(session, session.ask(capture / "points.json"), {}))
+    assert len(results_of(tmp_path / "grasps.json")) == 2
+
+
+# ── run.json ───────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def saved(tmp_path) -> SavedRun:
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "scene.ply").write_bytes(b"")
+    timings = {"fit the Gaussians": 1.25}
+    return SavedRun(tmp_path / "capture", tmp_path / "scene.ply", 320, True, 31.5, timings)
+
+
+def test_a_run_is_saved_and_read_back(saved, tmp_path):
+    write_run(tmp_path, saved)
+    assert read_run(tmp_path) == read_run(tmp_path / NAME) == saved
+
+
+def test_a_run_is_found_from_anywhere(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path, dataclasses.replace(saved, capture=saved.capture.relative_to(tmp_path)))
+    monkeypatch.chdir("/")
+    assert read_run(tmp_path).capture == saved.capture
+
+
+def change(**fields):
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+BAD = {
+    "missing": (lambda path: path.unlink(), "does not exist"),
+    "cut off": (lambda path: path.write_text(path.read_text()[:40]), "not valid JSON"),
+    "a list": (lambda path: path.write_text("[]"), "is not a run.json"),
+    "newer": (change(version=2, extra=1), "install a newer"),
+    "no number": (change(max_side="large"), "max_side"),
+    "a scene elsewhere": (change(scene="../scene.ply"), "scene"),
+    "no scene": (change(scene="gone.ply"), "gone.ply is missing"),
+    "moved capture": (change(capture="/gone"), "no longer at /gone"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_run_that_cannot_be_used_says_why(name, saved, tmp_path):
+    spoil, says = BAD[name]
+    write_run(tmp_path, saved)
+    spoil(tmp_path / NAME)
+    with pytest.raises(RunError, match=says) as caught:
+        read_run(tmp_path / NAME)
+    assert str(tmp_path) in str(caught.value)
+
+
+# ── the command ────────────────────────────────────────────────────────────────────────────────
+def test_the_command_asks_a_saved_run_without_nerfstudio(output, tmp_path, monkeypatch, capsys):
+    from point2act.cli import main
+
+    monkeypatch.setitem(__import__("sys").modules, "point2act.plugin.run", None)
+    said = ["grasp", "--load-config", str(output / NAME), "--output", str(tmp_path / "g.json")]
+    main([*said, "--no-report"])
+    assert {path.name for path in tmp_path.iterdir()} == {"g.json"}
+    main(said)
+    assert (tmp_path / "report.html").is_file()
+    (first, _), (expected, _) = (results_of(path) for path in (tmp_path / "g.json", output / "grasps.json"))
+    assert len(first["grasps"]) == len(expected["grasps"])
+    assert "the red box" in capsys.readouterr().out
