@@ -46,8 +46,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# SUITES="raster fit" measures those; with none, all of them. QUICK=--quick measures less.
 benchmarks: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(SUITES) $(QUICK) --gate
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -1,0 +1,54 @@
+"""One capture of the simulated tabletop, made when first needed and shared by the suites of a process."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from point2act.capture import load_views, read_capture
+from point2act.types import View
+
+SEED = 100
+"""Of a scene on which nothing was tuned."""
+
+
+@cache
+def workspace() -> Path:
+    """A folder for this process; it goes when the process ends."""
+    return Path(_folder().name)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="point2act-benchmarks-")
+
+
+@cache
+def capture() -> Path:
+    """The folder of 24 noisy RGB-D views of 320x240, with the answers of a pointing model that errs."""
+    # Late: only here is the simulator needed.
+    from point2act.simulate import CaptureConfig, capture_scene, load_scene
+
+    folder = workspace() / "capture"
+    capture_scene(load_scene("tabletop", SEED), folder, CaptureConfig(), np.random.default_rng(SEED))
+    return folder
+
+
+@cache
+def views() -> tuple[View, ...]:
+    """The capture's images as a run loads them."""
+    return tuple(load_views(read_capture(capture()), max_side=480))
+
+
+@cache
+def true_depths() -> np.ndarray:
+    """What a depth camera without noise would measure in each view, metres."""
+    from point2act.simulate import captured_scene
+    from point2act.simulate.camera import render
+
+    # They share a camera, and undistorting and reducing changed nothing.
+    poses = [view.T_world_cam for view in views()]
+    return render(captured_scene(capture()), poses, views()[0].camera)[1]

@@ -1,0 +1,83 @@
+"""How long things take: calls in this process, and commands in their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+Work = Callable[[], object]
+
+
+def once(work: Work) -> float:
+    """Seconds of one call."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def best(work: Work, seconds: float) -> float:
+    """The shortest call, after a first one, of as many as there is time for; at least three.
+
+    The shortest: what other programs on the machine add to a call is never negative.
+    """
+    work()
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < seconds:
+        times.append(once(work))
+    return min(times)
+
+
+def best_of_each(works: Mapping[str, Work], rounds: int) -> dict[str, float]:
+    """The shortest call of each of several things that take turns, so that noise meets all of them.
+
+    Each is called a first time to compile and allocate. A turn lasts a tenth of a second or one call,
+    whichever is longer: the first call of a turn finds the caches full of what the others left there.
+    """
+    for work in works.values():
+        work()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            turn: list[float] = []
+            while sum(turn) < 0.1:
+                turn.append(once(work))
+            times[name] += turn
+    return {name: min(values) for name, values in times.items()}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended well."""
+
+    seconds: float
+    peak_gb: float
+    """The most memory that was in its main memory at once: 10^9 bytes of resident set."""
+    output: str
+
+
+def python(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
+    """Run this Python with arguments, in the repository, from start to end."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, **(environment or {})},
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        written.seek(0)
+        output = written.read()
+    if process.returncode:
+        raise RuntimeError(f"python {' '.join(arguments)} failed:\n{output[-2000:]}")
+    return Finished(seconds, usage.ru_maxrss * 1024 / 1e9, output)
