@@ -1,4 +1,8 @@
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +10,7 @@ import torch
 from synthetic import views
 
 from point2act.errors import SceneError
-from point2act.splat.fit import FitConfig, fit, psnr
+from point2act.splat.fit import FitConfig, Schedule, fit, psnr
 from point2act.splat.gaussians import still
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.picture import Picture, draw_picture, look_from
@@ -56,6 +60,80 @@ def test_the_same_seed_gives_the_same_scene(begun, fitted, seen):
     again = fit(begun, seen[1:], config=QUICK)
     np.testing.assert_array_equal(again.means, fitted.means)
     np.testing.assert_array_equal(again.sh, fitted.sh)
+
+
+def test_the_fit_ends_where_it_no_longer_pays(begun, seen):
+    """Long before the last step allowed, and with nothing gained by going on."""
+    ends = []
+    scene = fit(begun, seen[1:], config=FitConfig(iterations=3000), progress=lambda *step: ends.append(step))
+    done, announced = ends[-1]
+    assert done == announced == len(ends) < 1500
+    longer = fit(begun, seen[1:], config=FitConfig(iterations=2 * done, plateau=-np.inf))
+    assert quality(scene, seen[0]) > quality(longer, seen[0]) - 0.3
+
+
+def schedule_of(errors, **config):
+    """Rates after each of the errors, one image a round, until the schedule ends."""
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = Schedule({"one": optimizer}, FitConfig(**config), images=1, settled=0)
+    rates = []
+    for error in errors:
+        for _ in range(20):  # steps of a round
+            assert not schedule.ended
+            schedule.step(torch.tensor(error))
+        rates.append(optimizer.param_groups[0]["lr"])
+        if schedule.ended:
+            break
+    return rates
+
+
+def test_rates_stay_while_the_error_falls():
+    assert schedule_of([0.9**k for k in range(30)]) == [1.0] * 30
+
+
+def test_rates_are_halved_on_a_plateau_until_the_end():
+    assert schedule_of([1.0] * 9) == [1.0, 0.5, 0.25, 0.125, 0.0625]
+    assert schedule_of([1.0] * 9, final_rate=0.3) == [1.0, 0.5, 0.25]
+    assert schedule_of([1.0, 0.99, 0.9], plateau=0.02) == [1.0, 0.5, 0.5]
+
+
+def test_nothing_is_judged_while_gaussians_change():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = Schedule({"one": optimizer}, FitConfig(), images=7, settled=100)
+    for _ in range(100):
+        schedule.step(torch.tensor(1.0))
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_no_bit():
+    """Images and scenes so large that torch and numba do share the work."""
+    code = """
+import hashlib, numpy as np, synthetic
+from point2act.relevancy import lift
+from point2act.splat.fit import FitConfig, fit
+from point2act.splat.gaussians import still
+from point2act.splat.picture import draw_surface, look_from
+from point2act.splat.start import StartConfig, start
+from point2act.types import Query
+views = synthetic.views(4, height=240, width=320)
+count, rng = StartConfig(target_count=12000), np.random.default_rng(0)
+begun = start(views, point_cloud_path=None, config=count, rng=rng)
+scene = fit(begun.scene, views, config=FitConfig(iterations=30))
+sights = [look_from(view, still(scene)) for view in views]
+field = lift(sights, [[np.array([[150.0, 120.0]])] * 4], [Query("it", "it")])
+arrays = (scene.means, scene.quats, scene.scales, scene.opacities, scene.sh, field.values)
+arrays = (*arrays, draw_surface(sights[0]).depth)
+print(hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest())
+"""
+    digests = set()
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+        environment["PYTHONPATH"] = str(Path(__file__).parent)
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        digests.add(run.stdout)
+    assert len(digests) == 1
 
 
 def test_without_depth_gaussians_grow(begun, seen):

@@ -40,14 +40,14 @@ def _specification() -> MethodSpecification:
             datamanager=Point2ActDataManagerConfig(), model=Point2ActModelConfig()
         ),
         optimizers={
-            # The short loop's rates. Its 0.15 of the median Gaussian's size is this in nerfstudio's unit,
+            # The short loop's rates. Its 0.1 of the median Gaussian's size is this in nerfstudio's unit,
             # where the cameras fill [-1, 1], on simulated tables and the fox alike.
-            "means": adam(1.1e-3),
-            "scales": adam(5e-2),
-            "quats": adam(1e-2),
+            "means": adam(7.5e-4),
+            "scales": adam(0.1),
+            "quats": adam(2e-2),
             "opacities": adam(5e-2),
             "features_dc": adam(1.5e-2),
-            "features_rest": adam(5e-4),
+            "features_rest": adam(2e-3),
             "camera_opt": adam(1e-3),
         },
         # Ends when the training does, so that it can run in a script; ns-viewer shows the result.

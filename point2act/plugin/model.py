@@ -45,7 +45,7 @@ class Point2ActModelConfig(ModelConfig):
 
     _target: type = field(default_factory=lambda: Point2ActModel)
     start: StartConfig = field(default_factory=StartConfig)
-    sh_degree: int = 1
+    sh_degree: int = 3
     """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
     depth_weight: float = 0.5
     """Weight of the relative depth error beside the colour error, where there is depth."""

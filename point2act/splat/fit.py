@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from point2act.errors import SceneError
 from point2act.splat.densify import Densifier, DensifyConfig
@@ -21,22 +22,22 @@ from point2act.types import Camera, GaussianScene, View
 
 Progress = Callable[[int, int], None]
 
+_STEPS_FROM_DEPTH, _STEPS = 600, 2000
+_LEAST_ROUND = 20
+"""Steps over which errors are averaged at least: those of single images differ."""
+
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Adam's step sizes, chosen by PSNR after 150 steps from depth on the simulated tabletop.
+    """Adam's first step sizes, chosen by PSNR per second from depth (the table in benchmarks/README.md)."""
 
-    All fall exponentially to ``FitConfig.final_rate`` of that.
-    """
-
-    means: float = 0.15
+    means: float = 0.1
     """In units of the median Gaussian's size, so that scenes of any scale behave alike."""
-    scales: float = 5e-2
-    quats: float = 1e-2
+    scales: float = 0.1
+    quats: float = 2e-2
     opacities: float = 5e-2
     features_dc: float = 1.5e-2
-    features_rest: float = 5e-4
-    """A twentieth of the colour's, as Kerbl et al. 2023."""
+    features_rest: float = 2e-3
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,16 @@ class FitConfig:
     """How geometry and colour are fitted."""
 
     iterations: int | None = None
-    """Steps, one image each; by default as many as the start deserves (from depth 400, else 1200)."""
+    """At most so many steps, one image each; by default 600 from depth, else 2000."""
+    plateau: float = 0.02
+    """A round over all images that lowers the error by less than this share of it has reached a plateau:
+    all learning rates are halved ..."""
+    final_rate: float = 0.1
+    """... and when less than this share of them is left, the fit ends."""
     depth_weight: float = 0.5
     """Weight of the relative depth error beside the colour error."""
-    sh_degree: int = 1
-    """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
-    final_rate: float = 0.1
-    """Share of the learning rates that is left at the end."""
+    sh_degree: int = 3
+    """Degree of the spherical harmonics, 0 to 3: from 1 to 3 adds 0.3 to 1.3 dB and no time worth mention."""
     rates: LearningRates = field(default_factory=LearningRates)
     densify: DensifyConfig = field(default_factory=DensifyConfig)
     """Used only where there is no depth: a start from depth is dense already."""
@@ -101,16 +105,19 @@ def fit(
         )
     targets = [to_target(view, device) for view in views]
     has_depth = any(target.depth is not None for target in targets)
-    iterations = config.iterations or (400 if has_depth else 1200)
     parameters = to_parameters(scene, device=device, degree=config.sh_degree)
     optimizers = make_optimizers(parameters, config.rates, median_size=float(np.median(scene.scales)))
-    decay = config.final_rate ** (1 / max(iterations, 1))
+    schedule = Schedule(
+        optimizers, config, images=len(targets), settled=0 if has_depth else config.densify.stop
+    )
     densifier = None
     if not has_depth:
         densifier = Densifier(config.densify, parameters, optimizers, scene_scale=_scene_scale(scene))
     order = _shuffled(len(targets), np.random.default_rng(seed))
     torch.manual_seed(seed)
-    for step in range(iterations):
+    steps = config.iterations or (_STEPS_FROM_DEPTH if has_depth else _STEPS)
+    done = 0
+    while done < steps and not schedule.ended:
         target = targets[next(order)]
         rendered = render_colors(parameters, target, degree=config.sh_degree)
         loss = total_loss(rendered, target, depth_weight=config.depth_weight)
@@ -120,12 +127,47 @@ def fit(
         for optimizer in optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            optimizer.param_groups[0]["lr"] *= decay
         if densifier is not None:
-            densifier.step(step)
+            densifier.step(done)
+        schedule.step(loss.detach())
+        done += 1
         if progress is not None:
-            progress(step + 1, iterations)
+            progress(done, done if schedule.ended else steps)
     return to_scene(parameters)
+
+
+class Schedule:
+    """Halves all learning rates together on a plateau, and knows when to end."""
+
+    def __init__(
+        self,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        config: FitConfig,
+        *,
+        images: int,
+        settled: int,
+    ):
+        """``settled`` is the step after which the number of Gaussians changes no more: none ends before."""
+        self.ended = False
+        self._round = images * math.ceil(_LEAST_ROUND / images)
+        self._settled = settled
+        self._optimizer = next(iter(optimizers.values()))
+        self._least = config.final_rate * self._optimizer.param_groups[0]["lr"]
+        self._errors: list[Tensor] = []
+        self._rates = [
+            ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=config.plateau, eps=0)
+            for optimizer in optimizers.values()
+        ]
+
+    def step(self, error: Float[Tensor, ""]) -> None:
+        """Note the error of a step; at the end of a round, judge it."""
+        self._errors.append(error)
+        if len(self._errors) % self._round or len(self._errors) <= self._settled:
+            return
+        mean = float(torch.stack(self._errors[-self._round :]).mean())
+        for rate in self._rates:
+            rate.step(mean)
+        self.ended = self._optimizer.param_groups[0]["lr"] < self._least
 
 
 def total_loss(rendered: Rendered, target: Target, *, depth_weight: float) -> Float[Tensor, ""]:
@@ -150,6 +192,7 @@ def make_optimizers(
         name: torch.optim.Adam(
             [{"params": [tensor], "lr": getattr(rates, name) * (median_size if name == "means" else 1.0)}],
             eps=1e-15,
+            fused=True,
         )
         for name, tensor in parameters.items()
     }

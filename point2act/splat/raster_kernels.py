@@ -102,10 +102,11 @@ def _clear(bounds):
 @compiled
 def _is_full(through):
     """Whether nothing more can be drawn on any pixel of a tile."""
-    for at in range(0, PIXELS, LANES):
-        if any_lane(load(through, at) > ZERO):
-            return False
-    return True
+    most = load(through, 0)
+    for at in range(LANES, PIXELS, LANES):
+        here = load(through, at)
+        most = select(here > most, here, most)
+    return not any_lane(most > ZERO)
 
 
 @compiled
