@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,27 +56,22 @@ class Finished:
     """A command that ended well."""
 
     seconds: float
-    peak_gb: float
-    """The most memory that was in its main memory at once: 10^9 bytes of resident set."""
     output: str
 
 
 def python(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
     """Run this Python with arguments, in the repository, from start to end."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=REPOSITORY,
-            env={**os.environ, **(environment or {})},
-            stdout=written,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
-        process.returncode = os.waitstatus_to_exitcode(status)
-        written.seek(0)
-        output = written.read()
-    if process.returncode:
-        raise RuntimeError(f"python {' '.join(arguments)} failed:\n{output[-2000:]}")
-    return Finished(seconds, usage.ru_maxrss * 1024 / 1e9, output)
+    begin = time.perf_counter()
+    finished = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - begin
+    if finished.returncode:
+        raise RuntimeError(f"python {' '.join(arguments)} failed:\n{finished.stdout[-2000:]}")
+    return Finished(seconds, finished.stdout)

@@ -47,7 +47,7 @@ class Point2ActModelConfig(ModelConfig):
     start: StartConfig = field(default_factory=StartConfig)
     sh_degree: int = 3
     """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
-    depth_weight: float = 0.5
+    depth_weight: float = 1.5
     """Weight of the relative depth error beside the colour error, where there is depth."""
     densify: bool | None = None
     """Split, duplicate and prune Gaussians; by default only where there is no depth to start from."""
