@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-if TYPE_CHECKING:
-    from benchmarks.growth import Curve
+from benchmarks._curve import Curve
 
 COLORS = {"draw": "#2b6cb0", "lift": "#c05621"}
 LABELS = {"draw": "draw, forward and backward", "lift": "lift, all views"}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import Metric, Plan
+from benchmarks._curve import Curve
 from benchmarks._scenes import answers, camera, leaves, look_at_all, poses, questions, tabletop, views
 from benchmarks._timing import Work, best_of_each
 from point2act.relevancy import lift
@@ -40,21 +41,6 @@ AXES: dict[str, list[Size]] = {
 """Sizes along each axis."""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Times of one job along one axis."""
-
-    job: str
-    axis: str
-    sizes: tuple[int, ...]
-    seconds: tuple[float, ...]
-
-    @property
-    def exponent(self) -> float:
-        """Slope of the logarithms, by least squares."""
-        return float(np.polyfit(np.log(self.sizes), np.log(self.seconds), 1)[0])
-
-
 def measure(plan: Plan) -> Iterator[Metric]:
     """The exponent of each job along each axis. Drawing takes one view at a time, so it has none there."""
     curves = []
@@ -68,7 +54,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
             yield Metric(f"growth.{job}_over_{axis}", curve.exponent, "exponent")
             curves.append(curve)
     if plan.plot is not None:
-        from benchmarks._plot import draw_growth
+        from benchmarks._plot import draw_growth  # late: matplotlib
 
         draw_growth(curves, plan.plot)
 

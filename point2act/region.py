@@ -138,22 +138,49 @@ def _refine(
 ) -> _Place:
     """Weigh a place on the surface against the rays of the answers that mean it; the body moves along.
 
-    Gauss-Newton on the answers' angles, and on the way from the surface, both with Cauchy weights: near
-    the surface its place holds, a surface that the images contradict is overruled.
+    Both have Cauchy costs, the rays by angle and the surface by distance: near the surface its place
+    holds, a surface that the images contradict is overruled. Such costs have several minima; one is
+    looked for from the surface, one from where the rays want to be, and the lower one is taken.
     """
-    start = point = place.action_point
-    scale = config.trust_surface * place.reach
+    surface = place.action_point
     rays = _Rays.of(views, answers)
-    for _ in range(_REFINEMENTS):
-        prior = 1 / (scale**2 + np.sum((point - start) ** 2))
-        residual, J = rays.angles(point)
-        squared = (residual**2).sum(axis=1)
-        meant = squared <= config.near**2
-        residual, J, weight = residual[meant], J[meant], 1 / (sigma**2 + squared[meant])
-        normal = prior * np.eye(3) + np.einsum("v,vij,vik->jk", weight, J, J)
-        right = prior * (start - point) + np.einsum("v,vij,vi->j", weight, J, residual)
-        point = point + np.linalg.solve(normal, right)
-    return replace(place, action_point=point, body=place.body + point - start)
+    tight = _Compromise(surface, config.trust_surface * place.reach, rays, sigma, config.near)
+    loose = replace(tight, scale=place.reach)
+    point = min((tight.settle(start) for start in (surface, loose.settle(surface))), key=tight.cost)
+    return replace(place, action_point=point, body=place.body + point - surface)
+
+
+@dataclass(frozen=True, eq=False)
+class _Compromise:
+    """Between a point on the surface and the rays of answers, those within ``near`` of it."""
+
+    surface: Float[np.ndarray, "3"]
+    scale: float
+    """Of the distance from the surface, in world units."""
+    rays: _Rays
+    sigma: float
+    near: float
+
+    def cost(self, point: Float[np.ndarray, "3"]) -> float:
+        """The sum of Cauchy costs; a ray that means another place costs what one at the limit does."""
+        squared = np.minimum((self.rays.angles(point)[0] ** 2).sum(axis=1), self.near**2)
+        away = np.sum((point - self.surface) ** 2)
+        return float(np.log1p(away / self.scale**2) + np.log1p(squared / self.sigma**2).sum())
+
+    def settle(self, point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+        """A minimum of the cost, by Gauss-Newton with Cauchy's weights."""
+        for _ in range(_REFINEMENTS):
+            away = self.surface - point
+            prior = 1 / (self.scale**2 + away @ away)
+            residual, J = self.rays.angles(point)
+            squared = (residual**2).sum(axis=1)
+            meant = squared <= self.near**2
+            residual, J, weight = residual[meant], J[meant], 1 / (self.sigma**2 + squared[meant])
+            normal = prior * np.eye(3) + np.einsum("v,vij,vik->jk", weight, J, J)
+            point = point + np.linalg.solve(
+                normal, prior * away + np.einsum("v,vij,vi->j", weight, J, residual)
+            )
+        return point
 
 
 def _angles(

@@ -18,12 +18,14 @@ from numba.core.datamodel import models
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, register_model
 
+from point2act.splat.compile_kernels import OPTIONS
+
 LANES = 16
 """Pixels in a vector."""
-FAST = ("nsz", "contract", "reassoc", "arcp")
-"""As for scalars, see :mod:`point2act.splat.compile_kernels`."""
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
+_FLAGS = tuple(sorted(OPTIONS["fastmath"]))
+"""The freedoms that scalars have."""
 
 
 class _Lanes(types.Type):
@@ -78,7 +80,7 @@ def _operator(function: Callable[..., Any], operand: Any, result: Any, emit: Cal
 
 
 def _arithmetic(function: Callable[..., Any], instruction: str) -> None:
-    _operator(function, floats, floats, lambda b, x, y: getattr(b, instruction)(x, y, flags=FAST))
+    _operator(function, floats, floats, lambda b, x, y: getattr(b, instruction)(x, y, flags=_FLAGS))
 
 
 def _comparison(function: Callable[..., Any], sign: str) -> None:
@@ -133,7 +135,7 @@ def total(_, values):
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS])
         name = f"llvm.vector.reduce.fadd.v{LANES}f32"
         add = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(add, [ir.Constant(ir.FloatType(), -0.0), args[0]], fastmath=FAST)
+        return builder.call(add, [ir.Constant(ir.FloatType(), -0.0), args[0]], fastmath=_FLAGS)
 
     return types.float32(floats), emit
 

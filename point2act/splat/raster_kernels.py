@@ -1,8 +1,7 @@
 """Gaussians on the image plane to pixels, and back for gradients: one task for each tile. numba.
 
-The mathematics is derived in :mod:`point2act.splat.render`. All arithmetic is float32. A row of a tile
-is one vector (:mod:`point2act.splat.lanes`), so a Gaussian meets all pixels of a row at once. Each task
-copies its tile into planes, one for each number that a pixel has, works there, and copies back.
+The mathematics is derived in :mod:`point2act.splat.render`, and what happens in a row of pixels is in
+:mod:`point2act.splat.row_kernels`. Each task copies its tile into planes, works there, and copies back.
 """
 
 from __future__ import annotations
@@ -11,46 +10,35 @@ import numpy as np
 from numba import prange
 
 from point2act.splat.compile_kernels import compiled, compiled_parallel
-from point2act.splat.lanes import LANES, any_lane, load, ramp, select, store, total
-from point2act.splat.tile_kernels import HEIGHT, pick, tile_bounds, touched_rows
+from point2act.splat.lanes import LANES, any_lane, load, select, store, total
+from point2act.splat.row_kernels import (
+    ALPHA_MAX,
+    ALPHA_MIN,
+    HALF,
+    ONE,
+    PIXELS,
+    ZERO,
+    alpha_at,
+    clear,
+    columns,
+    cover,
+    exponent_at,
+    from_planes,
+    is_full,
+    largest,
+    plane,
+    to_planes,
+)
+from point2act.splat.tile_kernels import pick, tile_bounds, touched_rows
 
-ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
-ALPHA_MIN = np.float32(1 / 255)
-"""Fainter contributions are skipped (Kerbl et al. 2023)."""
-ALPHA_MAX = np.float32(0.999)
-"""Denser ones are held to this (gsplat; Kerbl et al. have 0.99)."""
-OPAQUE = np.float32(1e-4)
-"""A Gaussian that would let less through is not drawn, nor any behind it (Kerbl et al. 2023)."""
 SLACK = np.float32(0.01)
 """By which a Gaussian may exceed its reach, lest rounding cuts it: alphas are compared one by one later."""
-LEAST = np.float32(-8)
-"""e^-8 of any opacity is below 1/255."""
 CHECK = 16
 """Gaussians between two looks at whether a tile is opaque already."""
 MOMENTS = 6
 """Sums recorded for the gradients for one Gaussian's opacity, centre and shape."""
 STRIDE = 1597
 """A prime, so that equal shares of the tiles in the order of multiples are equal shares of the work."""
-PIXELS = LANES * HEIGHT
-"""Numbers in a plane of a tile."""
-
-
-@compiled
-def _exp(x):
-    """e^x for -8 <= x <= 0 to a relative 5e-7: a polynomial for e^(x / 8), and three squarings.
-
-    The coefficients are a least-maximum fit (relative error 2.4e-8) of e^y on [-1, 0].
-    """
-    y = np.float32(0.125) * x
-    p = np.float32(8.35845746e-4) * y + np.float32(7.61402351e-3)
-    p = p * y + np.float32(4.11768257e-2)
-    p = p * y + np.float32(0.166490286)
-    p = p * y + np.float32(0.499969015)
-    p = p * y + np.float32(0.999997903)
-    p = p * y + np.float32(0.999999976)
-    p = p * p
-    p = p * p
-    return p * p
 
 
 @compiled
@@ -60,121 +48,26 @@ def _shuffled(task, count):
 
 
 @compiled
-def _to_planes(image, bounds, planes):
-    """Copy a tile of (h, w, c) to c planes."""
-    x0, x1, y0, y1 = bounds
-    for y in range(y0, y1):
-        for x in range(x0, x1):
-            for k in range(image.shape[2]):
-                planes[k * PIXELS + (y - y0) * LANES + x - x0] = image[y, x, k]
-
-
-@compiled
-def _from_planes(planes, bounds, image):
-    """Copy c planes to a tile of (h, w, c)."""
-    x0, x1, y0, y1 = bounds
-    for y in range(y0, y1):
-        for x in range(x0, x1):
-            for k in range(image.shape[2]):
-                image[y, x, k] = planes[k * PIXELS + (y - y0) * LANES + x - x0]
-
-
-@compiled
-def _plane(value):
-    """A plane full of one value."""
-    plane = np.empty(PIXELS, np.float32)
-    for at in range(PIXELS):
-        plane[at] = value
-    return plane
-
-
-@compiled
-def _clear(bounds):
-    """What shines through before anything is drawn: 1 in the image, 0 in the rest of a tile at its edge."""
-    x0, x1, y0, y1 = bounds
-    through = _plane(ZERO)
-    for y in range(y1 - y0):
-        for x in range(x1 - x0):
-            through[y * LANES + x] = ONE
-    return through
-
-
-@compiled
-def _is_full(through):
-    """Whether nothing more can be drawn on any pixel of a tile."""
-    most = load(through, 0)
-    for at in range(LANES, PIXELS, LANES):
-        here = load(through, at)
-        most = select(here > most, here, most)
-    return not any_lane(most > ZERO)
-
-
-@compiled
-def _largest(plane):
-    """The largest number of a plane, as an integer."""
-    largest = plane[0]
-    for at in range(PIXELS):
-        largest = max(largest, plane[at])
-    return np.int64(largest)
-
-
-@compiled
-def _columns(x0, center):
-    """How far the pixels of a tile's row lie to the right of a Gaussian's centre."""
-    return ramp() + (np.float32(x0) + HALF - center[0])
-
-
-@compiled
-def _exponent(dx, dy, shape):
-    """u, and the logarithm of the Gaussian's density relative to its centre, along a row."""
-    u = dx - shape[1] * dy
-    return u, (-HALF * shape[2] * dy * dy) - (HALF * shape[0]) * u * u
-
-
-@compiled
-def _alpha(opacity, exponent):
-    """Density and alpha along a row. Exponents are held to -8, where alpha is below 1/255 anyway."""
-    density = opacity * _exp(select(exponent > LEAST, exponent, LEAST))
-    return density, select(density < ALPHA_MAX, density, ALPHA_MAX)
-
-
-@compiled
-def _cover(through, at, alpha):
-    """Put a Gaussian on a row of pixels: take alpha of what still shines through; where, and the weights.
-
-    ``through`` turns negative at the first Gaussian that would leave less than ``OPAQUE``: from then on
-    nothing is drawn there.
-    """
-    now = load(through, at)
-    after = now * (ONE - alpha)
-    seen = alpha >= ALPHA_MIN
-    drawn = seen & (after > OPAQUE)
-    closed = seen & (after <= OPAQUE) & (now > ZERO)
-    store(through, at, select(drawn, after, select(closed, ZERO - now, now)))
-    return drawn, select(drawn, alpha * now, ZERO)
-
-
-@compiled
 def _draw(tile, splats, features, tiles, image, transmittance, last):
     height, width, channels = image.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
-    through = _clear(bounds)
-    latest = _plane(-ONE)
+    through = clear(bounds)
+    latest = plane(-ONE)
     picture = np.zeros(channels * PIXELS, np.float32)
     for number in range(tiles.start[tile + 1] - tiles.start[tile]):
-        if number % CHECK == CHECK - 1 and _is_full(through):
+        if number % CHECK == CHECK - 1 and is_full(through):
             break
         i = tiles.members[tiles.start[tile] + number]
         center, shape, opacity, reach = pick(splats, i)
-        dx = _columns(x0, center)
+        dx = columns(x0, center)
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
-            _, exponent = _exponent(dx, np.float32(y) + HALF - center[1], shape)
+            _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
             if any_lane(exponent > -reach[0] - SLACK):
                 at = (y - y0) * LANES
-                _, alpha = _alpha(opacity, exponent)
-                drawn, weight = _cover(through, at, alpha)
+                _, alpha = alpha_at(opacity, exponent)
+                drawn, weight = cover(through, at, alpha)
                 store(latest, at, select(drawn, np.float32(number), load(latest, at)))
                 for k in range(channels):
                     spot = k * PIXELS + at
@@ -182,9 +75,9 @@ def _draw(tile, splats, features, tiles, image, transmittance, last):
     for at in range(0, PIXELS, LANES):
         left = load(through, at)
         store(through, at, select(left > ZERO, left, ZERO - left))
-    _from_planes(picture, bounds, image)
-    _from_planes(through, bounds, transmittance)
-    _from_planes(latest, bounds, last)
+    from_planes(picture, bounds, image)
+    from_planes(through, bounds, transmittance)
+    from_planes(latest, bounds, last)
 
 
 @compiled_parallel
@@ -202,30 +95,30 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
     height, width, channels = v_image.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
-    through, behind, latest = _plane(ZERO), _plane(ZERO), _plane(-ONE)
+    through, behind, latest = plane(ZERO), plane(ZERO), plane(-ONE)
     upstream = np.zeros(channels * PIXELS, np.float32)
     sums = np.zeros(channels * LANES, np.float32)
-    _to_planes(transmittance, bounds, through)
-    _to_planes(v_alpha, bounds, behind)
-    _to_planes(last, bounds, latest)
-    _to_planes(v_image, bounds, upstream)
+    to_planes(transmittance, bounds, through)
+    to_planes(v_alpha, bounds, behind)
+    to_planes(last, bounds, latest)
+    to_planes(v_image, bounds, upstream)
     for at in range(0, PIXELS, LANES):
         store(behind, at, ZERO - load(behind, at) * load(through, at))
-    for number in range(_largest(latest), -1, -1):
+    for number in range(largest(latest), -1, -1):
         place = tiles.start[tile] + number
         i = tiles.members[place]
         center, shape, opacity, reach = pick(splats, i)
-        dx = _columns(x0, center)
+        dx = columns(x0, center)
         none = ZERO * dx
         sum_1, sum_u, sum_uu, sum_y, sum_uy, sum_yy = none, none, none, none, none, none
         sums[:] = ZERO
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
             dy = np.float32(y) + HALF - center[1]
-            u, exponent = _exponent(dx, dy, shape)
+            u, exponent = exponent_at(dx, dy, shape)
             if any_lane(exponent > -reach[0] - SLACK):
                 at = (y - y0) * LANES
-                density, alpha = _alpha(opacity, exponent)
+                density, alpha = alpha_at(opacity, exponent)
                 drawn = (alpha >= ALPHA_MIN) & (load(latest, at) >= np.float32(number))
                 alpha = select(drawn, alpha, ZERO)
                 inverse = ONE / (ONE - alpha)
@@ -285,26 +178,26 @@ def _gather(tile, splats, tiles, maps, records):
     height, width, channels = maps.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
-    through = _clear(bounds)
+    through = clear(bounds)
     heard = _heard(maps, bounds)
     planes = np.zeros(channels * PIXELS, np.float32)
     sums = np.zeros(channels * LANES, np.float32)
-    _to_planes(maps, bounds, planes)
+    to_planes(maps, bounds, planes)
     for number in range(tiles.start[tile + 1] - tiles.start[tile]):
-        if number % CHECK == CHECK - 1 and _is_full(through):
+        if number % CHECK == CHECK - 1 and is_full(through):
             break
         place = tiles.start[tile] + number
         center, shape, opacity, reach = pick(splats, tiles.members[place])
-        dx = _columns(x0, center)
+        dx = columns(x0, center)
         weights = ZERO * dx
         sums[:] = ZERO
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
-            _, exponent = _exponent(dx, np.float32(y) + HALF - center[1], shape)
+            _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
             if any_lane(exponent > -reach[0] - SLACK):
                 at = (y - y0) * LANES
-                _, alpha = _alpha(opacity, exponent)
-                _, weight = _cover(through, at, alpha)
+                _, alpha = alpha_at(opacity, exponent)
+                _, weight = cover(through, at, alpha)
                 weights = weights + weight
                 for k in heard:
                     store(sums, k * LANES, load(sums, k * LANES) + weight * load(planes, k * PIXELS + at))
