@@ -22,7 +22,7 @@ from point2act.simulate import CaptureConfig, capture_scene, load_scene, part_bo
 from point2act.types import OrientedBox
 
 SCENES = ("tabletop", "kitchen", "workbench")
-SEEDS = (200, 201, 202)
+SEEDS = (200, 201, 202, 300, 301, 302)
 
 
 @dataclass(frozen=True)
