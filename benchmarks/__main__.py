@@ -21,8 +21,8 @@ from benchmarks._gate import read_baseline, verdicts
 from point2act.errors import SimulationError
 from point2act.threads import configure_threads
 
-LONG = ("tabletop",)
-"""Suites that take minutes whatever the plan; ``--quick`` runs them only when they are named."""
+LONG = ("localisation", "tabletop")
+"""Suites that take many minutes: they run only when they are named."""
 
 
 def names() -> list[str]:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"no suite is named {', '.join(unknown)}: choose from {', '.join(names())}", file=sys.stderr)
         return 2
-    chosen = arguments.suites or [name for name in names() if not (arguments.quick and name in LONG)]
+    chosen = arguments.suites or [name for name in names() if name not in LONG]
     plan = replace(QUICK if arguments.quick else Plan(), plot=arguments.plot)
     configure_threads()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start", file=sys.stderr)
@@ -51,7 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure point2act.")
-    parser.add_argument("suites", nargs="*", metavar="suite", help=f"{', '.join(names())}; by default all")
+    parser.add_argument(
+        "suites",
+        nargs="*",
+        metavar="suite",
+        help=f"{', '.join(names())}; by default all but {' and '.join(LONG)}",
+    )
     parser.add_argument("--quick", action="store_true", help="measure less; in about three minutes")
     parser.add_argument("--gate", action="store_true", help="fail when a figure of baseline.json is worse")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

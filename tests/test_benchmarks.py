@@ -48,7 +48,19 @@ def test_an_unknown_suite_is_one_sentence(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_suites_that_are_promised_are_there() -> None:
-    promised = {"raster", "fit", "lift", "question", "run", "startup", "memory", "growth", "tabletop", "gpu"}
+    promised = {
+        "raster",
+        "fit",
+        "lift",
+        "question",
+        "run",
+        "startup",
+        "memory",
+        "growth",
+        "tabletop",
+        "gpu",
+        "localisation",
+    }
     assert set(__main__.names()) == promised
 
 
@@ -75,13 +87,14 @@ def test_a_suite_that_cannot_be_measured_says_why(
     assert "startup is skipped: there is no clock" in capsys.readouterr().out
 
 
-def test_quick_leaves_out_what_takes_minutes_but_what_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_long_runs_only_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[list[str], Plan]] = []
     monkeypatch.setattr(__main__, "run_suites", lambda chosen, plan: ran.append((chosen, plan)) or ([], []))
     for arguments in (["--quick"], [], ["tabletop", "--quick"]):
         __main__.main(arguments)
     (quick, few), (everything, many), (named, _) = ran
-    assert set(everything) - set(quick) == {"tabletop"}
+    assert everything == quick == [name for name in __main__.names() if name not in __main__.LONG]
+    assert set(__main__.LONG) < set(__main__.names())
     assert named == ["tabletop"]
     assert few.rounds < many.rounds
 

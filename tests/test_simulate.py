@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from point2act.capture import load_views, read_capture
+from point2act.config_files import available
 from point2act.errors import SimulationError
 from point2act.geometry import back_project, invert, pixel_centers, transform_points
 from point2act.points import read_points
@@ -70,7 +71,7 @@ def oracle(scene: Scene, query: str) -> Grasp:
 
 
 # ── scenes ─────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize("name", ["tabletop", "kitchen", "workbench"])
+@pytest.mark.parametrize("name", available("scenes"))
 def test_objects_of_every_shipped_scene_stay_at_rest(name: str) -> None:
     still = load_scene(name, 3)
     data = still.start(still.model)

@@ -42,25 +42,82 @@ TYPICAL = PointingConfig()
 """About what single answers of good models are today: a quarter wrong."""
 HARD = PointingConfig("hard", 10.0, wrong=0.4, other_part=0.0, distractor=0.75, missed=0.15, hallucinated=0.6)
 """Two in five wrong, three quarters of them agreeing on the same wrong place."""
+ADVERSARIAL = PointingConfig(
+    "adversarial", wrong=0.6, other_part=0.0, distractor=0.5, missed=0.10, hallucinated=0.6
+)
+"""Three in five wrong, half of them agreeing on the same wrong place: right answers are a minority."""
+
+
+@dataclass(frozen=True)
+class AbsentConfig:
+    """How a model answers when asked for what is not in the scene.
+
+    Models are trained to please: they say "not visible" in many views, and in the others they point at
+    what comes closest, mostly at the same thing. Our choice, not a measurement: how readily they do
+    differs from sentence to sentence, so the share is drawn for each query.
+    """
+
+    name: str = "absent"
+    """Written into the answers as the model ``simulated/<name>``."""
+    jitter: float = 6.0
+    """Standard deviation of a point about the place meant, pixels."""
+    pointed: tuple[float, float] = (0.3, 0.6)
+    """Least and greatest share of the views with a point; the others say 'not visible'."""
+    look_alike: float = 0.6
+    """Share of the points on the query's one look-alike, where it is in sight; the rest is on any part."""
+
+
+ABSENT = AbsentConfig()
+"""What is asked for is not there."""
 
 
 def answer(scene: Scene, shots: Sequence[Shot], config: PointingConfig, rng: np.random.Generator) -> PointSet:
     """What the model says about every query in every view. Points are pixels of the views' images."""
     answers = []
     for query in scene.queries:
-        places = _places(scene, query.name, rng)
-        for shot in shots:
-            point = _point(shot.part_ids, places, config, rng)
-            answers.append(
-                Answer(
-                    image=shot.view.name,
-                    query=query.name,
-                    points=np.zeros((0, 2)) if point is None else point[None],
-                    visible=point is not None,
-                    model=f"simulated/{config.name}",
-                )
-            )
+        answers += _replies(query.name, shots, _places(scene, query.name, rng), config, rng)
     return PointSet(scene.queries, tuple(answers))
+
+
+def answer_absent(
+    scene: Scene, shots: Sequence[Shot], config: AbsentConfig, rng: np.random.Generator
+) -> PointSet:
+    """What the model would say if none of what the queries ask for were in the scene.
+
+    The queries keep their names, but stand for something else: any part may be taken for it.
+    """
+    answers = []
+    parts = list(range(len(scene.parts)))
+    for query in scene.queries:
+        places = _Places([], [], parts, [int(rng.choice(parts))])
+        errs = PointingConfig(
+            config.name,
+            config.jitter,
+            other_part=0.0,
+            distractor=config.look_alike,
+            hallucinated=rng.uniform(*config.pointed),
+        )
+        answers += _replies(query.name, shots, places, errs, rng)
+    return PointSet(scene.queries, tuple(answers))
+
+
+def _replies(
+    query: str, shots: Sequence[Shot], places: _Places, config: PointingConfig, rng: np.random.Generator
+) -> list[Answer]:
+    """One answer for each view."""
+    answers = []
+    for shot in shots:
+        point = _point(shot.part_ids, places, config, rng)
+        answers.append(
+            Answer(
+                image=shot.view.name,
+                query=query,
+                points=np.zeros((0, 2)) if point is None else point[None],
+                visible=point is not None,
+                model=f"simulated/{config.name}",
+            )
+        )
+    return answers
 
 
 @dataclass(frozen=True)
@@ -68,6 +125,7 @@ class _Places:
     """Ids of the parts that an answer to one query can mean."""
 
     target: list[int]
+    """None when what is asked for is not there."""
     same: list[int]
     """Other parts of the target's object."""
     others: list[int]
@@ -94,7 +152,7 @@ def _point(
     """One answer, or None for 'not visible'."""
     pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
     seen = set(np.flatnonzero(pixels >= config.min_pixels).tolist())
-    visible = pixels[[part for part in places.target if part < len(pixels)]].sum() >= config.min_pixels
+    visible = sum(pixels[part] for part in places.target if part < len(pixels)) >= config.min_pixels
     if rng.random() < (config.missed if visible else 1 - config.hallucinated):
         return None
     meant = places.target
