@@ -56,6 +56,8 @@ class Asked:
     views: Sequence[View]
     surfaces: Sequence[Surface]
     """The scene's, seen from every view."""
+    depths: Sequence[Float[np.ndarray, "_h _w"]]
+    """To plan grasps on, from every view: the :func:`confirmed_depths`."""
     scene: GaussianScene
     relevancy: Float[np.ndarray, " n"]
     """Of every Gaussian."""
@@ -101,8 +103,7 @@ def _grasp(
             "the capture has no depth, so its scale is unknown and a gripper's width means nothing: "
             'capture depth, or put "metric": true into transforms.json if the poses are in metres',
         )
-    depths = confirmed_depths(asked.views, asked.surfaces, agreement=config.depth_agreement)
-    volume = fuse_local(asked.views, depths, region.action_point, config=config.surface)
+    volume = fuse_local(asked.views, asked.depths, region.action_point, config=config.surface)
     rng = np.random.default_rng(config.seed)
     return plan_grasps(volume, region, gripper, relevancy=asked.solid(), config=config.grasp, rng=rng)
 

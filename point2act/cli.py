@@ -43,6 +43,7 @@ What `run` writes into out/:
   scene.ply      the Gaussians, for any splat viewer
   relevancy.ply  the same, coloured by what was asked for
   timings.json   seconds per stage
+  run.json       what `point2act grasp` asks the same scene anew with
 
 More:
   point2act COMMAND --help             every option of a command

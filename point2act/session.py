@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from point2act.answer import AnswerConfig, Asked, act
+from point2act.answer import AnswerConfig, Asked, act, confirmed_depths
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
 from point2act.points import read_points
@@ -105,8 +105,9 @@ class Session:
         metric = self.metric or config.metric
         results = []
         with stages.stage("find the grasps") as tick:
+            depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
             for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True):
-                asked = Asked(query, self.views, surfaces, self.scene, values, said, metric)
+                asked = Asked(query, self.views, surfaces, depths, self.scene, values, said, metric)
                 results.append(act(asked, gripper, config=config))
                 tick(len(results), len(points.queries))
         return Answered(tuple(results), relevancy, tuple(pixels), gripper, config)

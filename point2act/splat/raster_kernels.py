@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from point2act.splat.compile_kernels import compiled, compiled_parallel
-from point2act.splat.lanes import LANES, any_lane, load, select, store, total
+from point2act.splat.lanes import LANES, load, select, store, total
 from point2act.splat.row_kernels import (
     ALPHA_MAX,
     ALPHA_MIN,
@@ -25,14 +25,13 @@ from point2act.splat.row_kernels import (
     exponent_at,
     from_planes,
     is_full,
+    is_touched,
     largest,
     plane,
     to_planes,
 )
 from point2act.splat.tile_kernels import pick, tile_bounds, touched_rows
 
-SLACK = np.float32(0.01)
-"""By which a Gaussian may exceed its reach, lest rounding cuts it: alphas are compared one by one later."""
 CHECK = 16
 """Gaussians between two looks at whether a tile is opaque already."""
 MOMENTS = 6
@@ -64,7 +63,7 @@ def _draw(tile, splats, features, tiles, image, transmittance, last):
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
             _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
-            if any_lane(exponent > -reach[0] - SLACK):
+            if is_touched(exponent, reach):
                 at = (y - y0) * LANES
                 _, alpha = alpha_at(opacity, exponent)
                 drawn, weight = cover(through, at, alpha)
@@ -116,7 +115,7 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
         for y in range(low, high):
             dy = np.float32(y) + HALF - center[1]
             u, exponent = exponent_at(dx, dy, shape)
-            if any_lane(exponent > -reach[0] - SLACK):
+            if is_touched(exponent, reach):
                 at = (y - y0) * LANES
                 density, alpha = alpha_at(opacity, exponent)
                 drawn = (alpha >= ALPHA_MIN) & (load(latest, at) >= np.float32(number))
@@ -194,7 +193,7 @@ def _gather(tile, splats, tiles, maps, records):
         low, high = touched_rows(center, reach, y0, y1)
         for y in range(low, high):
             _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
-            if any_lane(exponent > -reach[0] - SLACK):
+            if is_touched(exponent, reach):
                 at = (y - y0) * LANES
                 _, alpha = alpha_at(opacity, exponent)
                 _, weight = cover(through, at, alpha)

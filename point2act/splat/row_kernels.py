@@ -22,6 +22,8 @@ OPAQUE = np.float32(1e-4)
 """A Gaussian that would let less through is not drawn, nor any behind it (Kerbl et al. 2023)."""
 LEAST = np.float32(-8)
 """e^-8 of any opacity is below 1/255."""
+SLACK = np.float32(0.01)
+"""By which a Gaussian may exceed its reach, lest rounding cuts it: alphas are compared one by one later."""
 PIXELS = LANES * HEIGHT
 """Numbers in a plane of a tile."""
 
@@ -114,6 +116,12 @@ def exponent_at(dx, dy, shape):
     """u, and the logarithm of the Gaussian's density relative to its centre, along a row."""
     u = dx - shape[1] * dy
     return u, (-HALF * shape[2] * dy * dy) - (HALF * shape[0]) * u * u
+
+
+@compiled
+def is_touched(exponent, reach):
+    """Whether a Gaussian reaches any pixel of a row."""
+    return any_lane(exponent > -reach[0] - SLACK)
 
 
 @compiled
