@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from point2act.grasps.avoid import Avoid, avoid_region
 from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.place import PlaceConfig, find_place
 from point2act.region import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
 from point2act.splat.picture import Surface
@@ -44,6 +46,7 @@ class AnswerConfig:
     ten times the noise of a good depth camera."""
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
+    place: PlaceConfig = field(default_factory=PlaceConfig)
     seed: int = 0
     """Of everything random; the same seed gives the same grasps."""
 
@@ -71,30 +74,60 @@ class Asked:
         return self.scene.means[solid], self.relevancy[solid]
 
 
-def act(asked: Asked, gripper: Gripper, *, config: AnswerConfig) -> QueryResult:
-    """Find the region that a query means and plan grasps there, in the world frame; or say why not."""
-    query = asked.query
-    depths = [surface.depth for surface in asked.surfaces]
-    region, rivals = find_region(
+def where(asked: Asked, *, config: AnswerConfig) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
+    """The region that a query means, or why there is none, and its rivals."""
+    return find_region(
         *asked.solid(),
         asked.views,
-        depths,
+        [surface.depth for surface in asked.surfaces],
         asked.pixels,
         sigma=config.relevancy.heatmap.sigma,
         config=config.region,
     )
+
+
+def to_avoid(
+    asked: Sequence[Asked], regions: Sequence[Region | NoAnswer], *, config: AnswerConfig
+) -> tuple[Avoid, ...]:
+    """What hands keep away from: the regions found for queries with the role ``avoid``."""
+    return tuple(
+        avoid_region(one.query, region, one.solid(), config=config.grasp.avoid)
+        for one, region in zip(asked, regions, strict=True)
+        if one.query.role == "avoid" and isinstance(region, Region)
+    )
+
+
+def act(
+    asked: Asked,
+    region: Region | NoAnswer,
+    rivals: tuple[Region, ...],
+    avoid: Sequence[Avoid],
+    gripper: Gripper,
+    *,
+    config: AnswerConfig,
+) -> QueryResult:
+    """Plan what a query's role wants at its region, in the world frame; or say why not."""
+    query = asked.query
     if isinstance(region, NoAnswer):
         return QueryResult(query, None, (), rivals, region.reason, region.detail)
-    if query.role != "grasp":
-        return QueryResult(query, region, (), rivals, None, f"a region to {query.role}: no grasps are wanted")
-    grasps, nothing = _grasp(asked, region, gripper, config)
+    if query.role == "avoid":
+        return QueryResult(query, region, (), rivals, None, "a region to avoid: no grasps are wanted")
+    if query.role == "place":
+        rng = np.random.default_rng(config.seed)
+        place = find_place(
+            asked.views, asked.depths, region.action_point, metric=asked.metric, config=config.place, rng=rng
+        )
+        if isinstance(place, NoAnswer):
+            return QueryResult(query, region, (), rivals, place.reason, place.detail)
+        return QueryResult(query, region, (), rivals, place=place)
+    grasps, nothing = _grasp(asked, region, avoid, gripper, config)
     if nothing is not None:
         return QueryResult(query, region, (), rivals, nothing.reason, nothing.detail)
     return QueryResult(query, region, grasps, rivals)
 
 
 def _grasp(
-    asked: Asked, region: Region, gripper: Gripper, config: AnswerConfig
+    asked: Asked, region: Region, avoid: Sequence[Avoid], gripper: Gripper, config: AnswerConfig
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     """Grasps on the fused depth about a region; none, and why, where lengths are not metres."""
     if not asked.metric:
@@ -104,8 +137,15 @@ def _grasp(
             'capture depth, or put "metric": true into transforms.json if the poses are in metres',
         )
     volume = fuse_local(asked.views, asked.depths, region.action_point, config=config.surface)
-    rng = np.random.default_rng(config.seed)
-    return plan_grasps(volume, region, gripper, relevancy=asked.solid(), config=config.grasp, rng=rng)
+    return plan_grasps(
+        volume,
+        region,
+        gripper,
+        relevancy=asked.solid(),
+        avoid=avoid,
+        config=config.grasp,
+        rng=np.random.default_rng(config.seed),
+    )
 
 
 def confirmed_depths(

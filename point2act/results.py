@@ -14,7 +14,16 @@ from jaxtyping import Float, UInt8
 from point2act.errors import ResultsError, SceneError
 from point2act.files import read_json, schema_problem, write_json
 from point2act.ply import read_ply, write_ply
-from point2act.types import Capture, GaussianScene, Grasp, Gripper, QueryResult, Region, RelevancyField
+from point2act.types import (
+    Capture,
+    GaussianScene,
+    Grasp,
+    Gripper,
+    PlacePose,
+    QueryResult,
+    Region,
+    RelevancyField,
+)
 
 # Opacities are stored as logits: 0 and 1 would be infinite.
 _OPAQUE = 1e-6
@@ -30,9 +39,10 @@ def write_grasps(
 ) -> None:
     """Write grasps.json: everything in the capture's world frame, best grasp first.
 
-    Grasps are also given in the robot's base frame where the capture carries ``T_base_world``. The
-    document is checked against its schema, then written atomically. Raises :class:`ResultsError`, and
-    writes nothing, where a number is not finite or an empty result gives no reason.
+    Grasps and places are also given in the robot's base frame where the capture carries
+    ``T_base_world``. The document is checked against its schema, then written atomically. Raises
+    :class:`ResultsError`, and writes nothing, where a number is not finite or an empty result gives no
+    reason.
     """
     document = {
         "version": 1,
@@ -60,6 +70,7 @@ def read_grasps(path: Path | str) -> dict[str, Any]:
 def _result(result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
     query, region = result.query, result.region
     grasps = sorted(result.grasps, key=lambda grasp: -grasp.score)
+    place = None if result.place is None else _place(result.place, T_base_world)
     return {
         "query": {"name": query.name, "text": query.text, "role": query.role},
         "action_point": None if region is None else region.action_point.tolist(),
@@ -73,6 +84,7 @@ def _result(result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None) 
         ],
         "reason": result.reason,
         "detail": result.detail,
+        **({"place": place} if query.role == "place" else {}),
     }
 
 
@@ -96,17 +108,33 @@ def _box(region: Region) -> dict[str, Any]:
 
 
 def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
-    T_base_gripper = None if T_base_world is None else T_base_world @ grasp.T_world_gripper
     return {
         "T_world_gripper": grasp.T_world_gripper.tolist(),
-        "T_base_gripper": None if T_base_gripper is None else T_base_gripper.tolist(),
+        "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
         "width": float(grasp.width),
         "score": float(grasp.score),
         "relevancy": _fraction(grasp.relevancy),
         "quality": _fraction(grasp.quality),
         "contacts": grasp.contacts.tolist(),
         "approach_clearance": float(grasp.approach_clearance),
+        "avoid_clearance": None if grasp.avoid_clearance is None else float(grasp.avoid_clearance),
     }
+
+
+def _place(place: PlacePose, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
+    return {
+        "T_world_place": place.T_world_place.tolist(),
+        "T_base_place": _in_base(place.T_world_place, T_base_world),
+        "normal": place.normal.tolist(),
+        "flat_radius": float(place.flat_radius),
+        "roughness": float(place.roughness),
+    }
+
+
+def _in_base(
+    T_world_x: Float[np.ndarray, "4 4"], T_base_world: Float[np.ndarray, "4 4"] | None
+) -> list[list[float]] | None:
+    return None if T_base_world is None else (T_base_world @ T_world_x).tolist()
 
 
 def _fraction(value: float) -> float:

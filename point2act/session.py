@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from point2act.answer import AnswerConfig, Asked, act, confirmed_depths
+from point2act.answer import AnswerConfig, Asked, act, confirmed_depths, to_avoid, where
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
 from point2act.points import read_points
@@ -106,10 +106,16 @@ class Session:
         results = []
         with stages.stage("find the grasps") as tick:
             depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
-            for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True):
-                asked = Asked(query, self.views, surfaces, depths, self.scene, values, said, metric)
-                results.append(act(asked, gripper, config=config))
-                tick(len(results), len(points.queries))
+            asked = [
+                Asked(query, self.views, surfaces, depths, self.scene, values, said, metric)
+                for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True)
+            ]
+            # What is to be avoided has to be known before anything is grasped.
+            found = [where(one, config=config) for one in asked]
+            avoid = to_avoid(asked, [region for region, _ in found], config=config)
+            for one, (region, rivals) in zip(asked, found, strict=True):
+                results.append(act(one, region, rivals, avoid, gripper, config=config))
+                tick(len(results), len(asked))
         return Answered(tuple(results), relevancy, tuple(pixels), gripper, config)
 
 

@@ -246,6 +246,26 @@ class Grasp:
     contacts: Float[np.ndarray, "2 3"]
     approach_clearance: float
     """Smallest distance from the hand to the scene along the approach, metres."""
+    avoid_clearance: float | None = None
+    """Smallest distance from the hand to a region to avoid along the approach, metres; None without one."""
+
+
+# ── places ─────────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class PlacePose:
+    """Where to set something down."""
+
+    T_world_place: Float[np.ndarray, "4 4"]
+    """Origin on the surface, +z its outward unit normal, +x along the longest extent of the flat patch."""
+    flat_radius: float
+    """Radius of the disc about the origin that is seen, free and flat, in the world's unit."""
+    roughness: float
+    """Standard deviation of the surface about its plane in that disc, in the world's unit."""
+
+    @property
+    def normal(self) -> Float[np.ndarray, " 3"]:
+        """Outward unit normal of the surface, world."""
+        return self.T_world_place[:3, 2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,3 +278,5 @@ class QueryResult:
     alternatives: tuple[Region, ...] = ()
     reason: Reason | None = None
     detail: str | None = None
+    place: PlacePose | None = None
+    """For the role ``place`` only."""

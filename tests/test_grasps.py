@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 import reference_grasps as ref
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import transform_points
+from point2act.grasps.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
 from point2act.grasps.boundary import BoundaryConfig, surface_points
 from point2act.grasps.collision import (
     Boxes,
@@ -31,7 +33,7 @@ from point2act.grasps.poses import PoseConfig, free_poses
 from point2act.grasps.score import GraspTerms, ScoreConfig, ScoreWeights, contact_relevancy, score
 from point2act.grasps.volume import LocalVolume, solid
 from point2act.surface import fuse_local
-from point2act.types import Grasp, NoAnswer
+from point2act.types import Grasp, NoAnswer, OrientedBox, Query
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
 CONFIG = GraspConfig(pairs=PairConfig(keep=60))  # fewer pairs than by default: quicker
@@ -341,6 +343,178 @@ def test_quality_is_a_mean_of_its_terms():
         total = sum(getattr(weights, n) for n in names)
         assert only.quality(weights)[0] == pytest.approx(getattr(weights, name) / total)
     assert GraspTerms(**{n: np.ones(3) for n in names}).quality(ScoreWeights()) == pytest.approx(np.ones(3))
+
+
+# ── what is to be avoided ──────────────────────────────────────────────────────────────────────
+HANDLE = ref.Solid("box", (0.012, 0.06, 0.012), ref.at(0.1, 0.0, 0.03))
+HEAD = ref.Solid("box", (0.02, 0.015, 0.02), ref.at(0.1, 0.075, 0.03))
+REST = ref.Solid("box", (0.006, 0.05, 0.009), ref.at(0.1, 0.0, 0.009))
+HOLD = (0.1, 0.03, 0.042)
+"""On the handle, 3 cm from the head."""
+
+
+def box_of(solid: ref.Solid) -> OrientedBox:
+    T = solid.T_world_body
+    return OrientedBox(T[:3, 3], T[:3, :3].T, np.array(solid.size))
+
+
+@cache
+def hammer() -> LocalVolume:
+    views, depths = ref.capture([ref.FLOOR, HANDLE, HEAD, REST], ref.ring(HOLD, 10))
+    return fuse_local(views, depths, np.array(HOLD))
+
+
+@cache
+def hammer_grasps(*avoid: Avoid, margin: float = 0.02) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    return plan_grasps(
+        hammer(),
+        ref.region_at(HOLD),
+        HANDS["panda"],
+        avoid=avoid,
+        config=dataclasses.replace(CONFIG, avoid=AvoidConfig(margin=margin)),
+        rng=np.random.default_rng(0),
+    )
+
+
+def to_box(grasp: Grasp, box: OrientedBox) -> float:
+    """Distance of the hand, on its way, from a box: by points that fill the box's surface."""
+    opening = approach_opening(HANDS["panda"], grasp.width, CONFIG.pairs.clearance)
+    boxes = hand_boxes(HANDS["panda"], opening, approach=CONFIG.poses.approach)
+    points = _filled(np.zeros(3), box.half_extents, 0.0015) @ box.axes + box.center
+    T = grasp.T_world_gripper
+    return float(box_distances((points - T[:3, 3]) @ T[:3, :3], boxes).min())
+
+
+THE_HEAD = Avoid("the head of the hammer", box_of(HEAD))
+
+
+def seen_head(sigma: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the hammer, relevant as far as a model that points at the head errs."""
+    points = np.concatenate([_filled(s.T_world_body[:3, 3], np.array(s.size)) for s in (HANDLE, HEAD)])
+    away = np.linalg.norm(points - HEAD.T_world_body[:3, 3], axis=1)
+    return points, 0.7 * np.exp(-0.5 * (away / sigma) ** 2)
+
+
+def test_a_handover_leaves_the_dangerous_end_alone():
+    free, _ = hammer_grasps()
+    region = ref.region_at(HEAD.T_world_body[:3, 3])
+    asked = avoid_region(Query("head", THE_HEAD.text, "avoid"), region, seen_head())
+    careful, why = hammer_grasps(asked)
+    assert why is None
+    near = [np.mean([to_box(grasp, box_of(HEAD)) < 0.02 for grasp in grasps]) for grasps in (free, careful)]
+    assert near[0] >= 0.5
+    assert near[1] <= 0.25
+    assert to_box(careful[0], box_of(HEAD)) >= 0.02
+    assert careful[0].score > 0.8 * free[0].score
+
+
+def test_distances_to_what_is_avoided_are_told():
+    grasps, _ = hammer_grasps(THE_HEAD)
+    assert len(grasps) >= CONFIG.enough
+    for grasp in grasps:
+        assert grasp.avoid_clearance == pytest.approx(to_box(grasp, box_of(HEAD)), abs=6e-4)
+        assert grasp.score <= grasp.quality * caution(np.array([grasp.avoid_clearance]), config=CONFIG.avoid)
+    scores = [grasp.score for grasp in grasps]
+    assert scores == sorted(scores, reverse=True)
+    assert all(grasp.avoid_clearance is None for grasp in hammer_grasps()[0])
+
+
+def test_what_is_far_away_changes_nothing_but_the_distance():
+    far = OrientedBox(np.array([0.1, 0.5, 0.3]), np.eye(3), np.full(3, 0.02))
+    there, _ = hammer_grasps(Avoid("the lamp", far))
+    assert len(there) == len(hammer_grasps()[0])
+    for a, b in zip(there, hammer_grasps()[0], strict=True):
+        assert np.array_equal(a.T_world_gripper, b.T_world_gripper)
+        assert a.score == b.score
+        assert a.avoid_clearance is not None
+        assert a.avoid_clearance > 0.1
+
+
+def test_without_a_margin_only_touching_is_refused():
+    grasps, _ = hammer_grasps(THE_HEAD, margin=0.0)
+    assert min(grasp.avoid_clearance or 0.0 for grasp in grasps) < 0.02
+    assert all(grasp.score > 0.1 for grasp in grasps if (grasp.avoid_clearance or 0.0) > 1e-6)
+
+
+def test_when_all_would_touch_it_says_what():
+    everywhere = OrientedBox(np.array(HOLD), np.eye(3), np.array([0.03, 0.2, 0.03]))
+    elsewhere = OrientedBox(np.array([0.5, 0.5, 0.0]), np.eye(3), np.full(3, 0.01))
+    grasps, why = hammer_grasps(Avoid("the wet paint", everywhere), Avoid("the cat", elsewhere))
+    assert grasps == ()
+    assert why is not None
+    assert why.reason == "all_collide"
+    assert re.search(r"never seen; [1-9]\d* would touch the wet paint, which is to be avoided$", why.detail)
+    assert "the cat" not in why.detail
+
+
+def test_what_is_avoided_is_not_held():
+    # Between the fingers, so small that neither of them touches it.
+    bead = OrientedBox(np.array([0.1, 0.0, 0.03]), np.eye(3), np.array([0.013, 0.06, 0.013]))
+    grasps, _ = hammer_grasps(Avoid("the handle", bead))
+    inside = [np.abs(g.contacts - bead.center) <= bead.half_extents for g in grasps]
+    assert not any(contact.all(axis=1).any() for contact in inside)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_moved_world_moves_what_is_avoided(seed):
+    T = np.eye(4)
+    T[:3, :3] = Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
+    T[:3, 3] = [1.0, -2.0, 0.5]
+    middle = HEAD.T_world_body[:3, 3]
+    region, spread = ref.region_at(middle), np.array([0.02, 0.015, 0.01])
+    points = middle + spread * np.random.default_rng(seed).normal(size=(400, 3))
+    values = np.ones(400)
+    here = avoid_region(Query("head", "", "avoid"), region, (points, values)).box
+    turned = ref.region_at(middle, T)
+    there = avoid_region(Query("head", "", "avoid"), turned, (transform_points(T, points), values)).box
+    assert there.half_extents == pytest.approx(here.half_extents)
+    assert there.center == pytest.approx(transform_points(T, here.center[None])[0])
+    assert np.abs(there.axes @ T[:3, :3] @ here.axes.T) == pytest.approx(np.eye(3), abs=1e-9)
+    assert np.linalg.det(there.axes) == pytest.approx(1.0)
+
+
+def test_an_avoided_region_holds_what_may_be_meant_and_no_more():
+    points, values = seen_head(sigma=0.02)
+    region = ref.region_at(HEAD.T_world_body[:3, 3])
+    config = AvoidConfig(share=0.25)
+    box = avoid_region(Query("head", "the head", "avoid"), region, (points, values), config=config).box
+    meant = points[values > config.share * values.max()]
+    inside = (np.abs((meant - box.center) @ box.axes.T) <= box.half_extents + 1e-9).all(axis=1)
+    assert inside.mean() > 0.85
+    far = np.linalg.norm(points - HEAD.T_world_body[:3, 3], axis=1) > 0.06
+    assert not (np.abs((points[far] - box.center) @ box.axes.T) <= box.half_extents).all(axis=1).any()
+
+
+@pytest.mark.parametrize("count", [0, 2, 40])
+def test_without_relevant_points_the_region_is_avoided(count):
+    region = ref.region_at((0.1, 0.2, 0.3))
+    nothing = (np.tile([0.1, 0.2, 0.3], (count, 1)), np.zeros(count))
+    assert avoid_region(Query("a", "a", "avoid"), region, nothing).box is region.box
+
+
+@given(st.floats(0, 0.1), st.floats(0, 0.1))
+def test_caution_grows_with_the_distance(one, other):
+    config = AvoidConfig()
+    low, high = caution(np.array([min(one, other), max(one, other)]), config=config)
+    assert 0 <= low <= high <= 1
+    assert caution(np.array([0.0, config.margin, np.inf]), config=config) == pytest.approx([0, 1, 1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_box_gaps_match_the_nearest_of_many_points(seed):
+    rng = np.random.default_rng(seed)
+    rotations = Rotation.random(2, random_state=np.random.RandomState(seed)).as_matrix()
+    origins, extents = rng.uniform(-0.1, 0.1, (2, 3)), rng.uniform(0.003, 0.05, 3)
+    centers, half = rng.uniform(-0.05, 0.05, (2, 3, 3)), rng.uniform(0.005, 0.05, (3, 3))
+    gaps = box_gaps(rotations, origins, centers, half, extents)
+    filled = _filled(np.zeros(3), extents, 0.003)
+    for i in range(2):
+        local = (filled - origins[i]) @ rotations[i]
+        for j in range(3):
+            slow = box_distances(local, Boxes(centers[i, j : j + 1], half[j : j + 1])).min()
+            # The samples are at most 2.6 mm from any point of the box; the fast way errs to the far side.
+            assert slow - 0.0027 <= gaps[i, j] <= slow + 0.001
 
 
 # ── slow twins ─────────────────────────────────────────────────────────────────────────────────

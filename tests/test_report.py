@@ -20,6 +20,7 @@ from point2act.types import (
     Grasp,
     Gripper,
     OrientedBox,
+    PlacePose,
     Query,
     QueryResult,
     Region,
@@ -221,6 +222,40 @@ def test_numbers_are_those_of_the_results(html: str):
     assert "(-0.100, 0.000, 0.050) with confidence 0.27" in table
     assert "a place to place: no grasps wanted" in table
     assert "3 of 4 queries found 11 grasps 1 min 01 s in all" in Page(html).text
+
+
+def a_place(tilt: float = 0.0) -> PlacePose:
+    T = np.eye(4)
+    T[:3, :3] = [[np.cos(tilt), 0, np.sin(tilt)], [0, 1, -1e-9], [-np.sin(tilt), 0, np.cos(tilt)]]
+    return PlacePose(T, 0.042, 0.0013)
+
+
+def test_a_place_shows_its_disc_and_normal(tmp_path: Path):
+    result = replace(RESULTS[2], place=a_place(-0.1))
+    html = written(tmp_path, replace(REPORT, results=(result,)))
+    sentence = (
+        "a disc with a radius of 42 mm is free and flat, rough by 1.3 mm; its normal is (-0.10, 0.00, 1.00)"
+    )
+    assert sentence in Page(panel(html, "grasps")).text
+    assert "Flat disc 42 mm Normal -0.10, 0.00, 1.00" in Page(panel(html, "summary")).text
+    text = Page(written(tmp_path, replace(REPORT, results=(result,), metric=False))).text
+    assert "a radius of 0.042 is free and flat, rough by 0.0013;" in text
+
+
+def test_what_is_to_be_avoided_is_named_and_drawn(tmp_path: Path):
+    held = replace(RESULTS[0], grasps=tuple(replace(g, avoid_clearance=0.031) for g in grasps(2)))
+    avoided = replace(RESULTS[2], query=replace(RESULTS[2].query, role="avoid"), region=region(0.03, 0))
+    html = written(tmp_path, replace(REPORT, results=(held, avoided)))
+    table = Page(panel(html, "grasps")).text
+    assert "To be avoided: the hands of all grasps keep away from here." in table
+    assert "Clearance From avoided 1, best 0.90 0.95 0.80 60 mm 12 mm 31 mm" in table
+    alone = written(tmp_path, replace(REPORT, results=(held,)))
+    drawn = [Page(panel(page, "grasps")).values("src")[:3] for page in (html, alone)]
+    assert not set(drawn[0]) & set(drawn[1])
+    lost = replace(avoided, region=None, reason="no_points", detail="nobody pointed")
+    unknown = Page(panel(written(tmp_path, replace(REPORT, results=(held, lost))), "grasps"))
+    assert "To be avoided" not in unknown.text
+    assert unknown.values("src")[:3] == drawn[1]
 
 
 def test_times_add_up_and_facts_are_there(html: str):

@@ -21,6 +21,7 @@ from point2act.types import (
     Grasp,
     Gripper,
     OrientedBox,
+    PlacePose,
     Query,
     QueryResult,
     Region,
@@ -91,6 +92,7 @@ def test_the_document_is_the_one_promised(tmp_path: Path):
                         "quality": 0.81,
                         "contacts": [[0.0, 0.01, 0.1], [0.0, -0.01, 0.1]],
                         "approach_clearance": 0.012,
+                        "avoid_clearance": None,
                     }
                 ],
                 "alternatives": [{"action_point": [0, 0, 0], "confidence": 0.2}],
@@ -136,6 +138,49 @@ def test_only_what_is_to_be_grasped_needs_grasps(tmp_path: Path):
     assert written(tmp_path, place)["results"][0]["reason"] is None
 
 
+def a_place(**changes) -> QueryResult:
+    pose = PlacePose(rigid(3), 0.042, 0.0007)
+    return a_result(**{"query": replace(QUERY, role="place"), "grasps": (), "place": pose, **changes})
+
+
+def test_a_place_is_written_in_both_frames(tmp_path: Path):
+    T_base_world = rigid(5)
+    place = written(tmp_path, a_place(), capture=replace(CAPTURE, T_base_world=T_base_world))["results"][0][
+        "place"
+    ]
+    assert place == {
+        "T_world_place": rigid(3).tolist(),
+        "T_base_place": (T_base_world @ rigid(3)).tolist(),
+        "normal": rigid(3)[:3, 2].tolist(),
+        "flat_radius": 0.042,
+        "roughness": 0.0007,
+    }
+    assert written(tmp_path, a_place())["results"][0]["place"]["T_base_place"] is None
+
+
+def test_only_the_role_place_has_a_place(tmp_path: Path):
+    nowhere = a_place(place=None, reason="no_geometry", detail="2 points make no plane")
+    unfound = a_place(region=None, place=None, reason="no_points", detail="no image has an answer")
+    held, empty, unknown = written(tmp_path, a_result(), nowhere, unfound)["results"]
+    assert "place" not in held
+    assert empty["place"] is unknown["place"] is None
+    assert empty["action_point"] is not None
+
+
+def test_the_distance_to_what_is_to_be_avoided_is_written(tmp_path: Path):
+    grasps = (replace(a_grasp(), avoid_clearance=0.031), replace(a_grasp(0.1), avoid_clearance=0.0))
+    document = written(tmp_path, a_result(grasps=grasps))
+    assert [g["avoid_clearance"] for g in document["results"][0]["grasps"]] == [0.031, 0.0]
+
+
+def test_documents_written_before_there_were_places_are_read(tmp_path: Path):
+    document = written(tmp_path, a_result(), a_place())
+    document["results"][0]["grasps"][0].pop("avoid_clearance")
+    document["results"][1].pop("place")
+    (tmp_path / "grasps.json").write_text(json.dumps(document))
+    assert read_grasps(tmp_path / "grasps.json") == document
+
+
 def test_no_queries_no_results(tmp_path: Path):
     assert written(tmp_path)["results"] == []
 
@@ -155,6 +200,29 @@ def test_no_queries_no_results(tmp_path: Path):
         ),
         ({"grasps": (replace(a_grasp(), width=-0.1),)}, "not below zero"),
         ({"region": a_region(1.5)}, "from 0 to 1"),
+        ({"grasps": (replace(a_grasp(), avoid_clearance=-0.1),)}, "region to avoid"),
+        (
+            {
+                "query": replace(QUERY, role="place"),
+                "place": PlacePose(np.full((4, 4), np.nan), 0.0, 0.0),
+            },
+            r"place\.T_world_place",
+        ),
+        (
+            {"query": replace(QUERY, role="place"), "place": PlacePose(np.eye(4), -0.1, 0.0)},
+            "not below zero",
+        ),
+        (
+            {
+                "query": replace(QUERY, role="place"),
+                "region": None,
+                "grasps": (),
+                "place": PlacePose(np.eye(4), 0.1, 0.0),
+                "reason": "no_points",
+                "detail": "x",
+            },
+            "no place without an action point",
+        ),
     ],
 )
 def test_wrong_results_are_not_written(tmp_path: Path, changes: dict, words: str):
@@ -177,6 +245,8 @@ def test_rounding_beyond_one_is_one(tmp_path: Path):
         lambda d: d["results"][0].update(reason="bad_luck"),
         lambda d: d["results"][0]["grasps"][0].update(T_world_gripper=[[1, 2], [3, 4]]),
         lambda d: d["results"][0]["query"].update(role="grab"),
+        lambda d: d["results"][0].update(place=None),
+        lambda d: d["results"][0]["grasps"][0].update(avoid_clearance="far"),
     ],
 )
 def test_other_documents_are_refused(tmp_path: Path, change):

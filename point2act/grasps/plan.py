@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from point2act.geometry import invert, transform_points
+from point2act.grasps.avoid import Avoid, AvoidConfig, caution, nearness
 from point2act.grasps.boundary import (
     BoundaryConfig,
     SurfacePoints,
@@ -36,6 +37,8 @@ class GraspConfig:
     """Hand poses and when they are free."""
     score: ScoreConfig = field(default_factory=ScoreConfig)
     """What makes a grasp good."""
+    avoid: AvoidConfig = field(default_factory=AvoidConfig)
+    """How far hands keep from what is to be avoided."""
     count: int = 20
     """At most so many grasps are returned."""
     enough: int = 5
@@ -47,12 +50,29 @@ class GraspConfig:
     same hand."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What grasps are planned for, and on."""
+
+    volume: LocalVolume
+    surface: SurfacePoints
+    solid: Float[np.ndarray, "n 3"]
+    region: Region
+    action_point: Float[np.ndarray, "3"]
+    """In the volume frame."""
+    gripper: Gripper
+    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None
+    avoid: Sequence[Avoid]
+    config: GraspConfig
+
+
 def plan_grasps(
     volume: LocalVolume,
     region: Region,
     gripper: Gripper,
     *,
     relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None = None,
+    avoid: Sequence[Avoid] = (),
     config: GraspConfig = GraspConfig(),
     rng: np.random.Generator,
     progress: Callable[[int, int], None] | None = None,
@@ -62,12 +82,12 @@ def plan_grasps(
     ``relevancy`` holds world points and their values in [0, 1]; without it nearness to the region's box
     stands in. The hand is meant to approach along +z of the gripper with its pads open by the grasp's
     width and ``config.pairs.clearance`` on each side; that hand is at least ``approach_clearance`` from
-    everything on the last ``config.poses.approach`` metres. ``progress`` is called with pairs done and
-    all pairs.
+    everything on the last ``config.poses.approach`` metres. What is to be ``avoid``-ed is neither held nor
+    touched by a finger, and nearness to it costs score. ``progress`` is called with pairs done and all
+    pairs.
     """
     action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
     surface = surface_points(volume, action_point, config=config.boundary)
-    solid = solid_points(volume, surface, config=config.boundary)
     distance = np.linalg.norm(surface.points[surface.seen] - action_point, axis=1)
     farthest = max(config.pairs.radii)
     if not (distance < farthest).any():
@@ -76,6 +96,8 @@ def plan_grasps(
             "no_geometry",
             f"no surface was seen within {1e3 * farthest:.0f} mm of the action point: {nearest}",
         )
+    solid = solid_points(volume, surface, config=config.boundary)
+    task = _Task(volume, surface, solid, region, action_point, gripper, relevancy, avoid, config)
     best: tuple[Grasp, ...] = ()
     pairs, tally = None, Tally()
     for radius in config.pairs.radii:
@@ -97,9 +119,9 @@ def plan_grasps(
             config=config.poses,
             progress=progress,
         )
-        found = _best(volume, surface, solid, pairs, poses, region, action_point, gripper, relevancy, config)
-        best = found if len(found) > len(best) else best
-        if len(best) >= config.enough:
+        found = _best(task, pairs, poses, tally)
+        best = max(best, found, key=lambda grasps: (_aloof(grasps, config.avoid), len(grasps)))
+        if _aloof(best, config.avoid) >= config.enough:
             break
     if best:
         return best, None
@@ -107,35 +129,34 @@ def plan_grasps(
     return (), _why_none(pairs, tally, gripper, config)
 
 
-def _best(
-    volume: LocalVolume,
-    surface: SurfacePoints,
-    solid: Float[np.ndarray, "n 3"],
-    pairs: Pairs,
-    poses: Poses,
-    region: Region,
-    action_point: Float[np.ndarray, "3"],
-    gripper: Gripper,
-    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None,
-    config: GraspConfig,
-) -> tuple[Grasp, ...]:
-    if not len(poses):
-        return ()
-    terms = grasp_terms(
+def _aloof(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
+    """How many grasps keep the whole margin from what is to be avoided."""
+    return sum(grasp.avoid_clearance is None or grasp.avoid_clearance >= config.margin for grasp in grasps)
+
+
+def _best(task: _Task, pairs: Pairs, poses: Poses, tally: Tally) -> tuple[Grasp, ...]:
+    """The best and mutually different grasps that leave alone what is to be avoided."""
+    config, gripper = task.config, task.gripper
+    near = nearness(
         poses,
         pairs,
-        surface,
-        action_point,
-        object_centroid(surface, action_point),
-        volume.cameras_in_volume,
         gripper,
-        friction=config.pairs.friction,
-        config=config.score,
+        task.avoid,
+        task.volume.T_world_volume,
+        clearance=config.pairs.clearance,
+        approach=config.poses.approach,
+        config=config.avoid,
     )
-    quality = terms.quality(config.score.weights)
-    contacts = transform_points(volume.T_world_volume, pairs.contacts)
-    absolute, relative = contact_relevancy(contacts, region, relevancy, config=config.score)
-    total = score(quality, relative[poses.pair], config=config.score)
+    for place, refused in zip(task.avoid, near.refused, strict=True):
+        tally.avoided[place.text] = tally.avoided.get(place.text, 0) + int(refused.sum())
+    allowed = ~near.refused.any(axis=0)
+    poses, away = poses.only(allowed), near.clearance[allowed]
+    if not len(poses):
+        return ()
+    quality = _quality(task, pairs, poses)
+    contacts = transform_points(task.volume.T_world_volume, pairs.contacts)
+    absolute, relative = contact_relevancy(contacts, task.region, task.relevancy, config=config.score)
+    total = score(quality, relative[poses.pair], config=config.score) * caution(away, config=config.avoid)
     grasps: list[Grasp] = []
     remaining = np.argsort(-total, kind="stable")
     while len(remaining) and len(grasps) < config.count:
@@ -143,7 +164,7 @@ def _best(
         pair = poses.pair[i]
         width = float(np.linalg.norm(contacts[pair, 1] - contacts[pair, 0]))
         opening = approach_opening(gripper, width, config.pairs.clearance)
-        clearance = _clearance(volume, solid, poses, int(i), gripper, opening, config.poses.approach)
+        clearance = _clearance(task, poses, int(i), opening)
         if clearance < config.poses.margin:  # the palm was checked against thinned points
             remaining = remaining[1:]
             continue
@@ -151,33 +172,41 @@ def _best(
         T_volume_gripper[:3, :3], T_volume_gripper[:3, 3] = poses.rotations[i], poses.origins[i]
         grasps.append(
             Grasp(
-                T_world_gripper=volume.T_world_volume @ T_volume_gripper,
+                T_world_gripper=task.volume.T_world_volume @ T_volume_gripper,
                 width=width,
                 score=float(total[i]),
                 relevancy=float(absolute[pair]),
                 quality=float(quality[i]),
                 contacts=contacts[pair],
                 approach_clearance=clearance,
+                avoid_clearance=float(away[i]) if task.avoid else None,
             )
         )
         remaining = remaining[~_alike(poses, remaining, int(i), config)]
     return tuple(grasps)
 
 
-def _clearance(
-    volume: LocalVolume,
-    solid: Float[np.ndarray, "n 3"],
-    poses: Poses,
-    index: int,
-    gripper: Gripper,
-    opening: float,
-    approach: float,
-) -> float:
+def _quality(task: _Task, pairs: Pairs, poses: Poses) -> Float[np.ndarray, " n"]:
+    terms = grasp_terms(
+        poses,
+        pairs,
+        task.surface,
+        task.action_point,
+        object_centroid(task.surface, task.action_point),
+        task.volume.cameras_in_volume,
+        task.gripper,
+        friction=task.config.pairs.friction,
+        config=task.config.score,
+    )
+    return terms.quality(task.config.score.weights)
+
+
+def _clearance(task: _Task, poses: Poses, index: int, opening: float) -> float:
     """Smallest distance from the open hand on its way to anything seen and to the table, metres."""
     rotation, origin = poses.rotations[index], poses.origins[index]
-    boxes = hand_boxes(gripper, opening, approach=approach)
-    smallest = nearest((solid - origin) @ rotation, boxes)
-    table = volume.table_in_volume
+    boxes = hand_boxes(task.gripper, opening, approach=task.config.poses.approach)
+    smallest = nearest((task.solid - origin) @ rotation, boxes)
+    table = task.volume.table_in_volume
     if table is not None:
         smallest = min(smallest, float(plane_heights(rotation[None], origin[None], boxes, table)[0]))
     return smallest
@@ -197,11 +226,13 @@ def _why_none(pairs: Pairs, tally: Tally, gripper: Gripper, config: GraspConfig)
     span = 1e3 * (gripper.max_width - 2 * config.pairs.clearance)
     reach = 1e3 * REACH * gripper.max_width
     if len(pairs):
+        refused = [(text, count) for text, count in tally.avoided.items() if count]
+        touched = "".join(f"; {count} would touch {text}, which is to be avoided" for text, count in refused)
         return NoAnswer(
             "all_collide",
             f"{len(pairs)} contact pairs, but none of {tally.tried} hand poses about them is free: the "
             f"table is in the way of {tally.table}, the fingers hit something in {tally.fingers}, the palm "
-            f"in {tally.palm}, and {tally.unseen} would reach into what was never seen",
+            f"in {tally.palm}, and {tally.unseen} would reach into what was never seen{touched}",
         )
     if len(pairs.wide):
         return NoAnswer(

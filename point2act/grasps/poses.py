@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from point2act.geometry import frame_from_normal
 from point2act.grasps.collision import (
@@ -72,6 +72,16 @@ class Poses:
     def __len__(self) -> int:
         return len(self.pair)
 
+    def only(self, chosen: Bool[np.ndarray, " n"]) -> Poses:
+        """Some of them."""
+        return Poses(
+            self.pair[chosen],
+            self.rotations[chosen],
+            self.depths[chosen],
+            self.origins[chosen],
+            self.unknown[chosen],
+        )
+
 
 @dataclass
 class Tally:
@@ -82,6 +92,8 @@ class Tally:
     fingers: int = 0
     palm: int = 0
     unseen: int = 0
+    avoided: dict[str, int] = field(default_factory=dict)
+    """By the words of what was touched."""
 
 
 def free_poses(
@@ -119,16 +131,7 @@ def free_poses(
     tips = _unknown(volume, poses, pairs, gripper, clearance)
     sighted = tips <= config.max_unknown
     tally.unseen = int((~sighted).sum())
-    return (
-        Poses(
-            poses.pair[sighted],
-            poses.rotations[sighted],
-            poses.depths[sighted],
-            poses.origins[sighted],
-            tips[sighted],
-        ),
-        tally,
-    )
+    return replace(poses, unknown=tips).only(sighted), tally
 
 
 def depths_of(gripper: Gripper, config: PoseConfig) -> Float[np.ndarray, " e"]:

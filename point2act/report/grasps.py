@@ -13,8 +13,8 @@ from point2act.drawing import Color, close_up, draw_box, draw_gripper, draw_mark
 from point2act.geometry import inside, project
 from point2act.report.inputs import ReportInput, ReportView
 from point2act.report.page import figure
-from point2act.report.words import bar, length, pill, title, why_empty
-from point2act.types import Grasp, Gripper, QueryResult, Region
+from point2act.report.words import bar, length, pill, title, what_for, why_empty
+from point2act.types import Grasp, Gripper, OrientedBox, QueryResult, Region
 
 _PICTURES = 3
 _ROWS = 8
@@ -36,9 +36,14 @@ class ActionPicture:
 
 def action_pictures(report: ReportInput) -> list[list[ActionPicture]]:
     """Per query, from where it is seen best: the clearest first, none where there is nothing to show."""
+    avoided = [
+        (result.region.box, color)
+        for result, color in zip(report.results, report.colors, strict=True)
+        if result.query.role == "avoid" and result.region is not None
+    ]
     return [
         [
-            ActionPicture(shown.view.name, _drawn(shown, result, report.gripper, color))
+            ActionPicture(shown.view.name, _drawn(shown, result, report.gripper, color, avoided))
             for shown in _best_views(report.views, result)[:_PICTURES]
         ]
         for result, color in zip(report.results, report.colors, strict=True)
@@ -51,8 +56,8 @@ def grasp_section(report: ReportInput, pictures: Sequence[Sequence[ActionPicture
     panels = [_panel(report, result, color, shown) for result, color, shown in each]
     return (
         '<p class="lead">The best grasp in the colour of its query, a few runners-up pale, the region that '
-        "was found as a box. Grey diamonds are places that were considered and lost.</p>\n"
-        + "\n".join(panels)
+        "was found as a box. Grey diamonds are places that were considered and lost; a box in the colour of "
+        "its query is to be avoided.</p>\n" + "\n".join(panels)
     )
 
 
@@ -69,12 +74,14 @@ def _panel(report: ReportInput, result: QueryResult, color: Color, pictures: Seq
     if result.grasps:
         body.append(_table(result.grasps, report.metric))
     elif result.region is not None and result.reason is None:
-        body.append(f'<p class="soft">{escape(result.detail or "No grasp was asked for.")}</p>')
+        words = what_for(result, report.metric) or result.detail or "No grasp was asked for."
+        body.append(f'<p class="soft">{escape(words)}</p>')
     return f'<div class="panel">{"".join(body)}{_rivals(result)}</div>'
 
 
 def _table(grasps: Sequence[Grasp], metric: bool) -> str:
-    names = ("Grasp", "Score", "Relevancy", "Quality", "Opening", "Clearance")
+    names = ["Grasp", "Score", "Relevancy", "Quality", "Opening", "Clearance"]
+    names += ["From avoided"] if grasps[0].avoid_clearance is not None else []
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(number, grasp, metric) for number, grasp in enumerate(grasps[:_ROWS], 1))
     table = f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
@@ -87,8 +94,9 @@ def _row(number: int, grasp: Grasp, metric: bool) -> str:
     cells = "".join(
         f"<td>{value:.2f}{bar((value, ''))}</td>" for value in (grasp.score, grasp.relevancy, grasp.quality)
     )
-    width, clearance = length(grasp.width, metric), length(grasp.approach_clearance, metric)
-    return f"<tr{kind}><td>{name}</td>{cells}<td>{width}</td><td>{clearance}</td></tr>"
+    lengths = [grasp.width, grasp.approach_clearance, grasp.avoid_clearance]
+    cells += "".join(f"<td>{length(value, metric)}</td>" for value in lengths if value is not None)
+    return f"<tr{kind}><td>{name}</td>{cells}</tr>"
 
 
 def _rivals(result: QueryResult) -> str:
@@ -139,7 +147,11 @@ def _focus(result: QueryResult) -> Region | None:
 
 
 def _drawn(
-    shown: ReportView, result: QueryResult, gripper: Gripper, color: Color
+    shown: ReportView,
+    result: QueryResult,
+    gripper: Gripper,
+    color: Color,
+    avoided: Sequence[tuple[OrientedBox, Color]],
 ) -> UInt8[np.ndarray, "_ _ 3"]:
     focus = _focus(result)
     assert focus is not None
@@ -150,8 +162,10 @@ def _drawn(
         image = draw_gripper(image, camera, pose, grasp, gripper, _PALE, opacity=0.28)
     for rival in result.alternatives:
         image = draw_marker(image, camera, pose, rival.action_point, _RIVAL, label=f"{rival.confidence:.2f}")
-    if result.region is not None:
+    if result.region is not None and result.query.role != "avoid":
         image = draw_box(image, camera, pose, result.region.box, (255, 255, 255))
+    for box, mark in avoided:
+        image = draw_box(image, camera, pose, box, mark)
     for grasp in result.grasps[:1]:
         image = draw_gripper(image, camera, pose, grasp, gripper, color, opacity=0.85)
     if result.region is None:

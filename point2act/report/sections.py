@@ -13,7 +13,7 @@ from point2act.drawing import Color, depth_picture, draw_points, heat_overlay, r
 from point2act.report.grasps import ActionPicture
 from point2act.report.inputs import ReportInput, ReportView
 from point2act.report.page import figure
-from point2act.report.words import bar, count, mark, pill, seconds, title, why_empty
+from point2act.report.words import bar, count, direction, length, mark, pill, seconds, title, why_empty
 from point2act.types import QueryResult, Region, Support
 
 _VIEWS_BUILT = 4
@@ -99,7 +99,8 @@ def _card(report: ReportInput, result: QueryResult, color: Color, pictures: Sequ
     picture = [figure(image, f"where to act for {result.query.text}")] if image is not None else []
     body = [*picture, title(result, color, pill(result.query.role)), why_empty(result)]
     if result.region is not None:
-        body += [_confidence(result.region, color), _support(result.region.support), _pairs(result)]
+        body += [_confidence(result.region, color), _support(result.region.support)]
+        body.append(_pairs(result, report.metric))
     return f'<article class="card">{"".join(body)}</article>'
 
 
@@ -125,7 +126,7 @@ def _support_words(support: Support) -> str:
     return " · ".join(words)
 
 
-def _pairs(result: QueryResult) -> str:
+def _pairs(result: QueryResult, metric: bool) -> str:
     region = result.region
     assert region is not None
     pairs = {"Action point": ", ".join(f"{x:.3f}" for x in region.action_point)}
@@ -133,6 +134,9 @@ def _pairs(result: QueryResult) -> str:
         pairs["Grasps"] = str(len(result.grasps))
     if result.grasps:
         pairs["Best score"] = f"{result.grasps[0].score:.2f}"
+    if result.place is not None:
+        pairs["Flat disc"] = length(result.place.flat_radius, metric)
+        pairs["Normal"] = direction(result.place.normal)
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs.items())
     return f'<dl class="pairs">{rows}</dl>'
 

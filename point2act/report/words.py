@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+import numpy as np
+from jaxtyping import Float
+
 from point2act.drawing import Color
 from point2act.types import QueryResult, Reason
 
@@ -55,6 +58,20 @@ def why_empty(result: QueryResult) -> str:
     )
 
 
+def what_for(result: QueryResult, metric: bool) -> str:
+    """What was found to set something down on, or to keep away from; nothing for what is to be grasped."""
+    if result.query.role == "avoid" and result.region is not None:
+        return "To be avoided: the hands of all grasps keep away from here."
+    if result.place is None:
+        return ""
+    place = result.place
+    rough = f"{1000 * place.roughness:.1f} mm" if metric else f"{place.roughness:.4f}"
+    return (
+        f"A place to set something down: a disc with a radius of {length(place.flat_radius, metric)} is free "
+        f"and flat, rough by {rough}; its normal is ({direction(place.normal)})."
+    )
+
+
 def seconds(value: float) -> str:
     """A duration as people say it."""
     if value >= 60:
@@ -66,6 +83,11 @@ def seconds(value: float) -> str:
 def length(value: float, metric: bool) -> str:
     """A small length: millimetres, or the capture's own unit."""
     return f"{1000 * value:.0f} mm" if metric else f"{value:.3f}"
+
+
+def direction(vector: Float[np.ndarray, " 3"]) -> str:
+    """Three numbers, none of them a minus zero."""
+    return ", ".join(f"{x:.2f}" for x in np.round(vector, 2) + 0.0)
 
 
 def count(number: int, one: str, many: str) -> str:
