@@ -10,8 +10,10 @@ from jaxtyping import Float
 
 from point2act.grasps.avoid import Avoid, avoid_region
 from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.hypotheses import Hypotheses, HypothesesConfig
 from point2act.place import PlaceConfig, find_place
-from point2act.region import RegionConfig, find_region
+from point2act.region.evidence import EvidenceConfig, to_tangents, weigh
+from point2act.region.find import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
 from point2act.splat.picture import Surface
 from point2act.surface import SurfaceConfig, fuse_local
@@ -40,6 +42,8 @@ class AnswerConfig:
     metric: bool = False
     """Trust the poses to be in metres although the capture has no depth."""
     relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
+    hypotheses: HypothesesConfig = field(default_factory=HypothesesConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
     depth_agreement: float = 0.02
     """Measured depth counts where it is within this share of the Gaussians' depth: 1 cm at half a metre,
@@ -62,6 +66,7 @@ class Asked:
     depths: Sequence[Float[np.ndarray, "_h _w"]]
     """To plan grasps on, from every view: the :func:`confirmed_depths`."""
     scene: GaussianScene
+    hypotheses: Hypotheses
     relevancy: Float[np.ndarray, " n"]
     """Of every Gaussian."""
     pixels: ViewAnswers
@@ -76,8 +81,15 @@ class Asked:
 
 def where(asked: Asked, *, config: AnswerConfig) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
     """The region that a query means, or why there is none, and its rivals."""
+    parts, looks = asked.hypotheses.parts, asked.hypotheses.looks
+    tangents = [
+        None if pixels is None else to_tangents(pixels, view)
+        for pixels, view in zip(asked.pixels, asked.views, strict=True)
+    ]
     return find_region(
-        *asked.solid(),
+        parts,
+        looks,
+        weigh(parts, looks, tangents, config=config.evidence),
         asked.views,
         [surface.depth for surface in asked.surfaces],
         asked.pixels,

@@ -14,6 +14,7 @@ import tyro
 from point2act.answer import AnswerConfig
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
+from point2act.poses import PoseConfig, Refined, refine_poses
 from point2act.publish import Story, publish, write_timings
 from point2act.results import write_splat_ply
 from point2act.runs import SavedRun, write_run
@@ -36,6 +37,10 @@ class RunConfig:
     """Images are reduced until their longer side is at most this many pixels."""
     holdout_every: int = 8
     """Every so many-th view is kept from the fit to measure its quality; 0 fits all views."""
+    refine_poses: bool = True
+    """Move the cameras a little, to where their pictures agree; they stay where that is not clearly better.
+    Only where lengths are known to be metres, as how far poses may be off is given in them."""
+    poses: PoseConfig = field(default_factory=PoseConfig)
     start: StartConfig = field(default_factory=StartConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
@@ -98,6 +103,8 @@ def run(
             open3d()  # takes a second; and where it cannot start, that is better known before the fit
         if device.type == "cpu":
             warm_up(compiling=lambda: stages.say("  compiling the kernels, once on this machine: about 15 s"))
+    refined = _refined(views, config.poses, stages) if metric and config.refine_poses else None
+    views = views if refined is None else refined.views
     built = reconstruct(source, views, config=config, device=device, stages=stages)
     session = Session(source, views, built.scene, metric, device)
     answered = None
@@ -106,7 +113,7 @@ def run(
     else:
         answered = session.ask(asked, config=config.answer, stages=stages)
     if output is not None:
-        _write(Path(output), session, answered, built, config, stages.seconds)
+        _write(Path(output), session, answered, built, refined, config, stages.seconds)
     return RunResult(
         results=() if answered is None else answered.results,
         scene=built.scene,
@@ -116,11 +123,20 @@ def run(
     )
 
 
+def _refined(views: Sequence[View], config: PoseConfig, stages: Stages) -> Refined:
+    """Better poses, and what is to be said about them."""
+    with stages.stage("refine the poses") as tick:
+        refined = refine_poses(views, config=config, progress=tick)
+    stages.say(f"  {refined.detail}")
+    return refined
+
+
 def _write(
     folder: Path,
     session: Session,
     answered: Answered | None,
     built: Reconstruction,
+    refined: Refined | None,
     config: RunConfig,
     timings: Mapping[str, float],
 ) -> None:
@@ -128,12 +144,19 @@ def _write(
     if answered is None:
         write_splat_ply(folder / "scene.ply", session.scene)
     else:
-        publish(folder, Story(session, answered, timings, facts_of(session, built)))
+        publish(folder, Story(session, answered, timings, facts_of(session, built, refined)))
     write_timings(folder / "timings.json", timings)
-    folder_of_capture, scene = session.capture.folder, folder / "scene.ply"
-    write_run(
-        folder, SavedRun(folder_of_capture, scene, config.max_side, session.metric, built.psnr, timings)
+    changed = refined is not None and refined.changed
+    saved = SavedRun(
+        capture=session.capture.folder,
+        scene=folder / "scene.ply",
+        max_side=config.max_side,
+        metric=session.metric,
+        psnr=built.psnr,
+        timings=timings,
+        poses={view.name: view.T_world_cam for view in session.views} if changed else None,
     )
+    write_run(folder, saved)
 
 
 def reconstruct(
@@ -176,11 +199,12 @@ def measure(scene: GaussianScene, views: Sequence[View], device: torch.device) -
     return float(np.mean(values))
 
 
-def facts_of(session: Session, built: Reconstruction) -> dict[str, str]:
+def facts_of(session: Session, built: Reconstruction, refined: Refined | None) -> dict[str, str]:
     """What is worth knowing about a reconstruction, for the report."""
     camera = session.views[0].camera
     return {
         "Views": f"{len(session.views)} of {camera.width}x{camera.height} pixels",
+        "Poses": "as the capture has them" if refined is None else refined.detail,
         "Gaussians": f"{len(built.scene)}, started from {built.start}",
         "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",
         "Device": str(session.device),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from point2act.errors import RunError
 from point2act.files import read_json, schema_problem, write_json
+from point2act.types import View
 
 NAME = "run.json"
 
+Poses = Mapping[str, Float[np.ndarray, "4 4"]]
+"""``T_world_cam`` by the frame's name."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class SavedRun:
     """What a run leaves beside its scene."""
 
@@ -28,11 +36,22 @@ class SavedRun:
     """Of held-out views, dB."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage."""
+    poses: Poses | None = None
+    """What the run made of the capture's poses; None where it left them as they were."""
+
+
+def with_poses(views: Sequence[View], poses: Poses | None) -> tuple[View, ...]:
+    """Views as a run had them, when they are loaded from its capture again.
+
+    A view whose name is not among the poses keeps its own.
+    """
+    known = poses or {}
+    return tuple(replace(view, T_world_cam=known.get(view.name, view.T_world_cam)) for view in views)
 
 
 def write_run(folder: Path, run: SavedRun) -> None:
     """Write run.json into the folder that the scene lies in, atomically."""
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "capture": run.capture.resolve().as_posix(),
         "scene": run.scene.name,
@@ -41,6 +60,8 @@ def write_run(folder: Path, run: SavedRun) -> None:
         "psnr": run.psnr,
         "timings": {name: round(seconds, 3) for name, seconds in run.timings.items()},
     }
+    if run.poses is not None:
+        document["T_world_cam"] = {name: T.tolist() for name, T in run.poses.items()}
     write_json(folder / NAME, document)
 
 
@@ -66,6 +87,13 @@ def read_run(path: Path | str) -> SavedRun:
         )
     if not scene.is_file():
         raise RunError(f"{scene} is missing beside {path}: run point2act run again")
+    poses = document.get("T_world_cam")
     return SavedRun(
-        capture, scene, document["max_side"], document["metric"], document["psnr"], document["timings"]
+        capture=capture,
+        scene=scene,
+        max_side=document["max_side"],
+        metric=document["metric"],
+        psnr=document["psnr"],
+        timings=document["timings"],
+        poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import torch
 from point2act.answer import AnswerConfig, Asked, act, confirmed_depths, to_avoid, where
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
+from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
 from point2act.points import read_points
 from point2act.relevancy import ViewAnswers, lift, locate
 from point2act.results import read_splat_ply
-from point2act.runs import read_run
+from point2act.runs import read_run, with_poses
 from point2act.splat.gaussians import Still, still
 from point2act.splat.picture import Picture, Surface, draw_picture, draw_surface, look_from
 from point2act.splat.sight import Sight
@@ -60,6 +61,7 @@ class Session:
     metric: bool
     """Whether lengths are known to be metres."""
     device: torch.device
+    _hypotheses: dict[HypothesesConfig, Hypotheses] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def still(self) -> Still:
@@ -75,6 +77,12 @@ class Session:
     def surfaces(self) -> tuple[Surface, ...]:
         """Depth and coverage as the Gaussians have them, from every view."""
         return tuple(draw_surface(sight) for sight in self.sights)
+
+    def hypotheses(self, config: HypothesesConfig = HypothesesConfig()) -> Hypotheses:
+        """All that a question may mean."""
+        if config not in self._hypotheses:
+            self._hypotheses[config] = find_hypotheses(self.scene, self.views, self.sights, config=config)
+        return self._hypotheses[config]
 
     def picture(self, number: int, relevancy: RelevancyField) -> Picture:
         """Draw the scene and its relevancy from one view."""
@@ -98,7 +106,7 @@ class Session:
             points = read_points(points, self.capture)
         gripper = load_gripper(config.gripper)
         with stages.stage("look from the views"):
-            surfaces = self.surfaces
+            surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
         pixels = locate(points, self.capture, self.views)
         with stages.stage("lift the points") as tick:
             relevancy = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
@@ -107,7 +115,7 @@ class Session:
         with stages.stage("find the grasps") as tick:
             depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
             asked = [
-                Asked(query, self.views, surfaces, depths, self.scene, values, said, metric)
+                Asked(query, self.views, surfaces, depths, self.scene, hypotheses, values, said, metric)
                 for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True)
             ]
             # What is to be avoided has to be known before anything is grasped.
@@ -129,7 +137,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     run = read_run(path)
     capture = read_capture(run.capture)
     scene = read_splat_ply(run.scene)
-    views = load_views(capture, max_side=run.max_side)
+    views = with_poses(load_views(capture, max_side=run.max_side), run.poses)
     session = Session(capture, views, scene, run.metric, choose_device(device))
     _ = session.surfaces
     return session

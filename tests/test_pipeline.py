@@ -15,6 +15,7 @@ from point2act.geometry import project
 from point2act.pipeline import RunConfig, split
 from point2act.points import write_points
 from point2act.results import read_grasps, read_splat_ply
+from point2act.runs import read_run
 from point2act.splat.fit import FitConfig
 from point2act.splat.gaussians import still
 from point2act.splat.picture import draw_surface, look_from
@@ -37,15 +38,19 @@ def write_capture(folder, *, T=np.eye(4), depth=True, answers=True):
             del frame["depth_file_path"]
     (folder / "transforms.json").write_text(json.dumps(document))
     if answers:
-        top = T[:3, :3] @ RED + T[:3, 3]
-        said = [
-            Answer(v.name, "red", project(v.camera, v.T_world_cam, top[None])[0] + offset)
-            for v, offset in zip(views, np.random.default_rng(0).normal(0, 1.5, (10, 1, 2)), strict=True)
-        ]
-        said += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
-        queries = (Query("red", "the red box"), Query("unicorn", "the unicorn"))
-        write_points(folder / "points.json", PointSet(queries, tuple(said)))
+        write_answers(folder, views, T[:3, :3] @ RED + T[:3, 3])
     return folder
+
+
+def write_answers(folder, views, top):
+    """Ten views see the red box, whose top is there in the world, and no unicorn."""
+    said = [
+        Answer(v.name, "red", project(v.camera, v.T_world_cam, top[None])[0] + offset)
+        for v, offset in zip(views, np.random.default_rng(0).normal(0, 1.5, (10, 1, 2)), strict=True)
+    ]
+    said += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
+    queries = (Query("red", "the red box"), Query("unicorn", "the unicorn"))
+    write_points(folder / "points.json", PointSet(queries, tuple(said)))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,13 @@ def test_everything_is_written(result, output):
 
 def test_the_quality_of_the_scene_is_told(result):
     assert result.psnr > 20
-    assert {"read the capture", "fit the Gaussians", "find the grasps"} <= set(result.timings)
+    stages = {"read the capture", "refine the poses", "fit the Gaussians", "find the grasps"}
+    assert stages <= set(result.timings)
+
+
+def test_poses_that_nothing_speaks_against_stay(output):
+    assert read_run(output).poses is None
+    assert "poses left as they were" in (output / "report.html").read_text()
 
 
 def test_a_moved_capture_gives_moved_grasps(result, tmp_path):
@@ -137,6 +148,7 @@ def test_without_points_there_is_a_scene(tmp_path):
 def test_unknown_scale_is_said_not_guessed(tmp_path):
     folder = write_capture(tmp_path, depth=False)
     result = point2act.run(folder, config=dataclasses.replace(QUICK, fit=FitConfig(iterations=10)))
+    assert "refine the poses" not in result.timings  # how far off they may be is in metres
     red = result.results[0]
     assert red.grasps == ()
     if red.region is not None:

@@ -2,21 +2,24 @@
 
 import dataclasses
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import synthetic
-from test_pipeline import QUICK, RED, write_capture
+from test_pipeline import QUICK, RED, write_answers, write_capture
+from test_poses import spoilt
 
 import point2act
+from point2act.capture import load_views, read_capture
 from point2act.errors import PointsError, ReportError, RunError
 from point2act.geometry import project
 from point2act.points import read_points, write_points
 from point2act.publish import Story, publish, publish_report
 from point2act.relevancy import RelevancyConfig
 from point2act.results import read_grasps
-from point2act.runs import NAME, SavedRun, read_run, write_run
-from point2act.types import Answer, PointSet, Query
+from point2act.runs import NAME, SavedRun, read_run, with_poses, write_run
+from point2act.types import Answer, PointSet, Query, View
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +122,22 @@ def saved(tmp_path) -> SavedRun:
     return SavedRun(tmp_path / "capture", tmp_path / "scene.ply", 320, True, 31.5, timings)
 
 
-def test_a_run_is_saved_and_read_back(saved, tmp_path):
+@pytest.mark.parametrize("poses", [None, {f"{k}.png": T for k, T in enumerate(synthetic.orbit(3))}])
+def test_a_run_is_saved_and_read_back(saved, tmp_path, poses):
+    saved = dataclasses.replace(saved, poses=poses)
     write_run(tmp_path, saved)
-    assert read_run(tmp_path) == read_run(tmp_path / NAME) == saved
+    assert ("T_world_cam" in json.loads((tmp_path / NAME).read_text())) == (poses is not None)
+    for path in (tmp_path, tmp_path / NAME):
+        np.testing.assert_equal(vars(read_run(path)), vars(saved))
+
+
+def test_a_view_without_a_pose_of_the_run_keeps_its_own():
+    views = synthetic.views(3)
+    T = np.eye(4)
+    first, second, third = with_poses(views, {views[1].name: T, "gone.png": T})
+    assert first.T_world_cam is views[0].T_world_cam
+    assert second.T_world_cam is T
+    assert third.T_world_cam is views[2].T_world_cam
 
 
 def test_a_run_is_found_from_anywhere(saved, tmp_path, monkeypatch):
@@ -142,6 +158,7 @@ BAD = {
     "newer": (change(version=2, extra=1), "install a newer"),
     "no number": (change(max_side="large"), "max_side"),
     "a scene elsewhere": (change(scene="../scene.ply"), "scene"),
+    "half a pose": (change(T_world_cam={"0.png": [[1.0, 0.0, 0.0, 0.0]]}), "T_world_cam"),
     "no scene": (change(scene="gone.ply"), "gone.ply is missing"),
     "moved capture": (change(capture="/gone"), "no longer at /gone"),
 }
@@ -170,3 +187,81 @@ def test_the_command_asks_a_saved_run_without_nerfstudio(output, tmp_path, monke
     (first, _), (expected, _) = (results_of(path) for path in (tmp_path / "g.json", output / "grasps.json"))
     assert len(first["grasps"]) == len(expected["grasps"])
     assert "the red box" in capsys.readouterr().out
+
+
+# ── poses that are a little off ────────────────────────────────────────────────────────────────
+@pytest.fixture(scope="module")
+def strewn() -> tuple[View, ...]:
+    """Ten views, 15 degrees apart, of the boxes on a table with something for features to hold on to."""
+    dice = np.random.default_rng(0)
+    low, high = np.array([-0.2, -0.2, 0.004, 0.004, 0, 0, 0]), np.array([0.2, 0.2, 0.012, 0.012, 1, 1, 1])
+    tiles = [
+        synthetic.Block((x, y, 0.0005), (a, b, 0.0005), tuple(color))
+        for x, y, a, b, *color in dice.uniform(low, high, (150, 7))
+    ]
+    camera, found = synthetic.pinhole(96, 128), []
+    for k, T in enumerate(synthetic.orbit(24)[:10]):
+        picture = synthetic.render(T, synthetic.rays(camera), (*synthetic.TABLETOP, *tiles))
+        found.append(View(f"images/{k:04d}.png", camera, T, picture.rgb, picture.depth))
+    return tuple(found)
+
+
+@pytest.fixture(scope="module")
+def perturbed(strewn, tmp_path_factory):
+    """Its capture with poses that are 5 mm and 0.7 degrees off."""
+    folder = tmp_path_factory.mktemp("perturbed")
+    synthetic.write_capture_files(folder, spoilt(strewn))
+    write_answers(folder, strewn, RED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def refined(perturbed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refined")
+    return folder, point2act.run(perturbed, folder, config=QUICK)
+
+
+def off(views, truth) -> float:
+    """Metres by which the step from one camera to the next is wrong; median. The frame does not matter."""
+
+    def steps(some):
+        return [np.linalg.inv(a.T_world_cam) @ b.T_world_cam for a, b in pairwise(some)]
+
+    wrong = [np.linalg.inv(a) @ b for a, b in zip(steps(views), steps(truth), strict=True)]
+    return float(np.median([np.linalg.norm(T[:3, 3]) for T in wrong]))
+
+
+def test_a_run_and_what_opens_it_have_the_better_poses(perturbed, refined, strewn):
+    folder, _ = refined
+    given = load_views(read_capture(perturbed))
+    found = point2act.open_run(folder).views
+    assert off(given, strewn) > 0.005
+    assert off(found, strewn) < 0.0005
+    written = json.loads((folder / NAME).read_text())["T_world_cam"]
+    np.testing.assert_array_equal([view.T_world_cam for view in found], [*written.values()])
+    assert "poses moved by" in (folder / "report.html").read_text()
+    # They stay in the capture's frame: all have not moved together.
+    moved = np.mean(
+        [a.T_world_cam[:3, 3] - b.T_world_cam[:3, 3] for a, b in zip(found, given, strict=True)], 0
+    )
+    assert np.linalg.norm(moved) < 0.001
+
+
+def test_the_command_asks_with_the_better_poses(refined, tmp_path):
+    from point2act.cli import main
+
+    folder, result = refined
+    said = ["grasp", "--load-config", str(folder), "--output", str(tmp_path / "g.json"), "--no-report"]
+    main(said)
+    first = results_of(tmp_path / "g.json")[0]
+    np.testing.assert_allclose(first["action_point"], result.results[0].region.action_point, atol=1e-6)
+
+
+def test_poses_can_be_left_alone(perturbed, refined, tmp_path):
+    result = point2act.run(perturbed, tmp_path, config=dataclasses.replace(QUICK, refine_poses=False))
+    assert "refine the poses" not in result.timings
+    assert read_run(tmp_path).poses is None
+    given = load_views(read_capture(perturbed))
+    for view, own in zip(point2act.open_run(tmp_path).views, given, strict=True):
+        np.testing.assert_array_equal(view.T_world_cam, own.T_world_cam)
+    assert refined[1].psnr > result.psnr + 1

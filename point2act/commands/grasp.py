@@ -16,7 +16,7 @@ from point2act.errors import PointsError
 from point2act.grasps.gripper import load_gripper
 from point2act.publish import Story, publish_report
 from point2act.results import read_splat_ply, write_grasps
-from point2act.runs import read_run
+from point2act.runs import Poses, read_run, with_poses
 from point2act.session import Session, choose_device, find_points
 from point2act.stages import Stages
 from point2act.types import GaussianScene
@@ -58,6 +58,7 @@ class _Run:
     max_side: int
     metric: bool
     timings: Mapping[str, float]
+    poses: Poses | None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -72,7 +73,8 @@ def main(argv: Sequence[str]) -> None:
         points = find_points(capture, arguments.points)
         if points is None:
             raise PointsError(f"{capture.folder} has no points.json: name a file with --points")
-        views = load_views(capture, max_side=arguments.max_side or run.max_side, progress=tick)
+        max_side = arguments.max_side or run.max_side
+        views = with_poses(load_views(capture, max_side=max_side, progress=tick), run.poses)
     device = choose_device(arguments.device)
     session = Session(capture, views, run.scene, run.metric or capture.metric, device)
     answered = session.ask(points, config=arguments.config, stages=stages)
@@ -93,9 +95,9 @@ def _read(path: Path) -> _Run:
     if path.suffix == ".json" or path.is_dir():
         saved = read_run(path)
         scene = read_splat_ply(saved.scene)
-        return _Run(scene, saved.capture, saved.max_side, saved.metric, saved.timings)
+        return _Run(scene, saved.capture, saved.max_side, saved.metric, saved.timings, saved.poses)
     # Late: nerfstudio takes seconds to import.
     from point2act.plugin.run import load_run
 
     trained = load_run(path)
-    return _Run(trained.scene, trained.capture, _MAX_SIDE, False, trained.timings)
+    return _Run(trained.scene, trained.capture, _MAX_SIDE, False, trained.timings, None)

@@ -1,4 +1,4 @@
-"""Relevancy on the surface to where to act: action point, oriented box, support, confidence. numpy only."""
+"""Evidence for the parts of a scene to where to act: ranked regions, and who backs them. numpy only."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from point2act.geometry import inside, project
+from point2act.region.evidence import Evidence, Looks, to_tangents
+from point2act.region.parts import Parts
 from point2act.types import NoAnswer, OrientedBox, Region, Support, View
 
 # Gauss-Newton settles in three or four steps; the Cauchy weights take a few more.
@@ -20,27 +19,34 @@ _REFINEMENTS = 12
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """What counts as one place, and when views agree on it."""
+    """What counts as one place, and when views agree on it. Angles are as seen from the cameras, radians."""
 
-    reach: float = 0.06
-    """Size of a place as an angle seen from the cameras, radians: 3 cm at half a metre, the radius
-    used in our study of fusion. An angle, because a pointing model errs by pixels, not by metres."""
-    top: float = 0.8
-    """The action point is the centroid of what exceeds this share of the peak ..."""
+    regions: int = 5
+    """At most so many are told apart."""
+    negligible: float = 1e-9
+    """Parts that are so much less likely than the best say nothing about a place."""
+    same: float = 0.03
+    """Parts make one place when one would act on them within this angle: 1.5 cm at half a metre."""
+    scatter: float = 0.047
+    """Within a place the answers say where to act, each reaching so far: 14 px at f = 300 ..."""
+    trust_answers: float = 0.5
+    """... with this much of the weight that independent answers would have ..."""
+    stray: float = 0.03
+    """... and none once an answer is 2.6 times as far off: it means something else."""
+    settle: float = 0.015
+    """The action point is the middle of the surface about it, under a Gaussian of this width: 1 cm at half
+    a metre, so inside a thin part and on the wall of a hollow one."""
+    biased: float = 3.0
+    """The surface is doubted when the answers lie beside it, all one way, by so many standard errors ..."""
+    trust_surface: float = 0.02
+    """... and then trusted only so far: what the rays of the answers put further off (1 cm at half a metre)
+    is more likely a misplaced surface, as of a depth camera that is not registered to the colour camera."""
     body: float = 0.5
-    """... and the box encloses what exceeds this one."""
-    trust_surface: float = 0.15
-    """How far the surface is trusted, in reaches: what the rays of the answers put further off than
-    this (5 mm at half a metre) is more likely a misplaced surface, as of a depth camera that is not
-    registered to the colour camera."""
+    """The box encloses the points that belong to a place with this share of the greatest certainty."""
     near: float = 0.1
-    """An answer further than this angle from a place does not mean it, radians: 2.5 sigma ..."""
+    """An answer further than this from a place does not mean it: 2.5 times the heatmaps' width ..."""
     agree: float = 0.06
-    """... and one within this angle of the body agrees with it, radians: 1.5 sigma."""
-    candidates: int = 4
-    """How many rival places are looked at."""
-    min_confidence: float = 0.25
-    """Below this nothing deserves trust: ``no_agreement``."""
+    """... and one within this of the body agrees with it."""
     min_agree: int = 2
     """So many views must agree, where so many spoke."""
     occlusion_margin: float = 0.03
@@ -49,8 +55,9 @@ class RegionConfig:
 
 
 def find_region(
-    points: Float[np.ndarray, "n 3"],
-    relevancy: Float[np.ndarray, " n"],
+    parts: Parts,
+    looks: Looks,
+    evidence: Evidence,
     views: Sequence[View],
     depths: Sequence[Float[np.ndarray, "_h _w"]],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
@@ -58,96 +65,158 @@ def find_region(
     sigma: float,
     config: RegionConfig = RegionConfig(),
 ) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
-    """The best-supported place for one query and its rivals, best first.
+    """The likeliest place for one query and its rivals, likeliest first.
 
-    ``points`` are surface points in world coordinates with their relevancy in [0, 1]; ``depths`` the
-    z-depth of the surface in every view (0 = none); ``answers`` the pixels named in every view (none
-    of them for "not visible", None where nobody was asked), and ``sigma`` the standard deviation of an
-    answer as an angle, radians: the heatmaps'.
+    ``depths`` are z-depths of the surface in every view (0 = none); ``answers`` the pixels named in every
+    view (none of them for "not visible", None where nobody was asked), and ``sigma`` the standard deviation
+    of an answer as an angle, radians. The regions' confidences, and how likely there is no such thing, add
+    up to at most 1.
     """
     spoken = sum(answer is not None and len(answer) > 0 for answer in answers)
     if spoken == 0:
         asked = sum(answer is not None for answer in answers)
         said = f"all {asked} answers say it is not visible" if asked else "no view has an answer for it"
         return NoAnswer("no_points", f"{said}: ask again, in other words or from other sides"), ()
-    if len(points) == 0 or relevancy.max(initial=0.0) <= 0:
+    if not evidence.parts.any():
         return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
-    places = _places(points, relevancy, views, config)
-    places = [_refine(place, views, answers, sigma, config) for place in places]
+    rays = _Rays.of(views, answers)
+    places = [
+        _refine(place, rays, parts.distance, sigma, config)
+        for place in _places(parts, looks, evidence, views, answers, config)
+    ]
     regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
-    if best.support.agree < min(config.min_agree, spoken) or best.confidence < config.min_confidence:
-        return NoAnswer(
-            "no_agreement",
-            f"the views do not agree: the best place has {best.support.agree} views for it and "
-            f"{best.support.disagree} against",
-        ), tuple(regions)
+    if evidence.absent > 0.5:
+        return NoAnswer("no_agreement", f"probably it is not there: {_counts(best)}"), tuple(regions)
+    if best.support.agree < min(config.min_agree, spoken):
+        return NoAnswer("no_agreement", f"the views do not agree: {_counts(best)}"), tuple(regions)
     return best, rivals
+
+
+def _counts(region: Region) -> str:
+    return f"the best place has {region.support.agree} views for it and {region.support.disagree} against"
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
+    middle: Float[np.ndarray, " 3"]
+    """Of its surface, as the answers see it: not on it where it is bent or has a hole."""
     action_point: Float[np.ndarray, " 3"]
     body: Float[np.ndarray, "b 3"]
     """Surface points of the place."""
-    reach: float
-    """In world units."""
+    chance: float
+    """That it is what was asked for."""
 
 
 def _places(
-    points: Float[np.ndarray, "n 3"],
-    relevancy: Float[np.ndarray, " n"],
-    views: Sequence[View],
-    config: RegionConfig,
-) -> list[_Place]:
-    """Peaks of the smoothed relevancy, at least two reaches apart."""
-    reach = config.reach * _distance(points[relevancy.argmax()], views)
-    # Only what can belong to a place is looked at; the rest of the scene has almost no relevancy.
-    kept = relevancy > 0.1 * relevancy.max()
-    points, relevancy = points[kept], relevancy[kept]
-    smooth = _smoothed(points, relevancy, reach / 4)
-    places: list[_Place] = []
-    free = np.ones(len(points), dtype=bool)
-    for _ in range(config.candidates):
-        peak = np.where(free, smooth, -1.0).argmax()
-        if not free[peak]:
-            break
-        top = _connected(points, smooth, peak, reach, config.top)
-        action_point = np.average(points[top], axis=0, weights=smooth[top])
-        body = _connected(points, smooth, peak, 2 * reach, config.body)
-        places.append(_Place(action_point, points[body], reach))
-        free &= np.linalg.norm(points - points[peak], axis=1) > 2 * reach
-    return places
-
-
-def _smoothed(
-    points: Float[np.ndarray, "n 3"], values: Float[np.ndarray, " n"], radius: float
-) -> Float[np.ndarray, " n"]:
-    """Mean of the values within a radius of each point."""
-    i, j = KDTree(points).query_pairs(radius, output_type="ndarray").T
-    total = values + np.bincount(i, values[j], len(points)) + np.bincount(j, values[i], len(points))
-    return total / (1 + np.bincount(i, minlength=len(points)) + np.bincount(j, minlength=len(points)))
-
-
-def _refine(
-    place: _Place,
+    parts: Parts,
+    looks: Looks,
+    evidence: Evidence,
     views: Sequence[View],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
-    sigma: float,
+    config: RegionConfig,
+) -> list[_Place]:
+    """Parts that mean the same place, taken together; likeliest first.
+
+    Parts of one tree overlap only where one holds the other. The likeliest part stands for all that hold it
+    or that it holds; then those on which one would act at nearly the same point are one place too.
+    """
+    places: list[_Place] = []
+    left = np.flatnonzero(evidence.parts > config.negligible * evidence.parts.max())
+    left = left[np.argsort(-evidence.parts[left], kind="stable")]
+    while len(left) and len(places) < config.regions:
+        lead = left[0]
+        overlap = (parts.first[left] < parts.end[lead]) & (parts.first[lead] < parts.end[left])
+        place = _place(parts, looks, evidence, left[overlap], views, answers, config)
+        left = left[~overlap]
+        away = [np.linalg.norm(place.action_point - other.action_point) for other in places]
+        if away and min(away) < config.same * parts.distance:
+            same = int(np.argmin(away))
+            places[same] = replace(places[same], chance=places[same].chance + place.chance)
+        else:
+            places.append(place)
+    return sorted(places, key=lambda place: -place.chance)
+
+
+def _place(
+    parts: Parts,
+    looks: Looks,
+    evidence: Evidence,
+    chosen: Int[np.ndarray, " c"],
+    views: Sequence[View],
+    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> _Place:
-    """Weigh a place on the surface against the rays of the answers that mean it; the body moves along.
+    """One place made of several parts."""
+    certainty = np.zeros(len(parts.points))
+    for part in chosen.tolist():
+        members = parts.members(part)
+        certainty[members] += evidence.parts[part] / len(members)
+    index = np.flatnonzero(certainty)
+    points, certainty = parts.points[index], certainty[index]
+    weight = certainty * _attraction(looks.tangents[:, index], views, answers, config)
+    middle = weight @ points / weight.sum()
+    point = _settle(points, weight, middle, config.settle * parts.distance)
+    body = points[certainty >= config.body * certainty.max()]
+    return _Place(middle, point, body, float(evidence.parts[chosen].sum()))
+
+
+def _attraction(
+    tangents: Float[np.ndarray, "v n 2"],
+    views: Sequence[View],
+    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    config: RegionConfig,
+) -> Float[np.ndarray, " n"]:
+    """How much the answers speak for each point of a place, at most 1."""
+    total = np.zeros(tangents.shape[1])
+    for where, view, answer in zip(tangents, views, answers, strict=True):
+        if answer is not None and len(answer):
+            ways = where[:, None] - to_tangents(answer, view)[None]
+            squared = (ways**2).sum(axis=2).min(axis=1) / config.scatter**2
+            total += np.log(np.exp(-0.5 * squared) + config.stray)
+    return np.exp(config.trust_answers * (total - total.max()))
+
+
+def _settle(
+    points: Float[np.ndarray, "n 3"],
+    weight: Float[np.ndarray, " n"],
+    place: Float[np.ndarray, "3"],
+    width: float,
+) -> Float[np.ndarray, "3"]:
+    """From a place to the densest one of the weighted points near it, by mean shift under a Gaussian."""
+    for _ in range(_REFINEMENTS):
+        squared = ((points - place) ** 2).sum(axis=1) / width**2
+        # Relative to the nearest, for the middle of a loop may be far from all of it.
+        pull = weight * np.exp(-0.5 * (squared - squared.min()))
+        place = pull @ points / pull.sum()
+    return place
+
+
+def _refine(place: _Place, rays: _Rays, distance: float, sigma: float, config: RegionConfig) -> _Place:
+    """Where the answers that mean a place all lie to one side, weigh it against their rays; the body moves along.
 
     Both have Cauchy costs, the rays by angle and the surface by distance: near the surface its place
     holds, a surface that the images contradict is overruled. Such costs have several minima; one is
     looked for from the surface, one from where the rays want to be, and the lower one is taken.
     """
-    surface = place.action_point
-    rays = _Rays.of(views, answers)
-    tight = _Compromise(surface, config.trust_surface * place.reach, rays, sigma, config.near)
-    loose = replace(tight, scale=place.reach)
+    surface = place.middle
+    residual, _ = rays.angles(surface)
+    meant = residual[np.linalg.norm(residual, axis=1) < config.near]
+    if not _one_sided(meant, 0.5 * sigma, config.biased):
+        return place
+    tight = _Compromise(surface, config.trust_surface * distance, rays, sigma, config.near)
+    loose = replace(tight, scale=config.near * distance)
     point = min((tight.settle(start) for start in (surface, loose.settle(surface))), key=tight.cost)
-    return replace(place, action_point=point, body=place.body + point - surface)
+    moved = point - surface
+    return replace(place, action_point=place.action_point + moved, body=place.body + moved)
+
+
+def _one_sided(residual: Float[np.ndarray, "v 2"], least: float, errors: float) -> bool:
+    """Whether residuals have a mean of more than so many standard errors; they scatter by ``least`` at least."""
+    if len(residual) < 2:
+        return False
+    scatter = max(least, float(np.sqrt((residual**2).mean())))
+    return float(np.linalg.norm(residual.mean(axis=0))) > errors * scatter / np.sqrt(len(residual))
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,22 +301,6 @@ class _Rays:
         return residual, J
 
 
-def _connected(
-    points: Float[np.ndarray, "n 3"],
-    values: Float[np.ndarray, " n"],
-    peak: np.intp,
-    reach: float,
-    share: float,
-) -> Int[np.ndarray, " k"]:
-    """Indices connected to the peak among the points within reach that exceed a share of it."""
-    near = np.linalg.norm(points - points[peak], axis=1) <= reach
-    index = np.flatnonzero(near & (values >= share * values[peak]))
-    i, j = KDTree(points[index]).query_pairs(reach / 4, output_type="ndarray").T
-    graph = coo_matrix((np.ones(len(i), bool), (i, j)), shape=(len(index),) * 2)
-    _, labels = connected_components(graph, directed=False)
-    return index[labels == labels[np.flatnonzero(index == peak)[0]]]
-
-
 def _box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     """The principal axes of the points and the extents of nearly all of them."""
     center = points.mean(axis=0)
@@ -284,8 +337,7 @@ def _regions(
         regions.append(
             Region(
                 action_point=place.action_point,
-                # One imaginary view against: a single answer is never certain.
-                confidence=agree / (agree + disagree + 1),
+                confidence=place.chance,
                 support=Support(agree, disagree, len(views) - agree - disagree, names),
                 box=_box(place.body),
             )
@@ -316,8 +368,3 @@ def _visible(
     column, row = pixels[0].astype(int)
     surface = depth[row, column]
     return bool(surface <= 0 or z[0] < surface * (1 + config.occlusion_margin))
-
-
-def _distance(point: Float[np.ndarray, " 3"], views: Sequence[View]) -> float:
-    """Median distance of the cameras from a point."""
-    return float(np.median([np.linalg.norm(view.T_world_cam[:3, 3] - point) for view in views]))

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+from synthetic import TABLE_COLOR, TABLETOP, Block, orbit, pinhole
+
+from point2act.geometry import project
+from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
+from point2act.splat.gaussians import SH_DC, still
+from point2act.splat.picture import look_from
+from point2act.types import GaussianScene, View
+
+BOXES = TABLETOP[:2]
+SPACING = 0.008
+
+
+def sheet(axis: int, level: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Points on an axis-aligned rectangle, evenly spaced."""
+    ticks = [np.arange(a + SPACING / 2, b, SPACING) for a, b in zip(low, high, strict=True)]
+    ticks[axis] = np.array([level])
+    return np.stack(np.meshgrid(*ticks), axis=-1).reshape(-1, 3)
+
+
+def faces(block: Block) -> np.ndarray:
+    """Every face of a box but the one it stands on."""
+    low = np.array(block.center) - block.half_extents
+    high = np.array(block.center) + block.half_extents
+    levels = [(axis, side[axis]) for axis in range(3) for side in (low, high)]
+    return np.concatenate(
+        [sheet(axis, level, low, high) for axis, level in levels if (axis, level) != (2, 0)]
+    )
+
+
+def scene_of(points: np.ndarray, colors: np.ndarray, opacity: float = 0.95) -> GaussianScene:
+    count = len(points)
+    return GaussianScene(
+        points,
+        np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
+        np.full((count, 3), SPACING / 2),
+        np.full(count, opacity),
+        (colors[:, None] - 0.5) / SH_DC,
+    )
+
+
+def tabletop() -> tuple[GaussianScene, np.ndarray]:
+    """Two boxes on a plane, and which one every Gaussian belongs to: -1 for the plane."""
+    table = sheet(2, 0.0, np.array([-0.25, -0.25, 0.0]), np.array([0.25, 0.25, 0.0]))
+    for block in BOXES:
+        under = np.abs(table[:, :2] - block.center[:2]) < np.array(block.half_extents[:2]) - SPACING
+        table = table[~under.all(axis=1)]
+    pieces = [table, *(faces(block) for block in BOXES)]
+    colors = [TABLE_COLOR, *(block.color for block in BOXES)]
+    which = np.repeat(np.arange(len(pieces)) - 1, [len(piece) for piece in pieces])
+    return scene_of(np.concatenate(pieces), np.array(colors)[which + 1]), which
+
+
+def join(one: GaussianScene, other: GaussianScene) -> GaussianScene:
+    names = [field.name for field in dataclasses.fields(GaussianScene)]
+    return GaussianScene(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in names))
+
+
+def seen_from(poses: list[np.ndarray]) -> list[View]:
+    camera = pinhole(120, 160)
+    blank = np.zeros((camera.height, camera.width, 3), np.uint8)
+    return [View(f"{number}.png", camera, pose, blank) for number, pose in enumerate(poses)]
+
+
+def hypotheses(scene: GaussianScene, views: list[View], **changes) -> Hypotheses:
+    fixed = still(scene)
+    sights = [look_from(view, fixed) for view in views]
+    return find_hypotheses(scene, views, sights, config=HypothesesConfig(**changes))
+
+
+def rows_of(points: np.ndarray, scene: GaussianScene) -> np.ndarray:
+    """Which Gaussian every point is."""
+    number = {row.tobytes(): index for index, row in enumerate(scene.means)}
+    return np.array([number[row.tobytes()] for row in points], dtype=int)
+
+
+VIEWS = seen_from(orbit(8))
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[Hypotheses, GaussianScene, np.ndarray]:
+    scene, which = tabletop()
+    return hypotheses(scene, VIEWS), scene, which
+
+
+# ── ground and things ──────────────────────────────────────────────────────────────────────────
+def test_the_plane_is_ground_and_the_boxes_are_things(found):
+    hypothesis, scene, which = found
+    parts = hypothesis.parts
+    rows = rows_of(parts.points, scene)
+    assert not parts.things[which[rows] < 0].any()
+    high = parts.points[:, 2] > 2 * SPACING
+    assert parts.things[high].all()
+    assert high.sum() > 200
+
+
+def test_each_box_is_a_part(found):
+    hypothesis, scene, which = found
+    parts = hypothesis.parts
+    size = parts.end - parts.first
+    for box in range(len(BOXES)):
+        wanted = (which[rows_of(parts.points, scene)] == box) & parts.things
+        common = parts.sums(wanted.astype(float))
+        assert (common / (size + wanted.sum() - common)).max() > 0.9
+
+
+def test_things_are_meant_rather_than_ground(found):
+    parts = found[0].parts
+    assert parts.prior.sum() == pytest.approx(1)
+    on_things = parts.sums(parts.things.astype(float)) > 0
+    assert parts.prior[on_things].sum() > parts.prior[~on_things].sum()
+
+
+def test_a_plane_alone_is_all_ground():
+    points = sheet(2, 0.0, np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.0]))
+    parts = hypotheses(scene_of(points, np.full_like(points, 0.5)), VIEWS).parts
+    assert len(parts) > 0
+    assert not parts.things.any()
+
+
+def test_it_does_not_matter_which_way_is_up_nor_how_long_a_metre_is(found):
+    here, scene, which = found
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_euler("xyz", [0.7, -0.4, 1.9]).as_matrix()
+    T[:3, 3] = [0.3, -0.2, 0.6]
+    turned = dataclasses.replace(
+        scene, means=3 * (scene.means @ T[:3, :3].T + T[:3, 3]), scales=3 * scene.scales
+    )
+    far = np.ones((4, 4))
+    far[:3, 3] = 3
+    there = hypotheses(turned, seen_from([(T @ view.T_world_cam) * far for view in VIEWS])).parts
+    assert there.distance == pytest.approx(3 * here.parts.distance, rel=1e-2)
+    rows = rows_of(there.points, turned)
+    assert not there.things[which[rows] < 0].any()
+    assert there.things[scene.means[rows, 2] > 2 * SPACING].all()
+
+
+# ── what counts as surface ─────────────────────────────────────────────────────────────────────
+def test_points_are_solid_gaussians_that_were_seen(found):
+    _, scene, _ = found
+    rng = np.random.default_rng(0)
+    cloud, colors = rng.uniform(-0.1, 0.1, (200, 3)), rng.random((200, 3))
+    haze = scene_of(cloud + np.array([0.0, 0.0, 0.15]), colors, opacity=0.01)
+    overhead = scene_of(cloud + np.array([0.0, 0.0, 2.0]), colors)
+    everything = join(join(scene, haze), overhead)
+    parts = hypotheses(everything, VIEWS).parts
+    rows = rows_of(parts.points, everything)
+    assert len(np.unique(rows)) == len(rows)
+    assert rows.max() < len(scene)
+    assert len(rows) > 0.8 * len(scene)
+
+
+def test_what_is_solid_can_be_set(found):
+    _, scene, _ = found
+    faint = dataclasses.replace(scene, opacities=np.full(len(scene), 0.4))
+    assert len(hypotheses(faint, VIEWS, opacity=0.3).parts.points) > 0.8 * len(scene)
+    assert len(hypotheses(faint, VIEWS, opacity=0.5).parts.points) == 0
+
+
+# ── what the views see ─────────────────────────────────────────────────────────────────────────
+def test_the_distance_is_that_of_the_cameras(found):
+    eyes = [np.linalg.norm(view.T_world_cam[:3, 3]) for view in VIEWS]
+    assert found[0].parts.distance == pytest.approx(np.mean(eyes), rel=0.15)
+
+
+def test_looks_are_where_the_points_are(found):
+    hypothesis, _, _ = found
+    points, looks = hypothesis.parts.points, hypothesis.looks
+    camera = VIEWS[0].camera
+    for number in (0, 5):
+        pixels, _ = project(camera, VIEWS[number].T_world_cam, points)
+        tangents = (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+        np.testing.assert_allclose(looks.tangents[number], tangents, atol=1e-9)
+    assert (looks.area.sum(axis=1) <= looks.image_area * (1 + 1e-6)).all()
+    assert (looks.area.sum(axis=1) > 0.5 * looks.image_area).all()
+
+
+def test_a_box_hides_what_is_behind_it(found):
+    """The first camera looks along -x: it sees a side that it faces, and not the opposite one."""
+    hypothesis, _, _ = found
+    points, area = hypothesis.parts.points, hypothesis.looks.area[0]
+    block = BOXES[0]
+    near_side = block.center[0] + block.half_extents[0]
+    inside = (
+        (np.abs(points[:, 1]) < block.half_extents[1] / 2) & (points[:, 2] > 0.02) & (points[:, 2] < 0.08)
+    )
+    front = inside & (np.abs(points[:, 0] - near_side) < 1e-6)
+    back = inside & (np.abs(points[:, 0] + near_side) < 1e-6)
+    assert area[front].mean() > 5 * area[back].mean()
+    # The opposite camera has it the other way round.
+    assert hypothesis.looks.area[4][back].mean() > 5 * hypothesis.looks.area[4][front].mean()
+
+
+# ── degenerate ─────────────────────────────────────────────────────────────────────────────────
+def test_a_scene_with_nothing_solid_has_no_parts(found):
+    _, scene, _ = found
+    haze = dataclasses.replace(scene, opacities=np.full(len(scene), 0.01))
+    hypothesis = hypotheses(haze, VIEWS)
+    assert len(hypothesis.parts) == 0
+    assert hypothesis.looks.part_area.shape == (len(VIEWS), 0)
+
+
+def test_a_scene_in_single_precision_is_the_same(found):
+    hypothesis, scene, _ = found
+    single = GaussianScene(
+        *(getattr(scene, field.name).astype(np.float32) for field in dataclasses.fields(GaussianScene))
+    )
+    assert torch.equal(still(single).gaussians.means, still(scene).gaussians.means)
+    parts = hypotheses(single, VIEWS).parts
+    assert len(parts.points) == len(hypothesis.parts.points)
+    np.testing.assert_array_equal(parts.things, hypothesis.parts.things)
