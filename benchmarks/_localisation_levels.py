@@ -17,8 +17,8 @@ from point2act.simulate import CLEAN, HARD, TYPICAL, PointingConfig, part_box
 from point2act.simulate.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, answer_absent
 from point2act.types import NoAnswer, PointSet, Query, QueryResult
 
-Method = Callable[[Session, PointSet], list[Outcome]]
-"""Answers all queries of a point set about a scene, in their order."""
+Method = Callable[[Simulated, "Level", PointSet], list[Outcome]]
+"""Answers all queries of a point set about a scene, in their order. All but one see the session alone."""
 AnswerOne = Callable[[Session, ViewAnswers, Query], Outcome]
 """Answers one query; ``ViewAnswers`` are the pixels named in each view of the session."""
 
@@ -75,12 +75,11 @@ def compare(
 def ours(config: AnswerConfig = AnswerConfig()) -> Method:
     """The way that the program goes, up to the grasps."""
 
-    def ask(session: Session, points: PointSet) -> list[Outcome]:
-        # For a place there is nothing to plan.
-        places = tuple(replace(query, role="place") for query in points.queries)
-        return [
-            _outcome(result) for result in session.ask(replace(points, queries=places), config=config).results
-        ]
+    def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
+        # For what is to be avoided there is nothing to plan.
+        places = tuple(replace(query, role="avoid") for query in points.queries)
+        answered = opened.session.ask(replace(points, queries=places), config=config)
+        return [_outcome(result) for result in answered.results]
 
     return ask
 
@@ -88,7 +87,8 @@ def ours(config: AnswerConfig = AnswerConfig()) -> Method:
 def one_by_one(answer_fn: AnswerOne) -> Method:
     """A method that looks at one query after the other."""
 
-    def ask(session: Session, points: PointSet) -> list[Outcome]:
+    def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
+        session = opened.session
         located = locate(points, session.capture, session.views)
         return [
             answer_fn(session, pixels, query) for pixels, query in zip(located, points.queries, strict=True)
@@ -100,7 +100,8 @@ def one_by_one(answer_fn: AnswerOne) -> Method:
 def all_at_once(answer_all: Callable[[Session, Sequence[ViewAnswers]], list[Outcome]]) -> Method:
     """A method that looks at all queries of a scene together."""
 
-    def ask(session: Session, points: PointSet) -> list[Outcome]:
+    def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
+        session = opened.session
         return answer_all(session, locate(points, session.capture, session.views))
 
     return ask
@@ -138,7 +139,7 @@ def _compare_level(
     points = drawn(opened, level, draws)
     absent = isinstance(level.pointing, AbsentConfig)
     for name, method in methods.items():
-        outcomes = method(opened.session, points)
+        outcomes = method(opened, level, points)
         for query, outcome in zip(points.queries, outcomes, strict=True):
             asked, draw = query.name.split("/")
             box = None if absent else part_box(opened.scene, asked)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
+import torch
 
 from benchmarks import Metric, Plan
 from benchmarks._capture import capture, views
@@ -14,7 +16,9 @@ from benchmarks._timing import Work, best_of_each
 from point2act.capture import read_capture
 from point2act.points import read_points
 from point2act.relevancy import lift, locate
+from point2act.session import Session
 from point2act.splat.start import start
+from point2act.types import GaussianScene, PointSet
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -35,6 +39,29 @@ def measure(plan: Plan) -> Iterator[Metric]:
     yield Metric("lift.again_s", times["4 kept"], "s")
     yield Metric("lift.growth_queries", times["8"] / times["1"], "x")
     yield Metric("lift.growth_queries_again", times["8 kept"] / times["1 kept"], "x")
+    yield from _with_regions(scene, plan)
+
+
+def _with_regions(scene: GaussianScene, plan: Plan) -> Iterator[Metric]:
+    """Seconds for 4 queries up to their regions, evidence, rivals and confidences included.
+
+    The first question to a scene also looks at it from all views and cuts it into parts.
+    """
+    points = read_points(capture() / "points.json", read_capture(capture()))
+    # Regions to avoid are found like all others, and nothing is planned for them.
+    queries = tuple(replace(query, role="avoid") for query in points.queries[:4])
+    names = {query.name for query in queries}
+    asked = PointSet(queries, tuple(answer for answer in points.answers if answer.query in names))
+
+    def session() -> Session:
+        return Session(read_capture(capture()), views(), scene, True, torch.device("cpu"))
+
+    kept = session()
+    kept.ask(asked)
+    works: dict[str, Work] = {"first": lambda: session().ask(asked), "again": lambda: kept.ask(asked)}
+    times = best_of_each(works, plan.rounds)
+    yield Metric("lift.regions_first_s", times["first"], "s")
+    yield Metric("lift.regions_s", times["again"], "s")
 
 
 def questions(count: int) -> tuple[list, list]:

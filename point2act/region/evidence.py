@@ -48,9 +48,9 @@ class EvidenceConfig:
     """Share of points where the thing is out of sight."""
     pointed: Mixture = ((0.3, 1.0), (0.45, 1.0), (0.6, 1.0), (0.95, 0.05))
     """Share of points where there is no such thing in the scene."""
-    absent: float = 0.3
+    absent: float = 0.5
     """How likely there is no such thing, before anybody has spoken, where very many views were asked ..."""
-    absent_views: float = 8.0
+    absent_views: float = 20.0
     """... and half as likely where so many were: whoever shows a few pictures shows the thing."""
     anywhere: float = 0.15
     """Share of the wrong points that fall anywhere in the image; the others fall on things."""

@@ -36,8 +36,10 @@ class RegionConfig:
     settle: float = 0.015
     """The action point is the middle of the surface about it, under a Gaussian of this width: 1 cm at half
     a metre, so inside a thin part and on the wall of a hollow one."""
-    biased: float = 3.0
-    """The surface is doubted when the answers lie beside it, all one way, by so many standard errors ..."""
+    beside: float = 0.0175
+    """The surface is doubted when the answers meet so far beside it: one degree ..."""
+    better: float = 10.0
+    """... and there lie this much closer together than chance would have them, by the F statistic ..."""
     trust_surface: float = 0.02
     """... and then trusted only so far: what the rays of the answers put further off (1 cm at half a metre)
     is more likely a misplaced surface, as of a depth camera that is not registered to the colour camera."""
@@ -47,6 +49,9 @@ class RegionConfig:
     """An answer further than this from a place does not mean it: 2.5 times the heatmaps' width ..."""
     agree: float = 0.06
     """... and one within this of the body agrees with it."""
+    refuse: float = 0.3
+    """Above this probability that it is not there at all the answer is ``no_agreement``: to ask again costs
+    less than to grasp the wrong thing."""
     min_agree: int = 2
     """So many views must agree, where so many spoke."""
     occlusion_margin: float = 0.03
@@ -86,8 +91,9 @@ def find_region(
     ]
     regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
-    if evidence.absent > 0.5:
-        return NoAnswer("no_agreement", f"probably it is not there: {_counts(best)}"), tuple(regions)
+    if evidence.absent > config.refuse:
+        said = f"it may not be in the scene ({evidence.absent:.0%}): {_counts(best)}"
+        return NoAnswer("no_agreement", said), tuple(regions)
     if best.support.agree < min(config.min_agree, spoken):
         return NoAnswer("no_agreement", f"the views do not agree: {_counts(best)}"), tuple(regions)
     return best, rivals
@@ -193,30 +199,34 @@ def _settle(
 
 
 def _refine(place: _Place, rays: _Rays, distance: float, sigma: float, config: RegionConfig) -> _Place:
-    """Where the answers that mean a place all lie to one side, weigh it against their rays; the body moves along.
+    """Where the answers that mean a place clearly meet beside the surface, weigh it against their rays.
 
     Both have Cauchy costs, the rays by angle and the surface by distance: near the surface its place
     holds, a surface that the images contradict is overruled. Such costs have several minima; one is
     looked for from the surface, one from where the rays want to be, and the lower one is taken.
     """
     surface = place.middle
-    residual, _ = rays.angles(surface)
-    meant = residual[np.linalg.norm(residual, axis=1) < config.near]
-    if not _one_sided(meant, 0.5 * sigma, config.biased):
-        return place
     tight = _Compromise(surface, config.trust_surface * distance, rays, sigma, config.near)
-    loose = replace(tight, scale=config.near * distance)
-    point = min((tight.settle(start) for start in (surface, loose.settle(surface))), key=tight.cost)
+    meeting = replace(tight, scale=config.near * distance).settle(surface)
+    far = float(np.linalg.norm(meeting - surface)) > config.beside * distance
+    if not far or _preference(rays, meeting, surface, config.near) < config.better:
+        return place
+    point = min((tight.settle(start) for start in (surface, meeting)), key=tight.cost)
     moved = point - surface
     return replace(place, action_point=place.action_point + moved, body=place.body + moved)
 
 
-def _one_sided(residual: Float[np.ndarray, "v 2"], least: float, errors: float) -> bool:
-    """Whether residuals have a mean of more than so many standard errors; they scatter by ``least`` at least."""
-    if len(residual) < 2:
-        return False
-    scatter = max(least, float(np.sqrt((residual**2).mean())))
-    return float(np.linalg.norm(residual.mean(axis=0))) > errors * scatter / np.sqrt(len(residual))
+def _preference(
+    rays: _Rays, meeting: Float[np.ndarray, "3"], surface: Float[np.ndarray, "3"], near: float
+) -> float:
+    """How much better than chance a free point fits the rays that mean a place: the F statistic."""
+    fixed, free = (rays.angles(point)[0] for point in (surface, meeting))
+    meant = np.linalg.norm(fixed, axis=1) < near
+    unknowns, known = 3, 2 * int(meant.sum())
+    if known <= unknowns:
+        return 0.0
+    left, gained = (free[meant] ** 2).sum(), (fixed[meant] ** 2).sum() - (free[meant] ** 2).sum()
+    return float(gained / unknowns / max(left / (known - unknowns), 1e-12))
 
 
 @dataclass(frozen=True, eq=False)
