@@ -259,7 +259,7 @@ def test_scattered_answers_are_mostly_refused_and_never_certain():
         refused += isinstance(answer, NoAnswer)
         confidences.append((rivals[0] if isinstance(answer, NoAnswer) else answer).confidence)
     assert refused >= 6
-    assert np.mean(confidences) < 0.4
+    assert np.mean(confidences) < 0.5
     assert max(confidences) < 0.9
 
 
