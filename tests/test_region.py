@@ -6,9 +6,11 @@ import pytest
 from flatland import SPACING, Flatland, bar, disc, flatland, ring
 from scipy.spatial.transform import Rotation
 
+from point2act.region.doubt import Rays
 from point2act.region.evidence import to_tangents, weigh
-from point2act.region.find import RegionConfig, _angles, _attraction, _Rays, find_region
+from point2act.region.find import RegionConfig, _attraction, find_region
 from point2act.region.parts import find_parts
+from point2act.region.support import _angles
 from point2act.types import NoAnswer
 
 TARGET, RIVAL, THIRD = 0, 1, 2
@@ -331,7 +333,7 @@ def test_angles_of_all_views_match_those_of_one():
     behind[:3, 3] += 2 * behind[:3, 2]
     views[3] = dataclasses.replace(views[3], T_world_cam=behind)
     point = np.array([0.03, -0.02, 0.01])
-    residual, _ = _Rays.of(views, world.answers).angles(point)
+    residual, _ = Rays.of(views, world.answers).angles(point)
     spoken = [(v, a) for v, a in zip(views, world.answers, strict=True) if a is not None and len(a)]
     expected = [_angles(point[None], view, answer) for view, answer in spoken]
     assert np.isinf(expected[3]).all()
@@ -340,7 +342,7 @@ def test_angles_of_all_views_match_those_of_one():
 
 def test_the_jacobian_against_finite_differences():
     world = World(right=3)
-    rays, point, step = _Rays.of(world.flat.views, world.answers), np.array([0.03, -0.02, 0.01]), 1e-6
+    rays, point, step = Rays.of(world.flat.views, world.answers), np.array([0.03, -0.02, 0.01]), 1e-6
     where = lambda p: -rays.angles(p)[0]  # noqa: E731
     numeric = [(where(point + step * e) - where(point - step * e)) / (2 * step) for e in np.eye(3)]
     np.testing.assert_allclose(rays.angles(point)[1], np.moveaxis(np.array(numeric), 0, 2), atol=1e-6)

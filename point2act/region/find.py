@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.geometry import inside, project
+from point2act.region.doubt import DoubtConfig, Rays, meeting_point
 from point2act.region.evidence import Evidence, Looks, to_tangents
 from point2act.region.parts import Parts
-from point2act.types import NoAnswer, OrientedBox, Region, Support, View
+from point2act.region.support import SupportConfig, count_support
+from point2act.types import NoAnswer, OrientedBox, Region, View
 
-# Gauss-Newton settles in three or four steps; the Cauchy weights take a few more.
-_REFINEMENTS = 12
+# Mean shift settles in a few steps.
+_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,15 @@ class RegionConfig:
     settle: float = 0.015
     """The action point is the middle of the surface about it, under a Gaussian of this width: 1 cm at half
     a metre, so inside a thin part and on the wall of a hollow one."""
-    beside: float = 0.0175
-    """The surface is doubted when the answers meet so far beside it: one degree ..."""
-    better: float = 10.0
-    """... and there lie this much closer together than chance would have them, by the F statistic ..."""
-    trust_surface: float = 0.02
-    """... and then trusted only so far: what the rays of the answers put further off (1 cm at half a metre)
-    is more likely a misplaced surface, as of a depth camera that is not registered to the colour camera."""
     body: float = 0.5
     """The box encloses the points that belong to a place with this share of the greatest certainty."""
-    near: float = 0.1
-    """An answer further than this from a place does not mean it: 2.5 times the heatmaps' width ..."""
-    agree: float = 0.06
-    """... and one within this of the body agrees with it."""
+    doubt: DoubtConfig = field(default_factory=DoubtConfig)
+    support: SupportConfig = field(default_factory=SupportConfig)
     refuse: float = 0.3
     """Above this probability that it is not there at all the answer is ``no_agreement``: to ask again costs
     less than to grasp the wrong thing."""
     min_agree: int = 2
     """So many views must agree, where so many spoke."""
-    occlusion_margin: float = 0.03
-    """A point is hidden when it lies this share of its depth behind the surface: the thickness of
-    a small part."""
 
 
 def find_region(
@@ -84,11 +73,11 @@ def find_region(
         return NoAnswer("no_points", f"{said}: ask again, in other words or from other sides"), ()
     if not evidence.parts.any():
         return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
-    rays = _Rays.of(views, answers)
-    places = [
-        _refine(place, rays, parts.distance, sigma, config)
-        for place in _places(parts, looks, evidence, views, answers, config)
-    ]
+    rays = Rays.of(views, answers)
+    places = []
+    for place in _places(parts, looks, evidence, views, answers, config):
+        met = meeting_point(place.middle, rays, distance=parts.distance, sigma=sigma, config=config.doubt)
+        places.append(place.moved(met - place.middle))
     regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
     if evidence.absent > config.refuse:
@@ -112,6 +101,10 @@ class _Place:
     """Surface points of the place."""
     chance: float
     """That it is what was asked for."""
+
+    def moved(self, way: Float[np.ndarray, " 3"]) -> _Place:
+        """The same place elsewhere."""
+        return _Place(self.middle + way, self.action_point + way, self.body + way, self.chance)
 
 
 def _places(
@@ -190,125 +183,12 @@ def _settle(
     width: float,
 ) -> Float[np.ndarray, "3"]:
     """From a place to the densest one of the weighted points near it, by mean shift under a Gaussian."""
-    for _ in range(_REFINEMENTS):
+    for _ in range(_STEPS):
         squared = ((points - place) ** 2).sum(axis=1) / width**2
         # Relative to the nearest, for the middle of a loop may be far from all of it.
         pull = weight * np.exp(-0.5 * (squared - squared.min()))
         place = pull @ points / pull.sum()
     return place
-
-
-def _refine(place: _Place, rays: _Rays, distance: float, sigma: float, config: RegionConfig) -> _Place:
-    """Where the answers that mean a place clearly meet beside the surface, weigh it against their rays.
-
-    Both have Cauchy costs, the rays by angle and the surface by distance: near the surface its place
-    holds, a surface that the images contradict is overruled. Such costs have several minima; one is
-    looked for from the surface, one from where the rays want to be, and the lower one is taken.
-    """
-    surface = place.middle
-    tight = _Compromise(surface, config.trust_surface * distance, rays, sigma, config.near)
-    meeting = replace(tight, scale=config.near * distance).settle(surface)
-    far = float(np.linalg.norm(meeting - surface)) > config.beside * distance
-    if not far or _preference(rays, meeting, surface, config.near) < config.better:
-        return place
-    point = min((tight.settle(start) for start in (surface, meeting)), key=tight.cost)
-    moved = point - surface
-    return replace(place, action_point=place.action_point + moved, body=place.body + moved)
-
-
-def _preference(
-    rays: _Rays, meeting: Float[np.ndarray, "3"], surface: Float[np.ndarray, "3"], near: float
-) -> float:
-    """How much better than chance a free point fits the rays that mean a place: the F statistic."""
-    fixed, free = (rays.angles(point)[0] for point in (surface, meeting))
-    meant = np.linalg.norm(fixed, axis=1) < near
-    unknowns, known = 3, 2 * int(meant.sum())
-    if known <= unknowns:
-        return 0.0
-    left, gained = (free[meant] ** 2).sum(), (fixed[meant] ** 2).sum() - (free[meant] ** 2).sum()
-    return float(gained / unknowns / max(left / (known - unknowns), 1e-12))
-
-
-@dataclass(frozen=True, eq=False)
-class _Compromise:
-    """Between a point on the surface and the rays of answers, those within ``near`` of it."""
-
-    surface: Float[np.ndarray, "3"]
-    scale: float
-    """Of the distance from the surface, in world units."""
-    rays: _Rays
-    sigma: float
-    near: float
-
-    def cost(self, point: Float[np.ndarray, "3"]) -> float:
-        """The sum of Cauchy costs; a ray that means another place costs what one at the limit does."""
-        squared = np.minimum((self.rays.angles(point)[0] ** 2).sum(axis=1), self.near**2)
-        away = np.sum((point - self.surface) ** 2)
-        return float(np.log1p(away / self.scale**2) + np.log1p(squared / self.sigma**2).sum())
-
-    def settle(self, point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-        """A minimum of the cost, by Gauss-Newton with Cauchy's weights."""
-        for _ in range(_REFINEMENTS):
-            away = self.surface - point
-            prior = 1 / (self.scale**2 + away @ away)
-            residual, J = self.rays.angles(point)
-            squared = (residual**2).sum(axis=1)
-            meant = squared <= self.near**2
-            residual, J, weight = residual[meant], J[meant], 1 / (self.sigma**2 + squared[meant])
-            normal = prior * np.eye(3) + np.einsum("v,vij,vik->jk", weight, J, J)
-            point = point + np.linalg.solve(
-                normal, prior * away + np.einsum("v,vij,vi->j", weight, J, residual)
-            )
-        return point
-
-
-def _angles(
-    points: Float[np.ndarray, "n 3"], view: View, answer: Float[np.ndarray, "m 2"]
-) -> Float[np.ndarray, " 2"]:
-    """The shortest way from the points' projections to an answer, as tangents of angles.
-
-    Infinite where every point is behind the camera.
-    """
-    pixels, z = project(view.camera, view.T_world_cam, points)
-    ways = (answer[None] - pixels[z > 0][:, None]).reshape(-1, 2) / [view.camera.fx, view.camera.fy]
-    if len(ways) == 0:
-        return np.full(2, np.inf)
-    return ways[np.linalg.norm(ways, axis=1).argmin()]
-
-
-@dataclass(frozen=True, eq=False)
-class _Rays:
-    """The answers of all views that named a pixel, as rays: :func:`_angles` of one point for all at once."""
-
-    T_cam_world: Float[np.ndarray, "v 4 4"]
-    tangents: Float[np.ndarray, "v m 2"]
-    """x/z, y/z of every answer; infinite where a view has fewer than m."""
-
-    @staticmethod
-    def of(views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None]) -> _Rays:
-        spoken = [(v, a) for v, a in zip(views, answers, strict=True) if a is not None and len(a) > 0]
-        tangents = np.full((len(spoken), max(len(answer) for _, answer in spoken), 2), np.inf)
-        for row, (view, answer) in zip(tangents, spoken, strict=True):
-            camera = view.camera
-            row[: len(answer)] = (answer - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
-        return _Rays(np.array([view.T_cam_world for view, _ in spoken]), tangents)
-
-    def angles(
-        self, point: Float[np.ndarray, "3"]
-    ) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, "v 2 3"]]:
-        """The way from the point to each view's nearest answer, and how the point's x/z, y/z change with it.
-
-        Infinite where the point is behind the camera.
-        """
-        rotation = self.T_cam_world[:, :3, :3]
-        local = rotation @ point + self.T_cam_world[:, :3, 3]
-        z = np.where(local[:, 2] > 0, local[:, 2], np.nan)[:, None]
-        seen_at = local[:, :2] / z
-        ways = self.tangents - seen_at[:, None]
-        nearest = (ways**2).sum(axis=2).argmin(axis=1)
-        residual = np.nan_to_num(ways[np.arange(len(ways)), nearest], nan=np.inf)
-        J = (rotation[:, :2] - seen_at[:, :, None] * rotation[:, 2:]) / z[:, None]
-        return residual, J
 
 
 def _box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
@@ -335,46 +215,9 @@ def _regions(
     """Count which views back each place, best first; a view backs one place only, the first it can."""
     regions, spent = [], np.zeros(len(views), dtype=bool)
     for place in places:
-        verdicts = [
-            None if answer is None else _backs(place, view, depth, answer, config)
-            for view, depth, answer in zip(views, depths, answers, strict=True)
-        ]
-        backed = np.array([verdict is True for verdict in verdicts]) & ~spent
-        against = np.array([verdict is not None for verdict in verdicts]) & ~backed
-        spent |= backed
-        agree, disagree = int(backed.sum()), int(against.sum())
-        names = tuple(view.name for view, no in zip(views, against, strict=True) if no)
-        regions.append(
-            Region(
-                action_point=place.action_point,
-                confidence=place.chance,
-                support=Support(agree, disagree, len(views) - agree - disagree, names),
-                box=_box(place.body),
-            )
+        support, backed = count_support(
+            place.action_point, place.body, views, depths, answers, spent, config=config.support
         )
+        spent |= backed
+        regions.append(Region(place.action_point, place.chance, support, _box(place.body)))
     return regions
-
-
-def _backs(
-    place: _Place,
-    view: View,
-    depth: Float[np.ndarray, "h w"],
-    answer: Float[np.ndarray, "m 2"],
-    config: RegionConfig,
-) -> bool | None:
-    """Whether a view's answer backs a place; None when it rightly says that it cannot see it."""
-    if len(answer) == 0:
-        return False if _visible(place.action_point, view, depth, config) else None
-    return bool(np.linalg.norm(_angles(place.body, view, answer)) < config.agree)
-
-
-def _visible(
-    point: Float[np.ndarray, " 3"], view: View, depth: Float[np.ndarray, "h w"], config: RegionConfig
-) -> bool:
-    """Whether a point lies in the image and not behind its surface."""
-    pixels, z = project(view.camera, view.T_world_cam, point[None])
-    if z[0] <= 0 or not inside(view.camera, pixels)[0]:
-        return False
-    column, row = pixels[0].astype(int)
-    surface = depth[row, column]
-    return bool(surface <= 0 or z[0] < surface * (1 + config.occlusion_margin))
