@@ -62,6 +62,8 @@ TUNE = tables(range(5))
 """For choosing parameters."""
 REPORT = tables(range(500, 506))
 """For figures that are published; nothing may be chosen on them."""
+FRESH = tables(range(600, 602))
+"""For a last look: nobody has seen these before a version is finished."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from benchmarks._baselines import ONE_BY_ONE, TOGETHER
 from benchmarks._localisation_ceiling import knowing_parts_and_errors
 from benchmarks._localisation_levels import LEVELS, Method, all_at_once, compare, one_by_one, ours
 from benchmarks._localisation_measures import Record, Summary, calibration_error, summarise
-from benchmarks._localisation_scenes import REPORT, TUNE, Table
+from benchmarks._localisation_scenes import FRESH, REPORT, TUNE, Table
 from benchmarks._localisation_table import reliability_table, tables
 from point2act.threads import configure_threads
 
@@ -32,6 +33,7 @@ TRAINED = 4
 QUICK = 4
 """Tables for ``--quick``."""
 
+SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 OURS = "ours"
 CEILING = "knowing parts and errors"
 ADAM = "trained by Adam"
@@ -100,20 +102,28 @@ def _overall(records: Sequence[Record]) -> float:
 def main() -> None:
     """Compare some methods at some levels."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.localisation", description=main.__doc__)
-    parser.add_argument("--seeds", choices=["tune", "report"], default="tune")
+    parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, help="no more than so many tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=list(LEVELS))
     parser.add_argument("--methods", nargs="+", choices=list(methods()), default=[OURS])
+    parser.add_argument(
+        "--plot", type=Path, help="draw the first method's reliability diagram into this file"
+    )
     arguments = parser.parse_args()
     configure_threads()
-    scenes = (TUNE if arguments.seeds == "tune" else REPORT)[: arguments.count]
+    scenes = SEEDS[arguments.seeds][: arguments.count]
     compared = {name: method for name, method in methods().items() if name in arguments.methods}
     records = gather(arguments.levels, scenes, arguments.draws, compared)
     print(tables(records))
     for name in compared:
         of_it = [record for record in records if record.method == name]
         print(f"\n{name}: calibration error {_overall(of_it):.3f}\n{reliability_table(of_it)}")
+    if arguments.plot is not None:
+        from benchmarks._localisation_plot import draw_reliability
+
+        first = next(iter(compared))
+        draw_reliability([record for record in records if record.method == first], arguments.plot)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import synthetic
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from benchmarks import _baselines as baselines
+from benchmarks._localisation_ceiling import _true_shares
 from benchmarks._localisation_levels import LEVELS
 from benchmarks._localisation_measures import (
     Record,
@@ -22,7 +23,7 @@ from benchmarks._localisation_measures import (
     reliability,
     summarise,
 )
-from benchmarks._localisation_scenes import KINDS, REPORT, TUNE, perturbed
+from benchmarks._localisation_scenes import FRESH, KINDS, REPORT, TUNE, perturbed
 from benchmarks._localisation_table import reliability_table, tables
 from point2act.geometry import project
 from point2act.simulate.camera import Shot
@@ -145,6 +146,15 @@ def test_tables_to_tune_on_are_not_those_to_report() -> None:
     assert len(TUNE) >= 40
     assert len(REPORT) >= 40
     assert {table.kind for table in REPORT} == set(KINDS)
+    assert not set(FRESH) & (set(TUNE) | set(REPORT))
+
+
+def test_the_ceiling_knows_the_errors_of_a_level() -> None:
+    shares = _true_shares(LEVELS["hard"], np.full(4, 300.0**2))
+    errs = LEVELS["hard"].pointing
+    assert shares.jitter == ((pytest.approx(errs.jitter / 300), 1.0),)
+    assert shares.wrong == ((errs.wrong, 1.0),)
+    assert shares.agreeing == ((errs.distractor, 1.0),)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"tabletop", "kitchen", "workbench"}))
