@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import ward
 from scipy.spatial import KDTree
 
+# At most so many cells along an axis, for their numbers to fit into 64 bits.
+_CELLS = 1e6
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 """Of the D65 daylight that sRGB is meant for (IEC 61966-2-1), and the matrix to its tristimulus values."""
 _SRGB = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
@@ -150,11 +152,15 @@ def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.n
     """Which cell each point is in: its own, or where there are too many points, one of a grid's."""
     if len(points) <= most:
         return np.arange(len(points))
+    size = max(size, float(np.ptp(points, axis=0).max()) / _CELLS)
     while True:
-        keys = np.floor(points / size).astype(np.int64)
-        _, cells = np.unique(keys, axis=0, return_inverse=True)
+        steps = np.floor(points / size).astype(np.int64)
+        steps -= steps.min(axis=0)
+        counts = steps.max(axis=0) + 1
+        # One number a cell: sorting rows takes four times as long.
+        _, cells = np.unique(np.ravel_multi_index(tuple(steps.T), tuple(counts)), return_inverse=True)
         if cells.max() < most:
-            return cells.reshape(-1)
+            return cells
         size *= 1.25
 
 
