@@ -14,8 +14,9 @@ from jaxtyping import Int
 from benchmarks._localisation_levels import Level
 from benchmarks._localisation_measures import Outcome
 from benchmarks._localisation_scenes import Simulated
-from point2act.geometry import inside, project
-from point2act.region.evidence import EvidenceConfig, look_at_parts, to_tangents, weigh
+from point2act.geometry import inside, project, to_tangents
+from point2act.heatmaps import HeatmapConfig
+from point2act.region.evidence import EvidenceConfig, look_at_parts, weigh
 from point2act.region.find import find_region
 from point2act.region.parts import Parts
 from point2act.relevancy import locate
@@ -30,14 +31,14 @@ def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) 
     focal = np.array([view.camera.fx * view.camera.fy for view in views])
     looks = look_at_parts(parts, views, looks.area * focal[:, None])
     depths = [surface.depth for surface in opened.session.surfaces]
-    outcomes = []
+    sigma, outcomes = HeatmapConfig().sigma, []
     for pixels in locate(points, opened.session.capture, views):
         tangents = [
-            None if named is None else to_tangents(named, view)
+            None if named is None else to_tangents(view.camera, named)
             for named, view in zip(pixels, views, strict=True)
         ]
         evidence = weigh(parts, looks, tangents, config=_true_shares(level, focal))
-        outcomes.append(find_region(parts, looks, evidence, views, depths, pixels, sigma=0.04))
+        outcomes.append(find_region(parts, looks, evidence, views, depths, pixels, sigma=sigma))
     return outcomes
 
 

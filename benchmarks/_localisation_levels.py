@@ -143,7 +143,7 @@ def _compare_level(
         for query, outcome in zip(points.queries, outcomes, strict=True):
             asked, draw = query.name.split("/")
             box = None if absent else part_box(opened.scene, asked)
-            yield Record(level.name, name, opened.table.name, asked, int(draw), *judge(outcome, box))
+            yield Record(level.name, name, opened.table.name, asked, int(draw), judge(outcome, box))
 
 
 def _outcome(result: QueryResult) -> Outcome:

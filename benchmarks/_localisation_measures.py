@@ -46,14 +46,7 @@ class Record:
     scene: str
     query: str
     draw: int
-    refused: bool
-    confidence: float
-    right: bool
-    inside: bool
-    inside_1cm: bool
-    error: float
-    center_error: float
-    top2: bool
+    verdict: Verdict
 
 
 def judge(outcome: Outcome, box: OrientedBox | None) -> Verdict:
@@ -117,6 +110,13 @@ def calibration_error(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarra
     return off / max(len(confidence), 1)
 
 
+def claims(records: Sequence[Record]) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """How sure every record was, and whether rightly."""
+    verdicts = [record.verdict for record in records]
+    confidence = np.array([verdict.confidence for verdict in verdicts], dtype=float)
+    return confidence, np.array([verdict.right for verdict in verdicts], dtype=bool)
+
+
 class Mean(NamedTuple):
     """A share and how far chance may have moved it."""
 
@@ -152,9 +152,9 @@ def summarise(records: Sequence[Record]) -> Summary:
     scenes = np.array([record.scene for record in records])
 
     def column(name: str) -> np.ndarray:
-        return np.array([getattr(record, name) for record in records])
+        return np.array([getattr(record.verdict, name) for record in records])
 
-    confidence, right, answered = column("confidence"), column("right"), ~column("refused")
+    (confidence, right), answered = claims(records), ~column("refused")
     names = np.unique(scenes)
     return Summary(
         queries=len(records),

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks._localisation_measures import Record, calibration_error, reliability
+from benchmarks._localisation_measures import Record, calibration_error, claims, reliability
 
 COLOR, IDEAL = "#2b6cb0", "0.6"
 
@@ -31,8 +30,7 @@ def draw_reliability(records: Sequence[Record], path: Path) -> None:
 
 
 def _draw_panel(panel, name: str, records: Sequence[Record]) -> None:
-    confidence = np.array([record.confidence for record in records])
-    right = np.array([record.right for record in records])
+    confidence, right = claims(records)
     bars = [bar for bar in reliability(confidence, right) if bar.count]
     x, y = [bar.confidence for bar in bars], [bar.right for bar in bars]
     panel.plot([0, 1], [0, 1], color=IDEAL, lw=0.8, ls=":")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from benchmarks._localisation_measures import Mean, Record, Summary, reliability, summarise
+from benchmarks._localisation_measures import Mean, Record, Summary, claims, reliability, summarise
 
 COLUMNS: dict[str, Callable[[Summary], str]] = {
     "inside": lambda s: _share(s.inside),
@@ -37,8 +35,7 @@ def tables(records: Sequence[Record]) -> str:
 
 def reliability_table(records: Sequence[Record]) -> str:
     """How often one method's hypotheses were right, by confidence."""
-    confidence = np.array([record.confidence for record in records])
-    right = np.array([record.right for record in records])
+    confidence, right = claims(records)
     rows = [["confidence", "n", "mean", "right"]]
     for bar in reliability(confidence, right):
         if bar.count:

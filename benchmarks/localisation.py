@@ -13,13 +13,11 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import Metric, Plan
 from benchmarks._baselines import ONE_BY_ONE, TOGETHER
 from benchmarks._localisation_ceiling import knowing_parts_and_errors
 from benchmarks._localisation_levels import LEVELS, Method, all_at_once, compare, one_by_one, ours
-from benchmarks._localisation_measures import Record, Summary, calibration_error, summarise
+from benchmarks._localisation_measures import Record, Summary, calibration_error, claims, summarise
 from benchmarks._localisation_scenes import FRESH, REPORT, TUNE, Table
 from benchmarks._localisation_table import reliability_table, tables
 from point2act.threads import configure_threads
@@ -95,8 +93,7 @@ def _refusing(level: str):
 
 def _overall(records: Sequence[Record]) -> float:
     """Calibration error over all levels together."""
-    confidence = np.array([record.confidence for record in records])
-    return calibration_error(confidence, np.array([record.right for record in records]))
+    return calibration_error(*claims(records))
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from point2act.geometry import to_tangents
 from point2act.grasps.avoid import Avoid, avoid_region
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.hypotheses import Hypotheses, HypothesesConfig
 from point2act.place import PlaceConfig, find_place
-from point2act.region.evidence import EvidenceConfig, to_tangents, weigh
+from point2act.region.evidence import EvidenceConfig, weigh
 from point2act.region.find import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
 from point2act.splat.picture import Surface
@@ -83,7 +84,7 @@ def where(asked: Asked, *, config: AnswerConfig) -> tuple[Region | NoAnswer, tup
     """The region that a query means, or why there is none, and its rivals."""
     parts, looks = asked.hypotheses.parts, asked.hypotheses.looks
     tangents = [
-        None if pixels is None else to_tangents(pixels, view)
+        None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(asked.pixels, asked.views, strict=True)
     ]
     return find_region(

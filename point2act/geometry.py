@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.types import Camera
+from point2act.types import Camera, OrientedBox
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -68,6 +68,11 @@ def back_project(
     return transform_points(T_world_cam, np.stack([x, y, depth], axis=1))
 
 
+def to_tangents(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Pixels as x/z and y/z of the rays through them."""
+    return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+
+
 def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
     """The continuous coordinates ``(x, y)`` of every pixel centre."""
     return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
@@ -97,3 +102,16 @@ def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     y = np.cross(normals, x)
     return np.stack([x, y, normals], axis=-1)
+
+
+def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
+    """A box along the principal axes of at least one point, about all but the outermost 2 % at each end."""
+    center = points.mean(axis=0)
+    _, _, axes = np.linalg.svd(points - center, full_matrices=False) if len(points) > 2 else (0, 0, np.eye(3))
+    axes = axes * np.sign(np.linalg.det(axes))
+    low, high = np.quantile((points - center) @ axes.T, [0.02, 0.98], axis=0)
+    return OrientedBox(
+        center=center + axes.T @ ((low + high) / 2),
+        axes=axes,
+        half_extents=np.maximum((high - low) / 2, 1e-4),
+    )

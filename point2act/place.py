@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.ndimage import label
 from scipy.spatial import KDTree
 
-from point2act.geometry import back_project, frame_from_normal, invert, project, transform_points
+from point2act.geometry import back_project, frame_from_normal, invert, project, to_tangents, transform_points
 from point2act.types import NoAnswer, PlacePose, View
 
 _REFINEMENTS = 5
@@ -118,7 +118,7 @@ def _window(view: View, center: Float[np.ndarray, "3"], reach: float) -> tuple[s
     if z <= 1.5 * reach:
         return slice(0, camera.height), slice(0, camera.width)
     # From the middle outwards a ball looks largest on its near side: at depth z - reach, and off the axis.
-    slant = 1 + np.abs((pixel - [camera.cx, camera.cy]) / [camera.fx, camera.fy])
+    slant = 1 + np.abs(to_tangents(camera, pixel[None])[0])
     half = reach * slant * [camera.fx, camera.fy] / (z - reach)
     low = np.clip(np.floor(pixel - half), 0, [camera.width, camera.height]).astype(int)
     high = np.clip(np.ceil(pixel + half), 0, [camera.width, camera.height]).astype(int)

@@ -139,7 +139,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     scene = read_splat_ply(run.scene)
     views = with_poses(load_views(capture, max_side=run.max_side), run.poses)
     session = Session(capture, views, scene, run.metric, choose_device(device))
-    _ = session.surfaces
+    _ = session.surfaces, session.hypotheses()
     return session
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from point2act.geometry import transform_points
-from point2act.region.evidence import Evidence, EvidenceConfig, _visible, look_at_parts, to_tangents, weigh
+from point2act.geometry import to_tangents, transform_points
+from point2act.region.evidence import Evidence, EvidenceConfig, _visible, look_at_parts, weigh
 from point2act.region.parts import Parts
 
 TARGET, RIVAL, THIRD = 0, 1, 2
@@ -32,7 +32,7 @@ def world() -> Flatland:
 def means(world: Flatland, view: int, *parts: int) -> np.ndarray:
     """An answer that names the middles of parts, as tangents."""
     pixels = np.concatenate([world.pixel(view, world.middle(part)) for part in parts])
-    return to_tangents(pixels, world.views[view])
+    return to_tangents(world.views[view].camera, pixels)
 
 
 def says(world: Flatland, *votes) -> list:
@@ -110,7 +110,7 @@ def test_tangents_are_the_slopes_of_rays(seed: int):
     view = flatland(SHAPES[:1], 1).views[0]
     pixels = np.random.default_rng(seed).uniform(0, 240, (3, 2))
     rays = np.linalg.solve(view.camera.K, np.concatenate([pixels, np.ones((3, 1))], axis=1).T).T
-    np.testing.assert_allclose(to_tangents(pixels, view), rays[:, :2], atol=1e-12)
+    np.testing.assert_allclose(to_tangents(view.camera, pixels), rays[:, :2], atol=1e-12)
 
 
 # ── against a slow twin ────────────────────────────────────────────────────────────────────────

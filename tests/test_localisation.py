@@ -16,6 +16,7 @@ from benchmarks._localisation_ceiling import _true_shares
 from benchmarks._localisation_levels import LEVELS
 from benchmarks._localisation_measures import (
     Record,
+    Verdict,
     calibration_error,
     clustered_mean,
     distance,
@@ -41,9 +42,8 @@ def region(x: float, y: float = 0.0, z: float = 0.4, confidence: float = 0.5) ->
 
 def record(scene: str, confidence: float, right: bool, *, refused: bool = False) -> Record:
     inside = right and not refused
-    return Record(
-        "typical", "ours", scene, "mug", 0, refused, confidence, right, inside, inside, 0.0, 0.01, right
-    )
+    verdict = Verdict(refused, confidence, right, inside, inside, 0.0, 0.01, right)
+    return Record("typical", "ours", scene, "mug", 0, verdict)
 
 
 # ── what is counted ──────────────────────────────────────────────────────────────────────────────

@@ -6,8 +6,9 @@ import pytest
 from flatland import SPACING, Flatland, bar, disc, flatland, ring
 from scipy.spatial.transform import Rotation
 
+from point2act.geometry import to_tangents
 from point2act.region.doubt import Rays
-from point2act.region.evidence import to_tangents, weigh
+from point2act.region.evidence import weigh
 from point2act.region.find import RegionConfig, _attraction, find_region
 from point2act.region.parts import find_parts
 from point2act.region.support import _angles
@@ -43,7 +44,7 @@ class World:
 
     def weigh(self):
         tangents = [
-            None if pixels is None else to_tangents(pixels, view)
+            None if pixels is None else to_tangents(view.camera, pixels)
             for pixels, view in zip(self.answers, self.flat.views, strict=True)
         ]
         return weigh(self.flat.parts, self.flat.looks, tangents)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.geometry import transform_points
+from point2act.geometry import box_about, transform_points
 from point2act.grasps.collision import approach_opening, hand_boxes
 from point2act.grasps.pairs import Pairs
 from point2act.grasps.poses import Poses
@@ -60,7 +60,7 @@ def avoid_region(
     near = ((points - region.box.center) ** 2).sum(axis=1) < config.reach**2
     points, values = points[near], values[near]
     meant = points[values >= config.share * values.max(initial=0.0)] if values.any() else points[:0]
-    return Avoid(query.text, _box_about(meant) if len(meant) > 2 else region.box)
+    return Avoid(query.text, box_about(meant) if len(meant) > 2 else region.box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +146,6 @@ def box_gaps(
         ahead = following + (momentum - 1) / faster * (following - point)
         point, momentum = following, faster
     return np.linalg.norm(beyond(point), axis=2)
-
-
-def _box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
-    """Along the principal axes, about all but the outermost 2 % at each end."""
-    middle = points.mean(axis=0)
-    axes = np.linalg.eigh((points - middle).T @ (points - middle))[1].T[::-1]
-    axes = axes * np.sign(np.linalg.det(axes))
-    low, high = np.quantile((points - middle) @ axes.T, [0.02, 0.98], axis=0)
-    return OrientedBox(middle + (low + high) / 2 @ axes, axes, (high - low) / 2)
 
 
 def _T_box_world(box: OrientedBox) -> Float[np.ndarray, "4 4"]:

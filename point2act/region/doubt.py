@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from point2act.geometry import to_tangents
 from point2act.types import View
 
 # Gauss-Newton settles in three or four steps; the Cauchy weights take a few more.
@@ -112,8 +113,7 @@ class Rays:
         spoken = [(v, a) for v, a in zip(views, answers, strict=True) if a is not None and len(a) > 0]
         tangents = np.full((len(spoken), max(len(answer) for _, answer in spoken), 2), np.inf)
         for row, (view, answer) in zip(tangents, spoken, strict=True):
-            camera = view.camera
-            row[: len(answer)] = (answer - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+            row[: len(answer)] = to_tangents(view.camera, answer)
         return Rays(np.array([view.T_cam_world for view, _ in spoken]), tangents)
 
     def angles(

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.geometry import project
+from point2act.geometry import project, to_tangents
 from point2act.region.parts import Parts
 from point2act.types import View
 
@@ -85,18 +85,12 @@ def look_at_parts(parts: Parts, views: Sequence[View], covered: Float[np.ndarray
         *(project(view.camera, view.T_world_cam, parts.points) for view in views), strict=True
     )
     ahead = np.stack(depth) > 0
-    tangents = np.stack([to_tangents(at, view) for at, view in zip(pixels, views, strict=True)])
+    tangents = np.stack([to_tangents(view.camera, at) for at, view in zip(pixels, views, strict=True)])
     tangents = np.where(ahead[:, :, None], tangents, 0.0)
     area = np.where(ahead, covered * pixel[:, None], 0.0)
     moments = [_moments(parts, weight, where) for weight, where in zip(area, tangents, strict=True)]
     part_area, middle, covariance = (np.stack(column) for column in zip(*moments, strict=True))
     return Looks(sizes * pixel, area, tangents, part_area, middle, covariance)
-
-
-def to_tangents(pixels: Float[np.ndarray, "n 2"], view: View) -> Float[np.ndarray, "n 2"]:
-    """Pixels of a view as x/z and y/z of the rays through them."""
-    camera = view.camera
-    return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
 
 
 def _moments(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int
 
+from point2act.geometry import box_about, to_tangents
 from point2act.region.doubt import DoubtConfig, Rays, meeting_point
-from point2act.region.evidence import Evidence, Looks, to_tangents
+from point2act.region.evidence import Evidence, Looks
 from point2act.region.parts import Parts
 from point2act.region.support import SupportConfig, count_support
-from point2act.types import NoAnswer, OrientedBox, Region, View
+from point2act.types import NoAnswer, Region, View
 
 # Mean shift settles in a few steps.
 _STEPS = 12
@@ -174,7 +175,7 @@ def _attraction(
     total = np.zeros(tangents.shape[1])
     for where, view, answer in zip(tangents, views, answers, strict=True):
         if answer is not None and len(answer):
-            ways = where[:, None] - to_tangents(answer, view)[None]
+            ways = where[:, None] - to_tangents(view.camera, answer)[None]
             squared = (ways**2).sum(axis=2).min(axis=1) / config.scatter**2
             total += np.log(np.exp(-0.5 * squared) + config.stray)
     return np.exp(config.trust_answers * (total - total.max()))
@@ -204,20 +205,6 @@ def _inwards(
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-def _box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
-    """The principal axes of the points and the extents of nearly all of them."""
-    center = points.mean(axis=0)
-    _, _, axes = np.linalg.svd(points - center, full_matrices=False) if len(points) > 2 else (0, 0, np.eye(3))
-    axes = axes * np.sign(np.linalg.det(axes))
-    local = (points - center) @ axes.T
-    low, high = np.quantile(local, [0.02, 0.98], axis=0)
-    return OrientedBox(
-        center=center + axes.T @ ((low + high) / 2),
-        axes=axes,
-        half_extents=np.maximum((high - low) / 2, 1e-4),
-    )
-
-
 def _regions(
     places: Sequence[_Place],
     views: Sequence[View],
@@ -232,5 +219,5 @@ def _regions(
             place.action_point, place.body, views, depths, answers, spent, config=config.support
         )
         spent |= backed
-        regions.append(Region(place.action_point, place.chance, support, _box(place.body)))
+        regions.append(Region(place.action_point, place.chance, support, box_about(place.body)))
     return regions
