@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from point2act.errors import ArmError
 from point2act.geometry import to_tangents
 from point2act.grasps.avoid import Avoid, avoid_region
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.hypotheses import Hypotheses, HypothesesConfig
 from point2act.place import PlaceConfig, find_place
+from point2act.reach.path import ReachConfig
 from point2act.region.evidence import EvidenceConfig, weigh
 from point2act.region.find import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
 from point2act.splat.picture import Surface
 from point2act.surface import SurfaceConfig, fuse_local
 from point2act.types import (
+    Capture,
     GaussianScene,
     Grasp,
     Gripper,
@@ -28,6 +32,11 @@ from point2act.types import (
     Region,
     View,
 )
+
+if TYPE_CHECKING:
+    from point2act.reach.arm import Arm
+else:
+    Arm = Any
 
 # Gaussians fainter than this are haze, not surface; a pixel covered less is not one either.
 _SURFACE_OPACITY = 0.1
@@ -40,6 +49,9 @@ class AnswerConfig:
 
     gripper: str = "panda"
     """A shipped gripper's name, or the path of a gripper's .toml file."""
+    arm: str | None = None
+    """A shipped arm's name, or the path of an arm's .toml file: keep the grasps that it reaches from where
+    the capture's T_base_world puts it, with a joint path for each."""
     metric: bool = False
     """Trust the poses to be in metres although the capture has no depth."""
     relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
@@ -51,9 +63,19 @@ class AnswerConfig:
     ten times the noise of a good depth camera."""
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
+    reach: ReachConfig = field(default_factory=ReachConfig)
+    """When the arm reaches a grasp."""
     place: PlaceConfig = field(default_factory=PlaceConfig)
     seed: int = 0
     """Of everything random; the same seed gives the same grasps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Robot:
+    """An arm, and where it stands."""
+
+    arm: Arm
+    T_base_world: Float[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +95,8 @@ class Asked:
     pixels: ViewAnswers
     metric: bool
     """Whether lengths are metres."""
+    base: Float[np.ndarray, "3"] | None
+    """Where the robot's base stands, world; None where the capture does not say."""
 
     def solid(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]:
         """Centres and relevancy of the Gaussians that make up surfaces."""
@@ -104,7 +128,7 @@ def to_avoid(
 ) -> tuple[Avoid, ...]:
     """What hands keep away from: the regions found for queries with the role ``avoid``."""
     return tuple(
-        avoid_region(one.query, region, one.solid(), config=config.grasp.avoid)
+        avoid_region(one.query, region, one.solid(), config=config.grasp.judge.avoid)
         for one, region in zip(asked, regions, strict=True)
         if one.query.role == "avoid" and isinstance(region, Region)
     )
@@ -116,6 +140,7 @@ def act(
     rivals: tuple[Region, ...],
     avoid: Sequence[Avoid],
     gripper: Gripper,
+    robot: Robot | None,
     *,
     config: AnswerConfig,
 ) -> QueryResult:
@@ -133,14 +158,19 @@ def act(
         if isinstance(place, NoAnswer):
             return QueryResult(query, region, (), rivals, place.reason, place.detail)
         return QueryResult(query, region, (), rivals, place=place)
-    grasps, nothing = _grasp(asked, region, avoid, gripper, config)
+    grasps, nothing = _grasp(asked, region, avoid, gripper, robot, config)
     if nothing is not None:
         return QueryResult(query, region, (), rivals, nothing.reason, nothing.detail)
     return QueryResult(query, region, grasps, rivals)
 
 
 def _grasp(
-    asked: Asked, region: Region, avoid: Sequence[Avoid], gripper: Gripper, config: AnswerConfig
+    asked: Asked,
+    region: Region,
+    avoid: Sequence[Avoid],
+    gripper: Gripper,
+    robot: Robot | None,
+    config: AnswerConfig,
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     """Grasps on the fused depth about a region; none, and why, where lengths are not metres."""
     if not asked.metric:
@@ -150,15 +180,49 @@ def _grasp(
             'capture depth, or put "metric": true into transforms.json if the poses are in metres',
         )
     volume = fuse_local(asked.views, asked.depths, region.action_point, config=config.surface)
-    return plan_grasps(
+    grasps, nothing = plan_grasps(
         volume,
         region,
         gripper,
         relevancy=asked.solid(),
         avoid=avoid,
+        base=asked.base,
         config=config.grasp,
         rng=np.random.default_rng(config.seed),
     )
+    if robot is None or nothing is not None:
+        return grasps, nothing
+    # Late: mink and MuJoCo are needed by those only who name an arm.
+    from point2act.reach.filter import reach_grasps
+    from point2act.reach.links import Surroundings
+
+    return reach_grasps(
+        grasps,
+        robot.T_base_world,
+        robot.arm,
+        around=Surroundings(volume.table, asked.solid()[0]),
+        approach=config.grasp.poses.approach,
+        lift_world=config.grasp.poses.lift * volume.up,
+        config=config.reach,
+        rng=np.random.default_rng(config.seed),
+    )
+
+
+def find_robot(capture: Capture, gripper: Gripper, *, config: AnswerConfig) -> Robot | None:
+    """The arm that was named, where the capture says it stands; None where none was named.
+
+    Raises :class:`~point2act.errors.ArmError` where there is no such arm or the capture does not say.
+    """
+    if config.arm is None:
+        return None
+    if capture.T_base_world is None:
+        raise ArmError(
+            f"{capture.folder / 'transforms.json'} does not say where the arm stands: write at its top level "
+            f"'T_base_world', a 4x4 matrix from the capture's world frame to the base of '{config.arm}'"
+        )
+    from point2act.reach.arm import load_arm
+
+    return Robot(load_arm(config.arm, gripper), capture.T_base_world)
 
 
 def confirmed_depths(

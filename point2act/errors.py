@@ -29,6 +29,10 @@ class GripperError(Point2ActError):
     """A gripper file is missing or wrong."""
 
 
+class ArmError(Point2ActError):
+    """An arm's file is missing or wrong, it has no place for the gripper, or mink is not installed."""
+
+
 class RunError(Point2ActError):
     """A finished run (run.json and scene, or config.yml and checkpoint) cannot be used."""
 

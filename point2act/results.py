@@ -19,6 +19,7 @@ from point2act.types import (
     GaussianScene,
     Grasp,
     Gripper,
+    JointPath,
     PlacePose,
     QueryResult,
     Region,
@@ -116,8 +117,24 @@ def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[
         "relevancy": _fraction(grasp.relevancy),
         "quality": _fraction(grasp.quality),
         "contacts": grasp.contacts.tolist(),
+        "contacts_seen": list(grasp.contacts_seen),
+        "terms": {name: float(value) for name, value in grasp.terms.items()},
         "approach_clearance": float(grasp.approach_clearance),
+        "lift_clearance": None if grasp.lift_clearance is None else float(grasp.lift_clearance),
         "avoid_clearance": None if grasp.avoid_clearance is None else float(grasp.avoid_clearance),
+        **({} if grasp.joint_path is None else {"joint_path": _joint_path(grasp.joint_path)}),
+    }
+
+
+def _joint_path(path: JointPath) -> dict[str, Any]:
+    return {
+        "joints": list(path.joints),
+        "approach": path.approach.tolist(),
+        "grasp": path.grasp.tolist(),
+        "lift": path.lift.tolist(),
+        "limit_margin": float(path.limit_margin),
+        "manipulability": float(path.manipulability),
+        "clearance": float(path.clearance),
     }
 
 

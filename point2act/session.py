@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from point2act.answer import AnswerConfig, Asked, act, confirmed_depths, to_avoid, where
+from point2act.answer import AnswerConfig, Asked, act, confirmed_depths, find_robot, to_avoid, where
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
@@ -99,30 +99,31 @@ class Session:
 
         The first question takes longer by the looks from every view. ``stages`` times and shows what
         happens. Raises a :class:`~point2act.errors.Point2ActError` where the points do not belong to the
-        capture, or there is no such gripper.
+        capture, or there is no such gripper or arm.
         """
         stages = stages or Stages(show=False)
         if not isinstance(points, PointSet):
             points = read_points(points, self.capture)
         gripper = load_gripper(config.gripper)
+        robot = find_robot(self.capture, gripper, config=config)
+        metric, base = self.metric or config.metric, self.capture.base
         with stages.stage("look from the views"):
             surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
         pixels = locate(points, self.capture, self.views)
         with stages.stage("lift the points") as tick:
             relevancy = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
-        metric = self.metric or config.metric
         results = []
         with stages.stage("find the grasps") as tick:
             depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
             asked = [
-                Asked(query, self.views, surfaces, depths, self.scene, hypotheses, values, said, metric)
+                Asked(query, self.views, surfaces, depths, self.scene, hypotheses, values, said, metric, base)
                 for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True)
             ]
             # What is to be avoided has to be known before anything is grasped.
             found = [where(one, config=config) for one in asked]
             avoid = to_avoid(asked, [region for region, _ in found], config=config)
             for one, (region, rivals) in zip(asked, found, strict=True):
-                results.append(act(one, region, rivals, avoid, gripper, config=config))
+                results.append(act(one, region, rivals, avoid, gripper, robot, config=config))
                 tick(len(results), len(asked))
         return Answered(tuple(results), relevancy, tuple(pixels), gripper, config)
 

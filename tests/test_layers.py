@@ -26,6 +26,7 @@ HEAVY = (
     "numba",
     "pycolmap",
     "mujoco",
+    "mink",
     "transformers",
     "cv2",
     "viser",

@@ -22,7 +22,7 @@ from point2act.geometry import back_project, invert, pixel_centers, transform_po
 from point2act.points import read_points
 from point2act.results import write_grasps
 from point2act.simulate.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
-from point2act.simulate.engine import mujoco, open_renderer
+from point2act.engine import mujoco, open_renderer
 from point2act.simulate.layout import read_layout
 from point2act.simulate.oracle import oracle_grasps
 from point2act.simulate.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer

@@ -12,7 +12,7 @@ from PIL import Image
 
 from point2act.drawing.sheet import DARK, Color, Sheet
 from point2act.geometry import invert, project, transform_points
-from point2act.types import Camera, Grasp, Gripper, OrientedBox
+from point2act.types import Box, Camera, Grasp, Gripper, OrientedBox
 
 _NEAR = 0.01
 """Nothing nearer than this to the camera plane is drawn, in the scene's unit."""
@@ -63,7 +63,9 @@ def draw_gripper(
     of the hand. What lies behind the camera is left out.
     """
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
-    for cuboids, strength in ((_palm(gripper), 0.45), (_fingers(gripper, grasp.width), 1.0)):
+    palm, fingers = gripper.body_at(grasp.width), gripper.fingers_at(grasp.width)
+    for boxes, strength in ((palm, 0.45), (fingers, 1.0)):
+        cuboids = [_cuboid(box) for box in boxes]
         sheet = Sheet(image)
         for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
             _draw_cuboid(sheet, camera, T_cam_gripper, cuboid, color)
@@ -165,23 +167,9 @@ def close_up(
 
 
 # ── boxes ──────────────────────────────────────────────────────────────────────────────────────
-def _palm(gripper: Gripper) -> list[Cuboid]:
-    return [_cuboid(np.array(box.center), box.half_extents) for box in gripper.body]
-
-
-def _fingers(gripper: Gripper, width: float) -> list[Cuboid]:
-    """Both fingers in the gripper frame, the pads ``width`` apart."""
-    shift = np.array([0.0, width / 2, 0.0])
-    centers = [np.array(box.center) + shift for box in gripper.finger]
-    return [
-        _cuboid(center * [1.0, side, 1.0], box.half_extents)
-        for side in (1.0, -1.0)
-        for center, box in zip(centers, gripper.finger, strict=True)
-    ]
-
-
-def _cuboid(center: Float[np.ndarray, " 3"], half_extents: Sequence[float]) -> Cuboid:
-    return Cuboid(center - half_extents, center + half_extents)
+def _cuboid(box: Box) -> Cuboid:
+    center, half = np.array(box.center), np.array(box.half_extents)
+    return Cuboid(center - half, center + half)
 
 
 def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list[Cuboid]:

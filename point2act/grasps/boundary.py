@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from point2act.grasps.volume import LocalVolume, normals_at, slopes, solid
+from point2act.grasps.normals import NormalConfig, slopes_at, smooth_normals
+from point2act.grasps.volume import LocalVolume, solid
 
 
 @dataclass(frozen=True)
 class BoundaryConfig:
     """How the surface is read off the volume."""
 
-    smoothing: float = 1.0
-    """Gaussian over which normals are averaged, voxels: 2 mm, the depth noise."""
+    normals: NormalConfig = field(default_factory=NormalConfig)
+    """How the object's normals are smoothed."""
     presumed: float = 0.012
     """Where free space ends in the unseen, within this distance of a seen surface, an unseen surface is
     presumed, metres: what a camera on one side has to go by. About the depth that fingertips reach."""
-    table_skin: float = 0.004
-    """Points nearer to the table than this are the table, metres: two voxels."""
+    table_skin: tuple[float, float] = (0.002, 0.005)
+    """Points nearer to the table than three times its roughness are the table, but no less and no more than
+    this, metres: a voxel, and what real depth cameras leave of a plane."""
     gap: float = 0.004
     """Surface points nearer than this hang together, metres: just over a voxel's diagonal."""
     attraction: float = 0.010
     """The object is what has most surface about the action point, under a Gaussian of this width, metres:
     a speck that happens to be nearest does not win."""
+    outer_gap: float = 0.008
+    """The same as ``gap`` for the coarser cloud outside the volume, metres: two of its cells."""
+    outer_area: float = 4.0
+    """What a point of that cloud stands for, in points of the volume: (4 mm / 2 mm)²."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +48,22 @@ class SurfacePoints:
     """False where free space ends in the unseen and the surface is only presumed."""
     on_object: Bool[np.ndarray, " n"]
     """True on what hangs together with the action point."""
-    slopes: Float[np.ndarray, "3 r r r"]
-    """Of the smoothed field, for :func:`~point2act.grasps.volume.normals_at`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solid:
+    """All that was seen above the table and a hand must not touch, in the volume frame."""
+
+    points: Float[np.ndarray, "n 3"]
+    on_object: Bool[np.ndarray, " n"]
+    """True on what hangs together with the action point: what is lifted."""
+    area: Float[np.ndarray, " n"]
+    """What a point stands for, in voxels."""
+
+    def centroid(self, default: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+        """Middle of the object's seen surface, a stand-in for its centre of mass; the default without any."""
+        mine = self.on_object
+        return np.average(self.points[mine], axis=0, weights=self.area[mine]) if mine.any() else default
 
 
 def surface_points(
@@ -68,9 +88,10 @@ def surface_points(
         points, seen = points[near], seen[near]
     elif not seen.any():
         points, seen = points[:0], seen[:0]
-    rise = slopes(volume, smoothing=config.smoothing)
     belongs = _connected(volume, points, seen, action_point, config)
-    return SurfacePoints(points, normals_at(volume, rise, points), seen, belongs, rise)
+    normals = slopes_at(volume, points)
+    normals[belongs] = smooth_normals(points[belongs], normals[belongs], config=config.normals)
+    return SurfacePoints(points, normals, seen, belongs)
 
 
 def _crossings(
@@ -100,23 +121,35 @@ def _one_per_voxel(
     return sums / count[:, None], flags
 
 
-def object_centroid(surface: SurfacePoints, action_point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    """Mean of the object's seen surface inside the cube; the action point where there is none."""
-    mine = surface.points[surface.seen & surface.on_object]
-    return mine.mean(axis=0) if len(mine) else action_point
+def all_solid(volume: LocalVolume, surface: SurfacePoints, *, config: BoundaryConfig) -> Solid:
+    """All that was seen but the table, in the volume frame."""
+    outer = volume.obstacles_in_volume
+    points = np.concatenate([surface.points[surface.seen], outer])
+    area = np.repeat([1.0, config.outer_area], [len(points) - len(outer), len(outer)])
+    on_object = np.concatenate([surface.on_object[surface.seen], np.zeros(len(outer), bool)])
+    above = _above(volume, points, config.table_skin)
+    points, area, on_object = points[above], area[above], on_object[above]
+    beyond = np.flatnonzero(~on_object & (area > 1))
+    if on_object.any() and len(beyond):
+        chain = np.concatenate([points[on_object], points[beyond]])
+        label = _chained(chain, config.outer_gap)
+        inner = int(on_object.sum())
+        on_object[beyond] = np.isin(label[inner:], np.unique(label[:inner]))
+    return Solid(points, on_object, area)
 
 
-def solid_points(
-    volume: LocalVolume, surface: SurfacePoints, *, config: BoundaryConfig
-) -> Float[np.ndarray, "n 3"]:
-    """All that was seen and a hand must not touch, but the table, in the volume frame."""
-    points = np.concatenate([surface.points[surface.seen], volume.obstacles_in_volume])
-    return points[_above(volume, points, config.table_skin)]
-
-
-def _above(volume: LocalVolume, points: Float[np.ndarray, "n 3"], skin: float) -> Bool[np.ndarray, " n"]:
+def _above(
+    volume: LocalVolume, points: Float[np.ndarray, "n 3"], skin: tuple[float, float]
+) -> Bool[np.ndarray, " n"]:
+    """Which points stand out from the table."""
     table = volume.table_in_volume
-    return np.ones(len(points), bool) if table is None else points @ table[:3] + table[3] > skin
+    if table is None:
+        return np.ones(len(points), bool)
+    height = points @ table[:3] + table[3]
+    of_table = np.abs(height[np.abs(height) < skin[1]])
+    # 1.48 times the median of absolute deviations is a standard deviation (Hampel 1974).
+    roughness = 1.48 * float(np.median(of_table)) if len(of_table) else 0.0
+    return height > np.clip(3 * roughness, *skin)
 
 
 def _connected(
@@ -135,12 +168,16 @@ def _connected(
     known, presumed = np.flatnonzero(above & seen), np.flatnonzero(above & ~seen)
     if not len(known):
         return belongs
-    tree = KDTree(points[known])
-    links = tree.query_pairs(config.gap, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(known),) * 2)
-    _, label = connected_components(graph, directed=False)
+    label = _chained(points[known], config.gap)
     squared = ((points[known] - action_point) ** 2).sum(axis=1)
     votes = np.bincount(label, weights=np.exp(-0.5 * squared / config.attraction**2))
     belongs[known] = label == np.argmax(votes)
-    belongs[presumed] = belongs[known][tree.query(points[presumed])[1]]
+    belongs[presumed] = belongs[known][KDTree(points[known]).query(points[presumed])[1]]
     return belongs
+
+
+def _chained(points: Float[np.ndarray, "n 3"], gap: float) -> Int[np.ndarray, " n"]:
+    """A label for each point, the same for points that hang together by steps of at most ``gap``."""
+    links = KDTree(points).query_pairs(gap, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(points),) * 2)
+    return connected_components(graph, directed=False)[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,21 +26,28 @@ class Boxes:
 
 def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Both fingers, their pads ``opening`` apart, swept back along the approach by that many metres."""
-    boxes = _stack(gripper.finger)
-    shift = np.array([0.0, opening / 2, 0.0])
-    center = np.concatenate([boxes.center + shift, boxes.center * [1, -1, 1] - shift])
-    return _swept(Boxes(center, np.concatenate([boxes.half, boxes.half])), approach)
+    return _swept(_stack(gripper.fingers_at(opening)), approach)
 
 
-def body_boxes(gripper: Gripper, *, approach: float = 0.0) -> Boxes:
-    """Palm and flange, swept back along the approach by that many metres."""
-    return _swept(_stack(gripper.body), approach)
+def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
+    """Links, palm and flange when the pads are ``opening`` apart, swept back by that many metres."""
+    return _swept(_stack(gripper.body_at(opening)), approach)
 
 
 def hand_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Fingers and body together."""
-    fingers, body = finger_boxes(gripper, opening, approach=approach), body_boxes(gripper, approach=approach)
+    fingers = finger_boxes(gripper, opening, approach=approach)
+    body = body_boxes(gripper, opening, approach=approach)
     return Boxes(np.concatenate([fingers.center, body.center]), np.concatenate([fingers.half, body.half]))
+
+
+def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
+    """The room that the fingers' inner faces sweep from pads ``opening`` apart to pads ``width`` apart."""
+    boxes = _stack(gripper.finger)
+    inner = boxes.center - boxes.half * [0, 1, 0]
+    center = inner + np.array([0.0, (opening + width) / 4, 0.0])
+    half = boxes.half * [1, 0, 1] + np.array([0.0, max(opening - width, 0.0) / 4, 0.0])
+    return Boxes(np.concatenate([center, center * [1, -1, 1]]), np.concatenate([half, half]))
 
 
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
@@ -49,7 +55,6 @@ def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
     return min(gripper.max_width, width + 2 * clearance)
 
 
-@cache
 def _stack(boxes: tuple[Box, ...]) -> Boxes:
     return Boxes(np.array([b.center for b in boxes]), np.array([b.half_extents for b in boxes]))
 
@@ -69,6 +74,14 @@ def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.nd
     return np.sqrt(nearest)
 
 
+def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
+    """How deep the deepest point is inside any of the boxes, metres; negative: how far all are outside."""
+    deepest = -np.inf
+    for center, half in zip(boxes.center, boxes.half, strict=True):
+        deepest = max(deepest, float((half - np.abs(points - center)).min(axis=1).max(initial=-np.inf)))
+    return deepest
+
+
 def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     """Distance of the nearest point to the nearest box, infinite without points."""
     # A few of the points give a bound, and no point is nearer than it is to the box about all boxes.
@@ -77,6 +90,14 @@ def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     near = (points >= low - bound) & (points <= high + bound)
     near = points[near[:, 0] & near[:, 1] & near[:, 2]]
     return float(box_distances(near, boxes).min(initial=bound))
+
+
+def nearest_on_way(
+    points: Float[np.ndarray, "n 3"], boxes: Boxes, way: Float[np.ndarray, "3"], *, step: float
+) -> float:
+    """Distance of the nearest point to boxes that move by ``way``; looked at every ``step`` metres."""
+    count = int(np.ceil(np.linalg.norm(way) / step)) + 1
+    return min(nearest(points - share * way, boxes) for share in np.linspace(0, 1, count))
 
 
 def plane_heights(

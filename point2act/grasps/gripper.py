@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from point2act import config_files
 from point2act.errors import GripperError
-from point2act.types import Box, Gripper
+from point2act.types import Box, Gripper, Link
 
-_KEYS = {"name", "max_width", "pad_size", "max_force", "source", "finger", "body"}
+_KEYS = {"name", "max_width", "pad_size", "max_force", "source", "mount", "finger", "link", "body"}
+_BOX = {"center", "half_extents"}
 _PAD_TOLERANCE = 1e-3
 """How far the closed finger's inner face may lie from y = 0, metres."""
 
@@ -34,7 +36,10 @@ def load_gripper(name_or_path: str | Path) -> Gripper:
         body=_boxes(path, table, "body"),
         max_force=_number(path, table, "max_force"),
         source=_text(path, table, "source"),
+        link=_links(path, table),
+        mount=_mount(path, table),
     )
+    _check_mount(path, gripper)
     _check_geometry(path, gripper)
     return gripper
 
@@ -72,19 +77,65 @@ def _vector(path: Path, table: dict[str, Any], key: str, *, length: int) -> list
 
 
 def _boxes(path: Path, table: dict[str, Any], key: str) -> tuple[Box, ...]:
-    entries = table.get(key)
+    return tuple(_box(path, entry, key) for entry in _entries(path, table, key, keys=_BOX))
+
+
+def _links(path: Path, table: dict[str, Any]) -> tuple[Link, ...]:
+    if "link" not in table:
+        return ()
+    links = []
+    for entry in _entries(path, table, "link", keys=_BOX | {"follow"}):
+        follow = _number(path, entry, "follow")
+        if follow >= 1:
+            raise GripperError(
+                f"{path}: a [[link]] has follow {follow:g}: write the share of the fingertip's way that it "
+                "goes, between 0 and 1; what goes all of it is a [[finger]]"
+            )
+        links.append(Link(_box(path, entry, "link"), follow))
+    return tuple(links)
+
+
+def _entries(path: Path, table: dict[str, Any], key: str, *, keys: set[str]) -> list[dict[str, Any]]:
+    """The tables of one kind, each with exactly these keys."""
+    entries, wanted = table.get(key), " and ".join(sorted(keys))
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
-        raise GripperError(f"{path}: there is no [[{key}]]: write at least one, with center and half_extents")
-    boxes = []
+        raise GripperError(f"{path}: there is no [[{key}]]: write at least one, with {wanted}")
     for entry in entries:
-        if set(entry) != {"center", "half_extents"}:
-            raise GripperError(f"{path}: a [[{key}]] has {sorted(entry)}: give it center and half_extents")
-        center = _vector(path, entry, "center", length=3)
-        half = _vector(path, entry, "half_extents", length=3)
-        if min(half) <= 0:
-            raise GripperError(f"{path}: a [[{key}]] has half_extents {half}: all three must be positive")
-        boxes.append(Box((center[0], center[1], center[2]), (half[0], half[1], half[2])))
-    return tuple(boxes)
+        if set(entry) != keys:
+            raise GripperError(f"{path}: a [[{key}]] has {sorted(entry)}: give it {wanted}")
+    return entries
+
+
+def _box(path: Path, entry: dict[str, Any], key: str) -> Box:
+    center = _vector(path, entry, "center", length=3)
+    half = _vector(path, entry, "half_extents", length=3)
+    if min(half) <= 0:
+        raise GripperError(f"{path}: a [[{key}]] has half_extents {half}: all three must be positive")
+    return Box((center[0], center[1], center[2]), (half[0], half[1], half[2]))
+
+
+def _mount(path: Path, table: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    rows = table.get("mount", [])
+    if not isinstance(rows, list):
+        raise GripperError(f"{path}: 'mount' is {rows!r}: write a list of [opening, distance] in metres")
+    pairs = [_vector(path, {"mount": row}, "mount", length=2) for row in rows]
+    return tuple((opening, distance) for opening, distance in pairs)
+
+
+def _check_mount(path: Path, gripper: Gripper) -> None:
+    openings, distances = [row[0] for row in gripper.mount], [row[1] for row in gripper.mount]
+    if any(distance <= 0 for distance in distances):
+        raise GripperError(
+            f"{path}: 'mount' has the distances {distances}: all must be positive, the mounting face lies "
+            "behind the pads"
+        )
+    if any(here >= after for here, after in pairwise(openings)):
+        raise GripperError(f"{path}: 'mount' has the openings {openings}: write the rows in ascending order")
+    if len(openings) > 1 and (openings[0] != 0 or openings[-1] != gripper.max_width):
+        raise GripperError(
+            f"{path}: 'mount' goes from opening {openings[0]:g} to {openings[-1]:g}: begin with 0 and end "
+            f"with max_width, {gripper.max_width:g}; or write one row if the pads do not move forwards"
+        )
 
 
 def _check_geometry(path: Path, gripper: Gripper) -> None:
@@ -94,6 +145,13 @@ def _check_geometry(path: Path, gripper: Gripper) -> None:
             f"{path}: the inner face of [[finger]] lies at y = {1e3 * inner:.1f} mm: describe the finger on "
             "the +y side of the closed gripper, whose pad touches y = 0"
         )
+    for box in gripper.body_at(0.0)[: len(gripper.link)]:
+        if box.center[1] - box.half_extents[1] < -_PAD_TOLERANCE:
+            raise GripperError(
+                f"{path}: the [[link]] that ends {1e3 * (box.center[2] + box.half_extents[2]):.0f} mm before "
+                "the pads' centres meets that of the other finger when closed: make it thinner or its "
+                "follow smaller"
+            )
     tip = max(box.center[2] + box.half_extents[2] for box in gripper.finger)
     front = max(box.center[2] + box.half_extents[2] for box in gripper.body)
     if front >= tip:

@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from point2act.geometry import frame_from_normal
 from point2act.grasps.boundary import SurfacePoints
-from point2act.grasps.volume import LocalVolume, normals_at, sample, solid
+from point2act.grasps.volume import LocalVolume, sample, solid
 
 REACH = 1.5
 """Rays are followed for this many openings of the gripper, to tell how much too wide a thing is."""
@@ -31,6 +31,15 @@ class PairConfig:
     """Standard deviation of a jittered direction about the inward normal, radians (8 degrees)."""
     friction: float = 0.5
     """Coefficient of friction; both contacts' normals lie within its cone about the closing axis."""
+    chords: int = 150
+    """Places just below the surface from which level chords are drawn both ways: what lies flat on a table
+    shows its top and hardly its sides. Chosen."""
+    azimuths: int = 8
+    """Level directions tried from each place."""
+    below: float = 0.002
+    """How far below the surface chords are drawn, metres: a voxel."""
+    leaning: float = 0.5
+    """Least cosine of both normals with a chord, 60 degrees: low things have round edges. Chosen."""
     clearance: float = 0.006
     """Room left between each open finger and its contact, metres; so 68 mm is the widest for 80 mm."""
     step: float = 0.001
@@ -52,11 +61,18 @@ class Pairs:
     """Rays that met no other side within reach."""
     slanted: int
     """Pairs with a normal outside the friction cone."""
+    least_slant: float
+    """The largest angle of a normal with the closing axis, of the pair where it is smallest, radians."""
     wide: Float[np.ndarray, " w"]
     """Widths of the antipodal pairs that the gripper cannot span, metres."""
 
     def __len__(self) -> int:
         return len(self.contacts)
+
+    @property
+    def widths(self) -> Float[np.ndarray, " p"]:
+        """Distances between the contacts, metres."""
+        return np.linalg.norm(self.contacts[:, 1] - self.contacts[:, 0], axis=1)
 
 
 def find_pairs(
@@ -76,29 +92,29 @@ def find_pairs(
     wall gives one pair, the whole mug another. Method: Nguyen (1988), antipodal point
     contacts with friction, on a signed distance field.
     """
+    reach = REACH * max_width
     start, normals, start_seen = _beginnings(surface, action_point, radius, config, rng)
-    directions = _directions(normals, config, rng)
-    repeat = len(directions) // max(len(start), 1)
-    start, normals = np.tile(start, (repeat, 1)), np.tile(normals, (repeat, 1))
-    start_seen = np.tile(start_seen, repeat)
-    ray, ends = march(volume, start, directions, reach=REACH * max_width, step=config.step)
-    end_normals = normals_at(volume, surface.slopes, ends)
-    cone = 1 / np.sqrt(1 + config.friction**2)
-    axis = directions[ray]
-    held = (-(normals[ray] * axis).sum(axis=1) > cone) & ((end_normals * axis).sum(axis=1) > cone)
-    contacts = np.stack([start[ray], ends], axis=1)
+    across, ray, rays = _across(volume, surface, (start, normals, start_seen), reach, config, rng)
+    level = _level(volume, surface, (start, normals), reach, config)
+    contacts = np.concatenate([across[0], level[0]])
+    both = np.concatenate([across[1], level[1]])
+    seen = np.concatenate([across[2], level[2]])
     width = np.linalg.norm(contacts[:, 1] - contacts[:, 0], axis=1)
+    axis = (contacts[:, 1] - contacts[:, 0]) / np.maximum(width, 1e-9)[:, None]
+    cosine = np.minimum(-(both[:, 0] * axis).sum(axis=1), (both[:, 1] * axis).sum(axis=1))
+    cone = np.repeat([1 / np.sqrt(1 + config.friction**2), config.leaning], [len(across[0]), len(level[0])])
+    held = cosine > cone
     fits = width <= max_width - 2 * config.clearance
-    seen = np.stack([start_seen[ray], _on_seen_surface(surface, ends, volume.voxel)], axis=1)
-    both = np.stack([normals[ray], end_normals], axis=1)
-    best = _different(contacts, both, seen, np.flatnonzero(held & fits), action_point, config.keep)
+    known = seen.any(axis=1)
+    best = _different(contacts, both, seen, np.flatnonzero(held & fits & known), action_point, config.keep)
     return Pairs(
         contacts=contacts[best],
         normals=both[best],
         seen=seen[best],
-        tried=len(start),
-        endless=len(start) - len(np.unique(ray)),
+        tried=rays,
+        endless=rays - len(np.unique(ray)),
         slanted=int((~held).sum()),
+        least_slant=float(np.arccos(np.clip(cosine.max(), -1, 1))) if len(cosine) else np.inf,
         wide=width[held & ~fits],
     )
 
@@ -115,6 +131,57 @@ def _beginnings(
     if len(chosen) > config.points:
         chosen = np.sort(rng.choice(chosen, config.points, replace=False))
     return surface.points[chosen], surface.normals[chosen], surface.seen[chosen]
+
+
+_Found = tuple[Float[np.ndarray, "n 2 3"], Float[np.ndarray, "n 2 3"], Bool[np.ndarray, "n 2"]]
+"""Contacts, their outward normals, and whether they were seen."""
+
+
+def _across(
+    volume: LocalVolume,
+    surface: SurfacePoints,
+    begin: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]],
+    reach: float,
+    config: PairConfig,
+    rng: np.random.Generator,
+) -> tuple[_Found, np.ndarray, int]:
+    """Pairs along inward normals and jittered ones; the ray of each pair, and how many rays there were."""
+    directions = _directions(begin[1], config, rng)
+    repeat = len(directions) // max(len(begin[0]), 1)
+    start, normals = np.tile(begin[0], (repeat, 1)), np.tile(begin[1], (repeat, 1))
+    seen = np.tile(begin[2], repeat)
+    ray, ends = march(volume, start, directions, reach=reach, step=config.step)
+    end_normals, end_seen = _met(surface, ends)
+    contacts = np.stack([start[ray], ends], axis=1)
+    both = np.stack([normals[ray], end_normals], axis=1)
+    return (contacts, both, np.stack([seen[ray], end_seen], axis=1)), ray, len(start)
+
+
+def _level(
+    volume: LocalVolume,
+    surface: SurfacePoints,
+    begin: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]],
+    reach: float,
+    config: PairConfig,
+) -> _Found:
+    """Pairs at both ends of level chords through places just below the surface."""
+    points, normals = (values[: config.chords] for values in begin)
+    inside = points - config.below * normals
+    inside = inside[sample(volume, solid(volume), inside, outside=0.0) < 0]
+    angles = np.pi * np.arange(config.azimuths) / config.azimuths
+    flat = np.stack([np.cos(angles), np.sin(angles), np.zeros(config.azimuths)], axis=1)
+    middle = np.repeat(inside, config.azimuths, axis=0)
+    way = np.tile(flat, (len(inside), 1))
+    ends = []
+    for side in (-1.0, 1.0):
+        ray, found = march(volume, middle, side * way, reach=reach, step=config.step)
+        ray, first = np.unique(ray, return_index=True)
+        ends.append((ray, found[first]))
+    rays, left, right = np.intersect1d(ends[0][0], ends[1][0], return_indices=True)
+    contacts = np.stack([ends[0][1][left], ends[1][1][right]], axis=1)
+    sides = [_met(surface, contacts[:, side]) for side in (0, 1)]
+    both = np.stack([sides[0][0], sides[1][0]], axis=1)
+    return contacts, both.reshape(len(rays), 2, 3), np.stack([sides[0][1], sides[1][1]], axis=1)
 
 
 def _directions(
@@ -156,13 +223,14 @@ def march(
     return ray[within], ends[within]
 
 
-def _on_seen_surface(
-    surface: SurfacePoints, points: Float[np.ndarray, "n 3"], voxel: float
-) -> Bool[np.ndarray, " n"]:
-    if not surface.seen.any():
-        return np.zeros(len(points), bool)
-    distance, _ = KDTree(surface.points[surface.seen]).query(points, distance_upper_bound=1.5 * voxel)
-    return np.isfinite(distance)
+def _met(
+    surface: SurfacePoints, ends: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
+    """Normals where rays end, and whether a camera saw that: of the nearest point of the surface."""
+    if not len(surface.points):
+        return np.zeros((len(ends), 3)), np.zeros(len(ends), bool)
+    _, nearest = KDTree(surface.points).query(ends)
+    return surface.normals[nearest], surface.seen[nearest]
 
 
 def _different(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from point2act.geometry import invert, transform_points
 
@@ -86,18 +86,3 @@ def seen_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[np.nd
     inside = (i >= 0) & (j >= 0) & (k >= 0) & (i <= last) & (j <= last) & (k <= last)
     flat = (i * (last + 1) + j) * (last + 1) + k
     return ~inside | np.take(volume.observed, flat, mode="clip")
-
-
-def slopes(volume: LocalVolume, *, smoothing: float) -> Float[np.ndarray, "3 r r r"]:
-    """The gradient of the solid field, smoothed by a Gaussian (in voxels)."""
-    return np.stack(np.gradient(gaussian_filter(solid(volume), smoothing, mode="nearest")))
-
-
-def normals_at(
-    volume: LocalVolume, slopes: Float[np.ndarray, "3 r r r"], points: Float[np.ndarray, "n 3"]
-) -> Float[np.ndarray, "n 3"]:
-    """Outward unit normals: the direction of the slopes at points of the volume frame."""
-    gradient = np.stack([sample(volume, slope, points, outside=0.0) for slope in slopes], axis=1).astype(
-        float
-    )
-    return gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-12)

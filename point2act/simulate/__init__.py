@@ -1,5 +1,6 @@
 """Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials."""
 
+from point2act.simulate.arm import try_grasp_on_arm
 from point2act.simulate.camera import WristConfig
 from point2act.simulate.oracle import oracle_grasps
 from point2act.simulate.pointing import CLEAN, HARD, TYPICAL, PointingConfig
@@ -25,5 +26,6 @@ __all__ = [
     "oracle_grasps",
     "part_box",
     "try_grasp",
+    "try_grasp_on_arm",
     "try_grasps_file",
 ]

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
+from point2act.engine import MjData, MjModel, mujoco, open_renderer
 from point2act.geometry import opengl_to_opencv
-from point2act.simulate.engine import MjData, MjModel, mujoco, open_renderer
 from point2act.simulate.mjcf import CAMERA
 from point2act.simulate.scene import Scene
 from point2act.simulate.sensor import SensorConfig, measured_color, measured_depth

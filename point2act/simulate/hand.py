@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
-from point2act.simulate.engine import MjData, MjModel
+from point2act.engine import MjData, MjModel
 from point2act.simulate.mjcf import build, numbers
 from point2act.simulate.scene import Scene
 from point2act.types import Box, Gripper
@@ -49,16 +50,74 @@ class Hand:
     """Ids of the geoms of the finger on the +y side and of the other."""
 
 
-def add_hand(scene: Scene, gripper: Gripper, *, force: float) -> Hand:
-    """Build the scene's model again with a hand that squeezes with ``force`` newtons on each finger."""
-    model = build(scene.layout, _elements(gripper, force))
+def add_hand(scene: Scene, gripper: Gripper, *, force: float, opening: float | None = None) -> Hand:
+    """Build the scene's model again with a hand that squeezes with ``force`` newtons on each finger.
+
+    Its fingers slide, and what swings between palm and fingers stays where it is when the pads are
+    ``opening`` metres apart, by default fully open.
+    """
+    elements = _elements(gripper, force, gripper.max_width if opening is None else opening)
+    return hand_in(build(scene.layout, elements), gripper)
+
+
+def hand_in(model: MjModel, gripper: Gripper, *, carried_by: str = "hand/") -> Hand:
+    """Find a hand in a model; geoms whose names begin with ``carried_by`` move with it, as its own do."""
     names = [model.geom(index).name for index in range(model.ngeom)]
     fingers = tuple(
         np.array([i for i, name in enumerate(names) if name.startswith(f"hand/{side}/")])
         for side in ("left", "right")
     )
-    geoms = np.array([name.startswith("hand/") for name in names])
+    geoms = np.array([name.startswith(("hand/", carried_by)) for name in names])
     return Hand(model, gripper, geoms, (fingers[0], fingers[1]))
+
+
+@runtime_checkable
+class Rig(Protocol):
+    """What carries a hand in a trial. A target is where it is sent: any numbers that suit the rig."""
+
+    @property
+    def hand(self) -> Hand:
+        """The hand, and the model that it is in."""
+        ...
+
+    def jump(self, data: MjData, target: Float[np.ndarray, " n"]) -> None:
+        """Be at a target at once."""
+        ...
+
+    def move(self, data: MjData, target: Float[np.ndarray, " n"]) -> None:
+        """Send the hand to a target."""
+        ...
+
+    def ways(self, target: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 6"]:
+        """How a target changes for small moves of the hand, metres and radians along the gripper's axes."""
+        ...
+
+    def load(self, data: MjData) -> tuple[float, float]:
+        """How hard the hand is pushed and turned, newtons and newton metres."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FreeRig:
+    """A hand that flies; its targets are offsets from its mount, metres and radians."""
+
+    hand: Hand
+
+    def jump(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
+        """Be at an offset at once."""
+        jump(self.hand, data, target)
+
+    def move(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
+        """Send the hand to an offset."""
+        move(self.hand, data, target)
+
+    def ways(self, target: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "6 6"]:
+        """Targets are moves."""
+        return np.eye(6)
+
+    def load(self, data: MjData) -> tuple[float, float]:
+        """See :func:`servo_load`."""
+        return servo_load(data)
 
 
 def mount(hand: Hand, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
@@ -67,6 +126,11 @@ def mount(hand: Hand, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], o
     body.pos = T_world_gripper[:3, 3]
     body.quat = Rotation.from_matrix(T_world_gripper[:3, :3]).as_quat()[[3, 0, 1, 2]]
     move(hand, data, np.zeros(6))
+    spread(data, opening)
+
+
+def spread(data: MjData, opening: float) -> None:
+    """Put the fingers ``opening`` metres apart."""
     for side in ("left", "right"):
         data.joint(f"hand/{side}").qpos = opening / 2
         data.actuator(f"hand/{side}").ctrl = opening / 2
@@ -107,30 +171,40 @@ def touches(hand: Hand, data: MjData) -> Iterator[tuple[int, int, int]]:
 _JOINTS = tuple(f"hand/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
 
 
-def _elements(gripper: Gripper, force: float) -> list[ET.Element]:
-    world, actuator, equality = ET.Element("worldbody"), ET.Element("actuator"), ET.Element("equality")
+def _elements(gripper: Gripper, force: float, opening: float) -> list[ET.Element]:
+    world = ET.Element("worldbody")
+    body, actuator, equality = hand_elements(gripper, force, opening, prefix="hand/")
     base = ET.SubElement(world, "body", name="mount")
-    body = ET.SubElement(base, "body", name="hand", gravcomp="1")
-    for name, axis in zip(_JOINTS, [*_AXES, *_AXES], strict=True):
+    base.append(body)
+    for index, (name, axis) in enumerate(zip(_JOINTS, [*_AXES, *_AXES], strict=True)):
         kind = "slide" if "slide" in name else "hinge"
-        ET.SubElement(body, "joint", name=name, type=kind, axis=numbers(axis))
-        ET.SubElement(actuator, "position", {"name": name, "joint": name, **_SERVOS[kind]})
-    _inertial(body, gripper.body, _MASS)
-    for index, box in enumerate(gripper.body):
-        _box(body, f"hand/body/{index}", box, 1.0, "0.86 0.87 0.89 1")
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        _finger(body, actuator, gripper, force, side=side, sign=sign)
-    # Both fingers move as one, as a real parallel gripper's do; else two equal forces would drift.
-    ET.SubElement(
-        equality, "joint", joint1="hand/left", joint2="hand/right", polycoef="0 1 0 0 0", solref="0.004 1"
-    )
+        body.insert(index, ET.Element("joint", name=name, type=kind, axis=numbers(axis)))
+        actuator.insert(index, ET.Element("position", {"name": name, "joint": name, **_SERVOS[kind]}))
     return [world, actuator, equality]
 
 
+def hand_elements(
+    gripper: Gripper, force: float, opening: float, *, prefix: str
+) -> tuple[ET.Element, ET.Element, ET.Element]:
+    """A hand that hangs on nothing yet: its body, the drives of its fingers, and what couples them."""
+    body = ET.Element("body", name=prefix.strip("/") or "palm", gravcomp="1")
+    actuator, equality = ET.Element("actuator"), ET.Element("equality")
+    _inertial(body, gripper.body, _MASS)
+    for index, box in enumerate(gripper.body_at(opening)):
+        _box(body, f"{prefix}body/{index}", box, 1.0, "0.86 0.87 0.89 1")
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        _finger(body, actuator, gripper, force, name=f"{prefix}{side}", sign=sign)
+    # Both fingers move as one, as a real parallel gripper's do; else two equal forces would drift.
+    ET.SubElement(
+        equality, "joint", joint1=f"{prefix}left", joint2=f"{prefix}right", polycoef="0 1 0 0 0",
+        solref="0.004 1",
+    )  # fmt: skip
+    return body, actuator, equality
+
+
 def _finger(
-    body: ET.Element, actuator: ET.Element, gripper: Gripper, force: float, *, side: str, sign: float
+    body: ET.Element, actuator: ET.Element, gripper: Gripper, force: float, *, name: str, sign: float
 ) -> None:
-    name = f"hand/{side}"
     finger = ET.SubElement(body, "body", name=name, gravcomp="1")
     ET.SubElement(
         finger, "joint", name=name, type="slide", axis=numbers([0.0, sign, 0.0]), limited="true",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from point2act.engine import MjModel, mujoco
 from point2act.errors import SimulationError
-from point2act.simulate.engine import MjModel, mujoco
 from point2act.simulate.layout import Layout, Part, Shape, Table, Thing
 from point2act.simulate.textures import TEXTURES, texture_png
 
@@ -23,6 +24,22 @@ def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
 
     Raises SimulationError when MuJoCo refuses it.
     """
+    return _built(layout, lambda: mujoco.MjModel.from_xml_string(*_document(layout, extra)))
+
+
+def build_with(layout: Layout, add: Callable[[Any], None]) -> MjModel:
+    """Compile a layout after ``add`` has attached something to its MuJoCo spec (an arm).
+
+    Raises SimulationError when MuJoCo refuses it.
+    """
+    xml, images = _document(layout, ())
+    spec = mujoco.MjSpec.from_string(xml, assets=images)
+    add(spec)
+    return _built(layout, spec.compile)
+
+
+def _document(layout: Layout, extra: Sequence[ET.Element]) -> tuple[str, dict[str, bytes]]:
+    """The XML, and the pictures that it names."""
     root = ET.Element("mujoco", model=layout.name)
     _options(root)
     _assets(root, layout)
@@ -32,8 +49,12 @@ def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
         _thing(world, thing, layout.table)
     root.extend(extra)
     images = {f"{name}.png": texture_png(name, seed) for seed, name in enumerate(TEXTURES)}
+    return ET.tostring(root, encoding="unicode"), images
+
+
+def _built(layout: Layout, make: Callable[[], MjModel]) -> MjModel:
     try:
-        return mujoco.MjModel.from_xml_string(ET.tostring(root, encoding="unicode"), assets=images)
+        return make()
     except ValueError as err:
         raise SimulationError(f"scene '{layout.name}' is not a scene that MuJoCo can build: {err}") from err
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from point2act.engine import MjData, mujoco
 from point2act.geometry import frame_from_normal, invert, transform_points
-from point2act.simulate.engine import MjData, mujoco
 from point2act.simulate.hand import Hand, add_hand, jump, mount, touches
 from point2act.simulate.layout import Shape
 from point2act.simulate.scene import Scene, part_box, parts_of_geoms

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from point2act.engine import MjModel, mujoco, open_renderer
 from point2act.simulate.camera import look_at, pinhole, point_camera
-from point2act.simulate.engine import MjModel, mujoco, open_renderer
 from point2act.simulate.mjcf import CAMERA
 
 _SIZE = (360, 480)

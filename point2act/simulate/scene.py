@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
+from point2act.engine import MjData, MjModel, mujoco
 from point2act.errors import SimulationError
 from point2act.geometry import transform_points
-from point2act.simulate.engine import MjData, MjModel, mujoco
 from point2act.simulate.layout import Layout, Part, Target, Thing, read_layout, scaled
 from point2act.simulate.mjcf import TIMESTEP, build, geom_name
 from point2act.types import OrientedBox, Query

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from point2act.engine import MjData, mujoco
 from point2act.errors import SimulationError
 from point2act.results import read_grasps
-from point2act.simulate.engine import MjData, mujoco
-from point2act.simulate.hand import Hand, add_hand, jump, mount, move, servo_load, squeeze, touches
+from point2act.simulate.hand import FreeRig, Hand, Rig, add_hand, mount, squeeze, touches
 from point2act.simulate.mjcf import TIMESTEP
 from point2act.simulate.pictures import photograph
 from point2act.simulate.record import captured_scene
@@ -79,15 +79,40 @@ def try_grasp(
     an unknown query.
     """
     config = config or TrialConfig()
-    target = scene.target(query).thing
-    hand = add_hand(scene, gripper, force=min(config.force, gripper.max_force))
+    scene.target(query)  # an unknown query is told before anything is built
+    opening = open_for(grasp, gripper, config)
+    hand = add_hand(scene, gripper, force=min(config.force, gripper.max_force), opening=opening)
     data = scene.start(hand.model)
-    mount(hand, data, grasp.T_world_gripper, min(grasp.width + 2 * config.clearance, gripper.max_width))
-    run = _Run(scene, hand, data, parts_of_geoms(scene, hand.model))
-    trial = _play(run, query, target, grasp.T_world_gripper, config)
+    mount(hand, data, grasp.T_world_gripper, opening)
+    rest, back = np.zeros(6), np.array([0.0, 0.0, -config.approach, 0.0, 0.0, 0.0])
+    up = np.concatenate([grasp.T_world_gripper[:3, :3].T @ [0.0, 0.0, config.lift], np.zeros(3)])
+    way = Way(np.array([back, rest]), np.array([rest, up]))
+    return carry_out(scene, query, grasp, FreeRig(hand), data, way, config)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """Where a hand is sent, as targets of its rig; from each to the next it goes straight."""
+
+    approach: Float[np.ndarray, "a n"]
+    lift: Float[np.ndarray, "l n"]
+    """From the last of the approach."""
+
+
+def open_for(grasp: Grasp, gripper: Gripper, config: TrialConfig) -> float:
+    """How far the pads are apart on the approach, metres."""
+    return min(grasp.width + 2 * config.clearance, gripper.max_width)
+
+
+def carry_out(
+    scene: Scene, query: str, grasp: Grasp, rig: Rig, data: MjData, way: Way, config: TrialConfig
+) -> Trial:
+    """Play a trial: an open hand on its rig, in a fresh state of the scene, goes along its way."""
+    run = _Run(scene, rig.hand, rig, data, parts_of_geoms(scene, rig.hand.model))
+    trial = _play(run, query, scene.target(query).thing, way, config)
     if not config.pictures:
         return trial
-    pictures = photograph(hand.model, list(run.album.values()), grasp.T_world_gripper)
+    pictures = photograph(rig.hand.model, list(run.album.values()), grasp.T_world_gripper)
     return replace(trial, pictures=pictures, moments=tuple(run.album))
 
 
@@ -128,6 +153,7 @@ class _Run:
 
     scene: Scene
     hand: Hand
+    rig: Rig
     data: MjData
     part_of_geom: Int[np.ndarray, " g"]
     album: dict[str, Float[np.ndarray, " q"]] = field(default_factory=dict)
@@ -137,23 +163,24 @@ class _Run:
         """Keep this moment for a picture."""
         self.album[moment] = self.data.qpos.copy()
 
-    def go(
-        self, start: Float[np.ndarray, " 6"], end: Float[np.ndarray, " 6"], seconds: float
-    ) -> Iterator[None]:
-        """Move the hand smoothly from offset to offset, a physics step an item."""
+    def go(self, way: Float[np.ndarray, "k n"], seconds: float) -> Iterator[None]:
+        """Move the hand smoothly from the first target to the last, a physics step an item."""
         steps = round(seconds / TIMESTEP)
         for step in range(1, steps + 1):
             s = step / steps
-            move(self.hand, self.data, start + (3 - 2 * s) * s * s * (end - start))
+            at = (3 - 2 * s) * s * s * (len(way) - 1)
+            before = min(int(at), len(way) - 2)
+            self.rig.move(self.data, way[before] + (at - before) * (way[before + 1] - way[before]))
             self._step()
             yield
 
-    def shake(self, center: Float[np.ndarray, " 6"], amplitude: tuple[float, float]) -> None:
+    def shake(self, center: Float[np.ndarray, " n"], amplitude: tuple[float, float]) -> None:
         """One second of swinging along and about all axes, from and to a standstill."""
         size = np.array([*[amplitude[0]] * 3, *[np.deg2rad(amplitude[1])] * 3])
+        ways = self.rig.ways(center)
         for time in np.arange(0, 1, TIMESTEP):
             swing = np.sin(2 * np.pi * time * np.array([1, 2, 3, 3, 1, 2])) * np.sin(np.pi * time)
-            move(self.hand, self.data, center + size * swing)
+            self.rig.move(self.data, center + ways @ (size * swing))
             self._step()
 
     def _step(self) -> None:
@@ -162,27 +189,26 @@ class _Run:
             raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
 
 
-def _play(run: _Run, query: str, target: str, T_world_gripper: np.ndarray, config: TrialConfig) -> Trial:
-    rest, back = np.zeros(6), np.array([0.0, 0.0, -config.approach, 0.0, 0.0, 0.0])
-    up = np.concatenate([T_world_gripper[:3, :3].T @ [0.0, 0.0, config.lift], np.zeros(3)])
+def _play(run: _Run, query: str, target: str, way: Way, config: TrialConfig) -> Trial:
+    rest, up = way.lift[[0, 0]], way.lift[[-1, -1]]
     start_height = run.data.body(target).xipos[2]
 
-    jump(run.hand, run.data, back)
+    run.rig.jump(run.data, way.approach[0])
     run.remember("before")
-    free = _penetration(run) < 0.001 and _approach(run, back, config)
+    free = _penetration(run) < 0.001 and _approach(run, way, config)
     run.remember("at the grasp" if free else "stopped")
     parts: tuple[tuple[str, str], ...] = ()
     by_part = False
     if free:
         squeeze(run.data)
-        _exhaust(run.go(rest, rest, 0.8))
+        _exhaust(run.go(rest, 0.8))
         run.remember("closed")
         parts, by_part = _grip(run, query)
-        _exhaust(run.go(rest, up, 1.5))
+        _exhaust(run.go(way.lift, 1.5))
         run.remember("lifted")
-        run.shake(up, config.shake)
+        run.shake(up[0], config.shake)
         run.remember("shaken")
-        _exhaust(run.go(up, up, 1.0))
+        _exhaust(run.go(up, 1.0))
         run.remember("held")
     held = _held(run) if free else []
     lifted = target if target in held else next(iter(held), "")
@@ -204,10 +230,10 @@ def _outcome(
     return "slip" if any(thing == target for thing, _ in parts) else "missed"
 
 
-def _approach(run: _Run, back: np.ndarray, config: TrialConfig) -> bool:
+def _approach(run: _Run, way: Way, config: TrialConfig) -> bool:
     """Move to the grasp; False as soon as the hand presses harder than its guard allows."""
-    for _ in run.go(back, np.zeros(6), 1.5):
-        push, turn = servo_load(run.data)
+    for _ in run.go(way.approach, 1.5):
+        push, turn = run.rig.load(run.data)
         if push > config.guard[0] or turn > config.guard[1]:
             return False
     return True

@@ -1,0 +1,43 @@
+"""Ways to grasp what is asked for, all told the true region: ours, and what it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks._grasp_baselines import Found, antipodal, random, straight_down
+from benchmarks._grasp_cases import Case
+from benchmarks._grasp_study import study
+from benchmarks._grasp_system import system
+from point2act.grasps.plan import plan_grasps
+from point2act.surface import fuse_local
+from point2act.types import Gripper
+
+Head = Callable[[Case, Gripper, np.random.Generator], Found]
+
+
+def ours(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+    """The program's own head, from the measured depth on."""
+    volume = fuse_local(case.views, case.depths, case.region.action_point)
+    grasps, none = plan_grasps(volume, case.region, gripper, rng=rng)
+    return grasps, "" if none is None else f"{none.reason}: {none.detail}"
+
+
+def oracle(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+    """The grasp from the true shapes for which the case was kept; it must hold, or the trials are wrong."""
+    return (case.oracle,), ""
+
+
+WITH_TRUE_POINTS = ("ours", "oracle", "random", "straight_down", "antipodal", "study")
+"""The heads that are told the region; ``system`` has to find it and costs a fit a case."""
+
+HEADS: dict[str, Head] = {
+    "ours": ours,
+    "oracle": oracle,
+    "random": random,
+    "straight_down": straight_down,
+    "antipodal": antipodal,
+    "study": study,
+    "system": system,
+}

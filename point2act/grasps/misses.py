@@ -1,0 +1,112 @@
+"""Why there are no grasps, and what would have to change: the nearest miss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from point2act.grasps.boundary import Solid
+from point2act.grasps.collision import (
+    approach_opening,
+    body_boxes,
+    depth_inside,
+    finger_boxes,
+    hand_boxes,
+    plane_heights,
+)
+from point2act.grasps.pairs import REACH, PairConfig, Pairs
+from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of
+from point2act.grasps.volume import LocalVolume
+from point2act.types import Gripper, NoAnswer
+
+_PAIRS = 40
+"""Contact pairs about which the nearest miss is looked for, the best ones first."""
+
+
+def why_none(
+    volume: LocalVolume,
+    solid: Solid,
+    pairs: Pairs,
+    tally: Tally,
+    gripper: Gripper,
+    *,
+    opens: PairConfig,
+    ways: PoseConfig,
+) -> NoAnswer:
+    """The reason for an empty answer, and in words how much was lacking."""
+    span, reach = 1e3 * (gripper.max_width - 2 * opens.clearance), 1e3 * REACH * gripper.max_width
+    if len(pairs):
+        return NoAnswer(
+            "all_collide", _collisions(pairs, tally) + _nearest(volume, solid, pairs, gripper, opens, ways)
+        )
+    if len(pairs.wide):
+        narrowest = 1e3 * pairs.wide.min()
+        return NoAnswer(
+            "too_wide",
+            f"too wide by {narrowest - span:.0f} mm: the narrowest of {len(pairs.wide)} contact pairs is "
+            f"{narrowest:.0f} mm, the gripper spans {span:.0f} mm with room to open ({pairs.endless} of "
+            f"{pairs.tried} rays into the object end in what was never seen)",
+        )
+    if not pairs.tried:
+        within = 1e3 * max(opens.radii)
+        return NoAnswer(
+            "no_contact_pair", f"nothing stands out from the table within {within:.0f} mm of the action point"
+        )
+    if pairs.endless == pairs.tried:
+        return NoAnswer(
+            "too_wide",
+            f"none of {pairs.tried} rays into the object comes out again within {reach:.0f} mm: it is wider "
+            "than the gripper, or its other sides were not seen; views from behind it would tell",
+        )
+    slant = ""
+    if np.isfinite(pairs.least_slant):
+        slant = (
+            f": the best pair is {np.rad2deg(pairs.least_slant):.0f} degrees off, "
+            f"{np.rad2deg(np.arctan(opens.friction)):.0f} hold"
+        )
+    return NoAnswer(
+        "no_contact_pair",
+        f"of {pairs.tried} rays into the object {pairs.endless} do not come out again within {reach:.0f} mm; "
+        f"where the others do, the surface is too slanted to hold{slant}",
+    )
+
+
+def _collisions(pairs: Pairs, tally: Tally) -> str:
+    refused = [(text, count) for text, count in tally.avoided.items() if count]
+    touched = "".join(f"; {count} would touch {text}, which is to be avoided" for text, count in refused)
+    return (
+        f"{len(pairs)} contact pairs, but none of {tally.tried} hand poses about them is free: the table is "
+        f"in the way of {tally.table}, the fingers hit something in {tally.fingers}, the palm in "
+        f"{tally.palm}, closing fingers would meet something else first in {tally.neighbour}, and "
+        f"{tally.unseen} would reach into what was never seen{touched}"
+    )
+
+
+def _nearest(
+    volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
+) -> str:
+    """The pose that collides least, in words; empty when no pose is tried."""
+    fans = fans_of(pairs, volume.cameras_in_volume, ways)
+    least, words = np.inf, ""
+    for index, fan in enumerate(fans[:_PAIRS]):
+        opening = approach_opening(gripper, float(pairs.widths[index]), opens.clearance)
+        fingers = finger_boxes(gripper, opening, approach=ways.approach)
+        body = body_boxes(gripper, opening, approach=ways.approach)
+        whole = hand_boxes(gripper, opening, approach=ways.approach)
+        for rotation in fan:
+            for depth in depths_of(gripper, ways):
+                origin = pairs.contacts[index].mean(axis=0) + depth * rotation[:, 2]
+                local = (solid.points - origin) @ rotation
+                inside = {
+                    "the table": -np.inf,
+                    "something beside the object, with a finger": depth_inside(local, fingers) + ways.margin,
+                    "something, with the palm": depth_inside(local, body) + ways.palm_margin,
+                }
+                if volume.table_in_volume is not None:
+                    height = plane_heights(rotation[None], origin[None], whole, volume.table_in_volume)[0]
+                    inside["the table"] = ways.margin - float(height)
+                worst = max(inside, key=lambda name: inside[name])
+                if inside[worst] < least:
+                    least, words = inside[worst], worst
+    if not words or least <= 0:
+        return ""
+    return f"; the nearest miss lacks {1e3 * least:.0f} mm of room to {words}"
