@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks._grasp_cases import Case, grasp_at
-from benchmarks._grasp_clouds import CLEARANCE, facing, hits, measured, table_height
+from benchmarks._grasp_clouds import CLEARANCE, facing, hits, measured, open_hand, table_height, thinned
 from point2act.geometry import frame_from_normal
 from point2act.types import Grasp, Gripper
 
@@ -67,11 +67,13 @@ def antipodal(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     if not len(starts):
         return (), "nothing was measured near the action point"
     cosine, widest = np.cos(np.arctan(0.5)), gripper.max_width - 2 * CLEARANCE
+    obstacles, _ = thinned(points, normals, 0.004)
     for start in rng.choice(starts, 2000):
         axis = -outward[start]
-        ahead = (surface - surface[start]) @ axis
-        aside = np.linalg.norm(surface - surface[start] - ahead[:, None] * axis, axis=1)
-        opposite = (ahead > 0.003) & (ahead < widest) & (aside < 0.003) & (outward @ axis > cosine)
+        away = surface - surface[start]
+        ahead = away @ axis
+        aside = np.einsum("ij,ij->i", away, away) - ahead**2
+        opposite = (ahead > 0.003) & (ahead < widest) & (aside < 0.003**2) & (outward @ axis > cosine)
         if not opposite.any():
             continue
         end = surface[np.flatnonzero(opposite)[ahead[opposite].argmin()]]
@@ -79,6 +81,6 @@ def antipodal(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
         T = facing(np.cos(roll) * a + np.sin(roll) * b, axis)
         T[:3, 3] = (surface[start] + end) / 2
         width = float(np.linalg.norm(end - surface[start]))
-        if T[2, 2] < -0.3 and not hits(points, T, width + 2 * CLEARANCE, gripper).any():
+        if T[2, 2] < -0.3 and not hits(obstacles, T, open_hand(gripper, width)).any():
             return (grasp_at(T, width, np.stack([surface[start], end])),), ""
     return (), "no pair of points that face each other can be reached"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,7 +35,7 @@ def measured(case: Case, reach: float) -> tuple[Float[np.ndarray, "n 3"], Float[
         towards = view.T_world_cam[:3, 3] - grid[kept]
         points.append(grid[kept])
         normals.append(outward * np.sign(np.sum(outward * towards, axis=1, keepdims=True)))
-    return _thinned(np.concatenate(points), np.concatenate(normals), 0.002)
+    return thinned(np.concatenate(points), np.concatenate(normals), 0.002)
 
 
 def table_height(points: Float[np.ndarray, "n 3"]) -> float:
@@ -50,39 +50,37 @@ def table_height(points: Float[np.ndarray, "n 3"]) -> float:
 def hits(
     points: Float[np.ndarray, "n 3"],
     T_world_gripper: Float[np.ndarray, "4 4"],
-    opening: float,
-    hand: Gripper,
+    boxes: Sequence[Box],
     *,
     margin: float = 0.0,
 ) -> Bool[np.ndarray, " n"]:
-    """Which points the open hand comes within ``margin`` of on its straight way to a grasp."""
+    """Which points the boxes of a hand come within ``margin`` of on their straight way to a grasp."""
     local = (points - T_world_gripper[:3, 3]) @ T_world_gripper[:3, :3]
     met = np.zeros(len(points), dtype=bool)
-    for box in hand_boxes(hand, opening):
+    for box in boxes:
         x, y, z = (local - np.array(box.center)).T
         a, b, c = np.array(box.half_extents) + margin
         met |= (abs(x) < a) & (abs(y) < b) & (z < c) & (z > -c - APPROACH)
     return met
 
 
-def lowest(T_world_gripper: Float[np.ndarray, "4 4"], opening: float, hand: Gripper) -> float:
-    """Height of the open hand's lowest corner."""
+def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Sequence[Box]) -> float:
+    """Height of the lowest corner of the boxes of a hand."""
     up = T_world_gripper[2, :3]
-    below = [up @ np.array(box.center) - abs(up) @ box.half_extents for box in hand_boxes(hand, opening)]
+    below = [up @ np.array(box.center) - abs(up) @ box.half_extents for box in boxes]
     return float(T_world_gripper[2, 3] + min(below))
 
 
-def hand_boxes(hand: Gripper, opening: float) -> list[Box]:
-    """Both fingers, so far apart, and the palm, in the gripper's frame."""
-    half = min(opening, hand.max_width) / 2
-    left = [replace(box, center=(box.center[0], box.center[1] + half, box.center[2])) for box in hand.finger]
-    right = [replace(box, center=(box.center[0], -box.center[1], box.center[2])) for box in left]
-    return [*left, *right, *hand.body]
+def open_hand(hand: Gripper, width: float) -> tuple[Box, ...]:
+    """The boxes of a hand, fingers first, as the trials open it for a grasp of this width."""
+    opening = min(width + 2 * CLEARANCE, hand.max_width)
+    return hand.fingers_at(opening) + hand.body_at(opening)
 
 
-def _thinned(
+def thinned(
     points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], cell: float
 ) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 3"]]:
+    """One point and the mean normal for each cell of a grid."""
     _, first, inverse = np.unique(
         np.floor(points / cell).astype(int) @ [1 << 40, 1 << 20, 1], return_index=True, return_inverse=True
     )

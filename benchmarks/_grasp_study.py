@@ -7,7 +7,7 @@ the recipe does not give are 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case, grasp_at
-from benchmarks._grasp_clouds import CLEARANCE, hits, lowest, measured, table_height
+from benchmarks._grasp_clouds import hits, lowest, measured, open_hand, table_height
 from point2act.geometry import frame_from_normal, transform_points
 from point2act.surface import fuse_local
 from point2act.types import Gripper
@@ -26,8 +26,8 @@ RADII = (0.03, 0.045)
 SAMPLES, TURNS = 600, 24
 """Surface points tried, and approach directions about a closing axis."""
 JITTER, FRICTION, WIDEST, DOWN = np.deg2rad(8.0), 0.5, 0.068, 0.3
-DEPTHS = (-0.006, 0.0015, 0.009)
-"""How far the pads' middle is past the contacts along the approach, metres."""
+TIPS = (-0.006, -0.001, 0.004, 0.009)
+"""How far the fingertips are past the contacts along the approach, metres."""
 MARGIN, OVER_TABLE = 0.002, 0.002
 UNKNOWN = 40
 """Cells never seen that the fingers may go through, of 8 cubic millimetres each. Chosen."""
@@ -97,12 +97,12 @@ def study(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     cloud = np.concatenate([cloud[cloud[:, 2] > table + 0.004], surface])
     for radius in RADII:
         pairs = _pairs(field, surface, normals, goal, radius, rng)
-        poses, of_pair = _poses(pairs)
+        poses, of_pair = _poses(pairs, gripper)
         scores = _scores(pairs, poses, of_pair, surface, normals, goal, gripper)
         for index in np.argsort(-scores, kind="stable"):
             T, pair = poses[index], of_pair[index]
             width = float(np.linalg.norm(pairs.second[pair] - pairs.first[pair]))
-            if _is_free(T, width + 2 * CLEARANCE, cloud, unseen, table, gripper):
+            if _is_free(T, width, cloud, unseen, table, gripper):
                 return (grasp_at(T, width, np.stack([pairs.first[pair], pairs.second[pair]])),), ""
     return (), "no pose is free"
 
@@ -146,18 +146,19 @@ def _pairs(
     return Pairs(surface[starts][kept], second[kept], axis[kept], before[kept])
 
 
-def _poses(pairs: Pairs) -> tuple[Float[np.ndarray, "n 4 4"], np.ndarray]:
+def _poses(pairs: Pairs, gripper: Gripper) -> tuple[Float[np.ndarray, "n 4 4"], np.ndarray]:
     """Hand poses about every axis that look down enough, and the pair of each."""
     angle = 2 * np.pi * np.arange(TURNS) / TURNS
     frames = frame_from_normal(pairs.axis)
     ways = np.cos(angle)[:, None] * frames[:, None, :, 0] + np.sin(angle)[:, None] * frames[:, None, :, 1]
     pair, turn = np.nonzero(ways[..., 2] < -DOWN)
     approach, closing = ways[pair, turn], pairs.axis[pair]
-    T = np.tile(np.eye(4), (len(DEPTHS), len(pair), 1, 1))
+    past = np.array(TIPS) - max(box.center[2] + box.half_extents[2] for box in gripper.finger)
+    T = np.tile(np.eye(4), (len(past), len(pair), 1, 1))
     T[..., :3, :3] = np.stack([np.cross(closing, approach), closing, approach], axis=-1)
     middle = (pairs.first + pairs.second)[pair] / 2
-    T[..., :3, 3] = middle + np.array(DEPTHS)[:, None, None] * approach
-    return T.reshape(-1, 4, 4), np.tile(pair, len(DEPTHS))
+    T[..., :3, 3] = middle + past[:, None, None] * approach
+    return T.reshape(-1, 4, 4), np.tile(pair, len(past))
 
 
 def _scores(
@@ -229,16 +230,15 @@ def _pad(
 
 def _is_free(
     T: Float[np.ndarray, "4 4"],
-    opening: float,
+    width: float,
     cloud: Float[np.ndarray, "n 3"],
     unseen: Float[np.ndarray, "u 3"],
     table: float,
     gripper: Gripper,
 ) -> bool:
     """Along the straight way, with a margin, over the table, and mostly through what was seen."""
-    if lowest(T, opening, gripper) < table + OVER_TABLE:
+    boxes = open_hand(gripper, width)
+    if lowest(T, boxes) < table + OVER_TABLE or hits(cloud, T, boxes, margin=MARGIN).any():
         return False
-    if hits(cloud, T, opening, gripper, margin=MARGIN).any():
-        return False
-    fingers = replace(gripper, body=())
-    return int(hits(unseen, T, opening, fingers).sum()) <= UNKNOWN
+    fingers = boxes[: 2 * len(gripper.finger)]
+    return int(hits(unseen, T, fingers).sum()) <= UNKNOWN

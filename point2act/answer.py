@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 else:
     Arm = Any
 
+# Of fewer views the Gaussians are no consensus: they bend to a printed label's letters.
+_CONSENSUS = 3
 # Gaussians fainter than this are haze, not surface; a pixel covered less is not one either.
 _SURFACE_OPACITY = 0.1
 _SURFACE_ALPHA = 0.5
@@ -231,13 +233,14 @@ def confirmed_depths(
     """Depth to plan grasps on: what was measured and the Gaussians confirm, else the Gaussians' own.
 
     The Gaussians are a consensus of all views; a reading more than ``agreement`` of the depth off from
-    theirs is noise, or comes from a view whose pose is off.
+    theirs is noise, or comes from a view whose pose is off. One or two views are believed as they are.
     """
     depths = []
     for view, surface in zip(views, surfaces, strict=True):
         solid = np.where(surface.alpha > _SURFACE_ALPHA, surface.depth, 0.0)
         if view.depth is not None:
             confirmed = np.abs(view.depth - solid) < agreement * solid
+            confirmed |= (view.depth > 0) & (len(views) < _CONSENSUS)
             solid = np.where(confirmed, view.depth, 0.0)
         depths.append(solid)
     return depths

@@ -1,4 +1,4 @@
-"""The command line: ``point2act run | grasp | simulate``. A skin; every import is made late."""
+"""The command line: ``point2act run | grasp | simulate | gripper``. A skin; every import is made late."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "A capture and its points to grasps, in one process.",
     "grasp": "Grasps from a trained run; or a new question to it, without training again.",
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
+    "gripper": "Check a gripper's file and draw its hand.",
 }
 
 _OVERVIEW = """\

@@ -51,7 +51,7 @@ def write_grasps(
         "capture": capture.folder.resolve().as_posix(),
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "gripper": {"name": gripper.name, "max_width": float(gripper.max_width)},
-        "results": [_result(result, capture.T_base_world) for result in results],
+        "results": [_result(result, capture.T_base_world, gripper) for result in results],
     }
     problem = _not_finite(document) or schema_problem(document, "grasps")
     if problem is not None:
@@ -68,7 +68,9 @@ def read_grasps(path: Path | str) -> dict[str, Any]:
     return document
 
 
-def _result(result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
+def _result(
+    result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
+) -> dict[str, Any]:
     query, region = result.query, result.region
     grasps = sorted(result.grasps, key=lambda grasp: -grasp.score)
     place = None if result.place is None else _place(result.place, T_base_world)
@@ -78,7 +80,7 @@ def _result(result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None) 
         "confidence": 0.0 if region is None else _fraction(region.confidence),
         "support": None if region is None else _support(region),
         "region": None if region is None else _box(region),
-        "grasps": [_grasp(grasp, T_base_world) for grasp in grasps],
+        "grasps": [_grasp(grasp, T_base_world, gripper) for grasp in grasps],
         "alternatives": [
             {"action_point": other.action_point.tolist(), "confidence": _fraction(other.confidence)}
             for other in result.alternatives
@@ -108,11 +110,14 @@ def _box(region: Region) -> dict[str, Any]:
     }
 
 
-def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
+def _grasp(
+    grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
+) -> dict[str, Any]:
     return {
         "T_world_gripper": grasp.T_world_gripper.tolist(),
         "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
         "width": float(grasp.width),
+        "flange_distance": gripper.mount_at(grasp.width),
         "score": float(grasp.score),
         "relevancy": _fraction(grasp.relevancy),
         "quality": _fraction(grasp.quality),

@@ -16,6 +16,7 @@ from point2act.errors import SceneError
 from point2act.geometry import frame_from_normal, invert, transform_points
 from point2act.grasps.table import TableConfig, find_table
 from point2act.grasps.volume import LocalVolume
+from point2act.shadows import seen_through
 from point2act.types import View
 
 
@@ -41,6 +42,9 @@ class SurfaceConfig:
     mixture of front and back and is dropped. A surface has to be seen at 80 degrees to look like that."""
     slack: float = 0.02
     """A depth within this share of a point's own sees the point; a larger one looks through it."""
+    baseline: float = 0.06
+    """A depth camera's two eyes are at most this far apart, metres: 50 mm in a RealSense D435. A shadow that
+    such a pair throws is seen through; other gaps are unknown."""
     max_points: int = 500_000
     """Pixels turned into points for the table and the obstacles; more are thinned out evenly."""
     table: TableConfig = field(default_factory=TableConfig)
@@ -82,6 +86,7 @@ def fuse_local(
     )
     T_world_volume = _volume_frame(views, center, volume.up)
     tsdf, observed = _integrate(views, clean, T_world_volume, resolution, config)
+    _see_through(tsdf, observed, views, clean, T_world_volume, table, config)
     return LocalVolume(
         tsdf=tsdf,
         observed=observed,
@@ -206,6 +211,26 @@ def _integrate(
     values = np.asarray(grid.extract_volume_tsdf())  # (distance / truncation, weight), z fastest
     tsdf = (values[:, 0] * config.truncation).astype(np.float32)
     return tsdf.reshape((resolution,) * 3), (values[:, 1] > 0).reshape((resolution,) * 3)
+
+
+def _see_through(
+    tsdf: Float[np.ndarray, "r r r"],
+    observed: Bool[np.ndarray, "r r r"],
+    views: Sequence[View],
+    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    T_world_volume: Float[np.ndarray, "4 4"],
+    table: Float[np.ndarray, "4"] | None,
+    config: SurfaceConfig,
+) -> None:
+    """Write into the grid what is free because a view looks past it in a shadow; above the table only."""
+    unknown = np.argwhere(~observed)
+    places = transform_points(T_world_volume, (unknown - (len(tsdf) - 1) / 2) * config.voxel)
+    if table is not None:
+        above = places @ table[:3] + table[3] > 0
+        unknown, places = unknown[above], places[above]
+    past = seen_through(places, views, depths, baseline=config.baseline, truncation=config.truncation)
+    free = tuple(unknown[past].T)
+    tsdf[free], observed[free] = config.truncation, True
 
 
 def open3d() -> ModuleType:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from point2act.grasps.boundary import SurfacePoints
+from point2act.grasps.volume import LocalVolume
 from point2act.types import Camera, OrientedBox, Region, Support, View
 
 
@@ -14,8 +16,7 @@ from point2act.types import Camera, OrientedBox, Region, Support, View
 class Solid:
     """A rigid body: ``kind`` and ``size`` in its own frame, posed by ``T_world_body``.
 
-    box: half extents; sphere: (radius,); cylinder along z: (radius, half height); floor: (), z <= 0;
-    union: the parts of ``parts``.
+    box: half extents; sphere: (radius,); cylinder along z: (radius, half height); floor: (), z <= 0.
     """
 
     kind: str
@@ -50,6 +51,15 @@ def at(x: float, y: float, z: float, yaw: float = 0.0) -> np.ndarray:
     T = np.eye(4)
     c, s = np.cos(yaw), np.sin(yaw)
     T[:2, :2] = [[c, -s], [s, c]]
+    T[:3, 3] = [x, y, z]
+    return T
+
+
+def tilted(x: float, y: float, z: float, roll: float) -> np.ndarray:
+    """A pose turned about the x axis."""
+    T = np.eye(4)
+    c, s = np.cos(roll), np.sin(roll)
+    T[1:3, 1:3] = [[c, -s], [s, c]]
     T[:3, 3] = [x, y, z]
     return T
 
@@ -139,6 +149,48 @@ def region_at(point, T_new_world=np.eye(4), half=0.015) -> Region:
     return Region(point, 0.9, Support(10, 0, 2), box)
 
 
+def exact_volume(solids, point, *, obstacles=None, hidden=None, r=81, voxel=0.002) -> LocalVolume:
+    """What perfect cameras on all sides would leave: true distances, seen but deep inside and where
+    ``hidden`` says so of world points. The frame is the world's, moved to the point."""
+    point = np.asarray(point, float)
+    axis = (np.arange(r) - (r - 1) / 2) * voxel
+    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + point
+    distance = scene_distance(solids, grid)
+    observed = distance > -2 * voxel
+    if hidden is not None:
+        observed &= ~hidden(grid)
+    T = np.eye(4)
+    T[:3, 3] = point
+    return LocalVolume(
+        tsdf=np.clip(distance, -2 * voxel, 2 * voxel).astype(np.float32).reshape(r, r, r),
+        observed=observed.reshape(r, r, r),
+        T_world_volume=T,
+        voxel=voxel,
+        truncation=2 * voxel,
+        obstacles=np.zeros((0, 3)) if obstacles is None else obstacles,
+        table=np.array([0.0, 0.0, 1.0, 0.0]) if any(s.kind == "floor" for s in solids) else None,
+        towards_cameras=np.array([0.0, 0.0, 1.0]),
+    )
+
+
+def filled(center, half, spacing=0.004) -> np.ndarray:
+    """Points all through a box, its faces among them."""
+    axes = [np.linspace(c - h, c + h, int(2 * h / spacing) + 2) for c, h in zip(center, half, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def skin(solid: Solid, spacing=0.002) -> SurfacePoints:
+    """Points on all faces of a box, with their true normals, all of them seen and the object."""
+    points = filled(np.zeros(3), np.array(solid.size), spacing)
+    over = np.abs(points) - solid.size
+    face = np.abs(over) < 1e-9
+    points, face = points[face.sum(axis=1) == 1], face[face.sum(axis=1) == 1]
+    normals = np.sign(points) * face
+    T = solid.T_world_body
+    flags = np.ones(len(points), bool)
+    return SurfacePoints(points @ T[:3, :3].T + T[:3, 3], normals @ T[:3, :3].T, flags, flags)
+
+
 # ── slow twins ─────────────────────────────────────────────────────────────────────────────────
 def box_distance(point, center, half) -> float:
     """Distance from a point to a solid box, by the closest point of the box."""
@@ -172,6 +224,43 @@ def unseen_share(volume, gripper, opening, rotation, origin) -> float:
             unseen += inside and not volume.observed[i, j, k]
             count += 1
     return unseen / count
+
+
+def closed_pads(points, normals, rotation, origin, pad_size, width, opening, config) -> list[dict]:
+    """What pads that close at one pose hold, on the -y and on the +y side, point by point."""
+    patches = []
+    for side in (-1, 1):
+        met = []
+        for point, normal in zip(points, normals, strict=True):
+            x, y, z = (float((point - origin) @ rotation[:, i]) for i in range(3))
+            if abs(x) > pad_size[0] / 2 or abs(z) > pad_size[1] / 2:
+                continue
+            if side * (normal @ rotation[:, 1]) <= config.facing:
+                continue
+            if width / 2 - config.sunk <= side * y <= opening / 2:
+                met.append((side * y, x, z, normal @ rotation))
+        first = max((m[0] for m in met), default=None)
+        held = [m for m in met if m[0] >= first - config.give]
+        xs, zs = [m[1] for m in held] or [0.0], [m[2] for m in held] or [0.0]
+        patches.append(
+            {
+                "touched": bool(held),
+                "place": [np.mean(xs), side * (first or 0.0), np.mean(zs)],
+                "normal": np.mean([m[3] for m in held] or [np.zeros(3)], axis=0),
+                "count": len(held),
+                "length": max(zs) - min(zs),
+                "breadth": max(xs) - min(xs),
+            }
+        )
+    return patches
+
+
+def deepest(points, boxes) -> float:
+    """How deep the deepest point lies inside a box, by the nearest of its faces; negative outside."""
+    depths = []
+    for point, (center, half) in itertools.product(points, zip(boxes.center, boxes.half, strict=True)):
+        depths.append(min(h - abs(p - c) for p, c, h in zip(point, center, half, strict=True)))
+    return max(depths, default=-np.inf)
 
 
 def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:

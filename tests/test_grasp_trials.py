@@ -18,15 +18,15 @@ from benchmarks import grasps
 from benchmarks._grasp_baselines import random, straight_down
 from benchmarks._grasp_cases import EASY, ROWS, SEEDS, Case, case, case_path, for_trial, nearest_in
 from benchmarks._grasp_catalogue import SHAPES, catalogue, held_at_one_end, named
-from benchmarks._grasp_clouds import hits, lowest, measured, table_height
+from benchmarks._grasp_clouds import hits, lowest, measured, open_hand, table_height
 from benchmarks._grasp_records import Record, summarise, table, verdict, wilson
 from benchmarks._grasp_tables import QUERY, Setting, draw, rebuilt, table_rng
 from benchmarks._grasp_trials import Task, executed, run_task, tasks
+from point2act.engine import mujoco
 from point2act.errors import SimulationError
 from point2act.geometry import invert, transform_points
 from point2act.grasps.gripper import load_gripper
 from point2act.simulate import Scene, Trial, TrialConfig, load_scene, try_grasp
-from point2act.engine import mujoco
 from point2act.simulate.layout import Jitter, Layout, Shape, Table, Target, read_layout
 from point2act.simulate.pile import PileConfig, drop, neighbours, put_apart
 from point2act.types import Query
@@ -270,7 +270,7 @@ def test_straight_down_comes_from_above_and_stays_over_the_table(known: Case) ->
     np.testing.assert_allclose(grasp.T_world_gripper[:3, 2], [0, 0, -1], atol=1e-12)
     away = grasp.T_world_gripper[:2, 3] - known.region.action_point[:2]
     assert np.linalg.norm(away) < PANDA.max_width / 2
-    assert lowest(grasp.T_world_gripper, grasp.width, PANDA) > known.scene.layout.table.height
+    assert lowest(grasp.T_world_gripper, open_hand(PANDA, grasp.width)) > known.scene.layout.table.height
 
 
 def test_points_that_a_hand_hits() -> None:
@@ -278,23 +278,17 @@ def test_points_that_a_hand_hits() -> None:
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = np.diag([1.0, -1.0, -1.0]), [0.1, 0.0, 0.5]
     points = rng.uniform([0.0, -0.15, 0.45], [0.2, 0.15, 0.75], (4000, 3))
-    met = hits(points, T, 0.05, PANDA)
+    boxes = open_hand(PANDA, 0.05)
+    met = hits(points, T, boxes)
     for point, found in zip(transform_points(invert(T), points[:150]), met[:150], strict=True):
         # Slow twin: the open hand at fifty places along its way.
-        expected = False
-        for z in point[2] + np.linspace(0, 0.1, 51):
-            boxes = [(box, np.array([1.0, side, 1.0]), 0.025) for box in PANDA.finger for side in (1, -1)]
-            boxes += [(box, np.ones(3), 0.0) for box in PANDA.body]
-            expected |= any(
-                (
-                    abs(np.array([point[0], point[1], z]) * flip - box.center - [0, out, 0])
-                    < box.half_extents
-                ).all()
-                for box, flip, out in boxes
-            )
+        way = point + np.linspace(0, 0.1, 51)[:, None] * [0.0, 0.0, 1.0]
+        expected = any((abs(way - box.center) < box.half_extents).all(axis=1).any() for box in boxes)
         assert found == expected
-    assert lowest(T, 0.05, PANDA) == pytest.approx(0.5 - 0.0089)
-    assert hits(points, T, 0.05, PANDA, margin=0.01).sum() > met.sum()
+    assert lowest(T, boxes) == pytest.approx(0.5 - 0.0089)
+    assert hits(points, T, boxes, margin=0.01).sum() > met.sum()
+    right, left = (box.center[1] - s * box.half_extents[1] for box, s in ((boxes[0], 1), (boxes[4], -1)))
+    assert right - left == pytest.approx(0.05 + 0.012)
 
 
 def test_tasks_share_the_cases_of_a_setting() -> None:

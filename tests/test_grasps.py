@@ -15,22 +15,26 @@ from scipy.spatial.transform import Rotation
 
 from point2act.geometry import transform_points
 from point2act.grasps.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
-from point2act.grasps.boundary import BoundaryConfig, surface_points
+from point2act.grasps.boundary import BoundaryConfig, Solid, surface_points
 from point2act.grasps.collision import (
     Boxes,
     approach_opening,
     box_distances,
     hand_boxes,
     hits,
+    closing_boxes,
+    depth_inside,
     nearest,
+    nearest_on_way,
     plane_heights,
     within,
 )
 from point2act.grasps.gripper import load_gripper
 from point2act.grasps.pairs import PairConfig, find_pairs, march
+from point2act.grasps.judge import JudgeConfig
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.grasps.poses import PoseConfig, free_poses
-from point2act.grasps.score import GraspTerms, ScoreConfig, ScoreWeights, contact_relevancy, score
+from point2act.grasps.terms import GraspTerms
 from point2act.grasps.volume import LocalVolume, solid
 from point2act.surface import fuse_local
 from point2act.types import Grasp, NoAnswer, OrientedBox, Query
@@ -129,15 +133,10 @@ def test_the_hand_touches_nothing_on_its_way(name, hand):
     for grasp in grasps_of(name, hand)[:8]:
         opening = approach_opening(HANDS[hand], grasp.width, CONFIG.pairs.clearance)
         boxes = hand_boxes(HANDS[hand], opening, approach=CONFIG.poses.approach)
-        points = np.concatenate([_filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
+        points = np.concatenate([ref.filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
         world = transform_points(grasp.T_world_gripper, points)
         assert ref.scene_distance([ref.FLOOR, body], world).min() > 0
         assert CONFIG.poses.margin <= grasp.approach_clearance <= opening / 2 - grasp.width / 2 + 1e-3
-
-
-def _filled(center: np.ndarray, half: np.ndarray, spacing: float = 0.004) -> np.ndarray:
-    axes = [np.linspace(c - h, c + h, int(2 * h / spacing) + 2) for c, h in zip(center, half, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 @every_body
@@ -206,66 +205,6 @@ def test_progress_is_told():
     assert [done for done, _ in told[:3]] == [1, 2, 3]
 
 
-# ── reasons ────────────────────────────────────────────────────────────────────────────────────
-def test_nothing_there_is_no_geometry():
-    grasps, why = plan([ref.FLOOR], (0.1, 0.05, 0.3))
-    assert grasps == ()
-    assert why is not None
-    assert why.reason == "no_geometry"
-    assert "45 mm" in why.detail
-    empty = fuse_local([], [], np.zeros(3))
-    _, why = plan_grasps(
-        empty, ref.region_at(np.zeros(3)), HANDS["panda"], config=CONFIG, rng=np.random.default_rng(0)
-    )
-    assert why is not None
-    assert why.reason == "no_geometry"
-
-
-def test_a_bare_table_offers_no_contacts():
-    _, why = plan([ref.FLOOR], (0.1, 0.05, 0.0))
-    assert why is not None
-    assert why.reason == "no_contact_pair"
-    assert "table" in why.detail
-
-
-@every_hand
-def test_a_ball_that_is_too_big_says_how_big(hand):
-    ball = ref.Solid("sphere", (0.05,), ref.at(0.1, 0.05, 0.05))
-    grasps, why = plan([ref.FLOOR, ball], (0.1, 0.05, 0.09), hand=hand)
-    assert grasps == ()
-    assert why is not None
-    assert why.reason == "too_wide"
-    narrowest = float(why.detail.split("narrowest is ")[1].split(" mm")[0])
-    # Chords within the friction cone are shorter than the diameter by its cosine.
-    assert 85 < narrowest < 101
-
-
-def test_a_wall_has_no_other_side():
-    wall = ref.Solid("box", (0.2, 0.2, 0.2), ref.at(0.3, 0.05, 0.2))
-    front = [
-        ref.look_at(np.array([-0.4, y, 0.3]), np.array([0.1, 0.05, 0.2]), np.array([0, 0, 1.0]))
-        for y in (-0.2, 0.2)
-    ]
-    _, why = plan([ref.FLOOR, wall], (0.1, 0.05, 0.2), front)
-    assert why is not None
-    assert why.reason in ("too_wide", "no_contact_pair")
-
-
-def test_an_object_in_a_narrow_slot_cannot_be_reached():
-    block = ref.Solid("box", (0.015, 0.02, 0.04), ref.at(0.1, 0.05, 0.04))
-    walls = [
-        ref.Solid("box", (0.02, 0.08, 0.036), ref.at(0.1 + side * 0.045, 0.05, 0.036)) for side in (-1, 1)
-    ] + [ref.Solid("box", (0.015, 0.02, 0.036), ref.at(0.1, 0.05 + side * 0.05, 0.036)) for side in (-1, 1)]
-    from_above = ref.ring((0.1, 0.05, 0.08), 10, radius=0.2, heights=(0.4, 0.5))
-    grasps, why = plan([ref.FLOOR, block, *walls], (0.1, 0.05, 0.08), from_above)
-    assert grasps == ()
-    assert why is not None
-    assert why.reason == "all_collide"
-    assert "fingers" in why.detail
-    free, _ = plan([ref.FLOOR, block], (0.1, 0.05, 0.08), from_above)
-    assert free
-
-
 # ── one side seen, neighbours, relevancy ───────────────────────────────────────────────────────
 def test_unseen_sides_are_presumed_and_count_against():
     block = ref.Solid("box", (0.02, 0.025, 0.05), ref.at(0.1, 0.05, 0.05))
@@ -315,36 +254,6 @@ def test_relevancy_draws_the_grasp():
         assert grasps[0].relevancy > 0.5
 
 
-def test_relevancy_without_points_is_nearness_to_the_box():
-    region = ref.region_at((0.0, 0.0, 0.0), half=0.01)
-    middles = np.array([[0.0, 0, 0], [0.01, 0, 0], [0.02, 0, 0], [0.05, 0, 0]])
-    contacts = np.repeat(middles[:, None], 2, axis=1)
-    absolute, relative = contact_relevancy(contacts, region, None, config=ScoreConfig())
-    assert absolute[:2] == pytest.approx([1.0, 1.0])
-    assert absolute[2] == pytest.approx(np.exp(-0.5))
-    assert absolute[3] < 0.01
-    assert np.array_equal(absolute, relative)
-
-
-def test_score_is_quality_lowered_by_irrelevance():
-    quality, relative = np.array([0.8, 0.8, 0.4]), np.array([0.0, 1.0, 1.0])
-    half = dataclasses.replace(ScoreConfig(), semantic_weight=0.5)
-    assert score(quality, relative, config=half) == pytest.approx([0.4, 0.8, 0.4])
-    deaf = dataclasses.replace(ScoreConfig(), semantic_weight=0.0)
-    assert score(quality, relative, config=deaf) == pytest.approx(quality)
-
-
-def test_quality_is_a_mean_of_its_terms():
-    names = [f.name for f in dataclasses.fields(GraspTerms)]
-    assert names == [f.name for f in dataclasses.fields(ScoreWeights)]
-    for name in names:
-        only = GraspTerms(**{n: np.array([float(n == name)]) for n in names})
-        weights = ScoreWeights()
-        total = sum(getattr(weights, n) for n in names)
-        assert only.quality(weights)[0] == pytest.approx(getattr(weights, name) / total)
-    assert GraspTerms(**{n: np.ones(3) for n in names}).quality(ScoreWeights()) == pytest.approx(np.ones(3))
-
-
 # ── what is to be avoided ──────────────────────────────────────────────────────────────────────
 HANDLE = ref.Solid("box", (0.012, 0.06, 0.012), ref.at(0.1, 0.0, 0.03))
 HEAD = ref.Solid("box", (0.02, 0.015, 0.02), ref.at(0.1, 0.075, 0.03))
@@ -371,7 +280,7 @@ def hammer_grasps(*avoid: Avoid, margin: float = 0.02) -> tuple[tuple[Grasp, ...
         ref.region_at(HOLD),
         HANDS["panda"],
         avoid=avoid,
-        config=dataclasses.replace(CONFIG, avoid=AvoidConfig(margin=margin)),
+        config=dataclasses.replace(CONFIG, judge=JudgeConfig(avoid=AvoidConfig(margin=margin))),
         rng=np.random.default_rng(0),
     )
 
@@ -380,7 +289,7 @@ def to_box(grasp: Grasp, box: OrientedBox) -> float:
     """Distance of the hand, on its way, from a box: by points that fill the box's surface."""
     opening = approach_opening(HANDS["panda"], grasp.width, CONFIG.pairs.clearance)
     boxes = hand_boxes(HANDS["panda"], opening, approach=CONFIG.poses.approach)
-    points = _filled(np.zeros(3), box.half_extents, 0.0015) @ box.axes + box.center
+    points = ref.filled(np.zeros(3), box.half_extents, 0.0015) @ box.axes + box.center
     T = grasp.T_world_gripper
     return float(box_distances((points - T[:3, 3]) @ T[:3, :3], boxes).min())
 
@@ -390,7 +299,7 @@ THE_HEAD = Avoid("the head of the hammer", box_of(HEAD))
 
 def seen_head(sigma: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
     """Points of the hammer, relevant as far as a model that points at the head errs."""
-    points = np.concatenate([_filled(s.T_world_body[:3, 3], np.array(s.size)) for s in (HANDLE, HEAD)])
+    points = np.concatenate([ref.filled(s.T_world_body[:3, 3], np.array(s.size)) for s in (HANDLE, HEAD)])
     away = np.linalg.norm(points - HEAD.T_world_body[:3, 3], axis=1)
     return points, 0.7 * np.exp(-0.5 * (away / sigma) ** 2)
 
@@ -413,7 +322,7 @@ def test_distances_to_what_is_avoided_are_told():
     assert len(grasps) >= CONFIG.enough
     for grasp in grasps:
         assert grasp.avoid_clearance == pytest.approx(to_box(grasp, box_of(HEAD)), abs=6e-4)
-        assert grasp.score <= grasp.quality * caution(np.array([grasp.avoid_clearance]), config=CONFIG.avoid)
+        assert grasp.score <= grasp.quality * caution(np.array([grasp.avoid_clearance]), config=CONFIG.judge.avoid)
     scores = [grasp.score for grasp in grasps]
     assert scores == sorted(scores, reverse=True)
     assert all(grasp.avoid_clearance is None for grasp in hammer_grasps()[0])
@@ -508,7 +417,7 @@ def test_box_gaps_match_the_nearest_of_many_points(seed):
     origins, extents = rng.uniform(-0.1, 0.1, (2, 3)), rng.uniform(0.003, 0.05, 3)
     centers, half = rng.uniform(-0.05, 0.05, (2, 3, 3)), rng.uniform(0.005, 0.05, (3, 3))
     gaps = box_gaps(rotations, origins, centers, half, extents)
-    filled = _filled(np.zeros(3), extents, 0.003)
+    filled = ref.filled(np.zeros(3), extents, 0.003)
     for i in range(2):
         local = (filled - origins[i]) @ rotations[i]
         for j in range(3):
@@ -581,8 +490,8 @@ def test_the_unseen_room_of_fingertips_matches_the_twin():
         config=PairConfig(keep=10),
         rng=np.random.default_rng(0),
     )
-    above = np.zeros((0, 3))
-    poses, tally = free_poses(volume, above, pairs, hand, clearance=0.006, config=PoseConfig(max_unknown=1.0))
+    nothing = Solid(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
+    poses, tally = free_poses(volume, nothing, pairs, hand, clearance=0.006, config=PoseConfig(max_unknown=1.0))
     assert len(poses) > 20
     assert tally.unseen == 0
     for i in range(0, len(poses), 5):

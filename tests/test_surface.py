@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from point2act.errors import SceneError
 from point2act.geometry import invert, transform_points
 from point2act.grasps.boundary import BoundaryConfig, surface_points
+from point2act.grasps.normals import slopes_at
 from point2act.grasps.table import TableConfig, find_table
-from point2act.grasps.volume import LocalVolume, normals_at, sample, seen_at, slopes
+from point2act.grasps.volume import LocalVolume, sample, seen_at
 from point2act.surface import SurfaceConfig, confirmed, flying_pixels, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
@@ -87,7 +88,7 @@ def test_normals_are_those_of_the_sphere():
     points = crossings(volume, CENTER)
     points = points[(BALL.distance(points) < 1e-3) & (points[:, 2] > 0.03)]
     local = transform_points(invert(volume.T_world_volume), points)
-    normals = normals_at(volume, slopes(volume, smoothing=1.0), local) @ volume.T_world_volume[:3, :3].T
+    normals = slopes_at(volume, local) @ volume.T_world_volume[:3, :3].T
     cosine = (normals * BALL.normals(points)).sum(axis=1)
     assert cosine.mean() > 0.99
     assert np.percentile(cosine, 2) > 0.95

@@ -96,8 +96,13 @@ def nearest_on_way(
     points: Float[np.ndarray, "n 3"], boxes: Boxes, way: Float[np.ndarray, "3"], *, step: float
 ) -> float:
     """Distance of the nearest point to boxes that move by ``way``; looked at every ``step`` metres."""
+    bound = nearest(points, boxes)
+    low = (boxes.center - boxes.half).min(axis=0) + np.minimum(way, 0) - bound
+    high = (boxes.center + boxes.half).max(axis=0) + np.maximum(way, 0) + bound
+    near = points[((points >= low) & (points <= high)).all(axis=1)]
     count = int(np.ceil(np.linalg.norm(way) / step)) + 1
-    return min(nearest(points - share * way, boxes) for share in np.linspace(0, 1, count))
+    ahead = (box_distances(near - share * way, boxes) for share in np.linspace(0, 1, count))
+    return min(bound, *(float(distances.min(initial=np.inf)) for distances in ahead))
 
 
 def plane_heights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
 from point2act.grasps.boundary import SurfacePoints
@@ -34,7 +34,7 @@ class Patch:
     """Middle of the patch, on the pad's face."""
     normal: Float[np.ndarray, "n 3"]
     """Mean outward normal of the surface, not of unit length."""
-    count: Float[np.ndarray, " n"]
+    count: Int[np.ndarray, " n"]
     """Surface points held, one for a voxel."""
     length: Float[np.ndarray, " n"]
     """Extent along the finger."""
@@ -128,10 +128,14 @@ def _extent(values: Float[np.ndarray, "n m"], chosen: Bool[np.ndarray, "n m"]) -
 def friction_needed(first: Patch, second: Patch) -> Float[np.ndarray, " n"]:
     """The least coefficient of friction at which the patches can press against each other.
 
-    The tangent of the larger angle between the line through their middles and their normals (Nguyen
-    1988); infinite where a pad touches nothing.
+    The tangent of the larger angle between the patches' normals and the line along which they press
+    (Nguyen 1988): along the closing axis where they overlap, else as little beside it as they allow.
+    Infinite where a pad touches nothing.
     """
     line = second.place - first.place
+    for axis, extents in ((0, first.breadth + second.breadth), (2, first.length + second.length)):
+        beside = np.maximum(np.abs(line[:, axis]) - extents / 2, 0)
+        line[:, axis] = np.sign(line[:, axis]) * beside
     line /= np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
     cosines = [
         sign * (patch.normal * line).sum(axis=1) / np.maximum(np.linalg.norm(patch.normal, axis=1), 1e-9)

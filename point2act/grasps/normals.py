@@ -20,10 +20,10 @@ class NormalConfig:
     """
 
     distance: float = 0.004
-    """Standard deviation of the weight by distance, metres: two voxels. Cut off at twice that."""
+    """Standard deviation of the weight by distance, metres: two voxels. Cut off at 1.5 times that."""
     angle: float = 0.25
     """Scale of the weight by angle, radians (14 degrees): what faces another way is another face."""
-    rounds: int = 4
+    rounds: int = 3
     """How often."""
 
 
@@ -46,7 +46,7 @@ def smooth_normals(
 
     A bilateral filter (Tomasi and Manduchi 1998) on normals, as for meshes by Zheng et al. (2011).
     """
-    pairs = KDTree(points).query_pairs(2 * config.distance, output_type="ndarray")
+    pairs = KDTree(points).query_pairs(1.5 * config.distance, output_type="ndarray")
     here, there = pairs.T
     squared = ((points[here] - points[there]) ** 2).sum(axis=1)
     near = np.exp(-0.5 * squared / config.distance**2)

@@ -31,10 +31,10 @@ class PairConfig:
     """Standard deviation of a jittered direction about the inward normal, radians (8 degrees)."""
     friction: float = 0.5
     """Coefficient of friction; both contacts' normals lie within its cone about the closing axis."""
-    chords: int = 150
+    chords: int = 100
     """Places just below the surface from which level chords are drawn both ways: what lies flat on a table
     shows its top and hardly its sides. Chosen."""
-    azimuths: int = 8
+    azimuths: int = 6
     """Level directions tried from each place."""
     below: float = 0.002
     """How far below the surface chords are drawn, metres: a voxel."""
@@ -133,7 +133,7 @@ def _beginnings(
     return surface.points[chosen], surface.normals[chosen], surface.seen[chosen]
 
 
-_Found = tuple[Float[np.ndarray, "n 2 3"], Float[np.ndarray, "n 2 3"], Bool[np.ndarray, "n 2"]]
+_Found = tuple[Float[np.ndarray, "p 2 3"], Float[np.ndarray, "p 2 3"], Bool[np.ndarray, "p 2"]]
 """Contacts, their outward normals, and whether they were seen."""
 
 

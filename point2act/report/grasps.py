@@ -72,7 +72,7 @@ def _panel(report: ReportInput, result: QueryResult, color: Color, pictures: Seq
     if figures:
         body.append(f'<div class="pictures" style="--least: 300px">{figures}</div>')
     if result.grasps:
-        body.append(_table(result.grasps, report.metric))
+        body += [_table(result.grasps, report.metric), _reasons(result.grasps[0])]
     elif result.region is not None and result.reason is None:
         words = what_for(result, report.metric) or result.detail or "No grasp was asked for."
         body.append(f'<p class="soft">{escape(words)}</p>')
@@ -80,7 +80,7 @@ def _panel(report: ReportInput, result: QueryResult, color: Color, pictures: Seq
 
 
 def _table(grasps: Sequence[Grasp], metric: bool) -> str:
-    names = ["Grasp", "Score", "Relevancy", "Quality", "Opening", "Clearance"]
+    names = ["Grasp", "Score", "Relevancy", "Quality", "Opening", "Way in", "Way up"]
     names += ["From avoided"] if grasps[0].avoid_clearance is not None else []
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_row(number, grasp, metric) for number, grasp in enumerate(grasps[:_ROWS], 1))
@@ -94,9 +94,25 @@ def _row(number: int, grasp: Grasp, metric: bool) -> str:
     cells = "".join(
         f"<td>{value:.2f}{bar((value, ''))}</td>" for value in (grasp.score, grasp.relevancy, grasp.quality)
     )
-    lengths = [grasp.width, grasp.approach_clearance, grasp.avoid_clearance]
-    cells += "".join(f"<td>{length(value, metric)}</td>" for value in lengths if value is not None)
+    lengths = [grasp.width, grasp.approach_clearance, grasp.lift_clearance]
+    lengths += [] if grasp.avoid_clearance is None else [grasp.avoid_clearance]
+    cells += "".join(f"<td>{'free' if value is None else length(value, metric)}</td>" for value in lengths)
     return f"<tr{kind}><td>{name}</td>{cells}</tr>"
+
+
+def _reasons(best: Grasp) -> str:
+    """What the best grasp's quality is made of."""
+    if not best.terms:
+        return ""
+    inferred = 2 - sum(best.contacts_seen)
+    guess = "" if not inferred else f" {inferred} of its 2 contacts was never seen and is inferred."
+    items = "".join(
+        f"<td>{escape(name)}<br>{value:.2f}{bar((value, ''))}</td>" for name, value in best.terms.items()
+    )
+    return (
+        f'<p class="soft">What the quality of the best is made of, 1 being best.{guess}</p>'
+        f'<div class="scroll"><table><tr>{items}</tr></table></div>'
+    )
 
 
 def _rivals(result: QueryResult) -> str:

@@ -1,0 +1,132 @@
+"""The fit of the quality's weights to what physics said of grasps, and how well they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import rankdata
+
+from point2act.errors import SimulationError
+from point2act.grasps.score import QualityWeights
+from point2act.grasps.terms import GraspTerms
+
+PRIOR = QualityWeights(
+    bias=0.0,
+    alignment=2.0,
+    patch=1.0,
+    overlap=1.0,
+    opposed=0.3,
+    friction=1.0,
+    twist=0.5,
+    lever=1.0,
+    upright=0.3,
+    seen=1.0,
+    sighted=0.5,
+    clearance=0.5,
+    robustness=1.0,
+)
+"""What is believed before any trial, except for the bias, of which nothing is. Chosen."""
+PRECISION = 3.0
+"""Of that belief: one over the variance of a weight. Chosen."""
+FOLDS, BINS = 5, 5
+TERMS = [field.name for field in fields(GraspTerms)]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A pose, how it was tried, and what came of it."""
+
+    setting: str
+    seed: int
+    object: str
+    part: str
+    slippery: bool
+    heavy: bool
+    """Twice as heavy as in its setting."""
+    astray: bool
+    outcome: str
+    lifted: bool
+    terms: dict[str, float]
+
+
+def fitted(terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"]) -> QualityWeights:
+    """The most probable weights, none below 0: logistic regression with a Gaussian prior."""
+    prior = np.array([getattr(PRIOR, name) for name in TERMS])
+    columns = np.column_stack([np.ones(len(terms)), terms])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        total, off = columns @ weights, weights[1:] - prior
+        value = np.logaddexp(0, total).sum() - total[lifted].sum() + PRECISION / 2 * off @ off
+        return float(value), columns.T @ (expit(total) - lifted) + PRECISION * np.r_[0.0, off]
+
+    bounds = [(None, None)] + [(0.0, None)] * len(TERMS)
+    # Not L-BFGS-B, which stopped far from the least loss where a bound was met (SciPy 1.17.1).
+    options = {"ftol": 1e-9, "maxiter": 500}
+    found = minimize(loss, np.r_[0.0, prior], jac=True, method="SLSQP", bounds=bounds, options=options)
+    assert found.success, found.message  # convex, smooth, and 13 numbers
+    return QualityWeights(**dict(zip(["bias", *TERMS], found.x.tolist(), strict=True)))
+
+
+def chances(terms: Float[np.ndarray, "n k"], weights: QualityWeights) -> Float[np.ndarray, " n"]:
+    """What the quality says."""
+    return expit(weights.bias + terms @ [getattr(weights, name) for name in TERMS])
+
+
+def cross_validated(
+    terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"], seeds: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """The chance of each by weights from the other seeds, in ``FOLDS`` parts."""
+    said = np.zeros(len(terms))
+    for fold in range(FOLDS):
+        out = seeds % FOLDS == fold
+        said[out] = chances(terms[out], fitted(terms[~out], lifted[~out]))
+    return said
+
+
+def ranked(said: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
+    """Of all pairs of a good and a failed grasp how many are in order, ties half; and how many there are.
+
+    Their ratio is the area under the ROC curve (Mann and Whitney 1947).
+    """
+    good = int(lifted.sum())
+    return float(rankdata(said)[lifted].sum() - good * (good + 1) / 2), good * (len(lifted) - good)
+
+
+def log_loss(said: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
+    """Mean of -log of the chance that was given to what happened, nats."""
+    return float(-np.log(np.where(lifted, said, 1 - said)).mean())
+
+
+def report(tried: Sequence[Attempt]) -> str:
+    """The weights and how well they tell. Raises SimulationError where all trials ended alike."""
+    lifted = np.array([one.lifted for one in tried], dtype=bool)
+    if lifted.all() or not lifted.any():
+        raise SimulationError(f"{len(tried)} trials with {lifted.sum()} successes: nothing to fit; try more")
+    terms = np.array([[one.terms[name] for name in TERMS] for one in tried])
+    said = cross_validated(terms, lifted, np.array([one.seed for one in tried]))
+    keys = [f"{one.setting} {one.seed}" for one in tried]
+    within = [ranked(said[rows], lifted[rows]) for rows in (np.array(keys) == key for key in set(keys))]
+    in_order, pairs = (sum(column) for column in zip(*within, strict=True))
+    overall = ranked(said, lifted)
+    share = lifted.mean()
+    weights = asdict(fitted(terms, lifted))
+    lines = [f"{len(tried)} trials in {len(within)} cases, {100 * share:.1f} % lifted", "", "weights"]
+    lines += [f"    {name}: float = {value:.2f}" for name, value in weights.items()]
+    lines += ["", f"cross-validated by seed in {FOLDS} folds"]
+    lines += [f"area under the curve {overall[0] / overall[1]:.3f}"]
+    lines += [f"within a case {in_order / pairs:.3f} of {pairs} pairs" if pairs else "no pairs within a case"]
+    base = log_loss(np.full(len(lifted), share), lifted)
+    lines += [
+        f"log loss {log_loss(said, lifted):.3f}, of the bare share {base:.3f}",
+        "",
+        "  said  lifted      n",
+    ]
+    for rows in np.array_split(np.argsort(said, kind="stable"), BINS):
+        if len(rows):
+            lines.append(f"{said[rows].mean():6.3f}  {lifted[rows].mean():6.3f}  {len(rows):5d}")
+    return "\n".join(lines)
