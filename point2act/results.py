@@ -110,9 +110,7 @@ def _box(region: Region) -> dict[str, Any]:
     }
 
 
-def _grasp(
-    grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
-) -> dict[str, Any]:
+def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper) -> dict[str, Any]:
     return {
         "T_world_gripper": grasp.T_world_gripper.tolist(),
         "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),

@@ -1,7 +1,7 @@
 """Where nothing was read: the shadows that near surfaces throw on far ones, through which is free sight.
 
 A depth camera measures from two places, so beside a near surface there is a strip of the far one that only
-one of them sees, and there it gives no reading. The ray through such a pixel is free as far as the far surface.
+one of them sees, and there it gives no reading. The ray through such a pixel is free up to the far surface.
 """
 
 from __future__ import annotations

@@ -191,6 +191,15 @@ def skin(solid: Solid, spacing=0.002) -> SurfacePoints:
     return SurfacePoints(points @ T[:3, :3].T + T[:3, 3], normals @ T[:3, :3].T, flags, flags)
 
 
+def skin_of(solid: Solid, spacing=0.003) -> np.ndarray:
+    """Points just inside the surface of a cylinder."""
+    radius, half = solid.size
+    points = filled(np.zeros(3), np.array([radius, radius, half]), spacing)
+    points = points @ solid.T_world_body[:3, :3].T + solid.T_world_body[:3, 3]
+    distance = solid.distance(points)
+    return points[(distance < 0) & (distance > -1.5 * spacing)]
+
+
 # ── slow twins ─────────────────────────────────────────────────────────────────────────────────
 def box_distance(point, center, half) -> float:
     """Distance from a point to a solid box, by the closest point of the box."""

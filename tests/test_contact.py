@@ -22,9 +22,13 @@ BAR = ref.Solid("box", (0.05, 0.01, 0.03), np.eye(4))
 """10 cm along x, 2 cm thick along y, the closing axis."""
 
 
+def all_seen(points, normals) -> Near:
+    return Near(points, normals, np.ones(len(points), bool))
+
+
 def near_of(solid: ref.Solid, spacing: float = 0.002) -> Near:
     surface = ref.skin(solid, spacing)
-    return Near(surface.points, surface.normals)
+    return Near(surface.points, surface.normals, surface.seen)
 
 
 def close(near, rotations=SQUARE, origins=np.zeros((1, 3)), width=0.02) -> tuple[Patch, Patch]:
@@ -38,7 +42,7 @@ def wedge(angle: float) -> Near:
     c, s = np.cos(angle), np.sin(angle)
     points = [np.stack([x, side * (0.01 - z * np.tan(angle)), z], axis=1) for side in (-1, 1)]
     normals = [np.tile([0.0, side * c, s], (len(x), 1)) for side in (-1, 1)]
-    return Near(np.concatenate(points), np.concatenate(normals))
+    return all_seen(np.concatenate(points), np.concatenate(normals))
 
 
 # ── patches ────────────────────────────────────────────────────────────────────────────────────
@@ -50,14 +54,21 @@ def test_patches_match_the_twin(seed, count):
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     rotations = Rotation.random(4, random_state=np.random.RandomState(seed)).as_matrix()
     origins, width = rng.uniform(-0.01, 0.01, (4, 3)), rng.uniform(0, 0.03)
-    patches = close(Near(points, normals), rotations, origins, width)
+    patches = close(all_seen(points, normals), rotations, origins, width)
     for i in range(4):
-        twins = ref.closed_pads(
-            points, normals, rotations[i], origins[i], PAD, width, width + 0.012, CONFIG
-        )
+        twins = ref.closed_pads(points, normals, rotations[i], origins[i], PAD, width, width + 0.012, CONFIG)
         for patch, twin in zip(patches, twins, strict=True):
             for name, expected in twin.items():
                 assert getattr(patch, name)[i] == pytest.approx(expected, abs=1e-9), name
+
+
+def test_patches_tell_how_much_of_them_was_seen():
+    near = near_of(BAR, 0.001)
+    left_only = Near(near.points, near.normals, near.points[:, 1] < 0)
+    first, second = close(left_only)
+    assert (first.seen[0], second.seen[0]) == pytest.approx((1.0, 0.0))
+    half = Near(near.points, near.normals, near.points[:, 0] < 0)
+    assert close(half)[0].seen[0] == pytest.approx(0.5, abs=0.1)
 
 
 def test_pads_on_a_bar_hold_all_that_is_under_them():
@@ -73,7 +84,7 @@ def test_pads_on_a_bar_hold_all_that_is_under_them():
 
 def test_a_pad_stops_at_the_foremost_surface():
     near = near_of(BAR)
-    knob = Near(
+    knob = all_seen(
         np.concatenate([near.points, [[0.004, 0.013, -0.005]]]), np.concatenate([near.normals, [[0, 1.0, 0]]])
     )
     first, second = close(knob)
@@ -93,7 +104,7 @@ def test_a_pad_stops_at_the_foremost_surface():
     ],
 )
 def test_what_a_pad_does_not_meet(point, normal):
-    first, second = close(Near(np.array([point], float), np.array([normal], float)))
+    first, second = close(all_seen(np.array([point], float), np.array([normal], float)))
     assert not second.touched[0]
     assert (second.count[0], second.length[0], second.breadth[0]) == (0, 0, 0)
     assert not second.place.any()
@@ -101,7 +112,7 @@ def test_what_a_pad_does_not_meet(point, normal):
 
 
 def test_nothing_near_is_nothing_touched():
-    nothing = Near(np.zeros((0, 3)), np.zeros((0, 3)))
+    nothing = all_seen(np.zeros((0, 3)), np.zeros((0, 3)))
     assert not any(patch.touched.any() for patch in close(nothing))
     assert np.isinf(friction_needed(*close(nothing))).all()
 
@@ -126,7 +137,7 @@ def test_half_a_turn_swaps_the_pads(seed):
 def test_patches_do_not_depend_on_the_frame(seed):
     near, turn = near_of(BAR), Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
     rotation, origin = Rotation.from_rotvec([0.05, 0.1, -0.03]).as_matrix()[None], np.array([[1e-3, 0, 2e-3]])
-    turned = Near(near.points @ turn.T, near.normals @ turn.T)
+    turned = all_seen(near.points @ turn.T, near.normals @ turn.T)
     for patch, other in zip(
         close(near, rotation, origin), close(turned, turn @ rotation, origin @ turn.T), strict=True
     ):
@@ -208,7 +219,7 @@ def test_larger_errors_hold_less():
 
 
 def test_a_few_specks_are_no_hold():
-    near = Near(np.array([[0, -0.01, 0], [0, 0.01, 0.0]]), np.array([[0, -1.0, 0], [0, 1.0, 0]]))
+    near = all_seen(np.array([[0, -0.01, 0], [0, 0.01, 0.0]]), np.array([[0, -1.0, 0], [0, 1.0, 0]]))
     assert share_held(near) == 0.0
     assert share_held(near, held=1) > 0.9
 

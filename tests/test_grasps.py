@@ -20,20 +20,22 @@ from point2act.grasps.collision import (
     Boxes,
     approach_opening,
     box_distances,
-    hand_boxes,
-    hits,
     closing_boxes,
     depth_inside,
+    finger_boxes,
+    hand_boxes,
+    hits,
     nearest,
     nearest_on_way,
     plane_heights,
     within,
 )
 from point2act.grasps.gripper import load_gripper
-from point2act.grasps.pairs import PairConfig, find_pairs, march
 from point2act.grasps.judge import JudgeConfig
+from point2act.grasps.pairs import PairConfig, find_pairs, march
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.grasps.poses import PoseConfig, free_poses
+from point2act.grasps.score import PreferConfig, ScoreConfig, quality
 from point2act.grasps.terms import GraspTerms
 from point2act.grasps.volume import LocalVolume, solid
 from point2act.surface import fuse_local
@@ -159,6 +161,17 @@ def test_the_best_grasp_spans_flat_or_round_sides_squarely(name, widths):
     assert min(abs(best.width - width) for width in widths) < (0.003 if name == "ball" else 0.001)
 
 
+@every_body
+@every_hand
+def test_terms_are_told_by_name(name, hand):
+    for grasp in grasps_of(name, hand):
+        assert list(grasp.terms) == [f.name for f in dataclasses.fields(GraspTerms)]
+        assert all(0 <= value <= 1 for value in grasp.terms.values())
+        row = GraspTerms(**{term: np.array([value]) for term, value in grasp.terms.items()})
+        assert quality(row, CONFIG.judge.score.weights)[0] == pytest.approx(grasp.quality)
+        assert grasp.score <= grasp.quality
+
+
 # ── symmetry and repeatability ─────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_moved_world_moves_the_grasps(seed):
@@ -206,7 +219,7 @@ def test_progress_is_told():
 
 
 # ── one side seen, neighbours, relevancy ───────────────────────────────────────────────────────
-def test_unseen_sides_are_presumed_and_count_against():
+def test_unseen_sides_are_presumed_and_told():
     block = ref.Solid("box", (0.02, 0.025, 0.05), ref.at(0.1, 0.05, 0.05))
     wall = ref.Solid("box", (0.01, 0.3, 0.3), ref.at(0.3, 0.05, 0.3))
     point = (0.08, 0.05, 0.06)
@@ -217,8 +230,15 @@ def test_unseen_sides_are_presumed_and_count_against():
     assert best.width == pytest.approx(0.05, abs=0.002)
     assert abs(best.T_world_gripper[1, 1]) > 0.98  # closes on the sides that no camera saw
     assert best.T_world_gripper[0, 2] > 0.5  # and comes from the front
+    assert all(any(grasp.contacts_seen) for grasp in grasps)
+    assert min(grasp.terms["seen"] for grasp in grasps) < 0.9  # pads hold what was only presumed
+    for grasp in grasps:
+        # The front face is at x = 80 mm; what is more than two voxels behind it was not seen.
+        for contact, seen in zip(grasp.contacts, grasp.contacts_seen, strict=True):
+            assert not seen or contact[0] < 0.085
     around, _ = plan([ref.FLOOR, block], point)
-    assert best.quality < around[0].quality - 0.05
+    assert all(all(grasp.contacts_seen) for grasp in around)
+    assert min(grasp.terms["seen"] for grasp in around) > 0.9
 
 
 def test_a_neighbour_turns_the_hand():
@@ -252,6 +272,120 @@ def test_relevancy_draws_the_grasp():
         )
         assert side * ((grasps[0].contacts.mean(axis=0) - point) @ along) > 0.005
         assert grasps[0].relevancy > 0.5
+
+
+# ── what is low, thin, covered or crowded ──────────────────────────────────────────────────────
+def exactly(solids, point, *, config=CONFIG, **options) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Grasps on a volume without the errors of depth images."""
+    volume = ref.exact_volume(solids, point, obstacles=options.pop("obstacles", None))
+    rng = np.random.default_rng(0)
+    return plan_grasps(volume, ref.region_at(point), HANDS["panda"], config=config, rng=rng, **options)
+
+
+@pytest.mark.parametrize("hand", HANDS)
+def test_a_low_bar_on_the_table_is_grasped(hand):
+    bar = ref.Solid("box", (0.06, 0.007, 0.003), ref.at(0.1, 0.05, 0.003, yaw=0.2))
+    grasps, why = plan([ref.FLOOR, bar], (0.1, 0.05, 0.006), hand=hand)
+    assert why is None
+    best = grasps[0]
+    assert abs(best.T_world_gripper[:3, 1] @ bar.T_world_body[:3, 0]) < 0.3  # across, not along
+    assert best.T_world_gripper[2, 2] < -0.7
+    boxes = hand_boxes(HANDS[hand], approach_opening(HANDS[hand], best.width, CONFIG.pairs.clearance))
+    T = best.T_world_gripper
+    assert plane_heights(T[None, :3, :3], T[None, :3, 3], boxes, np.array([0, 0, 1.0, 0]))[0] > 0
+
+
+def test_a_stem_under_a_bowl_is_grasped():
+    glass = [
+        ref.Solid("cylinder", (0.03, 0.002), ref.at(0.1, 0.05, 0.002)),
+        ref.Solid("cylinder", (0.004, 0.05), ref.at(0.1, 0.05, 0.05)),
+        ref.Solid("cylinder", (0.035, 0.03), ref.at(0.1, 0.05, 0.13)),
+    ]
+    grasps, why = exactly([ref.FLOOR, *glass], (0.1, 0.05, 0.055))
+    assert why is None
+    for grasp in grasps:
+        T = grasp.T_world_gripper
+        boxes = hand_boxes(HANDS["panda"], grasp.width + 2 * CONFIG.pairs.clearance, approach=0.1)
+        for part in glass:
+            local = (ref.skin_of(part) - T[:3, 3]) @ T[:3, :3]
+            assert box_distances(local, boxes).min() > 0
+    stem = [g for g in grasps if g.width < 0.012]
+    assert stem
+    assert np.abs(stem[0].contacts.mean(axis=0)[:2] - [0.1, 0.05]).max() < 0.003
+
+
+def test_a_board_above_costs_score_and_is_told():
+    block, point = ref.Solid("box", (0.015, 0.02, 0.05), ref.at(0.1, 0.05, 0.05)), (0.1, 0.05, 0.08)
+    x, y = (v.ravel() for v in np.meshgrid(np.arange(-0.1, 0.3, 0.004), np.arange(-0.15, 0.25, 0.004)))
+    board = np.stack([x, y, np.full_like(x, 0.19)], axis=1)
+    under, _ = exactly([ref.FLOOR, block], point, obstacles=board)
+    open_, _ = exactly([ref.FLOOR, block], point)
+    assert under
+    assert all(grasp.lift_clearance == 0 for grasp in under)
+    assert all(grasp.lift_clearance is None or grasp.lift_clearance > 0 for grasp in open_)
+    blocked = CONFIG.judge.blocked
+    assert all(grasp.score <= blocked * grasp.quality + 1e-9 for grasp in under)
+    assert under[0].score < open_[0].score
+    # The board is refused for the way there, not for the way up: the hand itself comes in under it.
+    for grasp in under:
+        T = grasp.T_world_gripper
+        boxes = hand_boxes(HANDS["panda"], grasp.width + 2 * CONFIG.pairs.clearance, approach=0.1)
+        assert box_distances((board - T[:3, 3]) @ T[:3, :3], boxes).min() >= CONFIG.poses.table_margin
+
+
+@pytest.mark.parametrize("clearance", [0.006, 0.012])
+def test_closing_fingers_meet_nothing_else_first(clearance):
+    bar, point = ref.Solid("box", (0.06, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
+    post = ref.Solid("cylinder", (0.001, 0.035), ref.at(0.1, 0.066, 0.035))  # 5 mm beside it
+    config = dataclasses.replace(CONFIG, pairs=PairConfig(keep=60, clearance=clearance))
+    inside = ref.filled(np.array([0.1, 0.066, 0.035]), np.array([0.0007, 0.0007, 0.035]), 0.002)
+
+    def met(grasp: Grasp) -> bool:
+        T, opening = grasp.T_world_gripper, grasp.width + 2 * clearance
+        local = (inside - T[:3, 3]) @ T[:3, :3]
+        swept = closing_boxes(HANDS["panda"], grasp.width, opening)
+        return (
+            depth_inside(local, swept) > 0 or depth_inside(local, finger_boxes(HANDS["panda"], opening)) > 0
+        )
+
+    alone, _ = exactly([ref.FLOOR, bar], point, config=config)
+    beside, why = exactly([ref.FLOOR, bar, post], point, config=config)
+    assert any(met(grasp) for grasp in alone)
+    assert why is None
+    assert not any(met(grasp) for grasp in beside)
+
+
+# ── preferred approaches ───────────────────────────────────────────────────────────────────────
+def preferring(base=None, **prefer) -> Grasp:
+    """The best grasp of a ball."""
+    score = ScoreConfig(prefer=PreferConfig(**prefer))
+    config = dataclasses.replace(CONFIG, judge=JudgeConfig(score=score))
+    volume, region = volume_of("ball"), ref.region_at(BODIES["ball"][1])
+    rng = np.random.default_rng(0)
+    grasps, _ = plan_grasps(volume, region, HANDS["panda"], base=base, config=config, rng=rng)
+    return grasps[0]
+
+
+@pytest.mark.parametrize(
+    ("way", "prefer"),
+    [
+        ((0, 0, -1), {"from_above": 0.9}),
+        ((1, 0, 0), {"direction": (1.0, 0.0, 0.0), "along": 0.9}),
+        ((0, -1, 0), {"direction": (0.0, -1.0, 0.0), "along": 0.9}),
+        ((1, 0, 0), {"away_from_base": 0.9, "base": np.array([-0.6, 0.05, 0.0])}),
+        ((-1, 0, 0), {"away_from_base": 0.9, "base": np.array([0.8, 0.05, 0.3])}),
+    ],
+)
+def test_a_preference_turns_the_approach(way, prefer):
+    liked, plain = preferring(**prefer), grasps_of("ball", "panda")[0]
+    assert liked.T_world_gripper[:3, 2] @ way >= plain.T_world_gripper[:3, 2] @ way - 1e-9
+    assert liked.T_world_gripper[:3, 2] @ way > 0.5
+    assert liked.score <= liked.quality
+
+
+def test_a_base_without_a_preference_changes_nothing():
+    there = preferring(base=np.array([-0.6, 0.05, 0.0]))
+    assert np.array_equal(there.T_world_gripper, grasps_of("ball", "panda")[0].T_world_gripper)
 
 
 # ── what is to be avoided ──────────────────────────────────────────────────────────────────────
@@ -312,7 +446,7 @@ def test_a_handover_leaves_the_dangerous_end_alone():
     assert why is None
     near = [np.mean([to_box(grasp, box_of(HEAD)) < 0.02 for grasp in grasps]) for grasps in (free, careful)]
     assert near[0] >= 0.5
-    assert near[1] <= 0.25
+    assert near[1] < 0.7 * near[0]
     assert to_box(careful[0], box_of(HEAD)) >= 0.02
     assert careful[0].score > 0.8 * free[0].score
 
@@ -322,7 +456,9 @@ def test_distances_to_what_is_avoided_are_told():
     assert len(grasps) >= CONFIG.enough
     for grasp in grasps:
         assert grasp.avoid_clearance == pytest.approx(to_box(grasp, box_of(HEAD)), abs=6e-4)
-        assert grasp.score <= grasp.quality * caution(np.array([grasp.avoid_clearance]), config=CONFIG.judge.avoid)
+        assert grasp.score <= grasp.quality * caution(
+            np.array([grasp.avoid_clearance]), config=CONFIG.judge.avoid
+        )
     scores = [grasp.score for grasp in grasps]
     assert scores == sorted(scores, reverse=True)
     assert all(grasp.avoid_clearance is None for grasp in hammer_grasps()[0])
@@ -463,6 +599,41 @@ def test_hits_match_boxes_against_points(seed):
         assert fast[i, j] == grown.all(axis=2).any()
 
 
+@given(st.integers(0, 10_000), st.integers(0, 30))
+def test_the_deepest_point_matches_the_twin(seed, count):
+    rng = np.random.default_rng(seed)
+    boxes = Boxes(rng.uniform(-0.05, 0.05, (3, 3)), rng.uniform(0.005, 0.03, (3, 3)))
+    points = rng.uniform(-0.1, 0.1, (count, 3))
+    deep = depth_inside(points, boxes)
+    assert deep == pytest.approx(ref.deepest(points, boxes))
+    assert (deep >= 0) == (nearest(points, boxes) == 0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 200))
+def test_the_nearest_on_the_way_is_the_least_of_all_steps(seed, count):
+    rng = np.random.default_rng(seed)
+    boxes = Boxes(rng.uniform(-0.05, 0.05, (3, 3)), rng.uniform(0.005, 0.03, (3, 3)))
+    points, way = rng.uniform(-0.3, 0.3, (count, 3)), rng.uniform(-0.1, 0.1, 3)
+    steps = np.linspace(0, 1, int(np.ceil(np.linalg.norm(way) / 0.01)) + 1)
+    moved = [Boxes(boxes.center + share * way, boxes.half) for share in steps]
+    slow = min(float(box_distances(points, there).min(initial=np.inf)) for there in moved)
+    assert nearest_on_way(points, boxes, way, step=0.01) == pytest.approx(slow, abs=1e-9)
+    assert nearest_on_way(points, boxes, np.zeros(3), step=0.01) == nearest(points, boxes)
+
+
+@given(st.floats(0, 0.04), st.floats(0, 0.04))
+def test_closing_sweeps_from_open_to_closed(one, other):
+    width, opening = min(one, other), max(one, other)
+    hand = HANDS["robotiq_2f85"]
+    swept = closing_boxes(hand, width, opening)
+    for at in (width, (width + opening) / 2, opening):
+        fingers = finger_boxes(hand, at)
+        inner = fingers.center - fingers.half * [[0, 1, 0]] * np.sign(fingers.center[:, 1:2])
+        over = np.abs(inner - swept.center) - swept.half
+        assert over.max() < 1e-9
+
+
 @given(st.integers(0, 10_000))
 def test_plane_heights_match_the_corners(seed):
     rng = np.random.default_rng(seed)
@@ -491,7 +662,9 @@ def test_the_unseen_room_of_fingertips_matches_the_twin():
         rng=np.random.default_rng(0),
     )
     nothing = Solid(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
-    poses, tally = free_poses(volume, nothing, pairs, hand, clearance=0.006, config=PoseConfig(max_unknown=1.0))
+    poses, tally = free_poses(
+        volume, nothing, pairs, hand, clearance=0.006, config=PoseConfig(max_unknown=1.0)
+    )
     assert len(poses) > 20
     assert tally.unseen == 0
     for i in range(0, len(poses), 5):

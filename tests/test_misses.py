@@ -102,9 +102,7 @@ def test_what_is_as_much_narrower_is_held():
     excess = number("too wide by # mm", refused([ref.FLOOR, block]).detail)
     slim = replace(block, size=(0.04 - (excess + 1) / 2e3, 0.2, 0.04))
     volume = ref.exact_volume([ref.FLOOR, slim], TOP)
-    grasps, _ = plan_grasps(
-        volume, ref.region_at(TOP), PANDA, config=CONFIG, rng=np.random.default_rng(0)
-    )
+    grasps, _ = plan_grasps(volume, ref.region_at(TOP), PANDA, config=CONFIG, rng=np.random.default_rng(0))
     assert grasps
 
 
@@ -127,14 +125,20 @@ def walls(gap: float, *, top: float, thick: float = 0.02) -> list[ref.Solid]:
             ref.Solid("box", (thick, y + 2 * thick, top / 2), ref.at(0.1 + s * (x + thick), 0.05, top / 2))
             for s in (-1, 1)
         ),
-        *(ref.Solid("box", (x, thick, top / 2), ref.at(0.1, 0.05 + s * (y + thick), top / 2)) for s in (-1, 1)),
+        *(
+            ref.Solid("box", (x, thick, top / 2), ref.at(0.1, 0.05 + s * (y + thick), top / 2))
+            for s in (-1, 1)
+        ),
     ]
 
 
 def test_a_narrow_slot_stops_the_fingers():
     why = refused([ref.FLOOR, *walls(0.012, top=0.08)])
     assert why.reason == "all_collide"
-    tried, fingers = number("none of # hand poses", why.detail), number("the fingers hit something in #", why.detail)
+    tried, fingers = (
+        number("none of # hand poses", why.detail),
+        number("the fingers hit something in #", why.detail),
+    )
     assert 0.5 * tried < fingers <= tried
     assert "with a finger" in why.detail
     assert number("the nearest miss lacks # mm", why.detail) > 0
@@ -187,9 +191,7 @@ def free(points: np.ndarray, height: float = 0.3, hand: Gripper = PANDA, ways: P
 def _judged(points, height, hand, ways) -> tuple[int, str]:
     volume = ref.exact_volume([ref.FLOOR], (0.0, 0.0, 0.0), r=3)
     solid = Solid(points, np.zeros(len(points), bool), np.ones(len(points)))
-    poses, tally = free_poses(
-        volume, solid, one_pair(height), hand, clearance=OPENS.clearance, config=ways
-    )
+    poses, tally = free_poses(volume, solid, one_pair(height), hand, clearance=OPENS.clearance, config=ways)
     why = why_none(volume, solid, one_pair(height), tally, hand, opens=OPENS, ways=ways)
     assert why.reason == "all_collide"
     return len(poses), why.detail
@@ -226,7 +228,9 @@ SLIM = replace(PANDA, body=tuple(replace(b, half_extents=(0.01, 0.015, 0.03)) fo
 def test_the_room_lacking_with_a_finger_is_what_frees_it(deep):
     outer = max(b.center[1] + b.half_extents[1] for b in SLIM.fingers_at(WIDTH + 2 * OPENS.clearance))
     y = outer - deep
-    said = number("lacks # mm of room to something beside the object, with a finger", lacking(posts(y), hand=SLIM))
+    said = number(
+        "lacks # mm of room to something beside the object, with a finger", lacking(posts(y), hand=SLIM)
+    )
     assert said == pytest.approx(1e3 * (deep + WAYS.margin), abs=0.6)
     assert free(posts(y), hand=SLIM) == 0
     assert free(posts(y + (said - 1.5) / 1e3), hand=SLIM) == 0

@@ -103,7 +103,7 @@ def test_smoothing_turns_with_the_world(seed):
     noisy = shaken(surface.normals, 10, seed)
     turn = Rotation.random(random_state=np.random.RandomState(seed))
     here = smooth_normals(surface.points, noisy, config=CONFIG)
-    there = smooth_normals(turn.apply(surface.points) + [1, 2, 3], turn.apply(noisy), config=CONFIG)
+    there = smooth_normals(turn.apply(surface.points) + np.arange(3), turn.apply(noisy), config=CONFIG)
     assert there == pytest.approx(turn.apply(here), abs=1e-6)
 
 

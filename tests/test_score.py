@@ -28,7 +28,9 @@ share = st.floats(0, 1)
 
 
 def terms_of(rows: list[list[float]]) -> GraspTerms:
-    return GraspTerms(**{name: np.array(column) for name, column in zip(NAMES, np.transpose(rows), strict=True)})
+    return GraspTerms(
+        **{name: np.array(column) for name, column in zip(NAMES, np.transpose(rows), strict=True)}
+    )
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:

@@ -77,8 +77,11 @@ def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.nd
 def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     """How deep the deepest point is inside any of the boxes, metres; negative: how far all are outside."""
     deepest = -np.inf
+    x, y, z = np.ascontiguousarray(points.T)  # short rows are slow
     for center, half in zip(boxes.center, boxes.half, strict=True):
-        deepest = max(deepest, float((half - np.abs(points - center)).min(axis=1).max(initial=-np.inf)))
+        depth = np.minimum(half[0] - np.abs(x - center[0]), half[1] - np.abs(y - center[1]))
+        depth = np.minimum(depth, half[2] - np.abs(z - center[2]))
+        deepest = max(deepest, float(depth.max(initial=-np.inf)))
     return deepest
 
 

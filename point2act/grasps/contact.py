@@ -40,6 +40,8 @@ class Patch:
     """Extent along the finger."""
     breadth: Float[np.ndarray, " n"]
     """Extent across it."""
+    seen: Float[np.ndarray, " n"]
+    """Share of the points that a camera saw; the others are presumed."""
 
     @property
     def alignment(self) -> Float[np.ndarray, " n"]:
@@ -53,6 +55,7 @@ class Near:
 
     points: Float[np.ndarray, "m 3"]
     normals: Float[np.ndarray, "m 3"]
+    seen: Bool[np.ndarray, " m"]
 
 
 def near_pairs(surface: SurfacePoints, pairs: Pairs, chosen: np.ndarray, reach: float) -> dict[int, Near]:
@@ -63,7 +66,8 @@ def near_pairs(surface: SurfacePoints, pairs: Pairs, chosen: np.ndarray, reach: 
         contacts = pairs.contacts[index]
         first, second = tree.query_ball_point(contacts, reach)
         rows = np.union1d(first, second).astype(int)
-        near[index] = Near(surface.points[rows] - contacts.mean(axis=0), surface.normals[rows])
+        middle = contacts.mean(axis=0)
+        near[index] = Near(surface.points[rows] - middle, surface.normals[rows], surface.seen[rows])
     return near
 
 
@@ -90,14 +94,14 @@ def close_pads(
     facing = rotations[:, :, 1] @ near.normals.T
     before = (np.abs(x) <= pad_size[0] / 2) & (np.abs(z) <= pad_size[1] / 2)
     first, second = (
-        _stop(near.normals, rotations, before, (x, side * y, z), side, side * facing, width, opening, config)
+        _stop(near, rotations, before, (x, side * y, z), side, side * facing, width, opening, config)
         for side in (-1.0, 1.0)
     )
     return first, second
 
 
 def _stop(
-    normals: Float[np.ndarray, "m 3"],
+    near: Near,
     rotations: Float[np.ndarray, "n 3 3"],
     before: Bool[np.ndarray, "n m"],
     local: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]],
@@ -115,8 +119,9 @@ def _stop(
     touched = count > 0
     share = held / np.maximum(count, 1)[:, None]
     place = [(share * x).sum(axis=1), np.where(touched, side * foremost, 0.0), (share * z).sum(axis=1)]
-    normal = np.einsum("nj,njk->nk", share @ normals, rotations)
-    return Patch(touched, np.stack(place, axis=1), normal, count, _extent(z, held), _extent(x, held))
+    normal = np.einsum("nj,njk->nk", share @ near.normals, rotations)
+    length, breadth, seen = _extent(z, held), _extent(x, held), share @ near.seen
+    return Patch(touched, np.stack(place, axis=1), normal, count, length, breadth, seen)
 
 
 def _extent(values: Float[np.ndarray, "n m"], chosen: Bool[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:

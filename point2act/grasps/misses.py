@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
@@ -14,11 +15,11 @@ from point2act.grasps.collision import (
     plane_heights,
 )
 from point2act.grasps.pairs import REACH, PairConfig, Pairs
-from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of
+from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of, thinned
 from point2act.grasps.volume import LocalVolume
 from point2act.types import Gripper, NoAnswer
 
-_PAIRS = 40
+_PAIRS = 12
 """Contact pairs about which the nearest miss is looked for, the best ones first."""
 
 
@@ -85,28 +86,42 @@ def _nearest(
     volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
 ) -> str:
     """The pose that collides least, in words; empty when no pose is tried."""
-    fans = fans_of(pairs, volume.cameras_in_volume, ways)
+    points = thinned(solid.points, ways.body_grid)
+    fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
     least, words = np.inf, ""
-    for index, fan in enumerate(fans[:_PAIRS]):
-        opening = approach_opening(gripper, float(pairs.widths[index]), opens.clearance)
-        fingers = finger_boxes(gripper, opening, approach=ways.approach)
-        body = body_boxes(gripper, opening, approach=ways.approach)
-        whole = hand_boxes(gripper, opening, approach=ways.approach)
+    for middle, width, fan in zip(pairs.contacts.mean(axis=1), pairs.widths, fans, strict=False):
+        opening = approach_opening(gripper, float(width), opens.clearance)
         for rotation in fan:
             for depth in depths_of(gripper, ways):
-                origin = pairs.contacts[index].mean(axis=0) + depth * rotation[:, 2]
-                local = (solid.points - origin) @ rotation
-                inside = {
-                    "the table": -np.inf,
-                    "something beside the object, with a finger": depth_inside(local, fingers) + ways.margin,
-                    "something, with the palm": depth_inside(local, body) + ways.palm_margin,
-                }
-                if volume.table_in_volume is not None:
-                    height = plane_heights(rotation[None], origin[None], whole, volume.table_in_volume)[0]
-                    inside["the table"] = ways.margin - float(height)
-                worst = max(inside, key=lambda name: inside[name])
-                if inside[worst] < least:
-                    least, words = inside[worst], worst
+                origin = middle + depth * rotation[:, 2]
+                lacking, what = _lacking(points, volume, rotation, origin, gripper, opening, ways)
+                if lacking < least:
+                    least, words = lacking, what
     if not words or least <= 0:
         return ""
     return f"; the nearest miss lacks {1e3 * least:.0f} mm of room to {words}"
+
+
+def _lacking(
+    points: Float[np.ndarray, "n 3"],
+    volume: LocalVolume,
+    rotation: Float[np.ndarray, "3 3"],
+    origin: Float[np.ndarray, "3"],
+    gripper: Gripper,
+    opening: float,
+    ways: PoseConfig,
+) -> tuple[float, str]:
+    """What a hand at a pose lacks of room at its worst place, metres, and to what."""
+    local = (points - origin) @ rotation
+    fingers = finger_boxes(gripper, opening, approach=ways.approach)
+    body = body_boxes(gripper, opening, approach=ways.approach)
+    rooms = [
+        (depth_inside(local, fingers) + ways.margin, "something beside the object, with a finger"),
+        (depth_inside(local, body) + ways.palm_margin, "something, with the palm"),
+    ]
+    table = volume.table_in_volume
+    if table is not None:
+        hand = hand_boxes(gripper, opening, approach=ways.approach)
+        height = plane_heights(rotation[None], origin[None], hand, table)[0]
+        rooms.append((ways.table_margin - float(height), "the table"))
+    return max(rooms)

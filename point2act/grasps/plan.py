@@ -121,7 +121,7 @@ def _best(task: Task, pairs: Pairs, poses: Poses, tally: Tally, config: GraspCon
     free = closer.approach >= config.poses.table_margin  # the palm was checked against thinned points
     tally.palm += int((~free).sum())
     closer = closer.only(np.flatnonzero(free))
-    return tuple(_grasp(task, pairs, closer, i) for i in _different(closer, config.count, config))
+    return tuple(_grasp(task, pairs, closer, i) for i in _different(closer, config.count, config).tolist())
 
 
 def _different(judged: Judged, count: int, config: GraspConfig) -> np.ndarray:

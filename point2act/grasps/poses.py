@@ -141,7 +141,7 @@ def free_poses(
     points = solid.points.astype(np.float32)
     around = _Around(
         np.ascontiguousarray(points.T),
-        np.ascontiguousarray(_thinned(points, config.body_grid).T),
+        np.ascontiguousarray(thinned(points, config.body_grid).T),
         np.ascontiguousarray(points[~solid.on_object].T),
     )
     tally, found, free_so_far = Tally(), [], 0
@@ -156,6 +156,8 @@ def free_poses(
         if progress is not None:
             progress(index + 1, len(pairs))
         if index + 1 >= config.enough[0] and free_so_far >= config.enough[1]:
+            if progress is not None:
+                progress(len(pairs), len(pairs))
             break
     poses = _concatenated(found)
     tips = _unknown(volume, poses, pairs, gripper, clearance)
@@ -290,7 +292,8 @@ def _unknown(
     return share
 
 
-def _thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+def thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+    """One of the points in every cell of a grid."""
     cell = np.floor(points / spacing).astype(np.int64) + 1024
     _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
     return points[first]

@@ -15,21 +15,28 @@ from point2act.types import Region
 
 @dataclass(frozen=True)
 class QualityWeights:
-    """The quality is the logistic function of the bias and the terms, weighed."""
+    """The quality is the logistic function of the bias and the terms, weighed.
 
-    bias: float = -6.0
-    alignment: float = 2.0
-    patch: float = 1.0
-    overlap: float = 1.0
-    opposed: float = 0.5
-    friction: float = 1.0
-    twist: float = 1.0
-    lever: float = 0.5
-    upright: float = 0.4
-    seen: float = 1.0
-    sighted: float = 0.5
+    Fitted by ``python -m benchmarks._grasp_quality`` to 1136 physics trials of random free poses on 96 tables,
+    a third each on slippery and heavy things, half of them 3 mm and 3 degrees off; 90 % lifted. Towards
+    the grasp study's weights, none below 0: a weight of 0 says that the others tell as much. Clearance and
+    robustness came out at 0 and were set to 1, the bias lowered by their mean: on 40 tables executed 3 mm
+    and 3 degrees off, one hand then met something where 2 of 24 did.
+    """
+
+    bias: float = -4.2
+    alignment: float = 1.92
+    patch: float = 0.55
+    overlap: float = 1.20
+    opposed: float = 0.0
+    friction: float = 0.05
+    twist: float = 0.17
+    lever: float = 2.15
+    upright: float = 0.80
+    seen: float = 0.44
+    sighted: float = 0.52
     clearance: float = 1.0
-    robustness: float = 2.0
+    robustness: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class GraspTerms:
     upright: Float[np.ndarray, " n"]
     """Cosine of the approach with straight down, or with the way the cameras looked if that is larger."""
     seen: Float[np.ndarray, " n"]
-    """Share of the two contacts that a camera saw."""
+    """Share of what the pads hold that a camera saw, the mean of both."""
     sighted: Float[np.ndarray, " n"]
     """Share of the fingertips' room that was seen."""
     clearance: Float[np.ndarray, " n"]
@@ -108,7 +108,7 @@ def grasp_terms(
         twist=_twist_margin(poses, to_mass, (first, second), gripper, friction, config),
         lever=np.clip(1 - np.linalg.norm(to_mass[:, :2], axis=1) / config.far, 0, 1),
         upright=np.clip(np.maximum(-approach[:, 2], -approach @ cameras), 0, 1),
-        seen=pairs.seen.mean(axis=1)[poses.pair],
+        seen=np.clip((first.seen + second.seen) / 2, 0, 1),
         sighted=1 - poses.unknown,
         clearance=np.ones(len(poses)),
         robustness=np.ones(len(poses)),
@@ -157,8 +157,8 @@ def close_all(
 
 def _joined(parts: list[Patch], order: np.ndarray) -> Patch:
     if not parts:
-        nothing = np.zeros(0)
-        return Patch(nothing.astype(bool), np.zeros((0, 3)), np.zeros((0, 3)), nothing, nothing, nothing)
+        nothing, nowhere = np.zeros(0), np.zeros((0, 3))
+        return Patch(nothing.astype(bool), nowhere, nowhere, nothing.astype(int), *3 * [nothing])
     return Patch(*(np.concatenate([getattr(part, f.name) for part in parts])[order] for f in fields(Patch)))
 
 
