@@ -248,7 +248,7 @@ def test_what_is_to_be_avoided_is_named_and_drawn(tmp_path: Path):
     html = written(tmp_path, replace(REPORT, results=(held, avoided)))
     table = Page(panel(html, "grasps")).text
     assert "To be avoided: the hands of all grasps keep away from here." in table
-    assert "Clearance From avoided 1, best 0.90 0.95 0.80 60 mm 12 mm 31 mm" in table
+    assert "Way in Way up From avoided 1, best 0.90 0.95 0.80 60 mm 12 mm free 31 mm" in table
     alone = written(tmp_path, replace(REPORT, results=(held,)))
     drawn = [Page(panel(page, "grasps")).values("src")[:3] for page in (html, alone)]
     assert not set(drawn[0]) & set(drawn[1])

@@ -38,8 +38,11 @@ class PairConfig:
     """Level directions tried from each place."""
     below: float = 0.002
     """How far below the surface chords are drawn, metres: a voxel."""
+    low: float = 0.012
+    """Chords lower than this over the table may leave the friction cone, metres: what lies there shows round
+    edges, and pads that reach the table close on all of it. Higher up they would squeeze a can out. Chosen."""
     leaning: float = 0.5
-    """Least cosine of both normals with a chord, 60 degrees: low things have round edges. Chosen."""
+    """Least cosine of both normals with a low chord, 60 degrees. Chosen."""
     clearance: float = 0.006
     """Room left between each open finger and its contact, metres; so 68 mm is the widest for 80 mm."""
     step: float = 0.001
@@ -102,8 +105,9 @@ def find_pairs(
     width = np.linalg.norm(contacts[:, 1] - contacts[:, 0], axis=1)
     axis = (contacts[:, 1] - contacts[:, 0]) / np.maximum(width, 1e-9)[:, None]
     cosine = np.minimum(-(both[:, 0] * axis).sum(axis=1), (both[:, 1] * axis).sum(axis=1))
-    cone = np.repeat([1 / np.sqrt(1 + config.friction**2), config.leaning], [len(across[0]), len(level[0])])
-    held = cosine > cone
+    held = cosine > 1 / np.sqrt(1 + config.friction**2)
+    low = len(across[0]) + np.flatnonzero(_heights(volume, level[0]) < config.low)
+    held[low] = cosine[low] > config.leaning
     fits = width <= max_width - 2 * config.clearance
     known = seen.any(axis=1)
     best = _different(contacts, both, seen, np.flatnonzero(held & fits & known), action_point, config.keep)
@@ -117,6 +121,14 @@ def find_pairs(
         least_slant=float(np.arccos(np.clip(cosine.max(), -1, 1))) if len(cosine) else np.inf,
         wide=width[held & ~fits],
     )
+
+
+def _heights(volume: LocalVolume, contacts: Float[np.ndarray, "p 2 3"]) -> Float[np.ndarray, " p"]:
+    """Height of each pair's middle over the table; infinite without one."""
+    table = volume.table_in_volume
+    if table is None:
+        return np.full(len(contacts), np.inf)
+    return contacts.mean(axis=1) @ table[:3] + table[3]
 
 
 def _beginnings(

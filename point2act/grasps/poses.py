@@ -56,6 +56,8 @@ class PoseConfig:
     table_margin: float = 0.001
     """The hand stays this far from the table, metres: a plane through thousands of pixels is known to a
     tenth of a millimetre (measured on simulated tables)."""
+    closing_margin: float = 0.001
+    """While they close the fingers stay this far from what is not the object, metres: half a voxel."""
     palm_margin: float = 0.005
     """The palm stays this far from everything, metres: what it meets is mostly known by a 4 mm cloud with
     1 mm of noise. With 2 mm it met a mug's rim beside the object (1 of 30 trials)."""
@@ -221,7 +223,7 @@ def _free(
     body = body_boxes(gripper, opening, approach=config.approach)
     tally.palm += _refuse(free, fan, around.coarse - center, depths, body, config.palm_margin)
     swept = closing_boxes(gripper, width, opening)
-    tally.neighbour += _refuse(free, fan, around.others - center, depths, swept, 0.0)
+    tally.neighbour += _refuse(free, fan, around.others - center, depths, swept, config.closing_margin)
     return free
 
 
