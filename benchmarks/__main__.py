@@ -21,7 +21,7 @@ from benchmarks._gate import read_baseline, verdicts
 from point2act.errors import SimulationError
 from point2act.threads import configure_threads
 
-LONG = ("localisation", "tabletop")
+LONG = ("grasps", "localisation", "real", "tabletop")
 """Suites that take many minutes: they run only when they are named."""
 
 
@@ -55,7 +55,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "suites",
         nargs="*",
         metavar="suite",
-        help=f"{', '.join(names())}; by default all but {' and '.join(LONG)}",
+        help=f"{', '.join(names())}; by default all but {', '.join(LONG)}",
     )
     parser.add_argument("--quick", action="store_true", help="measure less; in about three minutes")
     parser.add_argument("--gate", action="store_true", help="fail when a figure of baseline.json is worse")

@@ -38,6 +38,8 @@ class Row:
     """Of all objects; None leaves the catalogue's."""
     off: bool = False
     """The hand does not come quite where it was sent: 3 mm and 3 degrees off."""
+    arm: bool = False
+    """A Panda at the scene's base carries the hand; cases count if it reaches the oracle's grasp."""
 
 
 EASY = Setting("easy")
@@ -47,6 +49,7 @@ ROWS = {
         Row("easy", EASY),
         Row("execution", EASY, off=True),
         Row("slippery", EASY, friction=0.3),
+        Row("arm", EASY, arm=True),
         Row("heavy", Setting("heavy", long=True, mass=2.0)),
         Row("half_seen", Setting("half_seen", sweep=100.0)),
         Row("clutter", Setting("clutter", count=(6, 10), heap=True)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from benchmarks._grasp_arm import arm, reachable, reached
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import ROWS, Case, Row, case, for_trial
 from benchmarks._grasp_heads import HEADS
@@ -17,8 +18,8 @@ from benchmarks._grasp_tables import QUERY
 from benchmarks._localisation_measures import distance
 from benchmarks._localisation_scenes import perturbed
 from point2act.grasps.gripper import load_gripper
-from point2act.simulate import TrialConfig, try_grasp
-from point2act.types import Gripper
+from point2act.simulate import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
+from point2act.types import Grasp, Gripper
 
 OFF = (0.003, np.deg2rad(3.0))
 """How far the hand is from where it was sent in the row ``execution``, metres and radians."""
@@ -46,6 +47,7 @@ def run_task(task: Task) -> list[Record]:
     return [
         _try(opened, row, head, found, seconds, gripper)
         for row in rows
+        if not row.arm or reachable(opened, gripper)
         for head, (found, seconds) in planned.items()
     ]
 
@@ -73,6 +75,8 @@ def _plan(head: str, opened: Case, gripper: Gripper) -> tuple[Found, float]:
 
 
 def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, gripper: Gripper) -> Record:
+    if row.arm:
+        found = reached(opened, found, gripper)
     grasps, why = found
     record = Record(
         row=row.name,
@@ -91,7 +95,7 @@ def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, grippe
         return record
     pose = grasps[0].T_world_gripper
     grasp = replace(grasps[0], T_world_gripper=executed(pose, opened.seed) if row.off else pose)
-    trial = try_grasp(for_trial(opened, row), QUERY, grasp, gripper, TrialConfig(pictures=False))
+    trial = _trial(for_trial(opened, row), grasp, gripper)
     return replace(
         record,
         outcome=verdict(trial, aimed=distance(grasps[0].contacts.mean(axis=0), opened.region.box) < AIMED),
@@ -99,3 +103,10 @@ def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, grippe
         by_part=trial.by_part,
         detail=", ".join("/".join(part) for part in trial.parts),
     )
+
+
+def _trial(scene: Scene, grasp: Grasp, gripper: Gripper) -> Trial:
+    config = TrialConfig(pictures=False)
+    if grasp.joint_path is None:
+        return try_grasp(scene, QUERY, grasp, gripper, config)
+    return try_grasp_on_arm(scene, QUERY, grasp, grasp.joint_path, arm(gripper), config)

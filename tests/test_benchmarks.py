@@ -59,7 +59,9 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "growth",
         "tabletop",
         "gpu",
+        "grasps",
         "localisation",
+        "real",
     }
     assert set(__main__.names()) == promised
 

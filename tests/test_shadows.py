@@ -85,7 +85,10 @@ def test_points_before_the_far_surface_are_seen_past():
     view = View("a.png", camera, np.eye(4), np.zeros((*depth.shape, 3), np.uint8), depth)
     ray = np.array([(45.5 - 60.0) / FOCAL, 0.0, 1.0])
     points = np.stack([0.3 * ray, 0.79 * ray, 0.8 * ray, 0.9 * ray, -0.5 * ray])
-    see = lambda one: seen_through(points, [one], [depth], baseline=BASELINE, truncation=0.004).tolist()
+
+    def see(one: View) -> list[bool]:
+        return seen_through(points, [one], [depth], baseline=BASELINE, truncation=0.004).tolist()
+
     assert see(view) == [True, True, False, False, False]
     masked = dataclasses.replace(view, mask=depth > 0)
     assert not any(see(masked))

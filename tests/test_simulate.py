@@ -17,12 +17,12 @@ pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from point2act.capture import load_views, read_capture
 from point2act.config_files import available
+from point2act.engine import mujoco, open_renderer
 from point2act.errors import SimulationError
 from point2act.geometry import back_project, invert, pixel_centers, transform_points
 from point2act.points import read_points
 from point2act.results import write_grasps
 from point2act.simulate.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
-from point2act.engine import mujoco, open_renderer
 from point2act.simulate.layout import read_layout
 from point2act.simulate.oracle import oracle_grasps
 from point2act.simulate.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer

@@ -39,8 +39,8 @@ class PairConfig:
     below: float = 0.002
     """How far below the surface chords are drawn, metres: a voxel."""
     low: float = 0.012
-    """Chords lower than this over the table may leave the friction cone, metres: what lies there shows round
-    edges, and pads that reach the table close on all of it. Higher up they would squeeze a can out. Chosen."""
+    """Chords lower than this over the table may leave the friction cone, metres: low things show round
+    edges, and pads that reach the table hold all of it. Higher up they would squeeze a can out. Chosen."""
     leaning: float = 0.5
     """Least cosine of both normals with a low chord, 60 degrees. Chosen."""
     clearance: float = 0.006

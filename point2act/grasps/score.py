@@ -17,11 +17,11 @@ from point2act.types import Region
 class QualityWeights:
     """The quality is the logistic function of the bias and the terms, weighed.
 
-    Fitted by ``python -m benchmarks._grasp_quality`` to 1533 physics trials of random free poses on 131 tables
-    (89 % lifted), a third each with slippery and heavy things, half of them 3 mm and 3 degrees off; towards
-    the grasp study's weights, none below 0. A weight of 0 says that the others tell as much. Clearance and
-    robustness came out at 0 too and are chosen: of hands executed 3 mm and 3 degrees off 2 of 24 met something
-    without them and 1 of 40 with both at 1. The bias is lowered by their means.
+    Fitted by ``python -m benchmarks._grasp_quality`` to 1533 physics trials of random free poses on 131
+    tables (89 % lifted), a third each with slippery and heavy things, half of them 3 mm and 3 degrees off;
+    towards the grasp study's weights, none below 0. A weight of 0 says that the others tell as much.
+    Clearance and robustness came out at 0 too and are chosen: of hands executed 3 mm and 3 degrees off 2
+    of 24 met something without them and 1 of 40 with both at 1. The bias is lowered by their means.
     """
 
     bias: float = -3.66

@@ -1,0 +1,57 @@
+"""Trials on an arm: the first grasp of a head that a Panda reaches from the scene's base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from benchmarks import CannotMeasureError
+from benchmarks._grasp_baselines import Found
+from benchmarks._grasp_cases import Case
+from point2act.types import Grasp, Gripper
+
+_APPROACH = 0.10
+_LIFT = np.array([0.0, 0.0, 0.15])
+
+
+def reached(opened: Case, found: Found, gripper: Gripper) -> Found:
+    """The first of the grasps that the arm reaches, with its path; the table is in the way."""
+    grasps, _ = found
+    if not grasps:
+        return found
+    kept, nothing = _reach(opened, grasps, gripper)
+    return kept, "" if nothing is None else f"{nothing.reason}: {nothing.detail}"
+
+
+def reachable(opened: Case, gripper: Gripper) -> bool:
+    """Whether the arm reaches the oracle's grasp; the case says nothing about a head where it does not."""
+    return bool(_reach(opened, [opened.oracle], gripper)[0])
+
+
+def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
+    from point2act.reach.filter import reach_grasps
+    from point2act.reach.links import Surroundings
+
+    table = np.array([0.0, 0.0, 1.0, -opened.scene.layout.table.height])
+    return reach_grasps(
+        grasps,
+        opened.scene.T_base_world,
+        arm(gripper),
+        around=Surroundings(table, None),
+        approach=_APPROACH,
+        lift_world=_LIFT,
+        enough=1,
+        rng=np.random.default_rng(opened.seed),
+    )
+
+
+@cache
+def arm(gripper: Gripper):
+    """A Panda with the gripper. Raises CannotMeasureError where mink is missing."""
+    try:
+        from point2act.reach.arm import load_arm
+    except ImportError as err:
+        raise CannotMeasureError(f"the row 'arm' needs mink ({err}): pip install \"point2act[arm]\"") from err
+    return load_arm("panda", gripper)
