@@ -14,7 +14,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[sim,test]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[sim,arm,test]"
 	touch $@
 
 # ── the demo: simulate a capture, train, grasp, prove it in physics ──────────────────────────────

@@ -9,18 +9,20 @@ import pytest
 import reference_grasps as ref
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from point2act.grasps.score import (
     PreferConfig,
     QualityWeights,
     ScoreConfig,
+    beside_box,
     contact_relevancy,
-    distance_to_lines,
     meaning,
     preference,
     quality,
 )
 from point2act.grasps.terms import GraspTerms
+from point2act.types import OrientedBox
 
 NAMES = [f.name for f in dataclasses.fields(GraspTerms)]
 UP = np.array([0.0, 0.0, 1.0])
@@ -115,17 +117,15 @@ def test_meaning_falls_with_irrelevance_and_distance():
 
 
 @given(st.integers(0, 10_000))
-def test_distance_to_a_segment_is_the_least_of_all_its_points(seed):
+def test_distance_to_a_box_is_the_one_to_its_nearest_point(seed):
     rng = np.random.default_rng(seed)
-    point, ends = rng.uniform(-0.1, 0.1, 3), rng.uniform(-0.1, 0.1, (3, 2, 3))
-    along = np.linspace(0, 1, 2001)[:, None]
-    slow = [np.linalg.norm(a + along * (b - a) - point, axis=1).min() for a, b in ends]
-    assert distance_to_lines(point, ends) == pytest.approx(slow, abs=1e-4)
-
-
-def test_a_segment_without_length_is_a_point():
-    ends = np.array([[[0.0, 0.0, 0.3], [0.0, 0.0, 0.3]]])
-    assert distance_to_lines(np.zeros(3), ends) == pytest.approx([0.3])
+    axes = Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
+    box = OrientedBox(rng.uniform(-0.1, 0.1, 3), axes, rng.uniform(0.01, 0.05, 3))
+    points = rng.uniform(-0.2, 0.2, (5, 3))
+    for point, distance in zip(points, beside_box(points, box), strict=True):
+        local = axes @ (point - box.center)
+        nearest = box.center + axes.T @ np.clip(local, -box.half_extents, box.half_extents)
+        assert distance == pytest.approx(np.linalg.norm(point - nearest), abs=1e-12)
 
 
 # ── relevancy ──────────────────────────────────────────────────────────────────────────────────

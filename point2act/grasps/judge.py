@@ -17,8 +17,8 @@ from point2act.grasps.poses import PoseConfig, Poses, Tally
 from point2act.grasps.robust import RobustConfig, draw_errors, robustness
 from point2act.grasps.score import (
     ScoreConfig,
+    beside_box,
     contact_relevancy,
-    distance_to_lines,
     meaning,
     preference,
     quality,
@@ -40,6 +40,12 @@ class JudgeConfig:
     """How terms, meaning and preferences are combined."""
     avoid: AvoidConfig = field(default_factory=AvoidConfig)
     """How far hands keep from what is to be avoided."""
+    slanted: float = 0.3
+    """What a score is multiplied with where pads would press outside the friction cone: in front of a can's
+    widest place they squeeze it out. Chosen."""
+    low: float = 0.012
+    """Not so for contacts lower than this over the table, metres: low things show round edges, and pads that
+    reach the table hold all of them. Chosen."""
     blocked: float = 0.5
     """What a score is multiplied with where something seems to be in the way up. Not refused: half of a
     glass that no camera saw in one piece may be its own bowl, and a robot can leave by the way it came.
@@ -137,9 +143,19 @@ def judge(
     )
     relevancy, worth = _worth(task, pairs, poses, config.score)
     worth *= caution(away, config=config.avoid)
+    pressed = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.low)
+    worth *= np.where(pressed, 1.0, config.slanted)
     unknown = np.full(len(poses), np.inf)
     good = quality(terms, config.score.weights)
     return Judged(poses, terms, good, worth, relevancy, away, unknown, unknown)
+
+
+def _heights(volume: LocalVolume, pairs: Pairs) -> Float[np.ndarray, " p"]:
+    """Height of each pair's middle over the table; infinite without one."""
+    table = volume.table_in_volume
+    if table is None:
+        return np.full(len(pairs), np.inf)
+    return pairs.contacts.mean(axis=1) @ table[:3] + table[3]
 
 
 def _worth(
@@ -149,7 +165,7 @@ def _worth(
     T = task.volume.T_world_volume
     contacts = transform_points(T, pairs.contacts)
     absolute, relative = contact_relevancy(contacts, task.region, task.relevancy, config=config)
-    means = meaning(relative, distance_to_lines(task.action_point, pairs.contacts), config=config)
+    means = meaning(relative, beside_box(contacts.mean(axis=1), task.region.box), config=config)
     from_base = None if task.base is None else task.region.action_point - task.base
     approaches = poses.rotations[:, :, 2] @ T[:3, :3].T
     liked = preference(approaches, task.volume.up, from_base, config.prefer)

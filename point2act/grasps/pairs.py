@@ -38,11 +38,11 @@ class PairConfig:
     """Level directions tried from each place."""
     below: float = 0.002
     """How far below the surface chords are drawn, metres: a voxel."""
-    low: float = 0.012
-    """Chords lower than this over the table may leave the friction cone, metres: low things show round
-    edges, and pads that reach the table hold all of it. Higher up they would squeeze a can out. Chosen."""
     leaning: float = 0.5
-    """Least cosine of both normals with a low chord, 60 degrees. Chosen."""
+    """Least cosine of both normals with a chord, 60 degrees: low things show round edges, and pads that reach
+    further than the chord may still close on a knob's widest place. Chosen."""
+    thinnest: float = 0.0025
+    """Narrower pairs are corners that a ray cut off, metres: walls look thicker than this in the volume."""
     clearance: float = 0.006
     """Room left between each open finger and its contact, metres; so 68 mm is the widest for 80 mm."""
     step: float = 0.001
@@ -105,10 +105,10 @@ def find_pairs(
     width = np.linalg.norm(contacts[:, 1] - contacts[:, 0], axis=1)
     axis = (contacts[:, 1] - contacts[:, 0]) / np.maximum(width, 1e-9)[:, None]
     cosine = np.minimum(-(both[:, 0] * axis).sum(axis=1), (both[:, 1] * axis).sum(axis=1))
-    held = cosine > 1 / np.sqrt(1 + config.friction**2)
-    low = len(across[0]) + np.flatnonzero(_heights(volume, level[0]) < config.low)
-    held[low] = cosine[low] > config.leaning
+    cone = np.repeat([1 / np.sqrt(1 + config.friction**2), config.leaning], [len(across[0]), len(level[0])])
+    held = cosine > cone
     fits = width <= max_width - 2 * config.clearance
+    held &= width >= config.thinnest
     known = seen.any(axis=1)
     best = _different(contacts, both, seen, np.flatnonzero(held & fits & known), action_point, config.keep)
     return Pairs(
@@ -123,14 +123,6 @@ def find_pairs(
     )
 
 
-def _heights(volume: LocalVolume, contacts: Float[np.ndarray, "p 2 3"]) -> Float[np.ndarray, " p"]:
-    """Height of each pair's middle over the table; infinite without one."""
-    table = volume.table_in_volume
-    if table is None:
-        return np.full(len(contacts), np.inf)
-    return contacts.mean(axis=1) @ table[:3] + table[3]
-
-
 def _beginnings(
     surface: SurfacePoints,
     action_point: Float[np.ndarray, "3"],
@@ -141,7 +133,10 @@ def _beginnings(
     near = surface.on_object & (((surface.points - action_point) ** 2).sum(axis=1) < radius**2)
     chosen = np.flatnonzero(near)
     if len(chosen) > config.points:
-        chosen = np.sort(rng.choice(chosen, config.points, replace=False))
+        # A knob on a chest is a small share of what is near: most beginnings are close by.
+        squared = ((surface.points[chosen] - action_point) ** 2).sum(axis=1)
+        weight = np.exp(-0.5 * squared / (radius / 2) ** 2) + 0.1
+        chosen = np.sort(rng.choice(chosen, config.points, replace=False, p=weight / weight.sum()))
     return surface.points[chosen], surface.normals[chosen], surface.seen[chosen]
 
 
@@ -177,7 +172,8 @@ def _level(
     config: PairConfig,
 ) -> _Found:
     """Pairs at both ends of level chords through places just below the surface."""
-    points, normals = (values[: config.chords] for values in begin)
+    stride = -(-len(begin[0]) // config.chords) or 1
+    points, normals = (values[::stride] for values in begin)
     inside = points - config.below * normals
     inside = inside[sample(volume, solid(volume), inside, outside=0.0) < 0]
     angles = np.pi * np.arange(config.azimuths) / config.azimuths
@@ -258,8 +254,10 @@ def _different(
     axis = line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
     middle = contacts.mean(axis=1)
     alignment = np.minimum(-(normals[:, 0] * axis).sum(axis=1), (normals[:, 1] * axis).sum(axis=1))
-    # The weights of the score: alignment 2, 8 per metre from the action point; an unseen contact costs 0.5.
-    merit = 2 * alignment - 8 * np.linalg.norm(middle - action_point, axis=1) + 0.5 * seen.sum(axis=1)
+    # Chosen: the study's weights of the score but for the distance (8), which would leave a knob few pairs
+    # beside those of its chest; and what is closed on upright is hardly ever reached from above.
+    away, upright = np.linalg.norm(middle - action_point, axis=1), np.abs(axis[:, 2])
+    merit = 2 * alignment - 20 * away - 0.5 * upright + 0.5 * seen.sum(axis=1)
     order = candidates[np.argsort(-merit[candidates], kind="stable")]
     chosen: list[int] = []
     while len(order) and len(chosen) < keep:

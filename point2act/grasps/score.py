@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 from scipy.special import expit
 
 from point2act.grasps.terms import GraspTerms
-from point2act.types import Region
+from point2act.types import OrientedBox, Region
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class ScoreConfig:
     action point. Chosen: 0.5 and 0.7 grasped the part asked for in the same 28 of 30 simulated trials."""
     relevancy_radius: float = 0.010
     """Relevancy is averaged over what lies this near to a contact, metres: half a fingertip."""
-    nearness: float = 0.05
-    """Distance from the action point to the line between the contacts at which a grasp's score has fallen
-    to 0.6, metres: a Gaussian. Chosen."""
+    nearness: float = 0.03
+    """Distance from the region's box to the middle of the contacts at which its score has fallen to 0.6,
+    metres: a Gaussian. Within the box any place will do: a hammer is better held near its head. Chosen."""
     prefer: PreferConfig = field(default_factory=PreferConfig)
     """Approaches that are preferred."""
 
@@ -105,14 +105,10 @@ def preference(
     return product
 
 
-def distance_to_lines(
-    point: Float[np.ndarray, "3"], ends: Float[np.ndarray, "p 2 3"]
-) -> Float[np.ndarray, " p"]:
-    """Distance from a point to each of the segments."""
-    line = ends[:, 1] - ends[:, 0]
-    along = ((point - ends[:, 0]) * line).sum(axis=1) / np.maximum((line**2).sum(axis=1), 1e-12)
-    nearest = ends[:, 0] + np.clip(along, 0, 1)[:, None] * line
-    return np.linalg.norm(nearest - point, axis=1)
+def beside_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
+    """Distance from each point to a box, 0 inside; both in one frame."""
+    local = (points - box.center) @ box.axes.T
+    return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)
 
 
 def contact_relevancy(
@@ -131,9 +127,8 @@ def contact_relevancy(
     it. World frame.
     """
     if relevancy is None:
-        local = (contacts - region.box.center) @ region.box.axes.T
-        beside = np.linalg.norm(np.maximum(np.abs(local) - region.box.half_extents, 0), axis=2)
-        near = np.exp(-0.5 * (beside.max(axis=1) / config.relevancy_radius) ** 2)
+        beside = beside_box(contacts, region.box).max(axis=1)
+        near = np.exp(-0.5 * (beside / config.relevancy_radius) ** 2)
         return near, near
     points, values = relevancy
     ends = contacts.reshape(-1, 3)
@@ -153,6 +148,6 @@ def contact_relevancy(
 def meaning(
     relative: Float[np.ndarray, " n"], away: Float[np.ndarray, " n"], *, config: ScoreConfig
 ) -> Float[np.ndarray, " n"]:
-    """How much grasps are what was asked for: by relevancy, and by their distance to the action point."""
+    """How much grasps are what was asked for: by relevancy, and by their distance to the region."""
     w = config.semantic_weight
     return (1 - w + w * relative) * np.exp(-0.5 * (away / config.nearness) ** 2)
