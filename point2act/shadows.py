@@ -31,29 +31,37 @@ def seen_through(
     free = np.zeros(len(points), bool)
     columns = np.ascontiguousarray(points.T, np.float32)
     for view, depth in zip(views, depths, strict=True):
-        behind = behind_shadows(depth, view.camera.fx, baseline)
-        behind = behind if view.mask is None else np.where(view.mask, behind, 0.0)
         P = (view.camera.K @ invert(view.T_world_cam)[:3]).astype(np.float32)
         x, y, z = P[:, :3] @ columns + P[:, 3:]
         height, width = depth.shape
         ahead = z > truncation
         x, y = x / np.where(ahead, z, 1), y / np.where(ahead, z, 1)
         here = np.flatnonzero(ahead & (x >= 0) & (x < width) & (y >= 0) & (y < height))
-        free[here] |= z[here] < behind[y[here].astype(np.int32), x[here].astype(np.int32)] - truncation
+        if not len(here):
+            continue
+        row, column = y[here].astype(np.int32), x[here].astype(np.int32)
+        window = (slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1))
+        behind = behind_shadows(depth, view.camera.fx, baseline, window)
+        behind = behind if view.mask is None else np.where(view.mask[window], behind, 0.0)
+        free[here] |= z[here] < behind[row - row.min(), column - column.min()] - truncation
     return free
 
 
 def behind_shadows(
-    depth: Float[np.ndarray, "h w"], focal: float, baseline: float
-) -> Float[np.ndarray, "h w"]:
+    depth: Float[np.ndarray, "h w"],
+    focal: float,
+    baseline: float,
+    window: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Float[np.ndarray, "_r _c"]:
     """Depth of the far surface behind each shadow, 0 elsewhere; infinite where there is none up to the edge.
 
     Of the readings on the two sides of a gap the nearer throws the shadow, ``focal * baseline`` times the
     difference of inverse depths wide. Gaps that no shadow explains, such as dark or shining things before
-    a table, stay closed.
+    a table, stay closed. Only the ``window`` of rows and columns is looked at and returned.
     """
-    by_row = _along_rows(depth, focal * baseline)
-    return np.maximum(by_row, _along_rows(depth.T, focal * baseline).T)
+    rows, columns = window
+    by_row = _along_rows(depth[rows], focal * baseline)[:, columns]
+    return np.maximum(by_row, _along_rows(depth[:, columns].T, focal * baseline).T[rows])
 
 
 def _along_rows(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.ndarray, "h w"]:

@@ -92,3 +92,14 @@ def test_points_before_the_far_surface_are_seen_past():
     assert see(view) == [True, True, False, False, False]
     masked = dataclasses.replace(view, mask=depth > 0)
     assert not any(see(masked))
+
+
+@given(st.integers(0, 10_000))
+def test_a_window_is_cut_from_the_whole(seed: int):
+    rng = np.random.default_rng(seed)
+    depth = np.where(rng.random((30, 40)) < 0.4, 0.0, rng.uniform(0.3, 1.0, (30, 40)))
+    rows, columns = (slice(*np.sort(rng.choice(size, 2, replace=False))) for size in depth.shape)
+    whole = behind_shadows(depth, FOCAL, BASELINE)
+    np.testing.assert_array_equal(
+        behind_shadows(depth, FOCAL, BASELINE, (rows, columns)), whole[rows, columns]
+    )

@@ -18,6 +18,8 @@ from point2act.types import Grasp, Gripper, OrientedBox, QueryResult, Region
 
 _PICTURES = 3
 _ROWS = 8
+_ABREAST = 6
+"""So many terms stand beside one another."""
 _RUNNERS_UP = 4
 """So many grasps are drawn faintly behind the best; more would hide it."""
 
@@ -106,12 +108,13 @@ def _reasons(best: Grasp) -> str:
         return ""
     inferred = 2 - sum(best.contacts_seen)
     guess = "" if not inferred else f" {inferred} of its 2 contacts was never seen and is inferred."
-    items = "".join(
+    cells = [
         f"<td>{escape(name)}<br>{value:.2f}{bar((value, ''))}</td>" for name, value in best.terms.items()
-    )
+    ]
+    rows = ["".join(cells[start : start + _ABREAST]) for start in range(0, len(cells), _ABREAST)]
     return (
         f'<p class="soft">What the quality of the best is made of, 1 being best.{guess}</p>'
-        f'<div class="scroll"><table><tr>{items}</tr></table></div>'
+        f'<div class="scroll"><table><tr>{"</tr><tr>".join(rows)}</tr></table></div>'
     )
 
 
