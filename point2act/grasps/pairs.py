@@ -256,7 +256,7 @@ def _different(
     alignment = np.minimum(-(normals[:, 0] * axis).sum(axis=1), (normals[:, 1] * axis).sum(axis=1))
     # Chosen: the study's weights of the score but for the distance (8), which would leave a knob few pairs
     # beside those of its chest; and what is closed on upright is hardly ever reached from above.
-    away, upright = np.linalg.norm(middle - action_point, axis=1), np.abs(axis[:, 2])
+    away, upright = _to_segments(action_point, contacts), np.abs(axis[:, 2])
     merit = 2 * alignment - 20 * away - 0.5 * upright + 0.5 * seen.sum(axis=1)
     order = candidates[np.argsort(-merit[candidates], kind="stable")]
     chosen: list[int] = []
@@ -267,3 +267,10 @@ def _different(
         parallel = np.abs(axis[order] @ axis[first]) > 0.978
         order = order[~(near & parallel)]
     return np.array(chosen, dtype=int)
+
+
+def _to_segments(point: Float[np.ndarray, "3"], ends: Float[np.ndarray, "p 2 3"]) -> Float[np.ndarray, " p"]:
+    """Distance from a point to the line between each pair's contacts."""
+    line = ends[:, 1] - ends[:, 0]
+    along = ((point - ends[:, 0]) * line).sum(axis=1) / np.maximum((line**2).sum(axis=1), 1e-12)
+    return np.linalg.norm(ends[:, 0] + np.clip(along, 0, 1)[:, None] * line - point, axis=1)
