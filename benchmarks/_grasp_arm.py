@@ -10,10 +10,10 @@ import numpy as np
 from benchmarks import CannotMeasureError
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case
+from point2act.simulate import TrialConfig
 from point2act.types import Grasp, Gripper
 
-_APPROACH = 0.10
-_LIFT = np.array([0.0, 0.0, 0.15])
+_TRIAL = TrialConfig()
 
 
 def reached(opened: Case, found: Found, gripper: Gripper) -> Found:
@@ -40,8 +40,8 @@ def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
         opened.scene.T_base_world,
         arm(gripper),
         around=Surroundings(table, None),
-        approach=_APPROACH,
-        lift_world=_LIFT,
+        approach=_TRIAL.approach,
+        lift_world=np.array([0.0, 0.0, _TRIAL.lift]),
         enough=1,
         rng=np.random.default_rng(opened.seed),
     )

@@ -55,7 +55,7 @@ ROWS = {
         Row("clutter", Setting("clutter", count=(6, 10), heap=True)),
     )
 }
-"""Of issue 5's rows those of a free-flying hand with true points."""
+"""All rows; every head but ``system`` is told the true region."""
 
 SEEDS = {"tune": 0, "report": 1000, "fresh": 2000}
 """First seed: for choosing parameters; for figures that are published; for a last look."""

@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float
 
 from benchmarks._grasp_cases import Case
 from point2act.geometry import back_project, pixel_centers
+from point2act.simulate import TrialConfig
 from point2act.types import Box, Gripper
 
-CLEARANCE = 0.006
+CLEARANCE = TrialConfig().clearance
 """Metres that the trials open the hand further than the grasp on each side."""
-APPROACH = 0.10
+APPROACH = TrialConfig().approach
 """Length of the trials' straight way to the grasp, metres."""
 
 

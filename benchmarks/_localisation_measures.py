@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from point2act.geometry import beside_box
 from point2act.types import NoAnswer, OrientedBox, Region
 
 Outcome = tuple[Region | NoAnswer, tuple[Region, ...]]
@@ -74,8 +75,7 @@ def judge(outcome: Outcome, box: OrientedBox | None) -> Verdict:
 
 def distance(point: Float[np.ndarray, " 3"], box: OrientedBox) -> float:
     """Metres from a point to a box; exactly 0 inside."""
-    beyond = np.abs(box.axes @ (point - box.center)) - box.half_extents
-    return float(np.linalg.norm(np.maximum(beyond, 0.0)))
+    return float(beside_box(point[None], box)[0])
 
 
 class Bin(NamedTuple):

@@ -1,4 +1,4 @@
-"""Whether grasps hold, in physics: heads against rows that ask for more and more (issue 5).
+"""Whether grasps hold, in physics: heads against rows that ask for more and more.
 
 Every head is told the true region of a part, gets the same measured depth, and its first grasp is executed by
 a free-flying hand: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps --help`` chooses

@@ -24,6 +24,14 @@ def available(kind: str) -> list[str]:
     return sorted({path.stem for folder in _FOLDERS for path in (folder / kind).glob("*.toml")})
 
 
+def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError]) -> str:
+    """A key's text. Raises ``error`` where there is none."""
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise error(f"{path}: '{key}' is {value!r}: write some text there")
+    return value
+
+
 def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path, dict[str, Any]]:
     """Read a TOML file given by its shipped name or by a path ending in ``.toml``.
 

@@ -115,3 +115,16 @@ def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
         axes=axes,
         half_extents=np.maximum((high - low) / 2, 1e-4),
     )
+
+
+def thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+    """The first of the points in every cell of a grid, by cells; within 1024 cells of the origin."""
+    cell = np.floor(points / spacing).astype(np.int64) + 1024
+    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
+    return points[first]
+
+
+def beside_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
+    """Distance from each point to a box, 0 inside; both in one frame."""
+    local = (points - box.center) @ box.axes.T
+    return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)

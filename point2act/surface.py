@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.errors import SceneError
-from point2act.geometry import frame_from_normal, invert, transform_points
+from point2act.geometry import frame_from_normal, invert, thinned, transform_points
 from point2act.grasps.table import TableConfig, find_table
 from point2act.grasps.volume import LocalVolume
 from point2act.shadows import seen_through
@@ -266,11 +266,8 @@ def _obstacles(
     local = transform_points(invert(T_world_volume), points)
     x, y, z = np.abs(local).T
     outside = (np.maximum(np.maximum(x, y), z) > half_size) & (x**2 + y**2 + z**2 < config.obstacle_reach**2)
-    local = local[outside]
-    cell = np.floor(local / config.obstacle_voxel).astype(np.int64) + 1024
-    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
-    thinned = transform_points(T_world_volume, local[first])
-    return thinned[confirmed(thinned, views, depths, slack=config.slack)]
+    sparse = transform_points(T_world_volume, thinned(local[outside], config.obstacle_voxel))
+    return sparse[confirmed(sparse, views, depths, slack=config.slack)]
 
 
 def confirmed(

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from point2act.geometry import beside_box
 from point2act.grasps.score import (
     PreferConfig,
     QualityWeights,
     ScoreConfig,
-    beside_box,
     contact_relevancy,
     meaning,
     preference,

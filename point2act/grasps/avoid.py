@@ -95,8 +95,7 @@ def nearness(
     """
     hand = np.full((len(avoid), len(poses)), np.inf)
     refused = np.zeros(hand.shape, bool)
-    widths = np.linalg.norm(pairs.contacts[:, 1] - pairs.contacts[:, 0], axis=1)
-    openings = [approach_opening(gripper, float(width), clearance) for width in widths]
+    openings = [approach_opening(gripper, float(width), clearance) for width in pairs.widths]
     hands = [hand_boxes(gripper, opening, approach=approach) for opening in openings]
     for row, place in enumerate(avoid if len(poses) else ()):
         T_box_volume = _T_box_world(place.box) @ T_world_volume

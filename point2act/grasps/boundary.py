@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -48,6 +49,11 @@ class SurfacePoints:
     """False where free space ends in the unseen and the surface is only presumed."""
     on_object: Bool[np.ndarray, " n"]
     """True on what hangs together with the action point."""
+
+    @cached_property
+    def tree(self) -> KDTree:
+        """To find the points near a place."""
+        return KDTree(self.points)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import KDTree
 
 from point2act.grasps.boundary import SurfacePoints
 from point2act.grasps.pairs import Pairs
@@ -60,11 +59,10 @@ class Near:
 
 def near_pairs(surface: SurfacePoints, pairs: Pairs, chosen: np.ndarray, reach: float) -> dict[int, Near]:
     """The surface within ``reach`` of either contact, for every pair that is ``chosen`` (by index)."""
-    tree = KDTree(surface.points)
     near = {}
     for index in np.unique(chosen).tolist():
         contacts = pairs.contacts[index]
-        first, second = tree.query_ball_point(contacts, reach)
+        first, second = surface.tree.query_ball_point(contacts, reach)
         rows = np.union1d(first, second).astype(int)
         middle = contacts.mean(axis=0)
         near[index] = Near(surface.points[rows] - middle, surface.normals[rows], surface.seen[rows])

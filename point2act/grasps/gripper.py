@@ -29,26 +29,19 @@ def load_gripper(name_or_path: str | Path) -> Gripper:
     if unknown:
         raise GripperError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
     gripper = Gripper(
-        name=_text(path, table, "name"),
+        name=config_files.text(path, table, "name", GripperError),
         max_width=_number(path, table, "max_width"),
         pad_size=_pair(path, table, "pad_size"),
         finger=_boxes(path, table, "finger"),
         body=_boxes(path, table, "body"),
         max_force=_number(path, table, "max_force"),
-        source=_text(path, table, "source"),
+        source=config_files.text(path, table, "source", GripperError),
         link=_links(path, table),
         mount=_mount(path, table),
     )
     _check_mount(path, gripper)
     _check_geometry(path, gripper)
     return gripper
-
-
-def _text(path: Path, table: dict[str, Any], key: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise GripperError(f"{path}: '{key}' is {value!r}: write some text there")
-    return value
 
 
 def _number(path: Path, table: dict[str, Any], key: str) -> float:

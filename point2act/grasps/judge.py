@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.geometry import transform_points
+from point2act.geometry import beside_box, transform_points
 from point2act.grasps.avoid import Avoid, AvoidConfig, caution, nearness
 from point2act.grasps.boundary import Solid, SurfacePoints
 from point2act.grasps.collision import approach_opening, hand_boxes, nearest, nearest_on_way, plane_heights
@@ -17,7 +17,6 @@ from point2act.grasps.poses import PoseConfig, Poses, Tally
 from point2act.grasps.robust import RobustConfig, draw_errors, robustness
 from point2act.grasps.score import (
     ScoreConfig,
-    beside_box,
     contact_relevancy,
     meaning,
     preference,
@@ -155,7 +154,7 @@ def _heights(volume: LocalVolume, pairs: Pairs) -> Float[np.ndarray, " p"]:
     table = volume.table_in_volume
     if table is None:
         return np.full(len(pairs), np.inf)
-    return pairs.contacts.mean(axis=1) @ table[:3] + table[3]
+    return pairs.middles @ table[:3] + table[3]
 
 
 def _worth(
@@ -178,7 +177,7 @@ def look_closer(
     """The same poses with clearances and robustness, which take longer to tell."""
     poses = judged.poses
     near = near_poses(poses, pairs, task.surface, task.gripper, config.terms.contact)
-    middles, widths = pairs.contacts.mean(axis=1), pairs.widths
+    middles, widths = pairs.middles, pairs.widths
     # The same errors for every grasp and every question.
     draws = draw_errors(opens.friction, config.robust, np.random.default_rng(0))
     approach, lift, robust = (np.zeros(len(poses)) for _ in range(3))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from point2act.geometry import thinned
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
+    Boxes,
     approach_opening,
     body_boxes,
     depth_inside,
     finger_boxes,
-    hand_boxes,
     plane_heights,
 )
 from point2act.grasps.pairs import REACH, PairConfig, Pairs
-from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of, thinned
+from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of
 from point2act.grasps.volume import LocalVolume
 from point2act.types import Gripper, NoAnswer
 
@@ -89,12 +90,14 @@ def _nearest(
     points = thinned(solid.points, ways.body_grid)
     fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
     least, words = np.inf, ""
-    for middle, width, fan in zip(pairs.contacts.mean(axis=1), pairs.widths, fans, strict=False):
+    for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
         opening = approach_opening(gripper, float(width), opens.clearance)
+        fingers = finger_boxes(gripper, opening, approach=ways.approach)
+        body = body_boxes(gripper, opening, approach=ways.approach)
         for rotation in fan:
             for depth in depths_of(gripper, ways):
                 origin = middle + depth * rotation[:, 2]
-                lacking, what = _lacking(points, volume, rotation, origin, gripper, opening, ways)
+                lacking, what = _lacking(points, volume, rotation, origin, fingers, body, ways)
                 if lacking < least:
                     least, words = lacking, what
     if not words or least <= 0:
@@ -107,21 +110,18 @@ def _lacking(
     volume: LocalVolume,
     rotation: Float[np.ndarray, "3 3"],
     origin: Float[np.ndarray, "3"],
-    gripper: Gripper,
-    opening: float,
+    fingers: Boxes,
+    body: Boxes,
     ways: PoseConfig,
 ) -> tuple[float, str]:
     """What a hand at a pose lacks of room at its worst place, metres, and to what."""
     local = (points - origin) @ rotation
-    fingers = finger_boxes(gripper, opening, approach=ways.approach)
-    body = body_boxes(gripper, opening, approach=ways.approach)
     rooms = [
         (depth_inside(local, fingers) + ways.margin, "something beside the object, with a finger"),
         (depth_inside(local, body) + ways.palm_margin, "something, with the palm"),
     ]
     table = volume.table_in_volume
     if table is not None:
-        hand = hand_boxes(gripper, opening, approach=ways.approach)
-        height = plane_heights(rotation[None], origin[None], hand, table)[0]
-        rooms.append((ways.table_margin - float(height), "the table"))
+        heights = [plane_heights(rotation[None], origin[None], boxes, table)[0] for boxes in (fingers, body)]
+        rooms.append((ways.table_margin - float(min(heights)), "the table"))
     return max(rooms)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial import KDTree
 
 from point2act.geometry import frame_from_normal
 from point2act.grasps.boundary import SurfacePoints
@@ -77,6 +76,11 @@ class Pairs:
         """Distances between the contacts, metres."""
         return np.linalg.norm(self.contacts[:, 1] - self.contacts[:, 0], axis=1)
 
+    @property
+    def middles(self) -> Float[np.ndarray, "p 3"]:
+        """Half-way between the contacts."""
+        return self.contacts.mean(axis=1)
+
 
 def find_pairs(
     volume: LocalVolume,
@@ -92,8 +96,8 @@ def find_pairs(
     room to open a gripper of ``max_width``, metres.
 
     Along inward normals and jittered ones, to every surface on the way at which the object ends: a mug's
-    wall gives one pair, the whole mug another. Method: Nguyen (1988), antipodal point
-    contacts with friction, on a signed distance field.
+    wall gives one pair, the whole mug another; and along level chords. One contact at least is on a surface
+    that was seen. Method: Nguyen (1988), antipodal point contacts with friction, on a signed distance field.
     """
     reach = REACH * max_width
     start, normals, start_seen = _beginnings(surface, action_point, radius, config, rng)
@@ -110,7 +114,8 @@ def find_pairs(
     fits = width <= max_width - 2 * config.clearance
     held &= width >= config.thinnest
     known = seen.any(axis=1)
-    best = _different(contacts, both, seen, np.flatnonzero(held & fits & known), action_point, config.keep)
+    merit = _merit(contacts, axis, cosine, seen, action_point)
+    best = _different(contacts.mean(axis=1), axis, merit, np.flatnonzero(held & fits & known), config.keep)
     return Pairs(
         contacts=contacts[best],
         normals=both[best],
@@ -237,27 +242,32 @@ def _met(
     """Normals where rays end, and whether a camera saw that: of the nearest point of the surface."""
     if not len(surface.points):
         return np.zeros((len(ends), 3)), np.zeros(len(ends), bool)
-    _, nearest = KDTree(surface.points).query(ends)
+    _, nearest = surface.tree.query(ends)
     return surface.normals[nearest], surface.seen[nearest]
 
 
-def _different(
+def _merit(
     contacts: Float[np.ndarray, "p 2 3"],
-    normals: Float[np.ndarray, "p 2 3"],
+    axis: Float[np.ndarray, "p 3"],
+    alignment: Float[np.ndarray, " p"],
     seen: Bool[np.ndarray, "p 2"],
-    candidates: np.ndarray,
     action_point: Float[np.ndarray, "3"],
-    keep: int,
-) -> np.ndarray:
-    """Indices of the best pairs, none within 3 mm and 12 degrees of a better one."""
-    line = contacts[:, 1] - contacts[:, 0]
-    axis = line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
-    middle = contacts.mean(axis=1)
-    alignment = np.minimum(-(normals[:, 0] * axis).sum(axis=1), (normals[:, 1] * axis).sum(axis=1))
+) -> Float[np.ndarray, " p"]:
+    """What pairs are ordered by: squarely faced, near the action point, level, and seen."""
     # Chosen: the study's weights of the score but for the distance (8), which would leave a knob few pairs
     # beside those of its chest; and what is closed on upright is hardly ever reached from above.
     away, upright = _to_segments(action_point, contacts), np.abs(axis[:, 2])
-    merit = 2 * alignment - 20 * away - 0.5 * upright + 0.5 * seen.sum(axis=1)
+    return 2 * alignment - 20 * away - 0.5 * upright + 0.5 * seen.sum(axis=1)
+
+
+def _different(
+    middle: Float[np.ndarray, "p 3"],
+    axis: Float[np.ndarray, "p 3"],
+    merit: Float[np.ndarray, " p"],
+    candidates: np.ndarray,
+    keep: int,
+) -> np.ndarray:
+    """Indices of the best pairs, none within 3 mm and 12 degrees of a better one."""
     order = candidates[np.argsort(-merit[candidates], kind="stable")]
     chosen: list[int] = []
     while len(order) and len(chosen) < keep:

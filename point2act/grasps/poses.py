@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.geometry import frame_from_normal
+from point2act.geometry import frame_from_normal, thinned
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
     Boxes,
@@ -148,8 +148,7 @@ def free_poses(
     )
     tally, found, free_so_far = Tally(), [], 0
     fans = fans_of(pairs, volume.cameras_in_volume, config)
-    middles = pairs.contacts.mean(axis=1)
-    for index, (fan, middle, width) in enumerate(zip(fans, middles, pairs.widths, strict=True)):
+    for index, (fan, middle, width) in enumerate(zip(fans, pairs.middles, pairs.widths, strict=True)):
         opening = approach_opening(gripper, float(width), clearance)
         if len(fan):
             free = _free(fan, middle, around, volume, gripper, (float(width), opening), config, tally)
@@ -283,7 +282,7 @@ def _unknown(
     center, half = np.array(gripper.finger[tip].center), np.array(gripper.finger[tip].half_extents)
     low, high = center - half - [0, 0, 0.02], center + half
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)
-    width = np.linalg.norm(pairs.contacts[:, 1] - pairs.contacts[:, 0], axis=1)
+    width = pairs.widths
     share = np.zeros(len(poses))
     for pair in np.unique(poses.pair):
         rows = poses.pair == pair
@@ -292,10 +291,3 @@ def _unknown(
         room = both @ poses.rotations[rows].transpose(0, 2, 1) + poses.origins[rows][:, None]
         share[rows] = 1 - seen_at(volume, room.reshape(-1, 3)).reshape(len(room), -1).mean(axis=1)
     return share
-
-
-def thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
-    """One of the points in every cell of a grid."""
-    cell = np.floor(points / spacing).astype(np.int64) + 1024
-    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
-    return points[first]

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.special import expit
 
+from point2act.geometry import beside_box
 from point2act.grasps.terms import GraspTerms
-from point2act.types import OrientedBox, Region
+from point2act.types import Region
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,6 @@ def preference(
             fit = (1 + approaches @ (direction / length)) / 2
             product *= 1 - weight * (1 - fit)
     return product
-
-
-def beside_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
-    """Distance from each point to a box, 0 inside; both in one frame."""
-    local = (points - box.center) @ box.axes.T
-    return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)
 
 
 def contact_relevancy(

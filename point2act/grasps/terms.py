@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.grasps.boundary import SurfacePoints
+from point2act.grasps.collision import approach_opening
 from point2act.grasps.contact import ContactConfig, Near, Patch, close_pads, friction_needed, near_pairs
 from point2act.grasps.pairs import Pairs
 from point2act.grasps.poses import Poses
@@ -94,8 +95,7 @@ def grasp_terms(
     Clearance and robustness take longer: they are left at 1 for the few poses that are worth them.
     """
     first, second = close_all(poses, pairs, surface, gripper, clearance=clearance, config=config.contact)
-    middle = pairs.contacts.mean(axis=1)[poses.pair]
-    to_mass = centroid - middle
+    to_mass = centroid - pairs.middles[poses.pair]
     approach = poses.rotations[:, :, 2]
     apart = np.linalg.norm((first.place - second.place)[:, [0, 2]], axis=1)
     needed = friction_needed(first, second)
@@ -134,7 +134,7 @@ def close_all(
 ) -> tuple[Patch, Patch]:
     """Close every hand on the surface: the patches on the -y and on the +y side."""
     near = near_poses(poses, pairs, surface, gripper, config)
-    middles, widths = pairs.contacts.mean(axis=1), pairs.widths
+    middles, widths = pairs.middles, pairs.widths
     order, parts = [], []
     for index, around in near.items():
         rows = np.flatnonzero(poses.pair == index)
@@ -146,7 +146,7 @@ def close_all(
                 poses.origins[rows] - middles[index],
                 gripper.pad_size,
                 width=float(widths[index]),
-                opening=float(widths[index]) + 2 * clearance,
+                opening=approach_opening(gripper, float(widths[index]), clearance),
                 config=config,
             )
         )

@@ -73,7 +73,7 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
     unknown = sorted(set(table) - _KEYS)
     if unknown:
         raise ArmError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
-    mjcf = path.parent / _text(path, table, "model")
+    mjcf = path.parent / config_files.text(path, table, "model", ArmError)
     joints = _names(path, table, "joints")
     turn = _turn(path, table, gripper)
     if not gripper.mount:
@@ -81,13 +81,13 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
             f"gripper '{gripper.name}' cannot be put on an arm: write into its file as 'mount' how far its "
             "mounting face lies behind the pads"
         )
-    flange = _text(path, table, "flange")
+    flange = config_files.text(path, table, "flange", ArmError)
     spec = bare_spec(mjcf)
     attach_at(spec, flange, _tool(gripper, turn), mjcf, prefix=TOOL)
     model = _compiled(spec, mjcf)
     _check_joints(path, mjcf, model, joints)
     arm = Arm(
-        name=_text(path, table, "name"),
+        name=config_files.text(path, table, "name", ArmError),
         path=mjcf,
         flange=flange,
         joints=joints,
@@ -96,7 +96,7 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
         gripper=gripper,
         turn=turn,
         model=model,
-        source=_text(path, table, "source"),
+        source=config_files.text(path, table, "source", ArmError),
     )
     _check_values(path, arm)
     return arm
@@ -192,13 +192,6 @@ def _turn(path: Path, table: dict[str, Any], gripper: Gripper) -> float:
     if not _is_number(turns[gripper.name]):
         raise ArmError(f"{path}: [turn] has {gripper.name} = {turns[gripper.name]!r}: write degrees")
     return float(np.deg2rad(turns[gripper.name]))
-
-
-def _text(path: Path, table: dict[str, Any], key: str) -> str:
-    value = table.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise ArmError(f"{path}: '{key}' is {value!r}: write some text there")
-    return value
 
 
 def _names(path: Path, table: dict[str, Any], key: str) -> tuple[str, ...]:

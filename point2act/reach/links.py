@@ -74,10 +74,11 @@ class Links:
 
     def gaps(self, data: MjData, around: Surroundings, clearance: float) -> tuple[Gap, ...]:
         """Smallest distances after ``mj_kinematics``; links keep ``clearance`` from what is around them."""
+        rotations, centers = self._poses(data)
         return (
             self._to_one_another(data),
-            self._to_table(data, around.table, clearance),
-            self._to_points(data, around.tree, clearance),
+            self._to_table(rotations, centers, around.table, clearance),
+            self._to_points(rotations, centers, around.tree, clearance),
         )
 
     def _to_one_another(self, data: MjData) -> Gap:
@@ -89,10 +90,15 @@ class Links:
                 best = Gap(distance, 0.0, (self.names[a], f"the {self.names[b]}"))
         return best
 
-    def _to_table(self, data: MjData, plane: Float[np.ndarray, "4"] | None, clearance: float) -> Gap:
+    def _to_table(
+        self,
+        rotations: Float[np.ndarray, "o 3 3"],
+        centers: Float[np.ndarray, "o 3"],
+        plane: Float[np.ndarray, "4"] | None,
+        clearance: float,
+    ) -> Gap:
         if plane is None or not len(self.outer):
             return Gap(_FAR, clearance)
-        rotations, centers = self._poses(data)
         down = np.abs(np.einsum("gij,i->gj", rotations, plane[:3]) * self.halves[self.outer]).sum(axis=1)
         heights = centers @ plane[:3] + plane[3] - down - self.radii[self.outer]
         lowest = int(np.argmin(heights))
@@ -100,11 +106,16 @@ class Links:
             return Gap(_FAR, clearance)
         return Gap(float(heights[lowest]), clearance, (self.names[self.outer[lowest]], "the table"))
 
-    def _to_points(self, data: MjData, tree: KDTree | None, clearance: float) -> Gap:
+    def _to_points(
+        self,
+        rotations: Float[np.ndarray, "o 3 3"],
+        centers: Float[np.ndarray, "o 3"],
+        tree: KDTree | None,
+        clearance: float,
+    ) -> Gap:
         best = Gap(_FAR, clearance)
         if tree is None or not len(self.outer):
             return best
-        rotations, centers = self._poses(data)
         halves, radii = self.halves[self.outer], self.radii[self.outer]
         near = tree.query_ball_point(centers, np.linalg.norm(halves, axis=1) + radii + _FAR)
         for index, rows in enumerate(near):

@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from point2act.engine import MjModel, mujoco
@@ -69,10 +70,12 @@ def geom_name(thing: str, part: str, index: int) -> str:
     return f"{thing}/{part}/{index}"
 
 
-def resting_height(thing: Thing) -> float:
-    """Height of the object's frame above the table when its lowest point touches it."""
-    down = np.array([[0.0, 0.0, -1.0]])
-    return float(max(shape.reach(down)[0] - shape.center[2] for part in thing.parts for shape in part.shapes))
+def resting_height(thing: Thing, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
+    """Height of the object's frame above the table when it is turned so and its lowest point touches it."""
+    down = -turn[2]
+    return float(
+        max(shape.reach(down[None])[0] + shape.center @ down for part in thing.parts for shape in part.shapes)
+    )
 
 
 def _options(root: ET.Element) -> None:

@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from point2act.engine import MjData, MjModel, mujoco
 from point2act.errors import SimulationError
 from point2act.simulate.layout import Layout, Thing
-from point2act.simulate.mjcf import TIMESTEP, build
-from point2act.simulate.scene import Scene
+from point2act.simulate.mjcf import TIMESTEP, build, resting_height
+from point2act.simulate.scene import Scene, body_pose
 
 _PARKED = 3.0
 """Metres from the table's centre where objects wait for their turn; the plane they stand on is endless."""
@@ -75,7 +75,12 @@ def put_apart(
         else:
             raise SimulationError(f"scene '{layout.name}': there is no room for '{thing.name}'")
         put.append(outline)
-        _put(data, thing, np.array([*place, layout.table.height + _drop_height(thing, turn)]), turn)
+        _put(
+            data,
+            thing,
+            np.array([*place, layout.table.height + resting_height(thing, turn.as_matrix())]),
+            turn,
+        )
     if _settle(model, data, layout, config.patience):
         raise SimulationError(f"scene '{layout.name}': not all of its objects stand still")
     return _checked(layout, seed, _poses(data, layout))
@@ -92,7 +97,7 @@ def drop(layout: Layout, seed: int, rng: np.random.Generator, config: PileConfig
         x, y = config.spread * rng.standard_normal(2)
         upright = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi))
         turn = _any_turn(rng) if rng.uniform() < config.tumbled else upright
-        z = layout.table.height + _drop_height(thing, turn) + config.height
+        z = layout.table.height + resting_height(thing, turn.as_matrix()) + config.height
         for raised in np.arange(0.0, 0.5, 0.01).tolist():
             _put(data, thing, np.array([x, y, z + raised]), turn)
             if _is_free(model, data, thing.name):
@@ -149,19 +154,11 @@ def _any_turn(rng: np.random.Generator) -> Rotation:
     return Rotation.from_quat(rng.standard_normal(4))
 
 
-def _drop_height(thing: Thing, turn: Rotation) -> float:
-    """How far the object's frame is above its lowest point when it is turned so."""
-    down = -turn.as_matrix()[2]
-    return float(
-        max(shape.reach(down[None])[0] + shape.center @ down for part in thing.parts for shape in part.shapes)
-    )
-
-
 def _parked(model: MjModel, layout: Layout) -> MjData:
     data = mujoco.MjData(model)
     for index, thing in enumerate(layout.things):
         upright = Rotation.identity()
-        height = layout.table.height + _drop_height(thing, upright)
+        height = layout.table.height + resting_height(thing)
         _put(data, thing, np.array([_PARKED + index, 0.0, height]), upright)
     return data
 
@@ -215,13 +212,7 @@ def _moved(before: Poses, after: Poses, times: float = 1.0) -> set[str]:
 
 def _poses(data: MjData, layout: Layout) -> Poses:
     mujoco.mj_kinematics(data.model, data)
-    poses: dict[str, Float[np.ndarray, "4 4"]] = {}
-    for thing in layout.things:
-        T = np.eye(4)
-        T[:3, :3] = data.body(thing.name).xmat.reshape(3, 3)
-        T[:3, 3] = data.body(thing.name).xpos
-        poses[thing.name] = T
-    return poses
+    return {thing.name: body_pose(data, thing.name) for thing in layout.things}
 
 
 def _without(layout: Layout, gone: Iterable[str]) -> Layout:

@@ -103,7 +103,7 @@ def load_scene(name_or_path: str | Path, seed: int = 0) -> Scene:
     model = build(layout)
     data = _place(model, layout, rng)
     _settle(model, data, layout)
-    return Scene(layout, seed, model, {thing.name: _body_pose(data, thing.name) for thing in layout.things})
+    return Scene(layout, seed, model, {thing.name: body_pose(data, thing.name) for thing in layout.things})
 
 
 def at_rest(layout: Layout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
@@ -185,7 +185,8 @@ def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
             )
 
 
-def _body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
+def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
+    """T_world_body of a body, once its poses are up to date."""
     T = np.eye(4)
     T[:3, :3] = data.body(name).xmat.reshape(3, 3)
     T[:3, 3] = data.body(name).xpos
