@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from benchmarks import Metric, Plan
 from benchmarks._capture import true_depths, views
 from point2act.geometry import back_project, inside, pixel_centers, project
-from point2act.pipeline import split
+from point2act.reconstruct import split
 from point2act.simulate import SensorConfig
 from point2act.splat.fit import FitConfig, fit, psnr
 from point2act.splat.gaussians import still

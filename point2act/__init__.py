@@ -12,9 +12,13 @@ from point2act.threads import configure_threads
 
 if TYPE_CHECKING:
     from point2act.answer import AnswerConfig
-    from point2act.capture import read_capture
+    from point2act.asking.ask import Questions
+    from point2act.asking.questions import AskConfig, ask, open_questions, open_task
+    from point2act.capture import CaptureWriter, read_capture
+    from point2act.dialects import parse_reply
     from point2act.grasps.gripper import load_gripper
-    from point2act.pipeline import RunConfig, RunResult, run
+    from point2act.mllm.open import AskerConfig
+    from point2act.pipeline import RunConfig, RunResult, follow, run
     from point2act.points import read_points, write_points
     from point2act.results import read_grasps, read_splat_ply, write_grasps
     from point2act.session import Answered, Session, open_run
@@ -25,11 +29,20 @@ configure_threads()
 _ROOMS = {
     "AnswerConfig": "answer",
     "Answered": "session",
+    "AskConfig": "asking.questions",
+    "AskerConfig": "mllm.open",
+    "CaptureWriter": "capture",
+    "Questions": "asking.ask",
     "RunConfig": "pipeline",
     "RunResult": "pipeline",
     "Session": "session",
+    "ask": "asking.questions",
+    "follow": "pipeline",
     "load_gripper": "grasps.gripper",
+    "open_questions": "asking.questions",
     "open_run": "session",
+    "open_task": "asking.questions",
+    "parse_reply": "dialects",
     "read_capture": "capture",
     "read_grasps": "results",
     "read_points": "points",
@@ -42,12 +55,21 @@ _ROOMS = {
 __all__ = [
     "AnswerConfig",
     "Answered",
+    "AskConfig",
+    "AskerConfig",
+    "CaptureWriter",
     "Point2ActError",
+    "Questions",
     "RunConfig",
     "RunResult",
     "Session",
+    "ask",
+    "follow",
     "load_gripper",
+    "open_questions",
     "open_run",
+    "open_task",
+    "parse_reply",
     "read_capture",
     "read_grasps",
     "read_points",

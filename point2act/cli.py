@@ -1,4 +1,4 @@
-"""The command line: ``point2act run | grasp | simulate | gripper``. A skin; every import is made late."""
+"""The command line: ``point2act run | ask | plan | grasp | simulate | gripper``. A skin; every import is made late."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from importlib import import_module
 from point2act.errors import Point2ActError
 
 COMMANDS = {
-    "run": "A capture and its points to grasps, in one process.",
+    "run": "A capture, and what to find in it, to grasps, in one process.",
+    "ask": "Have a model point at things in every image of a capture.",
+    "plan": "Have a model work out what an instruction needs.",
     "grasp": "Grasps from a trained run; or a new question to it, without training again.",
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
     "gripper": "Check a gripper's file and draw its hand.",
@@ -20,7 +22,7 @@ COMMANDS = {
 _OVERVIEW = """\
 usage: point2act COMMAND [OPTIONS]
 
-Ask for "the handle of the blue mug" and get grasps for it: what a model pointed
+Ask for "the handle of the blue mug" and get grasps for it: what a model points
 at in many photographs becomes one place on 3D Gaussians, to be grasped there.
 
 Commands:
@@ -35,8 +37,11 @@ A first time, on a simulated table (which needs MuJoCo: pip install mujoco):
 With photographs of your own:
   capture/transforms.json   intrinsics and poses as nerfstudio has them; images,
                             and best of all depth
-  capture/points.json       what was asked for, and the pixels pointed at
+  point2act run capture/ --output out/ --query "the handle of the mug"
+      --model qwen3_vl_8b --server http://localhost:8000/v1
+                            asks a model; --follow: while the robot still moves
   point2act run capture/ --output out/
+                            takes points from capture/points.json, as ask writes
 
 What `run` writes into out/:
   grasps.json    per query the place, and grasps or why there are none
@@ -44,6 +49,7 @@ What `run` writes into out/:
   scene.ply      the Gaussians, for any splat viewer
   relevancy.ply  the same, coloured by what was asked for
   timings.json   seconds per stage
+  points.json    what the model answered, where one was asked
   run.json       what `point2act grasp` asks the same scene anew with
 
 More:

@@ -17,6 +17,14 @@ class PointsError(Point2ActError):
     """A points.json cannot be used: unreadable, an unknown image or query, points outside the image."""
 
 
+class ReplyError(Point2ActError):
+    """A model's reply cannot be read without guessing; the message shows it."""
+
+
+class ModelError(Point2ActError):
+    """A model cannot be asked: its file, its server, its key, its weights, or no view got an answer."""
+
+
 class ResultsError(Point2ActError):
     """A grasps.json cannot be used, or results would make a wrong one."""
 

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from point2act.errors import PointsError
 from point2act.files import read_json, schema_problem, write_json
-from point2act.types import Answer, Capture, Frame, PointSet, Query
+from point2act.plans import plan_document, read_plan_document
+from point2act.types import Answer, Capture, Frame, Plan, PointSet, Query
 
 # Models that answer on a grid of 0 to 100 or 1000 round onto the border and a little over it.
 _TOLERANCE = 1.0
@@ -27,7 +28,8 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
 
     With a capture, image names (``./`` and backslashes aside) must be those of its frames, and are
     returned as its frames write them; points must lie inside the image on disk, where up to one pixel
-    outside is clipped. Raises :class:`PointsError`, with one sentence that says where and what to mend.
+    outside is clipped. Everything that a plan needs to find must be among the queries. Raises
+    :class:`PointsError`, with one sentence that says where and what to mend.
     """
     document = read_json(path, PointsError)
     problem = schema_problem(document, "points")
@@ -44,7 +46,7 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     if capture is not None:
         frames = {_plain(frame.name): frame for frame in capture.frames}
         answers = tuple(_in_frame(answer, frames, path) for answer in answers)
-    return PointSet(queries, answers)
+    return PointSet(queries, answers, _plan(document, queries, path))
 
 
 def write_points(path: Path | str, points: PointSet) -> None:
@@ -53,15 +55,25 @@ def write_points(path: Path | str, points: PointSet) -> None:
     known = {query.name for query in points.queries}
     for index, answer in enumerate(points.answers):
         _check(answer, known, f"{path}: answers[{index}]")
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
         "answers": [_entry(answer) for answer in points.answers],
     }
+    if points.plan is not None:
+        document["plan"] = plan_document(points.plan)
     problem = schema_problem(document, "points")
     if problem is not None:
         raise PointsError(f"{path} would not be a points.json: {problem}")
+    _plan(document, points.queries, path)
     write_json(path, document)
+
+
+def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) -> Plan | None:
+    """The plan that the queries are for, checked against them; None where there is none."""
+    if document.get("plan") is None:
+        return None
+    return read_plan_document(document["plan"], queries, place=f"{path}: plan", error=PointsError)
 
 
 def _answer(entry: dict[str, Any], place: str) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from point2act.heatmaps import heatmap
 from point2act.report import ReportInput, ReportView, write_report
 from point2act.results import write_grasps, write_relevancy_ply, write_splat_ply
 from point2act.session import Answered, Session
+from point2act.stages import Span
 
 _SHOWN_VIEWS = 6
 
@@ -25,6 +26,8 @@ class Story:
     answered: Answered
     timings: Mapping[str, float]
     facts: Mapping[str, str] = field(default_factory=dict)
+    spans: Sequence[Span] = ()
+    """When what was done; without any, one after the other as the timings have it."""
 
 
 def publish(folder: Path, story: Story) -> None:
@@ -34,7 +37,13 @@ def publish(folder: Path, story: Story) -> None:
     where a new ``report.html`` is, all of them are.
     """
     session, answered = story.session, story.answered
-    write_grasps(folder / "grasps.json", answered.results, capture=session.capture, gripper=answered.gripper)
+    write_grasps(
+        folder / "grasps.json",
+        answered.results,
+        capture=session.capture,
+        gripper=answered.gripper,
+        plan=answered.plan,
+    )
     write_splat_ply(folder / "scene.ply", session.scene)
     write_relevancy_ply(folder / "relevancy.ply", session.scene, answered.relevancy)
     publish_report(folder / "report.html", story)
@@ -59,6 +68,8 @@ def publish_report(path: Path, story: Story) -> None:
             views=tuple(shown),
             results=answered.results,
             timings=story.timings,
+            spans=tuple(story.spans),
+            plan=answered.plan,
             facts=story.facts,
             metric=session.metric or answered.config.metric,
         ),

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from point2act.errors import ResultsError, SceneError
 from point2act.files import read_json, schema_problem, write_json
+from point2act.plans import plan_document, read_plan_document
 from point2act.ply import read_ply, write_ply
 from point2act.types import (
     Capture,
@@ -21,6 +22,8 @@ from point2act.types import (
     Gripper,
     JointPath,
     PlacePose,
+    Plan,
+    Query,
     QueryResult,
     Region,
     RelevancyField,
@@ -36,16 +39,22 @@ _VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], 
 
 # ── grasps.json ────────────────────────────────────────────────────────────────────────────────
 def write_grasps(
-    path: Path | str, results: Sequence[QueryResult], *, capture: Capture, gripper: Gripper
+    path: Path | str,
+    results: Sequence[QueryResult],
+    *,
+    capture: Capture,
+    gripper: Gripper,
+    plan: Plan | None = None,
 ) -> None:
     """Write grasps.json: everything in the capture's world frame, best grasp first.
 
     Grasps and places are also given in the robot's base frame where the capture carries
-    ``T_base_world``. The document is checked against its schema, then written atomically. Raises
-    :class:`ResultsError`, and writes nothing, where a number is not finite or an empty result gives no
-    reason.
+    ``T_base_world``. A ``plan`` says what the results are for: each of its queries must have one. The
+    document is checked against its schema, then written atomically. Raises :class:`ResultsError`, and
+    writes nothing, where a number is not finite, an empty result gives no reason, or one of the plan's
+    queries has no result.
     """
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "frame": "world",
         "capture": capture.folder.resolve().as_posix(),
@@ -53,19 +62,33 @@ def write_grasps(
         "gripper": {"name": gripper.name, "max_width": float(gripper.max_width)},
         "results": [_result(result, capture.T_base_world, gripper) for result in results],
     }
+    if plan is not None:
+        document["plan"] = plan_document(plan)
     problem = _not_finite(document) or schema_problem(document, "grasps")
     if problem is not None:
         raise ResultsError(f"{path} was not written, its results are wrong: {problem}")
+    _check_plan(document, path)
     write_json(path, document)
 
 
 def read_grasps(path: Path | str) -> dict[str, Any]:
-    """Read a grasps.json and check it against its schema. Raises :class:`ResultsError`."""
+    """Read a grasps.json and check it against its schema, and its plan against its results.
+
+    Raises :class:`ResultsError`.
+    """
     document = read_json(path, ResultsError)
     problem = schema_problem(document, "grasps")
     if problem is not None:
         raise ResultsError(f"{path} is not a grasps.json: {problem}")
+    _check_plan(document, path)
     return document
+
+
+def _check_plan(document: dict[str, Any], path: Path | str) -> None:
+    """Refuse a plan that is none, or needs something that there is no result for."""
+    if "plan" in document:
+        queries = [Query(**result["query"]) for result in document["results"]]
+        read_plan_document(document["plan"], queries, place=f"{path}: plan", error=ResultsError)
 
 
 def _result(

@@ -25,6 +25,7 @@ from point2act.types import (
     Capture,
     GaussianScene,
     Gripper,
+    Plan,
     PointSet,
     QueryResult,
     RelevancyField,
@@ -43,6 +44,8 @@ class Answered:
     """What was said, as pixels of the views, per query and view."""
     gripper: Gripper
     config: AnswerConfig
+    plan: Plan | None = None
+    """What the queries are for, where the points say it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ class Session:
             for one, (region, rivals) in zip(asked, found, strict=True):
                 results.append(act(one, region, rivals, avoid, gripper, robot, config=config))
                 tick(len(results), len(asked))
-        return Answered(tuple(results), relevancy, tuple(pixels), gripper, config)
+        return Answered(tuple(results), relevancy, tuple(pixels), gripper, config, points.plan)
 
 
 def open_run(path: Path | str, *, device: str | None = None) -> Session:

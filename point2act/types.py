@@ -136,11 +136,51 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Target:
+    """What a step of a plan needs to find, and why."""
+
+    query: Query
+    object: str
+    """The whole thing, in words."""
+    part: str | None
+    """Where on it, in words; None for all of it."""
+    reason: str
+    """Why it is this that the instruction asks for: a short sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One action of a plan, and what has to be found for it."""
+
+    action: str
+    """What is done, in words."""
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An instruction taken apart into steps."""
+
+    instruction: str
+    steps: tuple[Step, ...]
+    model: str = ""
+    """Who took it apart."""
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What has to be found for all steps, in their order, each once."""
+        named = {target.query.name: target.query for step in self.steps for target in step.targets}
+        return tuple(named.values())
+
+
+@dataclass(frozen=True, eq=False)
 class PointSet:
     """All queries and all answers of one points.json."""
 
     queries: tuple[Query, ...]
     answers: tuple[Answer, ...]
+    plan: Plan | None = None
+    """What the queries are for, where an instruction was taken apart into them."""
 
 
 # ── scene ──────────────────────────────────────────────────────────────────────────────────────

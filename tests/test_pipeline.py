@@ -12,8 +12,9 @@ import point2act
 from point2act.answer import confirmed_depths
 from point2act.capture import load_views, read_capture
 from point2act.geometry import project
-from point2act.pipeline import RunConfig, split
+from point2act.pipeline import RunConfig
 from point2act.points import write_points
+from point2act.reconstruct import BuildConfig, split
 from point2act.results import read_grasps, read_splat_ply
 from point2act.runs import read_run
 from point2act.splat.fit import FitConfig
@@ -22,7 +23,7 @@ from point2act.splat.picture import draw_surface, look_from
 from point2act.splat.start import StartConfig
 from point2act.types import Answer, PointSet, Query
 
-QUICK = RunConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000))
+QUICK = RunConfig(build=BuildConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000)))
 RED = np.array([0.0, 0.0, 0.1])
 """The middle of the top of the highest box."""
 
@@ -147,7 +148,7 @@ def test_without_points_there_is_a_scene(tmp_path):
 
 def test_unknown_scale_is_said_not_guessed(tmp_path):
     folder = write_capture(tmp_path, depth=False)
-    result = point2act.run(folder, config=dataclasses.replace(QUICK, fit=FitConfig(iterations=10)))
+    result = point2act.run(folder, config=RunConfig(build=dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))))
     assert "refine the poses" not in result.timings  # how far off they may be is in metres
     red = result.results[0]
     assert red.grasps == ()

@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator
 from point2act.capture import read_capture
 from point2act.errors import PointsError
 from point2act.files import schema
+from point2act.plans import plan_document
 from point2act.points import read_points, write_points
-from point2act.types import Answer, PointSet, Query
+from point2act.types import Answer, Plan, PointSet, Query, Step, Target
 
 words = st.text(min_size=1, max_size=12).filter(str.strip)
 pixels = st.floats(-1e6, 1e6, allow_nan=False)
@@ -50,6 +51,63 @@ def test_what_is_written_is_read(tmp_path: Path, parts: tuple[list[tuple], list[
     for answer, truth in zip(found.answers, points.answers, strict=True):
         np.testing.assert_array_equal(answer.points, truth.points)
         assert {**vars(answer), "points": 0} == {**vars(truth), "points": 0}
+
+
+@st.composite
+def fields_of_a_plan(draw: st.DrawFn) -> tuple[list[tuple], str, list[tuple[str, list[tuple]]]]:
+    """Fields of queries, an instruction, and of steps: actions with targets, their queries by number."""
+    names = draw(st.lists(words, min_size=1, max_size=3, unique=True))
+    queries = [(name, draw(words), draw(st.sampled_from(("grasp", "place", "avoid")))) for name in names]
+    target = st.tuples(st.integers(0, len(names) - 1), words, st.none() | words, st.text(max_size=9))
+    steps = st.lists(st.tuples(words, st.lists(target, max_size=3)), min_size=1, max_size=3)
+    return queries, draw(words), draw(steps)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=fields_of_a_plan(), model=st.text(max_size=8))
+def test_a_plan_that_is_written_is_read(tmp_path: Path, fields: tuple, model: str):
+    queries = tuple(Query(*query) for query in fields[0])
+    steps = tuple(
+        Step(action, tuple(Target(queries[number], *rest) for number, *rest in targets))
+        for action, targets in fields[2]
+    )
+    write_points(tmp_path / "points.json", PointSet(queries, (), Plan(fields[1], steps, model)))
+    found = read_points(tmp_path / "points.json").plan
+    assert found is not None
+    assert (found.instruction, found.model) == (fields[1], model)
+    assert [step.action for step in found.steps] == [step.action for step in steps]
+    for step, truth in zip(found.steps, steps, strict=True):
+        for target, true in zip(step.targets, truth.targets, strict=True):
+            assert {**vars(target), "query": vars(target.query)} == {**vars(true), "query": vars(true.query)}
+
+
+def test_without_a_plan_nothing_is_written_of_one(tmp_path: Path):
+    write_points(tmp_path / "points.json", PointSet((Query("mug", "the mug"),), ()))
+    assert set(json.loads((tmp_path / "points.json").read_text())) == {"version", "queries", "answers"}
+    assert read_points(save(tmp_path, document() | {"plan": None})).plan is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ([], r"at plan, \[\] is not of type"),
+        ({"steps": []}, "plan is not a plan: at "),
+        ({"instruction": "x", "steps": [{"action": "lift"}]}, r"at steps\[0\], 'targets' is a required"),
+        (("cup", "the mug", "grasp"), r"plan\.steps\[0\] needs the query 'cup', .*the queries are mug"),
+        (("mug", "the big mug", "grasp"), "'the big mug' to grasp, but it is 'the mug' to grasp"),
+        (("mug", "the mug", "avoid"), "'the mug' to avoid, but it is 'the mug' to grasp"),
+    ],
+)
+def test_a_plan_is_for_the_queries_that_are_asked(tmp_path: Path, plan: object, words: str):
+    if isinstance(plan, tuple):
+        step = Step("lift", (Target(Query(*plan), "mug", None, ""),))
+        made = Plan("x", (step,))
+        with pytest.raises(PointsError, match=words):
+            write_points(tmp_path / "new.json", PointSet((Query("mug", "the mug"),), (), made))
+        assert not list(tmp_path.iterdir())
+        plan = plan_document(made)
+    with pytest.raises(PointsError, match=rf"points\.json.*{words}"):
+        read_points(save(tmp_path, document() | {"plan": plan}))
 
 
 @pytest.mark.parametrize("name", ["points", "grasps"])

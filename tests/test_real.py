@@ -1,6 +1,5 @@
 """Captures that others recorded, end to end: a robot's RGB-D views of a shelf, photographs of a fox."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -11,7 +10,9 @@ from point2act.capture import load_view, read_capture, view_to_disk
 from point2act.geometry import project
 from point2act.pipeline import RunConfig
 from point2act.points import read_points
+from point2act.reconstruct import BuildConfig
 from point2act.splat.fit import FitConfig
+from point2act.splat.start import StartConfig
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ def distances(folder, found) -> np.ndarray:
 
 
 def test_the_shelf(shared_data):
-    config = RunConfig(fit=FitConfig(iterations=100), max_side=320)
+    config = RunConfig(build=BuildConfig(fit=FitConfig(iterations=100)), max_side=320)
     result = point2act.run(shared_data / "apc_shelf", config=config)
     assert [found.query.name for found in result.results] == ["tissues", "red_book", "pipe_cleaners", "bunny"]
     for found in result.results:
@@ -42,8 +43,8 @@ def test_the_shelf(shared_data):
 def test_the_fox(shared_data, tmp_path):
     folder = tmp_path / "fox"
     shutil.copytree(shared_data / "fox", folder)
-    config = RunConfig(fit=FitConfig(iterations=150), max_side=240)
-    config = dataclasses.replace(config, start=dataclasses.replace(config.start, target_count=15_000))
+    build = BuildConfig(fit=FitConfig(iterations=150), start=StartConfig(target_count=15_000))
+    config = RunConfig(build=build, max_side=240)
     result = point2act.run(folder, config=config)
     nose = result.results[0]
     assert nose.query.name == "nose"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.errors import ResultsError, SceneError
+from point2act.plans import plan_document
 from point2act.ply import read_ply
 from point2act.results import read_grasps, read_splat_ply, write_grasps, write_relevancy_ply, write_splat_ply
 from point2act.types import (
@@ -22,11 +23,14 @@ from point2act.types import (
     Gripper,
     OrientedBox,
     PlacePose,
+    Plan,
     Query,
     QueryResult,
     Region,
     RelevancyField,
+    Step,
     Support,
+    Target,
 )
 
 GRIPPER = Gripper("panda", 0.08, (0.02, 0.02), (), (), 70.0)
@@ -259,6 +263,53 @@ def test_other_documents_are_refused(tmp_path: Path, change):
     (tmp_path / "grasps.json").write_text(json.dumps(document))
     with pytest.raises(ResultsError, match=r"grasps\.json is not a grasps\.json: at .+:"):
         read_grasps(tmp_path / "grasps.json")
+
+
+# ── what the results are for ───────────────────────────────────────────────────────────────────
+def a_plan(query: Query = QUERY) -> Plan:
+    return Plan("Bring me coffee.", (Step("lift the mug", (Target(query, "mug", "handle", "It is cool."),)),))
+
+
+def test_a_plan_is_kept_with_its_results(tmp_path: Path):
+    path = tmp_path / "grasps.json"
+    write_grasps(path, [a_result()], capture=CAPTURE, gripper=GRIPPER, plan=a_plan())
+    assert read_grasps(path)["plan"] == {
+        "instruction": "Bring me coffee.",
+        "model": "",
+        "steps": [
+            {
+                "action": "lift the mug",
+                "targets": [
+                    {
+                        "query": {"name": "grasp", "text": "the handle of the mug", "role": "grasp"},
+                        "object": "mug",
+                        "part": "handle",
+                        "reason": "It is cool.",
+                    }
+                ],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (a_plan(replace(QUERY, name="cup")), r"plan\.steps\[0\] needs the query 'cup'"),
+        (a_plan(replace(QUERY, role="avoid")), "to avoid, but it is"),
+        (replace(a_plan(), steps=()), "at steps"),
+        (replace(a_plan(), instruction=" "), "at instruction"),
+    ],
+)
+def test_a_plan_without_its_results_is_not_written(tmp_path: Path, plan: Plan, words: str):
+    path = tmp_path / "grasps.json"
+    with pytest.raises(ResultsError, match=words):
+        write_grasps(path, [a_result()], capture=CAPTURE, gripper=GRIPPER, plan=plan)
+    assert not list(tmp_path.iterdir())
+    document = written(tmp_path, a_result()) | {"plan": plan_document(plan)}
+    path.write_text(json.dumps(document))
+    with pytest.raises(ResultsError, match=rf"grasps\.json: .*{words}"):
+        read_grasps(path)
 
 
 # ── clouds ─────────────────────────────────────────────────────────────────────────────────────

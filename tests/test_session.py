@@ -14,6 +14,7 @@ import point2act
 from point2act.capture import load_views, read_capture
 from point2act.errors import PointsError, ReportError, RunError
 from point2act.geometry import project
+from point2act.pipeline import RunConfig
 from point2act.points import read_points, write_points
 from point2act.publish import Story, publish, publish_report
 from point2act.relevancy import RelevancyConfig
@@ -258,7 +259,7 @@ def test_the_command_asks_with_the_better_poses(refined, tmp_path):
 
 
 def test_poses_can_be_left_alone(perturbed, refined, tmp_path):
-    result = point2act.run(perturbed, tmp_path, config=dataclasses.replace(QUICK, refine_poses=False))
+    result = point2act.run(perturbed, tmp_path, config=RunConfig(build=dataclasses.replace(QUICK.build, refine_poses=False)))
     assert "refine the poses" not in result.timings
     assert read_run(tmp_path).poses is None
     given = load_views(read_capture(perturbed))

@@ -60,6 +60,16 @@ def load_views(
     return tuple(views)
 
 
+def read_image(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
+    """The colours of a frame's image on disk, as stored: distorted, full size, EXIF orientation not applied.
+
+    Raises :class:`CaptureError` naming the file where it is broken or has changed its size.
+    """
+    rgb, _ = read_rgb(frame.image_path)
+    _check_size(frame, rgb)
+    return rgb
+
+
 def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """Carry pixels of the image on disk (distorted, full size) to pixels of a view of that frame.
 

@@ -79,7 +79,13 @@ def main(argv: Sequence[str]) -> None:
     session = Session(capture, views, run.scene, run.metric or capture.metric, device)
     answered = session.ask(points, config=arguments.config, stages=stages)
     # Before the report, which takes longer than the answer: a robot may be waiting.
-    write_grasps(arguments.output, answered.results, capture=capture, gripper=answered.gripper)
+    write_grasps(
+        arguments.output,
+        answered.results,
+        capture=capture,
+        gripper=answered.gripper,
+        plan=answered.plan,
+    )
     print_summary(answered.results)
     print(f"grasps: {arguments.output}", flush=True)
     if arguments.report:

@@ -9,17 +9,26 @@ from typing import Annotated
 
 import tyro
 
+from point2act.asking.ask import Questions
+from point2act.capture import read_capture, watch_capture
 from point2act.commands.summary import print_summary
-from point2act.pipeline import RunConfig, run
+from point2act.commands.wanted import Wanted
+from point2act.errors import CaptureError, PointsError
+from point2act.follow import FollowConfig
+from point2act.growing import GrowConfig
+from point2act.pipeline import RunConfig, follow, run
+from point2act.types import Capture
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a captured scene and recorded points into grasps, in one process.
+    """Turn a captured scene into grasps, in one process.
 
-    Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html, timings.json and
-    run.json, with which point2act grasp asks the scene something new. Grasps are in the capture's own
-    frame, in metres.
+    Where to act is taken from recorded points (points.json), or asked of a model while the scene is made:
+      point2act run capture/ --output out/ --query "the handle of the mug" --model qwen3_vl_8b
+    Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html, timings.json,
+    run.json, with which point2act grasp asks the scene something new, and, where a model was asked,
+    points.json. Grasps are in the capture's own frame, in metres.
     """
 
     capture: tyro.conf.Positional[Path]
@@ -27,15 +36,58 @@ class Arguments:
     output: Path
     """Folder to write to; made if it is not there."""
     points: Path | None = None
-    """The pointing model's answers; by default points.json in the capture."""
+    """Recorded answers; by default points.json in the capture."""
+    follow: bool = False
+    """The capture is still being made: ask about images as they come and be done soon after the last."""
+    wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
+    following: FollowConfig = field(default_factory=FollowConfig)
+    """How a growing capture is watched."""
+    grow: GrowConfig = field(default_factory=GrowConfig)
+    """How its scene grows."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act run")
-    result = run(
-        arguments.capture, arguments.output, points=arguments.points, config=arguments.config, show=True
-    )
+    if arguments.points is not None and (arguments.wanted.anything or arguments.follow):
+        raise PointsError("--points are answers already: leave --query, --task and --follow away")
+    if arguments.follow:
+        result = follow(
+            arguments.capture,
+            arguments.output,
+            questions=_questions(arguments),
+            config=arguments.config,
+            following=arguments.following,
+            grow=arguments.grow,
+            show=True,
+        )
+    else:
+        result = run(
+            arguments.capture,
+            arguments.output,
+            points=arguments.points,
+            questions=_questions(arguments),
+            config=arguments.config,
+            show=True,
+        )
     print_summary(result.results)
     print(f"report: {arguments.output / 'report.html'}")
+
+
+def _questions(arguments: Arguments) -> Questions | None:
+    """What a model is asked; None where nobody is."""
+    if not arguments.wanted.anything:
+        return None
+    return arguments.wanted.questions(lambda: _first_images(arguments))
+
+
+def _first_images(arguments: Arguments) -> Capture:
+    """The capture, or what there is of it as soon as there is anything."""
+    if not arguments.follow:
+        return read_capture(arguments.capture)
+    config = arguments.following
+    arrived = next(watch_capture(arguments.capture, quiet=config.quiet, start=config.start), None)
+    if arrived is None:
+        raise CaptureError(f"{arguments.capture} has no images: nothing can be planned")
+    return arrived.capture

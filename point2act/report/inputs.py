@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from point2act.drawing import PALETTE, Color
 from point2act.splat.picture import Picture
-from point2act.types import Gripper, QueryResult, View
+from point2act.stages import Span
+from point2act.types import Gripper, Plan, QueryResult, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,10 @@ class ReportInput:
     results: tuple[QueryResult, ...]
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage, in order."""
+    spans: tuple[Span, ...] = ()
+    """When what was done; without any, the timings are laid end to end."""
+    plan: Plan | None = None
+    """What the queries are for."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Anything worth knowing, such as the device and the held-out PSNR."""
     metric: bool = True

@@ -74,20 +74,6 @@ def built(report: ReportInput) -> str:
     return f'<div class="panel scroll">{rows}</div>'
 
 
-def times(timings: Mapping[str, float]) -> str:
-    """A bar a stage and the sum."""
-    if not timings:
-        return ""
-    longest = max(1e-9, *timings.values())
-    rows = [
-        f"<span>{escape(stage)}</span>{bar((value / longest, ''))}<span>{seconds(value)}</span>"
-        for stage, value in timings.items()
-    ]
-    total = seconds(fsum(timings.values()))
-    rows.append(f'<hr><span class="sum">in all</span><span></span><span class="sum">{total}</span>')
-    return f'<div class="panel times">{"".join(rows)}</div>'
-
-
 def facts(entries: Mapping[str, str]) -> str:
     """Names and values."""
     pairs = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entries.items())

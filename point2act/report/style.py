@@ -124,10 +124,16 @@ td .bar { display: inline-flex; width: 5.5rem; margin-left: .6rem; vertical-alig
   display: grid; grid-template-columns: max-content 1fr max-content; gap: .45rem 1rem;
   align-items: center;
 }
-.times .bar { grid-column: auto; height: .7rem; }
-.times > :nth-child(3n), .times .sum:last-child { text-align: right; }
+.track { position: relative; height: .7rem; border-radius: 99px; background: var(--track); overflow: hidden; }
+.track i {
+  position: absolute; inset-block: 0; min-width: 2px; border-radius: 2px; background: var(--good);
+  opacity: .8;
+}
+.axis { position: relative; height: 1.2rem; color: var(--soft); font-size: .79rem; }
+.axis b { position: absolute; font-weight: 400; transform: translateX(-50%); white-space: nowrap; }
+.axis b:first-child { transform: none; }
+.times > :nth-child(3n) { text-align: right; }
 .times .sum { font-weight: 650; }
-.times hr { grid-column: 1 / -1; width: 100%; margin: .1rem 0; border: 0; border-top: 1px solid var(--line); }
 .panel.facts {
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(230px, 100%), 1fr));
   gap: .9rem 1.6rem; margin: 0;

@@ -1,0 +1,435 @@
+"""Part, then region: which of several numbered parts is meant, then which cell of a grid over that."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from point2act.asking.crowd import Count
+from point2act.asking.marks import (
+    Candidate,
+    MarksConfig,
+    candidates_in_sight,
+    find_candidates,
+    mark,
+    on_disk,
+    points_in_sight,
+    views_to_ask,
+)
+from point2act.capture import read_image
+from point2act.dialects.blocks import read_blocks
+from point2act.dialects.reading import UnreadableError
+from point2act.drawing.numbers import Cells, draw_cells, draw_marks
+from point2act.errors import ModelError, Point2ActError, ReplyError
+from point2act.looks import Look, Window, look_into
+from point2act.mllm.asker import Asker, Reply, Request
+from point2act.mllm.cache import ReplyCache, ask_or_recall
+from point2act.session import Answered, Session
+from point2act.types import Answer, Frame, PointSet, Query, View
+
+NONE = "0"
+"""What is answered where no label is right."""
+# Characters of a reply that an error shows.
+_SHOWN = 200
+
+_REPLY = """\
+Reply with one JSON object and with nothing else: {{"choice": "{example}"}}, with one of {labels}; \
+or {{"choice": "{none}"}} if it is none of them."""
+_WHICH = """\
+The photograph shows {count} outlined regions. Each has a number in a dark disc, which stands on the region or
+is tied to it by a line of the outline's colour.
+Which number marks {query}? It may be marked in part only, or be a part of what is marked.
+"""
+_CELL = """\
+The photograph is a close-up with a grid over the middle of it. Each cell has its name in its upper left
+corner: the letter of its column, from left to right, and the number of its row, from top to bottom.
+Which cell shows the middle of {query}?
+"""
+
+
+@dataclass(frozen=True)
+class ChooseConfig:
+    """How choices are put to a model. All chosen, but for what the benchmark ``choose`` says."""
+
+    views: int = 6
+    """So many views are asked about a query, each of them twice."""
+    cells: int = 4
+    """The longer side of the grid has so many cells."""
+    side: int = 1024
+    """Longer side of what is shown, pixels; smaller images are enlarged, for the numbers to be legible."""
+    context: float = 0.3
+    """The close-up is at least this share of the image's longer side: a part is known by what it is of."""
+    margin: float = 0.15
+    """The grid reaches beyond what is seen of the part by this share of that."""
+    seed: int = 0
+    """Of the numbers' order."""
+    marks: MarksConfig = field(default_factory=MarksConfig)
+
+
+# ── a question with labels ─────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A picture with labels, of which one is to be named."""
+
+    query: Query
+    image: str
+    """The frame's name."""
+    look: Look
+    """With the labels drawn."""
+    places: Mapping[str, Float[np.ndarray, "_ 2"]]
+    """What each label stands for: pixels of the image on disk."""
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was named."""
+
+    label: str | None
+    """None where none of them is right."""
+    raw: str = ""
+    seconds: float = 0.0
+    cached: bool = False
+    """Whether it was remembered from an earlier time."""
+
+
+class Chooser(Protocol):
+    """Whoever chooses: a model, a simulated one, a person."""
+
+    @property
+    def name(self) -> str:
+        """Written into points.json as the answers' model."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many questions it may be given at the same time, from as many threads."""
+        ...
+
+    def choose(self, question: Question) -> Choice:
+        """Name a label, or none.
+
+        Raises a :class:`~point2act.errors.Point2ActError` where there is no answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ModelChooser:
+    """A model and what it said before."""
+
+    name: str
+    asker: Asker
+    cache: ReplyCache | None = None
+
+    @property
+    def concurrency(self) -> int:
+        """The asker's."""
+        return self.asker.concurrency
+
+    def choose(self, question: Question) -> Choice:
+        """Ask, or remember; a reply that cannot be read is not remembered."""
+        labels = tuple(question.places)
+        choice = {"type": "string", "enum": [*labels, NONE]}
+        schema = {
+            "type": "object",
+            "properties": {"choice": choice},
+            "required": ["choice"],
+            "additionalProperties": False,
+        }
+        request = Request(question.prompt, (question.look.image,), schema)
+
+        def read(reply: Reply) -> str | None:
+            return parse_choice(reply.text, labels)
+
+        reply, label, cached = ask_or_recall(self.asker, request, read, cache=self.cache)
+        return Choice(label, reply.text, reply.seconds, cached)
+
+
+def parse_choice(text: str, labels: Sequence[str]) -> str | None:
+    """The label that a reply names in its JSON object ``{"choice": "3"}``; None for ``"0"``, none of them.
+
+    Prose and fences around the object and thinking before it are passed over; numbers may be without
+    quotation marks, letters small. Raises :class:`ReplyError`, which shows the reply, where there is no such
+    object, several that differ, or another label.
+    """
+    _, closed, answer = text.rpartition("</think>")
+    try:
+        if not closed and "<think>" in answer:
+            raise UnreadableError("it ends before the thinking does: allow more tokens")
+        found = [block.value for block in read_blocks(answer, "{")[0]]
+        named = {_label(value["choice"]) for value in found if isinstance(value, dict) and "choice" in value}
+        if len(named) != 1:
+            raise UnreadableError(f"it makes {len(named)} choices: one is wanted")
+        (label,) = named
+        if label not in (*labels, NONE):
+            raise UnreadableError(f"{label!r} is none of {', '.join(labels)} or {NONE}")
+    except UnreadableError as err:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise ReplyError(f"the reply is no choice: {err}. The reply: {shown!r}") from None
+    return None if label == NONE else label
+
+
+def _label(value: object) -> str:
+    """A label as it is written; JSON's true is not the number 1."""
+    if isinstance(value, str):
+        return value.strip().upper()
+    return str(value) if type(value) is int else json.dumps(value)[:_SHOWN]
+
+
+# ── what is asked about a query, and what is made of it ────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What was chosen for one query."""
+
+    query: str
+    candidates: tuple[Candidate, ...]
+    """The most confident first."""
+    votes: tuple[int, ...]
+    """For each candidate ..."""
+    none: int
+    """... and for none of them."""
+    winner: int | None
+    """By its place among the candidates; None where nothing was decided."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What came of it."""
+
+    points: PointSet
+    decisions: tuple[Decision, ...]
+    """One per query."""
+    count: Count
+    why: str
+    """The first error; empty where there was none."""
+
+
+def choose(
+    session: Session,
+    answered: Answered,
+    points: PointSet,
+    chooser: Chooser,
+    *,
+    config: ChooseConfig = ChooseConfig(),
+) -> Chosen:
+    """Have a model that points badly choose instead (part, then region, as ReSem3D does).
+
+    For each query the regions that were found for it, and other parts of the same objects, get numbers in
+    the views that see them best (set-of-mark prompting, Yang et al. 2023), and the model says which of them
+    is meant. Views vote. Over what has won each of these views then gets a grid, enlarged, and the model
+    names a cell; its middle becomes the view's answer, in pixels of the image on disk. ``points`` are what
+    ``answered`` was made from.
+
+    Which candidate has which number goes round from view to view, so that a model which always says the
+    same number decides nothing: who wins has more votes than any one number would have given. Where there is
+    one candidate, only the grid is asked; where there are none or none wins, the query's answers stay.
+
+    What nobody proposed cannot be chosen: a part that is no region's, nor of the same object as one, has no
+    number. No answer is more exact than a cell of the grid. Who prefers a place in the image, rather than
+    a number, is not found out.
+
+    Questions that fail are counted, and their views keep their answers. Raises
+    :class:`~point2act.errors.ModelError` where all failed.
+    """
+    asking, cases = _Asking(chooser), _cases(session, answered, config)
+    which = {
+        (case, sight): partial(_which, case.query, sight, config)
+        for case in cases
+        for sight in case.sights
+        if len(sight.numbers) > 1
+    }
+    said = asking.all(which)
+    decisions = tuple(_decide(case, said) for case in cases)
+    close = {
+        (case, sight): partial(_cell, case.query, sight, decision.winner, config)
+        for case, decision in zip(cases, decisions, strict=True)
+        for sight in case.sights
+        if decision.winner in sight.numbers.values()
+    }
+    cells = asking.all(close)
+    if asking.count.total and asking.count.failed == asking.count.total:
+        raise ModelError(f"none of {asking.count.total} questions was answered: {asking.why}")
+    new = {
+        (sight.frame.name, case.query.name): _answer(case, sight, told, said.get((case, sight)), chooser.name)
+        for (case, sight), told in cells.items()
+        if told.choice.label is not None
+    }
+    kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
+    chosen = PointSet(points.queries, (*kept, *new.values()), points.plan)
+    return Chosen(chosen, decisions, asking.count, asking.why)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What a view that is asked shows of the candidates."""
+
+    frame: Frame
+    view: View
+    where: Int[np.ndarray, "h w"]
+    """Which candidate each pixel of the view shows; -1 for none."""
+    numbers: Mapping[str, int]
+    """The candidates in sight, by the numbers that they have here."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A query, what may be meant by it, and the views that are asked."""
+
+    query: Query
+    candidates: tuple[Candidate, ...]
+    sights: tuple[_Sight, ...]
+
+
+def _cases(session: Session, answered: Answered, config: ChooseConfig) -> list[_Case]:
+    hypotheses = session.hypotheses(answered.config.hypotheses)
+    frames = {frame.name: frame for frame in session.capture.frames}
+
+    @cache
+    def shown(number: int) -> Int[np.ndarray, "_h _w"]:
+        return points_in_sight(hypotheses.parts, session.views[number], session.surfaces[number])
+
+    cases = []
+    for result in answered.results:
+        rng = np.random.default_rng([config.seed, zlib.crc32(result.query.name.encode())])
+        candidates = find_candidates(hypotheses, result, config=config.marks)
+        order = rng.permutation(len(candidates))
+        asked = views_to_ask(hypotheses, session.views, candidates, count=config.views, config=config.marks)
+        sights = []
+        for turn, number in enumerate(asked):
+            view = session.views[number]
+            where = candidates_in_sight(hypotheses.parts, candidates, shown(number))
+            pixels = np.bincount(where[where >= 0], minlength=len(candidates))
+            seen = pixels > config.marks.smallest * view.camera.fx * view.camera.fy
+            numbers = {str(1 + (order[c] + turn) % len(order)): int(c) for c in np.flatnonzero(seen)}
+            sights.append(_Sight(frames[view.name], view, where, dict(sorted(numbers.items()))))
+        cases.append(_Case(result.query, candidates, tuple(sights)))
+    return cases
+
+
+def _which(query: Query, sight: _Sight, config: ChooseConfig) -> Question:
+    """The whole image, with a number on every candidate."""
+    image = read_image(sight.frame)
+    look = look_into(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
+    masks = {number: sight.where == index for number, index in sight.numbers.items()}
+    marks = [mark(sight.frame, sight.view, look, number, mask) for number, mask in masks.items()]
+    places = {number: on_disk(sight.frame, sight.view, mask) for number, mask in masks.items()}
+    drawn = Look(draw_marks(look.image, marks), look.window)
+    prompt = _WHICH.format(count=len(marks), query=query.text) + _reply(list(places))
+    return Question(query, sight.frame.name, drawn, places, prompt)
+
+
+def _cell(query: Query, sight: _Sight, candidate: int | None, config: ChooseConfig) -> Question:
+    """A close-up of a candidate under a grid."""
+    image = read_image(sight.frame)
+    window, low, high = _close(image, on_disk(sight.frame, sight.view, sight.where == candidate), config)
+    look = look_into(image, window, side=config.side)
+    low, high = look.from_disk(np.stack([low, high]))
+    cells = Cells.over(low, high, along=config.cells)
+    middles = look.to_disk(cells.middles)
+    places = {label: middle[None] for label, middle in zip(cells.labels, middles, strict=True)}
+    drawn = Look(draw_cells(look.image, cells), look.window)
+    prompt = _CELL.format(query=query.text) + _reply(cells.labels)
+    return Question(query, sight.frame.name, drawn, places, prompt)
+
+
+def _close(
+    image: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], config: ChooseConfig
+) -> tuple[Window, Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
+    """The window to look into at what some pixels show, and the corners of the grid; all on disk."""
+    size = np.array([image.shape[1], image.shape[0]])
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    margin = np.maximum(config.margin * (high - low), 1.0)
+    low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
+    side = max(config.context * size.max(), 1.5 * (high - low).max())
+    extent = np.minimum(np.ceil(side), size)
+    corner = np.clip(np.round((low + high - extent) / 2), 0, size - extent)
+    return Window(*corner.astype(int).tolist(), *extent.astype(int).tolist()), low, high
+
+
+def _reply(labels: Sequence[str]) -> str:
+    return _REPLY.format(example=labels[0], labels=", ".join(labels), none=NONE)
+
+
+def _decide(case: _Case, said: Mapping[tuple[_Case, _Sight], _Told]) -> Decision:
+    """Count the votes. Each number goes to each candidate about as often: see what one number would get."""
+    count = len(case.candidates)
+    votes, always, none = np.zeros(count, int), np.zeros((count, count), int), 0
+    for sight in case.sights:
+        told = said.get((case, sight))
+        if told is None:
+            continue
+        for number, candidate in sight.numbers.items():
+            always[candidate, int(number) - 1] += 1
+        if told.choice.label is None:
+            none += 1
+        else:
+            votes[sight.numbers[told.choice.label]] += 1
+    won = votes > np.maximum(always.max(axis=1, initial=0), none)
+    # The most confident comes first, so it has the better of equal votes.
+    winner = 0 if count == 1 else int(np.where(won, votes, 0).argmax()) if won.any() else None
+    return Decision(case.query.name, case.candidates, tuple(votes.tolist()), none, winner)
+
+
+def _answer(case: _Case, sight: _Sight, cell: _Told, which: _Told | None, model: str) -> Answer:
+    """The middle of the cell that was named."""
+    assert cell.choice.label is not None
+    choices = [told.choice for told in (which, cell) if told is not None]
+    return Answer(
+        image=sight.frame.name,
+        query=case.query.name,
+        points=cell.places[cell.choice.label],
+        model=model,
+        raw="\n".join(choice.raw for choice in choices),
+        seconds=sum(choice.seconds for choice in choices),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    choice: Choice
+    places: Mapping[str, Float[np.ndarray, "_ 2"]]
+
+
+Key = TypeVar("Key")
+
+
+class _Asking:
+    """Asks many questions at once, and counts."""
+
+    def __init__(self, chooser: Chooser):
+        self._chooser = chooser
+        self.count = Count()
+        self.why = ""
+
+    def all(self, questions: Mapping[Key, Callable[[], Question]]) -> dict[Key, _Told]:
+        """The answers to those that got one. Pictures are drawn when their turn comes."""
+        with ThreadPoolExecutor(self._chooser.concurrency, thread_name_prefix="choose") as pool:
+            outcomes = list(pool.map(self._ask, questions.values()))
+        told = {key: one for key, one in zip(questions, outcomes, strict=True) if isinstance(one, _Told)}
+        errors = [str(one) for one in outcomes if not isinstance(one, _Told)]
+        cached = sum(one.choice.cached for one in told.values())
+        now, self.why = self.count, self.why or next(iter(errors), "")
+        self.count = Count(
+            now.total + len(outcomes),
+            now.asked + len(told) - cached,
+            now.cached + cached,
+            now.failed + len(errors),
+        )
+        return told
+
+    def _ask(self, build: Callable[[], Question]) -> _Told | Point2ActError:
+        try:
+            question = build()
+            choice = self._chooser.choose(question)
+        except Point2ActError as err:
+            return err
+        return _Told(choice, question.places)

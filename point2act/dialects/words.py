@@ -1,0 +1,48 @@
+"""Whether prose says that what was asked for is not there."""
+
+from __future__ import annotations
+
+import re
+
+# English only: the prompts are. Every repetition is of one class of characters and followed by another one,
+# or bounded, so that no text takes more than linear time.
+_ABSENT = r"(?:visible|present|shown|found|seen|detected|depicted|pictured|there|in\s(?:the|this)\s\w{1,20})"
+_NONE = re.compile(
+    rf"""
+      \bthere(?:'s|\s(?:is|are|was|were|appears?\sto\sbe|seems?\sto\sbe))\s(?:none|nothing|no\b|not\s(?:an?|any)\b)
+    | \bthere\s(?:is|are|was|were)n't\s(?:an?|any)\b
+    | ^\W{{0,9}}(?:none|nothing|null|n/a|not\sapplicable)\W{{0,9}}$
+    | \b(?:none|nothing)\s(?:of|is|are|was|were|{_ABSENT})\b
+    | (?:\bnot|n't)\s(?:(?:be|actually|currently|directly)\s){{0,2}}{_ABSENT}\b
+    | \bno\s[^.,;:!?\n]{{1,80}}?\s{_ABSENT}\b
+    | (?:\bcannot|\bcan\snot|n't|\bnot|\bunable\sto|\bnot\sable\sto)\s
+      (?:see|find|locate|identify|detect|spot|contain|show|have|include|depict)\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_RESERVED = re.compile(
+    r"\b(?:but|however|although|though|except|unless|only|part(?:ial)?ly|perhaps|maybe|possibly|might)\b",
+    re.IGNORECASE,
+)
+# Two numbers with nothing between them but what stands between coordinates.
+_COORDINATES = re.compile(r"\d[\s,;xy=:\"'-]+\d", re.IGNORECASE)
+
+
+def says_none(prose: str) -> bool:
+    """Whether "There are none.", "not visible", "I cannot see a mug" or the like is said anywhere."""
+    return _NONE.search(_plain(prose)) is not None
+
+
+def says_only_none(prose: str) -> bool:
+    """Whether that is said without reservation: no "but", and nothing that looks like coordinates."""
+    return says_none(prose) and not _RESERVED.search(_plain(prose)) and not has_coordinates(prose)
+
+
+def has_coordinates(prose: str) -> bool:
+    """Whether two numbers stand beside each other as coordinates do."""
+    return _COORDINATES.search(prose) is not None
+
+
+def _plain(prose: str) -> str:
+    """Typographic apostrophes and runs of space made plain."""
+    return " ".join(prose.replace("\u2019", "'").split())

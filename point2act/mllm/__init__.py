@@ -1,0 +1,1 @@
+"""Multimodal models, local or served, behind one question-and-answer interface."""

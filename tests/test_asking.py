@@ -1,0 +1,248 @@
+"""Many questions at once: none lost, none twice, and what fails does not sink the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import synthetic
+
+from point2act.asking.ask import Asking, Questions
+from point2act.asking.point import ModelPointer, Said
+from point2act.asking.questions import ask, name_queries
+from point2act.asking.twice import TwiceConfig
+from point2act.capture import load_views, read_capture, write_capture
+from point2act.errors import ModelError, PointsError
+from point2act.geometry import project
+from point2act.mllm.asker import PointingModel, Reply
+from point2act.mllm.cache import ReplyCache
+from point2act.types import Query
+
+RED = np.array([0.0, 0.0, 0.1])
+"""The middle of the top of the highest box."""
+QUERIES = (Query("red", "the red box"), Query("lid", "the lid", "avoid"))
+
+
+class Scripted:
+    """Points where it is told to, after a while, and remembers how it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, point, *, concurrency=4, delay=0.0):
+        self.concurrency, self.delay = concurrency, delay
+        self.asked, self.busiest, self._busy = [], 0, 0
+        self._point, self._lock = point, threading.Lock()
+
+    def point(self, query, image, look):
+        with self._lock:
+            self.asked.append((image, query.name))
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            time.sleep(self.delay)
+            return self._point(query, image, look)
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+
+def middle(query, image, look):
+    """The middle of what is shown."""
+    height, width = look.size
+    return Said(np.array([[width / 2, height / 2]]))
+
+
+def pairs(points):
+    return [(answer.image, answer.query) for answer in points.answers]
+
+
+def test_every_view_is_asked_every_query_once_and_answers_keep_the_order(small_capture):
+    rng = np.random.default_rng(0)
+
+    def point(query, image, look):
+        time.sleep(rng.uniform(0, 0.02))
+        return middle(query, image, look)
+
+    pointer = Scripted(point)
+    answers = ask(small_capture, Questions(QUERIES, pointer, 1280))
+    names = [frame.name for frame in read_capture(small_capture).frames]
+    expected = [(name, query.name) for name in names for query in QUERIES]
+    assert pairs(answers.points) == expected
+    assert sorted(pointer.asked) == sorted(expected)
+    assert str(answers.count) == "16 asked, 0 remembered, 0 failed"
+    assert answers.points.queries == QUERIES
+
+
+def test_as_many_at_once_as_allowed_and_no_more(small_capture):
+    pointer = Scripted(middle, concurrency=4, delay=0.1)
+    begin = time.perf_counter()
+    ask(small_capture, Questions(QUERIES, pointer, 1280))
+    assert pointer.busiest == 4
+    assert time.perf_counter() - begin < 1.3 * 4 * 0.1 + 0.1  # sixteen in fours, and the threads' start
+
+
+def test_points_come_back_in_pixels_of_the_image_on_disk(small_capture):
+    """Shown at a quarter of the size, the middle is still the middle of the image on disk."""
+    answers = ask(small_capture, Questions(QUERIES[:1], Scripted(middle), side=16))
+    assert all(np.allclose(answer.points, [[32, 24]]) for answer in answers.points.answers)
+
+
+def test_a_negative_answer_is_an_answer(small_capture):
+    answers = ask(small_capture, Questions(QUERIES[:1], Scripted(lambda *_: Said(np.zeros((0, 2)))), 1280))
+    assert len(answers.points.answers) == 8
+    assert not any(answer.visible for answer in answers.points.answers)
+
+
+def test_one_view_that_fails_is_named_and_sinks_nothing(small_capture):
+    def point(query, image, look):
+        if image.endswith("3.png"):
+            raise ModelError("the server is on fire: put it out")
+        return middle(query, image, look)
+
+    answers = ask(small_capture, Questions(QUERIES[:1], Scripted(point), 1280))
+    assert len(answers.points.answers) == 7
+    (told,) = answers.unanswered
+    assert (told.task.frame.name[-5:], told.why) == ("3.png", "the server is on fire: put it out")
+
+
+def test_when_all_fail_the_first_error_is_told(small_capture):
+    def point(query, image, look):
+        raise ModelError("nobody listens: start the server")
+
+    with pytest.raises(ModelError, match=r"none of 8 questions was answered: nobody listens"):
+        ask(small_capture, Questions(QUERIES[:1], Scripted(point), 1280))
+
+
+def test_after_some_failures_and_no_answer_the_others_are_not_asked(tmp_path):
+    write_capture(tmp_path / "many", synthetic.views(30))
+
+    def point(query, image, look):
+        raise ModelError("nobody listens")
+
+    pointer = Scripted(point, concurrency=1)
+    with pytest.raises(ModelError, match="none of 60"):
+        ask(tmp_path / "many", Questions(QUERIES, pointer, 1280))
+    assert len(pointer.asked) == 8
+
+
+def test_a_broken_image_is_one_unanswered_view(small_capture):
+    capture = read_capture(small_capture)
+    capture.frames[2].image_path.write_bytes(b"no image")
+    pointer = Scripted(middle)
+    with Asking(Questions(QUERIES[:1], pointer, 1280)) as asking:
+        asking.look(capture.frames)
+        asking.end(capture.frames, ())
+        answers = asking.answers()
+    (told,) = answers.unanswered
+    assert told.task.frame is capture.frames[2]
+    assert "is not an image" in told.why or "cannot be read" in told.why
+
+
+def test_leaving_early_drops_what_nobody_has_begun_with(small_capture):
+    pointer = Scripted(middle, concurrency=1, delay=0.05)
+    with Asking(Questions(QUERIES, pointer, 1280)) as asking:
+        asking.look(read_capture(small_capture).frames)
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert len(pointer.asked) <= 2
+
+
+# ── the second look ────────────────────────────────────────────────────────────────────────────
+def test_a_second_look_corrects_a_wrong_first_one(tmp_path):
+    """A view that first points elsewhere looks again where the others agree, and finds it there."""
+    folder = tmp_path / "capture"
+    synthetic.write_capture_files(folder, synthetic.views(10, height=96, width=128))
+    capture = read_capture(folder)
+    views = {view.name: view for view in load_views(capture)}
+    names = list(views)
+
+    def truth(image, look):
+        view = views[image]
+        return look.from_disk(project(view.camera, view.T_world_cam, RED[None])[0])
+
+    def point(query, image, look):
+        if look.magnification <= 1 and image == names[4]:
+            return Said(np.array([[5.0, 90.0]]))
+        place = truth(image, look)
+        height, width = look.size
+        inside = (place > 0).all() and (place < [width, height]).all()
+        return Said(place if inside else np.zeros((0, 2)))
+
+    twice = TwiceConfig(side=256)
+    once = ask(capture, Questions(QUERIES[:1], Scripted(point), 1280))
+    again = ask(capture, Questions(QUERIES[:1], Scripted(point), 1280, twice))
+    expected = [project(views[n].camera, views[n].T_world_cam, RED[None])[0] for n in names]
+
+    def off(answers):
+        found = {answer.image: answer.points for answer in answers.points.answers}
+        return [float(np.abs(found[n] - place).max()) for n, place in zip(names, expected, strict=True)]
+
+    assert off(once)[4] > 20
+    assert max(off(again)) < 1e-6
+    assert again.count.asked == 20
+
+
+# ── models ─────────────────────────────────────────────────────────────────────────────────────
+class Parrot:
+    """Says the same to everybody."""
+
+    concurrency = 2
+
+    def __init__(self, text):
+        self.text, self.heard = text, []
+
+    @property
+    def identity(self):
+        return {"parrot": 1}
+
+    def ask(self, request):
+        self.heard.append(request)
+        return Reply(self.text, 0.5)
+
+
+MODEL = PointingModel("bird", "birds/parrot", "qwen3_vl", "Point to {query}.", "none", "this test")
+
+
+def test_a_model_is_asked_in_its_own_words_and_read_in_its_own_units(small_capture):
+    parrot = Parrot('[{"point_2d": [500, 250], "label": "box"}]')
+    answers = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot), 1280))
+    assert {request.prompt for request in parrot.heard} == {"Point to the red box."}
+    for answer in answers.points.answers:
+        assert np.allclose(answer.points, [[32, 12]], atol=0.05)
+        assert (answer.model, answer.raw, answer.seconds) == ("birds/parrot", parrot.text, 0.5)
+
+
+def test_what_was_answered_is_not_asked_again(small_capture, tmp_path):
+    cache = ReplyCache(tmp_path / "replies")
+    parrot = Parrot('[{"point_2d": [500, 250], "label": "box"}]')
+    first = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
+    again = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
+    assert len(parrot.heard) == 8
+    assert str(again.count) == "0 asked, 8 remembered, 0 failed"
+    assert pairs(first.points) == pairs(again.points)
+
+
+def test_a_reply_that_cannot_be_read_is_shown_and_not_remembered(small_capture, tmp_path):
+    cache = ReplyCache(tmp_path / "replies")
+    parrot = Parrot("Polly wants a cracker at 0.3 and 0.4")
+    for _ in range(2):
+        with pytest.raises(ModelError, match="Polly wants a cracker"):
+            ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
+    assert len(parrot.heard) == 16
+
+
+# ── names ──────────────────────────────────────────────────────────────────────────────────────
+def test_queries_get_short_names_of_their_own():
+    queries = name_queries(
+        [("the handle of the mug", "grasp"), ("The handle, of the mug", "avoid"), ("x", "place")]
+    )
+    assert [query.name for query in queries] == ["handle_of_the_mug", "handle_of_the_mug_2", "x"]
+    assert [query.role for query in queries] == ["grasp", "avoid", "place"]
+    assert queries[0].text == "the handle of the mug"
+
+
+def test_an_empty_query_is_refused():
+    with pytest.raises(PointsError, match="empty"):
+        name_queries([("  ", "grasp")])
