@@ -28,9 +28,6 @@ from point2act.stages import Stages
 from point2act.surface import open3d
 from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField
 
-# Unanswered questions that a report names.
-_LISTED = 5
-
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -248,5 +245,4 @@ def facts_of(session: Session, built: Reconstruction, answers: Answers | None) -
     }
     if answers is None:
         return facts
-    failed = ", ".join(f"{told.task.frame.name} ({told.why})" for told in answers.unanswered[:_LISTED])
-    return facts | {"Questions": str(answers.count), "Unanswered": failed or "none"}
+    return facts | {"Questions": str(answers.count), "Unanswered": "; ".join(answers.troubles()) or "none"}

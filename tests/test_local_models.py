@@ -96,6 +96,24 @@ def test_the_images_and_the_words_matter(askers: dict[str, LocalAsker], name: st
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_the_images_come_before_the_words(
+    askers: dict[str, LocalAsker], monkeypatch: pytest.MonkeyPatch, name: str
+):
+    weights = askers[name]._load()
+    asked = []
+
+    def listen(**inputs: Any) -> torch.Tensor:
+        asked.append(weights.processor.tokenizer.decode(inputs["input_ids"][0]))
+        return inputs["input_ids"]
+
+    monkeypatch.setattr(weights.network, "generate", listen)
+    reply = askers[name].ask(Request("Point to the <mug>.", (noise((60, 80)), noise((40, 40)))))
+    assert (reply.text, reply.tokens[1]) == ("", 0)
+    image = "<im_patch>" if name == "molmo2" else "<|image_pad|>"
+    assert asked[0].rindex(image) < asked[0].index("Point to the <mug>.<|im_end|>")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_loaded_again_says_the_same(
     askers: dict[str, LocalAsker], folders: dict[str, Path], name: str
 ):
@@ -377,7 +395,12 @@ def test_an_image_that_the_processor_refuses(askers: dict[str, LocalAsker]):
         MemoryError(),
     ],
 )
-def test_too_little_memory(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, error: Exception):
+def test_too_little_memory(
+    askers: dict[str, LocalAsker],
+    folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+):
     def fail(*_: Any, **__: Any) -> None:
         raise error
 

@@ -148,7 +148,8 @@ def test_without_points_there_is_a_scene(tmp_path):
 
 def test_unknown_scale_is_said_not_guessed(tmp_path):
     folder = write_capture(tmp_path, depth=False)
-    result = point2act.run(folder, config=RunConfig(build=dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))))
+    build = dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))
+    result = point2act.run(folder, config=RunConfig(build=build))
     assert "refine the poses" not in result.timings  # how far off they may be is in metres
     red = result.results[0]
     assert red.grasps == ()

@@ -259,7 +259,8 @@ def test_the_command_asks_with_the_better_poses(refined, tmp_path):
 
 
 def test_poses_can_be_left_alone(perturbed, refined, tmp_path):
-    result = point2act.run(perturbed, tmp_path, config=RunConfig(build=dataclasses.replace(QUICK.build, refine_poses=False)))
+    config = RunConfig(build=dataclasses.replace(QUICK.build, refine_poses=False))
+    result = point2act.run(perturbed, tmp_path, config=config)
     assert "refine the poses" not in result.timings
     assert read_run(tmp_path).poses is None
     given = load_views(read_capture(perturbed))

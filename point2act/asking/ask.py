@@ -22,6 +22,8 @@ from point2act.types import Answer, Frame, Plan, PointSet, Query, View
 
 # How often people are told how far it is, seconds.
 _TELL = 0.1
+# Of the questions that failed alike, so many are named.
+_NAMED = 3
 
 Image = UInt8[np.ndarray, "_h _w 3"]
 
@@ -53,6 +55,13 @@ class Answers:
     def unanswered(self) -> tuple[Told, ...]:
         """The questions without an answer."""
         return tuple(told for told in self.told if told.answer is None)
+
+    def troubles(self) -> list[str]:
+        """Which questions were not answered, and why: a sentence for each reason."""
+        reasons: dict[str, list[str]] = {}
+        for told in self.unanswered:
+            reasons.setdefault(told.why, []).append(f"{told.task.frame.name} ({told.task.query.name})")
+        return [f"not answered, {_listed(asked)}: {why}" for why, asked in reasons.items()]
 
 
 class Asking:
@@ -152,9 +161,14 @@ def wait_for(asking: Asking, stages: Stages) -> Answers:
         tell(answers.count)
     for told in answers.told:
         stages.beside("the model answers", told.begin, told.end)
-    for told in answers.unanswered:
-        stages.say(f"  {told.task.frame.name} has no answer for {told.task.query.name!r}: {told.why}")
+    for line in answers.troubles():
+        stages.say(f"  {line}")
     return answers
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _first_look(query: Query, frame: Frame, pointer: Pointer, image: Image, *, side: int) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ class MarksConfig:
     apart: float = 0.03
     """Candidates' middles are so far from one another, as RegionConfig has it for places."""
     smallest: float = 2.2e-4
-    """A candidate has to cover this much of a view, square radians, to be shown in it: 20 px at f = 300, where
+    """Candidates cover this much of a view, square radians, to be shown in it: 20 px at f = 300, where
     EvidenceConfig takes a part to be visible as likely as not."""
     turned: float = 0.5
     """Views that look from so different directions are fully worth asking both."""
@@ -55,8 +55,8 @@ def find_candidates(
 ) -> tuple[Candidate, ...]:
     """What may be meant by a query: disjoint parts, those that its regions lie on before all others.
 
-    The others are branches beside those in the tree of parts, of the most confident region first, the
-    nearest relatives first, and among them those that stand out most.
+    The others are in the same branches of the tree of parts, of the most confident region first; those
+    first that stand out most.
     """
     parts, largest = hypotheses.parts, hypotheses.looks.part_area.max(axis=0, initial=0.0)
     regions = [region for region in (result.region, *result.alternatives) if region is not None]
@@ -74,7 +74,8 @@ def find_candidates(
         if room and not overlap.any() and (away > config.apart * parts.distance).all():
             found.append(Candidate(part, confidence))
 
-    leads = [_part_of(parts, region) for region in regions]
+    held = [_part_of(parts, region) for region in regions]
+    leads = [_named(parts, part, {*held} - {part}) for part in held]
     for lead, region in zip(leads, regions, strict=True):
         add(lead, region.confidence)
     for lead in leads:
@@ -90,17 +91,30 @@ def _part_of(parts: Parts, region: Region) -> int:
     return int((shared / (parts.end - parts.first + within.sum() - shared)).argmax())
 
 
+def _branches(parts: Parts, part: int) -> Bool[np.ndarray, " k"]:
+    """Which parts hold a part, itself included."""
+    return (parts.first <= parts.first[part]) & (parts.end >= parts.end[part])
+
+
+def _named(parts: Parts, part: int, others: Collection[int]) -> int:
+    """The part, or one that holds it, that stands out most: likeliest to be what a person would outline.
+
+    Answers lie on a piece of what they mean. It must not hold any of the ``others``, to be told from them.
+    """
+    fit = _branches(parts, part)
+    for other in others:
+        fit &= ~_branches(parts, other)
+    return int(np.where(fit, parts.prior, 0.0).argmax()) if fit.any() else part
+
+
 def _relatives(parts: Parts, lead: int) -> list[int]:
-    """Parts that are in some branch together with a part, but do not overlap it: the closest first."""
-    size = parts.end - parts.first
-    holds = (parts.first <= parts.first[lead]) & (parts.end >= parts.end[lead])
-    common = np.full(len(parts), np.iinfo(int).max)
-    for ancestor in np.flatnonzero(holds):
-        inside = (parts.first >= parts.first[ancestor]) & (parts.end <= parts.end[ancestor])
-        common[inside] = np.minimum(common[inside], size[ancestor])
-    apart = (parts.first >= parts.end[lead]) | (parts.end <= parts.first[lead])
-    beside = np.flatnonzero(apart & (common < np.iinfo(int).max))
-    return beside[np.lexsort([-parts.prior[beside], common[beside]])].tolist()
+    """Parts that share a branch with a part but do not overlap it: those that stand out most come first."""
+    tree = _branches(parts, lead)
+    first, end = parts.first[tree].min(), parts.end[tree].max()
+    within = (parts.first >= first) & (parts.end <= end)
+    beside = (parts.first >= parts.end[lead]) | (parts.end <= parts.first[lead])
+    found = np.flatnonzero(within & beside)
+    return found[np.argsort(-parts.prior[found], kind="stable")].tolist()
 
 
 def views_to_ask(

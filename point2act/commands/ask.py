@@ -25,7 +25,9 @@ class Arguments:
     remembered and not asked again; an image that gets no answer does not hold up the others.
 
     A model on a server (vLLM, SGLang, Ollama, …):
+
       point2act ask capture/ --query "the handle of the mug" --model qwen3_vl_8b --server http://localhost:8000/v1
+
     Without --server it is loaded here by transformers; models that only a service has name it themselves.
     """
 

@@ -10,8 +10,10 @@ from typing import Annotated
 import tyro
 
 from point2act.answer import AnswerConfig
+from point2act.asking.questions import ask
 from point2act.capture import load_views, read_capture
 from point2act.commands.summary import print_summary
+from point2act.commands.wanted import Wanted
 from point2act.errors import PointsError
 from point2act.grasps.gripper import load_gripper
 from point2act.publish import Story, publish_report
@@ -19,7 +21,7 @@ from point2act.results import read_splat_ply, write_grasps
 from point2act.runs import Poses, read_run, with_poses
 from point2act.session import Session, choose_device, find_points
 from point2act.stages import Stages
-from point2act.types import GaussianScene
+from point2act.types import Capture, GaussianScene, PointSet
 
 # Of a config.yml, which does not say: RunConfig's.
 _MAX_SIDE = 480
@@ -29,6 +31,7 @@ _MAX_SIDE = 480
 class Arguments:
     """Ask a finished run something new, or plan its grasps again, without training again.
 
+    What to find comes from recorded points, or from a model: --query "the lid" --model qwen3_vl_8b.
     Writes the grasps and then, beside them, report.html. Grasps are in the capture's own frame, in metres.
     """
 
@@ -39,6 +42,7 @@ class Arguments:
     """File to write."""
     points: Path | None = None
     """Other answers than the points.json of the capture: a new question."""
+    wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
     report: bool = True
     """Draw report.html as well."""
     max_side: int | None = None
@@ -70,12 +74,13 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("read the run") as tick:
         run = _read(arguments.load_config)
         capture = read_capture(run.capture)
-        points = find_points(capture, arguments.points)
-        if points is None:
-            raise PointsError(f"{capture.folder} has no points.json: name a file with --points")
+        if arguments.wanted.anything and arguments.points is not None:
+            raise PointsError("--points are answers already: leave --query, --place, --avoid and --task away")
+        known = None if arguments.wanted.anything else _known(capture, arguments.points)
         max_side = arguments.max_side or run.max_side
         views = with_poses(load_views(capture, max_side=max_side, progress=tick), run.poses)
     device = choose_device(arguments.device)
+    points = known or ask(capture, arguments.wanted.questions(lambda: capture), stages=stages).points
     session = Session(capture, views, run.scene, run.metric or capture.metric, device)
     answered = session.ask(points, config=arguments.config, stages=stages)
     # Before the report, which takes longer than the answer: a robot may be waiting.
@@ -94,6 +99,15 @@ def main(argv: Sequence[str]) -> None:
         report = arguments.output.with_name("report.html")
         publish_report(report, Story(session, answered, timings, facts))
         print(f"report: {report}")
+
+
+def _known(capture: Capture, path: Path | None) -> PointSet:
+    points = find_points(capture, path)
+    if points is None:
+        raise PointsError(
+            f"{capture.folder} has no points.json: name a file with --points, or ask a model with --query"
+        )
+    return points
 
 
 def _read(path: Path) -> _Run:

@@ -25,7 +25,9 @@ class Arguments:
     """Turn a captured scene into grasps, in one process.
 
     Where to act is taken from recorded points (points.json), or asked of a model while the scene is made:
+
       point2act run capture/ --output out/ --query "the handle of the mug" --model qwen3_vl_8b
+
     Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html, timings.json,
     run.json, with which point2act grasp asks the scene something new, and, where a model was asked,
     points.json. Grasps are in the capture's own frame, in metres.

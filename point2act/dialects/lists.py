@@ -52,6 +52,7 @@ def read_internvl(text: str) -> Reading:
     return read_rows(re.sub(r"</?(?:ref|point|box)>", " ; ", text), (2, 4), "[")
 
 
+_TOKENS = ("object_ref_start", "box_start", "box_end")
 _NUMBER = r"\s*-?\d+(?:\.\d+)?\s*"
 _CORNER = rf"\({_NUMBER},{_NUMBER}\)"
 _CORNERS = re.compile(rf"""((?:[\[{{(]|"\s*:)\s*)?{_CORNER}(?:\s*,\s*{_CORNER})*""")
@@ -62,7 +63,8 @@ def read_corners(text: str) -> Reading:
 
     Servers leave special tokens out: ``label(x1,y1),(x2,y2)`` is read as well.
     """
-    if text.count("<|box_start|>") > text.count("<|box_end|>"):
+    references, opened, closed = (text.count(f"<|{token}|>") for token in _TOKENS)
+    if references > opened or opened > closed or re.search(r"<[^<>]*$", text):
         raise cut_off("a box")
     text = re.sub(r"<\|(?:box|object_ref)_(?:start|end)\|>", " ; ", text)
     marks = []

@@ -1,4 +1,4 @@
-"""Where the answers of several views meet, before there is any scene: a place to look at again. numpy only."""
+"""Where the answers of several views meet, before there is any scene: where to look again. numpy only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MeetConfig:
     min_agree: int = 3
     """So many views must agree ..."""
     min_share: float = 0.25
-    """... and so many of those that named a pixel."""
+    """... and this share of those that named a pixel. Both chosen: two rays meet anywhere."""
 
 
 @dataclass(frozen=True, eq=False)
