@@ -14,7 +14,7 @@ from point2act.answer import AnswerConfig
 from point2act.asking.ask import Answers, Asking, Questions, wait_for
 from point2act.capture import load_views, read_capture
 from point2act.errors import CaptureError
-from point2act.follow import FollowConfig, Follower
+from point2act.arrivals import FollowConfig, Follower
 from point2act.grasps.gripper import load_gripper
 from point2act.growing import GrowConfig, Growing
 from point2act.points import write_points

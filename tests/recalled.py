@@ -42,7 +42,7 @@ class Recalled:
             self._note({"time": time.time(), "image": name, "query": query})
         scale = np.array([image.shape[1] / width, image.shape[0] / height])
         points = np.array(self._points.get((name, query), []), dtype=float).reshape(-1, 2) * scale
-        return format_reply(points.tolist(), self._dialect, image.shape[:2])
+        return format_reply(points.tolist(), self._dialect, (image.shape[0], image.shape[1]))
 
     def _look_for_frames(self) -> None:
         """Frames that the capture has got since the last time; one that is being written can wait."""
@@ -56,16 +56,19 @@ class Recalled:
             return
         for name in (frame["file_path"] for frame in frames):
             if name not in self._frames:
-                pixels = np.asarray(Image.open(self._capture / name).convert("RGB"))
-                self._frames[name] = _thumb(pixels), pixels.shape[:2]
+                try:
+                    image = Image.open(self._capture / name).convert("RGB")
+                except OSError:
+                    return  # Listed before it is written: nobody can have sent it.
+                self._frames[name] = _thumb(np.asarray(image)), (image.height, image.width)
         self._read = (stamp.st_mtime_ns, stamp.st_size)
 
     def _recognise(self, image: np.ndarray) -> tuple[str, tuple[int, int]]:
         seen = _thumb(image)
         far = {name: float(np.abs(thumb - seen).mean()) for name, (thumb, _) in self._frames.items()}
-        nearest = min(far, key=far.__getitem__, default=None)
-        if nearest is None or far[nearest] > _SAME:
-            raise ValueError(f"this image is not of the capture: {nearest} is nearest, {far.get(nearest)}")
+        if not far or min(far.values()) > _SAME:
+            raise ValueError(f"this image is not of the capture, which has {len(far)}: {far}")
+        nearest = min(far, key=far.__getitem__)
         return nearest, self._frames[nearest][1]
 
     def _query(self, words: str) -> str:

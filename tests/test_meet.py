@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
@@ -24,7 +25,8 @@ CAMERA = replace(pinhole(240, 320), fx=300.0, fy=296.0)
 NONE = np.zeros((0, 2))
 
 
-def ring(count: int, *, level: float | None = 0.04) -> list[View]:
+@cache
+def ring(count: int, *, level: float | None = 0.04) -> tuple[View, ...]:
     """Cameras about the origin, half a metre away; with the depth of the plane z = ``level``, or none."""
     views = []
     for number, angle in enumerate(np.arange(count) * 2 * np.pi / count):
@@ -32,7 +34,7 @@ def ring(count: int, *, level: float | None = 0.04) -> list[View]:
         depth = None if level is None else plane_depth(T, level)
         rgb = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
         views.append(View(f"{number}.png", CAMERA, T, rgb, depth))
-    return views
+    return tuple(views)
 
 
 def plane_depth(T: np.ndarray, level: float) -> np.ndarray:
@@ -139,10 +141,7 @@ def test_rays_settle_where_a_plain_search_does() -> None:
 
 
 def test_a_hole_in_the_depth_leaves_the_ray() -> None:
-    views = ring(6)
-    for view in views[:3]:
-        assert view.depth is not None
-        view.depth[:] = 0.0
+    views = [replace(view, depth=np.zeros((240, 320))) for view in ring(6)[:3]] + list(ring(6)[3:])
     marks = _marks(views, [pixel(view, PLACE) for view in views], MeetConfig())
     assert (marks.along > 0).tolist() == [False] * 3 + [True] * 3
     met = meet(views, [pixel(view, PLACE) for view in views])
@@ -153,6 +152,7 @@ def test_a_hole_in_the_depth_leaves_the_ray() -> None:
 
 # ── laws ─────────────────────────────────────────────────────────────────────────────────────────
 @BOTH
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100.0))
 def test_moving_and_scaling_the_world_moves_and_scales_the_place(
     level: float | None, seed: int, scale: float
@@ -161,7 +161,7 @@ def test_moving_and_scaling_the_world_moves_and_scales_the_place(
     views = ring(9, level=level)
     said = answers(views, [0, 4], rng)
     T = np.eye(4)
-    T[:3, :3], T[:3, 3] = Rotation.random(random_state=seed).as_matrix(), rng.normal(size=3)
+    T[:3, :3], T[:3, 3] = Rotation.from_rotvec(rng.normal(size=3)).as_matrix(), rng.normal(size=3)
     moved = []
     for view in views:
         pose = view.T_world_cam.copy()
@@ -178,6 +178,7 @@ def test_moving_and_scaling_the_world_moves_and_scales_the_place(
 
 
 @BOTH
+@settings(max_examples=15)
 @given(order=st.permutations(range(8)))
 def test_the_order_of_the_views_does_not_matter(level: float | None, order: list[int]) -> None:
     views = ring(8, level=level)

@@ -58,10 +58,10 @@ def test_whoever_is_paid_has_an_address_and_a_key(name: str):
     model = load_model(name)
     if model.server is None:
         assert model.price is None
-        assert model.key_variable == "OPENAI_API_KEY"
+        assert model.key_variable == "POINT2ACT_API_KEY"
     else:
         assert model.server.startswith("https://")
-        assert model.key_variable != "OPENAI_API_KEY"
+        assert model.key_variable != "POINT2ACT_API_KEY"
         assert not model.local
 
 

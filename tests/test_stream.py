@@ -527,6 +527,7 @@ def test_frames_come_as_they_are_written(tmp_path: Path):
     check_arrivals(tmp_path / "c", arrivals)
     assert [arrived.complete for arrived in arrivals] == [False] * 4 + [True]
     assert arrivals[-1].new_frames == ()
+    assert arrivals[0].capture.T_base_world is not None
     np.testing.assert_array_equal(arrivals[0].capture.T_base_world, T_BASE_WORLD)
 
 
@@ -701,6 +702,7 @@ def test_what_may_change(tmp_path: Path, careless: Careless):
     check_arrivals(tmp_path / "c", arrivals)
     assert arrivals[-1].capture.point_cloud_path == tmp_path / "c" / "points.ply"
     assert arrivals[0].capture.T_base_world is None
+    assert arrivals[-1].capture.T_base_world is not None
     np.testing.assert_array_equal(arrivals[-1].capture.T_base_world, np.eye(4))
 
 
@@ -760,7 +762,7 @@ def test_any_order_of_writing_gives_every_frame_once(tmp_path: Path, careless: C
     """Files in halves, lists in halves, and all of them in any order."""
     shutil.rmtree(tmp_path / "c", ignore_errors=True)
     acts: list[Callable[[], object]] = []
-    lanes = [[(name, 0.4), (name, 1.0)] for name in careless.files]
+    lanes: list[list[tuple[str | int, float]]] = [[(name, 0.4), (name, 1.0)] for name in careless.files]
     lanes.append([(count, share) for count in (1, 2, 3) for share in (0.6, 1.0)])
     while any(lanes):
         what, share = data.draw(st.sampled_from([lane for lane in lanes if lane])).pop(0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -221,51 +221,42 @@ def choose(
     *,
     config: ChooseConfig = ChooseConfig(),
 ) -> Chosen:
-    """Have a model that points badly choose instead (part, then region, as ReSem3D does).
+    """Have a model that points badly choose instead: part, then region, as ReSem3D does.
 
     For each query the regions that were found for it, and other parts of the same objects, get numbers in
-    the views that see them best (set-of-mark prompting, Yang et al. 2023), and the model says which of them
-    is meant. Views vote. Over what has won each of these views then gets a grid, enlarged, and the model
-    names a cell; its middle becomes the view's answer, in pixels of the image on disk. ``points`` are what
-    ``answered`` was made from.
-
-    Which candidate has which number goes round from view to view, so that a model which always says the
-    same number decides nothing: who wins has more votes than any one number would have given. Where there is
-    one candidate, only the grid is asked; where there are none or none wins, the query's answers stay.
+    the views that see them best (set-of-mark prompting, Yang et al. 2023), and the model says which is meant.
+    Views vote. Over the winner each of these views then gets a grid, enlarged; the middle of the cell that
+    the model names becomes the view's answer, in pixels of the image on disk. ``points`` are what
+    ``answered`` was made from. Numbers go round from view to view: to win takes more votes than any one number would give.
+    One candidate needs no vote; without any, or without a winner, the query's answers stay.
 
     What nobody proposed cannot be chosen: a part that is no region's, nor of the same object as one, has no
-    number. No answer is more exact than a cell of the grid. Who prefers a place in the image, rather than
-    a number, is not found out.
+    number. No answer is more exact than a cell. A preference for a place in the image is not found out.
 
     Questions that fail are counted, and their views keep their answers. Raises
     :class:`~point2act.errors.ModelError` where all failed.
     """
     asking, cases = _Asking(chooser), _cases(session, answered, config)
-    which = {
-        (case, sight): partial(_which, case.query, sight, config)
-        for case in cases
-        for sight in case.sights
-        if len(sight.numbers) > 1
-    }
-    said = asking.all(which)
+    said = asking.all(
+        {
+            (case, sight): partial(_which, case.query, sight, config)
+            for case in cases
+            for sight in case.sights
+            if len(sight.numbers) > 1
+        }
+    )
     decisions = tuple(_decide(case, said) for case in cases)
-    close = {
-        (case, sight): partial(_cell, case.query, sight, decision.winner, config)
-        for case, decision in zip(cases, decisions, strict=True)
-        for sight in case.sights
-        if decision.winner in sight.numbers.values()
-    }
-    cells = asking.all(close)
+    cells = asking.all(
+        {
+            (case, sight): partial(_cell, case.query, sight, decision.winner, config)
+            for case, decision in zip(cases, decisions, strict=True)
+            for sight in case.sights
+            if decision.winner in sight.numbers.values()
+        }
+    )
     if asking.count.total and asking.count.failed == asking.count.total:
         raise ModelError(f"none of {asking.count.total} questions was answered: {asking.why}")
-    new = {
-        (sight.frame.name, case.query.name): _answer(case, sight, told, said.get((case, sight)), chooser.name)
-        for (case, sight), told in cells.items()
-        if told.choice.label is not None
-    }
-    kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
-    chosen = PointSet(points.queries, (*kept, *new.values()), points.plan)
-    return Chosen(chosen, decisions, asking.count, asking.why)
+    return Chosen(_replaced(points, said, cells, chooser.name), decisions, asking.count, asking.why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,7 +337,8 @@ def _close(
 ) -> tuple[Window, Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
     """The window to look into at what some pixels show, and the corners of the grid; all on disk."""
     size = np.array([image.shape[1], image.shape[0]])
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    # All but strays.
+    low, high = np.quantile(pixels, [0.02, 0.98], axis=0)
     margin = np.maximum(config.margin * (high - low), 1.0)
     low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
     side = max(config.context * size.max(), 1.5 * (high - low).max())
@@ -359,7 +351,7 @@ def _reply(labels: Sequence[str]) -> str:
     return _REPLY.format(example=labels[0], labels=", ".join(labels), none=NONE)
 
 
-def _decide(case: _Case, said: Mapping[tuple[_Case, _Sight], _Told]) -> Decision:
+def _decide(case: _Case, said: _Heard) -> Decision:
     """Count the votes. Each number goes to each candidate about as often: see what one number would get."""
     count = len(case.candidates)
     votes, always, none = np.zeros(count, int), np.zeros((count, count), int), 0
@@ -379,18 +371,18 @@ def _decide(case: _Case, said: Mapping[tuple[_Case, _Sight], _Told]) -> Decision
     return Decision(case.query.name, case.candidates, tuple(votes.tolist()), none, winner)
 
 
-def _answer(case: _Case, sight: _Sight, cell: _Told, which: _Told | None, model: str) -> Answer:
-    """The middle of the cell that was named."""
-    assert cell.choice.label is not None
-    choices = [told.choice for told in (which, cell) if told is not None]
-    return Answer(
-        image=sight.frame.name,
-        query=case.query.name,
-        points=cell.places[cell.choice.label],
-        model=model,
-        raw="\n".join(choice.raw for choice in choices),
-        seconds=sum(choice.seconds for choice in choices),
-    )
+def _replaced(points: PointSet, said: _Heard, cells: _Heard, model: str) -> PointSet:
+    """The answers, with the middles of cells in place of what was said to these queries in these views."""
+    new = {}
+    for (case, sight), cell in cells.items():
+        if cell.choice.label is not None:
+            image, query = sight.frame.name, case.query.name
+            told = [one.choice for one in (said.get((case, sight)), cell) if one is not None]
+            raw, seconds = "\n".join(one.raw for one in told), sum(one.seconds for one in told)
+            place = cell.places[cell.choice.label]
+            new[image, query] = Answer(image, query, place, model=model, raw=raw, seconds=seconds)
+    kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
+    return PointSet(points.queries, (*kept, *new.values()), points.plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,7 +391,8 @@ class _Told:
     places: Mapping[str, Float[np.ndarray, "_ 2"]]
 
 
-Key = TypeVar("Key")
+_Heard = Mapping[tuple[_Case, _Sight], _Told]
+"""What was answered, by whom it was about."""
 
 
 class _Asking:
@@ -410,7 +403,7 @@ class _Asking:
         self.count = Count()
         self.why = ""
 
-    def all(self, questions: Mapping[Key, Callable[[], Question]]) -> dict[Key, _Told]:
+    def all(self, questions: Mapping[tuple[_Case, _Sight], Callable[[], Question]]) -> _Heard:
         """The answers to those that got one. Pictures are drawn when their turn comes."""
         with ThreadPoolExecutor(self._chooser.concurrency, thread_name_prefix="choose") as pool:
             outcomes = list(pool.map(self._ask, questions.values()))

@@ -66,7 +66,9 @@ def second_look(
     """Point again inside a window of a frame's ``image`` on disk; the answer is in pixels of that image.
 
     It takes the place of the view's first answer, also where it is "not visible": to keep a first answer
-    that lies in the window gained no right points in simulation, and kept more than twice as many where the target is hidden.
+    that lies in the window gained no right points in simulation, and left more than twice as many where the
+    target is hidden.
+
     Safe to call from several threads. Raises what the pointer raises where there is no answer.
     """
     look = look_into(image, window, side=config.side)

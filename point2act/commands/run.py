@@ -14,7 +14,7 @@ from point2act.capture import read_capture, watch_capture
 from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted
 from point2act.errors import CaptureError, PointsError
-from point2act.follow import FollowConfig
+from point2act.arrivals import FollowConfig
 from point2act.growing import GrowConfig
 from point2act.pipeline import RunConfig, follow, run
 from point2act.types import Capture

@@ -76,8 +76,9 @@ class PointingModel:
     """Where the prompt and the format come from."""
     server: str | None = None
     """Address of the service that has it (``https://…/v1``); None for models that one runs oneself."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable with the service's key."""
+    key_variable: str = "POINT2ACT_API_KEY"
+    """Environment variable with the server's key: not a service's own, which a server that somebody else
+    runs must not get to see."""
     max_tokens: int = 512
     """Longest reply to a pointing question."""
     image_side: int = 1280

@@ -103,7 +103,8 @@ def _answer(weights: Weights, request: Request, model: PointingModel) -> Reply:
     asked = inputs["input_ids"].shape[1]
     try:
         inputs = inputs.to(network.device, dtype=network.dtype)
-        written = network.generate(**inputs, max_new_tokens=request.max_tokens or model.max_tokens)[0, asked:].tolist()
+        tokens = network.generate(**inputs, max_new_tokens=request.max_tokens or model.max_tokens)
+        written = tokens[0, asked:].tolist()
     except (RuntimeError, MemoryError) as err:
         advice = "a smaller image_side in its file, or a smaller model" if out_of_memory(err) else "--server"
         raise ModelError(

@@ -57,12 +57,23 @@ def open_model(config: AskerConfig) -> OpenModel:
     if config.dialect is not None:
         model = replace(model, dialect=config.dialect)
     cache = ReplyCache(config.cache or default_folder()) if config.remember else None
-    address = config.server or model.server
-    if address is not None:
-        asker = ServerAsker(model, address, served_as=config.served_as, config=config.requests)
-        return OpenModel(model, asker, cache)
+    if cache is not None:
+        cache.prepare()
+    asker = _asker(model, config)
+    return OpenModel(model, asker, cache)
+
+
+def _asker(model: PointingModel, config: AskerConfig) -> Asker:
+    """The server that was named, the service that has the model, or this machine."""
+    if config.server is not None:
+        # A key for one service is no other server's business.
+        own = config.server.rstrip("/") == (model.server or "").rstrip("/")
+        theirs = model if own else replace(model, key_variable=PointingModel.key_variable, price=None)
+        return ServerAsker(theirs, config.server, served_as=config.served_as, config=config.requests)
+    if model.server is not None:
+        return ServerAsker(model, model.server, served_as=config.served_as, config=config.requests)
     if not model.local:
         raise ModelError(
-            f"transformers cannot run {model.model}: serve it elsewhere, and say where with --server http://…/v1"
+            f"{model.model} does not run here: serve it elsewhere, and say where with --server http://…/v1"
         )
-    return OpenModel(model, LocalAsker(model, config=config.local), cache)
+    return LocalAsker(model, config=config.local)

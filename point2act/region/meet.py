@@ -127,20 +127,21 @@ class _Marks:
         different = self.view[one] != self.view[other]
         pairs = np.stack([one[different], other[different]], axis=1)
         pairs = pairs[:: 1 + len(pairs) // _MOST_PLACES]
-        met = np.array([self.nearest(pair, np.ones(2)) for pair in pairs]).reshape(-1, 3)
+        met = self.nearest(pairs, np.ones(pairs.shape))
         lifted = self.anchor[self.along > 0]
         return np.concatenate([lifted[:: 1 + len(lifted) // _MOST_PLACES], met])
 
     def nearest(
-        self, chosen: Int[np.ndarray, " m"], weight: Float[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " 3"]:
-        """The point with the least weighted sum of squared ways to some marks."""
+        self, chosen: Int[np.ndarray, "*b m"], weight: Float[np.ndarray, "*b m"]
+    ) -> Float[np.ndarray, "*b 3"]:
+        """The points with the least weighted sum of squared ways to some marks each."""
         way, held = self.way[chosen], 1 - self.along[chosen] ** 2
-        across = np.eye(3) - held[:, None, None] * way[:, :, None] * way[:, None, :]
-        across = (weight / weight.sum())[:, None, None] * across
-        ridge, middle = _RIDGE * np.eye(3), self.anchor[chosen].mean(axis=0)
-        pull = np.einsum("kij,kj->i", across, self.anchor[chosen] - middle)
-        return middle + np.linalg.solve(across.sum(axis=0) + ridge, pull)
+        across = np.eye(3) - held[..., None, None] * way[..., :, None] * way[..., None, :]
+        across = (weight / weight.sum(axis=-1, keepdims=True))[..., None, None] * across
+        middle = self.anchor[chosen].mean(axis=-2)
+        pull = np.einsum("...kij,...kj->...i", across, self.anchor[chosen] - middle[..., None, :])
+        held_by_all = across.sum(axis=-3) + _RIDGE * np.eye(3)
+        return middle + np.linalg.solve(held_by_all, pull[..., None])[..., 0]
 
     def settle(self, place: Float[np.ndarray, "3"], reach: float) -> Float[np.ndarray, " 3"]:
         """From a place to the densest one near it, by mean shift under a Gaussian; one answer a view."""
