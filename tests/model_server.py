@@ -75,7 +75,12 @@ class Handler(BaseHTTPRequestHandler):
         return self.reply_json(200, {"object": "list", "data": models})
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # The client died while it asked.
+            self.close_connection = True
+            return
+        request = json.loads(body)
         if self.path != "/v1/chat/completions":
             return self.reply_json(404, {"detail": "Not Found"})
         with self.server.one_more(self.headers, request) as earlier:

@@ -263,8 +263,13 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(Point2ActError, match=r"cannot be written .*Permission denied"):
         CaptureWriter(tmp_path / "closed").add(some_views()[0])
     (tmp_path / "closed").chmod(0o000)
-    with pytest.raises(CaptureError, match="there is no"):
-        list(watch_capture(tmp_path / "closed", start=0.01))
+    for folder in (tmp_path / "closed", tmp_path / "closed" / "c"):
+        with pytest.raises(CaptureError, match="there is no"):
+            list(watch_capture(folder, start=0.01))
+        with pytest.raises(CaptureError, match="there is no"):
+            read_capture(folder)
+        with pytest.raises(Point2ActError, match="cannot be written"):
+            CaptureWriter(folder).add(some_views()[0])
     (tmp_path / "closed").chmod(0o700)
 
 
