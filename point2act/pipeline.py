@@ -12,6 +12,7 @@ import tyro
 
 from point2act.answer import AnswerConfig
 from point2act.asking.ask import Answers, Asking, Questions, wait_for
+from point2act.asking.choose import ChooseConfig, Chooser, choose_again
 from point2act.capture import load_views, read_capture
 from point2act.errors import CaptureError
 from point2act.arrivals import FollowConfig, Follower
@@ -37,6 +38,8 @@ class RunConfig:
     """Images are reduced until their longer side is at most this many pixels."""
     build: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
+    choose: ChooseConfig = field(default_factory=ChooseConfig)
+    """How choices are put to whoever chooses."""
     device: str | None = None
     """``cpu`` or ``cuda``; by default what is there."""
 
@@ -63,6 +66,7 @@ def run(
     *,
     points: PointSet | Path | str | None = None,
     questions: Questions | None = None,
+    chooser: Chooser | None = None,
     config: RunConfig = RunConfig(),
     show: bool = False,
 ) -> RunResult:
@@ -70,7 +74,7 @@ def run(
 
     ``capture`` is a folder with ``transforms.json``. ``questions`` are asked of a model while the scene
     is made; else ``points`` defaults to ``points.json`` in the capture, and without any only the scene
-    is made. With ``output``, writes ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``,
+    is made. A ``chooser`` then says which of the likeliest places is meant. With ``output``, writes ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``,
     ``timings.json`` and ``run.json`` there, for :func:`~point2act.session.open_run` to ask the scene
     more, and ``points.json`` where a model was asked. ``show`` draws progress bars. Raises a
     :class:`~point2act.errors.Point2ActError` that says what to mend.
@@ -88,7 +92,7 @@ def run(
         work.load(grasps=asking is not None or known is not None, metric=work.metric(source))
         built = work.builder(source).reconstruct(views)
         answers = None if asking is None else wait_for(asking, work.stages)
-    return work.conclude(source, built, known, answers)
+    return work.conclude(source, built, known, answers, chooser)
 
 
 def follow(
@@ -96,6 +100,7 @@ def follow(
     output: Path | str | None = None,
     *,
     questions: Questions | None = None,
+    chooser: Chooser | None = None,
     config: RunConfig = RunConfig(),
     following: FollowConfig = FollowConfig(),
     grow: GrowConfig = GrowConfig(),
@@ -131,7 +136,7 @@ def follow(
             asking.end(source.frames, views)
         built = growing.finish()
         answers = None if asking is None else wait_for(asking, work.stages)
-    return work.conclude(source, built, known, answers)
+    return work.conclude(source, built, known, answers, chooser)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +181,12 @@ class _Work:
         )
 
     def conclude(
-        self, source: Capture, built: Reconstruction, known: PointSet | None, answers: Answers | None
+        self,
+        source: Capture,
+        built: Reconstruction,
+        known: PointSet | None,
+        answers: Answers | None,
+        chooser: Chooser | None,
     ) -> RunResult:
         """From a scene and points to grasps, written where that is wanted."""
         points = known if answers is None else answers.points
@@ -186,8 +196,13 @@ class _Work:
             self.stages.say(f"{source.folder} has no points.json: only the scene is made")
         else:
             answered = session.ask(points, config=self.config.answer, stages=self.stages)
+        if chooser is not None and answered is not None and points is not None:
+            points = choose_again(session, answered, points, chooser, self.config.choose, self.stages)
+            answered = session.ask(points, config=self.config.answer, stages=self.stages)
         if self.output is not None:
             self._write(self.output, session, answered, built, answers)
+            if points is not known and points is not None:
+                write_points(self.output / "points.json", points)
         return RunResult(
             results=() if answered is None else answered.results,
             points=points,
@@ -212,8 +227,6 @@ class _Work:
         else:
             facts = facts_of(session, built, answers)
             publish(folder, Story(session, answered, timings, facts, self.stages.spans))
-        if answers is not None:
-            write_points(folder / "points.json", answers.points)
         write_timings(folder / "timings.json", timings)
         changed = built.refined is not None and built.refined.changed
         saved = SavedRun(

@@ -61,6 +61,9 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "gpu",
         "grasps",
         "localisation",
+        "looks",
+        "choose",
+        "follow",
         "real",
     }
     assert set(__main__.names()) == promised

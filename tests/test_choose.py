@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -95,7 +96,7 @@ def is_numbered(question: Question) -> bool:
 
 
 def knows(block: int):
-    """Names the label with the most pixels on a block, all but few of its own; a cell nearest to its middle."""
+    """Names the label with the most pixels on a block, if nearly all are; the cell nearest to its middle."""
 
     def script(question: Question) -> str | None:
         on_block = IDS[question.image] == block
@@ -245,10 +246,7 @@ def test_all_failed_is_an_error(session, answered, mistaken):
 
 
 def test_the_number_of_threads_does_not_matter(session, answered, mistaken):
-    one, many = (
-        choose(session, answered, mistaken, Scripted(knows(RED), n), config=SMALL)
-        for n in (1, 6)
-    )
+    one, many = (choose(session, answered, mistaken, Scripted(knows(RED), n), config=SMALL) for n in (1, 6))
     assert one.decisions[0].votes == many.decisions[0].votes
     for a, b in zip(one.points.answers, many.points.answers, strict=True):
         assert (a.image, a.raw) == (b.image, b.raw)
@@ -258,10 +256,10 @@ def test_the_number_of_threads_does_not_matter(session, answered, mistaken):
 class ScriptedAsker:
     """Speaks as a model does; only sees requests."""
 
-    identity = {"model": "scripted"}
     concurrency = 2
 
     def __init__(self, reply):
+        self.identity = {"model": "scripted"}
         self.reply, self.requests = reply, []
 
     def ask(self, request: Request) -> Reply:
@@ -358,10 +356,8 @@ JSONLIKE = st.text(alphabet='{}[]()":, choie0123B<>/thnk`\\\n') | st.text()
 @given(JSONLIKE, JSONLIKE)
 def test_no_reply_makes_anything_but_the_readers_own_error(before, after):
     for reply in (before, before + '{"choice": "3"}' + after):
-        try:
+        with contextlib.suppress(ReplyError):
             assert parse_choice(reply, ["1", "3"]) in ("1", "3", None)
-        except ReplyError:
-            pass
 
 
 @given(st.sampled_from([*map(str, range(9)), "A1", "D4"]), st.sampled_from(["", "So: ", "```json\n"]))
@@ -443,19 +439,21 @@ sizes = st.floats(1.0, 500.0)
 @given(sizes, sizes, st.floats(-50, 50), st.floats(-50, 50), st.integers(1, 26))
 def test_cells_cover_their_rectangle(width, height, left, top, along):
     low = np.array([left, top])
-    cells = Cells.over(low, low + [width, height], along=along)
+    cells = Cells.over(low, low + np.array([width, height]), along=along)
     assert len(set(cells.labels)) == len(cells.labels) == cells.columns * cells.rows == len(cells.middles)
     assert max(cells.columns, cells.rows) == along
     wide, high = width / cells.columns, height / cells.rows
     for label, middle in zip(cells.labels, cells.middles, strict=True):
         column, row = ord(label[0]) - ord("A"), int(label[1:]) - 1
-        np.testing.assert_allclose(middle, low + [(column + 0.5) * wide, (row + 0.5) * high])
+        np.testing.assert_allclose(middle, low + np.array([(column + 0.5) * wide, (row + 0.5) * high]))
     # Nearly square, where there are two cells or more on the shorter side.
     if min(cells.columns, cells.rows) > 1:
         assert 0.5 < wide / high < 2
 
 
-@pytest.mark.parametrize(("extent", "along"), [((0.0, 5.0), 4), ((5.0, -1.0), 4), ((5.0, 5.0), 0), ((5.0, 5.0), 27)])
+@pytest.mark.parametrize(
+    ("extent", "along"), [((0.0, 5.0), 4), ((5.0, -1.0), 4), ((5.0, 5.0), 0), ((5.0, 5.0), 27)]
+)
 def test_there_are_no_grids_without_cells(extent, along):
     with pytest.raises(ValueError, match="no grid"):
         Cells.over(np.zeros(2), np.array(extent), along=along)

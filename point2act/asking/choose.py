@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -101,6 +101,7 @@ class Choice:
     """Whether it was remembered from an earlier time."""
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """Whoever chooses: a model, a simulated one, a person."""
 
@@ -227,11 +228,12 @@ def choose(
     the views that see them best (set-of-mark prompting, Yang et al. 2023), and the model says which is meant.
     Views vote. Over the winner each of these views then gets a grid, enlarged; the middle of the cell that
     the model names becomes the view's answer, in pixels of the image on disk. ``points`` are what
-    ``answered`` was made from. Numbers go round from view to view: to win takes more votes than any one number would give.
-    One candidate needs no vote; without any, or without a winner, the query's answers stay.
+    ``answered`` was made from. Numbers go round from view to view: to win takes more votes than any one
+    number would give. One candidate needs no vote; without any, or a winner, the query's answers stay.
 
     What nobody proposed cannot be chosen: a part that is no region's, nor of the same object as one, has no
-    number. No answer is more exact than a cell. A preference for a place in the image is not found out.
+    number. Where a thing is cut into several candidates they share its votes. No answer is more exact than
+    a cell. A preference for a place in the image is not found out.
 
     Questions that fail are counted, and their views keep their answers. Raises
     :class:`~point2act.errors.ModelError` where all failed.

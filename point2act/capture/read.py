@@ -31,7 +31,7 @@ def read_capture(folder: Path | str) -> Capture:
     missing files (all of them at once), wrong sizes, poses that are not rigid, unknown camera models.
     """
     path = transforms_path(folder)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CaptureError(
             f"there is no {path}: give a folder with nerfstudio's transforms.json, or its path"
         )
@@ -44,7 +44,7 @@ def read_capture(folder: Path | str) -> Capture:
 def transforms_path(path: Path | str) -> Path:
     """Where the transforms.json of a capture is or will be: ``path``, or in it unless it is a ``.json``."""
     path = Path(path)
-    is_file = path.is_file() or (path.suffix == ".json" and not path.is_dir())
+    is_file = os.path.isfile(path) or (path.suffix == ".json" and not os.path.isdir(path))
     return path if is_file else path / NAME
 
 
