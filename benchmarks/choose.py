@@ -2,8 +2,8 @@
 
 Simulated tables with the pointing model of the level ``hard``: two in five of its points are wrong, three
 quarters of those on the same wrong thing. The simulated chooser knows the truth and names it with probability
-``RIGHT``, else any other label or none, independently from picture to picture. So this says what the way there
-loses, not how well a model chooses: one that takes the same thing for another in all pictures gains less.
+``RIGHT``, else any other label or none, independently from picture to picture. So this says what the way
+there loses, not how well a model chooses: one that errs alike in all pictures gains less.
 ``POINT2ACT_BENCHMARK_CACHE`` as for ``localisation``.
 """
 

@@ -64,16 +64,23 @@ class Follower:
         while True:
             with stages.stage("wait for images") as bar:
                 bar.note(f"{len(self.views)} so far")
-                arrival = self._queue.get()
-            if isinstance(arrival, BaseException):
-                raise arrival
-            if arrival is None:
+                came = [self._queue.get()]
+            while not self._queue.empty():
+                came.append(self._queue.get())
+            new: list[View] = []
+            for arrival in came:
+                if isinstance(arrival, BaseException):
+                    raise arrival
+                if arrival is not None:
+                    self.capture = arrival.capture
+                    new += arrival.views
+                    for _ in arrival.views:
+                        stages.beside("images arrive", arrival.when, arrival.when)
+            self.views += new
+            if self.capture is not None and new:
+                yield self.capture, new
+            if came[-1] is None:
                 return
-            self.capture = arrival.capture
-            self.views.extend(arrival.views)
-            for _ in arrival.views:
-                stages.beside("images arrive", arrival.when, arrival.when)
-            yield arrival.capture, arrival.views
 
     def _watch(self, seen: Callable[[Sequence[Frame]], None]) -> None:
         try:

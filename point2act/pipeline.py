@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +11,11 @@ import torch
 import tyro
 
 from point2act.answer import AnswerConfig
-from point2act.asking.ask import Answers, Asking, Questions, wait_for
-from point2act.asking.choose import ChooseConfig, Chooser, choose_again
-from point2act.capture import load_views, read_capture
-from point2act.errors import CaptureError
 from point2act.arrivals import FollowConfig, Follower
+from point2act.asking.ask import Answers, Asking, Questions, wait_for
+from point2act.asking.choose import ChooseConfig, Chooser, choose
+from point2act.capture import load_views, read_capture
+from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
 from point2act.growing import GrowConfig, Growing
 from point2act.points import write_points
@@ -74,10 +74,11 @@ def run(
 
     ``capture`` is a folder with ``transforms.json``. ``questions`` are asked of a model while the scene
     is made; else ``points`` defaults to ``points.json`` in the capture, and without any only the scene
-    is made. A ``chooser`` then says which of the likeliest places is meant. With ``output``, writes ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``,
-    ``timings.json`` and ``run.json`` there, for :func:`~point2act.session.open_run` to ask the scene
-    more, and ``points.json`` where a model was asked. ``show`` draws progress bars. Raises a
-    :class:`~point2act.errors.Point2ActError` that says what to mend.
+    is made. A ``chooser`` then says which of the likeliest places is meant. With ``output``, writes
+    ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``, ``timings.json`` and ``run.json``
+    there, for :func:`~point2act.session.open_run` to ask the scene more, and ``points.json`` where a model
+    was asked. ``show`` draws progress bars. Raises a :class:`~point2act.errors.Point2ActError` that says
+    what to mend.
     """
     work = _Work.begin(config, output, show=show)
     with Asking(questions) if questions is not None else nullcontext() as asking:
@@ -121,6 +122,9 @@ def follow(
     ):
         follower.start(seen=asking.look if asking is not None else lambda frames: None)
         work.load(grasps=False, metric=False)
+        # While nothing is there to do. Where it cannot start, that is said when it is needed.
+        with suppress(SceneError):
+            open3d()
         for source, views in follower.arrivals(work.stages):
             if growing is None:
                 work.load(grasps=True, metric=work.metric(source))
@@ -197,7 +201,10 @@ class _Work:
         else:
             answered = session.ask(points, config=self.config.answer, stages=self.stages)
         if chooser is not None and answered is not None and points is not None:
-            points = choose_again(session, answered, points, chooser, self.config.choose, self.stages)
+            with self.stages.stage("choose"):
+                chosen = choose(session, answered, points, chooser, config=self.config.choose)
+            self.stages.say(f"  choices: {chosen.count}{chosen.why and f', {chosen.why}'}")
+            points = chosen.points
             answered = session.ask(points, config=self.config.answer, stages=self.stages)
         if self.output is not None:
             self._write(self.output, session, answered, built, answers)

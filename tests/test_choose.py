@@ -127,6 +127,7 @@ def test_a_mistake_is_put_right(session, answered, mistaken):
     (after,) = session.ask(chosen.points).results
     assert block_near(after.region.action_point) == RED
     (decision,) = chosen.decisions
+    assert decision.winner is not None
     assert decision.votes[decision.winner] == max(decision.votes) > 1
     parts = session.hypotheses().parts
     won = parts.points[parts.members(decision.candidates[decision.winner].part)]
