@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from point2act.poses import PoseConfig, Refined, refine_poses
+from point2act.poses.tracks import Features
 from point2act.splat.fit import FitConfig, fit, psnr
 from point2act.splat.gaussians import still
 from point2act.splat.picture import draw_picture, look_from
@@ -64,12 +65,14 @@ class Builder:
         refined = self.refine(views)
         return self.build(views if refined is None else refined.views, refined)
 
-    def refine(self, views: Sequence[View]) -> Refined | None:
-        """Better poses, if they may be touched."""
+    def refine(
+        self, views: Sequence[View], features: MutableMapping[str, Features] | None = None
+    ) -> Refined | None:
+        """Better poses, if they may be touched; see :func:`~point2act.poses.refine_poses`."""
         if not (self.metric and self.config.refine_poses):
             return None
         with self.stages.stage("refine the poses") as tick:
-            return refine_poses(views, config=self.config.poses, progress=tick)
+            return refine_poses(views, config=self.config.poses, features=features, progress=tick)
 
     def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
         """Fit Gaussians to the views that are not held out, and measure on those that are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from point2act.poses.bundle import BundleConfig, adjust, residuals
 from point2act.poses.dense import DenseConfig, polish
 from point2act.poses.motion import Prior, stacked, steps_between
-from point2act.poses.tracks import TrackConfig, Tracks, find_tracks, near_pairs
+from point2act.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
 from point2act.types import View
 
 
@@ -71,6 +71,7 @@ def refine_poses(
     views: Sequence[View],
     *,
     config: PoseConfig = PoseConfig(),
+    features: MutableMapping[str, Features] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refined:
     """Move the cameras of undistorted views a little, to where their pictures agree.
@@ -78,13 +79,14 @@ def refine_poses(
     SIFT features in three or more views are adjusted in a bundle; with depth in every view, all pixels
     then fit colour and depth. Poses stay in the world frame: a prior holds each near the given one, and
     so their mean. The given poses are returned where the pictures have too few features or do not ask
-    for others clearly. ``progress(done, total)`` is called as the work goes on. The prior is in metres:
+    for others clearly. ``features``, of views by name, are what was found in them before; what is found now
+    is added. ``progress(done, total)`` is called as the work goes on. The prior is in metres:
     not for captures of unknown scale.
     """
     advance, finish = _counter(progress, len(views) + _rounds(views, config))
     given = stacked(views)
     pairs = near_pairs(views, config.tracks)
-    tracks = find_tracks(views, pairs, config=config.tracks, advance=advance)
+    tracks = find_tracks(views, pairs, config=config.tracks, known=features, advance=advance)
     if tracks.count < config.min_tracks:
         finish()
         return _unchanged(views, tracks, np.nan, f"only {tracks.count} features lie in three or more views")

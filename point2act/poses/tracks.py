@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,15 +72,20 @@ def find_tracks(
     pairs: Sequence[tuple[int, int]],
     *,
     config: TrackConfig,
+    known: MutableMapping[str, Features] | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Tracks:
     """Features that at least ``min_views`` views share, matched between the pairs; often there are none.
 
+    ``known`` are the features of views by name, from an earlier time; those of new views are added.
     ``advance`` is called once for each view.
     """
+    known = {} if known is None else known
     features = []
     for view in views:
-        features.append(find_features(view, config))
+        if view.name not in known:
+            known[view.name] = find_features(view, config)
+        features.append(known[view.name])
         advance()
     matches = [match(views[i], views[j], features[i], features[j], config) for i, j in pairs]
     return join(features, pairs, matches, config.min_views)
