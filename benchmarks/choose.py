@@ -21,7 +21,8 @@ from benchmarks import Metric, Plan
 from benchmarks._localisation_levels import LEVELS, drawn
 from benchmarks._localisation_measures import distance
 from benchmarks._localisation_scenes import REPORT, Simulated, simulated
-from point2act.asking.choose import Choice, ChooseConfig, Question, choose
+from point2act.asking.choose import ChooseConfig, choose
+from point2act.asking.chooser import Choice, Question
 from point2act.session import Answered
 from point2act.simulate import part_box
 

@@ -1,4 +1,4 @@
-"""The command line: ``point2act run | ask | plan | grasp | simulate | gripper``. A skin; every import is made late."""
+"""The command line: ``point2act run | ask | plan | grasp | …``. A skin; every import is made late."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ import tyro
 from point2act.answer import AnswerConfig
 from point2act.arrivals import FollowConfig, Follower
 from point2act.asking.ask import Answers, Asking, Questions, wait_for
-from point2act.asking.choose import ChooseConfig, Chooser, choose
+from point2act.asking.choose import ChooseConfig, ask_and_choose
+from point2act.asking.chooser import Chooser
 from point2act.capture import load_views, read_capture
 from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
@@ -38,7 +39,7 @@ class RunConfig:
     """Images are reduced until their longer side is at most this many pixels."""
     build: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
-    choose: ChooseConfig = field(default_factory=ChooseConfig)
+    choosing: ChooseConfig = field(default_factory=ChooseConfig)
     """How choices are put to whoever chooses."""
     device: str | None = None
     """``cpu`` or ``cuda``; by default what is there."""
@@ -199,13 +200,14 @@ class _Work:
         if points is None:
             self.stages.say(f"{source.folder} has no points.json: only the scene is made")
         else:
-            answered = session.ask(points, config=self.config.answer, stages=self.stages)
-        if chooser is not None and answered is not None and points is not None:
-            with self.stages.stage("choose"):
-                chosen = choose(session, answered, points, chooser, config=self.config.choose)
-            self.stages.say(f"  choices: {chosen.count}{chosen.why and f', {chosen.why}'}")
-            points = chosen.points
-            answered = session.ask(points, config=self.config.answer, stages=self.stages)
+            answered, points = ask_and_choose(
+                session,
+                points,
+                chooser,
+                config=self.config.answer,
+                choosing=self.config.choosing,
+                stages=self.stages,
+            )
         if self.output is not None:
             self._write(self.output, session, answered, built, answers)
             if points is not known and points is not None:

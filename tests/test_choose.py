@@ -14,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.asking.choose import Choice, ChooseConfig, ModelChooser, Question, choose, parse_choice
+from point2act.asking.choose import ChooseConfig, choose
+from point2act.asking.chooser import Choice, ModelChooser, Question, parse_choice
 from point2act.asking.marks import (
     MarksConfig,
     candidates_in_sight,

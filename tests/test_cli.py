@@ -95,7 +95,7 @@ def test_every_command_explains_itself(command):
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):
-    refuses("grab", says="run, grasp, simulate")
+    refuses("grab", says="run, ask, plan, grasp, simulate")
 
 
 def test_no_transforms(tmp_path):

@@ -20,11 +20,11 @@ from test_asking import Scripted
 from test_pipeline import QUICK, RED, write_answers
 
 import point2act
+from point2act.arrivals import FollowConfig, Follower
 from point2act.asking.ask import Questions
 from point2act.asking.point import Said
 from point2act.capture import CaptureWriter, load_views, read_capture, write_capture
 from point2act.errors import CaptureError, ModelError
-from point2act.arrivals import FollowConfig, Follower
 from point2act.geometry import project
 from point2act.growing import GrowConfig
 from point2act.stages import Stages

@@ -10,10 +10,11 @@ from scipy.spatial.transform import Rotation
 
 import point2act
 from point2act.answer import confirmed_depths
+from point2act.asking.chooser import Choice
 from point2act.capture import load_views, read_capture
 from point2act.geometry import project
 from point2act.pipeline import RunConfig
-from point2act.points import write_points
+from point2act.points import read_points, write_points
 from point2act.reconstruct import BuildConfig, split
 from point2act.results import read_grasps, read_splat_ply
 from point2act.runs import read_run
@@ -144,6 +145,38 @@ def test_without_points_there_is_a_scene(tmp_path):
         "timings.json",
         "run.json",
     }
+
+
+class Truthful:
+    """Chooses the label nearest to the top of the red box."""
+
+    name, concurrency = "truthful", 2
+
+    def __init__(self, views):
+        self.views, self.asked = {f"{view.name.removesuffix('.png')}.png": view for view in views}, []
+
+    def choose(self, question):
+        view = self.views[question.image]
+        top = project(view.camera, view.T_world_cam, RED[None])[0][0]
+        away = {label: np.abs(np.median(p, axis=0) - top).max() for label, p in question.places.items()}
+        self.asked.append(question)
+        return Choice(min(away, key=away.get), "")
+
+
+def test_what_is_chosen_takes_the_place_of_what_was_pointed_at(capture, tmp_path):
+    """The views that were asked have the chooser's points, which are kept beside the grasps."""
+    views = synthetic.views(10, height=96, width=128)
+    chooser = Truthful(views)
+    point2act.run(capture, tmp_path, config=QUICK, chooser=chooser)
+    assert chooser.asked
+    points = read_points(tmp_path / "points.json")
+    chosen = [answer for answer in points.answers if answer.model == "truthful"]
+    assert chosen
+    for answer in chosen:
+        view = chooser.views[answer.image]
+        top = project(view.camera, view.T_world_cam, RED[None])[0]
+        assert np.abs(answer.points - top).max() < 25
+    assert read_grasps(tmp_path / "grasps.json")["results"][0]["action_point"] is not None
 
 
 def test_unknown_scale_is_said_not_guessed(tmp_path):

@@ -14,17 +14,23 @@ from PIL import Image
 
 from point2act.errors import ReportError
 from point2act.report import ReportInput, ReportTrial, ReportView, add_section, trial_section, write_report
+from point2act.report.steps import plan_section
+from point2act.report.timeline import timeline
 from point2act.splat.picture import Picture
+from point2act.stages import Span
 from point2act.types import (
     Box,
     Grasp,
     Gripper,
     OrientedBox,
     PlacePose,
+    Plan,
     Query,
     QueryResult,
     Region,
+    Step,
     Support,
+    Target,
 )
 
 NASTY = "the <script>alert('x')</script> & \"red\" block"
@@ -258,9 +264,51 @@ def test_what_is_to_be_avoided_is_named_and_drawn(tmp_path: Path):
     assert unknown.values("src")[:3] == drawn[1]
 
 
+def test_what_went_on_at_the_same_time_is_drawn_so():
+    """Rows by their first beginning, bars to scale; what overlaps itself is counted, not added up."""
+    spans = (
+        Span("fit", 2.0, 6.0),
+        Span("answers", 0.0, 3.0),
+        Span("answers", 1.0, 4.0),
+        Span("images", 1.0, 1.0),
+        Span("fit", 8.0, 10.0),
+    )
+    drawn = timeline(spans, {"never": 1.0})
+    assert re.findall(r"<span>(.*?)</span>", drawn) == [
+        "answers",
+        "2 times",
+        "images",
+        "1 time",
+        "fit",
+        "6.0 s",
+    ]
+    bars = [tuple(map(float, bar)) for bar in re.findall(r"<i style=.left: (.*?)%; width: (.*?)%", drawn)]
+    assert bars == [(0, 30), (10, 30), (10, 0), (20, 40), (80, 20)]
+
+
+def test_without_anything_there_is_no_timeline():
+    assert timeline((), {}) == ""
+
+
+def test_a_plan_is_told_step_by_step_and_escaped(tmp_path):
+    target = Target(Query("cup", "the <b>cup</b>"), "cup", None, "It holds & warms.")
+    plan = Plan("drink <tea>", (Step("pick up the cup", (target,)),), "model")
+    told = plan_section(plan)
+    for words in (
+        "drink &lt;tea&gt;",
+        "1. pick up the cup",
+        "the &lt;b&gt;cup",
+        "holds &amp; warms",
+        "grasp",
+    ):
+        assert words in told
+    assert plan_section(None) == ""
+
+
 def test_times_add_up_and_facts_are_there(html: str):
     assert (
-        "fit the Gaussians 1 min 01 s find grasps 250 ms in all 1 min 01 s" in Page(panel(html, "time")).text
+        "fit the Gaussians 1 min 01 s find grasps 250 ms in all 0 s 20 s 40 s 60 s 1 min 01 s"
+        in Page(panel(html, "time")).text
     )
     widths = [float(width) for width in re.findall(r"width: ([\d.]+)%", panel(html, "time"))]
     assert widths == pytest.approx([100.0, 100 * 0.25 / 61.2], abs=0.1)

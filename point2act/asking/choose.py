@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from point2act.answer import AnswerConfig
+from point2act.asking.chooser import Choice, Chooser, Question, how_to_reply
 from point2act.asking.crowd import Count
 from point2act.asking.marks import (
     Candidate,
@@ -25,24 +25,13 @@ from point2act.asking.marks import (
     views_to_ask,
 )
 from point2act.capture import read_image
-from point2act.dialects.blocks import read_blocks
-from point2act.dialects.reading import UnreadableError
 from point2act.drawing.numbers import Cells, draw_cells, draw_marks
-from point2act.errors import ModelError, Point2ActError, ReplyError
+from point2act.errors import ModelError, Point2ActError
 from point2act.looks import Look, Window, look_into
-from point2act.mllm.asker import Asker, Reply, Request
-from point2act.mllm.cache import ReplyCache, ask_or_recall
 from point2act.session import Answered, Session
+from point2act.stages import Stages
 from point2act.types import Answer, Frame, PointSet, Query, View
 
-NONE = "0"
-"""What is answered where no label is right."""
-# Characters of a reply that an error shows.
-_SHOWN = 200
-
-_REPLY = """\
-Reply with one JSON object and with nothing else: {{"choice": "{example}"}}, with one of {labels}; \
-or {{"choice": "{none}"}} if it is none of them."""
 _WHICH = """\
 The photograph shows {count} outlined regions. Each has a number in a dark disc, which stands on the region or
 is tied to it by a line of the outline's colour.
@@ -72,118 +61,6 @@ class ChooseConfig:
     seed: int = 0
     """Of the numbers' order."""
     marks: MarksConfig = field(default_factory=MarksConfig)
-
-
-# ── a question with labels ─────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A picture with labels, of which one is to be named."""
-
-    query: Query
-    image: str
-    """The frame's name."""
-    look: Look
-    """With the labels drawn."""
-    places: Mapping[str, Float[np.ndarray, "_ 2"]]
-    """What each label stands for: pixels of the image on disk."""
-    prompt: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was named."""
-
-    label: str | None
-    """None where none of them is right."""
-    raw: str = ""
-    seconds: float = 0.0
-    cached: bool = False
-    """Whether it was remembered from an earlier time."""
-
-
-@runtime_checkable
-class Chooser(Protocol):
-    """Whoever chooses: a model, a simulated one, a person."""
-
-    @property
-    def name(self) -> str:
-        """Written into points.json as the answers' model."""
-        ...
-
-    @property
-    def concurrency(self) -> int:
-        """How many questions it may be given at the same time, from as many threads."""
-        ...
-
-    def choose(self, question: Question) -> Choice:
-        """Name a label, or none.
-
-        Raises a :class:`~point2act.errors.Point2ActError` where there is no answer.
-        """
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class ModelChooser:
-    """A model and what it said before."""
-
-    name: str
-    asker: Asker
-    cache: ReplyCache | None = None
-
-    @property
-    def concurrency(self) -> int:
-        """The asker's."""
-        return self.asker.concurrency
-
-    def choose(self, question: Question) -> Choice:
-        """Ask, or remember; a reply that cannot be read is not remembered."""
-        labels = tuple(question.places)
-        choice = {"type": "string", "enum": [*labels, NONE]}
-        schema = {
-            "type": "object",
-            "properties": {"choice": choice},
-            "required": ["choice"],
-            "additionalProperties": False,
-        }
-        request = Request(question.prompt, (question.look.image,), schema)
-
-        def read(reply: Reply) -> str | None:
-            return parse_choice(reply.text, labels)
-
-        reply, label, cached = ask_or_recall(self.asker, request, read, cache=self.cache)
-        return Choice(label, reply.text, reply.seconds, cached)
-
-
-def parse_choice(text: str, labels: Sequence[str]) -> str | None:
-    """The label that a reply names in its JSON object ``{"choice": "3"}``; None for ``"0"``, none of them.
-
-    Prose and fences around the object and thinking before it are passed over; numbers may be without
-    quotation marks, letters small. Raises :class:`ReplyError`, which shows the reply, where there is no such
-    object, several that differ, or another label.
-    """
-    _, closed, answer = text.rpartition("</think>")
-    try:
-        if not closed and "<think>" in answer:
-            raise UnreadableError("it ends before the thinking does: allow more tokens")
-        found = [block.value for block in read_blocks(answer, "{")[0]]
-        named = {_label(value["choice"]) for value in found if isinstance(value, dict) and "choice" in value}
-        if len(named) != 1:
-            raise UnreadableError(f"it makes {len(named)} choices: one is wanted")
-        (label,) = named
-        if label not in (*labels, NONE):
-            raise UnreadableError(f"{label!r} is none of {', '.join(labels)} or {NONE}")
-    except UnreadableError as err:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise ReplyError(f"the reply is no choice: {err}. The reply: {shown!r}") from None
-    return None if label == NONE else label
-
-
-def _label(value: object) -> str:
-    """A label as it is written; JSON's true is not the number 1."""
-    if isinstance(value, str):
-        return value.strip().upper()
-    return str(value) if type(value) is int else json.dumps(value)[:_SHOWN]
 
 
 # ── what is asked about a query, and what is made of it ────────────────────────────────────────
@@ -261,6 +138,27 @@ def choose(
     return Chosen(_replaced(points, said, cells, chooser.name), decisions, asking.count, asking.why)
 
 
+def ask_and_choose(
+    session: Session,
+    points: PointSet,
+    chooser: Chooser | None,
+    *,
+    config: AnswerConfig,
+    choosing: ChooseConfig,
+    stages: Stages,
+) -> tuple[Answered, PointSet]:
+    """What a scene answers to points, and the points: other ones, where there is somebody who chooses."""
+    answered = session.ask(points, config=config, stages=stages)
+    if chooser is None:
+        return answered, points
+    with stages.stage("choose") as bar:
+        chosen = choose(session, answered, points, chooser, config=choosing)
+        bar.note(str(chosen.count))
+    if chosen.why:
+        stages.say(f"  not all was chosen: {chosen.why}")
+    return session.ask(chosen.points, config=config, stages=stages), chosen.points
+
+
 @dataclass(frozen=True, eq=False)
 class _Sight:
     """What a view that is asked shows of the candidates."""
@@ -316,7 +214,7 @@ def _which(query: Query, sight: _Sight, config: ChooseConfig) -> Question:
     marks = [mark(sight.frame, sight.view, look, number, mask) for number, mask in masks.items()]
     places = {number: on_disk(sight.frame, sight.view, mask) for number, mask in masks.items()}
     drawn = Look(draw_marks(look.image, marks), look.window)
-    prompt = _WHICH.format(count=len(marks), query=query.text) + _reply(list(places))
+    prompt = _WHICH.format(count=len(marks), query=query.text) + how_to_reply(list(places))
     return Question(query, sight.frame.name, drawn, places, prompt)
 
 
@@ -330,7 +228,7 @@ def _cell(query: Query, sight: _Sight, candidate: int | None, config: ChooseConf
     middles = look.to_disk(cells.middles)
     places = {label: middle[None] for label, middle in zip(cells.labels, middles, strict=True)}
     drawn = Look(draw_cells(look.image, cells), look.window)
-    prompt = _CELL.format(query=query.text) + _reply(cells.labels)
+    prompt = _CELL.format(query=query.text) + how_to_reply(cells.labels)
     return Question(query, sight.frame.name, drawn, places, prompt)
 
 
@@ -347,10 +245,6 @@ def _close(
     extent = np.minimum(np.ceil(side), size)
     corner = np.clip(np.round((low + high - extent) / 2), 0, size - extent)
     return Window(*corner.astype(int).tolist(), *extent.astype(int).tolist()), low, high
-
-
-def _reply(labels: Sequence[str]) -> str:
-    return _REPLY.format(example=labels[0], labels=", ".join(labels), none=NONE)
 
 
 def _decide(case: _Case, said: _Heard) -> Decision:

@@ -10,12 +10,14 @@ from typing import Annotated
 import tyro
 
 from point2act.answer import AnswerConfig
+from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.questions import ask
 from point2act.capture import load_views, read_capture
 from point2act.commands.summary import print_summary
-from point2act.commands.wanted import Wanted
+from point2act.commands.wanted import Wanted, chooser_of
 from point2act.errors import PointsError
 from point2act.grasps.gripper import load_gripper
+from point2act.points import write_points
 from point2act.publish import Story, publish_report
 from point2act.results import read_splat_ply, write_grasps
 from point2act.runs import Poses, read_run, with_poses
@@ -32,7 +34,8 @@ class Arguments:
     """Ask a finished run something new, or plan its grasps again, without training again.
 
     What to find comes from recorded points, or from a model: --query "the lid" --model qwen3_vl_8b.
-    Writes the grasps and then, beside them, report.html. Grasps are in the capture's own frame, in metres.
+    Writes the grasps and then, beside them, report.html, and points.json where a model was asked. Grasps are
+    in the capture's own frame, in metres.
     """
 
     load_config: Path
@@ -43,6 +46,11 @@ class Arguments:
     points: Path | None = None
     """Other answers than the points.json of the capture: a new question."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
+    choose: bool = False
+    """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
+    it names a grid. For models that choose better than they point; about a dozen more questions a query."""
+    choosing: ChooseConfig = field(default_factory=ChooseConfig)
+    """How choices are put to the model."""
     report: bool = True
     """Draw report.html as well."""
     max_side: int | None = None
@@ -80,9 +88,16 @@ def main(argv: Sequence[str]) -> None:
         max_side = arguments.max_side or run.max_side
         views = with_poses(load_views(capture, max_side=max_side, progress=tick), run.poses)
     device = choose_device(arguments.device)
-    points = known or ask(capture, arguments.wanted.questions(lambda: capture), stages=stages).points
+    questions = arguments.wanted.questions(lambda: capture) if known is None else None
+    chooser = chooser_of(questions) if arguments.choose else None
+    points = ask(capture, questions, stages=stages).points if questions is not None else known
+    assert points is not None
     session = Session(capture, views, run.scene, run.metric or capture.metric, device)
-    answered = session.ask(points, config=arguments.config, stages=stages)
+    answered, points = ask_and_choose(
+        session, points, chooser, config=arguments.config, choosing=arguments.choosing, stages=stages
+    )
+    if questions is not None:
+        write_points(arguments.output.with_name("points.json"), points)
     # Before the report, which takes longer than the answer: a robot may be waiting.
     write_grasps(
         arguments.output,

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import tyro
 
+from point2act.arrivals import FollowConfig
 from point2act.asking.ask import Questions
 from point2act.capture import read_capture, watch_capture
 from point2act.commands.summary import print_summary
-from point2act.commands.wanted import Wanted
+from point2act.commands.wanted import Wanted, chooser_of
 from point2act.errors import CaptureError, PointsError
-from point2act.arrivals import FollowConfig
 from point2act.growing import GrowConfig
 from point2act.pipeline import RunConfig, follow, run
 from point2act.types import Capture
@@ -42,6 +42,9 @@ class Arguments:
     follow: bool = False
     """The capture is still being made: ask about images as they come and be done soon after the last."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
+    choose: bool = False
+    """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
+    it names a grid. For models that choose better than they point; about a dozen more questions a query."""
     following: FollowConfig = field(default_factory=FollowConfig)
     """How a growing capture is watched."""
     grow: GrowConfig = field(default_factory=GrowConfig)
@@ -54,11 +57,14 @@ def main(argv: Sequence[str]) -> None:
     arguments = tyro.cli(Arguments, args=argv, prog="point2act run")
     if arguments.points is not None and (arguments.wanted.anything or arguments.follow):
         raise PointsError("--points are answers already: leave --query, --task and --follow away")
+    questions = _questions(arguments)
+    chooser = chooser_of(questions) if arguments.choose else None
     if arguments.follow:
         result = follow(
             arguments.capture,
             arguments.output,
-            questions=_questions(arguments),
+            questions=questions,
+            chooser=chooser,
             config=arguments.config,
             following=arguments.following,
             grow=arguments.grow,
@@ -69,7 +75,8 @@ def main(argv: Sequence[str]) -> None:
             arguments.capture,
             arguments.output,
             points=arguments.points,
-            questions=_questions(arguments),
+            questions=questions,
+            chooser=chooser,
             config=arguments.config,
             show=True,
         )

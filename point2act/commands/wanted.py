@@ -12,9 +12,11 @@ import tyro
 from jaxtyping import UInt8
 
 from point2act.asking.ask import Questions
+from point2act.asking.chooser import ModelChooser
+from point2act.asking.point import ModelPointer
 from point2act.asking.questions import AskConfig, name_queries, open_questions, open_task, questions_for
 from point2act.capture import load_view
-from point2act.errors import PointsError
+from point2act.errors import ModelError, PointsError
 from point2act.mllm.open import open_model
 from point2act.points import read_points
 from point2act.types import Capture, Role
@@ -41,6 +43,7 @@ class Wanted:
     """An instruction, such as "I want to drink coffee without burning my hand": the model first works out
     what has to be found for it, step by step."""
     ask: Annotated[AskConfig, tyro.conf.arg(name="")] = field(default_factory=AskConfig)
+    """Who is asked, and how."""
 
     @property
     def anything(self) -> bool:
@@ -68,6 +71,18 @@ class Wanted:
         """The queries of a points.json, answered or not, and its plan: asked as they are."""
         known = read_points(points)
         return questions_for(open_model(self.ask.asker), known.queries, config=self.ask, plan=known.plan)
+
+
+def chooser_of(questions: Questions | None) -> ModelChooser:
+    """The model that is asked, as one that chooses.
+
+    Raises :class:`~point2act.errors.ModelError` where none is asked.
+    """
+    if questions is None or not isinstance(questions.pointer, ModelPointer):
+        raise ModelError(
+            "--choose needs a model: say what to find with --query, and whom to ask with --model"
+        )
+    return ModelChooser.of(questions.pointer)
 
 
 def scene_images(capture: Capture) -> list[UInt8[np.ndarray, "_h _w 3"]]:

@@ -7,7 +7,7 @@ from html import escape
 from itertools import pairwise
 from math import floor, log10
 
-from point2act.report.words import seconds
+from point2act.report.words import count, seconds
 from point2act.stages import Span
 
 # About so many numbers stand below the rows.
@@ -41,7 +41,9 @@ def _end_to_end(timings: Mapping[str, float]) -> tuple[Span, ...]:
 def _row(name: str, spans: Sequence[Span], end: float) -> str:
     percent = [(100 * span.begin / end, 100 * (span.end - span.begin) / end) for span in spans]
     marks = "".join(f'<i style="left: {left:.2f}%; width: {width:.2f}%"></i>' for left, width in percent)
-    took = f"{len(spans)} times" if _overlap(spans) else seconds(sum(span.end - span.begin for span in spans))
+    took = count(len(spans), "time", "times")
+    if not _overlap(spans):
+        took = seconds(sum(span.end - span.begin for span in spans))
     return f'<span>{escape(name)}</span><div class="track">{marks}</div><span>{took}</span>'
 
 
@@ -57,7 +59,7 @@ def _axis(end: float) -> str:
     numbers = "".join(
         f'<b style="left: {100 * n * step / end:.2f}%">{n * step:g} s</b>' for n in range(count)
     )
-    return f'<span></span><div class="axis">{numbers}</div><span class="sum">{seconds(end)}</span>'
+    return f'<span class="sum">in all</span><div class="axis">{numbers}</div><span class="sum">{seconds(end)}</span>'
 
 
 def _round_up(value: float) -> float:
