@@ -55,11 +55,12 @@ def _overlap(spans: Sequence[Span]) -> bool:
 
 def _axis(end: float) -> str:
     step = _round_up(end / _NUMBERS)
-    count = int(end / step) + 1
+    marks = int(end / step) + 1
     numbers = "".join(
-        f'<b style="left: {100 * n * step / end:.2f}%">{n * step:g} s</b>' for n in range(count)
+        f'<b style="left: {100 * n * step / end:.2f}%">{n * step:g} s</b>' for n in range(marks)
     )
-    return f'<span class="sum">in all</span><div class="axis">{numbers}</div><span class="sum">{seconds(end)}</span>'
+    total = f'<span class="sum">{seconds(end)}</span>'
+    return f'<span class="sum">in all</span><div class="axis">{numbers}</div>{total}'
 
 
 def _round_up(value: float) -> float:

@@ -1,0 +1,138 @@
+"""``ask``, ``plan``, ``run`` and ``grasp`` with a model that a server over loopback plays."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from model_server import ModelServer, prompt
+from recalled import Recalled
+from test_pipeline import RED, write_capture
+
+from point2act.capture import read_capture
+from point2act.cli import main
+from point2act.points import read_points
+from point2act.results import read_grasps
+
+TASK = "bring me what is red"
+STEPS = [
+    {
+        "action": "pick up the red box",
+        "targets": [{"object": "red box", "part": None, "role": "grasp", "reason": "It alone is red."}],
+    }
+]
+QUICK = ["--fit.iterations", "40", "--start.target-count", "5000"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A capture without answers, and beside it what the model would point at."""
+    folder = write_capture(tmp_path_factory.mktemp("capture"))
+    (folder / "points.json").rename(folder.parent / "truth.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    point = Recalled(folder.parent / "truth.json", folder, "qwen3_vl")
+
+    def answer(request):
+        if TASK in prompt(request):
+            return f"```json\n{json.dumps({'steps': STEPS})}\n```"
+        return point(request)
+
+    with ModelServer(answer) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def asked(server, tmp_path_factory):
+    """The options that name the model; replies are remembered for all tests here."""
+    cache = tmp_path_factory.mktemp("replies")
+    return ["--model", "qwen3_vl_8b", "--server", server.url, "--cache", str(cache)]
+
+
+def test_an_instruction_becomes_a_plan_points_and_grasps(folder, server, asked, tmp_path, capsys):
+    plan, points, out = tmp_path / "plan.json", tmp_path / "points.json", tmp_path / "out"
+    main(["plan", TASK, "--capture", str(folder), "--output", str(plan), *asked])
+    assert "pick up the red box" in capsys.readouterr().out
+    main(["ask", str(folder), "--points", str(plan), "--output", str(points), *asked])
+    said = read_points(points, read_capture(folder))
+    assert said.plan is not None
+    assert said.plan.instruction == TASK
+    assert [query.text for query in said.queries] == ["the red box"]
+    assert len(said.answers) == 10
+    assert {answer.model for answer in said.answers} == {"Qwen/Qwen3-VL-8B-Instruct"}
+    before = len(server.requests)
+    main(["run", str(folder), "--output", str(out), "--task", TASK, *QUICK, *asked])
+    assert len(server.requests) == before  # all of it was answered before
+    document = read_grasps(out / "grasps.json")
+    assert document["plan"]["steps"][0]["targets"][0]["reason"] == "It alone is red."
+    assert np.linalg.norm(np.array(document["results"][0]["action_point"]) - RED) < 0.03
+    assert "It alone is red." in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_saved_scene_is_asked_something_new(folder, server, asked, tmp_path):
+    main(["run", str(folder), "--output", str(tmp_path / "out"), *QUICK])
+    grasps = tmp_path / "new" / "grasps.json"
+    run = str(tmp_path / "out")
+    main(
+        [
+            "grasp",
+            "--load-config",
+            run,
+            "--query",
+            "the red box",
+            "--output",
+            str(grasps),
+            "--no-report",
+            *asked,
+        ]
+    )
+    assert read_grasps(grasps)["results"][0]["query"]["text"] == "the red box"
+    assert len(read_points(grasps.with_name("points.json")).answers) == 10
+
+
+def test_points_that_are_there_are_not_overwritten(folder, asked, tmp_path, capsys):
+    copy = write_capture(tmp_path / "capture")
+    with pytest.raises(SystemExit) as left:
+        main(["ask", str(copy), "--query", "the red box", *asked])
+    assert left.value.code == 2
+    assert "--output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "--query"),
+        (["--query", "x", "--points", "y.json"], "--query"),
+        (["--query", " "], "empty"),
+        (["--query", "x", "--task", "y"], "--task"),
+        (["--query", "x", "--model", "no-such-model"], "no-such-model"),
+    ],
+)
+def test_what_is_unclear_is_one_sentence(options, says, folder, asked, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["ask", str(folder), "--output", str(tmp_path / "points.json"), *asked, *options])
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "points.json").exists()
+
+
+@pytest.mark.parametrize("options", [["--query", "x"], ["--follow"]])
+def test_a_run_takes_points_or_questions(options, folder, tmp_path, capsys):
+    points = str(folder.parent / "truth.json")
+    with pytest.raises(SystemExit) as left:
+        main(["run", str(folder), "--output", str(tmp_path / "out"), "--points", points, *options])
+    assert left.value.code == 2
+    assert "--points" in capsys.readouterr().err
+
+
+def test_choosing_needs_a_model(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["run", str(folder), "--output", str(tmp_path / "out"), "--choose"])
+    assert left.value.code == 2
+    assert "--model" in capsys.readouterr().err
