@@ -37,7 +37,7 @@ def refusal(text: str, dialect: str, **options) -> str:
 
 
 # ── points come back ───────────────────────────────────────────────────────────────────────────
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(dialect=dialects, size=sizes, seen=st.none() | sizes, points=fractions)
 def test_a_formatted_point_comes_back_within_half_a_unit(dialect, size, seen, points):
     truth = scaled(points, size)
@@ -388,7 +388,7 @@ PIECES = [
 junk = st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text(max_size=80)
 
 
-@settings(max_examples=600)
+@settings(max_examples=150)
 @given(text=junk, dialect=st.sampled_from(DIALECTS), seen=st.none() | sizes)
 def test_no_text_raises_anything_else(text: str, dialect: str, seen):
     check_any(text, dialect, seen)
@@ -406,7 +406,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=600)
+@settings(max_examples=150)
 @given(text=mutated(), dialect=st.sampled_from(DIALECTS))
 def test_no_damaged_reply_raises_anything_else(text: str, dialect: str):
     check_any(text, dialect, None)
@@ -448,7 +448,7 @@ def test_a_megabyte_is_refused_quickly(dialect: str, piece: str):
 
 # ── Qwen's resizing ────────────────────────────────────────────────────────────────────────────
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     size=st.tuples(st.integers(1, 6000), st.integers(1, 6000)).filter(lambda s: max(s) <= 200 * min(s)),
     factor=st.sampled_from([28, 32]),

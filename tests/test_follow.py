@@ -31,11 +31,11 @@ from point2act.stages import Stages
 from point2act.types import Query
 
 HERE = Path(__file__).resolve().parent
-GROW = GrowConfig(first=6, steps=20)
+GROW = GrowConfig(first=6, steps=20, share=0.75)
 SOON = FollowConfig(quiet=1.0, start=20.0)
 
 
-def pictures(count=14):
+def pictures(count=10):
     return synthetic.views(count, height=96, width=128)
 
 
@@ -103,7 +103,7 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
     assert np.linalg.norm(red.region.action_point - RED) < 0.03
     assert red.grasps
     again = point2act.run(tmp_path / "live", questions=questions, config=QUICK)
-    assert np.linalg.norm(again.results[0].region.action_point - red.region.action_point) < 0.01
+    assert np.linalg.norm(again.results[0].region.action_point - red.region.action_point) < 0.02
     assert followed.psnr > again.psnr - 1.0
     for name in ("grasps.json", "points.json", "report.html", "run.json", "scene.ply"):
         assert (tmp_path / "out" / name).is_file()
@@ -115,6 +115,10 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
 def test_a_capture_nobody_marks_as_complete_ends_when_it_is_quiet(tmp_path):
     views = pictures(9)
     write_capture(tmp_path / "theirs", views)
+    path = tmp_path / "theirs" / "transforms.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["complete"]
+    path.write_text(json.dumps(document), encoding="utf-8")
     write_answers(tmp_path / "theirs", [*views, *pictures(10)][:10], RED)
     result = point2act.follow(tmp_path / "theirs", config=QUICK, following=SOON, grow=GROW)
     assert result.results[0].region is not None  # by the points.json that lies there
@@ -160,7 +164,7 @@ def found(output):
 
 @pytest.mark.slow
 def test_killed_in_the_middle_and_begun_again_nothing_is_asked_twice_and_the_result_is_the_same(tmp_path):
-    views = pictures(16)
+    views = pictures(12)
     whole = tmp_path / "whole"
     write_capture(whole, views)
     said = json.loads('{"version": 1, "queries": [{"name": "red", "text": "the red box"}], "answers": []}')
