@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -85,7 +86,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         _fail(str(err))
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        # At once: threads that wait for a slow server would hold up the end for a minute. What this thread
+        # had under way is cleaned up by now, and all files are written whole or not at all.
+        sys.stdout.flush()
+        os._exit(130)
 
 
 def _overview() -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
-from model_server import ModelServer, prompt
+from model_server import ModelServer, prompt, stall
 from recalled import Recalled
 from test_pipeline import RED, write_capture
 
@@ -136,3 +140,24 @@ def test_choosing_needs_a_model(folder, tmp_path, capsys):
         main(["run", str(folder), "--output", str(tmp_path / "out"), "--choose"])
     assert left.value.code == 2
     assert "--model" in capsys.readouterr().err
+
+
+def test_interrupted_it_stops_at_once_although_the_server_stalls(folder, tmp_path):
+    """Ctrl-C while eight questions hang: no waiting for their time-outs, and nothing is written."""
+    with ModelServer(lambda request: "", lambda request, earlier: stall) as silent:
+        command = [sys.executable, "-m", "point2act", "ask", str(folder), "--query", "the red box"]
+        command += [
+            "--model",
+            "qwen3_vl_8b",
+            "--server",
+            silent.url,
+            "--output",
+            str(tmp_path / "points.json"),
+        ]
+        with subprocess.Popen([*command, "--cache", str(tmp_path)], stderr=subprocess.DEVNULL) as running:
+            while silent.in_flight < 8:
+                assert running.poll() is None
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(timeout=10) == 130
+    assert not (tmp_path / "points.json").exists()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from point2act.asking.point import Pointer
+from point2act.asking.point import Pointer, look_for
 from point2act.capture import view_to_disk
 from point2act.geometry import inside, project
 from point2act.looks import Window, look_into
@@ -71,17 +71,7 @@ def second_look(
 
     Safe to call from several threads. Raises what the pointer raises where there is no answer.
     """
-    look = look_into(image, window, side=config.side)
-    said = pointer.point(query, frame.name, look)
-    return Answer(
-        image=frame.name,
-        query=query.name,
-        points=look.to_disk(said.points),
-        visible=len(said.points) > 0,
-        model=pointer.name,
-        raw=said.raw,
-        seconds=said.seconds,
-    )
+    return look_for(pointer, query, frame.name, look_into(image, window, side=config.side))
 
 
 def _place_on_disk(frame: Frame, view: View, met: Meeting) -> tuple[Float[np.ndarray, " 2"], float] | None:
