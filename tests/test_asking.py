@@ -242,13 +242,13 @@ def test_24_views_of_a_real_server_take_little_longer_than_its_answers(tmp_path)
     """Eight at a time, every third with a fault first: under 1.3 times what the server itself takes."""
     write_capture(tmp_path / "many", synthetic.views(24))
     rng, lock, order = random.Random(3), threading.Lock(), itertools.count()
-    delays = [rng.uniform(0.3, 0.7) for _ in range(24)]
+    delays = [rng.uniform(0.8, 1.2) for _ in range(24)]
 
     def deal(request, earlier):
         with lock:
             number = next(order) if earlier == 0 else -1
         if number % 3 == 0:
-            return after(0.2, (status(500), model_server.hang_up)[number % 2])
+            return after(0.4, (status(500), model_server.hang_up)[number % 2])
         return after(delays[number])
 
     def answer(request):
@@ -263,12 +263,12 @@ def test_24_views_of_a_real_server_take_little_longer_than_its_answers(tmp_path)
     names = [frame.name for frame in read_capture(tmp_path / "many").frames]
     assert pairs(answers.points) == [(name, "red") for name in names]
     # A second try is dealt with as number -1 is: the last delay.
-    chains = [0.2 + delays[-1] if n % 3 == 0 else delays[n] for n in range(1, 25) if n < 24] + [delays[-1]]
+    chains = [0.4 + delays[-1] if n % 3 == 0 else delays[n] for n in range(1, 25) if n < 24] + [delays[-1]]
     free = [0.0] * 8
     for chain in chains:
         free.sort()
         free[0] += chain
-    assert took < 1.3 * max(free)
+    assert took < 1.3 * max(free), f"{took:.2f} s, the server alone {max(free):.2f} s"
 
 
 # ── names ──────────────────────────────────────────────────────────────────────────────────────
