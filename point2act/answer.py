@@ -93,7 +93,9 @@ class Asked:
     scene: GaussianScene
     hypotheses: Hypotheses
     relevancy: Float[np.ndarray, " n"]
-    """Of every Gaussian."""
+    """Of every Gaussian ..."""
+    heard: Float[np.ndarray, " n"]
+    """... and how many views really saw it and said something."""
     pixels: ViewAnswers
     metric: bool
     """Whether lengths are metres."""
@@ -106,14 +108,30 @@ class Asked:
         return self.scene.means[solid], self.relevancy[solid]
 
 
-def where(asked: Asked, *, config: AnswerConfig) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A query and the place that it means."""
+
+    asked: Asked
+    region: Region | NoAnswer
+    """Or why there is none."""
+    rivals: tuple[Region, ...]
+    """Other places that it may mean, likeliest first."""
+
+    @property
+    def query(self) -> Query:
+        """What was asked for."""
+        return self.asked.query
+
+
+def where(asked: Asked, *, config: AnswerConfig) -> Located:
     """The region that a query means, or why there is none, and its rivals."""
     parts, looks = asked.hypotheses.parts, asked.hypotheses.looks
     tangents = [
         None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(asked.pixels, asked.views, strict=True)
     ]
-    return find_region(
+    region, rivals = find_region(
         parts,
         looks,
         weigh(parts, looks, tangents, config=config.evidence),
@@ -123,23 +141,20 @@ def where(asked: Asked, *, config: AnswerConfig) -> tuple[Region | NoAnswer, tup
         sigma=config.relevancy.heatmap.sigma,
         config=config.region,
     )
+    return Located(asked, region, rivals)
 
 
-def to_avoid(
-    asked: Sequence[Asked], regions: Sequence[Region | NoAnswer], *, config: AnswerConfig
-) -> tuple[Avoid, ...]:
+def to_avoid(located: Sequence[Located], *, config: AnswerConfig) -> tuple[Avoid, ...]:
     """What hands keep away from: the regions found for queries with the role ``avoid``."""
     return tuple(
-        avoid_region(one.query, region, one.solid(), config=config.grasp.judge.avoid)
-        for one, region in zip(asked, regions, strict=True)
-        if one.query.role == "avoid" and isinstance(region, Region)
+        avoid_region(one.query, one.region, one.asked.solid(), config=config.grasp.judge.avoid)
+        for one in located
+        if one.query.role == "avoid" and isinstance(one.region, Region)
     )
 
 
 def act(
-    asked: Asked,
-    region: Region | NoAnswer,
-    rivals: tuple[Region, ...],
+    located: Located,
     avoid: Sequence[Avoid],
     gripper: Gripper,
     robot: Robot | None,
@@ -147,7 +162,7 @@ def act(
     config: AnswerConfig,
 ) -> QueryResult:
     """Plan what a query's role wants at its region, in the world frame; or say why not."""
-    query = asked.query
+    asked, query, region, rivals = located.asked, located.query, located.region, located.rivals
     if isinstance(region, NoAnswer):
         return QueryResult(query, None, (), rivals, region.reason, region.detail)
     if query.role == "avoid":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 
@@ -58,6 +58,16 @@ def look_at(image: UInt8[np.ndarray, "h w 3"], *, max_side: int) -> Look:
     """All of an image, its longer side reduced to at most ``max_side`` pixels."""
     height, width = image.shape[:2]
     return look_into(image, Window(0, 0, width, height), side=min(max_side, max(height, width)))
+
+
+def window_about(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndarray, "2"]) -> Window:
+    """A square about a place, shifted so that it lies in the image, and cut where it is larger than that.
+
+    ``size`` is the image's ``(width, height)``, as ``middle`` is ``(x, y)``.
+    """
+    extent = np.minimum(side, size)
+    corner = np.clip(np.round(middle - extent / 2), 0, size - extent).astype(int)
+    return Window(*corner.tolist(), *extent.tolist())
 
 
 def look_into(image: UInt8[np.ndarray, "h w 3"], window: Window, *, side: int) -> Look:

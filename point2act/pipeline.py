@@ -91,7 +91,7 @@ def run(
             views = load_views(source, max_side=config.max_side, progress=tick)
         if asking is not None:
             asking.end(source.frames, views)
-        work.load(grasps=asking is not None or known is not None, metric=work.metric(source))
+        work.load(grasps=(asking is not None or known is not None) and work.metric(source))
         built = work.builder(source).reconstruct(views)
         answers = None if asking is None else wait_for(asking, work.stages)
     return work.conclude(source, built, known, answers, chooser)
@@ -122,13 +122,14 @@ def follow(
         Follower(capture, max_side=config.max_side, config=following) as follower,
     ):
         follower.start(seen=asking.look if asking is not None else lambda frames: None)
-        work.load(grasps=False, metric=False)
+        work.load(grasps=False)
         # While nothing is there to do. Where it cannot start, that is said when it is needed.
         with suppress(SceneError):
             open3d()
         for source, views in follower.arrivals(work.stages):
             if growing is None:
-                work.load(grasps=True, metric=work.metric(source))
+                if work.metric(source):
+                    open3d()
                 growing = Growing(work.builder(source), grow)
             growing.add(views)
             while growing.due:
@@ -160,10 +161,10 @@ class _Work:
         folder = None if output is None else Path(output)
         return _Work(config, folder, Stages(show=show), choose_device(config.device))
 
-    def load(self, *, grasps: bool, metric: bool) -> None:
+    def load(self, *, grasps: bool) -> None:
         """Load what is needed later: that it cannot start is better known before the work."""
         with self.stages.stage("load what it takes"):
-            if grasps and metric:
+            if grasps:
                 open3d()
             if self.device.type == "cpu":
                 warm_up(

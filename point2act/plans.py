@@ -12,6 +12,7 @@ from typing import Any
 
 from point2act.errors import Point2ActError, ReplyError
 from point2act.files import schema_problem
+from point2act.replies import after_thinking, shown
 from point2act.types import Plan, Query, Role, Step, Target
 
 # What a hand does with one sentence is far below these. Chosen; the prompt states the first two.
@@ -21,8 +22,6 @@ MAX_TARGETS = 6
 _LENGTHS = {"action": 200, "object": 80, "part": 80, "reason": 400}
 # Characters. A plan at all limits has under 60 000; a model that writes more repeats itself.
 _LONGEST_REPLY = 100_000
-# Characters of a reply that an error shows.
-_SHOWN = 200
 
 _BEGINNING = re.compile(r'\{\s*"steps"\s*:\s*\[')
 _ARTICLES = re.compile(r"\A(?:(?:the|an|a)\s+)+", re.IGNORECASE)
@@ -119,8 +118,7 @@ def parse_plan(text: str, instruction: str, *, model: str = "") -> Plan:
         steps = _steps(document["steps"])
     except (_UnfitError, RecursionError) as err:
         problem = "it is nested too deeply" if isinstance(err, RecursionError) else str(err)
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise ReplyError(f"the reply is not a plan: {problem}. The reply: {shown!r}") from None
+        raise ReplyError(f"the reply is not a plan: {problem}. The reply: {shown(text)}") from None
     return Plan(instruction, steps, model)
 
 
@@ -128,8 +126,8 @@ def _only_plan(text: str) -> dict[str, Any]:
     """The one JSON object with steps in a reply."""
     if len(text) > _LONGEST_REPLY:
         raise _UnfitError(f"it has {len(text)} characters, and {_LONGEST_REPLY} are too many: ask for less")
-    _, closed, answer = text.rpartition("</think>")
-    if not closed and "<think>" in answer:
+    answer = after_thinking(text)
+    if answer is None:
         raise _UnfitError("it ends before the thinking does: allow more tokens")
     plans = list(_plans(answer))
     if any(plan != plans[0] for plan in plans):

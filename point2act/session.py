@@ -7,9 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from point2act.answer import AnswerConfig, Asked, act, confirmed_depths, find_robot, to_avoid, where
+from point2act.answer import (
+    AnswerConfig,
+    Asked,
+    Located,
+    act,
+    confirmed_depths,
+    find_robot,
+    to_avoid,
+    where,
+)
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
@@ -46,6 +56,23 @@ class Answered:
     config: AnswerConfig
     plan: Plan | None = None
     """What the queries are for, where the points say it."""
+
+    @staticmethod
+    def of(
+        located: Sequence[Located],
+        results: Sequence[QueryResult],
+        gripper: Gripper,
+        config: AnswerConfig,
+        plan: Plan | None = None,
+    ) -> Answered:
+        """Put together what was worked out for each query, at least one."""
+        relevancy = RelevancyField(
+            tuple(one.query for one in located),
+            np.stack([one.asked.relevancy for one in located], axis=1),
+            np.stack([one.asked.heard for one in located], axis=1),
+        )
+        pixels = tuple(one.asked.pixels for one in located)
+        return Answered(tuple(results), relevancy, pixels, gripper, config, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,27 +135,56 @@ class Session:
         if not isinstance(points, PointSet):
             points = read_points(points, self.capture)
         gripper = load_gripper(config.gripper)
-        robot = find_robot(self.capture, gripper, config=config)
-        metric, base = self.metric or config.metric, self.capture.base
+        located = self.locate(points, config=config, stages=stages)
+        results = self.act(located, config=config, stages=stages)
+        return Answered.of(located, results, gripper, config, points.plan)
+
+    def locate(
+        self, points: PointSet, *, config: AnswerConfig = AnswerConfig(), stages: Stages | None = None
+    ) -> tuple[Located, ...]:
+        """The first half of :meth:`ask`: relevancy and region, for every query of a set of points."""
+        stages = stages or Stages(show=False)
         with stages.stage("look from the views"):
             surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
         pixels = locate(points, self.capture, self.views)
         with stages.stage("lift the points") as tick:
-            relevancy = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
+            lifted = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
+        metric, base = self.metric or config.metric, self.capture.base
+        with stages.stage("find the places"):
+            depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
+            return tuple(
+                where(
+                    Asked(query, self.views, surfaces, depths, self.scene, hypotheses, *said, metric, base),
+                    config=config,
+                )
+                for query, *said in zip(
+                    points.queries, lifted.values.T, lifted.evidence.T, pixels, strict=True
+                )
+            )
+
+    def act(
+        self,
+        located: Sequence[Located],
+        *,
+        among: Sequence[Located] | None = None,
+        config: AnswerConfig = AnswerConfig(),
+        stages: Stages | None = None,
+    ) -> tuple[QueryResult, ...]:
+        """The second half of :meth:`ask`: what each query's role wants at its place.
+
+        Hands keep away from what is to be avoided ``among`` all that is located; by default these.
+        """
+        stages = stages or Stages(show=False)
+        gripper = load_gripper(config.gripper)
+        robot = find_robot(self.capture, gripper, config=config)
         results = []
         with stages.stage("find the grasps") as tick:
-            depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
-            asked = [
-                Asked(query, self.views, surfaces, depths, self.scene, hypotheses, values, said, metric, base)
-                for query, said, values in zip(points.queries, pixels, relevancy.values.T, strict=True)
-            ]
             # What is to be avoided has to be known before anything is grasped.
-            found = [where(one, config=config) for one in asked]
-            avoid = to_avoid(asked, [region for region, _ in found], config=config)
-            for one, (region, rivals) in zip(asked, found, strict=True):
-                results.append(act(one, region, rivals, avoid, gripper, robot, config=config))
-                tick(len(results), len(asked))
-        return Answered(tuple(results), relevancy, tuple(pixels), gripper, config, points.plan)
+            avoid = to_avoid(located if among is None else among, config=config)
+            for one in located:
+                results.append(act(one, avoid, gripper, robot, config=config))
+                tick(len(results), len(located))
+        return tuple(results)
 
 
 def open_run(path: Path | str, *, device: str | None = None) -> Session:

@@ -27,7 +27,7 @@ from point2act.asking.marks import (
 from point2act.capture import read_image
 from point2act.drawing.numbers import Cells, draw_cells, draw_marks
 from point2act.errors import ModelError, Point2ActError
-from point2act.looks import Look, Window, look_into
+from point2act.looks import Look, Window, look_into, window_about
 from point2act.session import Answered, Session
 from point2act.stages import Stages
 from point2act.types import Answer, Frame, PointSet, Query, View
@@ -242,9 +242,7 @@ def _close(
     margin = np.maximum(config.margin * (high - low), 1.0)
     low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
     side = max(config.context * size.max(), 1.5 * (high - low).max())
-    extent = np.minimum(np.ceil(side), size)
-    corner = np.clip(np.round((low + high - extent) / 2), 0, size - extent)
-    return Window(*corner.astype(int).tolist(), *extent.astype(int).tolist()), low, high
+    return window_about((low + high) / 2, int(np.ceil(side)), size=size), low, high
 
 
 def _decide(case: _Case, said: _Heard) -> Decision:

@@ -17,11 +17,12 @@ from point2act.errors import ReplyError
 from point2act.looks import Look
 from point2act.mllm.asker import Asker, Reply, Request
 from point2act.mllm.cache import ReplyCache, ask_or_recall
+from point2act.replies import after_thinking, shown
 from point2act.types import Query
 
 NONE = "0"
 """What is answered where no label is right."""
-# Characters of a reply that an error shows.
+# Characters of a wrong label that an error shows.
 _SHOWN = 200
 
 _REPLY = """\
@@ -121,9 +122,9 @@ def parse_choice(text: str, labels: Sequence[str]) -> str | None:
     quotation marks, letters small. Raises :class:`ReplyError`, which shows the reply, where there is no such
     object, several that differ, or another label.
     """
-    _, closed, answer = text.rpartition("</think>")
+    answer = after_thinking(text)
     try:
-        if not closed and "<think>" in answer:
+        if answer is None:
             raise UnreadableError("it ends before the thinking does: allow more tokens")
         found = [block.value for block in read_blocks(answer, "{")[0]]
         named = {_label(value["choice"]) for value in found if isinstance(value, dict) and "choice" in value}
@@ -133,8 +134,7 @@ def parse_choice(text: str, labels: Sequence[str]) -> str | None:
         if label not in (*labels, NONE):
             raise UnreadableError(f"{label!r} is none of {', '.join(labels)} or {NONE}")
     except UnreadableError as err:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise ReplyError(f"the reply is no choice: {err}. The reply: {shown!r}") from None
+        raise ReplyError(f"the reply is no choice: {err}. The reply: {shown(text)}") from None
     return None if label == NONE else label
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from point2act.asking.point import Pointer, look_for
 from point2act.capture import view_to_disk
 from point2act.geometry import inside, project
-from point2act.looks import Window, look_into
+from point2act.looks import Window, look_into, window_about
 from point2act.region.meet import MeetConfig, Meeting
 from point2act.types import Answer, Frame, Query, View
 
@@ -86,9 +86,7 @@ def _place_on_disk(frame: Frame, view: View, met: Meeting) -> tuple[Float[np.nda
 
 
 def _window(frame: Frame, middle: Float[np.ndarray, "2"], scatter: float, config: TwiceConfig) -> Window:
-    """A square about a place, shifted so that it lies in the image, and cut where it is larger than that."""
+    """What to look at again about a place."""
     size = np.array([frame.camera.width, frame.camera.height])
     side = max(config.share * size.max(), config.scatters * scatter)
-    extent = np.minimum(max(round(side), 1), size)
-    corner = np.clip(np.round(middle - extent / 2), 0, size - extent).astype(int)
-    return Window(*corner.tolist(), *extent.tolist())
+    return window_about(middle, max(round(side), 1), size=size)

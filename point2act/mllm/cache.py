@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,6 @@ T = TypeVar("T")
 
 _VERSION = 1
 """Of the entries. To be raised when a request is sent differently, such as by another image format."""
-
-# Two threads of one process that write the same entry would meet in the same draft.
-_WRITING = threading.Lock()
 
 
 def default_folder() -> Path:
@@ -84,8 +80,7 @@ class ReplyCache:
             "tokens": list(reply.tokens),
         }
         entry = {"version": _VERSION, "key": key, "reply": document, "sha256": _digest(document)}
-        with _WRITING:
-            write_text(self._path(key), _canonical(entry))
+        write_text(self._path(key), _canonical(entry))
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"

@@ -72,8 +72,4 @@ def _asker(model: PointingModel, config: AskerConfig) -> Asker:
         return ServerAsker(theirs, config.server, served_as=config.served_as, config=config.requests)
     if model.server is not None:
         return ServerAsker(model, model.server, served_as=config.served_as, config=config.requests)
-    if not model.local:
-        raise ModelError(
-            f"{model.model} does not run here: serve it elsewhere, and say where with --server http://…/v1"
-        )
     return LocalAsker(model, config=config.local)

@@ -26,6 +26,8 @@ from point2act.types import Capture, Frame, PointSet, View
 
 METADATA_KEY = "point2act"
 """Under which the model finds :class:`TrainingData` in the training dataset's metadata."""
+VIEWS_KEY = "point2act_views"
+"""Under which it finds :class:`CaptureViews`, where it only looks at what was trained as well."""
 
 
 @dataclass
@@ -45,16 +47,30 @@ class Point2ActDataManagerConfig(FullImageDatamanagerConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingData:
-    """What the model needs beyond one image at a time. Views and capture are in the world frame."""
+class CaptureViews:
+    """What points are lifted from. Views and capture are in the world frame."""
 
     capture: Capture
-    S_nerf_world: Similarity
     train: tuple[View, ...]
     held_out: tuple[View, ...]
+    points_path: Path
+    """The points.json to read, which may not be there yet."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData(CaptureViews):
+    """What the model needs beyond one image at a time."""
+
+    S_nerf_world: Similarity
     points: PointSet | None
     cloud: Cloud | None
     """Points that the dataparser itself found."""
+
+
+def counted(points: PointSet) -> str:
+    """A line for people: how many answers, to which queries."""
+    names = ", ".join(query.name for query in points.queries)
+    return f"{len(points.answers)} answers to {len(points.queries)} queries: {names}"
 
 
 class ViewDataset(InputDataset):
@@ -102,10 +118,15 @@ class Point2ActDataManager(FullImageDatamanager):
         train, self._held_out = (self._load(frames, source) for frames in source.splits)
         self._S_nerf_world = source.S_nerf_world
         dataset = ViewDataset(outputs, self._moved(train))
+        points_path = self.config.points or source.capture.folder / "points.json"
+        views = CaptureViews(source.capture, train, self._held_out, points_path)
+        dataset.metadata[VIEWS_KEY] = views
         if self.test_mode == "val":
-            points = self._read_points(source)
             dataset.metadata[METADATA_KEY] = TrainingData(
-                source.capture, source.S_nerf_world, train, self._held_out, points, source.cloud
+                **vars(views),
+                S_nerf_world=source.S_nerf_world,
+                points=self._read_points(views),
+                cloud=source.cloud,
             )
         return dataset
 
@@ -130,13 +151,12 @@ class Point2ActDataManager(FullImageDatamanager):
         side = max(frame.camera.height, frame.camera.width) * self.config.camera_res_scale_factor
         return min(self.config.max_side, round(side))
 
-    def _read_points(self, source: Source) -> PointSet | None:
+    def _read_points(self, views: CaptureViews) -> PointSet | None:
         """The points given, or those beside the capture, or None, said aloud."""
-        beside = source.capture.folder / "points.json"
-        if self.config.points is None and not beside.is_file():
-            CONSOLE.print(f"[bold yellow]{beside} does not exist: training geometry alone, no relevancy.")
+        path = views.points_path
+        if self.config.points is None and not path.is_file():
+            CONSOLE.print(f"[bold yellow]{path} does not exist: training geometry alone, no relevancy.")
             return None
-        points = read_points(self.config.points or beside, source.capture)
-        names = ", ".join(query.name for query in points.queries)
-        CONSOLE.print(f"{len(points.answers)} answers to {len(points.queries)} queries: {names}")
+        points = read_points(path, views.capture)
+        CONSOLE.print(counted(points))
         return points

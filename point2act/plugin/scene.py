@@ -13,7 +13,7 @@ from point2act.relevancy import RelevancyConfig, lift, locate
 from point2act.splat.gaussians import still
 from point2act.splat.picture import look_from
 from point2act.splat.start import StartConfig, from_cloud, start
-from point2act.types import GaussianScene, RelevancyField, View
+from point2act.types import Capture, GaussianScene, PointSet, RelevancyField, View
 
 
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
@@ -29,7 +29,8 @@ def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
 
 
 def lift_points(
-    data: TrainingData,
+    points: PointSet | None,
+    capture: Capture,
     scene: GaussianScene,
     views: Sequence[View],
     *,
@@ -40,12 +41,12 @@ def lift_points(
 
     Without points there are no queries: a field without columns.
     """
-    if data.points is None:
+    if points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
-    answers = locate(data.points, data.capture, views)
+    answers = locate(points, capture, views)
     fixed = still(scene, device=device)
     sights = [look_from(view, fixed) for view in views]
-    return lift(sights, answers, data.points.queries, config=config)
+    return lift(sights, answers, points.queries, config=config)
 
 
 def empty_scene() -> GaussianScene:
