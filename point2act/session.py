@@ -152,15 +152,25 @@ class Session:
         metric, base = self.metric or config.metric, self.capture.base
         with stages.stage("find the places"):
             depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
-            return tuple(
-                where(
-                    Asked(query, self.views, surfaces, depths, self.scene, hypotheses, *said, metric, base),
-                    config=config,
+            asked = [
+                Asked(
+                    query,
+                    self.views,
+                    surfaces,
+                    depths,
+                    self.scene,
+                    hypotheses,
+                    values,
+                    heard,
+                    said,
+                    metric,
+                    base,
                 )
-                for query, *said in zip(
+                for query, values, heard, said in zip(
                     points.queries, lifted.values.T, lifted.evidence.T, pixels, strict=True
                 )
-            )
+            ]
+            return tuple(where(one, config=config) for one in asked)
 
     def act(
         self,

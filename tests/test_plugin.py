@@ -430,9 +430,10 @@ def test_outputs_are_what_nerfstudio_shows(small_capture: Path):
     pipeline = make_pipeline(small_capture)
     lift(pipeline.model)
     outputs = first_eval_outputs(pipeline)
-    assert set(outputs) == {"rgb", "depth", "accumulation", "relevancy_red box", "relevancy_green"}
+    relevancies = {"relevancy", "relevancy_red box", "relevancy_green"}
+    assert set(outputs) == {"rgb", "depth", "accumulation", *relevancies}
     for name, image in outputs.items():
-        assert image.shape == (48, 64, 3 if name == "rgb" else 1)
+        assert image.shape == (48, 64, 3 if name in ("rgb", "relevancy") else 1)
         assert bool(torch.isfinite(image).all())
         if name != "depth":
             assert float(image.min()) >= 0

@@ -27,7 +27,7 @@ from point2act.types import Capture, Frame, PointSet, View
 METADATA_KEY = "point2act"
 """Under which the model finds :class:`TrainingData` in the training dataset's metadata."""
 VIEWS_KEY = "point2act_views"
-"""Under which it finds :class:`CaptureViews`, where it only looks at what was trained as well."""
+"""Under which it finds :class:`CaptureViews`, in training and where a trained run is looked at."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Point2ActDataManagerConfig(FullImageDatamanagerConfig):
 
 @dataclass(frozen=True, eq=False)
 class CaptureViews:
-    """What points are lifted from. Views and capture are in the world frame."""
+    """What points are lifted from, in training and after it. Views and capture are in the world frame."""
 
     capture: Capture
     train: tuple[View, ...]
@@ -58,9 +58,10 @@ class CaptureViews:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingData(CaptureViews):
-    """What the model needs beyond one image at a time."""
+class TrainingData:
+    """What training begins with."""
 
+    views: CaptureViews
     S_nerf_world: Similarity
     points: PointSet | None
     cloud: Cloud | None
@@ -123,10 +124,7 @@ class Point2ActDataManager(FullImageDatamanager):
         dataset.metadata[VIEWS_KEY] = views
         if self.test_mode == "val":
             dataset.metadata[METADATA_KEY] = TrainingData(
-                **vars(views),
-                S_nerf_world=source.S_nerf_world,
-                points=self._read_points(views),
-                cloud=source.cloud,
+                views, source.S_nerf_world, self._read_points(views), source.cloud
             )
         return dataset
 

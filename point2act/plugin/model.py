@@ -6,6 +6,7 @@ everything is in nerfstudio's frame and unit.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,11 +21,14 @@ from nerfstudio.models.splatfacto import SplatfactoModel
 from nerfstudio.utils.colors import get_color
 from torch import Tensor
 
+from point2act.errors import RunError
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
-from point2act.plugin.datamanager import METADATA_KEY, TrainingData
+from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics, psnr
+from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.saved import Saved
-from point2act.plugin.scene import empty_scene, lift_points, starting_scene
+from point2act.plugin.scene import empty_scene, lift_points, posed_views, starting_scene
+from point2act.points import read_points
 from point2act.relevancy import RelevancyConfig
 from point2act.splat.densify import Densifier, DensifyConfig
 from point2act.splat.gaussians import SH_DC, activated, colors, to_parameters, to_scene
@@ -32,7 +36,7 @@ from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
 from point2act.splat.start import StartConfig
 from point2act.stages import Stages
-from point2act.types import View
+from point2act.types import PointSet, View
 
 Outputs = dict[str, Any]
 # viser's default background, which nerfstudio shows behind splats.
@@ -69,6 +73,8 @@ class Point2ActModel(SplatfactoModel):
     def populate_modules(self) -> None:
         """Start the Gaussians; without training data they stay empty until a checkpoint is loaded."""
         self._data: TrainingData | None = self.kwargs["metadata"].get(METADATA_KEY)
+        self._views: CaptureViews | None = self.kwargs["metadata"].get(VIEWS_KEY)
+        self._points = None if self._data is None else self._data.points
         scene, self._saved, self._stages = empty_scene(), Saved.empty(), Stages(show=False)
         self._begun = time.perf_counter()
         if self._data is not None:
@@ -76,14 +82,17 @@ class Point2ActModel(SplatfactoModel):
                 begun = starting_scene(self._data, self.config.start)
             scene = self._data.S_nerf_world.move_scene(begun)
             self._saved = Saved.at_start(
-                self._data.capture.folder,
+                self._data.views.capture.folder,
                 self._data.S_nerf_world,
-                () if self._data.points is None else self._data.points.queries,
+                () if self._points is None else self._points.queries,
             )
         self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
         nothing_yet = torch.zeros(len(scene), len(self._saved.queries))
         self.register_buffer("relevancy", nothing_yet)
         self.register_buffer("evidence", nothing_yet.clone())
+        self._exchanging = threading.Lock()
+        self.relevancy_view = RelevancyView(self.lift_again)
+        self.relevancy_view.offer(self._saved.queries)
         self.camera_optimizer: CameraOptimizer = self.config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
         )
@@ -110,6 +119,15 @@ class Point2ActModel(SplatfactoModel):
         """Restore :meth:`get_extra_state`; a training that goes on has its own capture and queries."""
         if self._data is None:
             self._saved = Saved.from_dict(state)
+            self.relevancy_view.offer(self._saved.queries)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Relevancies and the queries they are of, while no other thread exchanges them.
+
+        Training saves without the lock that the viewer's controls hold.
+        """
+        with self._exchanging:
+            super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def load_state_dict(self, dict: Any, **kwargs: Any) -> Any:
         """Take over a checkpoint's Gaussians, however many they are.
@@ -123,7 +141,7 @@ class Point2ActModel(SplatfactoModel):
             setattr(self, name, torch.zeros_like(dict[name], device=self.device))
         loaded = super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
         if self._data is not None:
-            self._lift()
+            self._lift(self._points)
         return loaded
 
     # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
@@ -153,7 +171,7 @@ class Point2ActModel(SplatfactoModel):
         assert optimizers is not None
         assert self._data is not None
         self._last_step = trainer._start_step + trainer.config.max_num_iterations - 1
-        has_depth = any(view.depth is not None for view in self._data.train)
+        has_depth = any(view.depth is not None for view in self._data.views.train)
         if self.config.densify or (self.config.densify is None and not has_depth):
             # nerfstudio scales the cameras into [-1, 1]: the scene's size is 1.
             self._densifier = Densifier(
@@ -167,35 +185,53 @@ class Point2ActModel(SplatfactoModel):
             self._densifier.step(step)
         due = step % self.config.relevancy_every == 0 or step == self._last_step
         if due or len(self.relevancy) != self.num_points:
-            self._lift()
+            self._lift(self._points)
+
+    def lift_again(self) -> str:
+        """Read the points file again, lift it onto the Gaussians as they are, and say what it holds.
+
+        Training goes on with these points; a finished run on disk stays as it is. Not to be called in
+        the middle of a training step or a rendering: nerfstudio's viewer holds its lock meanwhile.
+        Raises a :class:`~point2act.errors.Point2ActError`, and leaves everything as it was, where the
+        points cannot be used.
+        """
+        if self._views is None:
+            raise RunError("No images are loaded here to lift points from: open the run with ns-viewer")
+        points = read_points(self._views.points_path, self._views.capture)
+        self._lift(points)
+        return counted(points)
 
     @torch.no_grad()
-    def _lift(self) -> None:
+    def _lift(self, points: PointSet | None) -> None:
         """Give the Gaussians as they are now a relevancy for every query."""
-        assert self._data is not None
+        assert self._views is not None
         with self._stages.stage("lift the points"):
             lifted = lift_points(
-                self._data,
+                points,
+                self._views.capture,
                 to_scene(dict(self.gauss_params.items())),
                 self._posed_views(),
                 config=self.config.relevancy,
                 device=self.device,
             )
-        self.relevancy = torch.tensor(lifted.values, dtype=torch.float32, device=self.device)
-        self.evidence = torch.tensor(lifted.evidence, dtype=torch.float32, device=self.device)
+        values, evidence = (
+            torch.tensor(array, dtype=torch.float32, device=self.device)
+            for array in (lifted.values, lifted.evidence)
+        )
+        with self._exchanging:
+            self.relevancy, self.evidence, self._points = values, evidence, points
+            self._saved = replace(self._saved, queries=lifted.queries)
+        self.relevancy_view.offer(lifted.queries)
 
     def _posed_views(self) -> list[View]:
         """All views in nerfstudio's frame, those that are trained on at their refined poses."""
-        assert self._data is not None
-        views = [self._data.S_nerf_world.move_view(v) for v in (*self._data.train, *self._data.held_out)]
+        assert self._views is not None
+        # The run's frame: nerfstudio would choose another one today if images have been added since.
+        S_nerf_world = self._saved.S_nerf_world
         if self.config.camera_optimizer.mode == "off":
-            return views
-        for i, shift in enumerate(self.camera_optimizer.get_correction_matrices().detach().cpu().numpy()):
-            pose = views[i].T_world_cam.copy()
-            pose[:3, :3] = shift[:, :3] @ pose[:3, :3]
-            pose[:3, 3] += shift[:, 3]
-            views[i] = replace(views[i], T_world_cam=pose)
-        return views
+            return posed_views(self._views, S_nerf_world)
+        shifts = self.camera_optimizer.get_correction_matrices().detach().cpu().numpy()
+        return posed_views(self._views, S_nerf_world, shifts)
 
     def get_metrics_dict(self, outputs: Outputs, batch: dict) -> dict[str, Any]:
         """PSNR of the image at hand and the number of Gaussians."""
@@ -227,7 +263,10 @@ class Point2ActModel(SplatfactoModel):
 
     # ── drawing ────────────────────────────────────────────────────────────────────────────────
     def get_outputs(self, camera: Cameras) -> Outputs:
-        """Draw what one camera sees: rgb, depth, accumulation and, but for training, relevancies."""
+        """Draw what one camera sees: rgb, depth, accumulation and, but for training, relevancies.
+
+        ``relevancy_<name>`` are the bare values, ``relevancy`` is the chosen query's for people to see.
+        """
         if not self.training:
             return self._draw(camera, camera.camera_to_worlds[0])
         refined = self.camera_optimizer.apply_to_camera(camera)
@@ -264,10 +303,9 @@ class Point2ActModel(SplatfactoModel):
             "depth": depth,
             "accumulation": alpha,
         }
-        for channel in range(3, rendered.features.shape[-1]):
-            name = f"relevancy_{self._saved.queries[channel - 3].name}"
-            value = rendered.features[..., channel, None] / alpha.clamp_min(1e-6)
-            outputs[name] = value.clamp(0, 1)
+        if not self.training and self._saved.queries:
+            peaks = self.relevancy.amax(dim=0)
+            outputs |= self.relevancy_view.images(rendered.features[..., 3:], alpha, outputs["rgb"], peaks)
         return outputs
 
     def get_image_metrics_and_images(

@@ -1,14 +1,17 @@
-"""The two places where training hands over to other rooms: where Gaussians start, and lifting."""
+"""The places where the model hands over to other rooms: where Gaussians start, and lifting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from point2act.plugin.datamanager import TrainingData
+from point2act.plugin.bridge import Similarity
+from point2act.plugin.datamanager import CaptureViews, TrainingData
 from point2act.relevancy import RelevancyConfig, lift, locate
 from point2act.splat.gaussians import still
 from point2act.splat.picture import look_from
@@ -19,13 +22,28 @@ from point2act.types import Capture, GaussianScene, PointSet, RelevancyField, Vi
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
     """The Gaussians that training begins with, in the world frame; repeatable with --machine.seed."""
     rng = np.random.default_rng(torch.initial_seed())
-    if data.cloud is not None and not any(view.depth is not None for view in data.train):
-        scene = from_cloud(*data.cloud, data.train, config, rng)
+    train = data.views.train
+    if data.cloud is not None and not any(view.depth is not None for view in train):
+        scene = from_cloud(*data.cloud, train, config, rng)
         CONSOLE.print(f"Starting from {len(scene)} Gaussians on the dataparser's points")
         return scene
-    begun = start(data.train, point_cloud_path=data.capture.point_cloud_path, config=config, rng=rng)
+    cloud_path = data.views.capture.point_cloud_path
+    begun = start(train, point_cloud_path=cloud_path, config=config, rng=rng)
     CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
     return begun.scene
+
+
+def posed_views(
+    views: CaptureViews, S_nerf_world: Similarity, shifts: Float[np.ndarray, "n 3 4"] | None = None
+) -> list[View]:
+    """All views in nerfstudio's frame, those that are trained on first and with their poses shifted."""
+    moved = [S_nerf_world.move_view(view) for view in (*views.train, *views.held_out)]
+    for i, shift in enumerate(() if shifts is None else shifts):
+        pose = moved[i].T_world_cam.copy()
+        pose[:3, :3] = shift[:, :3] @ pose[:3, :3]
+        pose[:3, 3] += shift[:, 3]
+        moved[i] = replace(moved[i], T_world_cam=pose)
+    return moved
 
 
 def lift_points(
