@@ -523,8 +523,8 @@ def test_a_resumed_training_asks_what_points_say_now(small_capture: Path):
             write_points(small_capture, queries)
         resumed = make_pipeline(small_capture)
         resumed.load_state_dict(state)
-        wanted = {"rgb", "depth", "accumulation", *(f"relevancy_{name}" for name in queries)}
-        assert set(first_eval_outputs(resumed)) == wanted
+        relevancies = {f"relevancy_{name}" for name in queries} | ({"relevancy"} if queries else set())
+        assert set(first_eval_outputs(resumed)) == {"rgb", "depth", "accumulation"} | relevancies
 
 
 def test_checkpoints_pass_torchs_safe_loading(small_capture: Path, tmp_path: Path):
@@ -740,7 +740,8 @@ def test_a_run_is_rendered(trained: Path):
     folder = trained.parents[4]
     options = ("--split", "train", "--output-path", "renders", "--image-format", "png")
     run_command("ns-render", "dataset", "--load-config", trained, *options, folder=folder)
-    for name in ("rgb", "depth", "accumulation", "relevancy_red box", "relevancy_green", "gt-rgb"):
+    relevancies = ("relevancy", "relevancy_red box", "relevancy_green")
+    for name in ("rgb", "depth", "accumulation", *relevancies, "gt-rgb"):
         assert len(list((folder / "renders" / "train" / name).glob("*.png"))) == 7
 
 

@@ -1,0 +1,148 @@
+"""One query's relevancy over the picture, and the controls that nerfstudio's viewer has for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import matplotlib
+import torch
+from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
+from nerfstudio.viewer.viewer_elements import ViewerButton, ViewerDropdown, ViewerElement, ViewerSlider
+from torch import Tensor
+from torch.nn.functional import embedding
+from viser import GuiMarkdownHandle, ViserServer
+
+from point2act.errors import Point2ActError
+from point2act.types import Query
+
+_NO_QUERY = "none yet"
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def overlay(
+    rgb: Float[Tensor, "h w 3"],
+    relevancy: Float[Tensor, "h w"],
+    share: float,
+    colors: Float[Tensor, "n 3"],
+) -> Float[Tensor, "h w 3"]:
+    """Relevancy in colour on a dim grey copy of the picture, as reports draw it, mixed into the picture.
+
+    All in [0, 1]; relevancy outside is clipped. A ``share`` of 0 is the picture itself, 1 has nothing of
+    its colours. ``colors`` are those of the relevancies from 0 to 1.
+    """
+    # drawing/maps.py says why these numbers; a test compares the two.
+    relevancy = relevancy.clamp(0.0, 1.0)
+    row = ((0.15 + 0.85 * relevancy) * len(colors)).long().clamp_max(len(colors) - 1)
+    grey = rgb @ (0.45 * rgb.new_tensor([0.299, 0.587, 0.114]))
+    faint = 1.0 - relevancy
+    faint = (faint * faint * faint)[..., None]
+    drawn = torch.lerp(embedding(row, colors), grey[..., None].expand_as(rgb), faint)
+    return torch.lerp(rgb, drawn, share)
+
+
+class Sentence(ViewerElement[str]):
+    """Words for people, in lines as many as they need; nerfstudio's own text field shows one."""
+
+    gui_handle: GuiMarkdownHandle | None  # type: ignore[assignment]
+
+    def __init__(self, name: str, text: str):
+        """``text`` is what is shown at first."""
+        super().__init__(name)
+        self.text = text
+
+    def say(self, text: str) -> None:
+        """Show another text from now on."""
+        self.text = text
+        if self.gui_handle is not None:
+            self.gui_handle.content = self._markdown()
+
+    def _markdown(self) -> str:
+        # The browser reads Markdown with JSX in it: a single brace of a message would show nothing at all.
+        return _PUNCTUATION.sub(r"\\\1", self.text)
+
+    def _create_gui_handle(self, viser_server: ViserServer) -> None:
+        self.gui_handle = viser_server.gui.add_markdown(self._markdown(), visible=self.visible)
+
+    def install(self, viser_server: ViserServer) -> None:
+        """Put it into a viewer."""
+        self._create_gui_handle(viser_server)
+
+
+class RelevancyView(torch.nn.Module):
+    """Which query is shown and how, as a person at the viewer chooses; the first one without a viewer.
+
+    The viewer finds the controls as attributes of a module and orders them by their names. A checkpoint
+    holds nothing of it.
+    """
+
+    colors: Tensor
+
+    def __init__(self, lift_again: Callable[[], str]):
+        """``lift_again`` is what the button does; it returns or raises what is then said."""
+        super().__init__()
+        viridis = torch.tensor(matplotlib.colormaps["viridis"](range(256))[:, :3], dtype=torch.float32)
+        self.register_buffer("colors", viridis, persistent=False)
+        self._queries: tuple[Query, ...] = ()
+        self._lift_again = lift_again
+        hint = 'What the output "relevancy" shows'
+        self.chosen_query = ViewerDropdown("Query", _NO_QUERY, [_NO_QUERY], hint=hint)
+        # Chosen: the scene's own colours are left to be seen where nothing is relevant.
+        self.color_share = ViewerSlider("Blend", 0.8, 0.0, 1.0, 0.05, hint="0: the picture, 1: all relevancy")
+        self.lift_button = ViewerButton("Lift the points again", cb_hook=self._lift)
+        self.lift_report = Sentence("Lifted", "")
+
+    @property
+    def choice(self) -> int:
+        """Which of the queries offered last is chosen; the first, where the viewer says something else."""
+        labels = _labels(self._queries)
+        chosen = self.chosen_query.value
+        return labels.index(chosen) if chosen in labels else 0
+
+    def offer(self, queries: Sequence[Query]) -> None:
+        """Let people choose among these; a choice stays while there is a query of that name."""
+        if tuple(queries) == self._queries:
+            return
+        before = self._queries[self.choice].name if self._queries else None
+        self._queries = tuple(queries)
+        names, labels = [query.name for query in queries], _labels(queries)
+        self.chosen_query.set_options(labels)
+        self.chosen_query.value = labels[names.index(before)] if before in names else labels[0]
+
+    def images(
+        self,
+        features: Float[Tensor, "h w q"],
+        alpha: Float[Tensor, "h w 1"],
+        rgb: Float[Tensor, "h w 3"],
+        peaks: Float[Tensor, " q"],
+    ) -> dict[str, Tensor]:
+        """The queries' rendered relevancies as nerfstudio's outputs.
+
+        ``features`` are what the Gaussians add up to, as dim as ``alpha`` where little is drawn. There is
+        ``relevancy_<name>`` for each query, (h, w, 1) in [0, 1] and not dim; and ``relevancy`` of the one
+        chosen, (h, w, 3) colours, as a share of ``peaks``, the most that any Gaussian has.
+        """
+        values = (features / alpha.clamp_min(1e-6)).clamp(0.0, 1.0)
+        images = {f"relevancy_{q.name}": values[..., i, None] for i, q in enumerate(self._queries)}
+        shown = features[..., self.choice] / peaks[self.choice].clamp_min(1e-9)
+        images["relevancy"] = overlay(rgb, shown, float(self.color_share.value), self.colors)
+        return images
+
+    def _lift(self, _: ViewerButton) -> None:
+        self.lift_report.say("Lifting the points …")
+        try:
+            said = self._lift_again()
+        except Exception as err:
+            # Whatever else goes wrong in this thread of the viewer, nobody at the page would hear of it.
+            why = str(err) if isinstance(err, Point2ActError) else repr(err)
+            said = f"Nothing was lifted. {why}"
+        CONSOLE.print(said, markup=False)
+        self.lift_report.say(said)
+
+
+def _labels(queries: Sequence[Query]) -> list[str]:
+    """What queries are called in the viewer, each differently: their texts, or else their names."""
+    texts = [query.text for query in queries]
+    labels = texts if len(set(texts)) == len(texts) else [query.name for query in queries]
+    return labels or [_NO_QUERY]
