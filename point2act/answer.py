@@ -16,6 +16,7 @@ from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.hypotheses import Hypotheses, HypothesesConfig
 from point2act.place import PlaceConfig, find_place
 from point2act.reach.path import ReachConfig
+from point2act.region.clicks import ClickConfig
 from point2act.region.evidence import EvidenceConfig, weigh
 from point2act.region.find import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
@@ -60,6 +61,8 @@ class AnswerConfig:
     hypotheses: HypothesesConfig = field(default_factory=HypothesesConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
+    click: ClickConfig = field(default_factory=ClickConfig)
+    """Evidence and region in place of these two, for a query to which a person has pointed."""
     depth_agreement: float = 0.02
     """Measured depth counts where it is within this share of the Gaussians' depth: 1 cm at half a metre,
     ten times the noise of a good depth camera."""
@@ -97,6 +100,8 @@ class Asked:
     heard: Float[np.ndarray, " n"]
     """... and how many views really saw it and said something."""
     pixels: ViewAnswers
+    person: bool
+    """Whether a person pointed, and not models."""
     metric: bool
     """Whether lengths are metres."""
     base: Float[np.ndarray, "3"] | None
@@ -127,6 +132,7 @@ class Located:
 def where(asked: Asked, *, config: AnswerConfig) -> Located:
     """The region that a query means, or why there is none, and its rivals."""
     parts, looks = asked.hypotheses.parts, asked.hypotheses.looks
+    believed = config.click if asked.person else config
     tangents = [
         None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(asked.pixels, asked.views, strict=True)
@@ -134,12 +140,12 @@ def where(asked: Asked, *, config: AnswerConfig) -> Located:
     region, rivals = find_region(
         parts,
         looks,
-        weigh(parts, looks, tangents, config=config.evidence),
+        weigh(parts, looks, tangents, config=believed.evidence),
         asked.views,
         [surface.depth for surface in asked.surfaces],
         asked.pixels,
         sigma=config.relevancy.heatmap.sigma,
-        config=config.region,
+        config=believed.region,
     )
     return Located(asked, region, rivals)
 

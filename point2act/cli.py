@@ -16,6 +16,7 @@ COMMANDS = {
     "ask": "Have a model point at things in every image of a capture.",
     "plan": "Have a model work out what an instruction needs.",
     "grasp": "Grasps from a trained run; or a new question to it, without training again.",
+    "view": "Look at a scene in a browser: ask, point, see the grasps.",
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
     "gripper": "Check a gripper's file and draw its hand.",
 }
@@ -33,7 +34,7 @@ A first time, on a simulated table (which needs MuJoCo: pip install mujoco):
   point2act simulate --output table/         photographs, depth, answers
   point2act run table/ --output out/         places and grasps
   point2act simulate --try out/grasps.json   a simulated hand tries them
-  and open out/report.html in a browser
+  point2act view out/                        ask and point in a browser
 
 With photographs of your own:
   capture/transforms.json   intrinsics and poses as nerfstudio has them; images,

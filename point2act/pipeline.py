@@ -97,6 +97,20 @@ def run(
     return work.conclude(source, built, known, answers, chooser)
 
 
+def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
+    """Make a capture's scene, and ask it nothing yet.
+
+    Raises a :class:`~point2act.errors.Point2ActError` that says what to mend.
+    """
+    work = _Work.begin(config, None, show=show)
+    with work.stages.stage("read the capture") as tick:
+        source = read_capture(capture)
+        views = load_views(source, max_side=config.max_side, progress=tick)
+    work.load(grasps=work.metric(source))
+    built = work.builder(source).reconstruct(views)
+    return Session(source, built.views, built.scene, work.metric(source), work.device)
+
+
 def follow(
     capture: Path | str,
     output: Path | str | None = None,

@@ -17,6 +17,9 @@ from point2act.files import read_json, schema_problem, write_json
 from point2act.plans import plan_document, read_plan_document
 from point2act.types import Answer, Capture, Frame, Plan, PointSet, Query
 
+PERSON = "person"
+"""The ``model`` of what a person said by a click."""
+
 # Models that answer on a grid of 0 to 100 or 1000 round onto the border and a little over it.
 _TOLERANCE = 1.0
 # Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
@@ -67,6 +70,29 @@ def write_points(path: Path | str, points: PointSet) -> None:
         raise PointsError(f"{path} would not be a points.json: {problem}")
     _plan(document, points.queries, path)
     write_json(path, document)
+
+
+def that_count(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """The answers that are evidence, in their order: a person's word stands alone.
+
+    Where a person (:data:`PERSON`) has pointed at what a query asks for, in whichever image, what models
+    answered to that query does not count. Where a person has only said "not visible", that stands in for
+    the models' answers in the same image, and those in other images count.
+    """
+    answers = tuple(answers)
+    pointed = pointed_by_person(answers)
+    spoken = {(answer.query, answer.image) for answer in answers if answer.model == PERSON}
+    return tuple(
+        answer
+        for answer in answers
+        if answer.model == PERSON
+        or (answer.query not in pointed and (answer.query, answer.image) not in spoken)
+    )
+
+
+def pointed_by_person(answers: Iterable[Answer]) -> set[str]:
+    """The names of the queries to which a person has pointed at something."""
+    return {answer.query for answer in answers if answer.model == PERSON and len(answer.points) > 0}
 
 
 def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) -> Plan | None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from point2act.capture import disk_to_view
 from point2act.heatmaps import HeatmapConfig, heatmaps
+from point2act.points import that_count
 from point2act.splat.render import gather
 from point2act.splat.sight import Sight
 from point2act.types import Capture, PointSet, Query, RelevancyField, View
@@ -71,13 +72,15 @@ class _Vote:
 
 
 def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
-    """Every query's answers as pixels of the loaded views.
+    """Every query's answers as pixels of the loaded views, those that count.
 
-    Several answers to one query in one image are joined; None where nobody was asked.
+    Answers that are set aside because a person has spoken are not among them
+    (:func:`~point2act.points.that_count`). Several to one query in one image are joined; None where there
+    are none.
     """
     frames = {frame.name: frame for frame in capture.frames}
     said: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
-    for entry in points.answers:
+    for entry in that_count(points.answers):
         said.setdefault((entry.query, entry.image), []).append(entry.points)
 
     def pixels(query: Query, view: View) -> Float[np.ndarray, "_ 2"] | None:

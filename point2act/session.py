@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from point2act.answer import (
     AnswerConfig,
@@ -23,7 +24,7 @@ from point2act.answer import (
 from point2act.capture import load_views, read_capture
 from point2act.grasps.gripper import load_gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
-from point2act.points import read_points
+from point2act.points import pointed_by_person, read_points
 from point2act.relevancy import ViewAnswers, lift, locate
 from point2act.results import read_splat_ply
 from point2act.runs import read_run, with_poses
@@ -92,6 +93,9 @@ class Session:
     """Whether lengths are known to be metres."""
     device: torch.device
     _hypotheses: dict[HypothesesConfig, Hypotheses] = field(default_factory=dict, init=False, repr=False)
+    _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def still(self) -> Still:
@@ -113,6 +117,12 @@ class Session:
         if config not in self._hypotheses:
             self._hypotheses[config] = find_hypotheses(self.scene, self.views, self.sights, config=config)
         return self._hypotheses[config]
+
+    def depths(self, agreement: float) -> Sequence[Float[np.ndarray, "_h _w"]]:
+        """To plan grasps on, from every view: the :func:`~point2act.answer.confirmed_depths`."""
+        if agreement not in self._depths:
+            self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)
+        return self._depths[agreement]
 
     def picture(self, number: int, relevancy: RelevancyField) -> Picture:
         """Draw the scene and its relevancy from one view."""
@@ -142,16 +152,20 @@ class Session:
     def locate(
         self, points: PointSet, *, config: AnswerConfig = AnswerConfig(), stages: Stages | None = None
     ) -> tuple[Located, ...]:
-        """The first half of :meth:`ask`: relevancy and region, for every query of a set of points."""
+        """The first half of :meth:`ask`: relevancy and region, for every query of a set of points.
+
+        A person's word stands alone, as :func:`~point2act.points.that_count` has it.
+        """
         stages = stages or Stages(show=False)
         with stages.stage("look from the views"):
             surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
+        person = pointed_by_person(points.answers)
         pixels = locate(points, self.capture, self.views)
         with stages.stage("lift the points") as tick:
             lifted = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
         metric, base = self.metric or config.metric, self.capture.base
         with stages.stage("find the places"):
-            depths = confirmed_depths(self.views, surfaces, agreement=config.depth_agreement)
+            depths = self.depths(config.depth_agreement)
             asked = [
                 Asked(
                     query,
@@ -163,6 +177,7 @@ class Session:
                     values,
                     heard,
                     said,
+                    query.name in person,
                     metric,
                     base,
                 )

@@ -63,6 +63,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "localisation",
         "looks",
         "choose",
+        "clicks",
         "follow",
         "real",
     }

@@ -11,11 +11,12 @@ from test_pipeline import QUICK, RED, write_answers, write_capture
 from test_poses import spoilt
 
 import point2act
+from point2act.answer import confirmed_depths
 from point2act.capture import load_views, read_capture
 from point2act.errors import PointsError, ReportError, RunError
 from point2act.geometry import project
 from point2act.pipeline import RunConfig
-from point2act.points import read_points, write_points
+from point2act.points import PERSON, read_points, write_points
 from point2act.publish import Story, publish, publish_report
 from point2act.relevancy import RelevancyConfig
 from point2act.results import read_grasps
@@ -81,6 +82,44 @@ def test_something_new_is_found(session, tmp_path):
     (green,) = session.ask(tmp_path / "new.json").results
     assert np.linalg.norm(green.region.action_point - top) < 0.02
     assert np.linalg.norm(green.region.action_point - RED) > 0.08
+
+
+def test_what_grasps_are_planned_on_is_worked_out_once(session):
+    config = point2act.AnswerConfig()
+    kept = session.depths(config.depth_agreement)
+    assert session.depths(config.depth_agreement) is kept
+    assert session.depths(0.5 * config.depth_agreement) is not kept
+    fresh = confirmed_depths(session.views, session.surfaces, agreement=config.depth_agreement)
+    np.testing.assert_array_equal(kept, fresh)
+
+
+GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
+
+
+def clicked_on(place, view) -> Answer:
+    return Answer(view.name, "red", project(view.camera, view.T_world_cam, place[None])[0], model=PERSON)
+
+
+def test_one_click_overrules_all_models_and_leads_to_grasps(session, capture, tmp_path):
+    points = read_points(capture / "points.json", session.capture)
+    clicked = dataclasses.replace(points, answers=(*points.answers, clicked_on(GREEN, session.views[3])))
+    write_points(tmp_path / "clicked.json", clicked)
+    assert len(read_points(tmp_path / "clicked.json").answers) == len(points.answers) + 1
+    answered = session.ask(tmp_path / "clicked.json")
+    red, unicorn = answered.results
+    assert np.linalg.norm(red.region.action_point - GREEN) < 0.02
+    assert red.region.support.agree == 1
+    assert red.grasps
+    assert unicorn.reason == "no_points"
+    assert [pixels is not None for pixels in answered.pixels[0]] == [v == 3 for v in range(10)]
+
+
+def test_where_a_person_sees_nothing_the_models_are_heard_in_the_other_images(session, capture):
+    points = read_points(capture / "points.json", session.capture)
+    hidden = Answer(session.views[3].name, "red", np.zeros((0, 2)), visible=False, model=PERSON)
+    answered = session.ask(dataclasses.replace(points, answers=(*points.answers, hidden)))
+    assert np.linalg.norm(answered.results[0].region.action_point - RED) < 0.02
+    assert [len(pixels) for pixels in answered.pixels[0]] == [int(v != 3) for v in range(10)]
 
 
 def test_points_of_another_capture_are_refused(session, tmp_path):

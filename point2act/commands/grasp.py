@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +12,19 @@ import tyro
 from point2act.answer import AnswerConfig
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.questions import ask
-from point2act.capture import load_views, read_capture
+from point2act.capture import load_views
+from point2act.commands.opened import Opened, open_scene
 from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted, chooser_of
 from point2act.errors import PointsError
 from point2act.grasps.gripper import load_gripper
-from point2act.points import write_points
+from point2act.points import read_points, write_points
 from point2act.publish import Story, publish_report
-from point2act.results import read_splat_ply, write_grasps
-from point2act.runs import Poses, read_run, with_poses
-from point2act.session import Session, choose_device, find_points
+from point2act.results import write_grasps
+from point2act.runs import with_poses
+from point2act.session import Session, choose_device
 from point2act.stages import Stages
-from point2act.types import Capture, GaussianScene, PointSet
-
-# Of a config.yml, which does not say: RunConfig's.
-_MAX_SIDE = 480
+from point2act.types import PointSet
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Arguments:
     output: Path = Path("grasps.json")
     """File to write."""
     points: Path | None = None
-    """Other answers than the points.json of the capture: a new question."""
+    """Other answers than the points.json of the run or, where it has none, of the capture: a new question."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
     choose: bool = False
     """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
@@ -61,18 +59,6 @@ class Arguments:
     config: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What both kinds of runs have."""
-
-    scene: GaussianScene
-    capture: Path
-    max_side: int
-    metric: bool
-    timings: Mapping[str, float]
-    poses: Poses | None
-
-
 def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act grasp")
@@ -80,11 +66,11 @@ def main(argv: Sequence[str]) -> None:
     # Asked for again later; here, so that a wrong name is told before anything is read.
     load_gripper(arguments.config.gripper)
     with stages.stage("read the run") as tick:
-        run = _read(arguments.load_config)
-        capture = read_capture(run.capture)
+        run = open_scene(arguments.load_config)
+        capture = run.capture
         if arguments.wanted.anything and arguments.points is not None:
             raise PointsError("--points are answers already: leave --query, --place, --avoid and --task away")
-        known = None if arguments.wanted.anything else _known(capture, arguments.points)
+        known = None if arguments.wanted.anything else _known(run, arguments.points)
         max_side = arguments.max_side or run.max_side
         views = with_poses(load_views(capture, max_side=max_side, progress=tick), run.poses)
     device = choose_device(arguments.device)
@@ -116,23 +102,10 @@ def main(argv: Sequence[str]) -> None:
         print(f"report: {report}")
 
 
-def _known(capture: Capture, path: Path | None) -> PointSet:
-    points = find_points(capture, path)
-    if points is None:
+def _known(run: Opened, path: Path | None) -> PointSet:
+    path = path or run.points
+    if path is None:
         raise PointsError(
-            f"{capture.folder} has no points.json: name a file with --points, or ask a model with --query"
+            f"{run.capture.folder} has no points.json: name a file with --points, or ask a model with --query"
         )
-    return points
-
-
-def _read(path: Path) -> _Run:
-    """A run of ours or of nerfstudio's."""
-    if path.suffix == ".json" or path.is_dir():
-        saved = read_run(path)
-        scene = read_splat_ply(saved.scene)
-        return _Run(scene, saved.capture, saved.max_side, saved.metric, saved.timings, saved.poses)
-    # Late: nerfstudio takes seconds to import.
-    from point2act.plugin.run import load_run
-
-    trained = load_run(path)
-    return _Run(trained.scene, trained.capture, _MAX_SIDE, False, trained.timings, None)
+    return read_points(path, run.capture)

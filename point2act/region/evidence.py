@@ -49,7 +49,8 @@ class EvidenceConfig:
     pointed: Mixture = ((0.3, 1.0), (0.45, 1.0), (0.6, 1.0), (0.95, 0.05))
     """Share of points where there is no such thing in the scene."""
     absent: float = 0.5
-    """How likely there is no such thing, before anybody has spoken, where very many views were asked ..."""
+    """How likely there is no such thing, before anybody has spoken, where very many views were asked (0
+    rules it out) ..."""
     absent_views: float = 20.0
     """... and half as likely where so many were: whoever shows a few pictures shows the thing."""
     anywhere: float = 0.15
@@ -140,7 +141,7 @@ def weigh(
     asked = spoke.sum() + silent.sum()
     absent = config.absent * asked / max(asked + config.absent_views, 1)
     present = present + np.log(parts.prior[few]) + np.log1p(-absent)
-    everything = np.append(present, none + np.log(max(absent, _NOTHING)))
+    everything = np.append(present, none + np.log(absent) if absent > 0 else -np.inf)
     everything = np.exp(everything - everything.max())
     everything /= everything.sum()
     posterior = np.zeros(len(parts))

@@ -1,0 +1,67 @@
+"""A finished run, ours or nerfstudio's, as the commands open it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from point2act.capture import read_capture
+from point2act.results import read_splat_ply
+from point2act.runs import NAME, Poses, read_run
+from point2act.types import Capture, Frame, GaussianScene
+
+# Of a config.yml, which does not say: RunConfig's.
+_MAX_SIDE = 480
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What both kinds of runs have."""
+
+    folder: Path
+    """Where the run lies."""
+    scene: GaussianScene
+    capture: Capture
+    max_side: int
+    metric: bool
+    timings: Mapping[str, float]
+    poses: Poses | None
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The capture's, at the run's poses."""
+        known = self.poses or {}
+        return tuple(
+            replace(frame, T_world_cam=known.get(frame.name, frame.T_world_cam))
+            for frame in self.capture.frames
+        )
+
+    @property
+    def points(self) -> Path | None:
+        """What was answered for this run, else for its capture; None where nothing was."""
+        files = (self.folder / "points.json", self.capture.folder / "points.json")
+        return next((path for path in files if path.is_file()), None)
+
+
+def open_scene(path: Path) -> Opened:
+    """Open a run by its folder, its run.json or its config.yml; the ending decides.
+
+    Raises a :class:`~point2act.errors.Point2ActError` that says what to mend.
+    """
+    if path.suffix == ".json" or path.is_dir():
+        saved = read_run(path)
+        capture, scene = read_capture(saved.capture), read_splat_ply(saved.scene)
+        folder = saved.scene.parent
+        return Opened(folder, scene, capture, saved.max_side, saved.metric, saved.timings, saved.poses)
+    # Late: nerfstudio takes seconds to import.
+    from point2act.plugin.run import load_run
+
+    trained = load_run(path)
+    capture = read_capture(trained.capture)
+    return Opened(path.parent, trained.scene, capture, _MAX_SIDE, capture.metric, trained.timings, None)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path leads to a run, and not to a capture."""
+    return path.name == NAME or path.suffix in (".yml", ".yaml") or (path / NAME).is_file()

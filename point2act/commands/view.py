@@ -1,0 +1,173 @@
+"""``point2act view OUT``: the scene in a browser, to ask, point, understand and take away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from point2act import config_files
+from point2act.asking.questions import AskConfig, open_questions
+from point2act.commands.opened import Opened, is_run, open_scene
+from point2act.grasps.gripper import load_gripper
+from point2act.points import read_points
+from point2act.runs import NAME
+from point2act.stages import Stages
+from point2act.types import Frame, GaussianScene, PointSet
+from point2act.viewer import Viewer, ViewerConfig
+
+if TYPE_CHECKING:
+    from point2act.session import Session
+else:
+    # It brings torch, seconds before anything is to be seen.
+    Session = Any
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Look at a scene in a browser: ask, point at things in the photographs, see the grasps, take them away.
+
+      point2act view out/                     what point2act run wrote
+      point2act view outputs/…/config.yml     what ns-train point2act wrote
+      point2act view capture/                 a capture, whose scene is made first
+      point2act view out/ --model qwen3_vl_8b --server http://localhost:8000/v1
+
+    Without a model you point yourself: open a photograph and click. What you say is kept in points.json,
+    beside run.json or in the capture. Ctrl-C ends it.
+    """
+
+    source: tyro.conf.Positional[Path]
+    """A run's folder, run.json or config.yml; or a capture's folder."""
+    points: Path | None = None
+    """Other answers than the points.json of the run or, where it has none, of the capture."""
+    gripper: str = "panda"
+    """A shipped gripper's name, or the path of a gripper's .toml file; others are in the page's menu."""
+    arm: str | None = None
+    """A shipped arm's name, or the path of an arm's .toml file: keep the grasps that it reaches from where
+    the capture's T_base_world puts it."""
+    metric: bool = False
+    """Trust the poses to be in metres although the capture has no depth."""
+    ask: Annotated[AskConfig, tyro.conf.arg(name="")] = field(default_factory=AskConfig)
+    """Who is asked, and how."""
+    viewer: Annotated[ViewerConfig, tyro.conf.arg(name="")] = field(default_factory=ViewerConfig)
+    """Where the page is."""
+    browser: bool = True
+    """Open a browser, where this machine has a screen."""
+    max_side: int | None = None
+    """Images are reduced until their longer side is at most this many pixels; by default as many as the
+    run had, and 480 for a capture."""
+    device: str | None = None
+    """cpu or cuda; by default what is there."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse and run."""
+    arguments = tyro.cli(Arguments, args=argv, prog="point2act view")
+    load_gripper(arguments.gripper)
+    if arguments.ask.asker.model is not None:
+        # Nothing is asked yet: a wrong name or a missing key is better known now.
+        open_questions(["anything"], config=arguments.ask)
+    if is_run(arguments.source):
+        opened = open_scene(arguments.source)
+        viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
+        session = _session(opened, arguments)
+        folder, known = opened.folder, arguments.points or opened.points
+    else:
+        session = _made(arguments)
+        poses = [view.T_world_cam for view in session.views]
+        pairs = zip(session.capture.frames, poses, strict=True)
+        frames = [replace(frame, T_world_cam=T_world_cam) for frame, T_world_cam in pairs]
+        viewer = _show(arguments, session.scene, frames, session.capture.folder.name)
+        folder = session.capture.folder
+        known = arguments.points or (folder / "points.json" if (folder / "points.json").is_file() else None)
+    points = PointSet((), ()) if known is None else read_points(known, session.capture)
+    keep = arguments.points or folder / "points.json"
+    _begin(arguments, viewer, session, points, keep)
+    try:
+        threading.Event().wait()
+    finally:
+        viewer.stop()
+
+
+def _show(arguments: Arguments, scene: GaussianScene, frames: Sequence[Frame], title: str) -> Viewer:
+    shipped = config_files.available("grippers")
+    own = [] if arguments.gripper in shipped else [arguments.gripper]
+    viewer = Viewer(
+        scene,
+        frames,
+        title=title,
+        grippers=(*own, *shipped),
+        asks=arguments.ask.asker.model is not None,
+        config=arguments.viewer,
+    )
+    print(f"page: {viewer.url}", flush=True)
+    if arguments.browser and _has_screen():
+        webbrowser.open(viewer.url)
+    return viewer
+
+
+def _has_screen() -> bool:
+    """Whether a browser would be seen; without a screen one may take over the terminal instead."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _session(opened: Opened, arguments: Arguments) -> Session:
+    """A run's scene, ready for questions."""
+    from point2act.capture import load_views
+    from point2act.runs import with_poses
+    from point2act.session import Session, choose_device
+
+    max_side = arguments.max_side or opened.max_side
+    with Stages(show=True).stage("read the images") as tick:
+        views = with_poses(load_views(opened.capture, max_side=max_side, progress=tick), opened.poses)
+    metric = opened.metric or opened.capture.metric
+    return Session(opened.capture, views, opened.scene, metric, choose_device(arguments.device))
+
+
+def _made(arguments: Arguments) -> Session:
+    """A capture's scene, made now."""
+    from point2act.answer import AnswerConfig
+    from point2act.pipeline import RunConfig, build
+
+    config = RunConfig(answer=AnswerConfig(metric=arguments.metric), device=arguments.device)
+    if arguments.max_side is not None:
+        config = replace(config, max_side=arguments.max_side)
+    return build(arguments.source, config=config, show=True)
+
+
+def _begin(arguments: Arguments, viewer: Viewer, session: Session, points: PointSet, keep: Path) -> None:
+    """Let people ask."""
+    from point2act.answer import AnswerConfig
+    from point2act.dialogue import Dialogue
+
+    config = AnswerConfig(gripper=arguments.gripper, arm=arguments.arm, metric=arguments.metric)
+    asker = None
+    if arguments.ask.asker.model is not None:
+        asker = partial(open_questions, config=arguments.ask)
+    dialogue = Dialogue(session, points, keep=keep, config=config, asker=asker)
+    viewer.begin(dialogue, command=lambda: _command(arguments, dialogue.config.gripper, keep))
+
+
+def _command(arguments: Arguments, gripper: str, points: Path) -> str:
+    """What to type for the grasps that are on the page."""
+    if is_run(arguments.source):
+        path = arguments.source / NAME if arguments.source.is_dir() else arguments.source
+        words = ["point2act", "grasp", "--load-config", str(path), "--output", "grasps.json"]
+    else:
+        words = ["point2act", "run", str(arguments.source), "--output", "out"]
+    words += ["--points", str(points), "--gripper", gripper]
+    words += [] if arguments.arm is None else ["--arm", arguments.arm]
+    words += ["--metric"] if arguments.metric else []
+    words += [] if arguments.max_side is None else ["--max-side", str(arguments.max_side)]
+    return shlex.join(words)

@@ -1,0 +1,49 @@
+"""How a hand moves to grasp: along its approach, closing, and up. For pictures and films."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.grasps.collision import approach_opening
+from point2act.grasps.plan import GraspConfig
+from point2act.types import Grasp, Gripper
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The hand at one moment."""
+
+    T_world_gripper: Float[np.ndarray, "4 4"]
+    opening: float
+    """How far the pads are apart, metres."""
+
+
+def motion(
+    grasp: Grasp,
+    gripper: Gripper,
+    *,
+    up: Float[np.ndarray, "3"],
+    steps: int = 12,
+    config: GraspConfig = GraspConfig(),
+) -> tuple[Moment, ...]:
+    """The straight way in, the closing, and the straight way up along the unit vector ``up``, world.
+
+    Ways and openings are those that were checked when the grasp was planned; ``steps`` moments each.
+    """
+    width = max(grasp.width, 0.0)
+    opened = approach_opening(gripper, width, config.pairs.clearance)
+    shares = np.linspace(0.0, 1.0, steps)
+    back = -config.poses.approach * grasp.T_world_gripper[:3, 2]
+    comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
+    closes = [Moment(grasp.T_world_gripper, opened + share * (width - opened)) for share in shares]
+    rises = [Moment(_moved(grasp.T_world_gripper, share * config.poses.lift * up), width) for share in shares]
+    return (*comes, *closes[1:], *rises[1:])
+
+
+def _moved(T_world_x: Float[np.ndarray, "4 4"], way: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    moved = T_world_x.copy()
+    moved[:3, 3] += way
+    return moved

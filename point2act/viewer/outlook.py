@@ -1,0 +1,117 @@
+"""From where a scene is first looked at, which way is up, and where its ground is. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.geometry import frame_from_normal
+from point2act.grasps.table import TableConfig, find_table
+from point2act.types import GaussianScene
+
+# Gaussians fainter than this are haze.
+_SOLID = 0.1
+# So many are enough to find a table among.
+_ENOUGH = 20_000
+# A table's plane lies within this share of the distance to the cameras: 6 mm at half a metre.
+_THICKNESS = 0.012
+# A plane whose normal is further than 60 degrees from the cameras' up is a wall.
+_GROUND = 0.5
+# One begins a little further away than the cameras, to see more than they saw, and lower by this factor.
+_BACK, _LOWER = 1.3, 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """How a scene is looked at, world frame and unit."""
+
+    center: Float[np.ndarray, " 3"]
+    """What the cameras look at."""
+    up: Float[np.ndarray, " 3"]
+    eye: Float[np.ndarray, " 3"]
+    """A good place to begin."""
+    distance: float
+    """From the cameras to the centre; lengths of what is drawn go by it."""
+    T_world_ground: Float[np.ndarray, "4 4"]
+    """A frame on the ground under the centre, +z up."""
+
+
+def find_outlook(scene: GaussianScene, poses: Sequence[Float[np.ndarray, "4 4"]]) -> Outlook:
+    """Look at a scene from about where its cameras ``T_world_cam`` did.
+
+    The ground is the largest plane under the Gaussians, or, where there is none, level under the lowest of
+    them. Works without cameras and without Gaussians.
+    """
+    solid = scene.means[scene.opacities > _SOLID]
+    cameras = np.array(poses).reshape(-1, 4, 4)
+    center = _center(solid, cameras)
+    eyes = cameras[:, :3, 3]
+    distance = float(np.median(np.linalg.norm(eyes - center, axis=1))) if len(eyes) else 0.0
+    if distance <= 0:
+        distance = 2 * float(np.median(np.linalg.norm(solid - center, axis=1))) if len(solid) else 1.0
+    distance = distance or 1.0
+    up = _unit(-cameras[:, :3, 1].sum(axis=0), np.array([0.0, 0.0, 1.0]))
+    plane = _ground(solid, center, eyes, up, distance)
+    if plane is None:
+        low = float(np.percentile((solid - center) @ up, 2)) if len(solid) else 0.0
+        foot = center + low * up
+    else:
+        up = plane[:3]
+        foot = center - (plane[:3] @ center + plane[3]) * up
+    T_world_ground = np.eye(4)
+    T_world_ground[:3, :3], T_world_ground[:3, 3] = frame_from_normal(up[None])[0], foot
+    return Outlook(center, up, _eye(center, eyes, up, distance), distance, T_world_ground)
+
+
+def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]) -> Float[np.ndarray, "3"]:
+    """The point nearest to all cameras' axes, drawn towards the Gaussians where the axes are parallel."""
+    middle = np.median(solid, axis=0) if len(solid) else np.zeros(3)
+    if not len(cameras):
+        return middle
+    eyes, axes = cameras[:, :3, 3], cameras[:, :3, 2]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    pull = 0.1 * len(cameras) if len(solid) else 1e-6
+    matrix = across.sum(axis=0) + pull * np.eye(3)
+    return np.linalg.solve(matrix, (across @ eyes[:, :, None]).sum(axis=0)[:, 0] + pull * middle)
+
+
+def _ground(
+    solid: Float[np.ndarray, "n 3"],
+    center: Float[np.ndarray, "3"],
+    eyes: Float[np.ndarray, "m 3"],
+    up: Float[np.ndarray, "3"],
+    distance: float,
+) -> Float[np.ndarray, "4"] | None:
+    near = solid[np.linalg.norm(solid - center, axis=1) < distance]
+    near = near[:: max(1, len(near) // _ENOUGH)]
+    if len(near) < 3 or not len(eyes):
+        return None
+    config = TableConfig(thickness=_THICKNESS * distance)
+    towards = eyes.mean(axis=0) - center
+    plane = find_table(near, towards, config=config, rng=np.random.default_rng(0))
+    return None if plane is None or plane[:3] @ up < _GROUND else plane
+
+
+def _eye(
+    center: Float[np.ndarray, "3"],
+    eyes: Float[np.ndarray, "m 3"],
+    up: Float[np.ndarray, "3"],
+    distance: float,
+) -> Float[np.ndarray, "3"]:
+    """Lower than the cameras, which are then not in the way, on the side of the one of medium height."""
+    aside, height = frame_from_normal(up[None])[0][:, 0], np.pi / 4
+    if len(eyes):
+        ways = (eyes - center) / np.maximum(np.linalg.norm(eyes - center, axis=1, keepdims=True), 1e-9)
+        medium = ways[np.argsort(ways @ up, kind="stable")[(len(ways) - 1) // 2]]
+        height = float(np.arcsin(np.clip(medium @ up, -1.0, 1.0)))
+        aside = _unit(medium - (medium @ up) * up, aside)
+    height *= _LOWER
+    return center + _BACK * distance * (np.cos(height) * aside + np.sin(height) * up)
+
+
+def _unit(vector: Float[np.ndarray, "3"], otherwise: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 1e-9 else otherwise

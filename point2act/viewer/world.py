@@ -1,0 +1,228 @@
+"""What everybody sees in the middle of the page, drawn with viser; the same for all who watch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import viser
+import viser.transforms
+from jaxtyping import Float, UInt8
+
+from point2act.drawing import colorize
+from point2act.grasps.motion import Moment
+from point2act.types import Camera, GaussianScene, Grasp, Gripper, QueryResult
+from point2act.viewer.outlook import Outlook, find_outlook
+from point2act.viewer.shapes import Mesh, box_edges, hand, pin
+from point2act.viewer.splats import paint, splats_of
+
+Color = tuple[int, int, int]
+Opened = Callable[[viser.ClientHandle], None]
+"""Called with who clicked."""
+
+# Okabe and Ito's vermillion, orange and sky blue: told apart with any common colour blindness.
+_ACTION: Color = (213, 94, 0)
+_RIVAL: Color = (230, 159, 0)
+# Lengths of what is drawn, as shares of the distance between cameras and scene. Chosen.
+_FRUSTUM, _PIN, _BALL, _EDGE, _CELL, _GROUND = 0.04, 0.16, 0.009, 0.004, 0.1, 2.0
+# Hands that are not chosen are like glass.
+_GLASS = 0.22
+# A film of the hand, moments a second.
+_RATE = 14.0
+
+
+class World:
+    """Gaussians, cameras, the ground, and what was found; each part may be shown or hidden."""
+
+    def __init__(self, server: viser.ViserServer, scene: GaussianScene, poses: Sequence[np.ndarray]):
+        """Draw the Gaussians and the ground; ``poses`` are ``T_world_cam`` of the cameras to come."""
+        self.server, self.poses = server, poses
+        self.outlook: Outlook = find_outlook(scene, poses)
+        self.splats = splats_of(scene)
+        self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
+        server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
+        self.parts = {
+            name: server.scene.add_frame(f"/{name}", show_axes=False)
+            for name in ("scene", "cameras", "ground", "answer", "grasps", "hand")
+        }
+        self._draw_splats(self.splats.colors)
+        self._draw_ground()
+
+    def show(self, part: str, shown: bool) -> None:
+        """Show or hide one of :attr:`parts`."""
+        self.parts[part].visible = shown
+
+    # ── Gaussians ──────────────────────────────────────────────────────────────────────────────
+    def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
+        """Colour the Gaussians by one relevancy of each of the scene's; by their own colours without it."""
+        colors = self.splats.colors
+        if relevancy is not None:
+            colors = paint(colors, relevancy[self.splats.kept], blend=blend, threshold=threshold)
+        self._draw_splats(colors)
+
+    def _draw_splats(self, colors: Float[np.ndarray, "n 3"]) -> None:
+        if not len(self.splats):
+            return
+        api: Any = self.server.scene
+        # viser 0.2 has it under a private name.
+        add = api.add_gaussian_splats if hasattr(api, "add_gaussian_splats") else api._add_gaussian_splats
+        splats = self.splats
+        add("/scene/splats", splats.centers, splats.covariances, colors, splats.opacities)
+
+    def _draw_ground(self) -> None:
+        outlook = self.outlook
+        size, cell = _GROUND * outlook.distance, _nice(_CELL * outlook.distance)
+        self.server.scene.add_grid(
+            "/ground/grid",
+            width=size,
+            height=size,
+            plane="xy",
+            cell_size=cell,
+            section_size=5 * cell,
+            cell_color=(120, 124, 132),
+            section_color=(160, 164, 172),
+            wxyz=_wxyz(outlook.T_world_ground),
+            # Just under the table: Gaussians lie on both sides of it.
+            position=outlook.T_world_ground[:3, 3] - 0.004 * outlook.distance * outlook.up,
+        )
+
+    # ── cameras ────────────────────────────────────────────────────────────────────────────────
+    def draw_camera(
+        self,
+        number: int,
+        camera: Camera,
+        image: UInt8[np.ndarray, "h w 3"] | None,
+        color: Color,
+        opened: Opened,
+    ) -> None:
+        """Draw one camera, with its image where it is there."""
+        handle = self.server.scene.add_camera_frustum(
+            f"/cameras/{number:05}",
+            fov=2 * float(np.arctan(camera.height / 2 / camera.fy)),
+            aspect=camera.width / camera.height * camera.fy / camera.fx,
+            scale=_FRUSTUM * self.outlook.distance,
+            color=color,
+            image=image,
+            jpeg_quality=70,
+            wxyz=_wxyz(self.poses[number]),
+            position=self.poses[number][:3, 3],
+        )
+        handle.on_click(lambda event: opened(event.client))
+
+    # ── what was found ─────────────────────────────────────────────────────────────────────────
+    def draw_answer(self, result: QueryResult | None) -> None:
+        """A pin on the action point, the region's box, and smaller pins on the places of rivals."""
+        self._clear("answer")
+        if result is None:
+            return
+        up, long = self.outlook.up, self.outlook.distance
+        rivals = [(other.action_point, f"{other.confidence:.0%}") for other in result.alternatives]
+        for number, (point, chance) in enumerate(rivals):
+            self._draw_pin(f"rival{number}", point, 0.6 * _PIN * long, _RIVAL, chance)
+        if result.region is None:
+            return
+        found = result.region
+        self._draw_pin("action", found.action_point, _PIN * long, _ACTION, f"{found.confidence:.0%}")
+        edges = box_edges(found.box, _EDGE * long)
+        self._draw("answer", "box", edges, _ACTION, None)
+        if result.place is not None:
+            self._draw_place(result.place.T_world_place, up)
+
+    def _draw_place(self, T_world_place: Float[np.ndarray, "4 4"], up: Float[np.ndarray, "3"]) -> None:
+        frame = self.server.scene.add_frame(
+            "/answer/place",
+            axes_length=_PIN * self.outlook.distance,
+            axes_radius=_EDGE * self.outlook.distance,
+            wxyz=_wxyz(T_world_place),
+            position=T_world_place[:3, 3],
+        )
+        self._drawn["answer"].append(frame)
+
+    def _draw_pin(
+        self, name: str, point: Float[np.ndarray, "3"], length: float, color: Color, words: str
+    ) -> None:
+        up, scene = self.outlook.up, self.server.scene
+        self._draw("answer", f"{name}/needle", pin(point, up, length=length), color, None)
+        top = point + length * up
+        ball = scene.add_icosphere(
+            f"/answer/{name}/ball", radius=_BALL * self.outlook.distance, color=color, position=top
+        )
+        label = scene.add_label(f"/answer/{name}/label", words, position=top + 0.2 * length * up)
+        self._drawn["answer"] += [ball, label]
+
+    # ── hands ──────────────────────────────────────────────────────────────────────────────────
+    def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int | None) -> None:
+        """The hand at each grasp, coloured by its score; the chosen one is solid, the others like glass."""
+        self._clear("grasps")
+        self._clear("hand")
+        for number, grasp in enumerate(grasps):
+            color = _of_score(grasp.score)
+            mesh = hand(gripper, grasp.width)
+            if number == chosen:
+                self._draw("hand", "hand", mesh, color, None, grasp.T_world_gripper)
+            else:
+                self._draw("grasps", f"{number:03}", mesh, color, _GLASS, grasp.T_world_gripper)
+
+    def play(
+        self, moments: Sequence[Moment], gripper: Gripper, score: float, going: Callable[[], bool]
+    ) -> None:
+        """Play a hand's motion, for as long as it is still ``going``; it stays where it ends."""
+        opening = None
+        for moment in moments:
+            if not going():
+                return
+            T = moment.T_world_gripper
+            if moment.opening != opening:
+                opening = moment.opening
+                self._clear("hand")
+                self._draw("hand", "hand", hand(gripper, opening), _of_score(score), None, T)
+            else:
+                handle = self._drawn["hand"][0]
+                handle.wxyz, handle.position = _wxyz(T), T[:3, 3]
+            self.server.flush()
+            time.sleep(1 / _RATE)
+
+    def _draw(
+        self,
+        part: str,
+        name: str,
+        mesh: Mesh,
+        color: Color,
+        opacity: float | None,
+        T_world_mesh: Float[np.ndarray, "4 4"] | None = None,
+    ) -> None:
+        T = np.eye(4) if T_world_mesh is None else T_world_mesh
+        handle = self.server.scene.add_mesh_simple(
+            f"/{part}/{name}",
+            mesh.vertices,
+            mesh.faces,
+            color=color,
+            opacity=opacity,
+            flat_shading=True,
+            wxyz=_wxyz(T),
+            position=T[:3, 3],
+        )
+        self._drawn[part].append(handle)
+
+    def _clear(self, part: str) -> None:
+        for handle in self._drawn[part]:
+            handle.remove()
+        self._drawn[part] = []
+
+
+def _of_score(score: float) -> Color:
+    """Plasma without its darkest and lightest ends, which are lost on dark and bright scenes."""
+    red, green, blue = colorize(np.array([[0.15 + 0.7 * min(max(score, 0.0), 1.0)]]), "plasma")[0, 0].tolist()
+    return red, green, blue
+
+
+def _wxyz(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4"]:
+    return viser.transforms.SO3.from_matrix(T[:3, :3]).wxyz
+
+
+def _nice(length: float) -> float:
+    """1, 2 or 5 times a power of ten, near a length."""
+    power = 10.0 ** np.floor(np.log10(length))
+    return float(power * min((1, 2, 5, 10), key=lambda step: abs(step - length / power)))
