@@ -4,7 +4,7 @@ Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each
 picks images in which the thing is well visible and clicks near its middle; ``_clicks_person.py`` states how.
 Each click is weighed as a person's, and for comparison as if a model had said the same. Right is an action
 point inside the true box of what was meant, zero margin; a refusal is not. ``POINT2ACT_BENCHMARK_CACHE`` as
-for ``localisation``. To tune, on other tables: ``python -m benchmarks.clicks --count 16``.
+for ``localisation``. To tune, on other tables: ``python -m benchmarks.clicks --seeds tune``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from point2act.simulate import part_box
 from point2act.threads import configure_threads
 from point2act.types import PointSet
 
-TABLES = 16
-"""Two of every kind."""
+TABLES = 8
+"""One of every kind."""
 DRAWS = 2
 """Of clicks, for each thing and part."""
 COUNTS = (1, 2, 3)

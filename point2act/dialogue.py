@@ -110,7 +110,7 @@ class Dialogue:
         """
         (query,) = name_queries([(text, role)])
         taken = {other.name for other in self.now.points.queries}
-        query = replace(query, name=query.name if query.name not in taken else free_name(text, taken))
+        query = replace(query, name=free_name(query.name, taken))
         self._keep(replace(self.now.points, queries=(*self.now.points.queries, query)))
         return query
 
@@ -160,12 +160,7 @@ class Dialogue:
 
     def photo(self, query: str | None, image: str) -> Photo:
         """An image as a pinhole camera at its pose in the run would have seen it."""
-        if image not in self._photos:
-            large = load_view(self.session.capture, self._frames[image], max_side=_PHOTO)
-            # What was looked at longest ago makes room.
-            kept = list(self._photos.items())[-_PHOTOS + 1 :]
-            self._photos = {**dict(kept), image: replace(large, T_world_cam=self._poses[image])}
-        view = self._photos[image]
+        view = self._large(image)
         said = () if query is None else self.now.said(query, image)
         if not said:
             return Photo(view, None, None)
@@ -173,6 +168,16 @@ class Dialogue:
         pixels = disk_to_view(self._frames[image], view, points)
         heat = heatmap(view.camera, pixels, config=self.config.relevancy.heatmap).astype(np.float64)
         return Photo(view, pixels, heat)
+
+    def _large(self, image: str) -> View:
+        """An image's large view; what was looked at longest ago makes room for it."""
+        view = self._photos.get(image)
+        if view is None:
+            large = load_view(self.session.capture, self._frames[image], max_side=_PHOTO)
+            view = replace(large, T_world_cam=self._poses[image])
+        others = [(name, other) for name, other in self._photos.items() if name != image]
+        self._photos = {**dict(others[-_PHOTOS + 1 :]), image: view}
+        return view
 
     def on_disk(self, image: str, view: View, pixel: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2"]:
         """A pixel of a :class:`Photo` as a pixel of the image on disk, always inside it."""

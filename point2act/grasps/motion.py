@@ -31,14 +31,16 @@ def motion(
 ) -> tuple[Moment, ...]:
     """The straight way in, the closing, and the straight way up along the unit vector ``up``, world.
 
-    Ways and openings are those that were checked when the grasp was planned; ``steps`` moments each.
+    Ways and openings are those that were checked when the grasp was planned; ``steps`` moments each, at
+    least two, the last of one being the first of the next.
     """
     width = max(grasp.width, 0.0)
     opened = approach_opening(gripper, width, config.pairs.clearance)
     shares = np.linspace(0.0, 1.0, steps)
     back = -config.poses.approach * grasp.T_world_gripper[:3, 2]
     comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
-    closes = [Moment(grasp.T_world_gripper, opened + share * (width - opened)) for share in shares]
+    # linspace ends on the width to the last bit.
+    closes = [Moment(grasp.T_world_gripper, float(w)) for w in np.linspace(opened, width, steps)]
     rises = [Moment(_moved(grasp.T_world_gripper, share * config.poses.lift * up), width) for share in shares]
     return (*comes, *closes[1:], *rises[1:])
 

@@ -12,13 +12,11 @@ from jaxtyping import Float, UInt8
 
 from point2act.types import View
 from point2act.viewer.outlook import Outlook
-from point2act.viewer.photos import OVERLAYS, Gaze, Overlay, gaze, hang, pixel_under
+from point2act.viewer.photos import FOV, OVERLAYS, Gaze, Overlay, gaze, hang, pixel_under
 
 # How far in front of its camera a photograph hangs, as a share of the distance to the scene: nearer than
 # anything that a camera can take a sharp picture of. Chosen.
 _HANGS = 0.25
-_FOV = 0.9
-"""Vertical field of view at the start, radians: a little wider than a usual depth camera's."""
 # Before everything else in the panel.
 _FIRST = -1.0
 
@@ -41,17 +39,23 @@ class PhotoActions:
 class Guest:
     """Somebody who watches."""
 
-    def __init__(self, client: viser.ClientHandle, outlook: Outlook, actions: PhotoActions):
-        """Give them a good view to begin with."""
+    def __init__(
+        self,
+        client: viser.ClientHandle,
+        outlook: Outlook,
+        parts: Callable[[], dict[str, bool]],
+        actions: PhotoActions,
+    ):
+        """Give them a good view to begin with; ``parts`` says which parts of the scene are shown to all."""
         self.client, self.image, self.overlay = client, None, OVERLAYS[0]
         self._distance = _HANGS * outlook.distance
-        self._actions = actions
+        self._actions, self._parts = actions, parts
         self.view: View | None = None
         """The open photograph's."""
         self._folder: viser.GuiFolderHandle | None = None
         self._photo: viser.SceneNodeHandle | None = None
         self._before: Gaze | None = None
-        self.look(Gaze(outlook.eye, outlook.center, outlook.up, _FOV))
+        self.look(Gaze(outlook.eye, outlook.center, outlook.up, FOV))
 
     image: str | None
     """The name of the photograph that is open."""
@@ -74,7 +78,9 @@ class Guest:
         self.image, self.view = image, view
         if self._folder is None:
             self._build()
-        self.look(gaze(view.camera, view.T_world_cam, self._distance, self.client.camera.aspect))
+        hanging = hang(view.camera, view.T_world_cam, self._distance)
+        self._show_scene(False)
+        self.look(gaze(hanging, self.client.camera.aspect))
 
     def draw(self, picture: UInt8[np.ndarray, "h w 3"], words: str) -> None:
         """Draw the open photograph anew."""
@@ -102,8 +108,16 @@ class Guest:
         if self._photo is not None:
             self._photo.remove()
         self._folder = self._photo = self.view = self.image = None
+        self._show_scene(True)
         if self._before is not None:
             self.look(self._before)
+
+    def _show_scene(self, shown: bool) -> None:
+        """Hide everything from them but the photograph, or show it again as the others see it."""
+        for part, visible in self._parts().items():
+            # A node of their own under the name that everybody's has: it takes that one's place, and what
+            # hangs on it stays.
+            self.client.scene.add_frame(f"/{part}", show_axes=False, visible=shown and visible)
 
     def _build(self) -> None:
         """The photograph's own controls, in this person's panel only."""

@@ -20,8 +20,12 @@ _ENOUGH = 20_000
 _THICKNESS = 0.012
 # A plane whose normal is further than 60 degrees from the cameras' up is a wall.
 _GROUND = 0.5
+# Where the mean of the cameras' unit vectors up is shorter, they are turned every way. Chosen.
+_TURNED = 0.2
+# A share of the coordinates: what rounding leaves of a distance that is none.
+_NOTHING = 1e-7
 # One begins a little further away than the cameras, to see more than they saw, and lower by this factor.
-_BACK, _LOWER = 1.3, 0.6
+_BACK, _LOWER = 1.45, 0.65
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +49,11 @@ def find_outlook(scene: GaussianScene, poses: Sequence[Float[np.ndarray, "4 4"]]
     The ground is the largest plane under the Gaussians, or, where there is none, level under the lowest of
     them. Works without cameras and without Gaussians.
     """
-    solid = scene.means[scene.opacities > _SOLID]
+    solid = scene.means[scene.opacities > _SOLID].astype(np.float64)
     cameras = np.array(poses).reshape(-1, 4, 4)
     center = _center(solid, cameras)
     eyes = cameras[:, :3, 3]
-    distance = float(np.median(np.linalg.norm(eyes - center, axis=1))) if len(eyes) else 0.0
-    if distance <= 0:
-        distance = 2 * float(np.median(np.linalg.norm(solid - center, axis=1))) if len(solid) else 1.0
-    distance = distance or 1.0
-    up = _unit(-cameras[:, :3, 1].sum(axis=0), np.array([0.0, 0.0, 1.0]))
+    distance, up = _distance(solid, eyes, center), _up(cameras, center)
     plane = _ground(solid, center, eyes, up, distance)
     if plane is None:
         low = float(np.percentile((solid - center) @ up, 2)) if len(solid) else 0.0
@@ -73,9 +73,32 @@ def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]
         return middle
     eyes, axes = cameras[:, :3, 3], cameras[:, :3, 2]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    pull = 0.1 * len(cameras) if len(solid) else 1e-6
+    pull = 0.1 * len(cameras) if len(solid) else 1e-9
     matrix = across.sum(axis=0) + pull * np.eye(3)
     return np.linalg.solve(matrix, (across @ eyes[:, :, None]).sum(axis=0)[:, 0] + pull * middle)
+
+
+def _distance(
+    solid: Float[np.ndarray, "n 3"], eyes: Float[np.ndarray, "m 3"], center: Float[np.ndarray, "3"]
+) -> float:
+    """From the cameras to the centre; where all stand in it, twice that of the Gaussians; else 1."""
+    nothing = _NOTHING * max(np.abs(center).max(), np.abs(eyes).max(initial=0.0))
+    for points, times in ((eyes, 1.0), (solid, 2.0)):
+        away = times * float(np.median(np.linalg.norm(points - center, axis=1))) if len(points) else 0.0
+        if away > nothing:
+            return away
+    return 1.0
+
+
+def _up(cameras: Float[np.ndarray, "m 4 4"], center: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """As most cameras have it; towards them, where they look down and are turned every way; else +z."""
+    level = np.array([0.0, 0.0, 1.0])
+    if not len(cameras):
+        return level
+    own = -cameras[:, :3, 1].mean(axis=0)
+    if np.linalg.norm(own) > _TURNED:
+        return own / np.linalg.norm(own)
+    return _unit(cameras[:, :3, 3].mean(axis=0) - center, level)
 
 
 def _ground(
@@ -88,6 +111,10 @@ def _ground(
     near = solid[np.linalg.norm(solid - center, axis=1) < distance]
     near = near[:: max(1, len(near) // _ENOUGH)]
     if len(near) < 3 or not len(eyes):
+        return None
+    # Gaussians on a line lie on as many planes as one likes.
+    spread = np.linalg.svd(near - near.mean(axis=0), compute_uv=False) / np.sqrt(len(near))
+    if spread[1] < _THICKNESS * distance:
         return None
     config = TableConfig(thickness=_THICKNESS * distance)
     towards = eyes.mean(axis=0) - center
@@ -105,7 +132,8 @@ def _eye(
     aside, height = frame_from_normal(up[None])[0][:, 0], np.pi / 4
     if len(eyes):
         ways = (eyes - center) / np.maximum(np.linalg.norm(eyes - center, axis=1, keepdims=True), 1e-9)
-        medium = ways[np.argsort(ways @ up, kind="stable")[(len(ways) - 1) // 2]]
+        # Rounded, for cameras at one height to be taken in their order, however the world is turned.
+        medium = ways[np.argsort(np.round(ways @ up, 6), kind="stable")[(len(ways) - 1) // 2]]
         height = float(np.arcsin(np.clip(medium @ up, -1.0, 1.0)))
         aside = _unit(medium - (medium @ up) * up, aside)
     height *= _LOWER

@@ -14,8 +14,11 @@ from point2act.types import Camera, View
 
 Overlay = Literal["points and heatmap", "points", "nothing"]
 OVERLAYS: tuple[Overlay, ...] = ("points and heatmap", "points", "nothing")
-# Room around a photograph that fills the window, as a share of its size.
-_MARGIN = 1.06
+FOV = 0.9
+"""Of a browser's camera, vertical, radians: a little wider than a usual depth camera's."""
+# Room around a photograph that fills the window, as a share of its size; and the share of a wide window
+# that the panel leaves free.
+_MARGIN, _BESIDE_PANEL = 1.06, 0.73
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +52,16 @@ def hang(camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], distance: float)
     return Hanging(T_world_photo, distance * camera.width / camera.fx, distance * camera.height / camera.fy)
 
 
-def gaze(camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], distance: float, aspect: float) -> Gaze:
-    """From where a photograph fits into a window of this width over height, seen from its camera's place."""
-    hanging = hang(camera, T_world_cam, distance)
-    height = max(hanging.height, hanging.width / max(aspect, 1e-3))
-    return Gaze(
-        position=T_world_cam[:3, 3],
-        look_at=hanging.T_world_photo[:3, 3],
-        up=-T_world_cam[:3, 1],
-        fov=2 * float(np.arctan(_MARGIN * height / 2 / distance)),
-    )
+def gaze(hanging: Hanging, aspect: float) -> Gaze:
+    """From where a photograph just fits into a window of this width over height, beside the panel."""
+    free = _BESIDE_PANEL if aspect > 1 else 1.0
+    high = _MARGIN * max(hanging.height, hanging.width / (free * aspect))
+    T = hanging.T_world_photo
+    # The panel covers the right: to the right of the photograph there is to be that much more.
+    aside = (1 - free) / 2 * aspect * high
+    away = high / 2 / np.tan(FOV / 2)
+    look_at = T[:3, 3] + aside * T[:3, 0]
+    return Gaze(look_at - away * T[:3, 2], look_at, -T[:3, 1], FOV)
 
 
 def pixel_under(
@@ -97,6 +100,6 @@ def annotated(
 
 
 def thumbnail(image: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """A small copy for a camera's frustum, by leaving out pixels."""
-    step = max(1, max(image.shape[:2]) // side)
+    """A small copy for a camera's frustum, at most ``side`` pixels long, by leaving out pixels."""
+    step = -(-max(image.shape[:2]) // side)
     return image[::step, ::step]

@@ -280,7 +280,13 @@ class Viewer:
             step=self._step,
             redraw=lambda guest: self._draw.do(lambda: self.page.draw_photo(guest)),
         )
-        self._guests[client.client_id] = Guest(client, self.page.world.outlook, actions)
+        parts = self.page.panel.shown
+        self._guests[client.client_id] = Guest(
+            client,
+            self.page.world.outlook,
+            lambda: {part: box.value for part, box in parts.items()},
+            actions,
+        )
 
     def _left(self, client: viser.ClientHandle) -> None:
         self._guests.pop(client.client_id, None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
-from point2act.points import PERSON
+from point2act.points import PERSON, that_count
 from point2act.types import Answer, Grasp, QueryResult, Reason, Role
 
 _ROLES: dict[Role, str] = {
@@ -28,7 +29,8 @@ NOTHING_ASKED = (
     "two."
 )
 # What means something to Markdown, to HTML or, in braces, to MDX, which viser renders with.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&:^=@'\"])")
+# A line that begins with import or export would be a program's.
+_SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~$&:^=@'\"]|\A[ie](?=[mx]port)")
 
 
 def plain(text: str) -> str:
@@ -37,9 +39,20 @@ def plain(text: str) -> str:
 
 
 def labels(names: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """What a menu shows for (name, text), by name; texts that occur twice get their names."""
-    texts = [text for _, text in names]
-    return {name: text if texts.count(text) == 1 else f"{text} ({name})" for name, text in names}
+    """What a menu shows for (name, text), by name; texts that occur twice get their names, so all differ."""
+    count = Counter(text for _, text in names)
+    found = {name: text for name, text in names if count[text] == 1}
+    taken = set(found.values())
+    for name, text in names:
+        if name in found:
+            continue
+        # Once is enough, unless another's text looks like that.
+        label = f"{text} ({name})"
+        while label in taken:
+            label += f" ({name})"
+        found[name] = label
+        taken.add(label)
+    return {name: found[name] for name, _ in names}
 
 
 def about_scene(gaussians: int, views: int, metric: bool | None) -> str:
@@ -81,7 +94,7 @@ def about_photo(image: str, said: Sequence[Answer], counted: bool, result: Query
         if answer.raw:
             lines.append(f"In its own words: {plain(answer.raw[:300])}")
     lines.append(verdict(image, said, counted, result))
-    return "\n\n".join(lines)
+    return "\n\n".join(line for line in lines if line)
 
 
 def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResult | None) -> str:
@@ -94,7 +107,8 @@ def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResu
         return "No place was agreed on."
     if image in result.region.support.rejected_images:
         return "**Outvoted**: the other views point elsewhere."
-    return "Backs the place that was found." if any(len(a.points) for a in said) else "Contradicts nothing."
+    pointed = any(len(answer.points) for answer in that_count(said))
+    return "Backs the place that was found." if pointed else "Contradicts nothing."
 
 
 def about_grasp(grasp: Grasp, number: int, count: int) -> str:

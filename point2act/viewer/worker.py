@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 
 Job = Callable[[], None]
@@ -12,7 +13,7 @@ class Worker:
     """Runs jobs one after another in a thread of its own."""
 
     def __init__(self, name: str, failed: Callable[[BaseException], None]):
-        """``failed`` is told what a job raises; the next one runs all the same."""
+        """``failed`` is told what a job raises; the next one runs all the same, even if that raises too."""
         self._failed = failed
         self._jobs: dict[object, Job] = {}
         self._changed = threading.Condition()
@@ -21,8 +22,13 @@ class Worker:
         self._thread.start()
 
     def do(self, job: Job, *, instead_of: object = None) -> None:
-        """Run a job when its turn comes; one that waits under the same key, if not None, is dropped."""
+        """Run a job when its turn comes; one that waits under the same key, if not None, is dropped.
+
+        After :meth:`end` nothing is run any more.
+        """
         with self._changed:
+            if self._ended:
+                return
             # A new key goes to the end; a job that takes another's place takes its turn as well.
             self._jobs[object() if instead_of is None else instead_of] = job
             self._changed.notify_all()
@@ -55,6 +61,13 @@ class Worker:
                 job = self._jobs.pop(next(iter(self._jobs)))
                 self._busy = True
             try:
-                job()
-            except BaseException as err:
-                self._failed(err)
+                self._attempt(job)
+            except BaseException:
+                # Nobody could be told. The thread goes on.
+                traceback.print_exc()
+
+    def _attempt(self, job: Job) -> None:
+        try:
+            job()
+        except BaseException as err:
+            self._failed(err)

@@ -41,6 +41,7 @@ class World:
         self.server, self.poses = server, poses
         self.outlook: Outlook = find_outlook(scene, poses)
         self.splats = splats_of(scene)
+        self._clouds: dict[str, Any] = {}
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
         self.parts = {
@@ -69,7 +70,13 @@ class World:
         # viser 0.2 has it under a private name.
         add = api.add_gaussian_splats if hasattr(api, "add_gaussian_splats") else api._add_gaussian_splats
         splats = self.splats
-        add("/scene/splats", splats.centers, splats.covariances, colors, splats.opacities)
+        # Under two names in turn: viser 0.2 takes no other colours for a name that it has.
+        shown, other = "/scene/splats", "/scene/splats again"
+        name = other if shown in self._clouds else shown
+        cloud = add(name, splats.centers, splats.covariances, colors, splats.opacities)
+        for old in self._clouds.values():
+            old.remove()
+        self._clouds = {name: cloud}
 
     def _draw_ground(self) -> None:
         outlook = self.outlook
