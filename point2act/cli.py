@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": "Have a model work out what an instruction needs.",
     "grasp": "Grasps from a trained run; or a new question to it, without training again.",
     "view": "Look at a scene in a browser: ask, point, see the grasps.",
+    "demo": "The whole way on a simulated table, and a look at it.",
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
     "gripper": "Check a gripper's file and draw its hand.",
 }
@@ -30,7 +31,8 @@ at in many photographs becomes one place on 3D Gaussians, to be grasped there.
 Commands:
 {commands}
 
-A first time, on a simulated table (which needs MuJoCo: pip install mujoco):
+A first time, on a simulated table (which needs MuJoCo: pip install mujoco),
+all at once with `point2act demo --view`, or step by step:
   point2act simulate --output table/         photographs, depth, answers
   point2act run table/ --output out/         places and grasps
   point2act simulate --try out/grasps.json   a simulated hand tries them

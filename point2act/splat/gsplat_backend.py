@@ -68,14 +68,18 @@ def rasterize(
 
 
 def gather(sight: GsplatSight, maps: Float[Tensor, "h w q"]) -> Float[Tensor, "n q+1"]:
-    """Blending weights times maps, and in the last column weights alone, summed over the pixels.
+    """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
+    return gather_maps(sight, torch.cat([maps, torch.ones_like(maps[..., :1])], dim=-1))
+
+
+def gather_maps(sight: GsplatSight, maps: Float[Tensor, "h w q"]) -> Float[Tensor, "n q"]:
+    """Blending weights times maps, summed over the pixels.
 
     A picture is linear in the features, so this is the gradient of the sum of picture times maps.
     """
-    upstream = torch.cat([maps, torch.ones_like(maps[..., :1])], dim=-1)
+    features = torch.zeros(len(sight.opacities), maps.shape[-1], device=maps.device)
+    if not maps.shape[-1]:
+        return features  # gsplat draws at least one channel
     with torch.enable_grad():
-        features = torch.zeros(
-            len(sight.opacities), upstream.shape[-1], device=maps.device, requires_grad=True
-        )
-        picture, _ = rasterize(sight, features)
-        return torch.autograd.grad(picture, features, upstream)[0]
+        picture, _ = rasterize(sight, features.requires_grad_())
+        return torch.autograd.grad(picture, features, maps)[0]

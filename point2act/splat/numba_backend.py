@@ -60,10 +60,19 @@ def rasterize(
 
 def gather(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
     """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
+    return _gather(raster_kernels.gather, sight, maps, maps.shape[2] + 1)
+
+
+def gather_maps(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
+    """The same without the last column, bit for bit: where all maps are 0, nothing is done."""
+    return _gather(raster_kernels.gather_heard, sight, maps, maps.shape[2])
+
+
+def _gather(kernel: Callable[..., Any], sight: NumbaSight, maps: Tensor, columns: int) -> Tensor:
     splats = _splats(sight.means2d, sight.shapes, sight.opacities, sight.reach)
     records = np.zeros((len(sight.tiles.members), maps.shape[2] + 1), np.float32)
-    totals = np.empty((len(sight.opacities), maps.shape[2] + 1), np.float32)
-    _run(raster_kernels.gather, splats, sight.tiles, _array(maps), records)
+    totals = np.empty((len(sight.opacities), columns), np.float32)
+    _run(kernel, splats, sight.tiles, _array(maps), records)
     _run(raster_kernels.sum_columns, sight.tiles.slot_start, records, totals)
     return torch.from_numpy(totals)
 

@@ -161,9 +161,9 @@ def differentiate(splats, features, tiles, transmittance, last, v_image, v_alpha
 
 
 @compiled
-def _heard(maps, bounds):
+def _heard(tile, maps):
     """The numbers of the maps that say anything in a tile: most say nothing in most."""
-    x0, x1, y0, y1 = bounds
+    x0, x1, y0, y1 = tile_bounds(tile, maps.shape[1], maps.shape[0])
     says = np.zeros(maps.shape[2], np.bool_)
     for y in range(y0, y1):
         for x in range(x0, x1):
@@ -173,12 +173,11 @@ def _heard(maps, bounds):
 
 
 @compiled
-def _gather(tile, splats, tiles, maps, records):
+def _gather(tile, splats, tiles, maps, heard, records):
     height, width, channels = maps.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
     through = clear(bounds)
-    heard = _heard(maps, bounds)
     planes = np.zeros(channels * PIXELS, np.float32)
     sums = np.zeros(channels * LANES, np.float32)
     to_planes(maps, bounds, planes)
@@ -211,7 +210,19 @@ def gather(splats, tiles, maps, records):
     """Fill ``records`` (meetings, q + 1), zero on entry: sums of weights times maps, and of weights."""
     count = len(tiles.start) - 1
     for task in prange(count):
-        _gather(_shuffled(task, count), splats, tiles, maps, records)
+        tile = _shuffled(task, count)
+        _gather(tile, splats, tiles, maps, _heard(tile, maps), records)
+
+
+@compiled_parallel
+def gather_heard(splats, tiles, maps, records):
+    """As :func:`gather`, but only in tiles where some map is not 0: the sums of weights are not whole."""
+    count = len(tiles.start) - 1
+    for task in prange(count):
+        tile = _shuffled(task, count)
+        heard = _heard(tile, maps)
+        if len(heard) > 0:
+            _gather(tile, splats, tiles, maps, heard, records)
 
 
 @compiled

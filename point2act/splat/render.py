@@ -130,10 +130,15 @@ def gather(sight: Sight, maps: Float[Tensor, "h w q"]) -> tuple[Float[Tensor, "n
     Returns, for each Gaussian, the sum over pixels of its blending weight times each map, and the sum
     of its blending weights. Their quotient is the closed form of lifting a map to Gaussians; the
     first is also the gradient of ``(render(...).features * maps).sum()`` for the features. Without
-    gradients itself.
+    gradients itself. The sums of weights are kept with the sight from the first time on, so do not write
+    to them; later times are quicker, the more so the more of the maps is 0.
     """
-    totals = _backend(sight.means2d.device).gather(sight, maps.to(sight.means2d))
-    return totals[:, :-1], totals[:, -1]
+    backend, maps = _backend(sight.means2d.device), maps.to(sight.means2d)
+    if sight.weights:
+        return backend.gather_maps(sight, maps), sight.weights[0]
+    totals = backend.gather(sight, maps)
+    sight.weights.append(totals[:, -1].clone())
+    return totals[:, :-1], sight.weights[0]
 
 
 def _look(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Sight:

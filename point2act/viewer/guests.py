@@ -43,13 +43,18 @@ class Guest:
         self,
         client: viser.ClientHandle,
         outlook: Outlook,
+        unit: float,
         parts: Callable[[], dict[str, bool]],
         actions: PhotoActions,
     ):
-        """Give them a good view to begin with; ``parts`` says which parts of the scene are shown to all."""
+        """Give them a good view to begin with.
+
+        ``unit`` are viser's units in one of the world's, and ``parts`` says which parts of the scene are
+        shown to all.
+        """
         self.client, self.image, self.overlay = client, None, OVERLAYS[0]
         self._distance = _HANGS * outlook.distance
-        self._actions, self._parts = actions, parts
+        self._unit, self._actions, self._parts = unit, actions, parts
         self.view: View | None = None
         """The open photograph's."""
         self._folder: viser.GuiFolderHandle | None = None
@@ -66,15 +71,16 @@ class Guest:
         camera = self.client.camera
         with self.client.atomic():
             camera.up_direction = new.up
-            camera.position = new.position
-            camera.look_at = new.look_at
+            camera.position = self._unit * new.position
+            camera.look_at = self._unit * new.look_at
             camera.fov = new.fov
 
     def open(self, image: str, view: View) -> None:
         """Show them a photograph from where it was taken; :meth:`draw` draws it."""
         if self.image is None:
             camera = self.client.camera
-            self._before = Gaze(camera.position, camera.look_at, camera.up_direction, camera.fov)
+            eye, at = camera.position / self._unit, camera.look_at / self._unit
+            self._before = Gaze(eye, at, camera.up_direction, camera.fov)
         self.image, self.view = image, view
         if self._folder is None:
             self._build()
@@ -92,11 +98,11 @@ class Guest:
         photo = self.client.scene.add_image(
             "/photo",
             picture,
-            hanging.width,
-            hanging.height,
+            self._unit * hanging.width,
+            self._unit * hanging.height,
             jpeg_quality=92,
             wxyz=viser.transforms.SO3.from_matrix(hanging.T_world_photo[:3, :3]).wxyz,
-            position=hanging.T_world_photo[:3, 3],
+            position=self._unit * hanging.T_world_photo[:3, 3],
         )
         photo.on_click(self._clicked)
         self._photo = photo
@@ -148,7 +154,7 @@ class Guest:
             view.camera,
             view.T_world_cam,
             self._distance,
-            np.array(event.ray_origin),
+            np.array(event.ray_origin) / self._unit,
             np.array(event.ray_direction),
         )
         if pixel is not None:

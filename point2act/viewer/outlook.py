@@ -24,6 +24,8 @@ _GROUND = 0.5
 _TURNED = 0.2
 # A share of the coordinates: what rounding leaves of a distance that is none.
 _NOTHING = 1e-7
+# Cameras nearer to the centre than this share of the Gaussians' spread stand among them. Chosen.
+_AMONG = 0.02
 # One begins a little further away than the cameras, to see more than they saw, and lower by this factor.
 _BACK, _LOWER = 1.45, 0.65
 
@@ -81,13 +83,15 @@ def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]
 def _distance(
     solid: Float[np.ndarray, "n 3"], eyes: Float[np.ndarray, "m 3"], center: Float[np.ndarray, "3"]
 ) -> float:
-    """From the cameras to the centre; where all stand in it, twice that of the Gaussians; else 1."""
+    """From the cameras to the centre; where they stand in it, twice that of the Gaussians; else 1."""
     nothing = _NOTHING * max(np.abs(center).max(), np.abs(eyes).max(initial=0.0))
-    for points, times in ((eyes, 1.0), (solid, 2.0)):
-        away = times * float(np.median(np.linalg.norm(points - center, axis=1))) if len(points) else 0.0
-        if away > nothing:
-            return away
-    return 1.0
+    away, spread = (
+        float(np.median(np.linalg.norm(points - center, axis=1))) if len(points) else 0.0
+        for points in (eyes, solid)
+    )
+    if away > max(nothing, _AMONG * spread):
+        return away
+    return 2 * spread if spread > nothing else 1.0
 
 
 def _up(cameras: Float[np.ndarray, "m 4 4"], center: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
@@ -132,8 +136,7 @@ def _eye(
     aside, height = frame_from_normal(up[None])[0][:, 0], np.pi / 4
     if len(eyes):
         ways = (eyes - center) / np.maximum(np.linalg.norm(eyes - center, axis=1, keepdims=True), 1e-9)
-        # Rounded, for cameras at one height to be taken in their order, however the world is turned.
-        medium = ways[np.argsort(np.round(ways @ up, 6), kind="stable")[(len(ways) - 1) // 2]]
+        medium = ways[np.argsort(ways @ up, kind="stable")[(len(ways) - 1) // 2]]
         height = float(np.arcsin(np.clip(medium @ up, -1.0, 1.0)))
         aside = _unit(medium - (medium @ up) * up, aside)
     height *= _LOWER

@@ -284,6 +284,7 @@ class Viewer:
         self._guests[client.client_id] = Guest(
             client,
             self.page.world.outlook,
+            self.page.world.unit,
             lambda: {part: box.value for part, box in parts.items()},
             actions,
         )

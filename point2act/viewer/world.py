@@ -29,6 +29,9 @@ _RIVAL: Color = (230, 159, 0)
 _FRUSTUM, _PIN, _BALL, _EDGE, _CELL, _GROUND = 0.04, 0.16, 0.009, 0.004, 0.1, 2.0
 # Hands that are not chosen are like glass.
 _GLASS = 0.22
+# viser's units from the cameras to the scene. What viser fixes in units of its own (half a pixel's precision
+# of covariances, the thickness of lines, the nearest that is drawn) suits scenes about as large as a room.
+_ROOM = 3.0
 # A film of the hand, moments a second.
 _RATE = 14.0
 
@@ -40,7 +43,10 @@ class World:
         """Draw the Gaussians and the ground; ``poses`` are ``T_world_cam`` of the cameras to come."""
         self.server, self.poses = server, poses
         self.outlook: Outlook = find_outlook(scene, poses)
+        self.unit = _ROOM / self.outlook.distance
+        """viser's units in one of the world's. Whatever is drawn is in viser's; nothing else is."""
         self.splats = splats_of(scene)
+        self._length = self.outlook.distance
         self._clouds: dict[str, Any] = {}
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
@@ -69,18 +75,19 @@ class World:
         api: Any = self.server.scene
         # viser 0.2 has it under a private name.
         add = api.add_gaussian_splats if hasattr(api, "add_gaussian_splats") else api._add_gaussian_splats
-        splats = self.splats
+        splats, unit = self.splats, self.unit
         # Under two names in turn: viser 0.2 takes no other colours for a name that it has.
         shown, other = "/scene/splats", "/scene/splats again"
         name = other if shown in self._clouds else shown
-        cloud = add(name, splats.centers, splats.covariances, colors, splats.opacities)
+        covariances = unit**2 * splats.covariances
+        cloud = add(name, unit * splats.centers, covariances, colors, splats.opacities)
         for old in self._clouds.values():
             old.remove()
         self._clouds = {name: cloud}
 
     def _draw_ground(self) -> None:
         outlook = self.outlook
-        size, cell = _GROUND * outlook.distance, _nice(_CELL * outlook.distance)
+        size, cell = self.unit * _GROUND * self._length, self.unit * _nice(_CELL * self._length)
         self.server.scene.add_grid(
             "/ground/grid",
             width=size,
@@ -92,7 +99,7 @@ class World:
             section_color=(160, 164, 172),
             wxyz=_wxyz(outlook.T_world_ground),
             # Just under the table: Gaussians lie on both sides of it.
-            position=outlook.T_world_ground[:3, 3] - 0.004 * outlook.distance * outlook.up,
+            position=self.unit * (outlook.T_world_ground[:3, 3] - 0.004 * self._length * outlook.up),
         )
 
     # ── cameras ────────────────────────────────────────────────────────────────────────────────
@@ -109,12 +116,12 @@ class World:
             f"/cameras/{number:05}",
             fov=2 * float(np.arctan(camera.height / 2 / camera.fy)),
             aspect=camera.width / camera.height * camera.fy / camera.fx,
-            scale=_FRUSTUM * self.outlook.distance,
+            scale=self.unit * _FRUSTUM * self._length,
             color=color,
             image=image,
             jpeg_quality=70,
             wxyz=_wxyz(self.poses[number]),
-            position=self.poses[number][:3, 3],
+            position=self.unit * self.poses[number][:3, 3],
         )
         handle.on_click(lambda event: opened(event.client))
 
@@ -124,7 +131,7 @@ class World:
         self._clear("answer")
         if result is None:
             return
-        up, long = self.outlook.up, self.outlook.distance
+        long = self._length
         rivals = [(other.action_point, f"{other.confidence:.0%}") for other in result.alternatives]
         for number, (point, chance) in enumerate(rivals):
             self._draw_pin(f"rival{number}", point, 0.6 * _PIN * long, _RIVAL, chance)
@@ -135,15 +142,15 @@ class World:
         edges = box_edges(found.box, _EDGE * long)
         self._draw("answer", "box", edges, _ACTION, None)
         if result.place is not None:
-            self._draw_place(result.place.T_world_place, up)
+            self._draw_place(result.place.T_world_place)
 
-    def _draw_place(self, T_world_place: Float[np.ndarray, "4 4"], up: Float[np.ndarray, "3"]) -> None:
+    def _draw_place(self, T_world_place: Float[np.ndarray, "4 4"]) -> None:
         frame = self.server.scene.add_frame(
             "/answer/place",
-            axes_length=_PIN * self.outlook.distance,
-            axes_radius=_EDGE * self.outlook.distance,
+            axes_length=self.unit * _PIN * self._length,
+            axes_radius=self.unit * _EDGE * self._length,
             wxyz=_wxyz(T_world_place),
-            position=T_world_place[:3, 3],
+            position=self.unit * T_world_place[:3, 3],
         )
         self._drawn["answer"].append(frame)
 
@@ -152,11 +159,10 @@ class World:
     ) -> None:
         up, scene = self.outlook.up, self.server.scene
         self._draw("answer", f"{name}/needle", pin(point, up, length=length), color, None)
-        top = point + length * up
-        ball = scene.add_icosphere(
-            f"/answer/{name}/ball", radius=_BALL * self.outlook.distance, color=color, position=top
-        )
-        label = scene.add_label(f"/answer/{name}/label", words, position=top + 0.2 * length * up)
+        top, above = self.unit * (point + length * up), self.unit * (point + 1.2 * length * up)
+        radius = self.unit * _BALL * self._length
+        ball = scene.add_icosphere(f"/answer/{name}/ball", radius=radius, color=color, position=top)
+        label = scene.add_label(f"/answer/{name}/label", words, position=above)
         self._drawn["answer"] += [ball, label]
 
     # ── hands ──────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +193,7 @@ class World:
                 self._draw("hand", "hand", hand(gripper, opening), _of_score(score), None, T)
             else:
                 handle = self._drawn["hand"][0]
-                handle.wxyz, handle.position = _wxyz(T), T[:3, 3]
+                handle.wxyz, handle.position = _wxyz(T), self.unit * T[:3, 3]
             self.server.flush()
             time.sleep(1 / _RATE)
 
@@ -203,13 +209,13 @@ class World:
         T = np.eye(4) if T_world_mesh is None else T_world_mesh
         handle = self.server.scene.add_mesh_simple(
             f"/{part}/{name}",
-            mesh.vertices,
+            self.unit * mesh.vertices,
             mesh.faces,
             color=color,
             opacity=opacity,
             flat_shading=True,
             wxyz=_wxyz(T),
-            position=T[:3, 3],
+            position=self.unit * T[:3, 3],
         )
         self._drawn[part].append(handle)
 

@@ -1,0 +1,558 @@
+"""A scene in conversation: what is said is kept, what it changes is worked out anew, and nothing else is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_asking import Scripted, middle
+from test_pipeline import QUICK, RED, write_capture
+
+import point2act
+from point2act.asking.ask import Questions
+from point2act.asking.point import Said
+from point2act.capture import disk_to_view, load_views, read_capture
+from point2act.dialogue import Dialogue
+from point2act.errors import GripperError, ModelError, Point2ActError, PointsError
+from point2act.geometry import project
+from point2act.points import PERSON, pointed_by_person, read_points, that_count
+from point2act.session import Session
+from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Region, Step, Target
+
+GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
+BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory):
+    return write_capture(tmp_path_factory.mktemp("capture"))
+
+
+@pytest.fixture(scope="module")
+def session(capture, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out")
+    point2act.run(capture, output, config=QUICK)
+    return point2act.open_run(output)
+
+
+@pytest.fixture(scope="module")
+def points(session, capture):
+    """Ten views see the red box, and none the unicorn."""
+    return read_points(capture / "points.json", session.capture)
+
+
+@pytest.fixture
+def dialogue(session, points, tmp_path):
+    return Dialogue(session, points, keep=tmp_path / "kept" / "points.json")
+
+
+def pixel(session: Session, number: int, place: np.ndarray) -> np.ndarray:
+    """Where a view sees a place, on disk."""
+    view = session.views[number]
+    return project(view.camera, view.T_world_cam, place[None])[0][0]
+
+
+def click(dialogue: Dialogue, query: str, place: np.ndarray, number: int = 3) -> None:
+    dialogue.point(query, dialogue.images[number], pixel(dialogue.session, number, place))
+
+
+def kept(dialogue: Dialogue) -> PointSet:
+    return read_points(dialogue.keep, dialogue.session.capture)
+
+
+def same_points(one: PointSet, other: PointSet) -> bool:
+    """Whether two sets say the same, in the same order."""
+    fields = ("image", "query", "visible", "model", "raw", "seconds")
+    return (
+        [vars(query) for query in one.queries] == [vars(query) for query in other.queries]
+        and len(one.answers) == len(other.answers)
+        and all(
+            [getattr(a, name) for name in fields] == [getattr(b, name) for name in fields]
+            and np.array_equal(a.points, b.points)
+            for a, b in zip(one.answers, other.answers, strict=True)
+        )
+    )
+
+
+def assert_same(one: QueryResult, other: QueryResult) -> None:
+    """Two results are equal to the last bit."""
+    assert (one.query.name, one.reason, one.detail) == (other.query.name, other.reason, other.detail)
+    assert (one.region is None) == (other.region is None)
+    for a, b in zip([one.region, *one.alternatives], [other.region, *other.alternatives], strict=True):
+        if a is not None and b is not None:
+            np.testing.assert_array_equal(a.action_point, b.action_point)
+            assert (a.confidence, a.support) == (b.confidence, b.support) or vars(a.support) == vars(
+                b.support
+            )
+    assert len(one.grasps) == len(other.grasps)
+    for a, b in zip(one.grasps, other.grasps, strict=True):
+        np.testing.assert_array_equal(a.T_world_gripper, b.T_world_gripper)
+        assert (a.width, a.score) == (b.width, b.score)
+
+
+def action_point(dialogue: Dialogue, query: str) -> np.ndarray:
+    result = dialogue.now.result(query)
+    assert result is not None
+    assert result.region is not None
+    return result.region.action_point
+
+
+def act_all(dialogue: Dialogue) -> None:
+    for name in dialogue.waiting():
+        dialogue.act(name)
+
+
+# ── the same as asking all at once ─────────────────────────────────────────────────────────────
+def test_nothing_is_worked_out_or_written_before_it_is_wanted(dialogue, points):
+    assert dialogue.waiting() == ()
+    assert dialogue.answered is None
+    assert dialogue.now.result("red") is None
+    assert not dialogue.keep.exists()
+    assert dialogue.images == tuple(view.name for view in dialogue.session.views)
+    assert dialogue.now.query("red") is points.queries[0]
+
+
+def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, session, points):
+    full = session.ask(points)
+    for name in ("unicorn", "red"):
+        dialogue.locate(name)
+    assert dialogue.waiting() == ("red", "unicorn")
+    assert dialogue.answered is None
+    act_all(dialogue)
+    assert dialogue.waiting() == ()
+    answered = dialogue.answered
+    assert answered is not None
+    np.testing.assert_array_equal(answered.relevancy.values, full.relevancy.values)
+    np.testing.assert_array_equal(answered.relevancy.evidence, full.relevancy.evidence)
+    assert answered.gripper.name == full.gripper.name
+    for one, other in zip(answered.results, full.results, strict=True):
+        assert_same(one, other)
+    for ours, theirs in zip(answered.pixels, full.pixels, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_place_is_known_before_its_grasps(dialogue, session, points):
+    dialogue.locate()
+    (red, unicorn) = (dialogue.now.result(query.name) for query in points.queries)
+    full = session.ask(points).results
+    np.testing.assert_array_equal(red.region.action_point, full[0].region.action_point)
+    assert red.grasps == ()
+    assert red.reason is None
+    assert (unicorn.region, unicorn.reason, unicorn.detail) == (None, "no_points", full[1].detail)
+
+
+def test_only_what_is_acted_on_is_answered(dialogue):
+    dialogue.locate()
+    dialogue.act("unicorn")
+    assert dialogue.answered is not None
+    assert [query.name for query in dialogue.answered.relevancy.queries] == ["unicorn"]
+    assert dialogue.waiting() == ("red",)
+
+
+def test_what_was_known_at_a_moment_stays_as_it_was(dialogue):
+    dialogue.locate("red")
+    before = dialogue.now
+    click(dialogue, "red", GREEN)
+    dialogue.locate("red")
+    assert np.linalg.norm(before.located["red"].region.action_point - RED) < 0.02
+    assert np.linalg.norm(action_point(dialogue, "red") - GREEN) < 0.02
+    assert not pointed_by_person(before.points.answers)
+
+
+def test_to_locate_nothing_or_a_stranger_changes_nothing(dialogue, session, tmp_path):
+    before = dialogue.now
+    dialogue.locate("stranger")
+    assert dialogue.now is before
+    empty = Dialogue(session, PointSet((), ()), keep=tmp_path / "none.json")
+    empty.locate()
+    assert empty.now.located == {}
+
+
+# ── a person points ────────────────────────────────────────────────────────────────────────────
+def test_a_persons_word_is_kept_and_stands_alone(dialogue, points):
+    click(dialogue, "red", GREEN)
+    assert same_points(kept(dialogue), dialogue.now.points)
+    assert len(dialogue.now.points.answers) == len(points.answers) + 1
+    said = [answer for answer in that_count(kept(dialogue).answers) if answer.query == "red"]
+    assert [(a.image, a.model) for a in said] == [(dialogue.images[3], PERSON)]
+    np.testing.assert_allclose(said[0].points[0], pixel(dialogue.session, 3, GREEN))
+    counted = [dialogue.now.counted("red", image) for image in dialogue.images]
+    assert counted == [number == 3 for number in range(10)]
+    assert all(dialogue.now.counted("unicorn", image) for image in dialogue.images)
+    assert [a.model for a in dialogue.now.said("red", dialogue.images[3])] == ["", PERSON]
+
+
+def test_a_person_points_once_in_an_image(dialogue, points):
+    click(dialogue, "red", GREEN)
+    click(dialogue, "red", GREEN, number=4)
+    click(dialogue, "red", BLUE)
+    own = [answer for answer in dialogue.now.points.answers if answer.model == PERSON]
+    assert [answer.image for answer in own] == [dialogue.images[4], dialogue.images[3]]
+    np.testing.assert_allclose(own[1].points[0], pixel(dialogue.session, 3, BLUE))
+
+
+def test_a_person_may_see_nothing(dialogue):
+    dialogue.point("red", dialogue.images[3], None)
+    (said,) = (answer for answer in kept(dialogue).answers if answer.model == PERSON)
+    assert (said.visible, len(said.points)) == (False, 0)
+    assert pointed_by_person(dialogue.now.points.answers) == set()
+
+
+def test_what_is_taken_back_was_never_said(dialogue, points):
+    dialogue.locate("red")
+    before = dialogue.now.result("red")
+    click(dialogue, "red", GREEN)
+    dialogue.locate("red")
+    assert np.linalg.norm(action_point(dialogue, "red") - GREEN) < 0.02
+    assert not dialogue.take_back("red", dialogue.images[4])
+    assert not dialogue.take_back("unicorn", dialogue.images[3])
+    assert dialogue.take_back("red", dialogue.images[3])
+    assert dialogue.now.points.answers == points.answers
+    assert same_points(kept(dialogue), points)
+    dialogue.locate("red")
+    assert_same(dialogue.now.result("red"), before)
+
+
+def test_where_there_is_nothing_to_take_back_nothing_is_written(dialogue, points):
+    assert not dialogue.take_back("red", dialogue.images[0])
+    assert dialogue.now.points is points
+    assert not dialogue.keep.exists()
+
+
+def test_a_click_leaves_other_queries_alone(dialogue):
+    dialogue.locate()
+    dialogue.act("unicorn")
+    unicorn = dialogue.now.results["unicorn"]
+    click(dialogue, "red", GREEN)
+    dialogue.locate("red")
+    assert dialogue.now.results["unicorn"] is unicorn
+    assert dialogue.waiting() == ("red",)
+
+
+# ── something new ──────────────────────────────────────────────────────────────────────────────
+def test_new_queries_get_names_of_their_own(dialogue):
+    found = [dialogue.add(text, "grasp") for text in ("The red box", "the red box", " a red: box ", "赤い箱")]
+    assert [query.name for query in found] == ["red_box", "red_box_2", "red_box_3", "赤い箱"]
+    assert found[2].text == "a red: box"
+    assert dialogue.add("red", "place").name == "red_2"
+    assert same_points(kept(dialogue), dialogue.now.points)
+    assert kept(dialogue).queries[-1].role == "place"
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_nothing_in_words_is_nothing_to_look_for(dialogue, text):
+    before = dialogue.now
+    with pytest.raises(PointsError, match="empty"):
+        dialogue.add(text, "grasp")
+    assert dialogue.now is before
+
+
+def test_something_new_is_nowhere_until_somebody_points(dialogue):
+    green = dialogue.add("the green box", "grasp").name
+    dialogue.locate(green)
+    assert dialogue.now.result(green).reason == "no_points"
+    click(dialogue, green, GREEN)
+    dialogue.locate(green)
+    dialogue.act(green)
+    assert np.linalg.norm(action_point(dialogue, green) - GREEN) < 0.02
+    assert dialogue.now.results[green].grasps
+
+
+# ── what is to be avoided ──────────────────────────────────────────────────────────────────────
+def test_hands_keep_away_from_where_something_to_avoid_is_now(dialogue):
+    place = dialogue.add("somewhere free", "place").name
+    dialogue.locate()
+    act_all(dialogue)
+    free = dialogue.now.results[place]
+    assert all(grasp.avoid_clearance is None for grasp in dialogue.now.results["red"].grasps)
+
+    hot = dialogue.add("the hot box", "avoid").name
+    clearances = []
+    for target in (GREEN, BLUE):
+        click(dialogue, hot, target)
+        dialogue.locate(hot)
+        # Grasps were planned without it; a place to put something down stays.
+        assert "red" not in dialogue.now.results
+        assert dialogue.now.results[place] is free
+        assert dialogue.waiting() == ("red", "unicorn", hot)
+        act_all(dialogue)
+        clearances.append([grasp.avoid_clearance for grasp in dialogue.now.results["red"].grasps])
+    assert None not in clearances[0] + clearances[1]
+    assert clearances[0] != clearances[1]
+
+    # All that is known is what the session says to everything at once.
+    full = dialogue.session.ask(kept(dialogue))
+    for query, other in zip(dialogue.now.points.queries, full.results, strict=True):
+        assert_same(dialogue.now.results[query.name], other)
+
+    assert dialogue.take_back(hot, dialogue.images[3])
+    dialogue.locate(hot)
+    act_all(dialogue)
+    assert all(grasp.avoid_clearance is None for grasp in dialogue.now.results["red"].grasps)
+
+
+# ── grippers ───────────────────────────────────────────────────────────────────────────────────
+def test_another_gripper_plans_again_at_the_same_place(dialogue, session, points):
+    dialogue.locate()
+    act_all(dialogue)
+    located, first = dialogue.now.located, dialogue.now.results["red"]
+    dialogue.use("robotiq_2f85")
+    assert dialogue.now.located is located
+    assert dialogue.now.gripper.name == dialogue.config.gripper == "robotiq_2f85"
+    assert dialogue.answered is None
+    act_all(dialogue)
+    second = dialogue.now.results["red"]
+    assert_same(second, session.ask(points, config=dialogue.config).results[0])
+    assert not np.array_equal(first.grasps[0].T_world_gripper, second.grasps[0].T_world_gripper)
+    assert dialogue.answered is not None
+    assert dialogue.answered.gripper.name == dialogue.answered.config.gripper == "robotiq_2f85"
+
+
+def test_a_gripper_that_there_is_not_changes_nothing(dialogue):
+    dialogue.locate()
+    act_all(dialogue)
+    before, config = dialogue.now, dialogue.config
+    with pytest.raises(GripperError, match="tentacle"):
+        dialogue.use("tentacle")
+    assert dialogue.now is before
+    assert dialogue.config is config
+
+
+# ── a file that cannot be written ──────────────────────────────────────────────────────────────
+def a_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def in_a_file(path: Path) -> Path:
+    path.write_text("")
+    return path / "points.json"
+
+
+@pytest.mark.parametrize("spoil", [a_folder, in_a_file])
+def test_what_cannot_be_kept_is_not_known_either(session, points, tmp_path, spoil):
+    said = Answer(session.views[0].name, "red", np.array([[3.0, 4.0]]), model=PERSON)
+    points = dataclasses.replace(points, answers=(*points.answers, said))
+    keep = spoil(tmp_path / "points.json")
+    dialogue = Dialogue(session, points, keep=keep, asker=scripted(middle))
+    before = dialogue.now
+    for does in (
+        lambda: click(dialogue, "red", GREEN),
+        lambda: dialogue.point("red", dialogue.images[0], None),
+        lambda: dialogue.take_back("red", dialogue.images[0]),
+        lambda: dialogue.add("the green box", "grasp"),
+        lambda: dialogue.ask(points.queries[0]),
+    ):
+        with pytest.raises(Point2ActError, match=r"points\.json.* cannot be written"):
+            does()
+        assert dialogue.now is before
+
+
+@pytest.mark.parametrize("at", [(np.nan, 3.0), (np.inf, 3.0)])
+def test_a_pixel_that_is_none_is_refused(dialogue, at):
+    before = dialogue.now
+    with pytest.raises(PointsError, match="not finite"):
+        dialogue.point("red", dialogue.images[0], np.array(at))
+    assert dialogue.now is before
+
+
+def test_nobody_points_at_what_is_not_asked(dialogue):
+    before = dialogue.now
+    with pytest.raises(PointsError, match="stranger"):
+        click(dialogue, "stranger", GREEN)
+    assert dialogue.now is before
+
+
+# ── a model is asked ───────────────────────────────────────────────────────────────────────────
+def scripted(point):
+    """Whom the viewer asks."""
+    return lambda queries: Questions(tuple(queries), Scripted(point, delay=0.02), 1280)
+
+
+def at_green(session: Session):
+    numbers = {view.name: number for number, view in enumerate(session.views)}
+    return lambda query, image, look: Said(look.from_disk(pixel(session, numbers[image], GREEN)[None]))
+
+
+@pytest.fixture
+def asked(session, points, tmp_path):
+    return Dialogue(session, points, keep=tmp_path / "points.json", asker=scripted(at_green(session)))
+
+
+def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, points):
+    click(asked, "red", RED)
+    click(asked, "unicorn", RED)
+    steps = []
+    assert asked.ask(points.queries[0], lambda done, total: steps.append((done, total))) == []
+    now = asked.now.points
+    assert same_points(kept(asked), now)
+    by_model = [a for a in now.answers if a.query == "red" and a.model != PERSON]
+    assert [answer.image for answer in by_model] == list(asked.images)
+    for number, answer in enumerate(by_model):
+        np.testing.assert_allclose(answer.points[0], pixel(asked.session, number, GREEN), atol=1e-6)
+    assert [a.query for a in now.answers if a.model == PERSON] == ["red", "unicorn"]
+    others = [a for a in now.answers if a.query == "unicorn" and a.model != PERSON]
+    assert others == [a for a in points.answers if a.query == "unicorn"]
+    assert all(0 <= done <= total == 10 for done, total in steps)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+def test_a_model_finds_something_new(asked):
+    green = asked.add("the green box", "grasp")
+    asked.ask(green)
+    asked.locate(green.name)
+    assert np.linalg.norm(action_point(asked, green.name) - GREEN) < 0.02
+
+
+def test_images_without_an_answer_are_named(asked, session, points):
+    def point(query, image, look):
+        if image in asked.images[2:4]:
+            raise ModelError("the server is on fire: put it out")
+        return middle(query, image, look)
+
+    asked.asker = scripted(point)
+    (sentence,) = asked.ask(points.queries[0])
+    assert "on fire" in sentence
+    assert all(image in sentence for image in asked.images[2:4])
+    said = [a.image for a in asked.now.points.answers if a.query == "red"]
+    assert said == [*asked.images[:2], *asked.images[4:]]
+
+
+def test_where_nobody_answers_everything_stays(asked, points):
+    def point(query, image, look):
+        raise ModelError("nobody listens: start the server")
+
+    asked.asker = scripted(point)
+    before = asked.now
+    with pytest.raises(ModelError, match="nobody listens"):
+        asked.ask(points.queries[0])
+    assert asked.now is before
+    assert not asked.keep.exists()
+
+
+def test_without_a_model_nobody_can_be_asked(dialogue, points):
+    with pytest.raises(Point2ActError, match="--model"):
+        dialogue.ask(points.queries[0])
+
+
+# ── plans ──────────────────────────────────────────────────────────────────────────────────────
+def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_path):
+    targets = tuple(Target(query, query.text, None, "because") for query in points.queries)
+    plan = Plan("tidy up", (Step("take it", targets),), "makers/m")
+    planned = dataclasses.replace(points, plan=plan)
+    dialogue = Dialogue(session, planned, keep=tmp_path / "points.json")
+    dialogue.locate()
+    dialogue.act("unicorn")
+    assert dialogue.answered is not None
+    assert dialogue.answered.plan is None
+    dialogue.act("red")
+    assert dialogue.answered.plan is plan
+    # What is said later is no part of it, and does not lose it.
+    dialogue.add("the green box", "grasp")
+    kept_plan = kept(dialogue).plan
+    assert kept_plan is not None
+    assert kept_plan.instruction == "tidy up"
+    assert dialogue.answered.plan is plan
+
+
+# ── photographs ────────────────────────────────────────────────────────────────────────────────
+def test_a_photograph_shows_what_was_said_where_it_was_said(dialogue):
+    image = dialogue.images[3]
+    bare = dialogue.photo(None, image)
+    assert (bare.pixels, bare.heat) == (None, None)
+    assert bare.view.rgb.shape == (96, 128, 3)
+    np.testing.assert_array_equal(bare.view.T_world_cam, dialogue.session.views[3].T_world_cam)
+    nothing = dialogue.photo("unicorn", image)
+    assert nothing.pixels.shape == (0, 2)
+    assert nothing.heat.max() == 0
+    click(dialogue, "unicorn", GREEN)
+    said = dialogue.photo("unicorn", image)
+    np.testing.assert_allclose(said.pixels, [pixel(dialogue.session, 3, GREEN)])
+    assert said.heat.shape == (96, 128)
+    row, column = np.unravel_index(said.heat.argmax(), said.heat.shape)
+    assert np.abs(np.array([column, row]) + 0.5 - said.pixels[0]).max() <= 0.5
+    new = dialogue.add("the green box", "grasp").name
+    assert (dialogue.photo(new, image).pixels, dialogue.photo(new, image).heat) == (None, None)
+
+
+def test_photographs_looked_at_lately_are_not_read_again(dialogue):
+    images = dialogue.images
+    first = [dialogue.photo("red", image).view for image in images[:8]]
+    assert dialogue.photo(None, images[0]).view is first[0]
+    dialogue.photo("red", images[8])
+    assert dialogue.photo("red", images[0]).view is first[0]
+    assert dialogue.photo("red", images[2]).view is first[2]
+    assert dialogue.photo("red", images[1]).view is not first[1]
+
+
+LENSES = {
+    "none": {},
+    "barrel": {"k1": -0.12, "k2": 0.03, "p1": 0.001, "p2": -0.002},
+    "pincushion": {"k1": 0.15, "k2": 0.02},
+}
+
+
+@pytest.fixture(scope="module", params=LENSES)
+def distorted(request, tmp_path_factory):
+    """A dialogue about images that are large and come through a lens; its scene is a single Gaussian."""
+    folder = tmp_path_factory.mktemp("lens")
+    synthetic.write_capture_files(folder, synthetic.views(2, height=1200, width=1600))
+    document = json.loads((folder / "transforms.json").read_text())
+    (folder / "transforms.json").write_text(json.dumps(document | LENSES[request.param]))
+    capture = read_capture(folder)
+    scene = GaussianScene(
+        np.zeros((1, 3)),
+        np.array([[1.0, 0.0, 0.0, 0.0]]),
+        np.full((1, 3), 0.01),
+        np.full(1, 0.9),
+        np.zeros((1, 1, 3)),
+    )
+    session = Session(capture, load_views(capture, max_side=160), scene, True, torch.device("cpu"))
+    return Dialogue(session, PointSet((Query("red", "red"),), ()), keep=folder / "points.json")
+
+
+shares = st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)).map(np.array)
+
+
+@given(share=shares)
+def test_a_click_on_a_photograph_is_a_pixel_on_disk_and_back(distorted, share):
+    image = distorted.images[0]
+    frame = distorted.session.capture.frames[0]
+    view = distorted.photo(None, image).view
+    assert max(view.rgb.shape) == 1280
+    at = share * [view.camera.width, view.camera.height]
+    disk = distorted.on_disk(image, view, at)
+    size = np.array([frame.camera.width, frame.camera.height])
+    assert (disk >= 0).all()
+    assert (disk < size).all()
+    if (disk > 0).all() and (disk < size - 2e-3).all():
+        np.testing.assert_allclose(disk_to_view(frame, view, disk[None])[0], at, atol=1e-3)
+
+
+def test_a_click_beside_a_photograph_is_still_inside_the_image(distorted):
+    image = distorted.images[0]
+    view = distorted.photo(None, image).view
+    distorted.point("red", image, distorted.on_disk(image, view, np.array([-1e4, 1e5])))
+    (said,) = read_points(distorted.keep, distorted.session.capture).answers
+    np.testing.assert_array_equal(said.points, distorted.now.points.answers[0].points)
+
+
+def test_clicks_that_were_kept_show_where_they_were_made(distorted):
+    image = distorted.images[1]
+    at = np.array([700.25, 410.75])
+    view = distorted.photo(None, image).view
+    distorted.point("red", image, distorted.on_disk(image, view, at))
+    np.testing.assert_allclose(distorted.photo("red", image).pixels, at[None], atol=1e-3)
+
+
+def test_every_region_is_a_region(dialogue):
+    dialogue.locate("red")
+    assert isinstance(dialogue.now.located["red"].region, Region)

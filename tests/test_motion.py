@@ -1,0 +1,132 @@
+"""How a hand moves to a grasp: what is shown is what was checked, and it touches nothing on its way."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import reference_grasps as ref
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from point2act.geometry import transform_points
+from point2act.grasps.gripper import load_gripper
+from point2act.grasps.motion import Moment, motion
+from point2act.grasps.pairs import PairConfig
+from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.grasps.poses import PoseConfig
+from point2act.surface import fuse_local
+from point2act.types import Grasp
+
+HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85", "robotiq_2f140", "wsg50")}
+UP = np.array([0.0, 0.0, 1.0])
+DEFAULT = GraspConfig()
+
+
+def grasp_at(T: np.ndarray, width: float) -> Grasp:
+    return Grasp(T, width, 0.5, 0.5, 0.5, np.zeros((2, 3)), 0.01)
+
+
+def turned(seed: int) -> np.ndarray:
+    T = np.eye(4)
+    T[:3, :3] = Rotation.random(random_state=seed).as_matrix()
+    T[:3, 3] = np.random.default_rng(seed).normal(0, 0.5, 3)
+    return T
+
+
+def parts(moments: tuple[Moment, ...], steps: int) -> tuple[tuple[Moment, ...], ...]:
+    """The way in, the closing and the way up; the last moment of one is the first of the next."""
+    assert len(moments) == 3 * steps - 2
+    ends = (0, steps - 1, 2 * steps - 2, 3 * steps - 3)
+    return tuple(moments[a : b + 1] for a, b in pairwise(ends))
+
+
+@given(
+    hand=st.sampled_from(sorted(HANDS)),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 99),
+    steps=st.integers(2, 20),
+    ways=st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.3)),
+    clearance=st.floats(0.0, 0.02),
+)
+def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, ways, clearance):
+    config = GraspConfig(
+        pairs=PairConfig(clearance=clearance), poses=PoseConfig(approach=ways[0], lift=ways[1])
+    )
+    gripper, T = HANDS[hand], turned(seed)
+    width = share * gripper.max_width
+    up = turned(seed + 1)[:3, 0]
+    moments = motion(grasp_at(T, width), gripper, up=up, steps=steps, config=config)
+    comes, closes, rises = parts(moments, steps)
+    opened = min(gripper.max_width, width + 2 * clearance)
+    begin, end = T[:3, 3] - ways[0] * T[:3, 2], T[:3, 3] + ways[1] * up
+    np.testing.assert_allclose(comes[0].T_world_gripper[:3, 3], begin, atol=1e-12)
+    np.testing.assert_allclose(rises[-1].T_world_gripper[:3, 3], end, atol=1e-12)
+    for moment in closes:
+        np.testing.assert_array_equal(moment.T_world_gripper, T)
+    assert {moment.opening for moment in comes} == {opened}
+    assert {moment.opening for moment in rises} == {width}
+    for moment in moments:
+        np.testing.assert_array_equal(moment.T_world_gripper[:3, :3], T[:3, :3])
+        np.testing.assert_array_equal(moment.T_world_gripper[3], [0, 0, 0, 1])
+
+
+@given(share=st.floats(0, 1), steps=st.integers(2, 20))
+def test_the_fingers_only_ever_close(share, steps):
+    gripper = HANDS["panda"]
+    moments = motion(grasp_at(np.eye(4), share * gripper.max_width), gripper, up=UP, steps=steps)
+    openings = [moment.opening for moment in moments]
+    assert all(later <= earlier for earlier, later in pairwise(openings))
+    assert 0 <= openings[-1] <= openings[0] <= gripper.max_width
+
+
+def test_every_way_is_straight_and_even():
+    """Along the approach and along up, in equal strides."""
+    T = turned(3)
+    comes, _, rises = parts(motion(grasp_at(T, 0.04), HANDS["panda"], up=UP, steps=9), 9)
+    for way, stride in ((comes, DEFAULT.poses.approach * T[:3, 2]), (rises, DEFAULT.poses.lift * UP)):
+        places = np.array([moment.T_world_gripper[:3, 3] for moment in way])
+        np.testing.assert_allclose(np.diff(places, axis=0), np.tile(stride / 8, (8, 1)), atol=1e-12)
+
+
+def test_a_width_below_nothing_closes_entirely():
+    """Contacts found by averaging may lie a hair inside each other."""
+    moments = motion(grasp_at(np.eye(4), -1e-4), HANDS["panda"], up=UP)
+    assert moments[-1].opening == 0.0
+
+
+def test_neither_grasp_nor_moments_are_tied_together():
+    T = turned(5)
+    before = T.copy()
+    for moment in motion(grasp_at(T, 0.03), HANDS["panda"], up=UP)[:3]:
+        moment.T_world_gripper[:] = 0
+    np.testing.assert_array_equal(T, before)
+
+
+# ── on a table ─────────────────────────────────────────────────────────────────────────────────
+BOX = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3))
+ABOVE = (0.1, 0.05, 0.075)
+
+
+@pytest.mark.parametrize("hand", ["panda", "robotiq_2f85"])
+def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
+    gripper, config = HANDS[hand], dataclasses.replace(DEFAULT, pairs=PairConfig(keep=30))
+    volume = fuse_local(*ref.capture([ref.FLOOR, BOX], ref.ring(ABOVE, 10)), np.array(ABOVE))
+    rng = np.random.default_rng(0)
+    grasps, why = plan_grasps(volume, ref.region_at(ABOVE), gripper, config=config, rng=rng)
+    assert why is None
+    for grasp in grasps[:2]:
+        moments = motion(grasp, gripper, up=volume.up, steps=6, config=config)
+        for number, moment in enumerate(moments):
+            boxes = (*gripper.fingers_at(moment.opening), *gripper.body_at(moment.opening))
+            filled = np.concatenate([ref.filled(np.array(b.center), np.array(b.half_extents)) for b in boxes])
+            world = transform_points(moment.T_world_gripper, filled)
+            assert ref.FLOOR.distance(world).min() > 0
+            if number < 6:
+                assert BOX.distance(world).min() > 0
+            elif number < 11:
+                # Pads that meet a face askew: a hand would turn the box, or stop at their edge.
+                assert BOX.distance(world).min() > -5e-3
