@@ -204,6 +204,10 @@ class Dialogue:
             results={name: result for name, result in now.results.items() if name not in stale},
         )
 
+    def unknown(self) -> tuple[str, ...]:
+        """Queries that are not located, in their order."""
+        return tuple(q.name for q in self.now.points.queries if q.name not in self.now.located)
+
     def waiting(self) -> tuple[str, ...]:
         """Queries that are located and not acted on, in their order."""
         now = self.now

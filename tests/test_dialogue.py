@@ -13,21 +13,30 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_asking import Scripted, middle
-from test_pipeline import QUICK, RED, write_capture
+from test_pipeline import RED, write_capture
 
-import point2act
+from point2act.answer import AnswerConfig
 from point2act.asking.ask import Questions
 from point2act.asking.point import Said
 from point2act.capture import disk_to_view, load_views, read_capture
 from point2act.dialogue import Dialogue
 from point2act.errors import GripperError, ModelError, Point2ActError, PointsError
 from point2act.geometry import project
+from point2act.grasps.pairs import PairConfig
+from point2act.grasps.plan import GraspConfig
+from point2act.pipeline import RunConfig, build
 from point2act.points import PERSON, pointed_by_person, read_points, that_count
-from point2act.session import Session
-from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Region, Step, Target
+from point2act.reconstruct import BuildConfig
+from point2act.session import Answered, Session
+from point2act.splat.fit import FitConfig
+from point2act.splat.start import StartConfig
+from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
+# A small scene, and few grasps: enough to tell places and plans apart, and quicker.
+ROUGH = RunConfig(build=BuildConfig(fit=FitConfig(iterations=8), start=StartConfig(target_count=2500)))
+FEW = AnswerConfig(grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1))
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +45,8 @@ def capture(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def session(capture, tmp_path_factory):
-    output = tmp_path_factory.mktemp("out")
-    point2act.run(capture, output, config=QUICK)
-    return point2act.open_run(output)
+def session(capture):
+    return build(capture, config=ROUGH)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,15 @@ def points(session, capture):
     return read_points(capture / "points.json", session.capture)
 
 
+@pytest.fixture(scope="module")
+def full(session, points) -> Answered:
+    """Everything at once."""
+    return session.ask(points, config=FEW)
+
+
 @pytest.fixture
 def dialogue(session, points, tmp_path):
-    return Dialogue(session, points, keep=tmp_path / "kept" / "points.json")
+    return Dialogue(session, points, keep=tmp_path / "kept" / "points.json", config=FEW)
 
 
 def pixel(session: Session, number: int, place: np.ndarray) -> np.ndarray:
@@ -88,9 +101,7 @@ def assert_same(one: QueryResult, other: QueryResult) -> None:
     for a, b in zip([one.region, *one.alternatives], [other.region, *other.alternatives], strict=True):
         if a is not None and b is not None:
             np.testing.assert_array_equal(a.action_point, b.action_point)
-            assert (a.confidence, a.support) == (b.confidence, b.support) or vars(a.support) == vars(
-                b.support
-            )
+            assert (a.confidence, vars(a.support)) == (b.confidence, vars(b.support))
     assert len(one.grasps) == len(other.grasps)
     for a, b in zip(one.grasps, other.grasps, strict=True):
         np.testing.assert_array_equal(a.T_world_gripper, b.T_world_gripper)
@@ -119,8 +130,7 @@ def test_nothing_is_worked_out_or_written_before_it_is_wanted(dialogue, points):
     assert dialogue.now.query("red") is points.queries[0]
 
 
-def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, session, points):
-    full = session.ask(points)
+def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, full):
     for name in ("unicorn", "red"):
         dialogue.locate(name)
     assert dialogue.waiting() == ("red", "unicorn")
@@ -139,14 +149,13 @@ def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, s
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_place_is_known_before_its_grasps(dialogue, session, points):
+def test_a_place_is_known_before_its_grasps(dialogue, full):
     dialogue.locate()
-    (red, unicorn) = (dialogue.now.result(query.name) for query in points.queries)
-    full = session.ask(points).results
-    np.testing.assert_array_equal(red.region.action_point, full[0].region.action_point)
+    red, unicorn = dialogue.now.result("red"), dialogue.now.result("unicorn")
+    np.testing.assert_array_equal(red.region.action_point, full.results[0].region.action_point)
     assert red.grasps == ()
     assert red.reason is None
-    assert (unicorn.region, unicorn.reason, unicorn.detail) == (None, "no_points", full[1].detail)
+    assert (unicorn.region, unicorn.reason, unicorn.detail) == (None, "no_points", full.results[1].detail)
 
 
 def test_only_what_is_acted_on_is_answered(dialogue):
@@ -289,8 +298,8 @@ def test_hands_keep_away_from_where_something_to_avoid_is_now(dialogue):
     assert clearances[0] != clearances[1]
 
     # All that is known is what the session says to everything at once.
-    full = dialogue.session.ask(kept(dialogue))
-    for query, other in zip(dialogue.now.points.queries, full.results, strict=True):
+    now = dialogue.session.ask(kept(dialogue), config=FEW)
+    for query, other in zip(dialogue.now.points.queries, now.results, strict=True):
         assert_same(dialogue.now.results[query.name], other)
 
     assert dialogue.take_back(hot, dialogue.images[3])
@@ -318,7 +327,7 @@ def test_another_gripper_plans_again_at_the_same_place(dialogue, session, points
 
 def test_a_gripper_that_there_is_not_changes_nothing(dialogue):
     dialogue.locate()
-    act_all(dialogue)
+    dialogue.act("unicorn")
     before, config = dialogue.now, dialogue.config
     with pytest.raises(GripperError, match="tentacle"):
         dialogue.use("tentacle")
@@ -384,7 +393,8 @@ def at_green(session: Session):
 
 @pytest.fixture
 def asked(session, points, tmp_path):
-    return Dialogue(session, points, keep=tmp_path / "points.json", asker=scripted(at_green(session)))
+    keep = tmp_path / "points.json"
+    return Dialogue(session, points, keep=keep, config=FEW, asker=scripted(at_green(session)))
 
 
 def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, points):
@@ -448,7 +458,7 @@ def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_pat
     targets = tuple(Target(query, query.text, None, "because") for query in points.queries)
     plan = Plan("tidy up", (Step("take it", targets),), "makers/m")
     planned = dataclasses.replace(points, plan=plan)
-    dialogue = Dialogue(session, planned, keep=tmp_path / "points.json")
+    dialogue = Dialogue(session, planned, keep=tmp_path / "points.json", config=FEW)
     dialogue.locate()
     dialogue.act("unicorn")
     assert dialogue.answered is not None
@@ -504,7 +514,7 @@ LENSES = {
 def distorted(request, tmp_path_factory):
     """A dialogue about images that are large and come through a lens; its scene is a single Gaussian."""
     folder = tmp_path_factory.mktemp("lens")
-    synthetic.write_capture_files(folder, synthetic.views(2, height=1200, width=1600))
+    synthetic.write_capture_files(folder, synthetic.views(2, height=200, width=1400))
     document = json.loads((folder / "transforms.json").read_text())
     (folder / "transforms.json").write_text(json.dumps(document | LENSES[request.param]))
     capture = read_capture(folder)
@@ -547,12 +557,7 @@ def test_a_click_beside_a_photograph_is_still_inside_the_image(distorted):
 
 def test_clicks_that_were_kept_show_where_they_were_made(distorted):
     image = distorted.images[1]
-    at = np.array([700.25, 410.75])
+    at = np.array([700.25, 110.75])
     view = distorted.photo(None, image).view
     distorted.point("red", image, distorted.on_disk(image, view, at))
     np.testing.assert_allclose(distorted.photo("red", image).pixels, at[None], atol=1e-3)
-
-
-def test_every_region_is_a_region(dialogue):
-    dialogue.locate("red")
-    assert isinstance(dialogue.now.located["red"].region, Region)

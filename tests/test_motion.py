@@ -32,8 +32,9 @@ def grasp_at(T: np.ndarray, width: float) -> Grasp:
 
 def turned(seed: int) -> np.ndarray:
     T = np.eye(4)
-    T[:3, :3] = Rotation.random(random_state=seed).as_matrix()
-    T[:3, 3] = np.random.default_rng(seed).normal(0, 0.5, 3)
+    rng = np.random.default_rng(seed)
+    T[:3, :3] = Rotation.from_quat(rng.normal(size=4)).as_matrix()
+    T[:3, 3] = rng.normal(0, 0.5, 3)
     return T
 
 

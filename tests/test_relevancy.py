@@ -110,6 +110,19 @@ def test_queries_do_not_touch_each_other(scene, seen):
     np.testing.assert_allclose(both.values[:, 0], alone.values[:, 0], atol=1e-6)
 
 
+def test_a_further_question_gets_the_bits_of_a_first_one(scene, seen):
+    """What the sights keep of the earlier questions shows in nothing."""
+    red = [says(view, TARGET) if number % 5 else np.zeros((0, 2)) for number, view in enumerate(seen)]
+    blue = [says(view, RIVAL) if number % 2 else None for number, view in enumerate(seen)]
+    queries = (QUERY[0], Query("blue", "the blue box"))
+    kept = sights(scene, seen)
+    lift(kept, [blue], queries[1:])
+    for answers, asked in (([red], queries[:1]), ([red, blue], queries), ([[None] * 12], queries[:1])):
+        again, first = lift(kept, answers, asked), lift(sights(scene, seen), answers, asked)
+        np.testing.assert_array_equal(again.values, first.values)
+        np.testing.assert_array_equal(again.evidence, first.evidence)
+
+
 def test_no_answers_leave_no_relevancy(scene, seen):
     field = lifted(scene, seen, [None] * 12)
     assert not field.values.any()

@@ -23,6 +23,7 @@ from point2act.splat import compile_kernels, raster_kernels, tile_kernels
 from point2act.splat.gaussians import Activated
 from point2act.splat.render import Rendered, draw, gather, look, render
 from point2act.splat.sight import Sight
+from point2act.splat.tile_kernels import Splats
 from point2act.types import Camera
 
 CAMERA = Camera(fx=50.0, fy=47.0, cx=21.3, cy=14.2, height=33, width=45)
@@ -288,6 +289,61 @@ def test_gather_and_render_are_adjoint() -> None:
     assert torch.equal(whole[:, 0], weights)
 
 
+def spots() -> Tensor:
+    """Maps that are 0 in most of the 3x3 tiles: a patch over the border of two, a corner, and nothing."""
+    maps = torch.zeros(CAMERA.height, CAMERA.width, 3)
+    maps[10:20, 3:9, 0] = torch.rand(10, 6, generator=torch.Generator().manual_seed(0)) - 0.2
+    maps[-1, -1, 1] = 2.0
+    return maps
+
+
+def test_gathering_first_and_again_is_that_of_the_slow_twin() -> None:
+    scene = random_scene(21)
+    # A feature for each Gaussian alone: the twin's picture is the weights.
+    each = replace(scene, features=torch.eye(60))
+    twin = reference_render.render(*(tensor.double() for tensor in each.tensors()), CAMERA)
+    assert not twin.risky.any()
+    maps, sight = spots(), scene.look()
+    expected = torch.einsum("hwn,hwq->nq", twin.features, maps.double())
+    assert (expected.abs().amax(dim=0)[:2] > 1e-3).all()
+    for _ in range(2):
+        sums, weights = gather(sight, maps)
+        assert torch.allclose(sums.double(), expected, atol=1e-5)
+        assert torch.allclose(weights.double(), twin.features.sum(dim=(0, 1)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("maps", [spots(), -spots(), spots()[..., 2:], spots()[..., :0], spots() + 0.1])
+def test_a_kept_sight_gathers_the_bits_of_a_fresh_one(maps: Tensor) -> None:
+    scene = dense_scene(22)
+    kept = scene.look()
+    gather(kept, torch.rand(CAMERA.height, CAMERA.width, 2))
+    for again, first in zip(gather(kept, maps), gather(scene.look(), maps), strict=True):
+        assert torch.equal(again, first)
+
+
+def test_of_the_first_gathering_the_weights_alone_are_kept() -> None:
+    sight = random_scene(23).look()
+    assert not sight.weights
+    for _ in range(2):
+        _, weights = gather(sight, torch.rand(CAMERA.height, CAMERA.width, 5))
+    assert len(sight.weights) == 1
+    assert weights.untyped_storage().nbytes() == 4 * 60
+
+
+def test_tiles_without_heat_are_passed_over() -> None:
+    sight, maps = random_scene(24).look(), spots().numpy()
+    seen = (sight.means2d, sight.shapes, sight.opacities)
+    splats = Splats(*(tensor.numpy() for tensor in seen), sight.reach)
+    records = np.full((len(sight.tiles.members), 4), np.nan, np.float32)
+    raster_kernels.gather_heard(splats, sight.tiles, maps, records)
+    touched = []
+    for tile in range(9):
+        slots = sight.tiles.slots[sight.tiles.start[tile] : sight.tiles.start[tile + 1]]
+        assert len(slots) > 0
+        touched.append(bool(np.isfinite(records[slots]).any()))
+    assert touched == [True, False, False, True, False, False, False, False, True]
+
+
 # ── looking once ─────────────────────────────────────────────────────────────────────────────────
 def test_what_was_looked_at_is_drawn_and_gathered_again_bit_for_bit() -> None:
     scene, maps = random_scene(18), torch.rand(CAMERA.height, CAMERA.width, 2)
@@ -495,7 +551,11 @@ def test_gsplat_is_called_as_it_wants_to_be(
     gathered_ours = gather(scene.look(), maps)
     monkeypatch.setattr("point2act.splat.render._backend", lambda device: gsplat_backend())
     rendered = render(*expected, CAMERA)
-    gathered = gather(scene.look(), maps)
+    sight = scene.look()
+    gathered = gather(sight, maps)
+    for again, first in zip(gather(sight, maps), gathered, strict=True):
+        assert torch.allclose(again, first, atol=1e-6)
+    assert gather(sight, maps[..., :0])[0].shape == (20, 0)
 
     same = (rendered.alpha - rendered_ours.alpha).abs() < 1e-4
     assert same.float().mean() > 0.99
@@ -572,3 +632,14 @@ def test_both_backends_agree(channels: int) -> None:
     theirs = gather(look(Activated(*gpu[:4]), gpu[5], CAMERA), maps.cuda())
     for a, b in zip(ours, theirs, strict=True):
         assert (a - b.cpu()).norm() <= 0.03 * a.norm()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_the_graphics_card_gathers_again_what_it_gathered_first() -> None:
+    *gaussians, _, pose = (tensor.cuda() for tensor in random_scene(25).tensors())
+    sight, maps = look(Activated(*gaussians), pose, CAMERA), spots().cuda()
+    sums, weights = gather(sight, maps)
+    again, kept = gather(sight, maps)
+    assert torch.allclose(again, sums, atol=1e-5)  # it adds in any order
+    assert torch.equal(kept, weights)
+    assert gather(sight, maps[..., :0])[0].shape == (60, 0)

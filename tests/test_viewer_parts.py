@@ -47,7 +47,8 @@ seeds = st.integers(0, 10_000)
 
 
 def rotation(seed: int) -> np.ndarray:
-    return Rotation.random(random_state=seed).as_matrix()
+    quaternion = np.random.default_rng(seed).normal(size=4)
+    return Rotation.from_quat(quaternion).as_matrix()
 
 
 # ── shapes ─────────────────────────────────────────────────────────────────────────────────────
@@ -420,7 +421,7 @@ def test_a_click_means_the_pixel_that_it_hits_from_wherever_one_looks(camera, se
 def test_a_click_beside_the_photograph_means_nothing(camera, seed, share, over):
     T, size = pose_of(seed), np.array([camera.width, camera.height])
     for beside in ((share, -over), (share, 1 + over), (-over, share), (1 + over, share)):
-        target = on_photo(camera, T, 0.5, beside * size)
+        target = on_photo(camera, T, 0.5, np.array(beside) * size)
         assert pixel_under(camera, T, 0.5, T[:3, 3], target - T[:3, 3]) is None
     assert pixel_under(camera, T, 0.5, T[:3, 3], T[:3, 0]) is None
 

@@ -24,7 +24,8 @@ with install_recorder("numba:compile") as later:
     fixed = still(fit(begun, views(), config=FitConfig(iterations=2)))
     sight = look_from(views()[0], fixed)
     draw_picture(sight, fixed)
-    gather(sight, torch.ones(sight.camera.height, sight.camera.width, 3))
+    for _ in range(2):
+        gather(sight, torch.ones(sight.camera.height, sight.camera.width, 3))
 print(len(later.buffer))
 """
 

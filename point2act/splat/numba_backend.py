@@ -64,7 +64,7 @@ def gather(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor,
 
 
 def gather_maps(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
-    """The same without the last column, bit for bit: where all maps are 0, nothing is done."""
+    """The same without the last column, bit for bit; tiles in which all maps are 0 are passed over."""
     return _gather(raster_kernels.gather_heard, sight, maps, maps.shape[2])
 
 

@@ -83,7 +83,7 @@ class Page:
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
             panel.photos.content = self._about_photos()
-            panel.command.content = f"```\n{self._command()}\n```"
+            panel.command.content = f"Again:\n\n`{self._command()}`"
             _set(panel.gripper, self.dialogue.config.gripper)
             self.world.draw_answer(result)
             self._draw_cameras()

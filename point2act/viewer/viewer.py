@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -148,9 +149,11 @@ class Viewer:
 
     # ── what is worked out, in the thread that thinks ──────────────────────────────────────────
     def _locate_all(self) -> None:
-        self._busy("Finding the places …")
-        self._dialogue.locate()
-        self._refresh()
+        unknown = self._dialogue.unknown()
+        if unknown:
+            self._busy("Finding the places …")
+            self._dialogue.locate(*unknown)
+            self._refresh()
         self._act_all()
 
     def _act_all(self) -> None:
@@ -324,15 +327,16 @@ class Viewer:
 
 
 def _serve(config: ViewerConfig) -> viser.ViserServer:
+    try:
+        # viser tries a thousand ports of an address that is not this machine's.
+        socket.create_server((config.host, 0)).close()
+    except OSError as err:
+        raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
     for attempt in range(_ATTEMPTS):
         try:
             # viser greets in a box of its own.
             with redirect_stdout(io.StringIO()):
                 return viser.ViserServer(host=config.host, port=config.port, verbose=False)
-        except OSError as err:
-            raise Point2ActError(
-                f"nothing can be served at {config.host}: {err}; name another --host"
-            ) from err
         except psutil.NoSuchProcess:
             # viser 0.2 looks at all processes of the machine; one ended meanwhile.
             if attempt == _ATTEMPTS - 1:

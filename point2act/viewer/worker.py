@@ -6,7 +6,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
-Job = Callable[[], None]
+Job = Callable[[], object]
+"""What it returns is forgotten."""
 
 
 class Worker:

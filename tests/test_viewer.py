@@ -1,0 +1,357 @@
+"""What people do with the page, without a browser: every one of its callbacks, and what it shows then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_pipeline import RED, write_capture
+
+import point2act
+from point2act.dialogue import Dialogue, Standing
+from point2act.errors import Point2ActError
+from point2act.geometry import project
+from point2act.pipeline import RunConfig
+from point2act.points import PERSON, read_points
+from point2act.reconstruct import BuildConfig
+from point2act.results import read_grasps, read_splat_ply
+from point2act.session import Session
+from point2act.splat.fit import FitConfig
+from point2act.splat.start import StartConfig
+from point2act.types import GaussianScene, PointSet, Query
+from point2act.viewer import Viewer, ViewerConfig
+from point2act.viewer.export import grasps_json, points_json, splat_ply
+from point2act.viewer.page import Page
+from point2act.viewer.panel import NOTHING
+
+FEW = RunConfig(
+    build=BuildConfig(fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False)
+)
+BLUE = np.array([-0.10, -0.08, 0.04])
+"""The middle of the top of the blue box."""
+GRIPPERS = ("panda", "robotiq_2f85")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, and its capture beside it."""
+    folder = tmp_path_factory.mktemp("viewed")
+    point2act.run(write_capture(folder / "capture"), folder / "out", config=FEW)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def session(run: Path) -> Session:
+    return point2act.open_run(run)
+
+
+@pytest.fixture(scope="module")
+def known(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """All that the capture's points lead to."""
+    points = read_points(session.capture.folder / "points.json", session.capture)
+    dialogue = Dialogue(session, points, keep=tmp_path_factory.mktemp("known") / "points.json")
+    dialogue.locate()
+    for name in dialogue.waiting():
+        dialogue.act(name)
+    return dialogue.now
+
+
+def shown(session: Session, now: Standing | PointSet, keep: Path) -> Viewer:
+    """A page with a dialogue that stands somewhere already, or begins with points."""
+    viewer = Viewer(
+        session.scene,
+        session.capture.frames,
+        title="boxes",
+        grippers=GRIPPERS,
+        config=ViewerConfig(port=8500),
+    )
+    dialogue = Dialogue(session, now if isinstance(now, PointSet) else now.points, keep=keep)
+    if isinstance(now, Standing):
+        dialogue.now = now
+    viewer.begin(dialogue, command=lambda: f"point2act grasp --gripper {dialogue.config.gripper}")
+    assert viewer.settle()
+    return viewer
+
+
+@pytest.fixture
+def viewer(session: Session, known: Standing, tmp_path: Path) -> Iterator[Viewer]:
+    viewer = shown(session, known, tmp_path / "points.json")
+    yield viewer
+    viewer.stop()
+
+
+@pytest.fixture
+def empty(session: Session, tmp_path: Path) -> Iterator[Viewer]:
+    """Nobody has asked for anything."""
+    viewer = shown(session, PointSet((), ()), tmp_path / "points.json")
+    yield viewer
+    viewer.stop()
+
+
+def pixel_of(session: Session, number: int, place: np.ndarray) -> np.ndarray:
+    """Where a place is in an image; sizes on disk and in the session are the same here."""
+    view = session.views[number]
+    return project(view.camera, view.T_world_cam, place[None])[0][0]
+
+
+def dialogue_of(viewer: Viewer) -> Dialogue:
+    assert viewer.page.dialogue is not None
+    return viewer.page.dialogue
+
+
+def painted(page: Page) -> list[np.ndarray]:
+    """The colours that Gaussians get from now on, in turn."""
+    seen: list[np.ndarray] = []
+    draw = page.world._draw_splats
+    page.world._draw_splats = lambda colors: (seen.append(colors), draw(colors))[1]  # type: ignore[method-assign]
+    return seen
+
+
+# ── what is there at first ─────────────────────────────────────────────────────────────────────
+def test_the_first_query_is_shown(viewer: Viewer):
+    panel = viewer.page.panel
+    assert panel.query.options == ("the red box", "the unicorn")
+    assert panel.query.value == "the red box"
+    assert "10 views for" in panel.result.content
+    assert panel.grasp.options[0].startswith("1: score")
+    assert "Grasp 1 of" in panel.numbers.content
+    assert panel.command.content == "Again:\n\n`point2act grasp --gripper panda`"
+    assert panel.busy.content == "Ready"
+
+
+def test_a_scene_is_shown_before_anything_is_known(session: Session):
+    viewer = Viewer(session.scene, session.capture.frames, title="boxes", grippers=GRIPPERS)
+    assert f"{len(session.scene):,}".replace(",", "\u202f") in viewer.page.panel.status.content
+    assert viewer.page.panel.query.disabled
+    viewer.point("images/0000.png", None)
+    viewer.use("wsg50")
+    assert viewer.settle(10.0)
+    viewer.stop()
+
+
+# ── queries ────────────────────────────────────────────────────────────────────────────────────
+def test_a_query_without_an_answer_says_why(viewer: Viewer):
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    panel = viewer.page.panel
+    assert panel.query.value == "the unicorn"
+    assert "Nobody has pointed at it yet" in panel.result.content
+    assert panel.grasp.options == (NOTHING,)
+    assert "Nobody has pointed at it yet" in panel.numbers.content
+
+
+def test_sliders_colour_the_gaussians(viewer: Viewer):
+    seen, panel = painted(viewer.page), viewer.page.panel
+    for blend, threshold in ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)):
+        panel.blend.value, panel.threshold.value = blend, threshold
+        viewer.repaint()
+        assert viewer.settle()
+    plain, all_of_it, peak = seen
+    np.testing.assert_array_equal(plain, viewer.page.world.splats.colors)
+
+    def colourful(colors: np.ndarray) -> int:
+        """How many Gaussians are not grey."""
+        return int((np.ptp(colors, axis=1) > 0.05).sum())
+
+    assert colourful(peak) < colourful(all_of_it) < len(plain)
+
+
+def test_many_moves_of_a_slider_draw_the_last_one(viewer: Viewer):
+    seen, panel = painted(viewer.page), viewer.page.panel
+    held = threading.Event()
+    viewer._draw.do(lambda: bool(held.wait(10)) and None)
+    for blend in np.linspace(0, 1, 50):
+        panel.blend.value = float(blend)
+        viewer.repaint()
+    held.set()
+    assert viewer.settle()
+    assert len(seen) == 1
+
+
+def test_something_new_is_pointed_at(viewer: Viewer, session: Session, tmp_path: Path):
+    viewer.add("the blue box", "grasp", ask=False)
+    assert viewer.settle()
+    assert viewer.page.panel.query.value == "the blue box"
+    assert "Nobody has pointed at it yet" in viewer.page.panel.result.content
+    viewer.point("images/0000.png", pixel_of(session, 0, BLUE))
+    assert viewer.settle()
+    result = viewer.page.result
+    assert result is not None
+    assert result.region is not None
+    assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
+    kept = read_points(tmp_path / "points.json", session.capture)
+    assert [(a.image, a.model) for a in kept.answers if a.query == result.query.name] == [
+        ("images/0000.png", PERSON)
+    ]
+
+
+def test_words_that_are_empty_are_told(viewer: Viewer):
+    told = overheard(viewer)
+    viewer.add("  ", "grasp", ask=False)
+    assert viewer.settle()
+    assert any("empty" in text for text in told)
+    assert viewer.page.panel.busy.content == "Ready"
+
+
+# ── pointing ───────────────────────────────────────────────────────────────────────────────────
+def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
+    """What models said is set aside; the field is there before the grasps are."""
+    before = dialogue_of(viewer).now
+    seen = painted(viewer.page)
+    begin = time.perf_counter()
+    viewer.point("images/0003.png", pixel_of(session, 3, BLUE))
+    while not seen:
+        assert time.perf_counter() - begin < 5
+        time.sleep(0.005)
+    assert time.perf_counter() - begin < 1
+    assert viewer.settle()
+    result = viewer.page.result
+    assert result is not None
+    assert result.region is not None
+    assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
+    assert not np.array_equal(
+        before.located["red"].asked.relevancy, dialogue_of(viewer).now.located["red"].asked.relevancy
+    )
+    assert "Set aside" in viewer.page.panel.photos.content
+    viewer.take_back("images/0003.png")
+    assert viewer.settle()
+    assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]
+
+
+def test_it_is_not_visible_there(viewer: Viewer, session: Session):
+    viewer.point("images/0002.png", None)
+    assert viewer.settle()
+    assert viewer.page.result is not None
+    assert viewer.page.result.region is not None
+    assert "images/0002.png" in viewer.page.result.region.support.rejected_images
+
+
+def test_points_that_cannot_be_kept_are_told_and_change_nothing(
+    session: Session, known: Standing, tmp_path: Path
+):
+    (tmp_path / "points.json").mkdir()
+    viewer = shown(session, known, tmp_path / "points.json")
+    told, before = overheard(viewer), dialogue_of(viewer).now
+    viewer.point("images/0000.png", np.array([3.0, 4.0]))
+    assert viewer.settle()
+    viewer.stop()
+    assert any("points.json" in text for text in told)
+    assert dialogue_of(viewer).now is before
+
+
+def test_a_click_while_nothing_is_asked_for(empty: Viewer):
+    told = overheard(empty)
+    empty.point("images/0000.png", np.array([3.0, 4.0]))
+    assert empty.settle()
+    assert any("say what to look for" in text for text in told)
+
+
+# ── grasps ─────────────────────────────────────────────────────────────────────────────────────
+def test_grasps_are_stepped_through_as_far_as_they_go(viewer: Viewer):
+    count = len(viewer.page.panel.grasp.options)
+    for number, expected in ((1, 1), (count + 5, count - 1), (-3, 0)):
+        viewer.choose_grasp(number)
+        assert viewer.settle()
+        assert viewer.page.grasp == expected
+        assert viewer.page.panel.grasp.value == viewer.page.panel.grasp.options[expected]
+        assert f"Grasp {expected + 1} of {count}" in viewer.page.panel.numbers.content
+
+
+def test_another_gripper_has_other_grasps(viewer: Viewer):
+    before = dialogue_of(viewer).now.results["red"].grasps
+    viewer.use("robotiq_2f85")
+    assert viewer.settle()
+    now = dialogue_of(viewer).now
+    assert now.gripper.name == "robotiq_2f85"
+    assert [g.width for g in now.results["red"].grasps] != [g.width for g in before]
+    assert viewer.page.panel.gripper.value == "robotiq_2f85"
+    assert "--gripper robotiq_2f85" in viewer.page.panel.command.content
+
+
+def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewer):
+    begin = time.perf_counter()
+    viewer.play()
+    time.sleep(0.3)
+    viewer.choose_grasp(0)
+    assert viewer.settle()
+    assert time.perf_counter() - begin < 2, "34 moments at 14 a second would take longer"
+
+
+# ── taking away ────────────────────────────────────────────────────────────────────────────────
+def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path: Path):
+    dialogue = dialogue_of(viewer)
+    for name, content in {
+        "grasps.json": grasps_json(dialogue),
+        "points.json": points_json(dialogue),
+        "scene.ply": splat_ply(session.scene),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    document = read_grasps(tmp_path / "grasps.json")
+    assert [result["query"]["name"] for result in document["results"]] == ["red", "unicorn"]
+    assert len(document["results"][0]["grasps"]) == len(dialogue.now.results["red"].grasps)
+    assert len(read_points(tmp_path / "points.json", session.capture).answers) == 20
+    assert len(read_splat_ply(tmp_path / "scene.ply")) == len(session.scene)
+
+
+def test_nothing_to_take_away_is_told(empty: Viewer):
+    for make in (grasps_json, points_json):
+        with pytest.raises(Point2ActError, match="ask for something first"):
+            make(dialogue_of(empty))
+
+
+# ── nothing to see ─────────────────────────────────────────────────────────────────────────────
+def test_a_page_without_queries_says_what_to_do(empty: Viewer):
+    assert "Nothing has been asked for yet" in empty.page.panel.result.content
+    assert empty.page.panel.query.options == (NOTHING,)
+    empty.play()
+    empty.choose_grasp(3)
+    empty.repaint()
+    assert empty.settle()
+
+
+def test_a_page_without_gaussians_and_cameras():
+    nothing = np.zeros((0, 3))
+    scene = GaussianScene(nothing, np.zeros((0, 4)), nothing, np.zeros(0), np.zeros((0, 1, 3)))
+    viewer = Viewer(scene, (), title="nothing", grippers=GRIPPERS)
+    viewer.repaint()
+    assert viewer.settle()
+    viewer.stop()
+
+
+def test_a_defect_is_told_and_the_page_goes_on(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    told = overheard(viewer)
+    monkeypatch.setattr(dialogue_of(viewer), "locate", lambda *names: 1 / 0)
+    viewer.point("images/0000.png", None)
+    assert viewer.settle()
+    assert any("defect of point2act" in text for text in told)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    assert viewer.page.query == "unicorn"
+
+
+def test_an_address_that_is_none_of_ours():
+    nothing = np.zeros((0, 3))
+    scene = GaussianScene(nothing, np.zeros((0, 4)), nothing, np.zeros(0), np.zeros((0, 1, 3)))
+    with pytest.raises(Point2ActError, match=r"192\.0\.2\.1.*--host"):
+        Viewer(scene, (), title="nowhere", grippers=GRIPPERS, config=ViewerConfig(host="192.0.2.1"))
+
+
+def overheard(viewer: Viewer) -> list[str]:
+    """What is told to people from now on."""
+    told: list[str] = []
+    viewer._tell = told.append  # type: ignore[method-assign]
+    return told
+
+
+def test_queries_that_read_alike_are_told_apart(session: Session, tmp_path: Path):
+    twins = PointSet((Query("a", "the box"), Query("b", "the box")), ())
+    viewer = shown(session, twins, tmp_path / "points.json")
+    assert viewer.page.panel.query.options == ("the box (a)", "the box (b)")
+    viewer.stop()
