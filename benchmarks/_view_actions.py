@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -69,8 +70,8 @@ def actions(viewer: Viewer, guest: Guest) -> Mapping[str, Work]:
     page, panel, dialogue = viewer.page, viewer.page.panel, viewer.page.dialogue
     assert dialogue is not None
     shares, shown, overlays = cycle((0.3, 0.7)), cycle((False, True)), cycle(OVERLAYS)
-    here = page.query
-    queries = cycle([query.name for query in dialogue.now.points.queries if query.name != here][:1] + [here])
+    other = next(query.name for query in dialogue.now.points.queries if query.name != page.query)
+    queries = cycle((other, page.query))
     # There are more images than are kept.
     images, few = cycle(dialogue.images), cycle(dialogue.images[:2])
 
@@ -97,7 +98,9 @@ def _slide(handle: Any, value: float) -> None:
 @contextmanager
 def guest_of(viewer: Viewer) -> Iterator[Guest]:
     """Somebody whose browser is a second server: it takes what a client takes, and sends it nowhere."""
-    server = viser.ViserServer(host="127.0.0.1", verbose=False)
+    # viser greets in a box of its own.
+    with redirect_stdout(io.StringIO()):
+        server = viser.ViserServer(host="127.0.0.1", verbose=False)
     camera = SimpleNamespace(
         position=np.zeros(3), look_at=np.ones(3), up_direction=np.array([0.0, 0.0, 1.0]), fov=0.9, aspect=1.6
     )

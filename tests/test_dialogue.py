@@ -30,13 +30,17 @@ from point2act.reconstruct import BuildConfig
 from point2act.session import Answered, Session
 from point2act.splat.fit import FitConfig
 from point2act.splat.start import StartConfig
+from point2act.surface import SurfaceConfig
 from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
 # A small scene, and few grasps: enough to tell places and plans apart, and quicker.
 ROUGH = RunConfig(build=BuildConfig(fit=FitConfig(iterations=8), start=StartConfig(target_count=2500)))
-FEW = AnswerConfig(grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1))
+FEW = AnswerConfig(
+    grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1),
+    surface=SurfaceConfig(half_size=0.07),
+)
 
 
 @pytest.fixture(scope="module")
@@ -276,43 +280,39 @@ def test_something_new_is_nowhere_until_somebody_points(dialogue):
 
 
 # ── what is to be avoided ──────────────────────────────────────────────────────────────────────
-def test_hands_keep_away_from_where_something_to_avoid_is_now(dialogue):
+def test_hands_keep_away_from_where_something_to_avoid_is_now(dialogue, full):
     place = dialogue.add("somewhere free", "place").name
+    hot = dialogue.add("the hot box", "avoid").name
+    click(dialogue, hot, GREEN)
     dialogue.locate()
     act_all(dialogue)
-    free = dialogue.now.results[place]
-    assert all(grasp.avoid_clearance is None for grasp in dialogue.now.results["red"].grasps)
+    free, first = dialogue.now.results[place], dialogue.now.results["red"]
+    assert None not in [grasp.avoid_clearance for grasp in first.grasps]
+    assert {grasp.avoid_clearance for grasp in full.results[0].grasps} == {None}
 
-    hot = dialogue.add("the hot box", "avoid").name
-    clearances = []
-    for target in (GREEN, BLUE):
-        click(dialogue, hot, target)
-        dialogue.locate(hot)
-        # Grasps were planned without it; a place to put something down stays.
-        assert "red" not in dialogue.now.results
-        assert dialogue.now.results[place] is free
-        assert dialogue.waiting() == ("red", "unicorn", hot)
-        act_all(dialogue)
-        clearances.append([grasp.avoid_clearance for grasp in dialogue.now.results["red"].grasps])
-    assert None not in clearances[0] + clearances[1]
-    assert clearances[0] != clearances[1]
-
-    # All that is known is what the session says to everything at once.
+    click(dialogue, hot, BLUE)
+    dialogue.locate(hot)
+    # Grasps were planned without it; a place to put something down stays.
+    assert dialogue.now.results[place] is free
+    assert dialogue.waiting() == ("red", "unicorn", hot)
+    act_all(dialogue)
+    second = dialogue.now.results["red"]
+    assert [g.avoid_clearance for g in first.grasps] != [g.avoid_clearance for g in second.grasps]
+    # It is what the session says to everything at once.
     now = dialogue.session.ask(kept(dialogue), config=FEW)
     for query, other in zip(dialogue.now.points.queries, now.results, strict=True):
         assert_same(dialogue.now.results[query.name], other)
 
     assert dialogue.take_back(hot, dialogue.images[3])
     dialogue.locate(hot)
-    act_all(dialogue)
-    assert all(grasp.avoid_clearance is None for grasp in dialogue.now.results["red"].grasps)
+    assert dialogue.waiting() == ("red", "unicorn", hot)
 
 
 # ── grippers ───────────────────────────────────────────────────────────────────────────────────
-def test_another_gripper_plans_again_at_the_same_place(dialogue, session, points):
+def test_another_gripper_plans_again_at_the_same_place(dialogue, session, points, full):
     dialogue.locate()
-    act_all(dialogue)
-    located, first = dialogue.now.located, dialogue.now.results["red"]
+    dialogue.act("unicorn")
+    located, first = dialogue.now.located, full.results[0]
     dialogue.use("robotiq_2f85")
     assert dialogue.now.located is located
     assert dialogue.now.gripper.name == dialogue.config.gripper == "robotiq_2f85"

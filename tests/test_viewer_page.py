@@ -1,0 +1,277 @@
+"""The page in a real browser, as a person has it: ``point2act view``, everything on it, and taking away.
+
+Its pictures are kept in the folder that POINT2ACT_PICTURES names, if it is set; they may be of another run,
+which POINT2ACT_PICTURED names, than the small one that is made here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import Window, changed_share, complaints, noise, open_browser
+from test_pipeline import RED, write_capture
+from test_viewer import BLUE, FEW
+
+import point2act
+from point2act.capture import read_capture
+from point2act.geometry import project
+from point2act.points import PERSON, read_points, write_points
+from point2act.results import read_grasps
+from point2act.types import Answer, PointSet, Query
+from point2act.viewer.photos import gaze, hang
+
+HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
+"""Words that Markdown, HTML and MDX would rather do than show."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
+    """A finished run; without a browser none is made."""
+    folder = tmp_path_factory.mktemp("viewed")
+    capture = write_capture(folder / "capture")
+    known = read_points(capture / "points.json")
+    hostile = Query("hostile", HOSTILE)
+    write_points(capture / "points.json", PointSet((*known.queries, hostile), known.answers))
+    point2act.run(capture, folder / "out", config=FEW)
+    return folder / "out"
+
+
+@contextmanager
+def viewed(*arguments: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The command, and where its page is."""
+    command = [
+        sys.executable,
+        "-m",
+        "point2act",
+        "view",
+        *map(str, arguments),
+        "--no-browser",
+        "--port",
+        "8600",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            assert first.startswith("page: "), first + str(process.stderr and process.stderr.read())
+            yield first.removeprefix("page: ").strip(), process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with viewed(run) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def window(browser: Any, page: tuple[str, Any]) -> Iterator[Window]:
+    window = Window(browser, page[0])
+    window.wait_for_words("10 views for")
+    window.wait_for_words("Ready")
+    yield window
+    window.close()
+
+
+@pytest.fixture(autouse=True)
+def picture(request: pytest.FixtureRequest, window: Window) -> Iterator[None]:
+    """Keep what the page looks like after each test, for people."""
+    yield
+    if "POINT2ACT_PICTURES" in os.environ:
+        folder = Path(os.environ["POINT2ACT_PICTURES"])
+        folder.mkdir(parents=True, exist_ok=True)
+        window.page.screenshot(path=folder / f"{request.node.name}.png")
+
+
+def test_gaussians_appear(window: Window):
+    window.open_tab("Find")
+    there = window.wait_until_still()
+    window.tick("Gaussians", False)
+    gone = window.wait_until_changed(there, share=0.05)
+    window.tick("Gaussians")
+    back = window.wait_until_changed(gone, share=0.05)
+    assert changed_share(there, back) < 0.05
+
+
+def test_relevancy_is_blended(window: Window):
+    window.open_tab("Find")
+    before = window.wait_until_still()
+    window.slide("Blend", 0.0)
+    window.wait_until_changed(before, share=0.01)
+    window.slide("Blend", 0.85)
+
+
+def test_a_query_is_chosen(window: Window):
+    window.open_tab("Find")
+    assert "the unicorn" in window.choices("Query")
+    window.choose("Query", "the unicorn")
+    window.wait_for_words("Nobody has pointed at it yet")
+    window.choose("Query", "the red box")
+    window.wait_for_words("10 views for")
+
+
+def test_what_others_wrote_is_only_shown(window: Window):
+    window.open_tab("Find")
+    window.choose("Query", HOSTILE)
+    window.wait_for_words(HOSTILE)
+    window.choose("Query", "the red box")
+    assert "owned" not in window.page.title()
+
+
+def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
+    capture = read_capture(run.parent / "capture")
+    frame = capture.frames[3]
+    pixel = project(frame.camera, frame.T_world_cam, BLUE[None])[0][0]
+    window.open_tab("Photographs")
+    window.choose("Image", frame.name)
+    window.press("Open it")
+    window.wait_for_words("Back to the scene")
+    window.wait_for_words("Backs the place that was found")
+    window.wait_until_still()
+    window.click_canvas(*on_canvas(window, frame, pixel))
+    window.wait_for_words("You: 1 point")
+    window.wait_for_words("Ready")
+    kept = read_points(run / "points.json", capture)
+    (said,) = [answer for answer in kept.answers if answer.model == PERSON]
+    assert said.image == frame.name
+    np.testing.assert_allclose(said.points[0], pixel, atol=2)
+    assert len(read_points(capture.folder / "points.json").answers) == 20, "the capture's own are untouched"
+    window.press("Take back what I said here")
+    window.wait_for(lambda: "You: 1 point" not in window.words(), "the answer to be gone")
+    window.press("Back to the scene")
+    window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
+
+
+def test_a_grasp_is_chosen_and_played(window: Window):
+    window.open_tab("Grasps")
+    window.wait_for_words("Grasp 1 of")
+    labels = window.choices("Grasp")
+    window.choose("Grasp", labels[1])
+    window.wait_for_words("Grasp 2 of")
+    window.press("◀ better")
+    window.wait_for_words("Grasp 1 of")
+    before = window.wait_until_still()
+    window.press("Play the motion")
+    window.wait_until_changed(before, share=0.002)
+
+
+def test_grasps_are_downloaded(window: Window, tmp_path: Path):
+    window.open_tab("Export")
+    name, content = window.download(lambda: window.press("Download grasps.json"))
+    (tmp_path / name).write_bytes(content)
+    results = read_grasps(tmp_path / name)["results"]
+    assert [result["query"]["name"] for result in results] == ["red", "unicorn", "hostile"]
+    assert np.linalg.norm(np.array(results[0]["action_point"]) - RED) < 0.02
+    _, picture = window.download(lambda: window.press("Download a screenshot"))
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
+    window.open_tab("Export")
+    (line,) = re.findall(r"point2act grasp .*", window.words())
+    name, content = window.download(lambda: window.press("Download grasps.json"))
+    words = line.replace("--output grasps.json", f"--output {tmp_path / name}").split()
+    assert words[0] == "point2act"
+    again = [sys.executable, "-m", *words, "--no-report"]
+    subprocess.run(again, check=True, capture_output=True, cwd=tmp_path)
+    ours, theirs = json.loads(content)["results"], read_grasps(tmp_path / name)["results"]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["action_point"] == pytest.approx(other["action_point"])
+        for a, b in zip(one["grasps"], other["grasps"], strict=True):
+            np.testing.assert_allclose(a["T_world_gripper"], b["T_world_gripper"], atol=1e-9)
+
+
+def test_two_people_see_the_same_and_have_their_own_photographs(window: Window, browser: Any, page: Any):
+    other = Window(browser, page[0])
+    other.wait_for_words("10 views for")
+    other.open_tab("Photographs")
+    other.press("Open it")
+    other.wait_for_words("Back to the scene")
+    assert "Back to the scene" not in window.words()
+    window.open_tab("Find")
+    window.choose("Query", "the unicorn")
+    other.wait_for_words("not visible here")
+    window.choose("Query", "the red box")
+    other.close()
+    assert complaints(other.said) <= noise(browser)
+
+
+def test_the_page_complains_about_nothing_that_an_empty_one_does_not(window: Window, browser: Any):
+    assert complaints(window.said) <= noise(browser)
+
+
+def test_it_ends_with_ctrl_c_and_the_page_stays(browser: Any, run: Path):
+    with viewed(run) as (url, process):
+        window = Window(browser, url)
+        window.wait_for_words("10 views for")
+        before = window.wait_until_still()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        window.page.wait_for_timeout(1500)
+        assert changed_share(before, window.canvas()) < 0.02
+        assert not [said for said in window.said if said.kind == "uncaught"]
+        window.close()
+
+
+def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
+    """Where a pixel of the open photograph is on the canvas."""
+    box = window.canvas().shape
+    hanging = hang(frame.camera, frame.T_world_cam, 1.0)
+    seen = gaze(hanging, box[1] / box[0])
+    T = frame.T_world_cam
+    ray = np.array(
+        [(pixel[0] - frame.camera.cx) / frame.camera.fx, (pixel[1] - frame.camera.cy) / frame.camera.fy, 1]
+    )
+    place = T[:3, :3] @ ray + T[:3, 3]
+    forward = (seen.look_at - seen.position) / np.linalg.norm(seen.look_at - seen.position)
+    right, down = hanging.T_world_photo[:3, 0], hanging.T_world_photo[:3, 1]
+    way = place - seen.position
+    half = np.tan(seen.fov / 2)
+    y = (way @ down) / (way @ forward) / half
+    x = (way @ right) / (way @ forward) / half
+    return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
+
+
+def test_no_points_at_all(browser: Any, run: Path, tmp_path: Path):
+    """Of a capture of which nobody has asked anything: the page says what to do."""
+    write_points(tmp_path / "points.json", PointSet((Query("new", "the new box"),), ()))
+    with viewed(run, "--points", tmp_path / "points.json") as (url, _):
+        window = Window(browser, url)
+        window.wait_for_words("Nobody has pointed at it yet")
+        window.wait_for_words("Ready")
+        assert complaints(window.said) <= noise(browser)
+        window.close()
+
+
+def test_views_that_do_not_agree(browser: Any, run: Path, tmp_path: Path):
+    capture = read_capture(run.parent / "capture")
+    rng = np.random.default_rng(0)
+    said = tuple(
+        Answer(frame.name, "odd", rng.uniform([0, 0], [frame.camera.width, frame.camera.height], (1, 2)))
+        for frame in capture.frames
+    )
+    write_points(tmp_path / "points.json", PointSet((Query("odd", "the odd one"),), said))
+    with viewed(run, "--points", tmp_path / "points.json") as (url, _):
+        window = Window(browser, url)
+        window.wait_for_words("The views do not agree on one place")
+        window.open_tab("Grasps")
+        window.wait_for_words("The views do not agree on one place")
+        window.close()
