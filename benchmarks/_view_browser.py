@@ -76,12 +76,12 @@ def open_chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as err:
-        raise CannotMeasureError("its pages need Playwright: pip install playwright") from err
+        raise CannotMeasureError("its pages need Playwright (pip install playwright); the rest is measured") from err
     named = os.environ.get("POINT2ACT_TEST_BROWSER")
     names = (named,) if named else ("chromium", "chromium-browser", "google-chrome")
     path = next((path for path in map(shutil.which, names) if path), None)
     if path is None:
-        raise CannotMeasureError("its pages need Chromium: apt-get install chromium")
+        raise CannotMeasureError("its pages need Chromium (apt-get install chromium); the rest is measured")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(_FLAGS))
         yield browser

@@ -66,6 +66,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "clicks",
         "follow",
         "real",
+        "view",
     }
     assert set(__main__.names()) == promised
 

@@ -293,7 +293,7 @@ def spots() -> Tensor:
     """Maps that are 0 in most of the 3x3 tiles: a patch over the border of two, a corner, and nothing."""
     maps = torch.zeros(CAMERA.height, CAMERA.width, 3)
     maps[10:20, 3:9, 0] = torch.rand(10, 6, generator=torch.Generator().manual_seed(0)) - 0.2
-    maps[-1, -1, 1] = 2.0
+    maps[-1, -1, 1] = -2.0
     return maps
 
 

@@ -216,7 +216,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert not np.array_equal(
         before.located["red"].asked.relevancy, dialogue_of(viewer).now.located["red"].asked.relevancy
     )
-    assert "Set aside" in viewer.page.panel.photos.content
+    assert "set aside" in viewer.page.panel.photos.content
     viewer.take_back("images/0003.png")
     assert viewer.settle()
     assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]

@@ -166,7 +166,7 @@ def test_a_grasp_is_chosen_and_played(window: Window):
     labels = window.choices("Grasp")
     window.choose("Grasp", labels[1])
     window.wait_for_words("Grasp 2 of")
-    window.press("◀ better")
+    window.press("Previous grasp")
     window.wait_for_words("Grasp 1 of")
     before = window.wait_until_still()
     window.press("Play the motion")

@@ -547,7 +547,7 @@ def said_with(text: str) -> list[str]:
         words.about_photo(text, (), False, None),
         words.about_photo(text, answers[:1], False, found),
         words.about_grasp(grasp, 1, 1),
-        words.about_photos([(text, "Contradicts nothing.")]),
+        words.about_photos([(text, "not against it")]),
         words.about_grasps(nowhere, 0, planned=True),
         words.about_grasps(found, 0, planned=True),
         words.about_grasps(taken, 0, planned=True),
@@ -606,7 +606,7 @@ def test_there_are_words_for_everything():
     assert all("1\u202f234\u202f567" in line for line in lines)
 
 
-def verdict_on(*said: Answer, counted: bool = True, region: Region | None = SOMEWHERE) -> str:
+def verdict_on(*said: Answer, counted: bool = True, region: Region | None = SOMEWHERE) -> str | None:
     image = said[0].image if said else "in.png"
     return words.verdict(image, said, counted, QueryResult(Query("mug", "the mug"), region))
 
@@ -615,19 +615,19 @@ def test_what_became_of_an_answer_is_told():
     here, nowhere = np.array([[3.0, 4.0]]), np.zeros((0, 2))
     points, outvoted = Answer("in.png", "mug", here), Answer("out.png", "mug", here)
     hidden = Answer("in.png", "mug", nowhere, visible=False)
-    assert "Backs" in verdict_on(points)
-    assert "Outvoted" in verdict_on(outvoted)
-    assert "Contradicts nothing" in verdict_on(hidden)
-    assert "Set aside" in verdict_on(points, counted=False)
-    assert "No place" in verdict_on(points, region=None)
-    assert verdict_on() == ""
-    assert words.verdict("in.png", (points,), True, None) == ""
+    assert verdict_on(points) == "backs it"
+    assert verdict_on(outvoted) == "outvoted"
+    assert verdict_on(hidden) == "not against it"
+    assert verdict_on(points, counted=False) == "set aside"
+    assert verdict_on(points, region=None) == "no place agreed on"
+    assert verdict_on() is None
+    assert words.verdict("in.png", (points,), True, None) is None
 
 
 def test_what_a_model_pointed_at_backs_nothing_where_a_person_sees_nothing():
     points = Answer("in.png", "mug", np.array([[3.0, 4.0]]), model="makers/m")
     hidden = Answer("in.png", "mug", np.zeros((0, 2)), visible=False, model=PERSON)
-    assert "Backs" not in verdict_on(points, hidden)
+    assert verdict_on(points, hidden) == "not against it"
 
 
 def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():

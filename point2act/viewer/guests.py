@@ -131,12 +131,15 @@ class Guest:
         self._folder = gui.add_folder("Photograph", order=_FIRST)
         with self._folder:
             self._words = gui.add_markdown("")
-            turn = gui.add_button_group("Go to", ("◀ previous", "next ▶"))
             drawn = gui.add_dropdown("Draw on it", OVERLAYS, initial_value=self.overlay)
             hidden = gui.add_button("Not visible here", hint="Nothing of it can be seen in this photograph")
             back = gui.add_button("Take back what I said here")
+            # No group of buttons: in viser 0.2 the same one cannot be pressed twice.
+            following = gui.add_button("Next photograph")
+            previous = gui.add_button("Previous photograph")
             close = gui.add_button("Back to the scene")
-        turn.on_click(lambda event: actions.step(self, 1 if event.target.value.startswith("next") else -1))
+        following.on_click(lambda _: actions.step(self, 1))
+        previous.on_click(lambda _: actions.step(self, -1))
         hidden.on_click(lambda _: actions.hidden(self))
         back.on_click(lambda _: actions.take_back(self))
         close.on_click(lambda _: self.close())

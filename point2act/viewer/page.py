@@ -24,8 +24,10 @@ else:
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 160
-# A camera whose answer is believed, one that is outvoted, one that says nothing.
-_BACKS, _OUTVOTED, _SILENT = (0, 158, 115), (213, 94, 0), (86, 180, 233)
+# Okabe and Ito's green, vermillion and blue, told apart with any common colour blindness: a camera whose
+# answer is believed, one that is outvoted, all others.
+_COLORS: dict[words.Verdict | None, Color] = {"backs it": (0, 158, 115), "outvoted": (213, 94, 0)}
+_SILENT: Color = (86, 180, 233)
 
 
 class Page:
@@ -111,22 +113,22 @@ class Page:
         return words.about_result(result) + ("" if planned else "\n\nPlanning …")
 
     # ── cameras and photographs ────────────────────────────────────────────────────────────────
-    def _verdict(self, image: str) -> str:
+    def _verdict(self, image: str) -> words.Verdict | None:
         if self.now is None or self.query is None:
-            return ""
+            return None
         said, result = self.now.said(self.query, image), self.now.result(self.query)
         return words.verdict(image, said, self.now.counted(self.query, image), result)
 
     def _about_photos(self) -> str:
-        told = [(frame.name, self._verdict(frame.name)) for frame in self.frames]
-        return words.about_photos([(name, verdict) for name, verdict in told if verdict])
+        told = ((frame.name, self._verdict(frame.name)) for frame in self.frames)
+        return words.about_photos([(name, verdict) for name, verdict in told if verdict is not None])
 
     def _draw_cameras(self) -> None:
         """All cameras whose colour or image is not drawn yet."""
         views = {} if self.dialogue is None else {v.name: v for v in self.dialogue.session.views}
         for number, frame in enumerate(self.frames):
             verdict = self._verdict(frame.name)
-            color = _OUTVOTED if "Outvoted" in verdict else _BACKS if "Backs" in verdict else _SILENT
+            color = _COLORS.get(verdict, _SILENT)
             view = views.get(frame.name)
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)

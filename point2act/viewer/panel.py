@@ -42,7 +42,8 @@ class Panel:
     photos: Any
     gripper: Any
     grasp: Any
-    turn: Any
+    following: Any
+    previous: Any
     play: Any
     numbers: Any
     json: Any
@@ -89,7 +90,9 @@ def build_panel(
     with tabs.add_tab("Grasps"):
         found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["grasp"] = gui.add_dropdown("Grasp", (NOTHING,))
-        found["turn"] = gui.add_button_group("Go to", ("◀ better", "worse ▶"))
+        # No group of buttons: in viser 0.2 the same one cannot be pressed twice.
+        found["following"] = gui.add_button("Next grasp")
+        found["previous"] = gui.add_button("Previous grasp")
         found["play"] = gui.add_button("Play the motion")
         found["numbers"] = gui.add_markdown("")
     with tabs.add_tab("Export"):
@@ -105,7 +108,7 @@ def build_panel(
 
 def enable(panel: Panel, enabled: bool) -> None:
     """Whether anything but looking can be done yet."""
-    # Groups of buttons cannot be disabled in viser 0.2.
-    controls = ("query", "new", "role", "ask", "begin", "open", "gripper", "grasp", "play")
-    for name in (*controls, "json", "points", "ply", "screenshot"):
+    finding = ("query", "new", "role", "ask", "begin", "open")
+    grasping = ("gripper", "grasp", "following", "previous", "play")
+    for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
         getattr(panel, name).disabled = not enabled

@@ -54,6 +54,8 @@ def hang(camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], distance: float)
 
 def gaze(hanging: Hanging, aspect: float) -> Gaze:
     """From where a photograph just fits into a window of this width over height, beside the panel."""
+    # A window that is not drawn yet has none.
+    aspect = max(aspect, 0.1)
     free = _BESIDE_PANEL if aspect > 1 else 1.0
     high = _MARGIN * max(hanging.height, hanging.width / (free * aspect))
     T = hanging.T_world_photo

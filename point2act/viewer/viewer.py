@@ -261,9 +261,8 @@ class Viewer:
         panel.ask.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=True))
         panel.begin.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=False))
         panel.open.on_click(lambda e: self._opened(e.client, panel.photo.value))
-        panel.turn.on_click(
-            lambda e: self.choose_grasp(self.page.grasp + (-1 if "better" in e.target.value else 1))
-        )
+        panel.following.on_click(lambda _: self.choose_grasp(self.page.grasp + 1))
+        panel.previous.on_click(lambda _: self.choose_grasp(self.page.grasp - 1))
         panel.play.on_click(lambda _: self.play())
         panel.json.on_click(lambda e: self._send(e.client, "grasps.json", grasps_json))
         panel.points.on_click(lambda e: self._send(e.client, "points.json", points_json))

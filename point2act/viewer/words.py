@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from point2act.points import PERSON, that_count
 from point2act.types import Answer, Grasp, QueryResult, Reason, Role
@@ -13,6 +14,16 @@ _ROLES: dict[Role, str] = {
     "grasp": "to be grasped",
     "place": "to put something down",
     "avoid": "to be avoided",
+}
+
+Verdict = Literal["backs it", "not against it", "outvoted", "set aside", "no place agreed on"]
+"""What became of the answers in one image."""
+_VERDICTS: dict[Verdict, str] = {
+    "backs it": "Backs the place that was found.",
+    "not against it": "Is not against the place that was found.",
+    "outvoted": "**Outvoted**: the other views point elsewhere.",
+    "set aside": "Set aside: a person pointed, and a person's word stands alone.",
+    "no place agreed on": "The views agree on no place.",
 }
 
 HEADLINES: dict[Reason, str] = {
@@ -93,22 +104,22 @@ def about_photo(image: str, said: Sequence[Answer], counted: bool, result: Query
         lines.append(f"{who}: {where if answer.visible else 'not visible here'}")
         if answer.raw:
             lines.append(f"In its own words: {plain(answer.raw[:300])}")
-    lines.append(verdict(image, said, counted, result))
-    return "\n\n".join(line for line in lines if line)
+    found = verdict(image, said, counted, result)
+    lines += [] if found is None else [_VERDICTS[found]]
+    return "\n\n".join(lines)
 
 
-def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResult | None) -> str:
-    """Whether an image's answer was believed, in a few words; empty where nobody was asked."""
+def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResult | None) -> Verdict | None:
+    """What became of what was ``said`` in an image; None where nobody was asked, or nothing is known yet."""
     if not said or result is None:
-        return ""
+        return None
     if not counted:
-        return "Set aside: a person pointed, and a person's word stands alone."
+        return "set aside"
     if result.region is None:
-        return "No place was agreed on."
+        return "no place agreed on"
     if image in result.region.support.rejected_images:
-        return "**Outvoted**: the other views point elsewhere."
-    pointed = any(len(answer.points) for answer in that_count(said))
-    return "Backs the place that was found." if pointed else "Contradicts nothing."
+        return "outvoted"
+    return "backs it" if any(len(answer.points) for answer in that_count(said)) else "not against it"
 
 
 def about_grasp(grasp: Grasp, number: int, count: int) -> str:
@@ -135,7 +146,7 @@ def in_menu(grasps: Sequence[Grasp]) -> tuple[str, ...]:
     return tuple(f"{n}: score {grasp.score:.2f}" for n, grasp in enumerate(grasps, start=1))
 
 
-def about_photos(told: Sequence[tuple[str, str]]) -> str:
+def about_photos(told: Sequence[tuple[str, Verdict]]) -> str:
     """A line for each image whose answer has a verdict."""
     rows = "\n".join(f"| {plain(name)} | {text} |" for name, text in told)
     return f"| image | its answer |\n|---|---|\n{rows}" if rows else ""

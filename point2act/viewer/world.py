@@ -48,6 +48,7 @@ class World:
         self.splats = splats_of(scene)
         self._length = self.outlook.distance
         self._clouds: dict[str, Any] = {}
+        self._repaints = 0
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
         self.parts = {
@@ -72,18 +73,30 @@ class World:
     def _draw_splats(self, colors: Float[np.ndarray, "n 3"]) -> None:
         if not len(self.splats):
             return
+        splats, unit = self.splats, self.unit
+        covariances = unit**2 * splats.covariances
+        self._repaints += 1
+        # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
+        name = f"/scene/splats{self._repaints}"
+        cloud = self._add_splats(name, unit * splats.centers, covariances, colors, splats.opacities)
+        for old, handle in self._clouds.items():
+            # viser keeps the last that came under a name for all who come later: let that be small.
+            self._add_splats(old, np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1)))
+            handle.remove()
+        self._clouds = {name: cloud}
+
+    def _add_splats(
+        self,
+        name: str,
+        centers: Float[np.ndarray, "n 3"],
+        covariances: Float[np.ndarray, "n 3 3"],
+        colors: Float[np.ndarray, "n 3"],
+        opacities: Float[np.ndarray, "n 1"],
+    ) -> Any:
         api: Any = self.server.scene
         # viser 0.2 has it under a private name.
         add = api.add_gaussian_splats if hasattr(api, "add_gaussian_splats") else api._add_gaussian_splats
-        splats, unit = self.splats, self.unit
-        # Under two names in turn: viser 0.2 takes no other colours for a name that it has.
-        shown, other = "/scene/splats", "/scene/splats again"
-        name = other if shown in self._clouds else shown
-        covariances = unit**2 * splats.covariances
-        cloud = add(name, unit * splats.centers, covariances, colors, splats.opacities)
-        for old in self._clouds.values():
-            old.remove()
-        self._clouds = {name: cloud}
+        return add(name, centers, covariances, colors, opacities)
 
     def _draw_ground(self) -> None:
         outlook = self.outlook
