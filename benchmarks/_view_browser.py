@@ -76,7 +76,9 @@ def open_chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as err:
-        raise CannotMeasureError("its pages need Playwright (pip install playwright); the rest is measured") from err
+        raise CannotMeasureError(
+            "its pages need Playwright (pip install playwright); the rest is measured"
+        ) from err
     named = os.environ.get("POINT2ACT_TEST_BROWSER")
     names = (named,) if named else ("chromium", "chromium-browser", "google-chrome")
     path = next((path for path in map(shutil.which, names) if path), None)
@@ -107,12 +109,12 @@ def page_of(browser: Browser, url: str, begin: float) -> Iterator[tuple[Page, Op
 
 
 def wait_for(page: Page, is_so: Callable[[], bool], what: str) -> None:
-    """Wait until something is so, looking again every twentieth of a second."""
+    """Wait until something is so, looking again every tenth of a second."""
     end = time.monotonic() + _PATIENCE
     while not is_so():
         if time.monotonic() > end:
             raise TimeoutError(f"waited {_PATIENCE:g} s for {what} on {page.url}")
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(100)
 
 
 def _loads(page: Page, url: str) -> bool:

@@ -75,9 +75,11 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def pages(browser: Browser, size: str, run: Path, rounds: int) -> Iterator[Metric]:
-    """Figures of pages, ours and viser's in turns; a first pair, which warms up all, does not count."""
+    """Figures of pages, ours and viser's in turns."""
     gaussians = gaussians_of(run)
-    each = [(ours(browser, run), bare(browser, gaussians)) for _ in range(rounds + 1)][1:]
+    # Chromium compiles its shaders.
+    bare(browser, gaussians)
+    each = [(ours(browser, run), bare(browser, gaussians)) for _ in range(rounds)]
     for name, seen in zip(("view", "viser"), zip(*each, strict=True), strict=True):
         first, again = fastest([one.first for one in seen]), fastest([one.again for one in seen])
         yield Metric(f"view.{size}.{name}_answers_s", first.answers, "s")

@@ -56,7 +56,7 @@ def test_help_shows_commands_that_can_be_typed(capsys):
         return capsys.readouterr().out
 
     typed = re.findall(r"^  point2act (\w+) (.*?)(?:   .*)?$", told(), re.MULTILINE)
-    assert {name for name, _ in typed} == {"run", "simulate", "COMMAND"}
+    assert {name for name, _ in typed} == {"run", "simulate", "view", "COMMAND"}
     for name, words in typed:
         known = "--help --debug" if name == "COMMAND" else told(name)
         assert set(re.findall(r"--\w+", words)) <= set(re.findall(r"--\w+", known))
@@ -95,7 +95,7 @@ def test_every_command_explains_itself(command):
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):
-    refuses("grab", says="run, ask, plan, grasp, simulate")
+    refuses("grab", says="run, ask, plan, grasp, view, demo, simulate")
 
 
 def test_no_transforms(tmp_path):

@@ -114,9 +114,10 @@ def test_gaussians_appear(window: Window):
 def test_relevancy_is_blended(window: Window):
     window.open_tab("Find")
     before = window.wait_until_still()
-    window.slide("Blend", 0.0)
-    window.wait_until_changed(before, share=0.01)
-    window.slide("Blend", 0.85)
+    window.slide("Blend", 0.1)
+    dim = window.wait_until_changed(before, share=0.01)
+    window.slide("Blend", 0.9)
+    window.wait_until_changed(dim, share=0.01)
 
 
 def test_a_query_is_chosen(window: Window):

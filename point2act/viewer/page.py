@@ -120,8 +120,12 @@ class Page:
         return words.verdict(image, said, self.now.counted(self.query, image), result)
 
     def _about_photos(self) -> str:
-        told = ((frame.name, self._verdict(frame.name)) for frame in self.frames)
-        return words.about_photos([(name, verdict) for name, verdict in told if verdict is not None])
+        told: list[tuple[str, words.Verdict]] = []
+        for frame in self.frames:
+            verdict = self._verdict(frame.name)
+            if verdict is not None:
+                told.append((frame.name, verdict))
+        return words.about_photos(told)
 
     def _draw_cameras(self) -> None:
         """All cameras whose colour or image is not drawn yet."""
