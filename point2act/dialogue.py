@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from point2act.answer import AnswerConfig, Located
+from point2act.answer import AnswerConfig, Located, find_robot
 from point2act.asking.ask import Asking, Questions
 from point2act.asking.questions import name_queries
 from point2act.capture import disk_to_view, load_view, view_to_disk
@@ -228,10 +228,12 @@ class Dialogue:
     def use(self, gripper: str) -> None:
         """Take another gripper: no query is acted on any more.
 
-        Raises :class:`~point2act.errors.GripperError` where there is no such one.
+        Raises a :class:`~point2act.errors.Point2ActError`, and changes nothing, where there is no such one or
+        the arm cannot carry it.
         """
-        loaded = load_gripper(gripper)
-        self.config = replace(self.config, gripper=gripper)
+        loaded, config = load_gripper(gripper), replace(self.config, gripper=gripper)
+        find_robot(self.session.capture, loaded, config=config)
+        self.config = config
         self.now = replace(self.now, gripper=loaded, results={})
 
     @property

@@ -26,6 +26,15 @@ UP = np.array([0.0, 0.0, 1.0])
 DEFAULT = GraspConfig()
 
 
+def ways(config: GraspConfig) -> dict[str, float]:
+    """What was checked when a grasp was planned so."""
+    return {
+        "clearance": config.pairs.clearance,
+        "approach": config.poses.approach,
+        "lift": config.poses.lift,
+    }
+
+
 def grasp_at(T: np.ndarray, width: float) -> Grasp:
     return Grasp(T, width, 0.5, 0.5, 0.5, np.zeros((2, 3)), 0.01)
 
@@ -50,20 +59,20 @@ def parts(moments: tuple[Moment, ...], steps: int) -> tuple[tuple[Moment, ...], 
     share=st.floats(0, 1),
     seed=st.integers(0, 99),
     steps=st.integers(2, 20),
-    ways=st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.3)),
+    lengths=st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.3)),
     clearance=st.floats(0.0, 0.02),
 )
-def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, ways, clearance):
+def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, lengths, clearance):
     config = GraspConfig(
-        pairs=PairConfig(clearance=clearance), poses=PoseConfig(approach=ways[0], lift=ways[1])
+        pairs=PairConfig(clearance=clearance), poses=PoseConfig(approach=lengths[0], lift=lengths[1])
     )
     gripper, T = HANDS[hand], turned(seed)
     width = share * gripper.max_width
     up = turned(seed + 1)[:3, 0]
-    moments = motion(grasp_at(T, width), gripper, up=up, steps=steps, config=config)
+    moments = motion(grasp_at(T, width), gripper, up=up, steps=steps, **ways(config))
     comes, closes, rises = parts(moments, steps)
     opened = min(gripper.max_width, width + 2 * clearance)
-    begin, end = T[:3, 3] - ways[0] * T[:3, 2], T[:3, 3] + ways[1] * up
+    begin, end = T[:3, 3] - lengths[0] * T[:3, 2], T[:3, 3] + lengths[1] * up
     np.testing.assert_allclose(comes[0].T_world_gripper[:3, 3], begin, atol=1e-12)
     np.testing.assert_allclose(rises[-1].T_world_gripper[:3, 3], end, atol=1e-12)
     for moment in closes:
@@ -78,7 +87,9 @@ def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, ways
 @given(share=st.floats(0, 1), steps=st.integers(2, 20))
 def test_the_fingers_only_ever_close(share, steps):
     gripper = HANDS["panda"]
-    moments = motion(grasp_at(np.eye(4), share * gripper.max_width), gripper, up=UP, steps=steps)
+    moments = motion(
+        grasp_at(np.eye(4), share * gripper.max_width), gripper, up=UP, steps=steps, **ways(DEFAULT)
+    )
     openings = [moment.opening for moment in moments]
     assert all(later <= earlier for earlier, later in pairwise(openings))
     assert 0 <= openings[-1] <= openings[0] <= gripper.max_width
@@ -87,7 +98,7 @@ def test_the_fingers_only_ever_close(share, steps):
 def test_every_way_is_straight_and_even():
     """Along the approach and along up, in equal strides."""
     T = turned(3)
-    comes, _, rises = parts(motion(grasp_at(T, 0.04), HANDS["panda"], up=UP, steps=9), 9)
+    comes, _, rises = parts(motion(grasp_at(T, 0.04), HANDS["panda"], up=UP, steps=9, **ways(DEFAULT)), 9)
     for way, stride in ((comes, DEFAULT.poses.approach * T[:3, 2]), (rises, DEFAULT.poses.lift * UP)):
         places = np.array([moment.T_world_gripper[:3, 3] for moment in way])
         np.testing.assert_allclose(np.diff(places, axis=0), np.tile(stride / 8, (8, 1)), atol=1e-12)
@@ -95,14 +106,14 @@ def test_every_way_is_straight_and_even():
 
 def test_a_width_below_nothing_closes_entirely():
     """Contacts found by averaging may lie a hair inside each other."""
-    moments = motion(grasp_at(np.eye(4), -1e-4), HANDS["panda"], up=UP)
+    moments = motion(grasp_at(np.eye(4), -1e-4), HANDS["panda"], up=UP, **ways(DEFAULT))
     assert moments[-1].opening == 0.0
 
 
 def test_neither_grasp_nor_moments_are_tied_together():
     T = turned(5)
     before = T.copy()
-    for moment in motion(grasp_at(T, 0.03), HANDS["panda"], up=UP)[:3]:
+    for moment in motion(grasp_at(T, 0.03), HANDS["panda"], up=UP, **ways(DEFAULT))[:3]:
         moment.T_world_gripper[:] = 0
     np.testing.assert_array_equal(T, before)
 
@@ -120,7 +131,7 @@ def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
     grasps, why = plan_grasps(volume, ref.region_at(ABOVE), gripper, config=config, rng=rng)
     assert why is None
     for grasp in grasps[:2]:
-        moments = motion(grasp, gripper, up=volume.up, steps=6, config=config)
+        moments = motion(grasp, gripper, up=volume.up, steps=6, **ways(config))
         for number, moment in enumerate(moments):
             boxes = (*gripper.fingers_at(moment.opening), *gripper.body_at(moment.opening))
             filled = np.concatenate([ref.filled(np.array(b.center), np.array(b.half_extents)) for b in boxes])

@@ -32,6 +32,10 @@ else:
     Session = Any
 
 
+_PATIENCE = 2.0
+"""How long the page has the machine for itself, seconds. Chosen: a browser takes about as long to open it."""
+
+
 @dataclass(frozen=True)
 class Arguments:
     """Look at a scene in a browser: ask, point at things in the photographs, see the grasps, take them away.
@@ -79,6 +83,8 @@ def main(argv: Sequence[str]) -> None:
     if is_run(arguments.source):
         opened = open_scene(arguments.source)
         viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
+        # What comes now keeps a small machine busy for seconds, and the browser needs it too.
+        viewer.await_guest(_PATIENCE)
         session = _session(opened, arguments)
         folder, known = opened.folder, arguments.points or opened.points
     else:

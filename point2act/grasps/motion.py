@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.grasps.collision import approach_opening
-from point2act.grasps.plan import GraspConfig
 from point2act.types import Grasp, Gripper
 
 
@@ -26,22 +25,25 @@ def motion(
     gripper: Gripper,
     *,
     up: Float[np.ndarray, "3"],
+    clearance: float,
+    approach: float,
+    lift: float,
     steps: int = 12,
-    config: GraspConfig = GraspConfig(),
 ) -> tuple[Moment, ...]:
     """The straight way in, the closing, and the straight way up along the unit vector ``up``, world.
 
-    Ways and openings are those that were checked when the grasp was planned; ``steps`` moments each, at
-    least two, the last of one being the first of the next.
+    Lengths are metres: the open pads are ``clearance`` from each contact, and what was checked when the
+    grasp was planned stands in its ``GraspConfig``. ``steps`` moments each, at least two, the last of one
+    being the first of the next.
     """
     width = max(grasp.width, 0.0)
-    opened = approach_opening(gripper, width, config.pairs.clearance)
+    opened = approach_opening(gripper, width, clearance)
     shares = np.linspace(0.0, 1.0, steps)
-    back = -config.poses.approach * grasp.T_world_gripper[:3, 2]
+    back = -approach * grasp.T_world_gripper[:3, 2]
     comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
     # linspace ends on the width to the last bit.
     closes = [Moment(grasp.T_world_gripper, float(w)) for w in np.linspace(opened, width, steps)]
-    rises = [Moment(_moved(grasp.T_world_gripper, share * config.poses.lift * up), width) for share in shares]
+    rises = [Moment(_moved(grasp.T_world_gripper, share * lift * up), width) for share in shares]
     return (*comes, *closes[1:], *rises[1:])
 
 

@@ -3,6 +3,7 @@
 A skin: it is handed a :class:`~point2act.dialogue.Dialogue`, which does all that is worked out.
 """
 
-from point2act.viewer.viewer import Viewer, ViewerConfig
+from point2act.viewer.serving import ViewerConfig
+from point2act.viewer.viewer import Viewer
 
 __all__ = ["Viewer", "ViewerConfig"]

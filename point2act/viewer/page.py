@@ -23,7 +23,7 @@ else:
     Dialogue = Standing = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
-_THUMBNAIL = 160
+_THUMBNAIL = 112
 # Okabe and Ito's green, vermillion and blue, told apart with any common colour blindness: a camera whose
 # answer is believed, one that is outvoted, all others.
 _COLORS: dict[words.Verdict | None, Color] = {"backs it": (0, 158, 115), "outvoted": (213, 94, 0)}
@@ -191,7 +191,15 @@ class Page:
         if now is None or self.dialogue is None or result is None or not result.grasps:
             return
         grasp = result.grasps[self.grasp]
-        moments = motion(grasp, now.gripper, up=self.world.outlook.up, config=self.dialogue.config.grasp)
+        config = self.dialogue.config.grasp
+        moments = motion(
+            grasp,
+            now.gripper,
+            up=self.world.outlook.up,
+            clearance=config.pairs.clearance,
+            approach=config.poses.approach,
+            lift=config.poses.lift,
+        )
         self.world.play(moments, now.gripper, grasp.score, going)
 
 

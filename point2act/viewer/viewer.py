@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import socket
+import threading
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import viser
 from jaxtyping import Float
 
@@ -21,6 +18,8 @@ from point2act.viewer.export import grasps_json, points_json, screenshot, splat_
 from point2act.viewer.guests import Guest, PhotoActions
 from point2act.viewer.page import Page, labels_of
 from point2act.viewer.panel import NOTHING, build_panel
+from point2act.viewer.serving import ViewerConfig, serve, url_of
+from point2act.viewer.thinking import Telling, Thinking
 from point2act.viewer.worker import Worker
 from point2act.viewer.world import World
 
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
 else:
     # It brings torch, which is not needed to show a scene.
     Dialogue = Any
-
-
-_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class ViewerConfig:
-    """Where the page is served."""
-
-    host: str = "127.0.0.1"
-    """Who may open it: 127.0.0.1 is this machine alone, 0.0.0.0 everybody on the network."""
-    port: int = 8080
-    """Or the next one that is free."""
 
 
 class Viewer:
@@ -67,10 +53,12 @@ class Viewer:
         will be a model to ask. Raises :class:`~point2act.errors.Point2ActError` where the address cannot be
         served.
         """
-        self._draw, self._think = Worker("draw", self._failed), Worker("think", self._failed)
+        self._draw = Worker("draw", self._failed)
+        self._thinking: Thinking | None = None
         self._guests: dict[int, Guest] = {}
         self._film: object = None
-        self.server = _serve(config)
+        self._somebody = threading.Event()
+        self.server = serve(config)
         panel = build_panel(
             self.server,
             title=title,
@@ -89,22 +77,29 @@ class Viewer:
     @property
     def url(self) -> str:
         """Where the page is."""
-        host = self.server.get_host()
-        return f"http://{'localhost' if host == '0.0.0.0' else host}:{self.server.get_port()}"
+        return url_of(self.server)
 
     def begin(self, dialogue: Dialogue, *, command: Callable[[], str]) -> None:
         """Let people ask: now everything is located, and acted on. ``command`` reproduces what is shown."""
+        telling = Telling(self._refresh, self.choose, self._busy, self._tell, self._failed)
         self._draw.do(lambda: self.page.begin(dialogue, command))
-        self._draw.do(lambda: self._think.do(self._locate_all))
+        self._thinking = Thinking(dialogue, telling, lambda: self.page.query)
+        self._draw.do(self._thinking.begin)
+
+    def await_guest(self, timeout: float) -> bool:
+        """Wait for the first person to come; whether that was in time, seconds."""
+        return self._somebody.wait(timeout)
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until nothing is being drawn or worked out; whether that came in time, seconds."""
-        return all(worker.settle(timeout) for worker in (self._draw, self._think, self._draw))
+        thinking = [] if self._thinking is None else [self._thinking.worker]
+        return all(worker.settle(timeout) for worker in (self._draw, *thinking, self._draw))
 
     def stop(self) -> None:
         """Close the page."""
         self._film = None
-        self._think.end()
+        if self._thinking is not None:
+            self._thinking.worker.end()
         self._draw.end()
         self.server.stop()
 
@@ -115,19 +110,19 @@ class Viewer:
 
     def add(self, text: str, role: Role, *, ask: bool) -> None:
         """Look for something else; have the model asked, or leave it to people to point."""
-        self._think.do(lambda: self._add(text, role, ask))
+        self._with_thinking(lambda thinking: thinking.add(text, role, ask=ask))
 
     def point(self, image: str, pixel: Float[np.ndarray, "2"] | None) -> None:
         """A person points at the chosen query's thing, pixels of the image on disk; None: it is not seen."""
-        self._about_query(lambda query, dialogue: dialogue.point(query, image, pixel))
+        self._hear(lambda query, dialogue: dialogue.point(query, image, pixel))
 
     def take_back(self, image: str) -> None:
         """Forget what a person said about the chosen query in an image."""
-        self._about_query(lambda query, dialogue: dialogue.take_back(query, image))
+        self._hear(lambda query, dialogue: dialogue.take_back(query, image))
 
     def use(self, gripper: str) -> None:
         """Plan with another gripper."""
-        self._think.do(lambda: self._use(gripper), instead_of="gripper")
+        self._with_thinking(lambda thinking: thinking.use(gripper))
 
     def choose_grasp(self, number: int) -> None:
         """Look at another grasp, 0 being the best."""
@@ -147,68 +142,21 @@ class Viewer:
         """Show somebody a photograph."""
         self._draw.do(lambda: self.page.open(guest, image))
 
-    # ── what is worked out, in the thread that thinks ──────────────────────────────────────────
-    def _locate_all(self) -> None:
-        unknown = self._dialogue.unknown()
-        if unknown:
-            self._busy("Finding the places …")
-            self._dialogue.locate(*unknown)
-            self._refresh()
-        self._act_all()
+    def _with_thinking(self, does: Callable[[Thinking], None]) -> None:
+        if self._thinking is None:
+            self._tell("The images are still being read: wait a moment.")
+        else:
+            does(self._thinking)
 
-    def _act_all(self) -> None:
-        """Plan for what is located and not acted on, first for the query that people look at."""
-        dialogue = self._dialogue
-        while waiting := dialogue.waiting():
-            name = self.page.query if self.page.query in waiting else waiting[0]
-            self._busy("Planning …", 1 - len(waiting) / len(dialogue.now.points.queries))
-            dialogue.act(str(name))
-            self._refresh()
-        self._busy(None)
-
-    def _about_query(self, says: Callable[[str, Dialogue], object]) -> None:
+    def _hear(self, says: Callable[[str, Dialogue], object]) -> None:
         """Somebody says something about the query that people look at now."""
         query = self.page.query
         if query is None:
             self._tell("First say what to look for, under Find.")
         else:
-            self._think.do(lambda: self._lift(query, says))
-
-    def _lift(self, query: str, says: Callable[[str, Dialogue], object]) -> None:
-        says(query, self._dialogue)
-        self._busy("Lifting …")
-        self._dialogue.locate(query)
-        self._refresh()
-        self._act_all()
-
-    def _add(self, text: str, role: Role, ask: bool) -> None:
-        dialogue = self._dialogue
-        query = dialogue.add(text, role)
-        dialogue.locate(query.name)
-        self.choose(query.name)
-        self._refresh()
-        if not ask:
-            self._act_all()
-            self._tell("Now open a photograph, and click on it there.")
-            return
-        self._busy("Asking …")
-        troubles = dialogue.ask(query, lambda done, total: self._busy("Asking …", done / max(total, 1)))
-        if troubles:
-            self._tell(" ".join(troubles))
-        self._lift(query.name, lambda query, dialogue: None)
-
-    def _use(self, gripper: str) -> None:
-        self._dialogue.use(gripper)
-        self._refresh()
-        self._act_all()
+            self._with_thinking(lambda thinking: thinking.hear(query, lambda d: says(query, d)))
 
     # ── what is told ───────────────────────────────────────────────────────────────────────────
-    @property
-    def _dialogue(self) -> Dialogue:
-        if self.page.dialogue is None:
-            raise Point2ActError("the images are still being read: wait a moment")
-        return self.page.dialogue
-
     def _refresh(self) -> None:
         self._film = None
         self._draw.do(self._redraw, instead_of="refresh")
@@ -224,11 +172,11 @@ class Viewer:
         for guest in list(self._guests.values()):
             self.page.draw_photo(guest)
 
-    def _busy(self, what: str | None, share: float | None = None) -> None:
+    def _busy(self, what: str | None, share: float) -> None:
         panel = self.page.panel
         # The bar is always there: viser 0.2 breaks where one comes or goes.
         panel.busy.content = what or "Ready"
-        panel.progress.value = 100 * (share or 0.0)
+        panel.progress.value = 100 * share
 
     def _tell(self, text: str) -> None:
         """Show a sentence to everybody who watches, until they close it."""
@@ -236,7 +184,7 @@ class Viewer:
             guest.client.add_notification("point2act", text)
 
     def _failed(self, err: BaseException) -> None:
-        self._busy(None)
+        self._busy(None, 0.0)
         self._tell(str(err) if isinstance(err, Point2ActError) else f"This is a defect of point2act: {err!r}")
         if not isinstance(err, Point2ActError):
             traceback.print_exception(err)
@@ -290,6 +238,7 @@ class Viewer:
             lambda: {part: box.value for part, box in parts.items()},
             actions,
         )
+        self._somebody.set()
 
     def _left(self, client: viser.ClientHandle) -> None:
         self._guests.pop(client.client_id, None)
@@ -305,8 +254,9 @@ class Viewer:
             self.open(guest, names[(names.index(guest.image) + by) % len(names)])
 
     def _pointed(self, guest: Guest, pixel: Float[np.ndarray, "2"]) -> None:
-        if guest.image is not None and guest.view is not None:
-            self.point(guest.image, self._dialogue.on_disk(guest.image, guest.view, pixel))
+        dialogue = self.page.dialogue
+        if dialogue is not None and guest.image is not None and guest.view is not None:
+            self.point(guest.image, dialogue.on_disk(guest.image, guest.view, pixel))
 
     def _choose_in_menu(self, label: str) -> None:
         labels = self.page.panel.grasp.options
@@ -322,22 +272,5 @@ class Viewer:
     ) -> None:
         """Make a file and let a person download it."""
         if client is not None:
-            self._think.do(lambda: client.send_file_download(filename, make(self._dialogue)))
-
-
-def _serve(config: ViewerConfig) -> viser.ViserServer:
-    try:
-        # viser tries a thousand ports of an address that is not this machine's.
-        socket.create_server((config.host, 0)).close()
-    except OSError as err:
-        raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
-    for attempt in range(_ATTEMPTS):
-        try:
-            # viser greets in a box of its own.
-            with redirect_stdout(io.StringIO()):
-                return viser.ViserServer(host=config.host, port=config.port, verbose=False)
-        except psutil.NoSuchProcess:
-            # viser 0.2 looks at all processes of the machine; one ended meanwhile.
-            if attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError
+            send = partial(client.send_file_download, filename)
+            self._with_thinking(lambda thinking: thinking.make(make, send))

@@ -49,6 +49,8 @@ class World:
         self._length = self.outlook.distance
         self._clouds: dict[str, Any] = {}
         self._repaints = 0
+        self._painted: tuple[Float[np.ndarray, " n"] | None, float, float] = (None, 0.0, 0.0)
+        self._held: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
         self.parts = {
@@ -65,7 +67,11 @@ class World:
     # ── Gaussians ──────────────────────────────────────────────────────────────────────────────
     def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
         """Colour the Gaussians by one relevancy of each of the scene's; by their own colours without it."""
-        colors = self.splats.colors
+        wanted = (relevancy, blend, threshold)
+        # All Gaussians are sent again, to everybody: not for what is there already.
+        if relevancy is self._painted[0] and wanted[1:] == self._painted[1:]:
+            return
+        self._painted, colors = wanted, self.splats.colors
         if relevancy is not None:
             colors = paint(colors, relevancy[self.splats.kept], blend=blend, threshold=threshold)
         self._draw_splats(colors)
@@ -179,8 +185,12 @@ class World:
         self._drawn["answer"] += [ball, label]
 
     # ── hands ──────────────────────────────────────────────────────────────────────────────────
-    def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int | None) -> None:
+    def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int) -> None:
         """The hand at each grasp, coloured by its score; the chosen one is solid, the others like glass."""
+        wanted = (grasps, gripper, chosen)
+        if grasps is self._held[0] and gripper is self._held[1] and chosen == self._held[2]:
+            return
+        self._held = wanted
         self._clear("grasps")
         self._clear("hand")
         for number, grasp in enumerate(grasps):
@@ -196,6 +206,8 @@ class World:
     ) -> None:
         """Play a hand's motion, for as long as it is still ``going``; it stays where it ends."""
         opening = None
+        # The hand ends elsewhere than it stood.
+        self._held = ((), None, 0)
         for moment in moments:
             if not going():
                 return

@@ -1,0 +1,53 @@
+"""A viser server where people may open a page."""
+
+from __future__ import annotations
+
+import io
+import socket
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+
+import psutil
+import viser
+
+from point2act.errors import Point2ActError
+
+# Processes that end while viser 0.2 looks at all of them: so often in a row is no accident.
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class ViewerConfig:
+    """Where the page is served."""
+
+    host: str = "127.0.0.1"
+    """Who may open it: 127.0.0.1 is this machine alone, 0.0.0.0 everybody on the network."""
+    port: int = 8080
+    """Or the next one that is free."""
+
+
+def serve(config: ViewerConfig) -> viser.ViserServer:
+    """Start a server.
+
+    Raises :class:`~point2act.errors.Point2ActError` for a host that is not this machine.
+    """
+    try:
+        # viser tries a thousand ports of an address that is not this machine's.
+        socket.create_server((config.host, 0)).close()
+    except OSError as err:
+        raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
+    for attempt in range(_ATTEMPTS):
+        try:
+            # viser greets in a box of its own.
+            with redirect_stdout(io.StringIO()):
+                return viser.ViserServer(host=config.host, port=config.port, verbose=False)
+        except psutil.NoSuchProcess:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def url_of(server: viser.ViserServer) -> str:
+    """Where a browser on this machine finds a server's page."""
+    host = server.get_host()
+    return f"http://{'localhost' if host == '0.0.0.0' else host}:{server.get_port()}"
