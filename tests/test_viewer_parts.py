@@ -39,7 +39,7 @@ from point2act.types import (
 from point2act.viewer import words
 from point2act.viewer.outlook import Outlook, find_outlook
 from point2act.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
-from point2act.viewer.shapes import Mesh, box_edges, cuboid, hand, merged, pin
+from point2act.viewer.shapes import Mesh, box_edges, cage, cuboid, merged, pin, solid
 from point2act.viewer.splats import paint, splats_of
 from point2act.viewer.worker import Worker
 
@@ -82,13 +82,25 @@ def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
     gripper = load_gripper(name)
     opening = share * gripper.max_width
     boxes = (*gripper.fingers_at(opening), *gripper.body_at(opening))
-    mesh = hand(gripper, opening)
+    mesh = solid(boxes)
     assert is_closed(mesh)
     assert volume(mesh) == pytest.approx(sum(8 * np.prod(box.half_extents) for box in boxes))
     for number, box in enumerate(boxes):
         corners = mesh.vertices[8 * number : 8 * number + 8]
         np.testing.assert_allclose(corners.min(axis=0), np.subtract(box.center, box.half_extents), atol=1e-12)
         np.testing.assert_allclose(corners.max(axis=0), np.add(box.center, box.half_extents), atol=1e-12)
+
+
+def test_a_cage_has_the_edges_of_every_box():
+    boxes = load_gripper("panda").body_at(0.0)
+    mesh = cage(boxes, 0.001)
+    assert is_closed(mesh)
+    each = 8 * 12
+    for number, box in enumerate(boxes):
+        bars = mesh.vertices[each * number : each * (number + 1)]
+        size = np.array(box.half_extents) + 0.0005
+        np.testing.assert_allclose(bars.min(axis=0), box.center - size, atol=1e-12)
+        np.testing.assert_allclose(bars.max(axis=0), box.center + size, atol=1e-12)
 
 
 @given(seed=seeds)

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.types import Gripper, OrientedBox
+from point2act.types import Box, OrientedBox
 
 # Corner k of a cuboid has the signs of k's bits, x first.
 _SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -57,10 +57,15 @@ def merged(meshes: Iterable[Mesh]) -> Mesh:
     )
 
 
-def hand(gripper: Gripper, opening: float) -> Mesh:
-    """A gripper in its own frame, metres, its pads ``opening`` metres apart."""
-    boxes = (*gripper.fingers_at(opening), *gripper.body_at(opening))
+def solid(boxes: Iterable[Box]) -> Mesh:
+    """Boxes of a gripper's frame, metres."""
     return merged(cuboid(box.center, box.half_extents) for box in boxes)
+
+
+def cage(boxes: Iterable[Box], thickness: float) -> Mesh:
+    """The edges of a gripper's boxes as thin bars: what is behind them is seen."""
+    turned = (OrientedBox(np.array(box.center), np.eye(3), np.array(box.half_extents)) for box in boxes)
+    return merged(box_edges(box, thickness) for box in turned)
 
 
 def box_edges(box: OrientedBox, thickness: float) -> Mesh:

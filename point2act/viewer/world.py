@@ -15,7 +15,7 @@ from point2act.drawing import colorize
 from point2act.grasps.motion import Moment
 from point2act.types import Camera, GaussianScene, Grasp, Gripper, QueryResult
 from point2act.viewer.outlook import Outlook, find_outlook
-from point2act.viewer.shapes import Mesh, box_edges, hand, pin
+from point2act.viewer.shapes import Mesh, box_edges, cage, pin, solid
 from point2act.viewer.splats import paint, splats_of
 
 Color = tuple[int, int, int]
@@ -27,8 +27,9 @@ _ACTION: Color = (213, 94, 0)
 _RIVAL: Color = (230, 159, 0)
 # Lengths of what is drawn, as shares of the distance between cameras and scene. Chosen.
 _FRUSTUM, _PIN, _BALL, _EDGE, _CELL, _GROUND = 0.04, 0.16, 0.009, 0.004, 0.1, 2.0
-# Hands that are not chosen are like glass.
-_GLASS = 0.22
+# Palms, and hands that are not chosen, are cages of bars this thick, metres. (Behind glass viser draws no
+# Gaussians.)
+_BAR = 0.0016
 # viser's units from the cameras to the scene. What viser fixes in units of its own (half a pixel's precision
 # of covariances, the thickness of lines, the nearest that is drawn) suits scenes about as large as a room.
 _ROOM = 3.0
@@ -159,7 +160,7 @@ class World:
         found = result.region
         self._draw_pin("action", found.action_point, _PIN * long, _ACTION, f"{found.confidence:.0%}")
         edges = box_edges(found.box, _EDGE * long)
-        self._draw("answer", "box", edges, _ACTION, None)
+        self._draw("answer", "box", edges, _ACTION)
         if result.place is not None:
             self._draw_place(result.place.T_world_place)
 
@@ -177,7 +178,7 @@ class World:
         self, name: str, point: Float[np.ndarray, "3"], length: float, color: Color, words: str
     ) -> None:
         up, scene = self.outlook.up, self.server.scene
-        self._draw("answer", f"{name}/needle", pin(point, up, length=length), color, None)
+        self._draw("answer", f"{name}/needle", pin(point, up, length=length), color)
         top, above = self.unit * (point + length * up), self.unit * (point + 1.2 * length * up)
         radius = self.unit * _BALL * self._length
         ball = scene.add_icosphere(f"/answer/{name}/ball", radius=radius, color=color, position=top)
@@ -186,7 +187,7 @@ class World:
 
     # ── hands ──────────────────────────────────────────────────────────────────────────────────
     def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int) -> None:
-        """The hand at each grasp, coloured by its score; the chosen one is solid, the others like glass."""
+        """The hand at each grasp, coloured by its score; the chosen one has solid fingers."""
         wanted = (grasps, gripper, chosen)
         if grasps is self._held[0] and gripper is self._held[1] and chosen == self._held[2]:
             return
@@ -195,11 +196,18 @@ class World:
         self._clear("hand")
         for number, grasp in enumerate(grasps):
             color = _of_score(grasp.score)
-            mesh = hand(gripper, grasp.width)
             if number == chosen:
-                self._draw("hand", "hand", mesh, color, None, grasp.T_world_gripper)
+                self._draw_hand(gripper, grasp.width, color, grasp.T_world_gripper)
             else:
-                self._draw("grasps", f"{number:03}", mesh, color, _GLASS, grasp.T_world_gripper)
+                boxes = (*gripper.fingers_at(grasp.width), *gripper.body_at(grasp.width))
+                self._draw("grasps", f"{number:03}", cage(boxes, _BAR), color, grasp.T_world_gripper)
+
+    def _draw_hand(
+        self, gripper: Gripper, opening: float, color: Color, T_world_gripper: Float[np.ndarray, "4 4"]
+    ) -> None:
+        """The chosen hand; its palm does not hide what it reaches for."""
+        self._draw("hand", "fingers", solid(gripper.fingers_at(opening)), color, T_world_gripper)
+        self._draw("hand", "palm", cage(gripper.body_at(opening), _BAR), color, T_world_gripper)
 
     def play(
         self, moments: Sequence[Moment], gripper: Gripper, score: float, going: Callable[[], bool]
@@ -215,10 +223,10 @@ class World:
             if moment.opening != opening:
                 opening = moment.opening
                 self._clear("hand")
-                self._draw("hand", "hand", hand(gripper, opening), _of_score(score), None, T)
+                self._draw_hand(gripper, opening, _of_score(score), T)
             else:
-                handle = self._drawn["hand"][0]
-                handle.wxyz, handle.position = _wxyz(T), self.unit * T[:3, 3]
+                for handle in self._drawn["hand"]:
+                    handle.wxyz, handle.position = _wxyz(T), self.unit * T[:3, 3]
             self.server.flush()
             time.sleep(1 / _RATE)
 
@@ -228,7 +236,6 @@ class World:
         name: str,
         mesh: Mesh,
         color: Color,
-        opacity: float | None,
         T_world_mesh: Float[np.ndarray, "4 4"] | None = None,
     ) -> None:
         T = np.eye(4) if T_world_mesh is None else T_world_mesh
@@ -237,7 +244,6 @@ class World:
             self.unit * mesh.vertices,
             mesh.faces,
             color=color,
-            opacity=opacity,
             flat_shading=True,
             wxyz=_wxyz(T),
             position=self.unit * T[:3, 3],
