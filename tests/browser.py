@@ -123,7 +123,7 @@ def complaints(said: Iterable[Said]) -> set[Said]:
 
 
 def noise(browser: BrowserContext) -> set[Said]:
-    """What the installed viser complains about by itself: a page with a single Gaussian.
+    """What the installed viser complains about by itself: a page with a single Gaussian and a box.
 
     viser draws all Gaussians as copies of one flat square, for which three.js finds no bounding sphere. 0.2.7
     makes that square, and a texture without texels, for a page without Gaussians as well.
@@ -132,6 +132,8 @@ def noise(browser: BrowserContext) -> set[Said]:
     with serve() as (server, url):
         window = Window(browser, url)
         empty = window.wait_until_still()
+        # viser 1.x says something more at the first mesh.
+        server.scene.add_box("/box", (255, 255, 255), (0.1, 0.1, 0.1))
         add_splats(server.scene, "/one", rgbs=np.zeros((1, 3)), **one)
         window.wait_until_changed(empty, share=0.0005)
         window.close()

@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_asking import Scripted
 from test_pipeline import RED, write_capture
 
 import point2act
+from point2act.asking.ask import Questions
+from point2act.asking.point import Said
 from point2act.dialogue import Dialogue, Standing
 from point2act.errors import Point2ActError
 from point2act.geometry import project
+from point2act.looks import Look
 from point2act.pipeline import RunConfig
 from point2act.points import PERSON, read_points
 from point2act.reconstruct import BuildConfig
@@ -187,6 +192,32 @@ def test_something_new_is_pointed_at(viewer: Viewer, session: Session, tmp_path:
     assert [(a.image, a.model) for a in kept.answers if a.query == result.query.name] == [
         ("images/0000.png", PERSON)
     ]
+
+
+def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
+    """The new field is there in the end, and how far the asking is was shown meanwhile."""
+    numbers = {view.name: number for number, view in enumerate(session.views)}
+
+    def at_blue(query: Query, image: str, look: Look) -> Said:
+        return Said(look.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
+
+    dialogue = dialogue_of(viewer)
+    dialogue.asker = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
+    shown: list[tuple[str | None, float]] = []
+    tell = viewer._busy
+    viewer._thinking._tell = replace(  # type: ignore[union-attr]
+        viewer._thinking._tell,  # type: ignore[union-attr]
+        busy=lambda what, share: (shown.append((what, share)), tell(what, share))[1],
+    )
+    viewer.add("the blue box", "grasp", ask=True)
+    assert viewer.settle()
+    result = viewer.page.result
+    assert result is not None
+    assert result.query.text == "the blue box"
+    assert result.region is not None
+    assert np.linalg.norm(result.region.action_point - BLUE) < 0.03
+    assert result.region.support.agree == len(session.views)
+    assert max(share for what, share in shown if what == "Asking …") > 0
 
 
 def test_words_that_are_empty_are_told(viewer: Viewer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,14 @@ def screenshot(client: viser.ClientHandle) -> bytes:
     packed = io.BytesIO()
     Image.fromarray(picture[..., :3]).save(packed, format="PNG")
     return packed.getvalue()
+
+
+def send(client: viser.ClientHandle, filename: str, content: bytes) -> None:
+    """Let a person's browser save a file."""
+    save: Any = client.send_file_download
+    # viser 1.x otherwise shows a link to press, and 0.2 knows no other way.
+    now = {"save_immediately": True} if "save_immediately" in signature(save).parameters else {}
+    save(filename, content, **now)
 
 
 def _written(write: Callable[[Path], None]) -> bytes:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from point2act.errors import Point2ActError
 from point2act.types import Frame, GaussianScene, Role
-from point2act.viewer.export import grasps_json, points_json, screenshot, splat_ply
+from point2act.viewer.export import grasps_json, points_json, screenshot, send, splat_ply
 from point2act.viewer.guests import Guest, PhotoActions
 from point2act.viewer.page import Page, labels_of
 from point2act.viewer.panel import NOTHING, build_panel
@@ -216,9 +216,7 @@ class Viewer:
         panel.points.on_click(lambda e: self._send(e.client, "points.json", points_json))
         panel.ply.on_click(lambda e: self._send(e.client, "scene.ply", lambda _: splat_ply(self._scene)))
         # Not in a thread that others need: a browser that is gone never answers.
-        panel.screenshot.on_click(
-            lambda e: e.client.send_file_download("point2act.png", screenshot(e.client))
-        )
+        panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client)))
         self.server.on_client_connect(self._came)
         self.server.on_client_disconnect(self._left)
 
@@ -272,5 +270,4 @@ class Viewer:
     ) -> None:
         """Make a file and let a person download it."""
         if client is not None:
-            send = partial(client.send_file_download, filename)
-            self._with_thinking(lambda thinking: thinking.make(make, send))
+            self._with_thinking(lambda thinking: thinking.make(make, partial(send, client, filename)))
