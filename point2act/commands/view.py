@@ -40,6 +40,7 @@ _PATIENCE = 2.0
 class Arguments:
     """Look at a scene in a browser: ask, point at things in the photographs, see the grasps, take them away.
 
+    What may be opened:
       point2act view out/                     what point2act run wrote
       point2act view outputs/…/config.yml     what ns-train point2act wrote
       point2act view capture/                 a capture, whose scene is made first
