@@ -115,6 +115,7 @@ def test_relevancy_is_blended(window: Window):
     window.open_tab("Find")
     before = window.wait_until_still()
     window.slide("Blend", 0.1)
+    window.wait_for(lambda: float(window.value("Blend")) < 0.3, "the slider to move")
     dim = window.wait_until_changed(before, share=0.01)
     window.slide("Blend", 0.9)
     window.wait_until_changed(dim, share=0.01)
