@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from point2act.capture import disk_to_view, load_view, view_to_disk
 from point2act.errors import Point2ActError
 from point2act.grasps.gripper import load_gripper
 from point2act.heatmaps import heatmap
-from point2act.plans import free_name
 from point2act.points import PERSON, that_count, write_points
 from point2act.session import Answered, Session
 from point2act.types import Answer, Gripper, NoAnswer, Plan, PointSet, Query, QueryResult, Role, View
@@ -56,7 +56,12 @@ class Standing:
 
     def counted(self, query: str, image: str) -> bool:
         """Whether anything that was said about a query in an image is evidence."""
-        return any(a.query == query and a.image == image for a in that_count(self.points.answers))
+        return (query, image) in self._counted
+
+    @cached_property
+    def _counted(self) -> frozenset[tuple[str, str]]:
+        """Queries and images of which something that was said is evidence."""
+        return frozenset((answer.query, answer.image) for answer in that_count(self.points.answers))
 
     def said(self, query: str, image: str) -> tuple[Answer, ...]:
         """All that was said about a query in one image."""
@@ -108,9 +113,7 @@ class Dialogue:
 
         Raises :class:`~point2act.errors.PointsError` where the words are empty.
         """
-        (query,) = name_queries([(text, role)])
-        taken = {other.name for other in self.now.points.queries}
-        query = replace(query, name=free_name(query.name, taken))
+        (query,) = name_queries([(text, role)], taken=[other.name for other in self.now.points.queries])
         self._keep(replace(self.now.points, queries=(*self.now.points.queries, query)))
         return query
 

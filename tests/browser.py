@@ -248,11 +248,11 @@ class Window:
         self.page.keyboard.press("Enter" if enter else "Tab")
 
     def slide(self, label: str, share: float) -> None:
-        """Press on a slider's track at a share of its length."""
+        """Press on a slider's track at a share of its length, once it is in sight and lies still."""
         track = self.row(label).get_by_role("slider").locator("..")
         box = track.bounding_box()
         assert box is not None, f"no slider {label!r}"
-        self.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        track.click(position={"x": share * box["width"], "y": box["height"] / 2})
 
     def choices(self, label: str) -> list[str]:
         """What a dropdown offers; it is closed again."""

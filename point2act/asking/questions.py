@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -40,16 +40,18 @@ class AskConfig:
     """How the second look looks."""
 
 
-def name_queries(wanted: Sequence[tuple[str, Role]]) -> tuple[Query, ...]:
-    """Queries from words and roles, each with a name of its own made from its words.
+def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = ()) -> tuple[Query, ...]:
+    """Queries from words and roles, each with a name of its own made from its words, none of those ``taken``.
 
     Raises :class:`PointsError` for words that are empty.
     """
     queries: list[Query] = []
+    names = set(taken)
     for text, role in wanted:
         if not text.strip():
             raise PointsError("a query is empty: say in words what is to be found")
-        name = free_name(_ARTICLE.sub("", text.strip(), count=1), {query.name for query in queries})
+        name = free_name(_ARTICLE.sub("", text.strip(), count=1), names)
+        names.add(name)
         queries.append(Query(name, text.strip(), role))
     return tuple(queries)
 

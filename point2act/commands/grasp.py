@@ -12,7 +12,6 @@ import tyro
 from point2act.answer import AnswerConfig
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.questions import ask
-from point2act.capture import load_views
 from point2act.commands.opened import Opened, open_scene
 from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted, chooser_of
@@ -21,8 +20,6 @@ from point2act.grasps.gripper import load_gripper
 from point2act.points import read_points, write_points
 from point2act.publish import Story, publish_report
 from point2act.results import write_grasps
-from point2act.runs import with_poses
-from point2act.session import Session, choose_device
 from point2act.stages import Stages
 from point2act.types import PointSet
 
@@ -71,14 +68,11 @@ def main(argv: Sequence[str]) -> None:
         if arguments.wanted.anything and arguments.points is not None:
             raise PointsError("--points are answers already: leave --query, --place, --avoid and --task away")
         known = None if arguments.wanted.anything else _known(run, arguments.points)
-        max_side = arguments.max_side or run.max_side
-        views = with_poses(load_views(capture, max_side=max_side, progress=tick), run.poses)
-    device = choose_device(arguments.device)
+        session = run.session(max_side=arguments.max_side, device=arguments.device, progress=tick)
     questions = arguments.wanted.questions(lambda: capture) if known is None else None
     chooser = chooser_of(questions) if arguments.choose else None
     points = ask(capture, questions, stages=stages).points if questions is not None else known
     assert points is not None
-    session = Session(capture, views, run.scene, run.metric or capture.metric, device)
     answered, points = ask_and_choose(
         session, points, chooser, config=arguments.config, choosing=arguments.choosing, stages=stages
     )
@@ -95,7 +89,11 @@ def main(argv: Sequence[str]) -> None:
     print_summary(answered.results)
     print(f"grasps: {arguments.output}", flush=True)
     if arguments.report:
-        facts = {"Run": str(arguments.load_config), "Gaussians": str(len(run.scene)), "Device": str(device)}
+        facts = {
+            "Run": str(arguments.load_config),
+            "Gaussians": str(len(run.scene)),
+            "Device": str(session.device),
+        }
         timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
         report = arguments.output.with_name("report.html")
         publish_report(report, Story(session, answered, timings, facts))

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from point2act.capture import read_capture
+from point2act.capture import load_views, read_capture
 from point2act.results import read_splat_ply
-from point2act.runs import NAME, Poses, read_run
+from point2act.runs import NAME, Poses, read_run, with_poses
+from point2act.stages import Tick
 from point2act.types import Capture, Frame, GaussianScene
+
+if TYPE_CHECKING:
+    from point2act.session import Session
+else:
+    Session = Any
 
 # Of a config.yml, which does not say: RunConfig's.
 _MAX_SIDE = 480
@@ -42,6 +49,16 @@ class Opened:
         """What was answered for this run, else for its capture; None where nothing was."""
         files = (self.folder / "points.json", self.capture.folder / "points.json")
         return next((path for path in files if path.is_file()), None)
+
+    def session(self, *, max_side: int | None, device: str | None, progress: Tick) -> Session:
+        """Ready for questions; images as large as the run had them unless ``max_side`` says otherwise."""
+        # Late: torch takes seconds, in which the scene may be shown already.
+        from point2act.session import Session, choose_device
+
+        views = load_views(self.capture, max_side=max_side or self.max_side, progress=progress)
+        metric = self.metric or self.capture.metric
+        posed = with_poses(views, self.poses)
+        return Session(self.capture, posed, self.scene, metric, choose_device(device))
 
 
 def open_scene(path: Path) -> Opened:

@@ -9,16 +9,16 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from point2act import config_files
-from point2act.asking.questions import AskConfig, open_questions
-from point2act.commands.opened import Opened, is_run, open_scene
+from point2act.asking.questions import AskConfig, questions_for
+from point2act.commands.opened import is_run, open_scene
 from point2act.grasps.gripper import load_gripper
+from point2act.mllm.open import open_model
 from point2act.points import read_points
 from point2act.runs import NAME
 from point2act.stages import Stages
@@ -26,10 +26,11 @@ from point2act.types import Frame, GaussianScene, PointSet
 from point2act.viewer import Viewer, ViewerConfig
 
 if TYPE_CHECKING:
+    from point2act.dialogue import Asker
     from point2act.session import Session
 else:
-    # It brings torch, seconds before anything is to be seen.
-    Session = Any
+    # They bring torch, seconds before anything is to be seen.
+    Asker = Session = Any
 
 
 _PATIENCE = 2.0
@@ -78,15 +79,14 @@ def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act view")
     load_gripper(arguments.gripper)
-    if arguments.ask.asker.model is not None:
-        # Nothing is asked yet: a wrong name or a missing key is better known now.
-        open_questions(["anything"], config=arguments.ask)
+    asker = _asker(arguments.ask)
     if is_run(arguments.source):
         opened = open_scene(arguments.source)
         viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
         # What comes now keeps a small machine busy for seconds, and the browser needs it too.
         viewer.await_guest(_PATIENCE)
-        session = _session(opened, arguments)
+        with Stages(show=True).stage("read the images") as tick:
+            session = opened.session(max_side=arguments.max_side, device=arguments.device, progress=tick)
         folder, known = opened.folder, arguments.points or opened.points
     else:
         session = _made(arguments)
@@ -98,11 +98,23 @@ def main(argv: Sequence[str]) -> None:
         known = arguments.points or (folder / "points.json" if (folder / "points.json").is_file() else None)
     points = PointSet((), ()) if known is None else read_points(known, session.capture)
     keep = arguments.points or folder / "points.json"
-    _begin(arguments, viewer, session, points, keep)
+    _begin(arguments, viewer, session, points, keep, asker)
     try:
         threading.Event().wait()
     finally:
         viewer.stop()
+
+
+def _asker(config: AskConfig) -> Asker | None:
+    """Who makes questions of queries; None where no model is named.
+
+    Nothing is asked or loaded yet, but a wrong name or a missing key is better known now. The model is
+    opened once, for all questions to come.
+    """
+    if config.asker.model is None:
+        return None
+    opened = open_model(config.asker)
+    return lambda queries: questions_for(opened, queries, config=config)
 
 
 def _show(arguments: Arguments, scene: GaussianScene, frames: Sequence[Frame], title: str) -> Viewer:
@@ -129,19 +141,6 @@ def _has_screen() -> bool:
     )
 
 
-def _session(opened: Opened, arguments: Arguments) -> Session:
-    """A run's scene, ready for questions."""
-    from point2act.capture import load_views
-    from point2act.runs import with_poses
-    from point2act.session import Session, choose_device
-
-    max_side = arguments.max_side or opened.max_side
-    with Stages(show=True).stage("read the images") as tick:
-        views = with_poses(load_views(opened.capture, max_side=max_side, progress=tick), opened.poses)
-    metric = opened.metric or opened.capture.metric
-    return Session(opened.capture, views, opened.scene, metric, choose_device(arguments.device))
-
-
 def _made(arguments: Arguments) -> Session:
     """A capture's scene, made now."""
     from point2act.answer import AnswerConfig
@@ -153,15 +152,19 @@ def _made(arguments: Arguments) -> Session:
     return build(arguments.source, config=config, show=True)
 
 
-def _begin(arguments: Arguments, viewer: Viewer, session: Session, points: PointSet, keep: Path) -> None:
+def _begin(
+    arguments: Arguments,
+    viewer: Viewer,
+    session: Session,
+    points: PointSet,
+    keep: Path,
+    asker: Asker | None,
+) -> None:
     """Let people ask."""
     from point2act.answer import AnswerConfig
     from point2act.dialogue import Dialogue
 
     config = AnswerConfig(gripper=arguments.gripper, arm=arguments.arm, metric=arguments.metric)
-    asker = None
-    if arguments.ask.asker.model is not None:
-        asker = partial(open_questions, config=arguments.ask)
     dialogue = Dialogue(session, points, keep=keep, config=config, asker=asker)
     viewer.begin(dialogue, command=lambda: _command(arguments, dialogue.config.gripper, keep))
 

@@ -4,7 +4,14 @@ Every function returns a new image and leaves its arguments as they were. Colour
 in 0..255, images ``(h, w, 3)`` uint8, pixels continuous as in :mod:`point2act.types`.
 """
 
-from point2act.drawing.maps import colorize, depth_picture, heat_overlay, relevancy_picture
+from point2act.drawing.maps import (
+    colorize,
+    depth_picture,
+    dim_grey,
+    heat_overlay,
+    relevancy_layer,
+    relevancy_picture,
+)
 from point2act.drawing.marks import caption, draw_points, grid
 from point2act.drawing.sheet import PALETTE, Color
 from point2act.drawing.solids import close_up, draw_box, draw_gripper, draw_marker
@@ -16,11 +23,13 @@ __all__ = [
     "close_up",
     "colorize",
     "depth_picture",
+    "dim_grey",
     "draw_box",
     "draw_gripper",
     "draw_marker",
     "draw_points",
     "grid",
     "heat_overlay",
+    "relevancy_layer",
     "relevancy_picture",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 
 from point2act.drawing.sheet import Sheet
 
@@ -30,12 +30,22 @@ def relevancy_picture(
     rgb: UInt8[np.ndarray, "h w 3"], relevancy: Float[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Show what is relevant, as a share of its peak, in colour on a dim grey copy of the photograph."""
-    grey = 0.45 * (rgb @ np.array([0.299, 0.587, 0.114]))  # luma of ITU-R BT.601
-    dim = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
-    relevancy = np.clip(relevancy, 0.0, 1.0)
-    # Quickly opaque: small relevancies should be seen for what they are, too.
-    picture = _blend(dim, colorize(0.15 + 0.85 * relevancy), 1.0 - (1.0 - relevancy) ** 3)
+    picture = _blend(dim_grey(rgb).astype(np.uint8), *relevancy_layer(np.clip(relevancy, 0.0, 1.0)))
     return _with_scale(picture, "viridis", "0", "peak")
+
+
+def dim_grey(rgb: Real[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """Colours as a dim grey, on which :func:`relevancy_layer` is seen."""
+    grey = 0.45 * (rgb @ np.array([0.299, 0.587, 0.114]))  # luma of ITU-R BT.601
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def relevancy_layer(
+    relevancy: Float[np.ndarray, "h w"],
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """Colours of relevancies in [0, 1], and how opaque they are."""
+    # Quickly opaque: small relevancies should be seen for what they are, too.
+    return colorize(0.15 + 0.85 * relevancy), 1.0 - (1.0 - relevancy) ** 3
 
 
 def depth_picture(depth: Float[np.ndarray, "h w"], *, unit: str = "m") -> UInt8[np.ndarray, "h w 3"]:

@@ -52,7 +52,10 @@ class Guest:
         ``unit`` are viser's units in one of the world's, and ``parts`` says which parts of the scene are
         shown to all.
         """
-        self.client, self.image, self.overlay = client, None, OVERLAYS[0]
+        self.client = client
+        self.image: str | None = None
+        """The name of the photograph that is open."""
+        self.overlay: Overlay = OVERLAYS[0]
         self._distance = _HANGS * outlook.distance
         self._unit, self._actions, self._parts = unit, actions, parts
         self.view: View | None = None
@@ -61,10 +64,6 @@ class Guest:
         self._photo: viser.SceneNodeHandle | None = None
         self._before: Gaze | None = None
         self.look(Gaze(outlook.eye, outlook.center, outlook.up, FOV))
-
-    image: str | None
-    """The name of the photograph that is open."""
-    overlay: Overlay
 
     def look(self, new: Gaze) -> None:
         """Move their camera."""

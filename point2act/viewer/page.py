@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import viser
@@ -45,7 +45,7 @@ class Page:
         """Called when somebody clicks on a camera."""
         self._scene, self._command, self._drawn = scene, str, {}
         self._say(words.about_scene(len(scene), len(self.frames), None), "Reading the images …")
-        self._draw_cameras()
+        self._draw_cameras({})
 
     def begin(self, dialogue: Dialogue, command: Callable[[], str]) -> None:
         """Now there is somebody to ask."""
@@ -80,15 +80,16 @@ class Page:
             return
         shown = labels_of(self.now)
         panel, result = self.panel, self.result
+        verdicts = self._verdicts()
         with self.world.server.atomic():
             panel.query.options = tuple(shown.values()) or (NOTHING,)
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
-            panel.photos.content = self._about_photos()
+            panel.photos.content = words.about_photos(list(verdicts.items()))
             panel.command.content = f"Again:\n\n`{self._command()}`"
             _set(panel.gripper, self.dialogue.config.gripper)
             self.world.draw_answer(result)
-            self._draw_cameras()
+            self._draw_cameras(verdicts)
             self._draw_grasps()
             self.paint()
 
@@ -113,26 +114,25 @@ class Page:
         return words.about_result(result) + ("" if planned else "\n\nPlanning …")
 
     # ── cameras and photographs ────────────────────────────────────────────────────────────────
-    def _verdict(self, image: str) -> words.Verdict | None:
-        if self.now is None or self.query is None:
-            return None
-        said, result = self.now.said(self.query, image), self.now.result(self.query)
-        return words.verdict(image, said, self.now.counted(self.query, image), result)
-
-    def _about_photos(self) -> str:
-        told: list[tuple[str, words.Verdict]] = []
+    def _verdicts(self) -> dict[str, words.Verdict]:
+        """What became of the answers to the query that people look at, by image, where there is any."""
+        now, query, found = self.now, self.query, {}
+        if now is None or query is None:
+            return found
         for frame in self.frames:
-            verdict = self._verdict(frame.name)
+            image = frame.name
+            verdict = words.verdict(
+                image, now.said(query, image), now.counted(query, image), now.result(query)
+            )
             if verdict is not None:
-                told.append((frame.name, verdict))
-        return words.about_photos(told)
+                found[image] = verdict
+        return found
 
-    def _draw_cameras(self) -> None:
+    def _draw_cameras(self, verdicts: Mapping[str, words.Verdict]) -> None:
         """All cameras whose colour or image is not drawn yet."""
         views = {} if self.dialogue is None else {v.name: v for v in self.dialogue.session.views}
         for number, frame in enumerate(self.frames):
-            verdict = self._verdict(frame.name)
-            color = _COLORS.get(verdict, _SILENT)
+            color = _COLORS.get(verdicts.get(frame.name), _SILENT)
             view = views.get(frame.name)
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)
@@ -144,8 +144,7 @@ class Page:
         """Show somebody a photograph, with what was said about the query in it."""
         if self.dialogue is None:
             return
-        photo = self.dialogue.photo(self.query, image)
-        guest.open(image, photo.view)
+        guest.open(image, self.dialogue.photo(None, image).view)
         self.draw_photo(guest)
 
     def draw_photo(self, guest: Guest) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import viser
 
+from point2act.types import Role
+
 NOTHING = "–"
 """What a menu shows that has nothing to choose."""
-ROLES = ("grasp", "place", "avoid")
 PARTS = {
     "scene": "Gaussians",
     "cameras": "Cameras",
@@ -71,7 +72,9 @@ def build_panel(
         found["result"] = gui.add_markdown("")
         with gui.add_folder("Ask for something else"):
             found["new"] = gui.add_text("What", "", hint="In words: the handle of the blue mug")
-            found["role"] = gui.add_dropdown("To", ROLES, hint="grasp it, place something there, or avoid it")
+            found["role"] = gui.add_dropdown(
+                "To", get_args(Role), hint="grasp it, place something there, or avoid it"
+            )
             found["ask"] = gui.add_button("Ask the model", visible=asks)
             found["begin"] = gui.add_button(
                 "Point at it myself", hint="Then open a photograph and click on the thing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,7 +13,7 @@ from point2act.geometry import invert, transform_points
 from point2act.types import Camera, View
 
 Overlay = Literal["points and heatmap", "points", "nothing"]
-OVERLAYS: tuple[Overlay, ...] = ("points and heatmap", "points", "nothing")
+OVERLAYS: tuple[Overlay, ...] = get_args(Overlay)
 FOV = 0.9
 """Of a browser's camera, vertical, radians: a little wider than a usual depth camera's."""
 # Room around a photograph that fills the window, as a share of its size; and the share of a wide window

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.drawing import colorize
+from point2act.drawing import dim_grey, relevancy_layer
 from point2act.geometry import quaternion_to_matrix
 from point2act.types import GaussianScene
 
@@ -15,9 +15,6 @@ from point2act.types import GaussianScene
 _CONSTANT = 0.5 / np.sqrt(np.pi)
 # Gaussians fainter than this draw nothing that is seen (half of a colour's last bit). Chosen.
 _FAINT = 0.5 / 255
-# Luma of ITU-R BT.601, and how dim a scene is behind its relevancy, as in the report's pictures.
-_LUMA = np.array([0.299, 0.587, 0.114])
-_DIM = 0.45
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ def splats_of(scene: GaussianScene) -> Splats:
 def paint(
     colors: Float[np.ndarray, "n 3"], relevancy: Float[np.ndarray, " n"], *, blend: float, threshold: float
 ) -> Float[np.ndarray, "n 3"]:
-    """Colours with relevancy over them, in viridis as shares of its peak.
+    """Colours with relevancy over them, as shares of its peak and as reports draw it.
 
     ``blend`` goes from 0, the colours as they are, to 1, relevancy on a dim grey scene. What is below
     ``threshold``, a share of the peak, stays grey. Without any relevancy the colours stay as they are.
@@ -61,8 +58,7 @@ def paint(
     if peak <= 0 or blend <= 0:
         return colors
     share = np.clip(relevancy / peak, 0.0, 1.0)
-    shown = np.where(share >= threshold, 1.0 - (1.0 - share) ** 3, 0.0)
-    grey = np.repeat(_DIM * (colors @ _LUMA)[:, None], 3, axis=1)
-    heat = colorize(0.15 + 0.85 * share[:, None])[:, 0] / 255
-    over = grey + (heat - grey) * shown[:, None]
+    heat, opacity = relevancy_layer(share[:, None])
+    shown, grey = np.where(share[:, None] >= threshold, opacity, 0.0), dim_grey(colors)
+    over = grey + (heat[:, 0] / 255 - grey) * shown
     return colors + blend * (over - colors)

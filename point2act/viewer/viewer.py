@@ -163,12 +163,14 @@ class Viewer:
 
     def _redraw(self) -> None:
         self.page.refresh()
-        for guest in list(self._guests.values()):
-            self.page.draw_photo(guest)
+        self._draw_photos()
 
     def _choose(self, query: str) -> None:
         self._film = None
         self.page.choose(query)
+        self._draw_photos()
+
+    def _draw_photos(self) -> None:
         for guest in list(self._guests.values()):
             self.page.draw_photo(guest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ import viser
 import viser.transforms
 from jaxtyping import Float, UInt8
 
-from point2act.drawing import colorize
+from point2act.drawing import Color, colorize
 from point2act.grasps.motion import Moment
 from point2act.types import Camera, GaussianScene, Grasp, Gripper, QueryResult
 from point2act.viewer.outlook import Outlook, find_outlook
+from point2act.viewer.panel import PARTS
 from point2act.viewer.shapes import Mesh, box_edges, cage, pin, solid
 from point2act.viewer.splats import paint, splats_of
 
-Color = tuple[int, int, int]
 Opened = Callable[[viser.ClientHandle], None]
 """Called with who clicked."""
 
@@ -33,6 +34,9 @@ _BAR = 0.0016
 # viser's units from the cameras to the scene. What viser fixes in units of its own (half a pixel's precision
 # of covariances, the thickness of lines, the nearest that is drawn) suits scenes about as large as a room.
 _ROOM = 3.0
+_Painted = tuple[Float[np.ndarray, " n"] | None, float, float]
+_PLAIN: _Painted = (None, 0.0, 0.0)
+"""Without relevancy there is nothing to blend."""
 # A film of the hand, moments a second.
 _RATE = 14.0
 
@@ -46,18 +50,18 @@ class World:
         self.outlook: Outlook = find_outlook(scene, poses)
         self.unit = _ROOM / self.outlook.distance
         """viser's units in one of the world's. Whatever is drawn is in viser's; nothing else is."""
-        self.splats = splats_of(scene)
-        self._length = self.outlook.distance
+        splats = splats_of(scene)
+        self.splats = replace(
+            splats, centers=self.unit * splats.centers, covariances=self.unit**2 * splats.covariances
+        )
+        """In viser's units."""
         self._clouds: dict[str, Any] = {}
         self._repaints = 0
-        self._painted: tuple[Float[np.ndarray, " n"] | None, float, float] = (None, 0.0, 0.0)
+        self._painted: _Painted = _PLAIN
         self._held: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
-        self.parts = {
-            name: server.scene.add_frame(f"/{name}", show_axes=False)
-            for name in ("scene", "cameras", "ground", "answer", "grasps", "hand")
-        }
+        self.parts = {name: server.scene.add_frame(f"/{name}", show_axes=False) for name in PARTS}
         self._draw_splats(self.splats.colors)
         self._draw_ground()
 
@@ -68,7 +72,7 @@ class World:
     # ── Gaussians ──────────────────────────────────────────────────────────────────────────────
     def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
         """Colour the Gaussians by one relevancy of each of the scene's; by their own colours without it."""
-        wanted = (relevancy, blend, threshold)
+        wanted = _PLAIN if relevancy is None else (relevancy, blend, threshold)
         # All Gaussians are sent again, to everybody: not for what is there already.
         if relevancy is self._painted[0] and wanted[1:] == self._painted[1:]:
             return
@@ -80,12 +84,11 @@ class World:
     def _draw_splats(self, colors: Float[np.ndarray, "n 3"]) -> None:
         if not len(self.splats):
             return
-        splats, unit = self.splats, self.unit
-        covariances = unit**2 * splats.covariances
+        splats = self.splats
         self._repaints += 1
         # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
         name = f"/scene/splats{self._repaints}"
-        cloud = self._add_splats(name, unit * splats.centers, covariances, colors, splats.opacities)
+        cloud = self._add_splats(name, splats.centers, splats.covariances, colors, splats.opacities)
         for old, handle in self._clouds.items():
             # viser keeps the last that came under a name for all who come later: let that be small.
             self._add_splats(old, np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1)))
@@ -107,7 +110,7 @@ class World:
 
     def _draw_ground(self) -> None:
         outlook = self.outlook
-        size, cell = self.unit * _GROUND * self._length, self.unit * _nice(_CELL * self._length)
+        size, cell = _ROOM * _GROUND, self.unit * _nice(_CELL * outlook.distance)
         self.server.scene.add_grid(
             "/ground/grid",
             width=size,
@@ -119,7 +122,7 @@ class World:
             section_color=(160, 164, 172),
             wxyz=_wxyz(outlook.T_world_ground),
             # Just under the table: Gaussians lie on both sides of it.
-            position=self.unit * (outlook.T_world_ground[:3, 3] - 0.004 * self._length * outlook.up),
+            position=self.unit * (outlook.T_world_ground[:3, 3] - 0.004 * outlook.distance * outlook.up),
         )
 
     # ── cameras ────────────────────────────────────────────────────────────────────────────────
@@ -136,7 +139,7 @@ class World:
             f"/cameras/{number:05}",
             fov=2 * float(np.arctan(camera.height / 2 / camera.fy)),
             aspect=camera.width / camera.height * camera.fy / camera.fx,
-            scale=self.unit * _FRUSTUM * self._length,
+            scale=_ROOM * _FRUSTUM,
             color=color,
             image=image,
             jpeg_quality=70,
@@ -151,7 +154,7 @@ class World:
         self._clear("answer")
         if result is None:
             return
-        long = self._length
+        long = self.outlook.distance
         rivals = [(other.action_point, f"{other.confidence:.0%}") for other in result.alternatives]
         for number, (point, chance) in enumerate(rivals):
             self._draw_pin(f"rival{number}", point, 0.6 * _PIN * long, _RIVAL, chance)
@@ -167,8 +170,8 @@ class World:
     def _draw_place(self, T_world_place: Float[np.ndarray, "4 4"]) -> None:
         frame = self.server.scene.add_frame(
             "/answer/place",
-            axes_length=self.unit * _PIN * self._length,
-            axes_radius=self.unit * _EDGE * self._length,
+            axes_length=_ROOM * _PIN,
+            axes_radius=_ROOM * _EDGE,
             wxyz=_wxyz(T_world_place),
             position=self.unit * T_world_place[:3, 3],
         )
@@ -180,8 +183,7 @@ class World:
         up, scene = self.outlook.up, self.server.scene
         self._draw("answer", f"{name}/needle", pin(point, up, length=length), color)
         top, above = self.unit * (point + length * up), self.unit * (point + 1.2 * length * up)
-        radius = self.unit * _BALL * self._length
-        ball = scene.add_icosphere(f"/answer/{name}/ball", radius=radius, color=color, position=top)
+        ball = scene.add_icosphere(f"/answer/{name}/ball", radius=_ROOM * _BALL, color=color, position=top)
         label = scene.add_label(f"/answer/{name}/label", words, position=above)
         self._drawn["answer"] += [ball, label]
 
