@@ -32,6 +32,7 @@ from point2act.viewer import Viewer, ViewerConfig
 from point2act.viewer.export import grasps_json, points_json, splat_ply
 from point2act.viewer.page import Page
 from point2act.viewer.panel import NOTHING
+from point2act.viewer.splats import Splats
 
 FEW = RunConfig(
     build=BuildConfig(fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False)
@@ -108,12 +109,49 @@ def dialogue_of(viewer: Viewer) -> Dialogue:
     return viewer.page.dialogue
 
 
-def painted(page: Page) -> list[np.ndarray]:
-    """The colours that Gaussians get from now on, in turn."""
-    seen: list[np.ndarray] = []
+def painted(page: Page) -> list[Splats]:
+    """The Gaussians that are sent from now on, in turn."""
+    seen: list[Splats] = []
     draw = page.world._draw_splats
-    page.world._draw_splats = lambda colors: (seen.append(colors), draw(colors))[1]  # type: ignore[method-assign]
+    page.world._draw_splats = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
     return seen
+
+
+# ── a sketch before all of it ───────────────────────────────────────────────────────────────────
+def large(count: int) -> GaussianScene:
+    rng = np.random.default_rng(0)
+    quats = rng.normal(size=(count, 4))
+    return GaussianScene(
+        means=rng.uniform(-0.3, 0.3, (count, 3)),
+        quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
+        scales=np.full((count, 3), 0.01),
+        opacities=np.full(count, 0.9),
+        sh=np.zeros((count, 1, 3)),
+    )
+
+
+def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
+    scene = large(9000)
+    viewer = Viewer(
+        scene, session.capture.frames, title="large", grippers=GRIPPERS, config=ViewerConfig(port=8500)
+    )
+    sent = painted(viewer.page)
+    begin = time.monotonic()
+    viewer.greet(coming=0.1, drawing=60.0)  # nobody comes
+    assert time.monotonic() - begin < 5.0
+    assert viewer.settle()
+    viewer.page.world.sharpen()
+    assert [len(splats) for splats in sent] == [9000]
+    viewer.stop()
+
+
+def test_relevancy_comes_on_all_gaussians(session: Session):
+    viewer = Viewer(large(9000), session.capture.frames, title="large", grippers=GRIPPERS)
+    sent = painted(viewer.page)
+    viewer.page.world.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
+    viewer.page.world.sharpen()
+    assert [len(splats) for splats in sent] == [9000]
+    viewer.stop()
 
 
 # ── what is there at first ─────────────────────────────────────────────────────────────────────
@@ -155,7 +193,7 @@ def test_sliders_colour_the_gaussians(viewer: Viewer):
         panel.blend.value, panel.threshold.value = blend, threshold
         viewer.repaint()
         assert viewer.settle()
-    plain, all_of_it, peak = seen
+    plain, all_of_it, peak = (splats.colors for splats in seen)
     np.testing.assert_array_equal(plain, viewer.page.world.splats.colors)
 
     def colourful(colors: np.ndarray) -> int:

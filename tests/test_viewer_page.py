@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Window, changed_share, complaints, noise, open_browser
+from browser import Said, Window, changed_share, complaints, noise, open_browser
 from test_pipeline import RED, write_capture
 from test_viewer import BLUE, FEW
 
@@ -51,6 +51,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
     write_points(capture / "points.json", PointSet((*known.queries, hostile), known.answers))
     point2act.run(capture, folder / "out", config=FEW)
     return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def known_noise(browser: Any) -> set[Said]:
+    return noise(browser)
 
 
 @contextmanager
@@ -201,7 +206,9 @@ def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
             np.testing.assert_allclose(a["T_world_gripper"], b["T_world_gripper"], atol=1e-9)
 
 
-def test_two_people_see_the_same_and_have_their_own_photographs(window: Window, browser: Any, page: Any):
+def test_two_people_see_the_same_and_have_their_own_photographs(
+    window: Window, browser: Any, page: Any, known_noise: set[Said]
+):
     other = Window(browser, page[0])
     other.wait_for_words("10 views for")
     other.open_tab("Photographs")
@@ -213,24 +220,11 @@ def test_two_people_see_the_same_and_have_their_own_photographs(window: Window, 
     other.wait_for_words("not visible here")
     window.choose("Query", "the red box")
     other.close()
-    assert complaints(other.said) <= noise(browser)
+    assert complaints(other.said) <= known_noise
 
 
-def test_the_page_complains_about_nothing_that_an_empty_one_does_not(window: Window, browser: Any):
-    assert complaints(window.said) <= noise(browser)
-
-
-def test_it_ends_with_ctrl_c_and_the_page_stays(browser: Any, run: Path):
-    with viewed(run) as (url, process):
-        window = Window(browser, url)
-        window.wait_for_words("10 views for")
-        before = window.wait_until_still()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        window.page.wait_for_timeout(1500)
-        assert changed_share(before, window.canvas()) < 0.02
-        assert not [said for said in window.said if said.kind == "uncaught"]
-        window.close()
+def test_the_page_complains_about_nothing_that_an_empty_one_does_not(window: Window, known_noise: set[Said]):
+    assert complaints(window.said) <= known_noise
 
 
 def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
@@ -252,28 +246,36 @@ def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, flo
     return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
 
 
-def test_no_points_at_all(browser: Any, run: Path, tmp_path: Path):
-    """Of a capture of which nobody has asked anything: the page says what to do."""
-    write_points(tmp_path / "points.json", PointSet((Query("new", "the new box"),), ()))
-    with viewed(run, "--points", tmp_path / "points.json") as (url, _):
-        window = Window(browser, url)
-        window.wait_for_words("Nobody has pointed at it yet")
-        window.wait_for_words("Ready")
-        assert complaints(window.said) <= noise(browser)
-        window.close()
-
-
-def test_views_that_do_not_agree(browser: Any, run: Path, tmp_path: Path):
+def test_nobody_pointed_and_views_that_do_not_agree(
+    browser: Any, run: Path, tmp_path: Path, known_noise: set[Said]
+):
+    """The page says what to do, and why there is nothing."""
     capture = read_capture(run.parent / "capture")
     rng = np.random.default_rng(0)
     said = tuple(
         Answer(frame.name, "odd", rng.uniform([0, 0], [frame.camera.width, frame.camera.height], (1, 2)))
         for frame in capture.frames
     )
-    write_points(tmp_path / "points.json", PointSet((Query("odd", "the odd one"),), said))
+    queries = (Query("new", "the new box"), Query("odd", "the odd one"))
+    write_points(tmp_path / "points.json", PointSet(queries, said))
     with viewed(run, "--points", tmp_path / "points.json") as (url, _):
         window = Window(browser, url)
+        window.wait_for_words("Nobody has pointed at it yet")
+        window.wait_for_words("Ready")
+        window.choose("Query", "the odd one")
         window.wait_for_words("The views do not agree on one place")
         window.open_tab("Grasps")
         window.wait_for_words("The views do not agree on one place")
+        assert complaints(window.said) <= known_noise
         window.close()
+
+
+def test_it_ends_with_ctrl_c_and_the_page_stays(window: Window, page: tuple[str, subprocess.Popen[str]]):
+    """Last: what the others look at is gone then."""
+    before = window.wait_until_still()
+    process = page[1]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    window.page.wait_for_timeout(1500)
+    assert changed_share(before, window.canvas()) < 0.02
+    assert not [said for said in window.said if said.kind == "uncaught"]

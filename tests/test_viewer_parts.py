@@ -40,7 +40,7 @@ from point2act.viewer import words
 from point2act.viewer.outlook import Outlook, find_outlook
 from point2act.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
 from point2act.viewer.shapes import Mesh, box_edges, cage, cuboid, merged, pin, solid
-from point2act.viewer.splats import paint, splats_of
+from point2act.viewer.splats import paint, sketch, splats_of
 from point2act.viewer.worker import Worker
 
 seeds = st.integers(0, 10_000)
@@ -175,6 +175,65 @@ def test_the_faint_are_left_out_and_who_is_kept_is_known():
     assert len(splats) == 3
     np.testing.assert_array_equal(splats.centers, scene.means[splats.kept])
     np.testing.assert_array_equal(splats.opacities[:, 0], opacities[splats.kept])
+
+
+def strewn(seed: int, total: int) -> GaussianScene:
+    """A flat sheet with some Gaussians far from it."""
+    rng = np.random.default_rng(seed)
+    means = rng.uniform([-1, -1, 0], [1, 1, 0.01], (total, 3)) * np.where(
+        rng.random((total, 1)) < 0.02, 50, 1
+    )
+    return scene_of(means, opacities=rng.uniform(0.1, 1.0, total))
+
+
+@given(seed=seeds, total=st.integers(2, 400), count=st.integers(1, 50))
+def test_a_sketch_is_small_and_has_the_scenes_middle_and_colour(seed, total, count):
+    splats = splats_of(strewn(seed, total))
+    few = sketch(splats, count)
+    assert len(few) <= max(1, count)
+    covers = splats.opacities[:, 0] * np.trace(splats.covariances, axis1=1, axis2=2)
+    alone = [np.flatnonzero(splats.kept == one)[0] for one in few.kept]
+    assert len(set(alone)) == len(few)
+    if len(few) == 1 < total:
+        np.testing.assert_allclose(few.centers[0], np.average(splats.centers, axis=0, weights=covers))
+        np.testing.assert_allclose(few.colors[0], np.average(splats.colors, axis=0, weights=covers))
+    assert np.linalg.eigvalsh(few.covariances).min() > 0
+    assert ((few.opacities > 0) & (few.opacities <= 1)).all()
+    low, high = splats.centers.min(axis=0), splats.centers.max(axis=0)
+    assert ((few.centers >= low - 1e-9) & (few.centers <= high + 1e-9)).all()
+
+
+def test_a_sketch_of_few_is_all_of_them():
+    splats = splats_of(strewn(0, 30))
+    assert sketch(splats, 30) is splats
+
+
+def test_a_sketch_uses_what_it_may():
+    splats = splats_of(strewn(1, 20_000))
+    assert 400 <= len(sketch(splats, 1000)) <= 1000
+
+
+def test_gaussians_in_one_place_are_one_in_a_sketch():
+    splats = splats_of(scene_of(np.ones((9, 3))))
+    few = sketch(splats, 3)
+    np.testing.assert_allclose(few.centers, np.ones((1, 3)))
+    covers = splats.opacities[:, 0] * np.trace(splats.covariances, axis1=1, axis2=2)
+    np.testing.assert_allclose(few.covariances[0], np.average(splats.covariances, axis=0, weights=covers))
+
+
+def test_a_sketch_of_an_even_sheet_has_no_gaps():
+    """Its Gaussians, drawn as densities, are as even between cells as in them."""
+    side = np.linspace(-1, 1, 101)
+    sheet = np.stack([*np.meshgrid(side, side), np.zeros((101, 101))], axis=-1).reshape(-1, 3)
+    few = sketch(splats_of(scene_of(sheet)), 500)
+    spots = np.stack([*np.meshgrid(np.linspace(-0.5, 0.5, 41), np.linspace(-0.5, 0.5, 41))], -1).reshape(
+        -1, 2
+    )
+    apart = spots[:, None, :] - few.centers[:, :2]
+    inverse = np.linalg.inv(few.covariances[:, :2, :2])
+    density = np.exp(-0.5 * np.einsum("smi,mij,smj->sm", apart, inverse, apart)).sum(axis=1)
+    # Cells' own Gaussians are of several sizes. Gaussians as large as what they stand for would give 0.2.
+    assert density.min() > 0.5 * density.max()
 
 
 def test_an_empty_scene_is_drawn_and_painted():

@@ -15,6 +15,10 @@ from point2act.types import GaussianScene
 _CONSTANT = 0.5 / np.sqrt(np.pi)
 # Gaussians fainter than this draw nothing that is seen (half of a colour's last bit). Chosen.
 _FAINT = 0.5 / 255
+# From one size of a grid's cells to the next that is tried. Chosen: ends with over half of what is allowed.
+_COARSER = 1.2
+# What is strewn over a cell of side 1 has a variance of 1/12; Gaussians 1 apart make an even sheet with 1/4.
+_WIDER = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,55 @@ def splats_of(scene: GaussianScene) -> Splats:
         opacities=scene.opacities[kept][:, None],
         kept=kept,
     )
+
+
+def sketch(splats: Splats, count: int) -> Splats:
+    """At most ``count`` Gaussians that look alike from afar; those of one cell of a grid become one.
+
+    Its mean and covariance are those of the cell's mixture (moment matching, as in Goldberger and Roweis,
+    "Hierarchical clustering of a mixture model", 2004), weighted by how much of a picture each one covers;
+    but spread wider, so that there are no gaps between cells.
+    """
+    if len(splats) <= count:
+        return splats
+    cell, total = _cells(splats.centers, count)
+    spreads = np.trace(splats.covariances, axis1=1, axis2=2)
+    covers = splats.opacities[:, 0] * spreads
+
+    def mean(values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "m k"]:
+        sums = [np.bincount(cell, covers * column, minlength=total) for column in values.T]
+        return np.stack(sums, axis=1) / np.bincount(cell, covers, minlength=total)[:, None]
+
+    centers = mean(splats.centers)
+    apart = splats.centers - centers[cell]
+    spread = splats.covariances + _WIDER * apart[:, :, None] * apart[:, None, :]
+    covariances = mean(spread.reshape(-1, 9)).reshape(-1, 3, 3)
+    opacities = np.bincount(cell, covers, minlength=total) / np.trace(covariances, axis1=1, axis2=2)
+    return Splats(
+        centers=centers,
+        covariances=covariances,
+        colors=mean(splats.colors),
+        opacities=np.clip(opacities, 0.0, 1.0)[:, None],
+        kept=np.unique(cell, return_index=True)[1],
+    )
+
+
+def _cells(centers: Float[np.ndarray, "n 3"], count: int) -> tuple[Int[np.ndarray, " n"], int]:
+    """The number of the cube that each point lies in, and how many cubes are used: ``count`` at most."""
+    near = np.percentile(centers, [5, 95], axis=0)
+    side = max(float((near[1] - near[0]).max()), np.finfo(float).tiny) / count**0.5
+    while True:
+        cubes = np.floor((centers - centers.min(axis=0)) / side)
+        _, cell = np.unique(cubes @ _strides(cubes), return_inverse=True)
+        if cell.max() < count:
+            return cell, int(cell.max()) + 1
+        side *= _COARSER
+
+
+def _strides(cubes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
+    """What makes one number of a cube's three."""
+    _, height, depth = cubes.max(axis=0) + 1
+    return np.array([height * depth, depth, 1.0])
 
 
 def paint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,8 +34,9 @@ else:
 class Viewer:
     """A page with a scene.
 
-    The scene is shown at once; :meth:`begin` brings in whoever answers questions. One thread draws and one
-    thinks, so that the page stays quick while something is worked out. All public methods return at once.
+    A sketch of the scene is shown at once; :meth:`begin` brings in whoever answers questions. One thread
+    draws and one thinks, so that the page stays quick while something is worked out. Whatever people do
+    returns at once.
     """
 
     def __init__(
@@ -82,13 +84,19 @@ class Viewer:
     def begin(self, dialogue: Dialogue, *, command: Callable[[], str]) -> None:
         """Let people ask: now everything is located, and acted on. ``command`` reproduces what is shown."""
         telling = Telling(self._refresh, self.choose, self._busy, self._tell, self._failed)
+        self._draw.do(self.page.world.sharpen)
         self._draw.do(lambda: self.page.begin(dialogue, command))
         self._thinking = Thinking(dialogue, telling, lambda: self.page.query)
         self._draw.do(self._thinking.begin)
 
-    def await_guest(self, timeout: float) -> bool:
-        """Wait for the first person to come; whether that was in time, seconds."""
-        return self._somebody.wait(timeout)
+    def greet(self, *, coming: float, drawing: float) -> None:
+        """Wait until somebody comes and sees a sketch of the scene, seconds at most; then send all Gaussians.
+
+        Whoever calls leaves the machine to their browser meanwhile.
+        """
+        if self._somebody.wait(coming):
+            time.sleep(drawing)
+        self._draw.do(self.page.world.sharpen)
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until nothing is being drawn or worked out; whether that came in time, seconds."""

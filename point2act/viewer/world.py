@@ -18,7 +18,7 @@ from point2act.types import Camera, GaussianScene, Grasp, Gripper, QueryResult
 from point2act.viewer.outlook import Outlook, find_outlook
 from point2act.viewer.panel import PARTS
 from point2act.viewer.shapes import Mesh, box_edges, cage, pin, solid
-from point2act.viewer.splats import paint, splats_of
+from point2act.viewer.splats import Splats, paint, sketch, splats_of
 
 Opened = Callable[[viser.ClientHandle], None]
 """Called with who clicked."""
@@ -37,6 +37,9 @@ _ROOM = 3.0
 _Painted = tuple[Float[np.ndarray, " n"] | None, float, float]
 _PLAIN: _Painted = (None, 0.0, 0.0)
 """Without relevancy there is nothing to blend."""
+# Gaussians of the sketch that is shown first. Chosen: a browser that draws in software shows 3000 after 3.6
+# to 5.7 s, 10 000 after 4.5 to 5.7 and 30 000 after 6.3 to 8.8 (2 cores, from the start of a viser server).
+_SKETCH = 4000
 # A film of the hand, moments a second.
 _RATE = 14.0
 
@@ -45,7 +48,7 @@ class World:
     """Gaussians, cameras, the ground, and what was found; each part may be shown or hidden."""
 
     def __init__(self, server: viser.ViserServer, scene: GaussianScene, poses: Sequence[np.ndarray]):
-        """Draw the Gaussians and the ground; ``poses`` are ``T_world_cam`` of the cameras to come."""
+        """Draw a sketch of the Gaussians and the ground; ``poses`` are ``T_world_cam`` of cameras to come."""
         self.server, self.poses = server, poses
         self.outlook: Outlook = find_outlook(scene, poses)
         self.unit = _ROOM / self.outlook.distance
@@ -62,7 +65,8 @@ class World:
         self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
         server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
         self.parts = {name: server.scene.add_frame(f"/{name}", show_axes=False) for name in PARTS}
-        self._draw_splats(self.splats.colors)
+        self._sketched = len(self.splats) > _SKETCH
+        self._draw_splats(sketch(self.splats, _SKETCH))
         self._draw_ground()
 
     def show(self, part: str, shown: bool) -> None:
@@ -70,6 +74,12 @@ class World:
         self.parts[part].visible = shown
 
     # ── Gaussians ──────────────────────────────────────────────────────────────────────────────
+    def sharpen(self) -> None:
+        """Draw all Gaussians where there is only a sketch of them."""
+        if self._sketched:
+            self._sketched = False
+            self._draw_splats(self.splats)
+
     def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
         """Colour the Gaussians by one relevancy of each of the scene's; by their own colours without it."""
         wanted = _PLAIN if relevancy is None else (relevancy, blend, threshold)
@@ -79,16 +89,16 @@ class World:
         self._painted, colors = wanted, self.splats.colors
         if relevancy is not None:
             colors = paint(colors, relevancy[self.splats.kept], blend=blend, threshold=threshold)
-        self._draw_splats(colors)
+        self._sketched = False
+        self._draw_splats(replace(self.splats, colors=colors))
 
-    def _draw_splats(self, colors: Float[np.ndarray, "n 3"]) -> None:
-        if not len(self.splats):
+    def _draw_splats(self, splats: Splats) -> None:
+        if not len(splats):
             return
-        splats = self.splats
         self._repaints += 1
         # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
         name = f"/scene/splats{self._repaints}"
-        cloud = self._add_splats(name, splats.centers, splats.covariances, colors, splats.opacities)
+        cloud = self._add_splats(name, splats.centers, splats.covariances, splats.colors, splats.opacities)
         for old, handle in self._clouds.items():
             # viser keeps the last that came under a name for all who come later: let that be small.
             self._add_splats(old, np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1)))
