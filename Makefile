@@ -38,8 +38,9 @@ demo/trial/trials.json: demo/grasps.json
 	$(BIN)/point2act simulate --try demo/grasps.json --output demo/trial
 
 # ── checks ───────────────────────────────────────────────────────────────────────────────────────
+# Two at a time, file by file: what a file has made serves all its tests. Slow ones last, as they are sorted.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

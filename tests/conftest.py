@@ -11,8 +11,14 @@ from jaxtyping import install_import_hook
 
 # numba, torch and mujoco read these once, when they are imported. Tests share a small machine.
 os.environ.setdefault("MUJOCO_GL", "egl")
-for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, str(min(os.cpu_count() or 1, 4)))
+_THREADS = min(os.cpu_count() or 1, 4)
+os.environ.setdefault("NUMBA_NUM_THREADS", str(_THREADS))
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+        # Set by the process that starts the workers, for itself.
+        os.environ[_name] = str(max(1, _THREADS // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    else:
+        os.environ.setdefault(_name, str(_THREADS))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
