@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -16,19 +18,20 @@ from point2act.asking.ask import Answers, Asking, Questions, wait_for
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.chooser import Chooser
 from point2act.capture import load_views, read_capture
+from point2act.checkpoint import fingerprint, forget, keep, recall
 from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
 from point2act.growing import GrowConfig, Growing
 from point2act.points import write_points
 from point2act.publish import Story, publish, write_timings
 from point2act.reconstruct import BuildConfig, Builder, Reconstruction
-from point2act.results import write_splat_ply
-from point2act.runs import SavedRun, write_run
+from point2act.results import read_splat_ply, write_splat_ply
+from point2act.runs import SavedRun, with_poses, write_run
 from point2act.session import Answered, Session, choose_device, find_points
 from point2act.splat.warm_up import warm_up
 from point2act.stages import Stages
 from point2act.surface import open3d
-from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField
+from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def run(
     questions: Questions | None = None,
     chooser: Chooser | None = None,
     config: RunConfig = RunConfig(),
+    resume: bool = False,
     show: bool = False,
 ) -> RunResult:
     """Turn a captured scene and points, recorded or asked for now, into grasps, in one process.
@@ -78,10 +82,11 @@ def run(
     is made. A ``chooser`` then says which of the likeliest places is meant. With ``output``, writes
     ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``, ``timings.json`` and ``run.json``
     there, for :func:`~point2act.session.open_run` to ask the scene more, and ``points.json`` where a model
-    was asked. ``show`` draws progress bars. Raises a :class:`~point2act.errors.Point2ActError` that says
-    what to mend.
+    was asked. ``resume`` goes on with what a run that was cut off left there, if the capture and the ways to
+    make a scene are still the same. ``show`` draws progress bars. Raises a
+    :class:`~point2act.errors.Point2ActError` that says what to mend.
     """
-    work = _Work.begin(config, output, show=show)
+    work = _Work.begin(config, output, resume=resume, show=show)
     with Asking(questions) if questions is not None else nullcontext() as asking:
         with work.stages.stage("read the capture") as tick:
             source = read_capture(capture)
@@ -92,7 +97,7 @@ def run(
         if asking is not None:
             asking.end(source.frames, views)
         work.load(grasps=(asking is not None or known is not None) and work.metric(source))
-        built = work.builder(source).reconstruct(views)
+        built = work.reconstruct(source, views)
         answers = None if asking is None else wait_for(asking, work.stages)
     return work.conclude(source, built, known, answers, chooser)
 
@@ -129,7 +134,7 @@ def follow(
     or when it has been quiet for long enough. What comes out depends on the images alone, not on when they
     came: to begin again after a break gives the same, and asks nothing that was answered.
     """
-    work = _Work.begin(config, output, show=show)
+    work = _Work.begin(config, output, grown=True, show=show)
     growing: Growing | None = None
     with (
         Asking(questions) if questions is not None else nullcontext() as asking,
@@ -165,15 +170,26 @@ class _Work:
 
     config: RunConfig
     output: Path | None
+    resume: bool
+    """Whether to go on with what is in the output."""
+    grown: bool
+    """Whether the scene is made while its images come, which makes another one."""
     stages: Stages
     device: torch.device
 
     @staticmethod
-    def begin(config: RunConfig, output: Path | str | None, *, show: bool) -> _Work:
+    def begin(
+        config: RunConfig,
+        output: Path | str | None,
+        *,
+        resume: bool = False,
+        grown: bool = False,
+        show: bool,
+    ) -> _Work:
         # Asked for again later; here, so that a wrong name is told before the work begins.
         load_gripper(config.answer.gripper)
         folder = None if output is None else Path(output)
-        return _Work(config, folder, Stages(show=show), choose_device(config.device))
+        return _Work(config, folder, resume, grown, Stages(show=show), choose_device(config.device))
 
     def load(self, *, grasps: bool) -> None:
         """Load what is needed later: that it cannot start is better known before the work."""
@@ -198,6 +214,41 @@ class _Work:
             self.config.answer.seed,
             self.device,
             self.stages,
+        )
+
+    def reconstruct(self, source: Capture, views: Sequence[View]) -> Reconstruction:
+        """The scene, made now, or by a run that was cut off. It is kept until all else is written."""
+        if self.output is None:
+            return self.builder(source).reconstruct(views)
+        saved = recall(self.output, self._made(source)) if self.resume else None
+        if saved is not None:
+            self.stages.say("  the scene is there already: going on with it")
+            posed, moved = with_poses(views, saved.poses), saved.poses is not None
+            told = saved.told
+            return Reconstruction(
+                read_splat_ply(saved.scene), posed, moved, told["poses"], told["start"], saved.psnr
+            )
+        built = self.builder(source).reconstruct(views)
+        keep(self.output, self._saved(self.output, source, built), built.scene)
+        return built
+
+    def _made(self, source: Capture) -> str:
+        """What the scene is made from and how."""
+        config = self.config
+        how = (config.build, config.max_side, config.answer.seed, self.metric(source), self.grown)
+        return fingerprint(source, version("point2act"), self.device.type, *how)
+
+    def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> SavedRun:
+        return SavedRun(
+            capture=source.folder,
+            scene=folder / "scene.ply",
+            max_side=self.config.max_side,
+            metric=self.metric(source),
+            psnr=built.psnr,
+            timings=self.stages.seconds,
+            poses={view.name: view.T_world_cam for view in built.views} if built.moved else None,
+            made=self._made(source),
+            told={"poses": built.poses, "start": built.start},
         )
 
     def conclude(
@@ -252,17 +303,8 @@ class _Work:
             facts = facts_of(session, built, answers)
             publish(folder, Story(session, answered, timings, facts, self.stages.spans))
         write_timings(folder / "timings.json", timings)
-        changed = built.refined is not None and built.refined.changed
-        saved = SavedRun(
-            capture=session.capture.folder,
-            scene=folder / "scene.ply",
-            max_side=self.config.max_side,
-            metric=session.metric,
-            psnr=built.psnr,
-            timings=timings,
-            poses={view.name: view.T_world_cam for view in session.views} if changed else None,
-        )
-        write_run(folder, saved)
+        write_run(folder, self._saved(folder, session.capture, built))
+        forget(folder)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:
@@ -272,10 +314,10 @@ def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | 
 
 def facts_of(session: Session, built: Reconstruction, answers: Answers | None) -> dict[str, str]:
     """What is worth knowing about a run, for the report."""
-    camera, refined = session.views[0].camera, built.refined
+    camera = session.views[0].camera
     facts = {
         "Views": f"{len(session.views)} of {camera.width}x{camera.height} pixels",
-        "Poses": "as the capture has them" if refined is None else refined.detail,
+        "Poses": built.poses,
         "Gaussians": f"{len(built.scene)}, started from {built.start}",
         "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",
         "Device": str(session.device),

@@ -39,8 +39,10 @@ class Reconstruction:
 
     scene: GaussianScene
     views: tuple[View, ...]
-    refined: Refined | None
-    """What was done to the poses; None where they were not to be touched."""
+    moved: bool
+    """Whether these poses are others than the capture's."""
+    poses: str
+    """What was done to the poses."""
     start: str
     """What the Gaussians started from."""
     psnr: float | None
@@ -110,7 +112,9 @@ class Builder:
             self.stages.say(
                 f"  {len(scene)} Gaussians, held-out PSNR {quality:.1f} dB over {len(held_out)} views"
             )
-        return Reconstruction(scene, tuple(views), refined, source, quality)
+        moved = refined is not None and refined.changed
+        poses = "as the capture has them" if refined is None else refined.detail
+        return Reconstruction(scene, tuple(views), moved, poses, source, quality)
 
 
 def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:

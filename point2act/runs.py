@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,10 @@ class SavedRun:
     """Seconds per stage."""
     poses: Poses | None = None
     """What the run made of the capture's poses; None where it left them as they were."""
+    made: str | None = None
+    """What the scene was made from and how, as :func:`~point2act.checkpoint.fingerprint` has it."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """What is told of how the scene was made, by the fields of a Reconstruction."""
 
 
 def with_poses(views: Sequence[View], poses: Poses | None) -> tuple[View, ...]:
@@ -50,16 +55,19 @@ def with_poses(views: Sequence[View], poses: Poses | None) -> tuple[View, ...]:
 
 
 def write_run(folder: Path, run: SavedRun) -> None:
-    """Write run.json into the folder that the scene lies in, atomically."""
+    """Write run.json into the folder that the scene lies in already, atomically."""
     document: dict[str, Any] = {
         "version": 1,
         "capture": run.capture.resolve().as_posix(),
         "scene": run.scene.name,
+        "scene_sha256": _sha256(run.scene),
         "max_side": run.max_side,
         "metric": run.metric,
         "psnr": run.psnr,
         "timings": {name: round(seconds, 3) for name, seconds in run.timings.items()},
     }
+    if run.made is not None:
+        document |= {"made": run.made, "told": dict(run.told)}
     if run.poses is not None:
         document["T_world_cam"] = {name: T.tolist() for name, T in run.poses.items()}
     write_json(folder / NAME, document)
@@ -69,7 +77,7 @@ def read_run(path: Path | str) -> SavedRun:
     """Read a run.json, or the one in a folder.
 
     Raises :class:`RunError` where it is missing, broken or newer than this program, or where the
-    capture or the scene are no longer in their places.
+    capture or the scene are no longer in their places, or the scene is another.
     """
     path = Path(path)
     path = path / NAME if path.is_dir() else path
@@ -87,6 +95,11 @@ def read_run(path: Path | str) -> SavedRun:
         )
     if not scene.is_file():
         raise RunError(f"{scene} is missing beside {path}: run point2act run again")
+    if document.get("scene_sha256", _sha256(scene)) != _sha256(scene):
+        raise RunError(
+            f"{scene} is not the scene that {path} was written for, it was changed or a run was cut off: "
+            "run point2act run again, with --resume"
+        )
     poses = document.get("T_world_cam")
     return SavedRun(
         capture=capture,
@@ -96,4 +109,14 @@ def read_run(path: Path | str) -> SavedRun:
         psnr=document["psnr"],
         timings=document["timings"],
         poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
+        made=document.get("made"),
+        told=document.get("told", {}),
     )
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's contents."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as err:
+        raise RunError(f"{path} cannot be read ({err.strerror}): check its permissions") from err

@@ -39,6 +39,8 @@ class Arguments:
     """Folder to write to; made if it is not there."""
     points: Path | None = None
     """Recorded answers; by default points.json in the capture."""
+    resume: bool = False
+    """Go on with what a run that was cut off left in the output folder; replies are remembered anyway."""
     follow: bool = False
     """The capture is still being made: ask about images as they come and be done soon after the last."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
@@ -57,6 +59,8 @@ def main(argv: Sequence[str]) -> None:
     arguments = tyro.cli(Arguments, args=argv, prog="point2act run")
     if arguments.points is not None and (arguments.wanted.anything or arguments.follow):
         raise PointsError("--points are answers already: leave --query, --task and --follow away")
+    if arguments.resume and arguments.follow:
+        raise CaptureError("--follow takes up by itself what is there: leave --resume away")
     questions = _questions(arguments)
     chooser = chooser_of(questions) if arguments.choose else None
     if arguments.follow:
@@ -78,6 +82,7 @@ def main(argv: Sequence[str]) -> None:
             questions=questions,
             chooser=chooser,
             config=arguments.config,
+            resume=arguments.resume,
             show=True,
         )
     print_summary(result.results)

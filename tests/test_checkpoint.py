@@ -1,0 +1,161 @@
+"""A run that is cut off goes on where it was: its scene is kept, and no other is taken for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from test_pipeline import QUICK, write_capture
+
+import point2act
+from point2act.capture import read_capture
+from point2act.checkpoint import NAME, fingerprint, forget, keep, recall
+from point2act.errors import Point2ActError, RunError
+from point2act.results import read_grasps, read_splat_ply
+from point2act.runs import SavedRun, read_run
+from point2act.types import GaussianScene
+
+PIXELS = 320
+
+
+def scene(seed: int = 0, count: int = 20) -> GaussianScene:
+    rng = np.random.default_rng(seed)
+    quats = rng.normal(size=(count, 4))
+    return GaussianScene(
+        means=rng.normal(size=(count, 3)),
+        quats=quats / np.linalg.norm(quats, axis=1, keepdims=True),
+        scales=np.exp(rng.normal(-3, 0.5, (count, 3))),
+        opacities=rng.uniform(0.1, 0.9, count),
+        sh=rng.normal(size=(count, 1, 3)),
+    )
+
+
+def saved(capture: Path, made: str = "as it was") -> SavedRun:
+    return SavedRun(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, made=made, told={"start": "depth"})
+
+
+# ── what is kept ───────────────────────────────────────────────────────────────────────────────
+def test_what_is_kept_is_recalled_and_forgotten(tmp_path: Path, small_capture: Path):
+    keep(tmp_path / "out", saved(small_capture), scene())
+    found = recall(tmp_path / "out", "as it was")
+    assert found is not None
+    assert (found.psnr, found.told, found.max_side) == (30.0, {"start": "depth"}, PIXELS)
+    np.testing.assert_allclose(read_splat_ply(found.scene).means, scene().means, atol=1e-6)
+    forget(tmp_path / "out")
+    assert recall(tmp_path / "out", "as it was") is None
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_nothing_else_is_taken_for_it(tmp_path: Path, small_capture: Path):
+    keep(tmp_path, saved(small_capture), scene())
+    assert recall(tmp_path, "as it is now") is None
+    assert recall(tmp_path / "elsewhere", "as it was") is None
+
+
+def test_the_last_one_is_kept(tmp_path: Path, small_capture: Path):
+    for seed in range(3):
+        keep(tmp_path / "out", saved(small_capture), scene(seed))
+    found = recall(tmp_path / "out", "as it was")
+    assert found is not None
+    np.testing.assert_allclose(read_splat_ply(found.scene).means, scene(2).means, atol=1e-6)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
+
+
+def test_a_damaged_scene_is_none(tmp_path: Path, small_capture: Path):
+    keep(tmp_path, saved(small_capture), scene())
+    path = tmp_path / NAME / "scene.ply"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    assert recall(tmp_path, "as it was") is None
+    with pytest.raises(RunError, match="--resume"):
+        read_run(tmp_path / NAME)
+
+
+def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, small_capture: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Point2ActError, match="cannot be written"):
+        keep(tmp_path / "file", saved(small_capture), scene())
+
+
+# ── whether it is the same ─────────────────────────────────────────────────────────────────────
+def test_the_same_is_the_same_from_anywhere(small_capture: Path, monkeypatch: pytest.MonkeyPatch):
+    one = fingerprint(read_capture(small_capture), "how", 1.0)
+    monkeypatch.chdir(small_capture.parent)
+    assert fingerprint(read_capture(small_capture.name), "how", 1.0) == one
+
+
+@pytest.mark.parametrize("change", ["how", "an image", "a pose", "its depth"])
+def test_whatever_changes_is_another(small_capture: Path, change: str):
+    before = fingerprint(read_capture(small_capture), QUICK.build)
+    how = QUICK.build
+    if change == "how":
+        how = dataclasses.replace(how, fit=dataclasses.replace(how.fit, iterations=7))
+    elif change == "a pose":
+        path = small_capture / "transforms.json"
+        document = json.loads(path.read_text())
+        document["frames"][1]["transform_matrix"][0][3] += 0.01
+        path.write_text(json.dumps(document))
+    else:
+        frame = read_capture(small_capture).frames[1]
+        path = frame.image_path if change == "an image" else frame.depth_path
+        assert path is not None
+        os.utime(path, (1, 1))
+    assert fingerprint(read_capture(small_capture), how) != before
+
+
+def test_a_file_that_is_gone_is_named(small_capture: Path):
+    capture = read_capture(small_capture)
+    capture.frames[2].image_path.unlink()
+    with pytest.raises(Point2ActError, match=capture.frames[2].image_path.name):
+        fingerprint(capture)
+
+
+# ── a whole run ────────────────────────────────────────────────────────────────────────────────
+def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("point2act.pipeline.ask_and_choose", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            point2act.run(capture, out, config=QUICK)
+    assert [path.name for path in out.iterdir()] == [NAME]
+    again = point2act.run(capture, out, config=QUICK, resume=True)
+    assert "fit the Gaussians" not in again.timings
+    assert NAME not in {path.name for path in out.iterdir()}
+    whole = point2act.run(capture, tmp_path / "whole", config=QUICK)
+    assert "fit the Gaussians" in whole.timings
+    assert again.psnr == whole.psnr
+    results = [read_grasps(folder / "grasps.json")["results"] for folder in (out, tmp_path / "whole")]
+    for one, other in zip(*results, strict=True):
+        assert one["action_point"] == pytest.approx(other["action_point"])
+        assert len(one["grasps"]) == len(other["grasps"])
+    # A finished run has it too.
+    finished = point2act.run(capture, out, config=QUICK, resume=True)
+    assert "fit the Gaussians" not in finished.timings
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on(tmp_path: Path):
+    synthetic.write_capture_files(tmp_path / "capture", synthetic.views())
+    command = [sys.executable, "-m", "point2act", "run", "capture", "--output", "out", "--resume"]
+    first = subprocess.Popen([*command, "--fit.iterations", "30"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "out" / NAME).is_dir():
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    done = subprocess.run(
+        [*command, "--fit.iterations", "30"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "going on with it" in done.stderr
+    assert read_run(tmp_path / "out").psnr is None  # of eight views none is held out
+    assert NAME not in {path.name for path in (tmp_path / "out").iterdir()}
