@@ -11,6 +11,7 @@ import psutil
 import viser
 
 from point2act.errors import Point2ActError
+from point2act.viewer.guard import guarded, own_names
 
 # Processes that end while viser 0.2 looks at all of them: so often in a row is no accident.
 _ATTEMPTS = 5
@@ -24,6 +25,10 @@ class ViewerConfig:
     """Who may open it: 127.0.0.1 is this machine alone, 0.0.0.0 everybody on the network."""
     port: int = 8080
     """Or the next one that is free."""
+    names: tuple[str, ...] = ()
+    """What browsers may call this machine besides its own name and addresses: a proxy's name, say."""
+    pages: int = 20
+    """How many may be open at once."""
 
 
 def serve(config: ViewerConfig) -> viser.ViserServer:
@@ -36,6 +41,11 @@ def serve(config: ViewerConfig) -> viser.ViserServer:
         socket.create_server((config.host, 0)).close()
     except OSError as err:
         raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
+    with guarded(own_names(config.names), config.pages):
+        return _start(config)
+
+
+def _start(config: ViewerConfig) -> viser.ViserServer:
     for attempt in range(_ATTEMPTS):
         try:
             # viser greets in a box of its own.
