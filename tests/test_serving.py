@@ -98,7 +98,7 @@ def test_no_file_of_the_machine_comes(server: viser.ViserServer, up: str):
 def test_another_name_gets_nothing(server: viser.ViserServer):
     answer = fetched(server, "/", host="evil.example")
     assert b" 403 " in answer.split(b"\r\n")[0]
-    assert b"--viewer.names evil.example" in answer
+    assert b"--names evil.example" in answer
     assert b"<html" not in answer.lower()
 
 

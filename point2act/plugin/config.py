@@ -51,7 +51,10 @@ def _specification() -> MethodSpecification:
             "camera_opt": adam(1e-3),
         },
         # Ends when the training does, so that it can run in a script; ns-viewer shows the result.
-        viewer=ViewerConfig(num_rays_per_chunk=1 << 15, quit_on_train_completion=True),
+        # For this machine alone: the viser that nerfstudio pins gives any file to whoever asks for "/../".
+        viewer=ViewerConfig(
+            websocket_host="127.0.0.1", num_rays_per_chunk=1 << 15, quit_on_train_completion=True
+        ),
         vis="viewer",
     )
     return MethodSpecification(

@@ -37,7 +37,7 @@ def refusal(path: str, host: str | None, origin: str | None, names: frozenset[st
         return HTTPStatus.NOT_FOUND, "not found"
     name = _name(host)
     if name is None or not (name in names or _is_address(name)):
-        return HTTPStatus.FORBIDDEN, f"this page is not served as {host}: start it with --viewer.names {name}"
+        return HTTPStatus.FORBIDDEN, f"this page is not served as {host}: start it with --names {name}"
     if origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
         return HTTPStatus.FORBIDDEN, "pages from elsewhere may not use this server"
     return None
