@@ -132,8 +132,8 @@ def noise(browser: BrowserContext) -> set[Said]:
     with serve() as (server, url):
         window = Window(browser, url)
         empty = window.wait_until_still()
-        # viser 1.x says something more at the first mesh.
-        server.scene.add_box("/box", (255, 255, 255), (0.1, 0.1, 0.1))
+        # viser 1.x says something more at the first mesh, and at the first that can be clicked on.
+        server.scene.add_box("/box", (255, 255, 255), (0.1, 0.1, 0.1)).on_click(lambda _: None)
         add_splats(server.scene, "/one", rgbs=np.zeros((1, 3)), **one)
         window.wait_until_changed(empty, share=0.0005)
         window.close()
