@@ -21,7 +21,21 @@ from benchmarks._gate import read_baseline, verdicts
 from point2act.errors import SimulationError
 from point2act.threads import configure_threads
 
-LONG = ("choose", "clicks", "follow", "grasps", "localisation", "looks", "real", "tabletop", "view")
+LONG = (
+    "check",
+    "choose",
+    "clicks",
+    "follow",
+    "fuzz",
+    "grasps",
+    "kills",
+    "localisation",
+    "looks",
+    "real",
+    "soak",
+    "tabletop",
+    "view",
+)
 """Suites that take many minutes: they run only when they are named."""
 
 

@@ -200,7 +200,8 @@ def _grasp(
         return (), NoAnswer(
             "no_geometry",
             "the capture has no depth, so its scale is unknown and a gripper's width means nothing: "
-            'capture depth, or put "metric": true into transforms.json if the poses are in metres',
+            'capture depth, make photographs a capture with --scale-from, or put "metric": true into '
+            "transforms.json if the poses are in metres",
         )
     volume = fuse_local(asked.views, asked.depths, region.action_point, config=config.surface)
     grasps, nothing = plan_grasps(

@@ -36,12 +36,20 @@ class _Arrival:
 class Follower:
     """Watches a capture from a thread of its own. Use it as a context manager."""
 
-    def __init__(self, folder: Path | str, *, max_side: int, config: FollowConfig = FollowConfig()):
-        """Views are loaded with at most ``max_side`` pixels a side."""
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        max_side: int,
+        allow_outside: bool = False,
+        config: FollowConfig = FollowConfig(),
+    ):
+        """Views are loaded with at most ``max_side`` pixels a side, as :func:`watch_capture` allows."""
         self.capture: Capture | None = None
         """All that came so far."""
         self.views: list[View] = []
         self._folder, self._max_side, self._config = folder, max_side, config
+        self._allow_outside = allow_outside
         self._queue: queue.SimpleQueue[_Arrival | BaseException | None] = queue.SimpleQueue()
         self._left = threading.Event()
 
@@ -84,7 +92,10 @@ class Follower:
 
     def _watch(self, seen: Callable[[Sequence[Frame]], None]) -> None:
         try:
-            for arrived in watch_capture(self._folder, quiet=self._config.quiet, start=self._config.start):
+            config = self._config
+            for arrived in watch_capture(
+                self._folder, allow_outside=self._allow_outside, quiet=config.quiet, start=config.start
+            ):
                 if self._left.is_set():
                     return
                 when = time.perf_counter()

@@ -12,6 +12,7 @@ from importlib import import_module
 from point2act.errors import Point2ActError
 
 COMMANDS = {
+    "capture": "RGB-D recordings, photographs or a video to a capture folder.",
     "run": "A capture, and what to find in it, to grasps, in one process.",
     "ask": "Have a model point at things in every image of a capture.",
     "plan": "Have a model work out what an instruction needs.",
@@ -39,8 +40,10 @@ all at once with `point2act demo --view`, or step by step:
   point2act view out/                        ask and point in a browser
 
 With photographs of your own:
-  capture/transforms.json   intrinsics and poses as nerfstudio has them; images,
-                            and best of all depth
+  point2act capture photos DIR --output capture/
+                            makes a capture; also video FILE, rgbd DIR, …
+  capture/transforms.json   or by yourself: intrinsics and poses as nerfstudio
+                            has them; images, and best of all depth
   point2act run capture/ --output out/ --query "the handle of the mug"
       --model qwen3_vl_8b --server http://localhost:8000/v1
                             asks a model; --follow: while the robot still moves

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from point2act.errors import Point2ActError
+from point2act.files import brief, check_nesting, levels, read_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# Bytes. The longest shipped file has 5 kB. Chosen.
+_LARGEST = 2**20
 
 _FOLDERS = (
     Path(__file__).resolve().parent.parent / "configs",
@@ -28,7 +33,7 @@ def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError
     """A key's text. Raises ``error`` where there is none."""
     value = table.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise error(f"{path}: '{key}' is {value!r}: write some text there")
+        raise error(f"{path}: '{key}' is {brief(value)}: write some text there")
     return value
 
 
@@ -40,11 +45,24 @@ def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path
     path = Path(name)
     if path.suffix != ".toml":
         candidates = [folder / kind / f"{name}.toml" for folder in _FOLDERS]
-        path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+        path = next((candidate for candidate in candidates if os.path.isfile(candidate)), candidates[0])
     known = ", ".join(available(kind))
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise error(f"no {kind[:-1]} named '{name}': use one of {known}, or the path of a .toml file")
+    data = read_bytes(path, error, largest=_LARGEST)
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise error(f"{path} cannot be read as TOML ({err}): mend it, or use one of {known}") from err
+        table = tomllib.loads(data.decode())
+        check_nesting(table)
+        _check_numbers(table)
+        return path, table
+    except (ValueError, RecursionError) as err:
+        why = "nested too deeply" if isinstance(err, RecursionError) else err
+        raise error(f"{path} cannot be read as TOML ({why}): mend it, or use one of {known}") from err
+
+
+def _check_numbers(table: dict[str, Any]) -> None:
+    """Raise a :class:`ValueError` for a whole number beyond 64 bits, which TOML has none of."""
+    for level in levels(table):
+        for value in level:
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError("a whole number beyond 64 bits")

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
+import stat
 import sys
 import threading
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from point2act.errors import Point2ActError
 
 _SCHEMAS = Path(__file__).resolve().parent / "schemas"
+# Bytes. 10 000 frames with all their replies stay below a quarter of it. Chosen.
+_LARGEST = 256 * 2**20
+# What is read here nests 8 deep at most; some hundreds more and printing a value overflows the stack. Chosen.
+_DEEPEST = 50
+# What jsonschema checks in a minute (measured: 20 000 a second); 5000 answers have 50 000.
+_MOST_VALUES = 1_000_000
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = 80
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -31,13 +45,17 @@ def write_bytes(path: Path | str, data: bytes) -> None:
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
-    except OSError as err:
+    except (OSError, ValueError) as err:
+        # A ValueError is a name that no file can have.
         raise Point2ActError(f"{path} cannot be written ({err}): choose another place for it") from err
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write UTF-8 text atomically.
+
+    What UTF-8 cannot say, as in the name of a folder that is not UTF-8, is written as JSON would write it.
+    """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path | str, document: Any) -> None:
@@ -46,17 +64,72 @@ def write_json(path: Path | str, document: Any) -> None:
     write_text(path, text + "\n")
 
 
-def read_json(path: Path | str, error: type[Point2ActError]) -> Any:
-    """Read strict JSON. Raises ``error``, naming the line, where it is not."""
+def read_bytes(path: Path | str, error: type[Point2ActError], *, largest: int = _LARGEST) -> bytes:
+    """The content of a file, which is a regular one: a pipe or a device might never end.
+
+    Raises ``error`` where there is none, where it cannot be read, or is larger than ``largest`` bytes.
+    """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_constant)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise error(
+                f"{path} cannot be read (it is a folder, a pipe or a device): give the path of a file"
+            )
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
     except FileNotFoundError as err:
         raise error(f"{path} does not exist: check the path") from err
     except OSError as err:
         raise error(f"{path} cannot be read ({err.strerror}): check the path and its permissions") from err
+    except ValueError as err:
+        raise error(f"{str(path)!r} cannot be read ({err}): check the path") from err
+    if len(data) > largest:
+        raise error(
+            f"{path} has more than {largest / 2**20:g} MB: give the right file, or a part of this one"
+        )
+    return data
+
+
+def read_json(path: Path | str, error: type[Point2ActError]) -> Any:
+    """Read strict JSON. Raises ``error``, naming the line, where it is not.
+
+    Strict: UTF-8, numbers that are some, no key twice in an object.
+    """
+    data = read_bytes(path, error)
+    try:
+        document = json.loads(
+            data.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_object
+        )
+        check_nesting(document)
+        return document
     except (ValueError, RecursionError) as err:
-        raise error(f"{path} is not valid JSON ({err}): mend it or write it again") from err
+        why = "nested too deeply" if isinstance(err, RecursionError) else err
+        raise error(f"{path} is not valid JSON ({why}): mend it or write it again") from err
+
+
+def check_nesting(document: Any) -> None:
+    """Raise a :class:`ValueError` where lists and tables are nested deeper than any file of ours has them."""
+    if next(islice(levels(document), _DEEPEST, None), None) is not None:
+        raise ValueError(f"nested more than {_DEEPEST} deep")
+
+
+def levels(document: Any) -> Iterator[list[Any]]:
+    """The values of a document, level by level, without recursion."""
+    level = [document]
+    while level:
+        yield level
+        holders = [value for value in level if isinstance(value, (dict, list))]
+        level = [value for held in holders for value in (held.values() if isinstance(held, dict) else held)]
+
+
+def brief(value: Any) -> str:
+    """A value of a file as an error may show it: on one line, control characters visible, not long."""
+    return _brief.repr(value)
+
+
+def is_text(words: str, *, but: str = "") -> bool:
+    """Whether terminals and files can hold words: no control characters but these, no half surrogates."""
+    return all(unicodedata.category(sign) not in ("Cc", "Cs") or sign in but for sign in words)
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -73,6 +146,8 @@ def schema_problem(document: Any, name: str) -> str | None:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 
+    if sum(map(len, levels(document))) > _MOST_VALUES:
+        return f"it has more than {_MOST_VALUES} values: write less, or several files"
     problem = best_match(Draft202012Validator(schema(name)).iter_errors(document))
     if problem is None:
         return None
@@ -101,6 +176,15 @@ def _without_grammar_of_addresses() -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """As json's own, which would keep the last of two values under one key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"an object has the key {brief(name)} twice")
+    return found
 
 
 def _no_constant(name: str) -> float:

@@ -18,6 +18,7 @@ from point2act.asking.ask import Answers, Asking, Questions, wait_for
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.chooser import Chooser
 from point2act.capture import load_views, read_capture
+from point2act.capture.memory import check_memory
 from point2act.checkpoint import fingerprint, forget, keep, recall
 from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
@@ -29,9 +30,12 @@ from point2act.results import read_splat_ply, write_splat_ply
 from point2act.runs import SavedRun, with_poses, write_run
 from point2act.session import Answered, Session, choose_device, find_points
 from point2act.splat.warm_up import warm_up
-from point2act.stages import Stages
+from point2act.stages import Stages, Tick
 from point2act.surface import open3d
 from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
+
+# What the fit keeps of each pixel of all views (splat/fit.py): colours and depth, in float32.
+_TARGET_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class RunConfig:
     """Images are reduced until their longer side is at most this many pixels."""
     build: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
+    allow_outside: bool = False
+    """Read files that the capture names outside its folder, also by way of symbolic links."""
     choosing: ChooseConfig = field(default_factory=ChooseConfig)
     """How choices are put to whoever chooses."""
     device: str | None = None
@@ -89,11 +95,11 @@ def run(
     work = _Work.begin(config, output, resume=resume, show=show)
     with Asking(questions) if questions is not None else nullcontext() as asking:
         with work.stages.stage("read the capture") as tick:
-            source = read_capture(capture)
+            source = read_capture(capture, allow_outside=config.allow_outside)
             known = _known(source, points) if asking is None else None
             if asking is not None:
                 asking.look(source.frames)
-            views = load_views(source, max_side=config.max_side, progress=tick)
+            views = work.load_views(source, tick)
         if asking is not None:
             asking.end(source.frames, views)
         work.load(grasps=(asking is not None or known is not None) and work.metric(source))
@@ -109,8 +115,8 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
     """
     work = _Work.begin(config, None, show=show)
     with work.stages.stage("read the capture") as tick:
-        source = read_capture(capture)
-        views = load_views(source, max_side=config.max_side, progress=tick)
+        source = read_capture(capture, allow_outside=config.allow_outside)
+        views = work.load_views(source, tick)
     work.load(grasps=work.metric(source))
     built = work.builder(source).reconstruct(views)
     return Session(source, built.views, built.scene, work.metric(source), work.device)
@@ -138,7 +144,9 @@ def follow(
     growing: Growing | None = None
     with (
         Asking(questions) if questions is not None else nullcontext() as asking,
-        Follower(capture, max_side=config.max_side, config=following) as follower,
+        Follower(
+            capture, max_side=config.max_side, allow_outside=config.allow_outside, config=following
+        ) as follower,
     ):
         follower.start(seen=asking.look if asking is not None else lambda frames: None)
         work.load(grasps=False)
@@ -190,6 +198,12 @@ class _Work:
         load_gripper(config.answer.gripper)
         folder = None if output is None else Path(output)
         return _Work(config, folder, resume, grown, Stages(show=show), choose_device(config.device))
+
+    def load_views(self, source: Capture, tick: Tick) -> tuple[View, ...]:
+        """The images, where memory will hold them and what the fit makes of them."""
+        beside = _TARGET_BYTES if self.device.type == "cpu" else 0
+        check_memory(source.frames, max_side=self.config.max_side, beside=beside)
+        return load_views(source, max_side=self.config.max_side, progress=tick)
 
     def load(self, *, grasps: bool) -> None:
         """Load what is needed later: that it cannot start is better known before the work."""
@@ -247,6 +261,7 @@ class _Work:
             psnr=built.psnr,
             timings=self.stages.seconds,
             poses={view.name: view.T_world_cam for view in built.views} if built.moved else None,
+            allow_outside=self.config.allow_outside,
             made=self._made(source),
             told={"poses": built.poses, "start": built.start},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.errors import PointsError
-from point2act.files import read_json, schema_problem, write_json
+from point2act.files import brief, is_text, read_json, schema_problem, write_json
 from point2act.plans import plan_document, read_plan_document
 from point2act.types import Answer, Capture, Frame, Plan, PointSet, Query
 
@@ -24,6 +24,11 @@ PERSON = "person"
 _TOLERANCE = 1.0
 # Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
 _EDGE = 1e-3
+# Of queries: each takes a second and more, and nobody asks a scene that much. Chosen.
+_MOST_QUERIES = 1000
+# Characters of an image's name, as in transforms.json; of a query's name and its words. Chosen.
+_LONGEST = 1000
+_LISTED = 10
 
 
 def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
@@ -41,7 +46,7 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     queries = tuple(
         Query(entry["name"], entry["text"], entry.get("role", "grasp")) for entry in document["queries"]
     )
-    _check_names(path, queries)
+    _check_queries(path, queries)
     answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
     known = {query.name for query in queries}
     for index, answer in enumerate(answers):
@@ -54,7 +59,7 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
 
 def write_points(path: Path | str, points: PointSet) -> None:
     """Write a points.json atomically. Raises :class:`PointsError` for what could not be read back."""
-    _check_names(path, points.queries)
+    _check_queries(path, points.queries)
     known = {query.name for query in points.queries}
     for index, answer in enumerate(points.answers):
         _check(answer, known, f"{path}: answers[{index}]")
@@ -105,8 +110,9 @@ def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) 
 def _answer(entry: dict[str, Any], place: str) -> Answer:
     try:
         points = np.array(entry["points"], dtype=np.float64).reshape(-1, 2)
+        seconds = None if entry.get("seconds") is None else float(entry["seconds"])
     except OverflowError as err:
-        raise PointsError(f"{place}.points holds a number that is too large: write pixels") from err
+        raise PointsError(f"{place} holds a number that is too large: write pixels") from err
     return Answer(
         image=entry["image"],
         query=entry["query"],
@@ -114,7 +120,7 @@ def _answer(entry: dict[str, Any], place: str) -> Answer:
         visible=entry["visible"],
         model=entry.get("model", ""),
         raw=entry.get("raw"),
-        seconds=entry.get("seconds"),
+        seconds=seconds,
     )
 
 
@@ -130,17 +136,33 @@ def _entry(answer: Answer) -> dict[str, Any]:
     return entry | {key: value for key, value in extras.items() if value is not None}
 
 
-def _check_names(path: Path | str, queries: Iterable[Query]) -> None:
+def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
+    if len(queries) > _MOST_QUERIES:
+        raise PointsError(f"{path} has {len(queries)} queries: ask {_MOST_QUERIES} at most")
+    for index, query in enumerate(queries):
+        _check_text(query.name, f"{path}: queries[{index}].name")
+        _check_text(query.text, f"{path}: queries[{index}].text", but="\n\t")
     twice = [name for name, count in Counter(query.name for query in queries).items() if count > 1]
     if twice:
         raise PointsError(f"{path} has two queries named {twice[0]!r}: give each its own name")
 
 
+def _check_text(words: str, place: str, *, but: str = "") -> None:
+    """Names and words are printed, and written to other files."""
+    if len(words) > _LONGEST or not is_text(words, but=but):
+        raise PointsError(
+            f"{place} is {brief(words)}: write at most {_LONGEST} characters, and no control characters"
+        )
+
+
 def _check(answer: Answer, queries: set[str], place: str) -> None:
     """What needs no capture to be seen wrong in one answer."""
+    _check_text(answer.image, f"{place}.image")
     if answer.query not in queries:
-        known = ", ".join(sorted(queries))
-        raise PointsError(f"{place} is to the query {answer.query!r}, which is not asked: use one of {known}")
+        known = ", ".join(sorted(queries)[:_LISTED])
+        raise PointsError(
+            f"{place} is to the query {brief(answer.query)}, which is not asked: use one of {known}"
+        )
     if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
         raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
     if len(answer.points) and not answer.visible:
@@ -187,7 +209,7 @@ def _unknown_image(name: str, frames: dict[str, Frame]) -> str:
     close = close or difflib.get_close_matches(_plain(name), names, n=3, cutoff=0.6)
     hint = "did you mean" if close else "its images are named like"
     listed = ", ".join(names[plain] for plain in (close or list(names))[:3])
-    return f"the capture has no image {name!r}: {hint} {listed}"
+    return f"the capture has no image {brief(name)}: {hint} {listed}"
 
 
 def _plain(name: str) -> str:

@@ -39,6 +39,8 @@ class SavedRun:
     """Seconds per stage."""
     poses: Poses | None = None
     """What the run made of the capture's poses; None where it left them as they were."""
+    allow_outside: bool = False
+    """Whether the capture was allowed files outside its folder."""
     made: str | None = None
     """What the scene was made from and how, as :func:`~point2act.checkpoint.fingerprint` has it."""
     told: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +68,8 @@ def write_run(folder: Path, run: SavedRun) -> None:
         "psnr": run.psnr,
         "timings": {name: round(seconds, 3) for name, seconds in run.timings.items()},
     }
+    if run.allow_outside:
+        document["allow_outside"] = True
     if run.made is not None:
         document |= {"made": run.made, "told": dict(run.told)}
     if run.poses is not None:
@@ -109,6 +113,7 @@ def read_run(path: Path | str) -> SavedRun:
         psnr=document["psnr"],
         timings=document["timings"],
         poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
+        allow_outside=document.get("allow_outside", False),
         made=document.get("made"),
         told=document.get("told", {}),
     )

@@ -220,7 +220,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     :class:`~point2act.errors.Point2ActError` that says what to mend.
     """
     run = read_run(path)
-    capture = read_capture(run.capture)
+    capture = read_capture(run.capture, allow_outside=run.allow_outside)
     scene = read_splat_ply(run.scene)
     views = with_poses(load_views(capture, max_side=run.max_side), run.poses)
     session = Session(capture, views, scene, run.metric, choose_device(device))

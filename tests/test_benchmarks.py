@@ -67,6 +67,10 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "follow",
         "real",
         "view",
+        "check",
+        "fuzz",
+        "kills",
+        "soak",
     }
     assert set(__main__.names()) == promised
 

@@ -56,9 +56,10 @@ def test_help_shows_commands_that_can_be_typed(capsys):
         return capsys.readouterr().out
 
     typed = re.findall(r"^  point2act (\w+) (.*?)(?:   .*)?$", told(), re.MULTILINE)
-    assert {name for name, _ in typed} == {"run", "simulate", "view", "COMMAND"}
+    assert {name for name, _ in typed} == {"capture", "run", "simulate", "view", "COMMAND"}
     for name, words in typed:
-        known = "--help --debug" if name == "COMMAND" else told(name)
+        kind = words.split()[:1] if name == "capture" else []
+        known = "--help --debug" if name == "COMMAND" else told(name, *kind)
         assert set(re.findall(r"--\w+", words)) <= set(re.findall(r"--\w+", known))
 
 

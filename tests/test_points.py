@@ -18,7 +18,7 @@ from point2act.plans import plan_document
 from point2act.points import read_points, write_points
 from point2act.types import Answer, Plan, PointSet, Query, Step, Target
 
-words = st.text(min_size=1, max_size=12).filter(str.strip)
+words = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(str.strip)
 pixels = st.floats(-1e6, 1e6, allow_nan=False)
 
 

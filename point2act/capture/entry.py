@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from point2act.capture.images import depth_size, image_size
+from point2act.capture.values import file_name, finite, positive, rigid
 from point2act.errors import CaptureError
-from point2act.geometry import nearest_rotation, opengl_to_opencv
+from point2act.files import brief
+from point2act.geometry import opengl_to_opencv
 from point2act.types import Camera, Frame, Lens
 
 # nerfstudio's names. All of the first row are one model with some coefficients left at zero.
@@ -30,7 +31,12 @@ FILES = ("file_path", "depth_file_path", "mask_path")
 _INTRINSICS = ("camera_model", "fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "cx", "cy", "w", "h")
 _SHAREABLE = (*_INTRINSICS, *DISTORTION, "fisheye_crop_radius", "depth_unit_scale_factor")
 
-_RIGID = 1e-3  # Poses printed with four digits pass; a scale or a shear does not.
+# Focal lengths in sides of the image: from 0.06 to 179.9 degrees of view. Chosen, as are the two below.
+_FOCAL_RANGE = (1e-3, 1e3)
+# A principal point in sides of the image; a crop may lie beside it.
+_CENTRE = 100
+# Real distortion coefficients stay below 1000; what lenses are computed with does not overflow here.
+_DISTORTED = 1e12
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,12 @@ class Entry:
     def number(self, key: str) -> float | None:
         """A value that has to be a finite number, or None where there is none."""
         value = self.value(key)
-        return None if value is None else _number(value, f"{self.place}: {key}")
+        return None if value is None else finite(value, f"{self.place}: {key}")
 
     def path(self, folder: Path, key: str) -> Path | None:
         """A file of the frame's own, or None where there is none."""
         value = self.own.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, str) or not value:
-            raise CaptureError(f"{self.place}: {key} is {value!r}: write the path of a file")
-        return folder / value.replace("\\", "/")
+        return None if value is None else folder / file_name(value, f"{self.place}: {key}")
 
     def difference(self, other: Entry) -> str | None:
         """The first key that would make another frame of the other entry; None where there is none."""
@@ -93,7 +95,7 @@ def _camera_model(entry: Entry) -> str:
     model = entry.value("camera_model") or "OPENCV"
     if model not in _PERSPECTIVE + _FISHEYE:
         raise CaptureError(
-            f"{entry.place}: the camera model {model!r} is not supported: use one of "
+            f"{entry.place}: the camera model {brief(model)} is not supported: use one of "
             f"{', '.join(_PERSPECTIVE + _FISHEYE)}, or undistort the images to PINHOLE first"
         )
     return model
@@ -103,8 +105,8 @@ def _camera(entry: Entry, size: tuple[int, int]) -> Camera:
     """Intrinsics; left out, ``w, h`` are the image's, ``cx, cy`` its centre and ``fl_y`` is ``fl_x``."""
     height, width = size
     h, w = entry.number("h"), entry.number("w")
-    said = (height if h is None else round(h), width if w is None else round(w))
-    if said != size:
+    said = (height if h is None else h, width if w is None else w)
+    if tuple(map(round, said)) != size:
         raise CaptureError(
             f"{entry.place}: the image is {_size(*size)} pixels but w and h say {_size(*said)}: "
             "write the image's own size, and intrinsics for that size"
@@ -113,12 +115,11 @@ def _camera(entry: Entry, size: tuple[int, int]) -> Camera:
     if fx is None:
         raise CaptureError(f"{entry.place}: there is no fl_x: write the focal length in pixels")
     fy = _focal(entry, "fl_y", "camera_angle_y", height)
-    cx, cy = entry.number("cx"), entry.number("cy")
     return Camera(
         fx=fx,
         fy=fx if fy is None else fy,
-        cx=width / 2 if cx is None else cx,
-        cy=height / 2 if cy is None else cy,
+        cx=_centre(entry, "cx", width),
+        cy=_centre(entry, "cy", height),
         height=height,
         width=width,
     )
@@ -127,13 +128,34 @@ def _camera(entry: Entry, size: tuple[int, int]) -> Camera:
 def _focal(entry: Entry, key: str, angle_key: str, side: int) -> float | None:
     """A focal length in pixels, or from a field of view in radians (as Blender and instant-ngp write it)."""
     focal, angle = entry.number(key), entry.number(angle_key)
-    if focal is not None:
-        return positive(focal, f"{entry.place}: {key}")
-    if angle is None:
+    if focal is None and angle is None:
         return None
-    if not 0 < angle < np.pi:
-        raise CaptureError(f"{entry.place}: {angle_key} is {angle:g}: write radians between 0 and pi")
-    return float(0.5 * side / np.tan(0.5 * angle))
+    if focal is None:
+        assert angle is not None
+        if not 0 < angle < np.pi:
+            raise CaptureError(f"{entry.place}: {angle_key} is {angle:g}: write radians between 0 and pi")
+        key, focal = angle_key, float(0.5 * side / np.tan(0.5 * angle))
+    place = f"{entry.place}: {key}"
+    least, most = (limit * side for limit in _FOCAL_RANGE)
+    if not least <= positive(focal, place) <= most:
+        raise CaptureError(
+            f"{place} makes a focal length of {focal:g} pixels for an image of {side}: write one between "
+            f"{least:g} and {most:g}"
+        )
+    return focal
+
+
+def _centre(entry: Entry, key: str, side: int) -> float:
+    """One coordinate of the principal point, the image's middle where it is left out."""
+    centre = entry.number(key)
+    if centre is None:
+        return side / 2
+    if abs(centre) > _CENTRE * side:
+        raise CaptureError(
+            f"{entry.place}: {key} is {centre:g} for an image of {side} pixels: write where the optical axis "
+            "meets the image, in pixels"
+        )
+    return centre
 
 
 def _lens(entry: Entry, model: str) -> Lens:
@@ -143,9 +165,14 @@ def _lens(entry: Entry, model: str) -> Lens:
         if not isinstance(listed, list) or len(listed) > len(_LIST_ORDER):
             raise CaptureError(f"{entry.place}: distortion_params is not a list of {', '.join(_LIST_ORDER)}")
         place = f"{entry.place}: distortion_params"
-        values |= {key: _number(value, place) for key, value in zip(_LIST_ORDER, listed, strict=False)}
+        values |= {key: finite(value, place) for key, value in zip(_LIST_ORDER, listed, strict=False)}
+    for key, value in values.items():
+        if abs(value) > _DISTORTED:
+            raise CaptureError(f"{entry.place}: {key} is {value:g}, which is no lens: write its own or none")
     if model in _FISHEYE:
         crop = entry.number("fisheye_crop_radius")
+        if crop is not None:
+            positive(crop, f"{entry.place}: fisheye_crop_radius")
         return Lens("fisheye", tuple(values[key] for key in _FISHEYE_ORDER), crop)
     coefficients = tuple(values[key] for key in _OPENCV_ORDER)
     return Lens("opencv", coefficients if any(coefficients) else ())
@@ -161,47 +188,5 @@ def _check_depth_size(path: Path, camera: Camera) -> None:
         )
 
 
-def rigid(rows: Any, place: str) -> Float[np.ndarray, "4 4"]:
-    """A 4x4 (or 3x4) matrix, checked to be a rotation and a translation, its rotation made exact."""
-    mend = "write a rigid 4x4 camera-to-world matrix" if "matrix" in place else "write a rigid 4x4 matrix"
-    try:
-        matrix = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError):
-        matrix = np.empty(0)
-    if matrix.shape not in ((4, 4), (3, 4)):
-        raise CaptureError(f"{place} is not four rows of four numbers: {mend}")
-    if not np.isfinite(matrix).all():
-        raise CaptureError(f"{place} holds a number that is not finite: {mend}")
-    rotation = matrix[:3, :3]
-    if np.linalg.matrix_rank(rotation) < 3:
-        raise CaptureError(f"{place} is singular: {mend}")
-    if np.abs(rotation.T @ rotation - np.eye(3)).max() > _RIGID or np.linalg.det(rotation) < 0:
-        raise CaptureError(f"{place} is not rigid, it scales, shears or mirrors: {mend}")
-    if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > _RIGID:
-        raise CaptureError(f"{place} does not end with the row 0 0 0 1: {mend}")
-    T_a_b = np.eye(4)
-    T_a_b[:3, :3] = nearest_rotation(rotation)
-    T_a_b[:3, 3] = matrix[:3, 3]
-    return T_a_b
-
-
-def _number(value: Any, place: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if not np.isfinite(number):
-        raise CaptureError(f"{place} is {value!r}: write a finite number")
-    return number
-
-
-def positive(value: Any, place: str) -> float:
-    """A number above zero; ``place`` is what an error calls it."""
-    number = _number(value, place)
-    if number <= 0:
-        raise CaptureError(f"{place} is {number:g}: write a number above zero")
-    return number
-
-
-def _size(height: int, width: int) -> str:
-    return f"{width}x{height}"
+def _size(height: float | int, width: float | int) -> str:
+    return f"{width:.9g}x{height:.9g}"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from point2act.capture import lens
 from point2act.capture.images import read_depth, read_mask, read_rgb
+from point2act.capture.memory import check_memory
 from point2act.errors import CaptureError
 from point2act.geometry import pixel_centers
 from point2act.types import Camera, Capture, Frame, View
@@ -51,7 +52,11 @@ def load_views(
     max_side: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[View, ...]:
-    """Load every frame, see :func:`load_view`; ``progress(done, total)`` is called after each."""
+    """Load every frame, see :func:`load_view`; ``progress(done, total)`` is called after each.
+
+    Raises :class:`CaptureError` before anything is loaded where memory will not hold all the views.
+    """
+    check_memory(capture.frames, max_side=max_side)
     views = []
     for frame in capture.frames:
         views.append(load_view(capture, frame, max_side=max_side))

@@ -34,6 +34,7 @@ class Arrived:
 def watch_capture(
     folder: Path | str,
     *,
+    allow_outside: bool = False,
     quiet: float = 5.0,
     start: float = 60.0,
     poll: float = 0.05,
@@ -49,13 +50,14 @@ def watch_capture(
     when nothing changed for ``quiet`` seconds. Until the first frame is listed it waits ``start`` seconds,
     also for the folder. It looks every ``poll`` seconds, at the stamps of the files only if nothing changed.
 
-    The world frame, order and checks are those of :func:`read_capture`; each frame is checked once.
+    The world frame, order and checks are those of :func:`read_capture`; each frame is checked once. Files
+    outside the folder are an error unless ``allow_outside``.
 
     Raises :class:`CaptureError` where no capture began, where anything stays broken for ``quiet`` seconds
     (then with what :func:`read_capture` would say), and where a frame that was given out is taken away or
     changed: what was made of it would be wrong.
     """
-    growing = _Growing(transforms_path(folder), clock)
+    growing = _Growing(transforms_path(folder), clock, allow_outside)
     state, since = growing.state, clock()
     while True:
         waited = clock() - since
@@ -79,13 +81,13 @@ def watch_capture(
 class _Growing:
     """A capture as far as it was read."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], allow_outside: bool) -> None:
         self.path = path
         self.begun = False
         """Whether there is a transforms.json that lists frames, or is too broken to tell."""
         self.trouble: CaptureError | None = None
         """Why not all was read that is listed."""
-        self._clock = clock
+        self._clock, self._allow_outside = clock, allow_outside
         self._entries: dict[str, Entry] = {}
         self._frames: dict[str, Frame] = {}
         self._watched: tuple[Path, ...] = (path,)
@@ -113,7 +115,7 @@ class _Growing:
         try:
             document = self._read_document()
             entries = read_entries(self.path, document)
-            check_files(self.path, document, [])
+            check_files(self.path, document, [], allow_outside=self._allow_outside)
             make_capture(self.path, document, [])
         except CaptureError as err:
             self.trouble = err
@@ -159,7 +161,7 @@ class _Growing:
             files = _files(entry, self.path.parent)
             stamps = tuple(map(_stamp, files))
             try:
-                frame = _read_whole(entry, self.path)
+                frame = _read_whole(entry, self.path, self._allow_outside)
             except CaptureError as err:
                 self._watched, self._stamps, self.trouble = (self.path, *files), (*self._stamps, *stamps), err
                 break
@@ -168,9 +170,9 @@ class _Growing:
         return new
 
 
-def _read_whole(entry: Entry, path: Path) -> Frame:
+def _read_whole(entry: Entry, path: Path, allow_outside: bool) -> Frame:
     """A frame whose files were decoded to their end. Raises :class:`CaptureError` where one cannot be."""
-    check_files(path, {}, [entry])
+    check_files(path, {}, [entry], allow_outside=allow_outside)
     frame = read_frame(entry, path.parent)
     read_rgb(frame.image_path)
     if frame.depth_path is not None:

@@ -37,6 +37,8 @@ class Arguments:
     """File to write; by default points.json in the capture, where there is none yet."""
     points: Path | None = None
     """Ask the queries of this points.json, such as point2act plan writes, instead of --query."""
+    allow_outside: bool = False
+    """Read files that the capture names outside its folder, also by way of symbolic links."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
 
 
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act ask")
     wanted, stages = arguments.wanted, Stages(show=True)
-    capture = read_capture(arguments.capture)
+    capture = read_capture(arguments.capture, allow_outside=arguments.allow_outside)
     output = arguments.output or capture.folder / "points.json"
     if arguments.output is None and output.exists() and output != arguments.points:
         raise PointsError(f"{output} is there already: say where to write with --output")

@@ -68,14 +68,16 @@ def open_scene(path: Path) -> Opened:
     """
     if path.suffix == ".json" or path.is_dir():
         saved = read_run(path)
-        capture, scene = read_capture(saved.capture), read_splat_ply(saved.scene)
+        capture = read_capture(saved.capture, allow_outside=saved.allow_outside)
+        scene = read_splat_ply(saved.scene)
         folder = saved.scene.parent
         return Opened(folder, scene, capture, saved.max_side, saved.metric, saved.timings, saved.poses)
     # Late: nerfstudio takes seconds to import.
     from point2act.plugin.run import load_run
 
     trained = load_run(path)
-    capture = read_capture(trained.capture)
+    # nerfstudio has opened all that it names already.
+    capture = read_capture(trained.capture, allow_outside=True)
     return Opened(path.parent, trained.scene, capture, _MAX_SIDE, capture.metric, trained.timings, None)
 
 

@@ -35,6 +35,8 @@ class Arguments:
     output: Path | None = None
     """File to write: a points.json with the plan and its queries, not answered yet. point2act ask
     answers them."""
+    allow_outside: bool = False
+    """Read files that the capture names outside its folder, also by way of symbolic links."""
     asker: Annotated[AskerConfig, tyro.conf.arg(name="")] = field(default_factory=AskerConfig)
 
 
@@ -42,7 +44,11 @@ def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act plan")
     opened = open_model(arguments.asker)
-    images = () if arguments.capture is None else scene_images(read_capture(arguments.capture))
+    images = (
+        ()
+        if arguments.capture is None
+        else scene_images(read_capture(arguments.capture, allow_outside=arguments.allow_outside))
+    )
     made = plan(
         opened.asker,
         arguments.instruction,

@@ -99,9 +99,15 @@ def _questions(arguments: Arguments) -> Questions | None:
 def _first_images(arguments: Arguments) -> Capture:
     """The capture, or what there is of it as soon as there is anything."""
     if not arguments.follow:
-        return read_capture(arguments.capture)
+        return read_capture(arguments.capture, allow_outside=arguments.config.allow_outside)
     config = arguments.following
-    arrived = next(watch_capture(arguments.capture, quiet=config.quiet, start=config.start), None)
+    watched = watch_capture(
+        arguments.capture,
+        allow_outside=arguments.config.allow_outside,
+        quiet=config.quiet,
+        start=config.start,
+    )
+    arrived = next(watched, None)
     if arrived is None:
         raise CaptureError(f"{arguments.capture} has no images: nothing can be planned")
     return arrived.capture

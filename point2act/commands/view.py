@@ -69,6 +69,8 @@ class Arguments:
     """Where the page is."""
     browser: bool = True
     """Open a browser, where this machine has a screen."""
+    allow_outside: bool = False
+    """Read files that the capture names outside its folder, also by way of symbolic links."""
     max_side: int | None = None
     """Images are reduced until their longer side is at most this many pixels; by default as many as the
     run had, and 480 for a capture."""
@@ -147,7 +149,8 @@ def _made(arguments: Arguments) -> Session:
     from point2act.answer import AnswerConfig
     from point2act.pipeline import RunConfig, build
 
-    config = RunConfig(answer=AnswerConfig(metric=arguments.metric), device=arguments.device)
+    answer = AnswerConfig(metric=arguments.metric)
+    config = RunConfig(answer=answer, allow_outside=arguments.allow_outside, device=arguments.device)
     if arguments.max_side is not None:
         config = replace(config, max_side=arguments.max_side)
     return build(arguments.source, config=config, show=True)

@@ -44,7 +44,8 @@ def read_blocks(text: str, openings: str) -> tuple[list[Block], str]:
         source = text[start:stop]
         try:
             value = _JSON.decode(source.translate(_TUPLES) if "(" in openings else source)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
+            # Braces do not count where tuples do: only JSON's own limit stops them.
             if re.search(r"\d", source):
                 raise UnreadableError(f"{short(source)} is not a list or JSON") from err
             continue

@@ -49,7 +49,8 @@ def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> 
         raise CaptureError(f"{folder} has no image left to train on: add images, or train on --eval-mode all")
     if not isinstance(dataparser, Nerfstudio):
         return _read_parsed(folder, splits)
-    capture = read_capture(folder)
+    # nerfstudio has opened all that it names already.
+    capture = read_capture(folder, allow_outside=True)
     frames = tuple(_matching_frames(capture, outputs) for outputs in splits)
     T_nerf_cams = np.concatenate([poses_of(outputs.cameras) for outputs in splits])
     T_world_cams = np.array([frame.T_world_cam for split in frames for frame in split])

@@ -48,7 +48,7 @@ def triangulate(
     """
     names = [_file_name(i) for i in range(len(views))]
     pairs = [(names[i], names[j]) for i, j in neighbouring_pairs(views)]
-    with TemporaryDirectory(prefix="point2act-") as temporary, _quiet_colmap():
+    with TemporaryDirectory(prefix="point2act-") as temporary, quiet_colmap():
         folder = Path(temporary)
         scene = _scene_of(views)
         _write(folder, scene, views)
@@ -167,7 +167,7 @@ def _batches(items: list, size: int) -> list[list]:
 
 
 @contextmanager
-def _quiet_colmap() -> Iterator[None]:
+def quiet_colmap() -> Iterator[None]:
     """Let COLMAP speak of errors only."""
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)

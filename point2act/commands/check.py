@@ -1,0 +1,80 @@
+"""``point2act check CAPTURE``: what is wrong or weak with a capture, before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from point2act.capture import load_views, read_capture
+from point2act.check import CheckConfig, Finding, Report, examine
+from point2act.check.findings import SEVERITIES
+from point2act.files import write_json
+from point2act.stages import Stages
+
+_NAMED = 4
+"""Images named under a finding; of more the number is told."""
+
+_HEADINGS = {"error": "ERRORS", "warning": "WARNINGS", "remark": "REMARKS"}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Tell in plain words what is wrong or weak with a capture.
+
+    Looks at blur, exposure, duplicates, coverage, whether the poses fit the pictures, whether depth agrees
+    from view to view, and whether it lies on the colours. Ends with 0 where there is nothing but remarks, 1
+    with warnings, 2 with errors.
+    """
+
+    capture: tyro.conf.Positional[Path]
+    """Folder with transforms.json, images and, best, depth."""
+    json: Path | None = None
+    """File for the same as JSON, or - for standard output in place of the words."""
+    config: Annotated[CheckConfig, tyro.conf.arg(name="")] = field(default_factory=CheckConfig)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse and run; leaves with the report's exit code unless that is 0."""
+    arguments = tyro.cli(Arguments, args=argv, prog="point2act check")
+    report = _examined(arguments)
+    if arguments.json == Path("-"):
+        print(json.dumps(report.document(), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print(_words(report))
+        if arguments.json is not None:
+            write_json(arguments.json, report.document())
+    if report.exit_code:
+        raise SystemExit(report.exit_code)
+
+
+def _examined(arguments: Arguments) -> Report:
+    stages = Stages(show=True)
+    capture = read_capture(arguments.capture)
+    with stages.stage("load the images") as bar:
+        views = load_views(capture, max_side=arguments.config.max_side, progress=bar)
+    with stages.stage("look at them") as bar:
+        return examine(views, progress=bar)
+
+
+def _words(report: Report) -> str:
+    """Findings by severity, and what is fine in one line."""
+    lines = []
+    for severity in SEVERITIES:
+        found = [finding for finding in report.findings if finding.severity == severity]
+        lines += [_HEADINGS[severity], *(_line(finding) for finding in found), ""] if found else []
+    if report.fine:
+        lines.append(f"fine: {', '.join(report.fine)}")
+    return "\n".join(lines).rstrip() or "nothing to say: too little could be measured"
+
+
+def _line(finding: Finding) -> str:
+    if not finding.images:
+        return f"  {finding.message}"
+    named = ", ".join(finding.images[:_NAMED])
+    more = len(finding.images) - _NAMED
+    return f"  {named}{f' and {more} more' if more > 0 else ''}: {finding.message}"

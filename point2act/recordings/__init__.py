@@ -1,0 +1,1 @@
+"""Recordings that others made (RGB-D datasets, photographs, videos) → a capture folder."""
