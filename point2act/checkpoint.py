@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from point2act.capture.read import NAME as TRANSFORMS
 from point2act.errors import Point2ActError, RunError
@@ -35,6 +36,18 @@ def fingerprint(capture: Capture, *how: object) -> str:
     return hashlib.sha256(json.dumps([files, repr(how)]).encode()).hexdigest()
 
 
+def probe(folder: Path) -> None:
+    """See whether an output folder can be made and written to: better known before the work than after.
+
+    Leaves nothing behind. Raises :class:`Point2ActError` where it cannot.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        TemporaryFile(dir=place).close()
+    except OSError as err:
+        raise Point2ActError(f"{folder} cannot be written ({err}): choose another place for it") from err
+
+
 def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
     """Keep a scene in an output folder, beside whatever an earlier run left there: all of it or nothing.
 
@@ -42,13 +55,15 @@ def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
     """
     draft = folder / f"{NAME}.{os.getpid()}.part"
     path = draft / saved.scene.name
-    write_splat_ply(path, scene)
-    write_run(draft, replace(saved, scene=path))
-    shutil.rmtree(folder / NAME, ignore_errors=True)
     try:
+        write_splat_ply(path, scene)
+        write_run(draft, replace(saved, scene=path))
+        shutil.rmtree(folder / NAME, ignore_errors=True)
         draft.rename(folder / NAME)
     except OSError as err:
         raise Point2ActError(f"{folder} cannot be written ({err}): choose another place for it") from err
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def recall(folder: Path, made: str) -> SavedRun | None:

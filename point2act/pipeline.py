@@ -19,7 +19,7 @@ from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.chooser import Chooser
 from point2act.capture import load_views, read_capture
 from point2act.capture.memory import check_memory
-from point2act.checkpoint import fingerprint, forget, keep, recall
+from point2act.checkpoint import fingerprint, forget, keep, probe, recall
 from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
 from point2act.growing import GrowConfig, Growing
@@ -197,6 +197,8 @@ class _Work:
         # Asked for again later; here, so that a wrong name is told before the work begins.
         load_gripper(config.answer.gripper)
         folder = None if output is None else Path(output)
+        if folder is not None:
+            probe(folder)
         return _Work(config, folder, resume, grown, Stages(show=show), choose_device(config.device))
 
     def load_views(self, source: Capture, tick: Tick) -> tuple[View, ...]:

@@ -43,7 +43,7 @@ def read_ply(path: Path | str, error: type[Point2ActError]) -> np.ndarray:
         raise error(f"{path} cannot be read ({err.strerror}): check the path") from err
     try:
         return _parse(data)
-    except ValueError as err:
+    except (ValueError, OverflowError) as err:
         raise error(f"{path} is not a PLY file that can be used ({err}): write it again") from err
 
 
@@ -60,7 +60,8 @@ def _parse(data: bytes) -> np.ndarray:
         values = [tuple(row.split()) for row in rows if row.strip()]
         if len(values) < count:
             raise ValueError(f"it holds {len(values)} of {count} vertices")
-        return np.array(values, dtype=fields)
+        with np.errstate(over="ignore"):  # What is too large becomes infinite.
+            return np.array(values, dtype=fields)
     dtype = np.dtype([(name, order + kind) for name, kind in fields])
     if len(data) - start < count * dtype.itemsize:
         raise ValueError(f"it holds {(len(data) - start) // dtype.itemsize} of {count} vertices")

@@ -436,11 +436,13 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
 # ── replies ────────────────────────────────────────────────────────────────────────────────────
 REPLIES: dict[str, str] = {
     "nothing": "",
+    "a separator before a number": '<point x="\x1f3.5" y="1">a</point>',
     "space": " \t\n" * 1000,
     "a NUL": "\0",
     "half a pair": "\ud800 [1, 2] \udfff",
     "an endless list": "[[1, 2], " * 100_000,
     "nested lists": "[" * 5000 + "1, 2" + "]" * 5000,
+    "nested objects in a list": "[" + '{"a":' * 5000 + "1" + "}" * 5000 + "]",
     "an integer of 5000 digits": f'[{{"point_2d": [{"9" * 5000}, 1]}}]',
     "a number of 5000 digits in a tag": f'<point x="{"9" * 5000}" y="1">a</point>',
     "numbers that are none": '[{"point_2d": [NaN, Infinity]}]',

@@ -44,9 +44,13 @@ def cut_off(what: str) -> UnreadableError:
     )
 
 
+# In ASCII: what else counts as a digit or a space, float() may not read.
+_DECIMAL = re.compile(r"\s*-?(?:\d+(?:\.\d*)?|\.\d+)\s*", re.ASCII)
+
+
 def number(value: Any) -> float:
     """A finite number that JSON or text gave; text is a plain decimal. Raises :class:`UnreadableError`."""
-    if isinstance(value, str) and not re.fullmatch(r"\s*-?(?:\d+(?:\.\d*)?|\.\d+)\s*", value):
+    if isinstance(value, str) and not re.fullmatch(_DECIMAL, value):
         raise UnreadableError(f"{short(value)} is not a number")
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UnreadableError(f"{short(value)} stands where a number should")

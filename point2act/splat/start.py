@@ -38,6 +38,10 @@ _NEAREST = 1e-3
 """Of the median distance to the camera, or of one unit: a point in a camera's centre has a size too."""
 
 
+# Of a cloud's points, from the origin: squares of what is further away overflow sooner or later. Chosen.
+_FAR = 1e7
+
+
 @dataclass(frozen=True)
 class StartConfig:
     """How many Gaussians to start with, and how they look."""
@@ -166,9 +170,10 @@ def from_nothing(views: Sequence[View], config: StartConfig, rng: np.random.Gene
 
 
 def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Finite points of a PLY file and their colours in [0, 1], grey where it has none.
+    """Points of a PLY file and their colours in [0, 1], grey where it has none.
 
-    Raises :class:`SceneError` where the file cannot be read or has no coordinates.
+    Points that are not finite or absurdly far are left out. Raises :class:`SceneError` where the file cannot
+    be read or has no coordinates.
     """
     vertices = read_ply(path, SceneError)
     names = vertices.dtype.names or ()
@@ -180,8 +185,8 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
         channels = [vertices[name] for name in ("red", "green", "blue")]
         top = np.iinfo(channels[0].dtype).max if channels[0].dtype.kind in "iu" else 1.0
         colors = np.stack([channel.astype(float) / top for channel in channels], axis=1)
-    finite = np.isfinite(points).all(axis=1)
-    return points[finite], np.clip(colors[finite], 0.0, 1.0)
+    near = (np.abs(points) <= _FAR).all(axis=1)  # no NaN is
+    return points[near], np.clip(np.nan_to_num(colors[near], nan=0.5), 0.0, 1.0)
 
 
 def _mend_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
