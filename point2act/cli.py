@@ -13,6 +13,7 @@ from point2act.errors import Point2ActError
 
 COMMANDS = {
     "capture": "RGB-D recordings, photographs or a video to a capture folder.",
+    "check": "What is wrong or weak with a capture, in plain words.",
     "run": "A capture, and what to find in it, to grasps, in one process.",
     "ask": "Have a model point at things in every image of a capture.",
     "plan": "Have a model work out what an instruction needs.",

@@ -35,6 +35,8 @@ class Arguments:
     """Folder with transforms.json, images and, best, depth."""
     json: Path | None = None
     """File for the same as JSON, or - for standard output in place of the words."""
+    allow_outside: bool = False
+    """Read files that the capture names outside its folder, also by way of symbolic links."""
     config: Annotated[CheckConfig, tyro.conf.arg(name="")] = field(default_factory=CheckConfig)
 
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _examined(arguments: Arguments) -> Report:
     stages = Stages(show=True)
-    capture = read_capture(arguments.capture)
+    capture = read_capture(arguments.capture, allow_outside=arguments.allow_outside)
     with stages.stage("load the images") as bar:
         views = load_views(capture, max_side=arguments.config.max_side, progress=bar)
     with stages.stage("look at them") as bar:
