@@ -142,7 +142,10 @@ def _depth_at(view: View, pixels: Float[np.ndarray, "m 2"]) -> Float[np.ndarray,
 
 
 def _agreement(views: Sequence[View]) -> Float[np.ndarray, " n"]:
-    """Share of each view's pixels whose depth agrees with a neighbour's, the median over neighbours."""
+    """Share of each view's pixels whose depth agrees with a neighbour's: the upper quartile over neighbours.
+
+    Half of them may be wrong themselves.
+    """
     shares: list[list[float]] = [[] for _ in views]
     for i, j in near_pairs(views, TrackConfig(partners=_PARTNERS)):
         for source, target in ((i, j), (j, i)):
@@ -151,7 +154,7 @@ def _agreement(views: Sequence[View]) -> Float[np.ndarray, " n"]:
                 share = float((np.abs(off) < _AGREES).mean())
                 shares[i].append(share)
                 shares[j].append(share)
-    return np.array([np.median(found) if found else np.nan for found in shares])
+    return np.array([np.quantile(found, 0.75) if found else np.nan for found in shares])
 
 
 def relative_errors(a: View, b: View) -> Float[np.ndarray, " m"]:

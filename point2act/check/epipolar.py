@@ -34,6 +34,10 @@ _STANDS_OUT = 4.0
 """A view whose matches are so many times as far off as all is wrong alone. Chosen: up to 2 with poses that
 are all off at random."""
 
+_FITTING = 0.3
+"""Less than this share of its matches fits the others where a view's pose is wrong. Chosen: not half, since
+repeated texture makes whole pairs match wrongly; some fit by chance, as they lie along epipolar lines."""
+
 _FOCAL = np.arange(0.8, 1.2501, 0.01)
 """Focal lengths that are tried, as shares of the given one."""
 
@@ -48,8 +52,8 @@ _EXPLAINED = 1.4
 """Another focal length must bring the matches within this factor of free motions. Chosen."""
 
 _READING_GAIN = 0.25
-"""How much nearer matches must come when the poses are read otherwise. Measured: to 0.01 to 0.1 where they were
-written so, to 0.9 at best where they are off at random."""
+"""How much nearer matches must come when the poses are read otherwise. Measured: to 0.01 to 0.1 where they
+were written so, to 0.9 at best where they are off at random."""
 
 _STILL_SHARE = 0.05
 """Share of matches that move with the camera from which it is told. Chosen."""
@@ -104,11 +108,9 @@ def _misread(
     free: float,
 ) -> tuple[Finding, ...]:
     """Another reading of poses or intrinsics, where it fits and the given one does not."""
-    if off < max(_NOTICED, _CLEARLY / _EXPLAINED * free):
-        return ()
     for words, read in _READINGS.items():
         there = _overall(pairs, read(T), K)
-        if there < _READING_GAIN * off:
+        if off > _NOTICED and there < _READING_GAIN * off:
             message = (
                 f"poses are {off:.1f} px off the pictures as they are but {there:.1f} px when {words}: "
                 "convert transform_matrix to camera-to-world with OpenGL's axes (x right, y up, z backwards)"
@@ -190,9 +192,9 @@ def _alone(
     bound = max(_STANDS_OUT * off, _CLEARLY * _NOTICED)
     found = {}
     for index, view in enumerate(views):
-        misses = [float(np.median(_misses(pair, T, K))) for pair in matched.of(index)]
-        # Also the better half of its pairs are off: one other wrong view does not make it suspect.
-        if len(misses) >= _LONELY_PAIRS and np.quantile(misses, 0.25) > bound:
+        pairs = matched.of(index)
+        misses = np.concatenate([np.zeros(0), *(_misses(pair, T, K) for pair in pairs)])
+        if len(pairs) >= _LONELY_PAIRS and (misses < bound).mean() < _FITTING:
             found[view.name] = float(np.median(misses))
     if not found:
         return ()

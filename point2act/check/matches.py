@@ -133,7 +133,12 @@ def _rigid(
     rays = [to_tangents(camera, pixels) for camera, pixels in zip(cameras, (a, b), strict=True)]
     cv2.setRNGSeed(0)
     essential, good = cv2.findEssentialMat(
-        *rays, np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=_INLIER / focal
+        rays[0],
+        rays[1],
+        cameraMatrix=np.eye(3),
+        method=cv2.USAC_MAGSAC,
+        prob=0.999,
+        threshold=_INLIER / focal,
     )
     if essential is None or essential.shape != (3, 3) or good.sum() < _FEWEST:
         return None
