@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import map_coordinates
 
 from point2act.types import Camera, View
 
@@ -140,3 +142,36 @@ def write_capture_files(folder: Path, captured: tuple[View, ...]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(path)
     (folder / "transforms.json").write_text(json.dumps(transforms(captured)))
+
+
+TEXTURED = 10
+"""Views of :func:`textured`."""
+
+
+@cache
+def textured(grains: tuple[float, ...] = (0.006, 0.0137)) -> tuple[View, ...]:
+    """RGB-D views of the three boxes, on all of which lies a solid texture that features stick to.
+
+    It is made of grains of such sizes, metres, and repeats itself where all of them do.
+    """
+    rng = np.random.default_rng(0)
+    texture = rng.uniform(30, 225, (48, 48, 48, 3))
+    camera = pinhole(180, 240)
+    found = []
+    paths = [orbit(2 * TEXTURED, radius=r, height=h) for r, h in ((0.35, 0.35), (0.28, 0.45))]
+    for index in range(TEXTURED):
+        pose = paths[index % 2][index]
+        picture = render(pose, rays(camera))
+        seen = np.dstack([rays(camera), np.ones(picture.depth.shape)]) * picture.depth[..., None]
+        points = seen.reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]
+        grain = np.mean([_solid(texture, points / size) for size in grains], axis=0)
+        tint = np.array([*(block.color for block in TABLETOP), (1.0, 1.0, 1.0), (0.3, 0.3, 0.4)])
+        rgb = 0.8 * grain.reshape(picture.rgb.shape) + 80 * tint[picture.ids]
+        noisy = np.clip(rgb + rng.normal(scale=1.0, size=rgb.shape), 0, 255).astype(np.uint8)
+        found.append(View(f"images/{index:04d}.png", camera, pose, noisy, picture.depth))
+    return tuple(found)
+
+
+def _solid(texture: np.ndarray, places: np.ndarray) -> np.ndarray:
+    channels = [map_coordinates(texture[..., c], places.T, order=1, mode="grid-wrap") for c in range(3)]
+    return np.stack(channels, axis=1)

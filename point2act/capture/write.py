@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from point2act.capture.entry import rigid
 from point2act.capture.read import NAME
+from point2act.capture.values import rigid
 from point2act.errors import CaptureError
 from point2act.files import write_bytes, write_text
 from point2act.geometry import opengl_to_opencv
@@ -119,7 +119,7 @@ def write_view(folder: Path, view: View, name: PurePosixPath) -> dict[str, Any]:
     _write_png(folder / name, view.rgb)
     if view.depth is not None:
         entry["depth_file_path"] = f"depth/{name.stem}.png"
-        _write_png(folder / entry["depth_file_path"], _millimetres(view.depth))
+        write_bytes(folder / entry["depth_file_path"], depth_png(view.depth))
     if view.mask is not None:
         entry["mask_path"] = f"masks/{name.stem}.png"
         _write_png(folder / entry["mask_path"], view.mask.astype(np.uint8) * 255)
@@ -157,15 +157,20 @@ def _check_camera(name: str, camera: Camera) -> None:
         )
 
 
-def _millimetres(depth: Float[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
+def depth_png(depth: Float[np.ndarray, "h w"]) -> bytes:
+    """Metres as a 16-bit PNG in millimetres: 0, no reading, where that is too far or not above zero."""
     units = np.rint(np.divide(depth, _UNIT, dtype=np.float64))
-    return np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16)
+    return _png(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
+    write_bytes(path, _png(pixels))
+
+
+def _png(pixels: np.ndarray) -> bytes:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_COMPRESSION)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _write_cloud(path: Path, points: Float[np.ndarray, "n 3"], colors: UInt8[np.ndarray, "n 3"]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Complex64, Float, Float32
 from scipy import fft
 
+from point2act.check.borders import Channels, border_maps, detail, edges, smooth
 from point2act.check.findings import Evidence, Finding
 from point2act.types import View
 
@@ -26,17 +27,6 @@ _ZOOM_SIDE = 320
 
 _ZOOM_VIEWS = 15
 """Views with which they are tried at most, of all evenly. Chosen, for speed."""
-
-_JUMP = 0.04
-"""Depths that differ by more than this share belong to two surfaces. Chosen."""
-
-_HOLE = 0.025
-"""Holes up to this share of the longer side are looked across: sensors have none beside a border. Chosen:
-16 px of 640 on a real stereo camera."""
-
-_LEVEL = 0.025
-"""Detail coarser than this share of the longer side is taken away, so that where things are does not count.
-Chosen."""
 
 _CLEAR = 7.0
 """How far the best shift must stand out from all, in standard deviations. Measured: 28 to 38 on simulated
@@ -55,9 +45,6 @@ pixel on simulated tables, where the lower ends of things are no borders."""
 
 _MUCH = 0.02
 """Share of the longer side from which a shift is an error. Chosen: 1 cm at half a metre."""
-
-_Channels = tuple[np.ndarray, np.ndarray]
-"""Of borders and edges across the picture, and along it."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +89,34 @@ def check_registration(views: Sequence[View]) -> Evidence:
         return Evidence(figures=figures | dict.fromkeys(names))
     off = found.displacement(height, width)
     figures |= dict(zip(names, (float(found.x), float(found.y), found.zoom, off), strict=True))
-    if max(abs(found.x), abs(found.y), off * (found.zoom != 1)) < max(
-        _LEAST[0], _LEAST[1] * max(height, width)
-    ):
+    if lies_on_colours(found, views[0]):
         return Evidence(figures=figures, fine="depth lies on the colours")
     message = (
         f"depth and colour are not registered: depth is off by {off:.0f} px in images of {width}x{height} "
-        f"and would fit {_way(found)}: have the camera's driver align depth to colour"
+        f"and would fit {_way(found)}: have the camera's driver align depth to colour, or try --refine"
     )
     severity = "error" if off > _MUCH * max(height, width) else "warning"
     return Evidence((Finding(severity, "registration", message, value=off),), figures)
 
 
+def lies_on_colours(found: Registration, view: View) -> bool:
+    """Whether a registration of such views is no other than the one they have."""
+    height, width = view.rgb.shape[:2]
+    off = found.displacement(height, width) * (found.zoom != 1)
+    return max(abs(found.x), abs(found.y), off) < max(_LEAST[0], _LEAST[1] * max(height, width))
+
+
 def best_registration(views: Sequence[View]) -> Registration:
     """Where depth fits best: as large as it is if it does so clearly, else at the size where it fits best."""
-    plain = _registration([_spectra(view) for view in views], [_borders(view) for view in views], 1.0)
+    plain = _registration([_spectra(view) for view in views], _all_borders(views), 1.0)
     if plain.sure:
         return plain
     views = views[:: math.ceil(len(views) / _ZOOM_VIEWS)]
     factor = max(1.0, max(views[0].rgb.shape[:2]) / _ZOOM_SIDE)
     small = [_reduced(view, factor) for view in views]
-    edges = [_spectra(view) for view in small]
+    spectra = [_spectra(view) for view in small]
     tried = [
-        _registration(edges, [_borders(_zoomed(view, zoom)) for view in small], float(zoom))
+        _registration(spectra, _all_borders([_zoomed(view, zoom) for view in small]), float(zoom))
         for zoom in _ZOOMS
     ]
     best = max(tried, key=lambda one: one.clarity * one.sure)
@@ -141,8 +133,12 @@ def _way(found: Registration) -> str:
     return " and ".join(parts)
 
 
-def _registration(edges: Sequence[_Spectra], borders: Sequence[_Channels], zoom: float) -> Registration:
-    fits = [spectra.fit(*channels) for spectra, channels in zip(edges, borders, strict=True)]
+def _all_borders(views: Sequence[View]) -> list[Channels]:
+    return [border_maps(view.depth) for view in views if view.depth is not None]
+
+
+def _registration(spectra: Sequence[_Spectra], borders: Sequence[Channels], zoom: float) -> Registration:
+    fits = [one.fit(*channels) for one, channels in zip(spectra, borders, strict=True)]
     reach = (len(fits[0]) - 1) // 2
     even, odd, every = (np.mean(part, axis=0) for part in (fits[::2], fits[1::2], fits))
     middle = float(np.median(every))
@@ -163,7 +159,6 @@ class _Spectra:
     shape: tuple[int, int]
     """Padded, so that shifts do not wrap around."""
     reach: int
-    level: float
 
     def fit(
         self, across: Float32[np.ndarray, "h w"], along: Float32[np.ndarray, "h w"]
@@ -171,65 +166,29 @@ class _Spectra:
         """Normalised correlation for all shifts of the borders, rows along y, columns along x."""
         product, length = np.zeros_like(self.across), 0.0
         for border, edge, size in zip((across, along), (self.across, self.along), self.lengths, strict=True):
-            border = border - _smooth(border, self.level)
+            border = detail(border)
             product += np.conj(_spectrum(border, self.shape)) * edge
             length += float(np.linalg.norm(border)) * size
         correlation: Any = fft.irfft2(product, self.shape)
         every = np.roll(correlation, (self.reach, self.reach), axis=(0, 1))
         fits = every[: 2 * self.reach + 1, : 2 * self.reach + 1] / max(length, 1e-9)
-        return _smooth(fits, _BLUR / _REACH * self.reach).astype(float)
+        return smooth(fits, _BLUR / _REACH * self.reach).astype(float)
 
 
 def _spectra(view: View) -> _Spectra:
     height, width = view.rgb.shape[:2]
-    reach, level = max(3, int(_REACH * max(height, width))), _LEVEL * max(height, width)
+    reach = max(3, int(_REACH * max(height, width)))
     rows, columns = (int(fft.next_fast_len(side + 2 * reach, True)) for side in (height, width))  # type: ignore
-    edges = [edge - _smooth(edge, level) for edge in _edges(view, level)]
-    across, along = (_spectrum(edge, (rows, columns)) for edge in edges)
-    lengths = float(np.linalg.norm(edges[0])), float(np.linalg.norm(edges[1]))
-    return _Spectra(across, along, lengths, (rows, columns), reach, level)
+    found = edges(view)
+    across, along = (_spectrum(edge, (rows, columns)) for edge in found)
+    lengths = float(np.linalg.norm(found[0])), float(np.linalg.norm(found[1]))
+    return _Spectra(across, along, lengths, (rows, columns), reach)
 
 
 def _spectrum(image: Float32[np.ndarray, "h w"], shape: tuple[int, int]) -> Complex64[np.ndarray, "p q"]:
     """Of the image padded with zeros; single precision, which numpy's has only since version 2."""
     spectrum: Any = fft.rfft2(image, shape)
     return spectrum
-
-
-def _edges(view: View, level: float) -> _Channels:
-    """Slopes of the picture along x and along y, as shares of those around, none where it is masked."""
-    import cv2
-
-    grey = _smooth(cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), 1.0)
-    slopes = [np.abs(cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx)) for dx in (1, 0)]
-    # 4 grey levels: noise is no edge. Capped, so that one glaring edge does not outweigh all others.
-    around = _smooth(slopes[0] + slopes[1], level) + 4.0
-    usable = np.float32(1.0) if view.mask is None else view.mask.astype(np.float32)
-    x, y = (np.minimum(slope / around, 4.0) * usable for slope in slopes)
-    return x, y
-
-
-def _borders(view: View) -> _Channels:
-    """Where a surface ends before a farther one: to the left or right of it; above or below it."""
-    assert view.depth is not None
-    hole = max(1, round(_HOLE * max(view.depth.shape)))
-    across, along = (np.zeros(view.depth.shape, np.float32) for _ in range(2))
-    for turned, borders in ((view.depth, across), (view.depth.T, along.T)):
-        for depth, target in ((turned, borders), (turned[:, ::-1], borders[:, ::-1])):
-            last = (depth > 0) & (_next_reading(depth, hole) > (1 + _JUMP) * depth)
-            target[last] = 1.0
-            # The border lies between the last pixel of the surface and the next.
-            target[:, 1:][last[:, :-1]] = 1.0
-    return across, along
-
-
-def _next_reading(depth: Float[np.ndarray, "h w"], hole: int) -> Float[np.ndarray, "h w"]:
-    """The first reading to the right of each pixel, 0 where there is none within so many pixels."""
-    found = np.zeros_like(depth)
-    for step in range(1, min(hole, depth.shape[1] - 1) + 1):
-        ahead = found[:, :-step]
-        np.copyto(ahead, depth[:, step:], where=ahead == 0)
-    return found
 
 
 def _reduced(view: View, factor: float) -> View:
@@ -261,9 +220,3 @@ def _zoomed(view: View, zoom: float) -> View:
     shift = [(1 - zoom) * (side / 2 - 0.5) for side in (width, height)]
     matrix = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
     return replace(view, depth=cv2.warpAffine(view.depth, matrix, (width, height), flags=cv2.INTER_NEAREST))
-
-
-def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
-    import cv2
-
-    return cv2.GaussianBlur(image, (0, 0), sigma)
