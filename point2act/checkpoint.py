@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 
 from point2act.capture.read import NAME as TRANSFORMS
 from point2act.errors import Point2ActError, RunError
+from point2act.files import writing
 from point2act.results import write_splat_ply
 from point2act.runs import SavedRun, read_run, write_run
 from point2act.types import Capture, GaussianScene
@@ -42,10 +43,8 @@ def probe(folder: Path) -> None:
     Leaves nothing behind. Raises :class:`Point2ActError` where it cannot.
     """
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
+    with writing(folder):
         TemporaryFile(dir=place).close()
-    except OSError as err:
-        raise Point2ActError(f"{folder} cannot be written ({err}): choose another place for it") from err
 
 
 def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
@@ -59,9 +58,8 @@ def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
         write_splat_ply(path, scene)
         write_run(draft, replace(saved, scene=path))
         shutil.rmtree(folder / NAME, ignore_errors=True)
-        draft.rename(folder / NAME)
-    except OSError as err:
-        raise Point2ActError(f"{folder} cannot be written ({err}): choose another place for it") from err
+        with writing(folder):
+            draft.rename(folder / NAME)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import reprlib
 import stat
 import sys
 import threading
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,12 @@ _LARGEST = 256 * 2**20
 _DEEPEST = 50
 # What jsonschema checks in a minute (measured: 20 000 a second); 5000 answers have 50 000.
 _MOST_VALUES = 1_000_000
+# What a file is called while it is written: its name, the process, the thread.
+_DRAFT = re.compile(r"\..+\.([1-9]\d{0,8})\.\d+\.part", re.DOTALL)
+# Seconds. A draft of no running program was left by one that was killed, unless it is of another machine's
+# that shares the folder: that would still be writing it. A number that is running again may be of another
+# program: then a day tells. Chosen.
+_STILL_WRITING, _FORGOTTEN = 60, 24 * 3600
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 80
@@ -35,27 +44,86 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
     Makes missing folders. Raises :class:`Point2ActError` where the file cannot be written.
     """
+    with replacing(path) as draft:
+        draft.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A draft beside a file, to be written within ``with``; at its end it takes the file's place.
+
+    After an error the file is as it was and the draft is gone. Makes missing folders, and removes drafts that
+    a program left in this one when it was killed. Raises :class:`Point2ActError` where the file cannot be
+    written.
+    """
     path = Path(path)
-    # A draft of its own for each writer, also for two threads that write the same file.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
+    with writing(path):
+        # A draft of its own for each writer, also for two threads that write the same file.
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            draft.write_bytes(data)
+            yield draft
             os.replace(draft, path)
         finally:
             draft.unlink(missing_ok=True)
+        # Not with every file: to list a folder of ten thousand takes milliseconds.
+        _remove_drafts(path.parent.absolute(), int(time.monotonic() // _STILL_WRITING))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise :class:`Point2ActError` for any trouble with writing a file or folder within ``with``."""
+    try:
+        yield
     except (OSError, ValueError) as err:
         # A ValueError is a name that no file can have.
         raise Point2ActError(f"{path} cannot be written ({err}): choose another place for it") from err
 
 
+@lru_cache(maxsize=64)
+def _remove_drafts(folder: Path, minute: int) -> None:
+    """Remove the drafts of programs that are gone; once in a minute, which is there to be remembered."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            # One may be gone meanwhile, or not ours to remove.
+            with suppress(OSError):
+                if _is_left(entry):
+                    os.unlink(entry.path)
+
+
+def _is_left(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is a draft that nobody is writing any more."""
+    draft = _DRAFT.fullmatch(entry.name)
+    if draft is None or not entry.is_file(follow_symlinks=False):
+        return False
+    age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+    return age > (_FORGOTTEN if _is_running(int(draft[1])) else _STILL_WRITING)
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this number is running; also where the system does not say."""
+    if os.name == "nt":
+        return True  # To ask for it would end it there.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # It is somebody else's.
+    return True
+
+
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text atomically.
+    """Write UTF-8 text atomically, see :func:`as_utf8`."""
+    write_bytes(path, as_utf8(text))
+
+
+def as_utf8(text: str) -> bytes:
+    """The bytes of a text.
 
     What UTF-8 cannot say, as in the name of a folder that is not UTF-8, is written as JSON would write it.
     """
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path | str, document: Any) -> None:

@@ -7,7 +7,7 @@ code is OpenCV's (+y down, +z forward).
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from point2act.types import Camera, OrientedBox
 
@@ -84,6 +84,44 @@ def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray,
     return (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
 
 
+def at_pixels(
+    image: Shaped[np.ndarray, "h w *c"], pixels: Float[np.ndarray, "n 2"]
+) -> Shaped[np.ndarray, "n *c"]:
+    """The values of the pixels that places ``(x, y)`` lie in; of the nearest ones for places outside."""
+    height, width = image.shape[:2]
+    column, row = pixels.astype(int).T
+    return image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+
+
+def fundamental(
+    T_b_a: Float[np.ndarray, "4 4"], K_a: Float[np.ndarray, "3 3"], K_b: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """The fundamental matrix ``F_b_a`` of two cameras: b.T F a = 0 for the pixels (x, y, 1) of one point.
+
+    Zero where both stand in one place. Of tangents instead of pixels where K is the identity (Hartley and
+    Zisserman 2004, chapter 9).
+    """
+    return np.linalg.inv(K_b).T @ cross_matrix(T_b_a[:3, 3]) @ T_b_a[:3, :3] @ np.linalg.inv(K_a)
+
+
+def cross_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """The matrix that turns a vector into its cross product with v: v x w."""
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+
+
+def nearest_to_lines(
+    eyes: Float[np.ndarray, "n 3"], ways: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
+    """Normal equations ``A``, ``b`` of the point nearest to lines through eyes along unit ways: A x = b.
+
+    Least squares of the distances, means over one line or more. The smallest eigenvalue of A is the mean
+    squared sine of the angles between the lines and the direction nearest to all: 0 where they are parallel,
+    which have no such point.
+    """
+    across = np.eye(3) - ways[:, :, None] * ways[:, None, :]
+    return across.mean(axis=0), (across @ eyes[:, :, None]).mean(axis=0)[:, 0]
+
+
 def quaternion_to_matrix(quats: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
     """Rotation matrices of ``wxyz`` quaternions of any non-zero length."""
     w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
@@ -102,6 +140,21 @@ def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     y = np.cross(normals, x)
     return np.stack([x, y, normals], axis=-1)
+
+
+def frame_at(
+    origin: Float[np.ndarray, " 3"], z: Float[np.ndarray, " 3"], x: Float[np.ndarray, " 3"]
+) -> Float[np.ndarray, "4 4"]:
+    """The frame with this origin and unit z whose x is as near to the given one as it can be: ``T_a_frame``.
+
+    ``x`` has any length and must not be parallel to z.
+    """
+    x = x - (x @ z) * z
+    x = x / np.linalg.norm(x)
+    T_a_frame = np.eye(4)
+    T_a_frame[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    T_a_frame[:3, 3] = origin
+    return T_a_frame
 
 
 def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:

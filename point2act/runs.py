@@ -99,7 +99,7 @@ def read_run(path: Path | str) -> SavedRun:
         )
     if not scene.is_file():
         raise RunError(f"{scene} is missing beside {path}: run point2act run again")
-    if document.get("scene_sha256", _sha256(scene)) != _sha256(scene):
+    if "scene_sha256" in document and document["scene_sha256"] != _sha256(scene):
         raise RunError(
             f"{scene} is not the scene that {path} was written for, it was changed or a run was cut off: "
             "run point2act run again, with --resume"

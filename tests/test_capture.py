@@ -413,6 +413,26 @@ def test_undistorted_pictures_show_straight_rays(tmp_path: Path, lens: Lens):
         assert np.percentile(np.abs(raw - truth.rgb).max(axis=2)[there], 90) > 20
 
 
+def test_each_picture_is_undistorted_by_its_own_lens(tmp_path: Path):
+    views = synthetic.views(4, height=96, width=128)
+    synthetic.write_capture_files(tmp_path, views)
+    capture = read_capture(tmp_path)
+    circle = replace(OPENCV, crop_radius=40.0)
+    in_turn = [circle, circle, FISHEYE, OPENCV]
+    frames = tuple(replace(frame, lens=lens) for frame, lens in zip(capture.frames, in_turn, strict=True))
+    half = replace(frames[3].camera, fx=frames[3].camera.fx / 2)
+    frames += (replace(frames[3], camera=half),)
+    together = load_views(replace(capture, frames=frames))
+    for frame, found in zip(frames, together, strict=True):
+        (alone,) = load_views(replace(capture, frames=(frame,)))
+        for one, other in ((found.rgb, alone.rgb), (found.depth, alone.depth), (found.mask, alone.mask)):
+            np.testing.assert_array_equal(one, other)
+    # Views of one lens do not share a mask that one of them could change.
+    masks = [view.mask for view in together[:2] if view.mask is not None]
+    assert len(masks) == 2
+    assert not np.shares_memory(*masks)
+
+
 def test_what_the_lens_did_not_see_is_masked(tmp_path: Path):
     capture = read_capture(distorted_capture(tmp_path, PINCUSHION))
     frame = capture.frames[0]

@@ -12,7 +12,6 @@ import pytest
 import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
 from scipy.optimize import minimize
 
 from benchmarks import _check_faults as faults
@@ -25,49 +24,20 @@ from point2act.check.findings import merged
 from point2act.check.matches import Matched, match_views, sampson
 from point2act.check.pictures import check_pictures, sharpness
 from point2act.check.registration import best_registration, check_registration
-from point2act.geometry import back_project, pixel_centers, project
+from point2act.geometry import project
 from point2act.types import View
 
-COUNT = 10
-
-
-@cache
-def textured(grains: tuple[float, ...] = (0.006, 0.0137)) -> tuple[View, ...]:
-    """RGB-D views of the three boxes, on all of which lies a solid texture that features stick to.
-
-    It is made of grains of such sizes, metres, and repeats itself where all of them do.
-    """
-    rng = np.random.default_rng(0)
-    texture = rng.uniform(30, 225, (48, 48, 48, 3))
-    camera = synthetic.pinhole(180, 240)
-    found = []
-    paths = [synthetic.orbit(2 * COUNT, radius=r, height=h) for r, h in ((0.35, 0.35), (0.28, 0.45))]
-    for index in range(COUNT):
-        pose = paths[index % 2][index]
-        picture = synthetic.render(pose, synthetic.rays(camera))
-        pixels = pixel_centers(camera.height, camera.width).reshape(-1, 2)
-        points = back_project(camera, pose, pixels, picture.depth.reshape(-1).astype(float))
-        grain = np.mean([_solid(texture, points / size) for size in grains], axis=0)
-        tint = np.array([*(block.color for block in synthetic.TABLETOP), (1.0, 1.0, 1.0), (0.3, 0.3, 0.4)])
-        rgb = 0.8 * grain.reshape(picture.rgb.shape) + 80 * tint[picture.ids]
-        noisy = np.clip(rgb + rng.normal(scale=1.0, size=rgb.shape), 0, 255).astype(np.uint8)
-        found.append(View(f"images/{index:04d}.png", camera, pose, noisy, picture.depth))
-    return tuple(found)
-
-
-def _solid(texture: np.ndarray, places: np.ndarray) -> np.ndarray:
-    channels = [map_coordinates(texture[..., c], places.T, order=1, mode="grid-wrap") for c in range(3)]
-    return np.stack(channels, axis=1)
+COUNT = synthetic.TEXTURED
 
 
 @cache
 def matched() -> Matched:
     """Their matches; no pose has a say in them, so that spoilt poses have the same."""
-    return match_views(textured())
+    return match_views(synthetic.textured())
 
 
 def spoilt(spoil: faults.Spoil, seed: int = 0) -> tuple[list[View], tuple[str, ...]]:
-    return spoil(list(textured()), np.random.default_rng(seed))
+    return spoil(list(synthetic.textured()), np.random.default_rng(seed))
 
 
 def codes(evidence: Evidence) -> list[str]:
@@ -77,7 +47,7 @@ def codes(evidence: Evidence) -> list[str]:
 # ── the whole ──────────────────────────────────────────────────────────────────────────────────
 def test_a_good_capture_has_no_warnings_and_says_what_is_fine():
     steps = []
-    report = examine(textured(), progress=lambda done, total: steps.append((done, total)))
+    report = examine(synthetic.textured(), progress=lambda done, total: steps.append((done, total)))
     assert [finding for finding in report.findings if finding.severity != "remark"] == []
     assert report.exit_code == 0
     assert len(report.fine) >= 4
@@ -85,7 +55,7 @@ def test_a_good_capture_has_no_warnings_and_says_what_is_fine():
 
 
 def test_the_same_views_give_the_same_report():
-    views = textured()[:4]
+    views = synthetic.textured()[:4]
     assert examine(views).document() == examine(views).document()
 
 
@@ -118,7 +88,7 @@ def test_views_of_nothing_get_a_report(size: tuple[int, int]):
 
 
 def test_another_size_is_told():
-    views = list(textured()[:6])
+    views = list(synthetic.textured()[:6])
     small = synthetic.views(1)[0]
     views.append(replace(small, name="other", T_world_cam=views[0].T_world_cam))
     found = [finding for finding in examine(views).findings if finding.code == "sizes"]
@@ -139,7 +109,7 @@ def test_the_worst_comes_first_and_decides_the_exit_code():
 
 # ── epipolar ───────────────────────────────────────────────────────────────────────────────────
 def test_projections_of_points_lie_on_epipolar_lines():
-    a, b = textured()[:2]
+    a, b = synthetic.textured()[:2]
     points = np.random.default_rng(0).uniform(-0.1, 0.1, (50, 3))
     pixels = [project(view.camera, view.T_world_cam, points)[0] for view in (a, b)]
     pair = replace(matched().pairs[0], pixels_i=pixels[0], pixels_j=pixels[1])
@@ -170,13 +140,13 @@ def test_sampson_is_the_way_to_the_nearest_exact_match(seed: int, off: float, sc
 
 
 def test_poses_are_said_to_fit_where_they_do():
-    evidence = check_poses(textured(), matched())
+    evidence = check_poses(synthetic.textured(), matched())
     assert codes(evidence) == []
     assert (evidence.figures["epipolar_px"] or 9.9) < 0.4
 
 
 def test_repeated_texture_makes_whole_pairs_match_wrongly_and_raises_no_alarm():
-    views = textured((0.006,))
+    views = synthetic.textured((0.006,))
     seen = match_views(views)
     misses = [np.median(pair_misses(pair, views[pair.i], views[pair.j])) for pair in seen.pairs]
     assert max(misses) > 5
@@ -205,7 +175,7 @@ def test_one_wrong_pose_is_named_and_no_other(seed: int):
 def test_poses_of_another_convention_are_recognised(inverted: bool, flipped: bool):
     flip = np.diag([1.0, -1.0, -1.0, 1.0])
     written = []
-    for view in textured():
+    for view in synthetic.textured():
         opengl = view.T_world_cam @ (np.eye(4) if flipped else flip)
         opengl = np.linalg.inv(opengl) if inverted else opengl
         written.append(replace(view, T_world_cam=opengl @ flip))
@@ -225,7 +195,7 @@ def test_a_wrong_focal_length_is_measured(factor: float):
 def test_what_hangs_on_the_camera_is_told_and_set_aside():
     sticker = np.random.default_rng(5).integers(0, 255, (70, 240, 3), dtype=np.uint8)
     views = []
-    for view in textured():
+    for view in synthetic.textured():
         rgb = view.rgb.copy()
         rgb[:70] = np.asarray(sticker)
         views.append(replace(view, rgb=rgb))
@@ -238,7 +208,7 @@ def test_what_hangs_on_the_camera_is_told_and_set_aside():
 
 # ── depth ──────────────────────────────────────────────────────────────────────────────────────
 def test_depth_that_agrees_is_fine():
-    evidence = check_depths(textured(), matched(), poses_fit=True)
+    evidence = check_depths(synthetic.textured(), matched(), poses_fit=True)
     assert codes(evidence) == []
     assert evidence.figures["depth_scale"] == pytest.approx(1.0, abs=0.02)
 
@@ -260,7 +230,7 @@ def test_swapped_depths_are_named(seed: int):
 
 
 def test_empty_depth_is_named_and_no_depth_is_a_remark():
-    views = list(textured())
+    views = list(synthetic.textured())
     views[2] = replace(views[2], depth=np.zeros_like(views[2].depth))
     (finding,) = check_depths(views, matched(), poses_fit=True).findings
     assert (finding.code, finding.images) == ("depth_empty", (views[2].name,))
@@ -269,14 +239,14 @@ def test_empty_depth_is_named_and_no_depth_is_a_remark():
 
 
 def test_depth_carried_to_its_own_view_is_the_same():
-    view = textured()[0]
+    view = synthetic.textured()[0]
     assert np.abs(relative_errors(view, view)).max() < 1e-5
 
 
 # ── registration ───────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("way", [(0, 0), (0, 4), (-5, 0), (9, -12)])
 def test_the_shift_of_depth_against_colour_is_found(way: tuple[int, int]):
-    views = [replace(view, depth=faults._rolled(view.depth, way)) for view in textured()]
+    views = [replace(view, depth=faults._rolled(view.depth, way)) for view in synthetic.textured()]
     found = best_registration(views)
     assert found.sure
     assert np.abs([found.y + way[0], found.x + way[1]]).max() <= 1
@@ -284,14 +254,14 @@ def test_the_shift_of_depth_against_colour_is_found(way: tuple[int, int]):
 
 
 def test_depth_of_another_focal_length_is_measured():
-    views = [replace(view, depth=_enlarged(faults._depth(view), 1.25)) for view in textured()]
+    views = [replace(view, depth=_enlarged(faults._depth(view), 1.25)) for view in synthetic.textured()]
     evidence = check_registration(views)
     assert codes(evidence) == ["registration"]
     assert evidence.figures["registration_zoom"] == pytest.approx(1 / 1.25, rel=0.04)
 
 
 def test_depth_of_other_views_gets_no_verdict():
-    views = textured()
+    views = synthetic.textured()
     mixed = [replace(view, depth=views[(i + 5) % COUNT].depth) for i, view in enumerate(views)]
     evidence = check_registration(mixed)
     assert codes(evidence) == []
@@ -329,13 +299,13 @@ def test_bad_pictures_are_named(spoil: faults.Spoil, code: str):
 
 @given(st.floats(0.5, 1.0), st.integers(0, COUNT - 1))
 def test_light_changes_no_sharpness(gain: float, index: int):
-    view = textured()[index]
+    view = synthetic.textured()[index]
     dim = replace(view, rgb=np.round(gain * view.rgb).astype(np.uint8))
     assert sharpness(dim) == pytest.approx(sharpness(view), rel=0.03)
 
 
 def test_dark_and_white_pictures_are_remarked_upon():
-    views = list(textured()[:5])
+    views = list(synthetic.textured()[:5])
     views[0] = replace(views[0], rgb=views[0].rgb // 16)
     views[1] = replace(views[1], rgb=255 - views[1].rgb // 16)
     found = {f.code: f.images for f in check_pictures(views, Matched((), 0, 0.0)).findings}

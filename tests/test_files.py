@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from point2act.errors import Point2ActError, SceneError
-from point2act.files import read_json, schema_problem, write_bytes, write_json
+from point2act.files import read_json, replacing, schema_problem, write_bytes, write_json
 from point2act.ply import read_ply, write_ply
 
 
@@ -37,6 +42,96 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path):
     (tmp_path / "a").write_text("")
     with pytest.raises(Point2ActError, match="cannot be written"):
         write_bytes(tmp_path / "a" / "b", b"")
+
+
+# ── drafts of programs that were killed ────────────────────────────────────────────────────────
+KILLED = """
+import os, signal, sys
+from point2act.files import replacing
+with replacing(sys.argv[1]) as draft:
+    draft.write_bytes(b"half of")
+    print(os.getpid(), flush=True)
+    if sys.argv[2] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def writer(path: Path, fate: str) -> subprocess.Popen[str]:
+    """A program in the middle of writing a file."""
+    command = [sys.executable, "-c", KILLED, str(path), fate]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert int(child.stdout.readline()) == child.pid
+    return child
+
+
+def drafts(folder: Path) -> set[int]:
+    """Whose drafts are in a folder."""
+    return {int(path.name.split(".")[-3]) for path in folder.glob(".*.bin.*.part")}
+
+
+def aged(folder: Path, seconds: float) -> None:
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_later_write_removes_what_a_killed_one_left_and_no_other(tmp_path: Path):
+    with writer(tmp_path / "a.bin", "dies") as dead:
+        dead.wait()
+    with writer(tmp_path / "b.bin", "lives") as alive:
+        assert drafts(tmp_path) == {dead.pid, alive.pid}
+        (tmp_path / ".mine.part").write_bytes(b"")
+        aged(tmp_path, 300)
+        write_bytes(tmp_path / "c.bin", b"c")
+        assert drafts(tmp_path) == {alive.pid}
+        alive.communicate()
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.part", "b.bin", "c.bin"}
+    assert (tmp_path / "b.bin").read_bytes() == b"half of"
+
+
+def test_a_fresh_draft_may_be_another_machines(tmp_path: Path):
+    with writer(tmp_path / "a.bin", "dies") as dead:
+        dead.wait()
+    write_bytes(tmp_path / "b.bin", b"")
+    assert drafts(tmp_path) == {dead.pid}
+
+
+def test_an_old_draft_goes_although_its_number_runs_again(tmp_path: Path):
+    old = tmp_path / f".a.bin.{os.getpid()}.1.part"
+    old.write_bytes(b"")
+    aged(tmp_path, 2 * 24 * 3600)
+    write_bytes(tmp_path / "b.bin", b"")
+    assert not old.exists()
+
+
+def test_many_at_once_lose_nothing(tmp_path: Path):
+    def write(which: int) -> None:
+        for count in range(20):
+            write_bytes(tmp_path / "shared.bin", bytes([which]) * 1000)
+            write_bytes(tmp_path / f"{which}-{count}.bin", bytes([which]))
+
+    threads = [threading.Thread(target=write, args=(which,)) for which in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(tmp_path.iterdir())) == 4 * 20 + 1
+    content = (tmp_path / "shared.bin").read_bytes()
+    assert content == content[:1] * 1000
+
+
+def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "file.bin"
+    write_bytes(path, b"old")
+
+    def fail(draft: Path) -> None:
+        draft.write_bytes(b"new")
+        raise KeyError
+
+    with pytest.raises(KeyError), replacing(path) as draft:
+        fail(draft)
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("file.bin", b"old")]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', '{"a": -Infinity}', "\xff", "[" * 100_000])

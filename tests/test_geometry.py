@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import (
+    at_pixels,
     back_project,
+    cross_matrix,
+    frame_at,
     frame_from_normal,
+    fundamental,
     inside,
     invert,
     nearest_rotation,
+    nearest_to_lines,
     opengl_to_opencv,
     pixel_centers,
     project,
@@ -137,3 +142,81 @@ def test_nearest_rotation_keeps_rotations_and_undoes_mirrors():
     rotation = random_pose(np.random.default_rng(0))[:3, :3]
     np.testing.assert_allclose(nearest_rotation(rotation), rotation, atol=1e-12)
     assert np.linalg.det(nearest_rotation(np.diag([1.0, 1.0, -1.0]))) == pytest.approx(1.0)
+
+
+@given(seeds)
+def test_the_pixels_of_one_point_obey_the_fundamental_matrix(rng: np.random.Generator):
+    other = Camera(300.0, 290.0, 330.0, 200.0, 400, 600)
+    T_world_a, T_world_b = random_pose(rng), random_pose(rng)
+    F_b_a = fundamental(invert(T_world_b) @ T_world_a, CAMERA.K, other.K)
+    points = rng.normal(size=(20, 3))
+    a, b = (
+        np.pad(project(camera, T, points)[0], ((0, 0), (0, 1)), constant_values=1.0)
+        for camera, T in ((CAMERA, T_world_a), (other, T_world_b))
+    )
+    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) * np.linalg.norm(F_b_a)
+    assert (np.abs(((b @ F_b_a) * a).sum(axis=1)) < 1e-12 * size).all()
+    # Another point's do not.
+    assert (np.abs(((b @ F_b_a) * np.roll(a, 1, axis=0)).sum(axis=1)) > 1e-9 * size).any()
+    back = fundamental(invert(T_world_a) @ T_world_b, other.K, CAMERA.K)
+    np.testing.assert_allclose(
+        back / np.linalg.norm(back), F_b_a.T / np.linalg.norm(F_b_a), atol=1e-9, rtol=1e-6
+    )
+
+
+def test_two_cameras_in_one_place_have_no_epipolar_lines():
+    turned = random_pose(np.random.default_rng(0))
+    turned[:3, 3] = 0.0
+    assert not fundamental(turned, CAMERA.K, CAMERA.K).any()
+
+
+@given(seeds)
+def test_a_cross_matrix_is_a_cross_product(rng: np.random.Generator):
+    v, w = rng.normal(size=(2, 3))
+    np.testing.assert_allclose(cross_matrix(v) @ w, np.cross(v, w), atol=1e-12)
+
+
+@given(seeds)
+def test_lines_through_a_point_are_nearest_to_it(rng: np.random.Generator):
+    point, ways = rng.normal(size=3), rng.normal(size=(4, 3))
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    eyes = point + rng.normal(size=(4, 1)) * ways
+    np.testing.assert_allclose(np.linalg.solve(*nearest_to_lines(eyes, ways)), point, atol=1e-6)
+    # Lines that miss one another: no step away from the point is nearer to them.
+    eyes = eyes + rng.normal(size=(4, 3))
+    best = np.linalg.solve(*nearest_to_lines(eyes, ways))
+    around = best + 1e-2 * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    away = around[:, None] - eyes
+    misses = ((away - (away * ways).sum(axis=2, keepdims=True) * ways) ** 2).sum(axis=(1, 2))
+    assert misses.argmin() == 0
+
+
+def test_parallel_lines_have_no_nearest_point():
+    way = np.array([0.6, 0.0, 0.8])
+    matrix, right = nearest_to_lines(np.eye(3), np.stack([way, way, -way]))
+    np.testing.assert_allclose(matrix @ way, 0.0, atol=1e-15)
+    np.testing.assert_allclose(right @ way, 0.0, atol=1e-15)
+
+
+@given(seeds)
+def test_a_frame_has_the_axes_that_were_asked_for(rng: np.random.Generator):
+    origin, z, x = rng.normal(size=(3, 3))
+    z = z / np.linalg.norm(z)
+    T = frame_at(origin, z, x)
+    np.testing.assert_allclose(T[:3, :3].T @ T[:3, :3], np.eye(3), atol=1e-9)
+    assert np.linalg.det(T[:3, :3]) == pytest.approx(1.0)
+    np.testing.assert_array_equal(T[:3, 2:].T, [z, origin])
+    # The given x lies between the frame's x and z.
+    assert T[:3, 0] @ x > 0
+    assert T[:3, 1] @ x == pytest.approx(0.0, abs=1e-9)
+
+
+def test_values_are_those_of_the_pixel_around_a_place():
+    image = np.arange(12).reshape(3, 4)
+    centers = pixel_centers(3, 4).reshape(-1, 2)
+    for shift in (-0.5, 0.0, 0.49):
+        np.testing.assert_array_equal(at_pixels(image, centers + shift), image.ravel())
+    outside = np.array([[-7.0, -0.1], [9.0, 1.5], [1.5, 3.0]])
+    np.testing.assert_array_equal(at_pixels(image, outside), [0, 7, 9])
+    np.testing.assert_array_equal(at_pixels(np.dstack([image, -image]), outside), [[0, 0], [7, -7], [9, -9]])
+    assert at_pixels(image, np.zeros((0, 2))).shape == (0,)

@@ -48,8 +48,8 @@ def room(module: str) -> str:
     return module.split(".")[0]
 
 
-def imported_rooms(source: str, rooms: set[str]) -> set[str]:
-    """The rooms of the package that a module's text imports, anywhere in it."""
+def imported_names(source: str) -> set[str]:
+    """What a module's text imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -58,6 +58,12 @@ def imported_rooms(source: str, rooms: set[str]) -> set[str]:
             assert node.level == 0, f"line {node.lineno}: write imports in full"
             names.add(node.module or "")
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_rooms(source: str, rooms: set[str]) -> set[str]:
+    """The rooms of the package that a module's text imports."""
+    names = imported_names(source)
     return {name.split(".")[1] for name in names if name.startswith("point2act.")} & rooms
 
 
@@ -78,6 +84,12 @@ def test_imports_point_down(module: str):
     rooms = {room(name) for name in modules()}
     imported = imported_rooms(modules()[module].read_text(encoding="utf-8"), rooms)
     assert not trespasses(module, imported)
+
+
+def test_colmap_has_one_door():
+    texts = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
+    users = {name for name, text in texts.items() if "pycolmap" in imported_names(text)}
+    assert users == {"colmap"}
 
 
 def light_modules() -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import astuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, Shaped, UInt8
 from PIL import Image
 
 from point2act.capture import lens
 from point2act.capture.images import read_depth, read_mask, read_rgb
 from point2act.capture.memory import check_memory
 from point2act.errors import CaptureError
-from point2act.geometry import pixel_centers
-from point2act.types import Camera, Capture, Frame, View
+from point2act.geometry import pixel_centers, to_tangents
+from point2act.types import Camera, Capture, Frame, Lens, View
 
 
 def load_view(capture: Capture, frame: Frame, *, max_side: int | None = None) -> View:
@@ -50,18 +53,21 @@ def load_views(
     capture: Capture,
     *,
     max_side: int | None = None,
+    beside: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[View, ...]:
     """Load every frame, see :func:`load_view`; ``progress(done, total)`` is called after each.
 
-    Raises :class:`CaptureError` before anything is loaded where memory will not hold all the views.
+    Raises :class:`CaptureError` before anything is loaded where memory will not hold all the views, and
+    what the caller keeps ``beside`` them: bytes for each pixel of all views.
     """
-    check_memory(capture.frames, max_side=max_side)
+    check_memory(capture.frames, max_side=max_side, beside=beside)
     views = []
     for frame in capture.frames:
         views.append(load_view(capture, frame, max_side=max_side))
         if progress is not None:
             progress(len(views), len(capture.frames))
+    _resampling.cache_clear()
     return tuple(views)
 
 
@@ -80,7 +86,7 @@ def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> 
 
     The result may lie outside the view; it is finite even for pixels that no ray reaches.
     """
-    rays = _to_rays(frame.camera, pixels)
+    rays = to_tangents(frame.camera, pixels)
     if not lens.is_pinhole(frame.lens):
         rays = lens.undistort(frame.lens, rays)
     return _to_pixels(view.camera, rays)
@@ -88,14 +94,10 @@ def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> 
 
 def view_to_disk(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """Carry pixels of a view to pixels of the image on disk: the inverse of :func:`disk_to_view`."""
-    rays = _to_rays(view.camera, pixels)
+    rays = to_tangents(view.camera, pixels)
     if not lens.is_pinhole(frame.lens):
         rays = lens.distort(frame.lens, rays)
     return _to_pixels(frame.camera, rays)
-
-
-def _to_rays(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
 
 
 def _to_pixels(camera: Camera, rays: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -116,35 +118,48 @@ def _undistort(
     """Resample to the pinhole camera with the same intrinsics, with a mask of what the lens showed."""
     import cv2
 
-    camera = frame.camera
-    rays = _to_rays(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
-    sources = _to_pixels(camera, lens.distort(frame.lens, rays))
-    seen = lens.reaches(frame.lens, rays) & _on_disk(frame, sources)
+    where, nearest, seen = _resampling(astuple(frame.camera), astuple(frame.lens))
     if not seen.any():
         raise CaptureError(
             f"{frame.image_path}: its distortion coefficients {frame.lens.coefficients} leave nothing of the "
             "image: write those of this camera model"
         )
-    seen = seen.reshape(camera.height, camera.width)
-    sources = np.clip(sources, 0.0, [camera.width, camera.height]).reshape(*seen.shape, 2)
-    # cv2 puts pixel centres at whole numbers; what the lens did not show repeats the border,
-    # so that making the view smaller mixes no black into the pixels beside it.
-    where = (sources - 0.5).astype(np.float32)
+    # What the lens did not show repeats the border, so that making the view smaller mixes no black into the
+    # pixels beside it.
     rgb = cv2.remap(rgb, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
-    columns = np.minimum(sources[..., 0].astype(int), camera.width - 1)
-    rows = np.minimum(sources[..., 1].astype(int), camera.height - 1)
     if depth is not None:
-        depth = np.where(seen, depth[rows, columns], np.float32(0))
-    return rgb, depth, seen if mask is None else seen & mask[rows, columns]
+        depth = np.where(seen, depth.take(nearest), np.float32(0))
+    return rgb, depth, seen.copy() if mask is None else seen & mask.take(nearest)
 
 
-def _on_disk(frame: Frame, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+@lru_cache(maxsize=1)
+def _resampling(
+    numbers: tuple[Any, ...], lens_numbers: tuple[Any, ...]
+) -> tuple[Float32[np.ndarray, "h w 2"], Int32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """For each pixel of a pinhole: its place on disk as cv2 has it, the pixel there, whether there is one.
+
+    Kept for the next frame, which is mostly of the same camera, known by its numbers: this takes many times
+    as long as what is done with it.
+    """
+    camera, distorted = Camera(*numbers), Lens(*lens_numbers)
+    rays = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
+    sources = _to_pixels(camera, lens.distort(distorted, rays))
+    seen = lens.reaches(distorted, rays) & _on_disk(camera, distorted, sources)
+    sources = np.clip(sources, 0.0, [camera.width, camera.height]).reshape(camera.height, camera.width, 2)
+    columns = np.minimum(sources[..., 0].astype(np.int32), camera.width - 1)
+    rows = np.minimum(sources[..., 1].astype(np.int32), camera.height - 1)
+    # cv2 puts pixel centres at whole numbers.
+    where = (sources - 0.5).astype(np.float32)
+    return where, rows * np.int32(camera.width) + columns, seen.reshape(columns.shape)
+
+
+def _on_disk(camera: Camera, distorted: Lens, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
     """Which pixels lie in the image on disk, and in its fisheye circle where it has one."""
-    size = np.array([frame.camera.width, frame.camera.height])
+    size = np.array([camera.width, camera.height])
     there = ((pixels >= 0) & (pixels < size)).all(axis=1)
-    if frame.lens.crop_radius is None:
+    if distorted.crop_radius is None:
         return there
-    return there & (np.linalg.norm(pixels - size / 2, axis=1) < frame.lens.crop_radius)
+    return there & (np.linalg.norm(pixels - size / 2, axis=1) < distorted.crop_radius)
 
 
 def _shrink(view: View, max_side: int) -> View:

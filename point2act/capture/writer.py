@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
@@ -23,11 +21,9 @@ from point2act.capture.write import (
     transforms_text,
     write_view,
 )
-from point2act.errors import CaptureError, Point2ActError
-from point2act.files import write_text
+from point2act.errors import CaptureError
+from point2act.files import as_utf8, replacing, writing
 from point2act.types import View
-
-_DRAFT = f".{NAME}.next"
 
 
 class CaptureWriter:
@@ -147,29 +143,21 @@ class CaptureWriter:
 
     def _write(self, entries: dict[str, str], *, complete: bool) -> None:
         """Let a new transforms.json take the place of the old one, on the disk before and after."""
-        draft = self.folder / _DRAFT
-        write_text(draft, transforms_text(self._document, list(entries.values()), complete=complete))
-        with _told_of(self.folder / NAME):
+        text = transforms_text(self._document, list(entries.values()), complete=complete)
+        with replacing(self.folder / NAME) as draft:
+            draft.write_bytes(as_utf8(text))
             _sync(draft)
-            os.replace(draft, self.folder / NAME)
+        with writing(self.folder / NAME):
             _sync_folder(self.folder)
-
-
-@contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        raise Point2ActError(f"{path} cannot be written ({err}): choose another place for it") from err
 
 
 def _sync_all(paths: list[Path]) -> None:
     """Bring files to the disk, and their names in their folders."""
     for path in paths:
-        with _told_of(path):
+        with writing(path):
             _sync(path)
     for folder in dict.fromkeys(path.parent for path in paths):
-        with _told_of(folder):
+        with writing(folder):
             _sync_folder(folder)
 
 

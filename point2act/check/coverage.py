@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial.distance import cdist
 
 from point2act.check.findings import Evidence, Finding
-from point2act.geometry import inside, project
+from point2act.geometry import inside, nearest_to_lines, project
 from point2act.types import View
 
 _FEW = 5
@@ -66,10 +66,9 @@ def looked_at(views: Sequence[View]) -> Float[np.ndarray, " 3"] | None:
     """The world point nearest to all optical axes, in front of the cameras; else the middle of the depth."""
     eyes = np.array([view.T_world_cam[:3, 3] for view in views])
     axes = np.array([view.T_world_cam[:3, 2] for view in views])
-    planes = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    matrix = planes.mean(axis=0)
+    matrix, right = nearest_to_lines(eyes, axes)
     if np.linalg.eigvalsh(matrix)[0] > _PARALLEL:
-        center = np.linalg.solve(matrix, (planes @ eyes[..., None]).mean(axis=0)[:, 0])
+        center = np.linalg.solve(matrix, right)
         if (((center - eyes) * axes).sum(axis=1) > 0).mean() > 0.5:
             return center
     places = []

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from point2act.check.epipolar import pair_misses
 from point2act.check.findings import Evidence, Finding
 from point2act.check.matches import Matched, Pair
-from point2act.geometry import back_project, inside, project
+from point2act.geometry import at_pixels, back_project, inside, project
 from point2act.poses.tracks import TrackConfig, near_pairs
 from point2act.types import View
 
@@ -137,9 +137,7 @@ def _unit(rays: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
 
 def _depth_at(view: View, pixels: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
     assert view.depth is not None
-    column, row = pixels.astype(int).T
-    height, width = view.depth.shape
-    return view.depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)].astype(float)
+    return at_pixels(view.depth, pixels).astype(float)
 
 
 def _agreement(views: Sequence[View]) -> Float[np.ndarray, " n"]:

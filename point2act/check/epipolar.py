@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from point2act.check.findings import Evidence, Finding
 from point2act.check.matches import Matched, Pair, sampson
-from point2act.geometry import invert
+from point2act.geometry import fundamental, invert
 from point2act.poses.motion import stacked
 from point2act.types import View
 
@@ -220,10 +220,7 @@ def _misses(
 def _of_poses(
     pair: Pair, T: tuple[np.ndarray, np.ndarray], K: tuple[np.ndarray, np.ndarray]
 ) -> Float[np.ndarray, " m"]:
-    T_j_i = invert(T[1]) @ T[0]
-    x, y, z = T_j_i[:3, 3]
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    F_j_i = np.linalg.inv(K[1]).T @ cross @ T_j_i[:3, :3] @ np.linalg.inv(K[0])
+    F_j_i = fundamental(invert(T[1]) @ T[0], *K)
     return sampson(F_j_i / max(np.abs(F_j_i).max(), 1e-12), pair.pixels_i, pair.pixels_j)
 
 

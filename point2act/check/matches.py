@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.geometry import to_tangents
-from point2act.poses.tracks import Features, TrackConfig, find_features, near_pairs
+from point2act.poses.tracks import TrackConfig, distances, find_features, mutual, near_pairs
 from point2act.types import View
 
 _PARTNERS = 6
@@ -60,11 +60,6 @@ class Matched:
         """The pairs that hold a view."""
         return [pair for pair in self.pairs if index in (pair.i, pair.j)]
 
-    @property
-    def count(self) -> int:
-        """Matches in all."""
-        return sum(len(pair.pixels_i) for pair in self.pairs)
-
 
 def match_views(views: Sequence[View], advance: Callable[[], None] = lambda: None) -> Matched:
     """Match every view with its neighbours, and keep what one motion for each pair explains.
@@ -80,7 +75,8 @@ def match_views(views: Sequence[View], advance: Callable[[], None] = lambda: Non
     wanted = pairs_to_match(views, config)
     found, still, total = [], 0, 0
     for i, j in wanted:
-        a, b = _matches(features[i], features[j], config.ratio)
+        rows, columns = mutual(distances(features[i], features[j]), config.ratio).T
+        a, b = features[i].pixels[rows], features[j].pixels[columns]
         carried = _carried(a, b)
         still, total = still + int(carried.sum()), total + len(carried)
         pair = _rigid(views, (i, j), a[~carried], b[~carried])
@@ -93,22 +89,7 @@ def pairs_to_match(views: Sequence[View], config: TrackConfig) -> list[tuple[int
     """Near views as the poses have it, and views that follow one another in the file."""
     n = len(views)
     following = {(i, i + step) for step in range(1, _FOLLOWING + 1) for i in range(n - step)}
-    return sorted(following | set(near_pairs(views, replace(config, partners=_PARTNERS))))
-
-
-def _matches(
-    a: Features, b: Features, ratio: float
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2"]]:
-    """Mutual best matches, clearly better than the second best both ways (Lowe 2004)."""
-    if min(len(a.pixels), len(b.pixels)) < 2:
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    distance = np.sqrt(np.maximum(2.0 - 2.0 * (a.descriptors @ b.descriptors.T), 0.0))
-    rows = np.arange(len(distance))
-    best = distance.argmin(axis=1)
-    nearest, limit = distance[rows, best], ratio * np.partition(distance, 1, axis=1)[:, 1]
-    good = (distance.argmin(axis=0)[best] == rows) & (nearest < limit)
-    good &= nearest < ratio * np.partition(distance, 1, axis=0)[1, best]
-    return a.pixels[good], b.pixels[best[good]]
+    return sorted(following | set(near_pairs(views, config)))
 
 
 def _carried(a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
@@ -154,7 +135,8 @@ def sampson(
 
     ``F_b_a`` is the fundamental matrix for pixels, the essential one for tangents: b.T F a = 0.
     """
-    points_a, points_b = (np.pad(points, ((0, 0), (0, 1)), constant_values=1.0) for points in (a, b))
-    lines_b, lines_a = points_a @ F_b_a.T, points_b @ F_b_a
-    slope = (lines_b[:, :2] ** 2).sum(axis=1) + (lines_a[:, :2] ** 2).sum(axis=1)
-    return np.abs((points_b * lines_b).sum(axis=1)) / np.sqrt(np.maximum(slope, 1e-18))
+    # Without the points' ones written out, and row by row: hundreds of calls take a third of the time.
+    ax, ay, az = F_b_a[:, :2] @ a.T + F_b_a[:, 2:]
+    bx, by = F_b_a[:2, :2].T @ b.T + F_b_a[2, :2, None]
+    slope = ax**2 + ay**2 + bx**2 + by**2
+    return np.abs(b[:, 0] * ax + b[:, 1] * ay + az) / np.sqrt(np.maximum(slope, 1e-18))

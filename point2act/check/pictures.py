@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from point2act.check.findings import Evidence, Finding
 from point2act.check.matches import Matched, Pair
+from point2act.geometry import at_pixels
 from point2act.poses.tracks import TrackConfig, near_pairs
 from point2act.types import View
 
@@ -158,12 +159,8 @@ def _gains(
 
 
 def _log_ratio(pair: Pair, greys: Sequence[Float32[np.ndarray, "_h _w"]]) -> float:
-    values = []
-    for index, pixels in ((pair.i, pair.pixels_i), (pair.j, pair.pixels_j)):
-        column, row = pixels.astype(int).T
-        height, width = greys[index].shape
-        values.append(greys[index][np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)])
-    return float(np.median(np.log(values[0] / values[1])))
+    brightness = at_pixels(greys[pair.i], pair.pixels_i) / at_pixels(greys[pair.j], pair.pixels_j)
+    return float(np.median(np.log(brightness)))
 
 
 def _jumping(views: Sequence[View], jumps: Float[np.ndarray, " n"]) -> list[Finding]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from point2act.geometry import invert, transform_points
+from point2act.geometry import cross_matrix, invert, transform_points
 from point2act.poses.motion import Prior, cauchy_weights, moved, spread
 from point2act.types import View
 
@@ -168,7 +168,7 @@ def _round(
         h, g = _normal(overlap, T_world_cam[j, :3, 3], noise)
         # The points hang on camera i: to turn it about its own centre instead of j's shifts them, too.
         about_i = np.eye(6)
-        about_i[:3, 3:] = -_cross_matrix(T_world_cam[i, :3, 3] - T_world_cam[j, :3, 3])
+        about_i[:3, 3:] = -cross_matrix(T_world_cam[i, :3, 3] - T_world_cam[j, :3, 3])
         matrix[i, :, i] += about_i @ h @ about_i.T
         matrix[j, :, j] += h
         matrix[i, :, j] -= about_i @ h
@@ -236,8 +236,3 @@ def _sampled(
     found = np.full((len(inside), layers), np.nan, dtype=np.float32)
     found[inside] = top * (1 - b) + bottom * b
     return found
-
-
-def _cross_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
-    """The matrix that turns a vector into its cross product with v."""
-    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])

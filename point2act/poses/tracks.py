@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from point2act.geometry import back_project, invert, project
+from point2act.geometry import back_project, fundamental, invert, project
 from point2act.types import View
 
 
@@ -140,39 +140,52 @@ def _depth_at(view: View, pixels: Float[np.ndarray, "n 2"], jump: float) -> Floa
 
 def match(a: View, b: View, in_a: Features, in_b: Features, config: TrackConfig) -> Int[np.ndarray, "m 2"]:
     """Mutual best matches among those that the poses allow, clearly better than the second best."""
-    if len(in_a.pixels) < 2 or len(in_b.pixels) < 2:
-        return np.zeros((0, 2), dtype=int)
-    distance = np.sqrt(np.maximum(2.0 - 2.0 * (in_a.descriptors @ in_b.descriptors.T), 0.0))
+    distance = distances(in_a, in_b)
     # The largest distance between descriptors, which have no negative entry, is the square root of two.
     distance[~_allowed(a, b, in_a, in_b, config)] = 2.0
-    best_b, clear_a = _best(distance, config.ratio)
-    best_a, clear_b = _best(distance.T, config.ratio)
-    rows = np.arange(len(best_b))
-    good = (best_a[best_b] == rows) & clear_a & clear_b[best_b]
-    return np.stack([rows[good], best_b[good]], axis=1)
+    # Where the poses leave only one, it is compared with a stranger's usual distance.
+    return mutual(distance, config.ratio, farthest=1.0)
+
+
+def distances(a: Features, b: Features) -> Float32[np.ndarray, "n m"]:
+    """Between all descriptors of two views."""
+    return np.sqrt(np.maximum(2.0 - 2.0 * (a.descriptors @ b.descriptors.T), 0.0))
+
+
+def mutual(
+    distance: Float32[np.ndarray, "n m"], ratio: float, *, farthest: float = np.inf
+) -> Int[np.ndarray, "k 2"]:
+    """Rows and columns that are each other's nearest, and by ``ratio`` nearer than the next (Lowe 2004).
+
+    The next counts as ``farthest`` away at most. None where there are fewer than two rows or columns.
+    """
+    if min(distance.shape) < 2:
+        return np.zeros((0, 2), dtype=int)
+    column, clear_row = _best(distance, ratio, farthest)
+    row, clear_column = _best(distance.T, ratio, farthest)
+    rows = np.arange(len(distance))
+    good = (row[column] == rows) & clear_row & clear_column[column]
+    return np.stack([rows[good], column[good]], axis=1)
 
 
 def _best(
-    distance: Float32[np.ndarray, "n m"], ratio: float
+    distance: Float32[np.ndarray, "n m"], ratio: float, farthest: float
 ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """The nearest in each row, and whether it is much nearer than the next."""
     rows = np.arange(len(distance))
     best = distance.argmin(axis=1)
     others = distance.copy()
     others[rows, best] = np.inf
-    return best, distance[rows, best] < ratio * np.minimum(others.min(axis=1), 1.0)
+    return best, distance[rows, best] < ratio * np.minimum(others.min(axis=1), farthest)
 
 
 def _allowed(
     a: View, b: View, in_a: Features, in_b: Features, config: TrackConfig
 ) -> Bool[np.ndarray, "n m"]:
     """Near each other's epipolar lines, and near where depth, if there is any, puts the other."""
-    T_b_a = invert(b.T_world_cam) @ a.T_world_cam
-    x, y, z = T_b_a[:3, 3]
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    fundamental = np.linalg.inv(b.camera.K).T @ cross @ T_b_a[:3, :3] @ np.linalg.inv(a.camera.K)
+    F_b_a = fundamental(invert(b.T_world_cam) @ a.T_world_cam, a.camera.K, b.camera.K)
     points_a, points_b = (np.pad(f.pixels, ((0, 0), (0, 1)), constant_values=1.0) for f in (in_a, in_b))
-    lines_b, lines_a = points_a @ fundamental.T, points_b @ fundamental
+    lines_b, lines_a = points_a @ F_b_a.T, points_b @ F_b_a
     miss = np.abs(lines_b @ points_b.T)
     reach_a, reach_b = (config.search * max(v.camera.height, v.camera.width) for v in (a, b))
     near = miss < reach_b * np.linalg.norm(lines_b[:, :2], axis=1)[:, None]

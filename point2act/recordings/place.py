@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.geometry import invert, transform_points
+from point2act.geometry import frame_at, invert, transform_points
 from point2act.recordings.scale import Measure
 from point2act.recordings.structure import Structure
 from point2act.types import Frame
@@ -41,15 +41,10 @@ def _upright(structure: Structure) -> Float[np.ndarray, "4 4"]:
     """A frame whose z is the mean of what is up in the photographs, x along the first one's rows."""
     up = mean_up(structure.frames)
     x = structure.frames[0].T_world_cam[:3, 0]
-    x = x - (x @ up) * up
     # A first photograph taken with its rows upright, among others, has no direction along the ground.
-    if np.linalg.norm(x) < 1e-6:
+    if np.linalg.norm(np.cross(up, x)) < 1e-6:
         x = np.cross(up, structure.frames[0].T_world_cam[:3, 2])
-    x = x / np.linalg.norm(x)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([x, np.cross(up, x), up], axis=1)
-    T[:3, 3] = np.median(structure.points, axis=0)
-    return T
+    return frame_at(np.median(structure.points, axis=0), up, x)
 
 
 def mean_up(frames: Sequence[Frame]) -> Float[np.ndarray, " 3"]:

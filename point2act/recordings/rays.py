@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from point2act.capture import lens
 from point2act.errors import CaptureError
-from point2act.geometry import project, to_tangents
+from point2act.geometry import nearest_to_lines, project, to_tangents
 from point2act.types import Frame
 
 _NARROW = np.cos(np.radians(2.0))
@@ -47,8 +47,7 @@ def meeting_point(sightings: Sequence[Sighting], what: str) -> Float[np.ndarray,
             f"{what} is marked from one direction only ({len(rays)} photographs): mark it in others, "
             "taken from different sides"
         )
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    point = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, origins))
+    point = np.linalg.solve(*nearest_to_lines(origins, rays))
     _check(sightings, tangents, point, what)
     return point
 

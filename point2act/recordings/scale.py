@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from point2act.capture.values import positive
 from point2act.errors import CaptureError
+from point2act.geometry import frame_at
 from point2act.recordings.rays import Sighting, meeting_point
 from point2act.recordings.structure import Structure
 from point2act.types import Frame
@@ -174,10 +175,4 @@ def _board(
     if lengths[2] / np.sqrt(len(points)) > _FLAT * side:
         return None
     z = axes[2] if (eyes.mean(axis=0) - points.mean(axis=0)) @ axes[2] > 0 else -axes[2]
-    x = corners[0, 1] - corners[0, 0]
-    x = x - (x @ z) * z
-    x = x / np.linalg.norm(x)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    T[:3, 3] = corners[0].mean(axis=0)
-    return T
+    return frame_at(corners[0].mean(axis=0), z, corners[0, 1] - corners[0, 0])

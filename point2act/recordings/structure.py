@@ -1,22 +1,18 @@
-"""Photographs → where they were taken from: COLMAP's incremental structure from motion, by pycolmap.
-
-COLMAP puts the centre of the first pixel at one half, as we do.
-"""
+"""Photographs → where they were taken from: COLMAP's incremental structure from motion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 from jaxtyping import Float, UInt8
 
+from point2act import colmap
 from point2act.errors import CaptureError
 from point2act.recordings.photos import Photo
-from point2act.splat.triangulate import quiet_colmap
 from point2act.types import Camera, Frame, Lens
 
 _MAX_FEATURES = 4096
@@ -32,7 +28,8 @@ _OVERLAP = 10
 _BATCH = 4
 """Photographs between two calls of ``progress``; ten times as many pairs."""
 
-_SEED = 0
+_LEAST = 3
+"""Photographs of a scene that is one. Chosen: any two agree with one another."""
 
 _FOCAL = 1.2
 """Of the longer side, to begin with: COLMAP's own default."""
@@ -66,30 +63,25 @@ def find_structure(
     hang together, the one with most photographs is taken. Raises :class:`CaptureError` where there is none.
     """
     pairs = paired(len(photos))
+    images = photos[0].path.parent
     tick = _Tick(progress, 2 * len(photos) + len(pairs) // 10)
-    with quiet_colmap():
+    with colmap.quiet():
         _register(folder, photos)
-        for batch in _batches(photos, _BATCH):
-            _extract(folder, batch)
+        for batch in colmap.batches(photos, _BATCH):
+            names = [photo.path.name for photo in batch]
+            colmap.extract(folder, images, names, max_features=_MAX_FEATURES)
             tick(len(batch))
-        for batch in _batches(pairs, 10 * _BATCH):
-            _match(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
+        for batch in colmap.batches(pairs, 10 * _BATCH):
+            colmap.match(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
             tick(len(batch) // 10)
-        models = pycolmap.incremental_mapping(
-            folder / "database.db",
-            photos[0].path.parent,
-            folder,
-            # One thread, because several add up in another order each time.
-            options=pycolmap.IncrementalPipelineOptions(random_seed=_SEED, num_threads=1, min_model_size=3),
-            next_image_callback=lambda: tick(1),
-        )
+        placed = colmap.place(folder, images, at_least=_LEAST, tick=lambda: tick(1))
     tick(tick.left)
-    if not models:
+    if placed is None:
         raise CaptureError(
             f"none of the {len(photos)} photographs could be placed: take more, closer to one another, of a "
             "scene with texture that does not move"
         )
-    return _read(max(models.values(), key=lambda model: model.num_reg_images()), photos)
+    return _structure(placed, photos)
 
 
 def paired(count: int) -> list[tuple[int, int]]:
@@ -116,89 +108,39 @@ class _Tick:
 
 
 def _register(folder: Path, photos: Sequence[Photo]) -> None:
-    """A database of the photographs in their order: left to itself, COLMAP numbers them as threads finish."""
-    scene = pycolmap.Reconstruction()
-    cameras: dict[object, int] = {}
-    for number, photo in enumerate(photos, start=1):
-        kind = (photo.height, photo.width, photo.focal)
-        if kind not in cameras:
-            cameras[kind] = len(cameras) + 1
-            scene.add_camera_with_trivial_rig(_first_guess(photo, cameras[kind]))
-        image = pycolmap.Image(name=photo.path.name, camera_id=cameras[kind], image_id=number)
-        scene.add_image_with_trivial_frame(image)
-    with pycolmap.Database.open(folder / "database.db") as database:
-        for camera in scene.cameras.values():
-            database.write_camera(camera, use_camera_id=True)
-        for rig in scene.rigs.values():
-            database.write_rig(rig, use_rig_id=True)
-        for number in sorted(scene.frames):
-            database.write_frame(scene.frames[number], use_frame_id=True)
-        for number in sorted(scene.images):
-            database.write_image(scene.images[number], use_image_id=True)
+    """Photographs of one size and one focal length share a sensor."""
+    sensors: dict[object, colmap.Sensor] = {}
+    kinds = [(photo.height, photo.width, photo.focal) for photo in photos]
+    for kind, photo in zip(kinds, photos, strict=True):
+        sensors.setdefault(kind, _first_guess(photo))
+    numbers = {kind: number for number, kind in enumerate(sensors)}
+    pictures = [
+        colmap.Picture(photo.path.name, numbers[kind]) for kind, photo in zip(kinds, photos, strict=True)
+    ]
+    colmap.register(folder, list(sensors.values()), pictures)
 
 
-def _first_guess(photo: Photo, number: int) -> pycolmap.Camera:
+def _first_guess(photo: Photo) -> colmap.Sensor:
     """A photograph's camera with the focal length that it notes, or COLMAP's default one."""
-    focal = photo.focal or _FOCAL * max(photo.height, photo.width)
-    return pycolmap.Camera(
-        camera_id=number,
-        model=_MODEL,
-        width=photo.width,
-        height=photo.height,
-        params=[focal, focal, photo.width / 2, photo.height / 2, 0, 0, 0, 0],
-        has_prior_focal_length=photo.focal is not None,
-    )
+    focal = float(photo.focal or _FOCAL * max(photo.height, photo.width))
+    params = (focal, focal, photo.width / 2, photo.height / 2, 0.0, 0.0, 0.0, 0.0)
+    return colmap.Sensor(_MODEL, params, photo.height, photo.width, focal_known=photo.focal is not None)
 
 
-def _extract(folder: Path, photos: Sequence[Photo]) -> None:
-    """SIFT features (Lowe 2004)."""
-    options = pycolmap.FeatureExtractionOptions(use_gpu=False)
-    options.sift.max_num_features = _MAX_FEATURES
-    pycolmap.extract_features(
-        folder / "database.db",
-        photos[0].path.parent,
-        image_names=[photo.path.name for photo in photos],
-        extraction_options=options,
-        device=pycolmap.Device.cpu,
-    )
-
-
-def _match(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
-    """Mutual best matches of some pairs that fit one motion between the two cameras."""
-    listing = folder / "pairs.txt"
-    listing.write_text("".join(f"{first} {second}\n" for first, second in pairs), encoding="ascii")
-    verification = pycolmap.TwoViewGeometryOptions()
-    verification.ransac.random_seed = _SEED
-    pycolmap.match_image_pairs(
-        folder / "database.db",
-        matching_options=pycolmap.FeatureMatchingOptions(use_gpu=False),
-        pairing_options=pycolmap.ImportedPairingOptions(match_list_path=listing),
-        verification_options=verification,
-        device=pycolmap.Device.cpu,
-    )
-
-
-def _read(model: pycolmap.Reconstruction, photos: Sequence[Photo]) -> Structure:
-    images = {image.name: image for image in model.images.values() if image.has_pose}
-    placed = tuple(photo for photo in photos if photo.path.name in images)
-    points = [model.points3D[number] for number in sorted(model.points3D)]
+def _structure(placed: colmap.Placed, photos: Sequence[Photo]) -> Structure:
+    there = tuple(photo for photo in photos if photo.path.name in placed.T_world_cam)
     return Structure(
-        frames=tuple(_frame(photo, images[photo.path.name], model) for photo in placed),
-        photos=placed,
-        points=np.array([point.xyz for point in points], dtype=float).reshape(-1, 3),
-        colors=np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3),
-        missing=tuple(photo.name for photo in photos if photo.path.name not in images),
+        frames=tuple(_frame(photo, placed) for photo in there),
+        photos=there,
+        points=placed.points.xyz,
+        colors=placed.points.colors,
+        missing=tuple(photo.name for photo in photos if photo.path.name not in placed.T_world_cam),
     )
 
 
-def _frame(photo: Photo, image: pycolmap.Image, model: pycolmap.Reconstruction) -> Frame:
-    fx, fy, cx, cy, *coefficients = (float(value) for value in model.cameras[image.camera_id].params)
-    T_world_cam = np.eye(4)
-    T_world_cam[:3] = image.cam_from_world().inverse().matrix()
+def _frame(photo: Photo, placed: colmap.Placed) -> Frame:
+    fx, fy, cx, cy, *coefficients = placed.params[photo.path.name]
     camera = Camera(fx, fy, cx, cy, photo.height, photo.width)
     lens = Lens("opencv", tuple(coefficients))
+    T_world_cam = placed.T_world_cam[photo.path.name]
     return Frame(f"images/{Path(photo.name).stem}.png", photo.path, None, None, camera, lens, T_world_cam)
-
-
-def _batches(items: Sequence, size: int) -> Iterator[Sequence]:
-    return (items[first : first + size] for first in range(0, len(items), size))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from point2act.errors import SceneError
-from point2act.geometry import back_project, inside, project
+from point2act.geometry import back_project, inside, nearest_to_lines, project
 from point2act.splat.neighbours import spacing
 from point2act.splat.surfels import Surfels, join, usable_depth, votes
 from point2act.types import View
@@ -87,11 +87,10 @@ def _focus_depths(views: Sequence[View]) -> list[float]:
     axes = np.array([view.T_world_cam[:3, 2] for view in views])
     apart = float(np.median(spacing(eyes, neighbours=1)))
     usual = 10.0 * apart if 0.0 < apart < np.inf else 1.0
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
+    matrix, right = nearest_to_lines(eyes, axes)
+    if np.linalg.eigvalsh(matrix)[0] < _PARALLEL:
         return [usual] * len(views)
-    focus = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, eyes))
-    depths = np.einsum("ni,ni->n", axes, focus - eyes)
+    depths = np.einsum("ni,ni->n", axes, np.linalg.solve(matrix, right) - eyes)
     return [float(depth) if depth > 0 else usual for depth in depths]
 
 

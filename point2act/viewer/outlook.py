@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.geometry import frame_from_normal
+from point2act.geometry import frame_from_normal, nearest_to_lines
 from point2act.grasps.table import TableConfig, find_table
 from point2act.types import GaussianScene
 
@@ -73,11 +73,9 @@ def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]
     middle = np.median(solid, axis=0) if len(solid) else np.zeros(3)
     if not len(cameras):
         return middle
-    eyes, axes = cameras[:, :3, 3], cameras[:, :3, 2]
-    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
-    pull = 0.1 * len(cameras) if len(solid) else 1e-9
-    matrix = across.sum(axis=0) + pull * np.eye(3)
-    return np.linalg.solve(matrix, (across @ eyes[:, :, None]).sum(axis=0)[:, 0] + pull * middle)
+    matrix, right = nearest_to_lines(cameras[:, :3, 3], cameras[:, :3, 2])
+    pull = 0.1 if len(solid) else 1e-9 / len(cameras)
+    return np.linalg.solve(matrix + pull * np.eye(3), right + pull * middle)
 
 
 def _distance(
