@@ -29,6 +29,7 @@ LONG = (
     "fuzz",
     "grasps",
     "kills",
+    "large",
     "localisation",
     "looks",
     "real",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from importlib import import_module
 
 from point2act.errors import Point2ActError
@@ -23,6 +26,21 @@ COMMANDS = {
     "simulate": "Make a simulated capture of a tabletop, or try grasps in physics.",
     "gripper": "Check a gripper's file and draw its hand.",
 }
+
+EVERYWHERE = {
+    "--verbose": "also tell what helps to hunt a problem, such as every request",
+    "--quiet": "tell warnings and errors only, and results",
+    "--json-log": "tell it in JSON, one object a line of standard error",
+    "--debug": "tracebacks where something goes wrong",
+}
+"""What may be said with every command."""
+
+_SIGPIPE = 141
+"""The exit code that shells give for a program which wrote to a pipe that nobody reads."""
+
+_EVERY_COMMAND = "\nWith every command:\n" + "\n".join(
+    f"  {flag:<12} {EVERYWHERE[flag]}" for flag in EVERYWHERE
+)
 
 _OVERVIEW = """\
 usage: point2act COMMAND [OPTIONS]
@@ -62,7 +80,7 @@ What `run` writes into out/:
 
 More:
   point2act COMMAND --help             every option of a command
-  point2act COMMAND --debug            tracebacks where something goes wrong
+{flags}
   point2act --version
   ns-train point2act --data capture/   the same in nerfstudio: viewer, export
 """
@@ -70,9 +88,24 @@ More:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; exit with 2 and one sentence when the user can mend what went wrong."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    given = list(sys.argv[1:] if argv is None else argv)
+    flags = {argument for argument in given if argument in EVERYWHERE}
+    arguments = [argument for argument in given if argument not in EVERYWHERE]
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be in letters that the terminal has, nor in any at all.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            _obey(arguments, flags)
+        finally:
+            _flush()
+    except BrokenPipeError:
+        _hang_up()
+
+
+def _obey(arguments: Sequence[str], flags: Set[str]) -> None:
+    """What was asked for, with everything that is told on standard error."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_overview())
         raise SystemExit(0 if arguments else 2)
@@ -81,7 +114,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         print(version("point2act"))
         return
-    name, rest = arguments[0], arguments[1:]
+    from point2act.logs import log_machine, telling
+
+    contradiction = {"--verbose", "--quiet"} <= flags
+    verbose, quiet = "--verbose" in flags, "--quiet" in flags and not contradiction
+    with telling(verbose=verbose, quiet=quiet, json_log="--json-log" in flags):
+        if contradiction:
+            _fail("--verbose and --quiet contradict each other: leave one of them away")
+        if verbose:
+            log_machine(arguments)
+        _run(arguments[0], arguments[1:], debug="--debug" in flags)
+
+
+def _run(name: str, rest: Sequence[str], *, debug: bool) -> None:
     if name not in COMMANDS:
         _fail(f"there is no command '{name}': use one of {', '.join(COMMANDS)}")
     # At the end all memory goes back at once; searching it for garbage first takes half a second after torch.
@@ -95,13 +140,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         # At once: threads that wait for a slow server would hold up the end for a minute. What this thread
         # had under way is cleaned up by now, and all files are written whole or not at all.
-        sys.stdout.flush()
+        with suppress(OSError):
+            _flush()
         os._exit(130)
+    finally:
+        if {"-h", "--help"} & set(rest):
+            print(_EVERY_COMMAND)
 
 
 def _overview() -> str:
     lines = [f"  {name:<10} {summary}" for name, summary in COMMANDS.items()]
-    return _OVERVIEW.format(commands="\n".join(lines)).rstrip()
+    flags = [f"  point2act COMMAND {flag:<19}{summary}" for flag, summary in EVERYWHERE.items()]
+    return _OVERVIEW.format(commands="\n".join(lines), flags="\n".join(flags)).rstrip()
 
 
 def _command(name: str) -> Callable[[Sequence[str]], None]:
@@ -114,5 +164,18 @@ def _command(name: str) -> Callable[[Sequence[str]], None]:
 
 
 def _fail(message: str) -> None:
-    print(f"point2act: {message}", file=sys.stderr)
+    logging.getLogger(__name__).error("%s", message)
     raise SystemExit(2)
+
+
+def _flush() -> None:
+    """Standard output may be closed from the beginning."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _hang_up() -> None:
+    """Whoever read standard output has read enough, as ``head`` does: end without a word."""
+    # What is left to write, the interpreter writes at its end: to nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(_SIGPIPE)

@@ -141,8 +141,8 @@ class Dialogue:
             raise Point2ActError("nobody can be asked: start the viewer with --model")
         session = self.session
         with Asking(self.asker([query])) as asking:
-            asking.look(session.capture.frames)
-            asking.end(session.capture.frames, session.views)
+            asking.look(session.frames)
+            asking.end(session.frames, session.views)
             tell = None if progress is None else lambda count: progress(count.done, count.total)
             answers = asking.answers(tell)
         others = [a for a in self.now.points.answers if a.query != query.name or a.model == PERSON]

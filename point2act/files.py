@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import reprlib
@@ -21,6 +22,7 @@ from typing import Any
 
 from point2act.errors import Point2ActError
 
+_log = logging.getLogger(__name__)
 _SCHEMAS = Path(__file__).resolve().parent / "schemas"
 # Bytes. 10 000 frames with all their replies stay below a quarter of it. Chosen.
 _LARGEST = 256 * 2**20
@@ -64,6 +66,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         try:
             yield draft
             os.replace(draft, path)
+            _log.debug("wrote %s, %d bytes", path, path.stat().st_size)
         finally:
             draft.unlink(missing_ok=True)
         # Not with every file: to list a folder of ten thousand takes milliseconds.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -18,21 +19,23 @@ from point2act.asking.ask import Answers, Asking, Questions, wait_for
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.chooser import Chooser
 from point2act.capture import load_views, read_capture
-from point2act.capture.memory import check_memory
+from point2act.capture.thin import only, thin
 from point2act.checkpoint import fingerprint, forget, keep, probe, recall
 from point2act.errors import CaptureError, SceneError
 from point2act.grasps.gripper import load_gripper
 from point2act.growing import GrowConfig, Growing
-from point2act.points import write_points
+from point2act.points import PERSON, write_points
 from point2act.publish import Story, publish, write_timings
 from point2act.reconstruct import BuildConfig, Builder, Reconstruction
 from point2act.results import read_splat_ply, write_splat_ply
 from point2act.runs import SavedRun, with_poses, write_run
 from point2act.session import Answered, Session, choose_device, find_points
 from point2act.splat.warm_up import warm_up
-from point2act.stages import Stages, Tick
+from point2act.stages import Bar, Stages, Tick
 from point2act.surface import open3d
 from point2act.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
+
+_log = logging.getLogger(__name__)
 
 # What the fit keeps of each pixel of all views (splat/fit.py): colours and depth, in float32.
 _TARGET_BYTES = 16
@@ -44,6 +47,9 @@ class RunConfig:
 
     max_side: int = 480
     """Images are reduced until their longer side is at most this many pixels."""
+    max_views: int = 150
+    """Of a capture with more views, as many are used: spread evenly over viewpoints, the answered ones first
+    and sharp ones before blurred ones."""
     build: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
     allow_outside: bool = False
@@ -89,7 +95,8 @@ def run(
     ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``, ``timings.json`` and ``run.json``
     there, for :func:`~point2act.session.open_run` to ask the scene more, and ``points.json`` where a model
     was asked. ``resume`` goes on with what a run that was cut off left there, if the capture and the ways to
-    make a scene are still the same. ``show`` draws progress bars. Raises a
+    make a scene are still the same. ``show`` draws progress bars on a terminal; elsewhere stages are logged
+    to ``point2act.stages``, with ``show`` at level INFO, else DEBUG. Raises a
     :class:`~point2act.errors.Point2ActError` that says what to mend.
     """
     work = _Work.begin(config, output, resume=resume, show=show)
@@ -97,11 +104,12 @@ def run(
         with work.stages.stage("read the capture") as tick:
             source = read_capture(capture, allow_outside=config.allow_outside)
             known = _known(source, points) if asking is None else None
+            used = work.thinned(source, known, tick)
             if asking is not None:
-                asking.look(source.frames)
-            views = work.load_views(source, tick)
+                asking.look(used.frames)
+            views = work.load_views(used, tick)
         if asking is not None:
-            asking.end(source.frames, views)
+            asking.end(used.frames, views)
         work.load(grasps=(asking is not None or known is not None) and work.metric(source))
         built = work.reconstruct(source, views)
         answers = None if asking is None else wait_for(asking, work.stages)
@@ -116,7 +124,7 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
     work = _Work.begin(config, None, show=show)
     with work.stages.stage("read the capture") as tick:
         source = read_capture(capture, allow_outside=config.allow_outside)
-        views = work.load_views(source, tick)
+        views = work.load_views(work.thinned(source, None, tick), tick)
     work.load(grasps=work.metric(source))
     built = work.builder(source).reconstruct(views)
     return Session(source, built.views, built.scene, work.metric(source), work.device)
@@ -199,23 +207,43 @@ class _Work:
         folder = None if output is None else Path(output)
         if folder is not None:
             probe(folder)
-        return _Work(config, folder, resume, grown, Stages(show=show), choose_device(config.device))
+        device = choose_device(config.device)
+        _log.debug("on %s, torch with %d threads", device, torch.get_num_threads())
+        return _Work(config, folder, resume, grown, Stages(show=show), device)
+
+    def thinned(self, source: Capture, known: PointSet | None, bar: Bar) -> Capture:
+        """What is used of a capture with very many views: what was answered first, by persons before all."""
+        answers = () if known is None else known.answers
+        answered = {answer.image for answer in answers}
+        persons = {answer.image for answer in answers if answer.model == PERSON}
+        frames = thin(source.frames, self.config.max_views, first=(persons, answered))
+        views, lost = len(source.frames), len(answered - {frame.name for frame in frames})
+        if len(frames) < views:
+            also = f", without {lost} answered ones" if lost else ""
+            bar.note(
+                f"{views} views: {len(frames)} are used, spread over viewpoints{also}; "
+                f"--max-views {views} uses all"
+            )
+        return replace(source, frames=frames)
 
     def load_views(self, source: Capture, tick: Tick) -> tuple[View, ...]:
         """The images, where memory will hold them and what the fit makes of them."""
         beside = _TARGET_BYTES if self.device.type == "cpu" else 0
-        check_memory(source.frames, max_side=self.config.max_side, beside=beside)
-        return load_views(source, max_side=self.config.max_side, progress=tick)
+        views = load_views(source, max_side=self.config.max_side, beside=beside, progress=tick)
+        disk, here = source.frames[0].camera, views[0].camera
+        sizes = f"{here.width}x{here.height} pixels ({disk.width}x{disk.height} on disk)"
+        _log.debug(
+            "%d views of %s, %d with depth", len(views), sizes, sum(v.depth is not None for v in views)
+        )
+        return views
 
     def load(self, *, grasps: bool) -> None:
         """Load what is needed later: that it cannot start is better known before the work."""
-        with self.stages.stage("load what it takes"):
+        with self.stages.stage("load what it takes") as bar:
             if grasps:
                 open3d()
             if self.device.type == "cpu":
-                warm_up(
-                    compiling=lambda: self.stages.say("  compiling the kernels, once on this machine: 15 s")
-                )
+                warm_up(compiling=lambda: bar.note("compiling the kernels, once on this machine: 15 s"))
 
     def metric(self, source: Capture) -> bool:
         """Whether lengths are taken for metres."""
@@ -236,25 +264,33 @@ class _Work:
         """The scene, made now, or by a run that was cut off. It is kept until all else is written."""
         if self.output is None:
             return self.builder(source).reconstruct(views)
-        saved = recall(self.output, self._made(source)) if self.resume else None
-        if saved is not None:
-            self.stages.say("  the scene is there already: going on with it")
-            posed, moved = with_poses(views, saved.poses), saved.poses is not None
-            told = saved.told
-            return Reconstruction(
-                read_splat_ply(saved.scene), posed, moved, told["poses"], told["start"], saved.psnr
-            )
+        taken_up = self._take_up(self.output, source, views) if self.resume else None
+        if taken_up is not None:
+            return taken_up
         built = self.builder(source).reconstruct(views)
         keep(self.output, self._saved(self.output, source, built), built.scene)
         return built
 
-    def _made(self, source: Capture) -> str:
+    def _take_up(self, folder: Path, source: Capture, views: Sequence[View]) -> Reconstruction | None:
+        """The scene of a run that was cut off, where there is one."""
+        with self.stages.stage("look for the scene") as bar:
+            saved = recall(folder, self._made(source, views))
+            if saved is None:
+                return None
+            bar.note("it is there already: going on with it")
+            posed, moved = with_poses(views, saved.poses), saved.poses is not None
+            scene, told = read_splat_ply(saved.scene), saved.told
+            return Reconstruction(scene, posed, moved, told["poses"], told["start"], saved.psnr)
+
+    def _made(self, source: Capture, views: Sequence[View]) -> str:
         """What the scene is made from and how."""
         config = self.config
         how = (config.build, config.max_side, config.answer.seed, self.metric(source), self.grown)
-        return fingerprint(source, version("point2act"), self.device.type, *how)
+        used = only(source, [view.name for view in views])
+        return fingerprint(used, version("point2act"), self.device.type, *how)
 
     def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> SavedRun:
+        names = tuple(view.name for view in built.views)
         return SavedRun(
             capture=source.folder,
             scene=folder / "scene.ply",
@@ -264,7 +300,8 @@ class _Work:
             timings=self.stages.seconds,
             poses={view.name: view.T_world_cam for view in built.views} if built.moved else None,
             allow_outside=self.config.allow_outside,
-            made=self._made(source),
+            made=self._made(source, built.views),
+            views=names if len(names) < len(source.frames) else None,
             told={"poses": built.poses, "start": built.start},
         )
 
@@ -279,9 +316,10 @@ class _Work:
         """From a scene and points to grasps, written where that is wanted."""
         points = known if answers is None else answers.points
         session = Session(source, built.views, built.scene, self.metric(source), self.device)
+        _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
         answered = None
         if points is None:
-            self.stages.say(f"{source.folder} has no points.json: only the scene is made")
+            self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
         else:
             answered, points = ask_and_choose(
                 session,
@@ -324,6 +362,10 @@ class _Work:
         forget(folder)
 
 
+def _counted(points: PointSet | None) -> str:
+    return "no points" if points is None else f"{len(points.queries)} queries, {len(points.answers)} answers"
+
+
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:
     """What was answered before, where there is anything."""
     return points if isinstance(points, PointSet) else find_points(source, points)
@@ -331,9 +373,10 @@ def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | 
 
 def facts_of(session: Session, built: Reconstruction, answers: Answers | None) -> dict[str, str]:
     """What is worth knowing about a run, for the report."""
-    camera = session.views[0].camera
+    camera, views = session.views[0].camera, len(session.capture.frames)
+    used = f"{len(session.views)} of {views}, each" if len(session.views) < views else str(views)
     facts = {
-        "Views": f"{len(session.views)} of {camera.width}x{camera.height} pixels",
+        "Views": f"{used} of {camera.width}x{camera.height} pixels",
         "Poses": built.poses,
         "Gaussians": f"{len(built.scene)}, started from {built.start}",
         "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",

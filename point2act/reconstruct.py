@@ -79,7 +79,7 @@ class Builder:
     def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
         """Fit Gaussians to the views that are not held out, and measure on those that are."""
         if refined is not None:
-            self.stages.say(f"  {refined.detail}")
+            self.stages.say(f"{refined.detail}")
         kept, held_out = split(views, self.config.holdout_every)
         with self.stages.stage("place the Gaussians") as tick:
             begun = start(
@@ -89,7 +89,7 @@ class Builder:
                 rng=np.random.default_rng(self.seed),
                 progress=tick,
             )
-        self.stages.say(f"  {len(begun.scene)} Gaussians {begun.detail}")
+        self.stages.say(f"{len(begun.scene)} Gaussians {begun.detail}")
         scene = self.fit(begun.scene, kept, self.config.fit)
         return self.measured(scene, views, held_out, refined, begun.source)
 
@@ -107,11 +107,11 @@ class Builder:
         source: str,
     ) -> Reconstruction:
         """The scene with its quality."""
-        quality = measure(scene, held_out, self.device) if held_out else None
-        if quality is not None:
-            self.stages.say(
-                f"  {len(scene)} Gaussians, held-out PSNR {quality:.1f} dB over {len(held_out)} views"
-            )
+        quality = None
+        if held_out:
+            with self.stages.stage("measure the scene") as bar:
+                quality = measure(scene, held_out, self.device)
+                bar.note(f"{len(scene)} Gaussians, {quality:.1f} dB over {len(held_out)} held-out views")
         moved = refined is not None and refined.changed
         poses = "as the capture has them" if refined is None else refined.detail
         return Reconstruction(scene, tuple(views), moved, poses, source, quality)

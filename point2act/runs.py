@@ -43,6 +43,8 @@ class SavedRun:
     """Whether the capture was allowed files outside its folder."""
     made: str | None = None
     """What the scene was made from and how, as :func:`~point2act.checkpoint.fingerprint` has it."""
+    views: tuple[str, ...] | None = None
+    """The capture's frames that were used, by name; None where all were."""
     told: Mapping[str, str] = field(default_factory=dict)
     """What is told of how the scene was made, by the fields of a Reconstruction."""
 
@@ -72,6 +74,8 @@ def write_run(folder: Path, run: SavedRun) -> None:
         document["allow_outside"] = True
     if run.made is not None:
         document |= {"made": run.made, "told": dict(run.told)}
+    if run.views is not None:
+        document["views"] = list(run.views)
     if run.poses is not None:
         document["T_world_cam"] = {name: T.tolist() for name, T in run.poses.items()}
     write_json(folder / NAME, document)
@@ -115,6 +119,7 @@ def read_run(path: Path | str) -> SavedRun:
         poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
         allow_outside=document.get("allow_outside", False),
         made=document.get("made"),
+        views=tuple(document["views"]) if "views" in document else None,
         told=document.get("told", {}),
     )
 

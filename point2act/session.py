@@ -22,6 +22,7 @@ from point2act.answer import (
     where,
 )
 from point2act.capture import load_views, read_capture
+from point2act.capture.thin import only
 from point2act.grasps.gripper import load_gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
 from point2act.points import pointed_by_person, read_points
@@ -34,6 +35,7 @@ from point2act.splat.sight import Sight
 from point2act.stages import Stages
 from point2act.types import (
     Capture,
+    Frame,
     GaussianScene,
     Gripper,
     Plan,
@@ -96,6 +98,11 @@ class Session:
     _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The capture's of the views, one by one: of very many only some are used."""
+        return only(self.capture, [view.name for view in self.views]).frames
 
     @cached_property
     def still(self) -> Still:
@@ -222,7 +229,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     run = read_run(path)
     capture = read_capture(run.capture, allow_outside=run.allow_outside)
     scene = read_splat_ply(run.scene)
-    views = with_poses(load_views(capture, max_side=run.max_side), run.poses)
+    views = with_poses(load_views(only(capture, run.views), max_side=run.max_side), run.poses)
     session = Session(capture, views, scene, run.metric, choose_device(device))
     _ = session.surfaces, session.hypotheses()
     return session

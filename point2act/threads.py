@@ -1,4 +1,4 @@
-"""How the thread pools of torch and of numba share the processor. Imports neither."""
+"""How the thread pools of torch, numba and numpy share the processor. Imports none of them."""
 
 from __future__ import annotations
 
@@ -16,5 +16,11 @@ def configure_threads() -> None:
     35-42 ms a step with or without it; on one with four other busy processes to a core, 80-95 ms of
     processor time a step with it and 200-280 ms when it was set after torch was imported. numba's own
     choice of a layer is left alone: OpenMP took 38 ms where its "workqueue" took 50.
+
+    numpy and scipy bring a third pool, OpenBLAS's, whose sums have other bits for another number of threads:
+    where an action point lies then differed in its last digit between machines of one core and of two. So
+    it gets one thread, and what comes out is the same for any number of cores. A library reads that too when
+    it is loaded: call this before importing numpy.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -13,7 +13,8 @@ from jaxtyping import install_import_hook
 os.environ.setdefault("MUJOCO_GL", "egl")
 _THREADS = min(os.cpu_count() or 1, 4)
 os.environ.setdefault("NUMBA_NUM_THREADS", str(_THREADS))
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As the package has it: threads.py.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
         # Set by the process that starts the workers, for itself.
         os.environ[_name] = str(max(1, _THREADS // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))

@@ -70,6 +70,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "check",
         "fuzz",
         "kills",
+        "large",
         "soak",
     }
     assert set(__main__.names()) == promised

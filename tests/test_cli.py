@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from point2act.cli import COMMANDS, main
+from point2act.cli import COMMANDS, EVERYWHERE, main
 from point2act.errors import CaptureError
 
 
@@ -22,7 +22,7 @@ def point2act(*arguments: object) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def refuses(capsys):
-    """Exit code 2 and, after the progress bars, one sentence on standard error that names the trouble."""
+    """Exit code 2 and, after the stages, one sentence on standard error that names the trouble."""
 
     def check(*arguments: object, says: str) -> None:
         with pytest.raises(SystemExit) as stop:
@@ -35,7 +35,7 @@ def refuses(capsys):
 
 def assert_one_sentence(stderr: str, says: str) -> None:
     assert "Traceback" not in stderr
-    told = [line for line in stderr.splitlines() if "━" not in line]
+    told = [line for line in stderr.splitlines() if not re.match(r"[a-z ]{24} +[0-9.]+ s", line)]
     assert len(told) == 1
     assert told[0].startswith("point2act: ")
     assert says in told[0]
@@ -47,6 +47,7 @@ def test_help_lists_the_commands_and_is_quick():
     assert time.perf_counter() - begin < 2
     assert run.returncode == 0
     assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
+    assert all(f" COMMAND {flag} " in run.stdout for flag in EVERYWHERE)
 
 
 def test_help_shows_commands_that_can_be_typed(capsys):
@@ -59,8 +60,8 @@ def test_help_shows_commands_that_can_be_typed(capsys):
     assert {name for name, _ in typed} == {"capture", "run", "simulate", "view", "COMMAND"}
     for name, words in typed:
         kind = words.split()[:1] if name == "capture" else []
-        known = "--help --debug" if name == "COMMAND" else told(name, *kind)
-        assert set(re.findall(r"--\w+", words)) <= set(re.findall(r"--\w+", known))
+        known = " ".join(["--help", *EVERYWHERE]) if name == "COMMAND" else told(name, *kind)
+        assert set(re.findall(r"--[\w-]+", words)) <= set(re.findall(r"--[\w-]+", known))
 
 
 def loaded_after(code: str, names: str) -> list[str]:
@@ -93,6 +94,7 @@ def test_every_command_explains_itself(command):
     run = point2act(command, "--help")
     assert run.returncode == 0, run.stderr
     assert "usage: point2act" in run.stdout
+    assert all(f"\n  {flag} " in run.stdout for flag in EVERYWHERE)
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):

@@ -162,7 +162,7 @@ def wait_for(asking: Asking, stages: Stages) -> Answers:
     for told in answers.told:
         stages.beside("the model answers", told.begin, told.end)
     for line in answers.troubles():
-        stages.say(f"  {line}")
+        stages.warn(line)
     return answers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,8 @@ from point2act.looks import Look, Window, look_into, window_about
 from point2act.session import Answered, Session
 from point2act.stages import Stages
 from point2act.types import Answer, Frame, PointSet, Query, View
+
+_log = logging.getLogger(__name__)
 
 _WHICH = """\
 The photograph shows {count} outlined regions. Each has a number in a dark disc, which stands on the region or
@@ -155,7 +158,7 @@ def ask_and_choose(
         chosen = choose(session, answered, points, chooser, config=choosing)
         bar.note(str(chosen.count))
     if chosen.why:
-        stages.say(f"  not all was chosen: {chosen.why}")
+        stages.warn(f"not all was chosen: {chosen.why}")
     return session.ask(chosen.points, config=config, stages=stages), chosen.points
 
 
@@ -318,5 +321,6 @@ class _Asking:
             question = build()
             choice = self._chooser.choose(question)
         except Point2ActError as err:
+            _log.debug("not chosen: %s", err)
             return err
         return _Told(choice, question.places)

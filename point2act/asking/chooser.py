@@ -106,7 +106,7 @@ class ModelChooser:
             "required": ["choice"],
             "additionalProperties": False,
         }
-        request = Request(question.prompt, (question.look.image,), schema)
+        request = Request(question.prompt, (question.look.image,), schema, about=question.image)
 
         def read(reply: Reply) -> str | None:
             return parse_choice(reply.text, labels)

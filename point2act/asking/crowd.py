@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ from point2act.capture import read_image
 from point2act.errors import ModelError, Point2ActError
 from point2act.looks import Look
 from point2act.types import Answer, Frame, Query
+
+_log = logging.getLogger(__name__)
 
 # When so many questions failed and none was answered, nobody is there: the others are not asked. Chosen.
 _HOPELESS = 8
@@ -106,6 +109,8 @@ class Crowd:
         except Point2ActError as err:
             answer, why = None, str(err)
             self._pointer.fail(why)
+            about = {"image": task.frame.name, "query": task.query.name}
+            _log.debug("%s (%s) is not answered: %s", task.frame.name, task.query.name, why, extra=about)
         return Told(task, answer, why, begin, time.perf_counter())
 
 

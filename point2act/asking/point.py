@@ -88,7 +88,7 @@ class ModelPointer:
 
     def point(self, query: Query, image: str, look: Look) -> Said:
         """Ask, or remember; a reply that cannot be read is not remembered."""
-        request = Request(self.model.prompt.format(query=query.text), (look.image,))
+        request = Request(self.model.prompt.format(query=query.text), (look.image,), about=image)
 
         def read(reply: Reply) -> Float[np.ndarray, "n 2"]:
             seen = reply.input_sizes[0] if reply.input_sizes else None

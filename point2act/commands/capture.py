@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from point2act.logs import printable
 from point2act.recordings.calibration import read_calibration
 from point2act.recordings.layouts import LayoutName, read_recording, recognise
 from point2act.recordings.phones import App, convert_export
@@ -134,7 +135,7 @@ def _rgbd(arguments: Rgbd) -> None:
     recording = read_recording(arguments.recording, layout, calibration)
     shots = thin_out(recording.shots, arguments.every, arguments.max_frames)
     for note in (f"laid out like {layout}: {len(shots)} of {len(recording.shots)} images", *recording.notes):
-        print(note)
+        print(printable(note))
     with Stages(show=True).stage("write the capture") as tick:
         write_recording(arguments.output, replace(recording, shots=shots), progress=tick)
 
@@ -159,7 +160,7 @@ def _structure(paths: Sequence[Path], output: Path, scale_from: str | None, max_
             structure = find_structure(photos, Path(temporary), progress=tick)
         print(f"{len(structure.frames)} of {len(photos)} photographs placed")
         if structure.missing:
-            print(f"not placed: {', '.join(structure.missing)}")
+            print(printable(f"not placed: {', '.join(structure.missing)}"))
         measure = None if reference is None else _measured(structure, reference)
         placed = place_structure(structure, measure)
         with stages.stage("write the capture"):

@@ -15,6 +15,7 @@ from point2act.check import CheckConfig, Finding, Report, examine
 from point2act.check.findings import SEVERITIES
 from point2act.commands.mended import mended_copy
 from point2act.files import write_json
+from point2act.logs import printable
 from point2act.poses import PoseConfig
 from point2act.recordings.write import check_free
 from point2act.stages import Stages
@@ -74,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.json == Path("-"):
         print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        print(words)
+        print("\n".join(map(printable, words.splitlines())))
         if arguments.json is not None:
             write_json(arguments.json, document)
     if report.exit_code:

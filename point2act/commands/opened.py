@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from point2act.capture import load_views, read_capture
+from point2act.capture.thin import only
 from point2act.results import read_splat_ply
 from point2act.runs import NAME, Poses, read_run, with_poses
 from point2act.stages import Tick
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from point2act.session import Session
 else:
     Session = Any
+
+_log = logging.getLogger(__name__)
 
 # Of a config.yml, which does not say: RunConfig's.
 _MAX_SIDE = 480
@@ -34,6 +38,8 @@ class Opened:
     metric: bool
     timings: Mapping[str, float]
     poses: Poses | None
+    views: tuple[str, ...] | None
+    """The frames that are used, by name; None for all."""
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -41,7 +47,7 @@ class Opened:
         known = self.poses or {}
         return tuple(
             replace(frame, T_world_cam=known.get(frame.name, frame.T_world_cam))
-            for frame in self.capture.frames
+            for frame in only(self.capture, self.views).frames
         )
 
     @property
@@ -55,10 +61,14 @@ class Opened:
         # Late: torch takes seconds, in which the scene may be shown already.
         from point2act.session import Session, choose_device
 
-        views = load_views(self.capture, max_side=max_side or self.max_side, progress=progress)
+        views = load_views(
+            only(self.capture, self.views), max_side=max_side or self.max_side, progress=progress
+        )
         metric = self.metric or self.capture.metric
         posed = with_poses(views, self.poses)
-        return Session(self.capture, posed, self.scene, metric, choose_device(device))
+        session = Session(self.capture, posed, self.scene, metric, choose_device(device))
+        _log.debug("%d views, %d Gaussians, on %s", len(views), len(self.scene), session.device)
+        return session
 
 
 def open_scene(path: Path) -> Opened:
@@ -71,14 +81,16 @@ def open_scene(path: Path) -> Opened:
         capture = read_capture(saved.capture, allow_outside=saved.allow_outside)
         scene = read_splat_ply(saved.scene)
         folder = saved.scene.parent
-        return Opened(folder, scene, capture, saved.max_side, saved.metric, saved.timings, saved.poses)
+        return Opened(
+            folder, scene, capture, saved.max_side, saved.metric, saved.timings, saved.poses, saved.views
+        )
     # Late: nerfstudio takes seconds to import.
     from point2act.plugin.run import load_run
 
     trained = load_run(path)
     # nerfstudio has opened all that it names already.
     capture = read_capture(trained.capture, allow_outside=True)
-    return Opened(path.parent, trained.scene, capture, _MAX_SIDE, capture.metric, trained.timings, None)
+    return Opened(path.parent, trained.scene, capture, _MAX_SIDE, capture.metric, trained.timings, None, None)
 
 
 def is_run(path: Path) -> bool:

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from point2act.asking.instruct import plan
 from point2act.capture import read_capture
 from point2act.commands.wanted import scene_images
+from point2act.logs import printable
 from point2act.mllm.open import AskerConfig, open_model
 from point2act.points import write_points
 from point2act.types import Plan, PointSet
@@ -69,6 +70,8 @@ def _table(made: Plan) -> Table:
         told = [(target.query.role, target.query.text, target.reason) for target in step.targets]
         for index, words in enumerate(told or [("–", "–", "")]):
             action = step.action if index == 0 else ""
-            table.add_row(str(number) if index == 0 else "", *map(escape, (action, *words)))
+            table.add_row(
+                str(number) if index == 0 else "", *(Text(printable(word)) for word in (action, *words))
+            )
         table.add_section()
     return table

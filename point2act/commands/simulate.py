@@ -13,6 +13,7 @@ import tyro
 from point2act.errors import SimulationError
 from point2act.files import write_json
 from point2act.grasps.gripper import load_gripper
+from point2act.logs import printable
 from point2act.report import ReportTrial, add_section, trial_section
 from point2act.results import read_grasps
 from point2act.simulate import (
@@ -88,7 +89,7 @@ def _try(grasps: Path, arguments: Arguments) -> None:
     if report.is_file():
         add_section(report, "trials", "Tried in physics", trial_section([_told(t) for t in trials]))
     for trial in trials:
-        print(f"{trial.query}: {trial.outcome}, {_words(trial)}")
+        print(printable(f"{trial.query}: {trial.outcome}, {_words(trial)}"))
     print(f"trials: {folder / 'trials.json'}")
 
 

@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         session = _made(arguments)
         poses = [view.T_world_cam for view in session.views]
-        pairs = zip(session.capture.frames, poses, strict=True)
+        pairs = zip(session.frames, poses, strict=True)
         frames = [replace(frame, T_world_cam=T_world_cam) for frame, T_world_cam in pairs]
         viewer = _show(arguments, session.scene, frames, session.capture.folder.name)
         folder = session.capture.folder

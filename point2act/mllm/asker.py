@@ -21,6 +21,13 @@ class Request:
     """JSON Schema that the reply has to follow. Servers that can are held to it; the prompt says it too."""
     max_tokens: int | None = None
     """Longest reply; by default what is enough for the model to point."""
+    about: str = ""
+    """What is shown, for those who read the log: the frame's name."""
+
+    @property
+    def sizes(self) -> str:
+        """The images' widths and heights, in words."""
+        return ", ".join(f"{image.shape[1]}x{image.shape[0]}" for image in self.images) or "no image"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from point2act.files import read_json, write_text
 from point2act.mllm.asker import Asker, Reply, Request
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _VERSION = 1
 """Of the entries. To be raised when a request is sent differently, such as by another image format."""
@@ -98,7 +101,9 @@ def ask_or_recall(
     known = cache.get(asker.identity, request) if cache else None
     if known is not None:
         try:
-            return known, read(known), True
+            made = read(known)
+            _log.debug("%s (%s): remembered", request.about, request.sizes, extra={"image": request.about})
+            return known, made, True
         except ReplyError:
             pass  # It was readable once: the reader has become stricter since.
     reply = asker.ask(request)

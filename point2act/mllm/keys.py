@@ -18,7 +18,16 @@ _SECRET = 8
 _HIDDEN = "(hidden key)"
 
 # What services echo of keys in their errors: OpenAI's and Google's own, header values, and masks of stars.
-_LOOKS_LIKE_A_KEY = re.compile(r"sk-[\w*.…-]{4,}|AIza[\w*.…-]{4,}|(?<=Bearer )[^\s\"']+|[\w-]*\*{3,}[\w-]*")
+_LOOKS_LIKE_A_KEY = re.compile(
+    r"\bsk-[\w*.…-]{4,}|AIza[\w*.…-]{4,}|(?<=Bearer )(?!\(hidden)[^\s\"']+|[\w-]*\*{3,}[\w-]*"
+)
+_HEADER = re.compile(
+    r"((?:authorization|api[-_]key)[\"']?\s*[:=]\s*[\"']?)(?:\w+ )?(?!\(hidden)[^\s\"',]+", re.IGNORECASE
+)
+_NAMED_LIKE_A_KEY = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
+
+# Those that were given out, for files of models may name their variables as they please.
+_given_out: set[str] = set()
 
 
 def find_key(variable: str, base_url: str) -> str:
@@ -37,6 +46,7 @@ def find_key(variable: str, base_url: str) -> str:
             f"the environment variable {variable} holds what cannot be a key (spaces, line breaks or "
             "letters with accents): set it again"
         )
+    _given_out.add(key)
     return key
 
 
@@ -72,3 +82,15 @@ def hide_key(text: str, key: str) -> str:
 def hide_key_in_reply(text: str, key: str) -> str:
     """A model's reply without the key. Everything else stays: stars and numbers mean something there."""
     return text.replace(key, _HIDDEN) if key != _NO_KEY and len(key) >= _SECRET else text
+
+
+def hide_keys(text: str) -> str:
+    """A text about anything without any key: those given out, those in the environment, what looks like one.
+
+    Keys too short to be told from words are left to :func:`hide_key`, which knows where they may occur.
+    """
+    known = {value.strip() for name, value in os.environ.items() if _NAMED_LIKE_A_KEY.search(name)}
+    for key in sorted(known | _given_out, key=len, reverse=True):
+        if len(key) >= _SECRET:
+            text = text.replace(key, _HIDDEN)
+    return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, _HEADER.sub(rf"\1{_HIDDEN}", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from PIL import Image
 from point2act.errors import ModelError
 from point2act.mllm.asker import PointingModel, Reply, Request
 from point2act.mllm.weights import Weights, first_line, load_weights, out_of_memory
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,12 @@ class LocalAsker:
         cannot take the images, or needs more memory than there is.
         """
         with self._lock:
-            return _answer(self._load(), request, self._model)
+            reply = _answer(self._load(), request, self._model)
+        _log.debug(
+            "%s, %s (%s): answered in %.2f s, %d tokens read, %d written",
+            *(self._model.model, request.about, request.sizes, reply.seconds, *reply.tokens),
+        )
+        return reply
 
     def _load(self) -> Weights:
         if self._failure:
@@ -108,7 +116,7 @@ def _answer(weights: Weights, request: Request, model: PointingModel) -> Reply:
     except (RuntimeError, MemoryError) as err:
         advice = "a smaller image_side in its file, or a smaller model" if out_of_memory(err) else "--server"
         raise ModelError(
-            f"{model.model} failed on {_sizes(request)} ({network.device}, {first_line(err)}): try {advice}"
+            f"{model.model} failed on {request.sizes} ({network.device}, {first_line(err)}): try {advice}"
         ) from err
     return Reply(
         _text(weights, written),
@@ -134,7 +142,7 @@ def _inputs(weights: Weights, request: Request, model: PointingModel) -> Any:
         )
     except ValueError as err:
         raise ModelError(
-            f"{model.model} cannot take the question with {_sizes(request)} ({first_line(err)}): send "
+            f"{model.model} cannot take the question with {request.sizes} ({first_line(err)}): send "
             "another image, or serve it and say where with --server"
         ) from err
 
@@ -153,10 +161,6 @@ def _input_sizes(processor: Any, inputs: Mapping[str, Any]) -> tuple[tuple[int, 
         return ()
     patch = processor.image_processor.patch_size
     return tuple((rows * patch, columns * patch) for _, rows, columns in grids.tolist())
-
-
-def _sizes(request: Request) -> str:
-    return ", ".join(f"{image.shape[1]}x{image.shape[0]}" for image in request.images) or "no image"
 
 
 def _fingerprint(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 import weakref
@@ -18,6 +19,8 @@ from point2act.mllm.failures import Failure, failure_of
 from point2act.mllm.keys import find_key, hide_key, hide_key_in_reply, is_loopback
 from point2act.mllm.limits import Limits, LimitsConfig
 from point2act.mllm.loop import Loop
+
+_log = logging.getLogger(__name__)
 
 _CONNECT = 10.0
 """Seconds to connect within, at most. Chosen: TCP tries again after 1, 3 and 7."""
@@ -114,7 +117,9 @@ class ServerAsker:
         turns = messages(request)
         tries = 0
         while True:
+            begin = time.monotonic()
             outcome = self._try(request, turns)
+            self._log_try(request, tries + 1, time.monotonic() - begin, outcome)
             if isinstance(outcome, Completion):
                 text = hide_key_in_reply(outcome.text, self._key)
                 return Reply(text, time.monotonic() - start, tokens=outcome.tokens)
@@ -126,6 +131,24 @@ class ServerAsker:
             time.sleep(outcome.wait + pause * random.uniform(0.5, 1.0))
         times = f" (tried {tries} times in {time.monotonic() - start:.0f} s)" if tries > 1 else ""
         raise ModelError(hide_key(f"{self._base_url} {self._advised(outcome)}{times}", self._key))
+
+    def _log_try(self, request: Request, attempt: int, seconds: float, outcome: Completion | Failure) -> None:
+        """For those who hunt a problem: everything but the words and the picture."""
+        answered = isinstance(outcome, Completion)
+        facts = {
+            "service": self._base_url,
+            "model": self._name,
+            "image": request.about,
+            "sizes": request.sizes,
+            "attempt": attempt,
+            "seconds": round(seconds, 3),
+            "tokens_read": outcome.tokens[0] if answered else None,
+            "tokens_written": outcome.tokens[1] if answered else None,
+            "outcome": "answered" if answered else hide_key(outcome.words, self._key),
+        }
+        words = "%(service)s, %(model)s, %(image)s (%(sizes)s), try %(attempt)d, %(seconds).2f s: %(outcome)s"
+        counted = ", %(tokens_read)d tokens read, %(tokens_written)d written" if answered else ""
+        _log.debug(words + counted, facts, extra=facts)
 
     def _again(self, failure: Failure, tries: int) -> bool:
         """Whether another try makes sense. A server that was never there need not be waited for."""

@@ -18,6 +18,7 @@ from point2act.splat.densify import Densifier, DensifyConfig
 from point2act.splat.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splat.losses import depth_loss, photometric
 from point2act.splat.render import Rendered, render
+from point2act.splat.undone import Undone, finite_only, is_finite
 from point2act.types import Camera, GaussianScene, View
 
 Progress = Callable[[int, int], None]
@@ -73,16 +74,20 @@ class Target:
 
 
 def to_target(view: View, device: torch.device | str) -> Target:
-    """Move a view to the device, colours to [0, 1]."""
+    """Move a view to the device, colours to [0, 1]; depth that is no number becomes no reading."""
     T_world_cam = torch.tensor(view.T_world_cam, dtype=torch.float32, device=device)
     return Target(
         camera=view.camera,
         T_world_cam=T_world_cam,
         T_cam_world=torch.tensor(view.T_cam_world, dtype=torch.float32, device=device),
         rgb=torch.tensor(view.rgb, device=device).float() / 255,
-        depth=None if view.depth is None else torch.tensor(view.depth, dtype=torch.float32, device=device),
+        depth=None if view.depth is None else _measured(torch.tensor(view.depth, device=device)),
         mask=None if view.mask is None else torch.tensor(view.mask, device=device),
     )
+
+
+def _measured(depth: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    return depth.float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def fit(
@@ -96,13 +101,19 @@ def fit(
 ) -> GaussianScene:
     """Fit the scene's Gaussians to the views by Adam on colour and, where measured, depth.
 
-    Views are undistorted with world poses; the scene is in the same world. Returns a new scene.
-    Raises :class:`SceneError` when there is nothing to fit.
+    Views are undistorted with world poses; the scene is in the same world. Returns a new scene, of finite
+    numbers alone. A step that would leave others is not taken: all is as if its image had not come up then.
+    That, and Gaussians left out for theirs, is said once, as a warning of ``logging``. Raises
+    :class:`SceneError` when there is nothing to fit, or no image's step gives finite numbers.
     """
+    scene = finite_only(scene)
     if len(scene) == 0 or not views:
         raise SceneError(
             "nothing to fit: the start has no Gaussians or the capture no views; check its depth"
         )
+    for view in views:
+        if not np.isfinite(view.T_world_cam).all():
+            raise SceneError(f"the pose of {view.name} is not finite: mend it, or leave the image out")
     targets = [to_target(view, device) for view in views]
     has_depth = any(target.depth is not None for target in targets)
     parameters = to_parameters(scene, device=device, degree=config.sh_degree)
@@ -116,24 +127,39 @@ def fit(
     order = _shuffled(len(targets), np.random.default_rng(seed))
     torch.manual_seed(seed)
     steps = config.iterations or (_STEPS_FROM_DEPTH if has_depth else _STEPS)
+    undone = Undone([view.name for view in views])
     done = 0
     while done < steps and not schedule.ended:
-        target = targets[next(order)]
-        rendered = render_colors(parameters, target, degree=config.sh_degree)
-        loss = total_loss(rendered, target, depth_weight=config.depth_weight)
-        if densifier is not None:
-            densifier.watch(rendered)
-        loss.backward()
+        number = next(order)
+        loss = _backward(parameters, targets[number], config, densifier)
+        taken = is_finite(loss, parameters)
         for optimizer in optimizers.values():
-            optimizer.step()
+            if taken:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        undone.note(number, taken=taken)
+        if not taken:
+            continue
         if densifier is not None:
             densifier.step(done)
-        schedule.step(loss.detach())
+        schedule.step(loss)
         done += 1
         if progress is not None:
             progress(done, done if schedule.ended else steps)
-    return to_scene(parameters)
+    undone.tell()
+    return finite_only(to_scene(parameters))
+
+
+def _backward(
+    parameters: Mapping[str, Tensor], target: Target, config: FitConfig, densifier: Densifier | None
+) -> Float[Tensor, ""]:
+    """The error of one picture; its gradients are then with the parameters."""
+    rendered = render_colors(parameters, target, degree=config.sh_degree)
+    loss = total_loss(rendered, target, depth_weight=config.depth_weight)
+    if densifier is not None:
+        densifier.watch(rendered)
+    loss.backward()
+    return loss.detach()
 
 
 class Schedule:

@@ -55,7 +55,7 @@ def to_parameters(
     opacities = np.clip(scene.opacities, 1e-4, 1 - 1e-4)
     arrays = {
         "means": scene.means,
-        "scales": np.log(scene.scales),
+        "scales": np.log(np.maximum(scene.scales, np.finfo(np.float32).tiny)),
         "quats": scene.quats,
         "opacities": np.log(opacities / (1 - opacities))[:, None],
         "features_dc": sh[:, 0],
