@@ -32,6 +32,7 @@ LONG = (
     "large",
     "localisation",
     "looks",
+    "own_data",
     "real",
     "soak",
     "tabletop",

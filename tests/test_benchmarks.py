@@ -71,6 +71,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "fuzz",
         "kills",
         "large",
+        "own_data",
         "soak",
     }
     assert set(__main__.names()) == promised

@@ -635,14 +635,26 @@ def test_what_is_saved_comes_back():
         ("a: [", "is no nerfstudio config"),
         ("a: 1", "not of a point2act run"),
         ("!!python/object:point2act.plugin.nowhere.Config {}", "is no nerfstudio config"),
+        ("!!python/object/apply:os.system ['touch ran']", "os.system, which no config needs"),
+        ("!!python/object/apply:nerfstudio.utils.scripts.run_command ['touch ran']", "it would be called"),
+        ("!!python/object/new:nerfstudio.utils.scripts.run_command ['touch ran']", "it would be called"),
+        ('!!python/object/apply:builtins.eval [\'open("ran", "w")\']', "it would be called"),
+        ('!!python/object/apply:exec [\'open("ran", "w")\']', "it would be called"),
+        ("!!python/object:torch.nn.Module {}", "it would be called"),
+        ("a: !!python/module:antigravity", "the module antigravity, which no config needs"),
+        ("a: !!python/name:subprocess.run", "subprocess.run, which no config needs"),
     ],
 )
-def test_a_bad_config_is_named(tmp_path: Path, content: str | None, match: str):
+def test_a_bad_config_is_named_and_nothing_in_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, match: str
+):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "config.yml"
     if content is not None:
         path.write_text(content)
     with pytest.raises(RunError, match=match):
         load_run(path)
+    assert not (tmp_path / "ran").exists()
 
 
 def run_command(*arguments: object, folder: Path) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from nerfstudio.engine.trainer import TrainerConfig
 
 from point2act.errors import RunError
+from point2act.plugin.config_yaml import read_config
 from point2act.plugin.saved import Saved
 from point2act.splat.gaussians import to_scene
 from point2act.types import GaussianScene, RelevancyField
@@ -36,7 +36,8 @@ class TrainedRun:
 def load_run(config_path: Path | str) -> TrainedRun:
     """Read the newest checkpoint of a run by its ``config.yml``.
 
-    The config is YAML that names Python classes, as all of nerfstudio's: read only runs you trust.
+    The config is YAML that names Python classes, as all of nerfstudio's: nothing that it names is called, and
+    the checkpoint is loaded as tensors and plain values alone (``weights_only``).
     Raises :class:`RunError` where config or checkpoint are missing, broken, or another method's.
     """
     path = Path(config_path)
@@ -64,7 +65,7 @@ def _read_config(path: Path) -> TrainerConfig:
     if not path.is_file():
         raise RunError(f"{path} does not exist: give the config.yml that ns-train wrote")
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
+        config = read_config(path)
     except Exception as err:
         why = " ".join(str(err).split())
         raise RunError(f"{path} is no nerfstudio config ({why}): give the one ns-train wrote") from err

@@ -1,0 +1,46 @@
+"""nerfstudio's config.yml read so that it makes configs and nothing else.
+
+nerfstudio writes its configs as YAML that names Python's classes, and reads them with a loader that calls
+whatever function such a file names. A run folder may come from somebody else, so here classes are only taken
+from the libraries a config is made of, only configs, paths and enumerations are made, and nothing is called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+_LIBRARIES = ("builtins", "nerfstudio", "pathlib", "point2act", "torch")
+"""Where the classes that a point2act config names are defined."""
+
+
+def read_config(path: Path) -> Any:
+    """The object that a config.yml describes. Raises :class:`yaml.YAMLError` for what is no config."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_ConfigLoader)
+
+
+class _ConfigLoader(yaml.Loader):
+    """Makes dataclasses, paths and enumerations; refuses modules, and calls of anything else."""
+
+    def find_python_module(self, name: str, mark: Any) -> Any:
+        raise yaml.YAMLError(f"the module {name}, which no config needs")
+
+    def find_python_name(self, name: str, mark: Any) -> Any:
+        if name.split(".")[0] not in _LIBRARIES and "." in name:
+            raise yaml.YAMLError(f"{name}, which no config needs")
+        return super().find_python_name(name, mark)
+
+    def make_python_instance(
+        self, suffix: str, node: Any, args: Any = None, kwds: Any = None, newobj: bool = False
+    ) -> Any:
+        kind = self.find_python_name(suffix, node.start_mark)
+        made = isinstance(kind, type) and (
+            issubclass(kind, PurePath | Enum) or (newobj and dataclasses.is_dataclass(kind) and not args)
+        )
+        if not made:
+            raise yaml.YAMLError(f"{suffix}, which is no config: it would be called")
+        return super().make_python_instance(suffix, node, args, kwds, newobj)
