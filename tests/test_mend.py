@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 import synthetic
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from point2act.capture import load_view, load_views, read_capture, write_capture
@@ -18,6 +19,9 @@ from point2act.check.align import Alignment
 from point2act.check.borders import border_maps, border_points
 from point2act.check.mend import Mended, common_move, mend, moves
 from point2act.commands.check import main
+from point2act.commands.mended import PICTURE
+from point2act.drawing.borders import registration_picture
+from point2act.drawing.sheet import PALETTE
 from point2act.errors import CaptureError
 from point2act.geometry import invert, pixel_centers
 from point2act.types import Camera, View
@@ -109,6 +113,16 @@ def test_plain_views_are_left_with_a_reason():
     done = mend(views, metric=True)
     assert "nowhere clearly" in done.depth
     assert not done.moved
+
+
+def test_the_picture_shows_the_borders_before_and_after():
+    picture = registration_picture(as_seen(), mended().views)
+    height, width = 180, 240
+    assert picture.shape[1] >= 2 * width
+    drawn = (picture == PALETTE[1]).all(axis=2)
+    assert drawn[:, : picture.shape[1] // 2].sum() > 100
+    assert drawn[:, picture.shape[1] // 2 :].sum() > 100
+    assert picture.shape[0] < 2 * height
 
 
 # ── how far everything moved ───────────────────────────────────────────────────────────────────
@@ -225,6 +239,7 @@ def test_refine_writes_a_copy_that_is_better(tmp_path: Path, capsys: pytest.Capt
     assert [PurePosixPath(row["image"]).stem for row in said["refined"]["moves"]] == [
         PurePosixPath(view.name).stem for view in spoilt
     ]
+    assert Image.open(tmp_path / "copy" / PICTURE).width > 2 * 240 - 1
     # What all cameras share no picture can tell.
     assert strayed(tmp_path / "copy") < 0.3 * strayed(tmp_path / "given")
 

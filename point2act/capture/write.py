@@ -160,14 +160,15 @@ def _check_camera(name: str, camera: Camera) -> None:
 def depth_png(depth: Float[np.ndarray, "h w"]) -> bytes:
     """Metres as a 16-bit PNG in millimetres: 0, no reading, where that is too far or not above zero."""
     units = np.rint(np.divide(depth, _UNIT, dtype=np.float64))
-    return _png(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
+    return png_bytes(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    write_bytes(path, _png(pixels))
+    write_bytes(path, png_bytes(pixels))
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """An image as a PNG file."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()

@@ -11,12 +11,18 @@ import numpy as np
 
 from point2act.capture import load_view, load_views, read_capture
 from point2act.capture.amend import amend_capture, as_stored
+from point2act.capture.write import png_bytes
 from point2act.check import CheckConfig, Report, examine
 from point2act.check.mend import Mended, common_move, mend, moves
+from point2act.drawing.borders import registration_picture
+from point2act.files import write_bytes
 from point2act.poses import PoseConfig
 from point2act.recordings.write import new_capture
 from point2act.stages import Stages
 from point2act.types import Capture, View
+
+PICTURE = "registration.png"
+"""In the copy: what was done to the depth, to be looked at."""
 
 _NAMED = 3
 """Views whose moves are told in words."""
@@ -56,6 +62,8 @@ def mended_copy(
             depth=_depth(capture, mended),
             progress=bar,
         )
+        if mended.alignment is not None:
+            write_bytes(folder / PICTURE, png_bytes(registration_picture(views, mended.views)))
     with stages.stage("look at the copy") as bar:
         report = examine(load_views(read_capture(output), max_side=config.max_side), progress=bar)
     return Copied(_document(capture, views, mended, output), _words(capture, views, mended, output), report)
@@ -99,6 +107,8 @@ def _document(capture: Capture, views: Sequence[View], mended: Mended, output: P
 
 def _words(capture: Capture, views: Sequence[View], mended: Mended, output: Path) -> str:
     lines = [f"MENDED, in {output}", f"  {mended.depth}", f"  {mended.poses}"]
+    if mended.alignment is not None:
+        lines.insert(2, f"  look at it: {output / PICTURE}")
     if mended.moved:
         rows = moves(views, mended.views, capture.T_base_world)
         rows.sort(key=lambda row: -float(np.linalg.norm(row["shift_mm"])))

@@ -79,7 +79,7 @@ def is_finite(loss: Tensor, parameters: Mapping[str, Tensor]) -> bool:
 def finite_only(scene: GaussianScene) -> GaussianScene:
     """The scene without the Gaussians that hold a number that is not finite; it is said if there are any."""
     arrays = (scene.means, scene.quats, scene.scales, scene.opacities, scene.sh)
-    whole = np.logical_and.reduce([np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in arrays])
+    whole = np.logical_and.reduce([np.isfinite(a).all(axis=tuple(range(1, a.ndim))) for a in arrays])
     if whole.all():
         return scene
     _log.warning(
