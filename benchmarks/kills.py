@@ -60,6 +60,8 @@ def measure(plan: Plan) -> Iterator[Metric]:
                 before = now
         passes += 1
         other += _outcome(folder) != _outcome(alone)
+        so_far = f"{kills} kills in {passes} passes: {broken} broken, {gone} lost, {other} other results"
+        print(so_far, file=sys.stderr, flush=True)
     yield Metric("kills.kills", kills, "", "higher")
     yield Metric("kills.passes", passes, "", "higher")
     yield Metric("kills.broken_files", broken, "")

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from point2act.capture.read import NAME as TRANSFORMS
 from point2act.errors import Point2ActError, RunError
 from point2act.files import writing
-from point2act.results import write_splat_ply
+from point2act.results import read_splat_ply, write_splat_ply
 from point2act.runs import SavedRun, read_run, write_run
 from point2act.types import Capture, GaussianScene
 
@@ -47,8 +47,11 @@ def probe(folder: Path) -> None:
         TemporaryFile(dir=place).close()
 
 
-def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
+def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> GaussianScene:
     """Keep a scene in an output folder, beside whatever an earlier run left there: all of it or nothing.
+
+    Returns it as it will be read, which differs in last digits: what goes on with that comes to the same as
+    who reads it later.
 
     Raises :class:`Point2ActError` where it cannot be written.
     """
@@ -60,6 +63,7 @@ def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> None:
         shutil.rmtree(folder / NAME, ignore_errors=True)
         with writing(folder):
             draft.rename(folder / NAME)
+        return read_splat_ply(folder / NAME / path.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -268,8 +268,7 @@ class _Work:
         if taken_up is not None:
             return taken_up
         built = self.builder(source).reconstruct(views)
-        keep(self.output, self._saved(self.output, source, built), built.scene)
-        return built
+        return replace(built, scene=keep(self.output, self._saved(self.output, source, built), built.scene))
 
     def _take_up(self, folder: Path, source: Capture, views: Sequence[View]) -> Reconstruction | None:
         """The scene of a run that was cut off, where there is one."""

@@ -33,6 +33,8 @@ from point2act.types import (
 _OPAQUE = 1e-6
 # Ratios of sums in floating point land this far outside [0, 1], and no further.
 _ROUNDING = 1e-6
+# Lengths of unit quaternions that were written in single precision are this near to 1.
+_SINGLE = 1e-6
 # matplotlib's viridis at 0, 1/4, 1/2, 3/4 and 1.
 _VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], dtype=float)
 
@@ -246,6 +248,8 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
 
     raw = columns(*(name for name in _splat_names(rest) if name[0] != "n"))
     lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
+    # Unit quaternions are read as they were written, so that a scene read is written as the same file.
+    lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
     if not np.isfinite(raw).all() or (lengths == 0).any():
         raise SceneError(f"{path} holds Gaussians that are not finite: export the scene again")
     higher = raw[:, 6 : 6 + 3 * rest].reshape(len(raw), 3, rest).transpose(0, 2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -41,6 +42,10 @@ def checked_modules() -> list[str]:
 install_import_hook(checked_modules(), "beartype.beartype")
 
 # Repeatable, and without a deadline: the first example of a test pays for imports and compilation.
+# A shell's background jobs ignore Ctrl-C, and so would every program that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 hypothesis.settings.register_profile("point2act", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("point2act")
 

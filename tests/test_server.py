@@ -246,7 +246,7 @@ def test_what_will_not_change_is_an_error_at_once(name: str):
 def test_a_server_is_left_alone_for_as_long_as_it_wants(headers: Callable[[], dict], least: float):
     with ModelServer(yes, in_turn(status(429, **headers()))) as server:
         reply = an_asker(server.url).ask(Request(""))
-    assert least <= reply.seconds < least + 3
+    assert least <= reply.seconds < least + 8  # on a busy machine; the time allowed is longer
 
 
 @pytest.mark.parametrize("head", [True, False])
