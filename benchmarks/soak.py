@@ -110,8 +110,8 @@ def _draw(path: Path, found: dict[str, list[Left]]) -> None:
     for axis, (name, left) in zip(axes, found.items(), strict=True):
         axis.plot(range(1, len(left) + 1), [one.megabytes for one in left])
         axis.set_xlabel(name)
-        axis.set_ylim(bottom=0)
     axes[0].set_ylabel("resident set, MB")
+    axes[0].set_ylim(0, 1.1 * max(one.megabytes for left in found.values() for one in left))
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
