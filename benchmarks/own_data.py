@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -115,6 +115,7 @@ def _judged(
 ) -> tuple[float, float, int, int]:
     """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
     from point2act.simulate import part_box, try_grasp
+    from point2act.simulate.trial import written_grasp
 
     made = np.array([frame.T_world_cam[:3, 3] for frame in read_capture(capture).frames])
     true = np.array([shot.view.T_world_cam[:3, 3] for shot in shots])
@@ -128,7 +129,7 @@ def _judged(
             place = transform_points(T_world_capture, np.array([result["action_point"]], dtype=float))
             off = max(off, float(beside_box(place, part_box(scene, name))[0]))
         for best in result["grasps"][:1]:
-            lifted += try_grasp(scene, name, _moved(best, T_world_capture), gripper).success
+            lifted += try_grasp(scene, name, _moved(written_grasp(best), T_world_capture), gripper).success
     return float(_extent(made) / _extent(true)), off, lifted, len(results)
 
 
@@ -136,14 +137,7 @@ def _extent(places: Float[np.ndarray, "n 3"]) -> float:
     return float(np.linalg.norm(places - places.mean(axis=0)))
 
 
-def _moved(best: dict[str, Any], T: Float[np.ndarray, "4 4"]) -> Grasp:
-    """A grasp of grasps.json in another frame."""
-    return Grasp(
-        T_world_gripper=T @ np.array(best["T_world_gripper"], dtype=float),
-        width=float(best["width"]),
-        score=float(best["score"]),
-        relevancy=float(best["relevancy"]),
-        quality=float(best["quality"]),
-        contacts=transform_points(T, np.array(best["contacts"], dtype=float)),
-        approach_clearance=float(best["approach_clearance"]),
-    )
+def _moved(grasp: Grasp, T: Float[np.ndarray, "4 4"]) -> Grasp:
+    """A grasp in another frame."""
+    contacts = transform_points(T, grasp.contacts)
+    return replace(grasp, T_world_gripper=T @ grasp.T_world_gripper, contacts=contacts)

@@ -76,7 +76,7 @@ class Growing:
         if self._scene is None or self._off(views) > self._config.moved:
             return self._builder.build(views, refined)
         if refined is not None:
-            self._builder.stages.say(f"{refined.detail}")
+            self._builder.stages.say(refined.detail)
         scene = self._extend(views)
         held_out = split(views, self._builder.config.holdout_every)[1]
         return self._builder.measured(scene, views, held_out, refined, "depth, as it came in")

@@ -79,7 +79,7 @@ class Builder:
     def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
         """Fit Gaussians to the views that are not held out, and measure on those that are."""
         if refined is not None:
-            self.stages.say(f"{refined.detail}")
+            self.stages.say(refined.detail)
         kept, held_out = split(views, self.config.holdout_every)
         with self.stages.stage("place the Gaussians") as tick:
             begun = start(

@@ -13,14 +13,13 @@ from jaxtyping import Float
 from point2act.capture.entry import FILES
 from point2act.capture.load import disk_to_view
 from point2act.capture.read import NAME, read_document, read_entries, transforms_path
-from point2act.capture.write import depth_png
+from point2act.capture.write import DEPTH_UNIT, depth_png
 from point2act.errors import CaptureError
 from point2act.files import read_bytes, write_bytes, write_json
-from point2act.geometry import inside, opengl_to_opencv, pixel_centers
+from point2act.geometry import at_pixels, inside, opengl_to_opencv, pixel_centers
 from point2act.types import Frame, View
 
 _BESIDE = "points.json"
-_UNIT = 1e-3  # Millimetres.
 _LARGEST = 2**31  # Bytes: a file that is copied is read whole.
 
 
@@ -64,7 +63,7 @@ def amend_capture(
         _copy(path.parent, folder, document["ply_file_path"], f"{path}: ply_file_path")
     if os.path.isfile(path.parent / _BESIDE):
         _copy(path.parent, folder, _BESIDE, str(path))
-    unit = {} if depth is None else {"depth_unit_scale_factor": _UNIT}
+    unit = {} if depth is None else {"depth_unit_scale_factor": DEPTH_UNIT}
     write_json(folder / NAME, document | unit | {"frames": frames})
 
 
@@ -74,8 +73,9 @@ def as_stored(frame: Frame, view: View) -> Float[np.ndarray, "h w"]:
     height, width = frame.camera.height, frame.camera.width
     pixels = disk_to_view(frame, view, pixel_centers(height, width).reshape(-1, 2))
     there = inside(view.camera, pixels)
-    columns, rows = np.where(there[:, None], pixels, 0.0).astype(int).T
-    return np.where(there, view.depth[rows, columns], np.float32(0)).reshape(height, width)
+    # Pixels that no ray reaches may be too large for an integer.
+    depth = at_pixels(view.depth, np.where(there[:, None], pixels, 0.0))
+    return np.where(there, depth, np.float32(0)).reshape(height, width)
 
 
 def _copy(source: Path, target: Path, name: str, place: str) -> None:

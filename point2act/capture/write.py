@@ -21,7 +21,8 @@ from point2act.geometry import opengl_to_opencv
 from point2act.ply import write_ply
 from point2act.types import Camera, View
 
-_UNIT = 1e-3  # Millimetres, nerfstudio's default.
+DEPTH_UNIT = 1e-3
+"""Metres for one unit of depth as it is written: millimetres, nerfstudio's default."""
 _COMPRESSION = 1  # zlib's quickest: a third of the time of Pillow's 6, for files that are a tenth larger.
 _OURS = ("depth", "masks")
 _KINDS = {np.uint8: "8-bit colours", np.floating: "metres as floats", np.bool_: "bools"}
@@ -101,7 +102,7 @@ def check_view(view: View) -> None:
 
 def new_document(T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
     """What a transforms.json says at its top level, but for the frames and whether it is complete."""
-    document: dict[str, Any] = {"camera_model": "PINHOLE", "depth_unit_scale_factor": _UNIT}
+    document: dict[str, Any] = {"camera_model": "PINHOLE", "depth_unit_scale_factor": DEPTH_UNIT}
     if T_base_world is not None:
         rigid(T_base_world, "T_base_world")
         document["T_base_world"] = np.asarray(T_base_world, dtype=np.float64).tolist()
@@ -159,7 +160,7 @@ def _check_camera(name: str, camera: Camera) -> None:
 
 def depth_png(depth: Float[np.ndarray, "h w"]) -> bytes:
     """Metres as a 16-bit PNG in millimetres: 0, no reading, where that is too far or not above zero."""
-    units = np.rint(np.divide(depth, _UNIT, dtype=np.float64))
+    units = np.rint(np.divide(depth, DEPTH_UNIT, dtype=np.float64))
     return png_bytes(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
 
 

@@ -85,9 +85,10 @@ def align(views: Sequence[View], start: Registration) -> Alignment | None:
     """
     views = [view for view in views if view.depth is not None]
     views = views[:: math.ceil(len(views) / _VIEWS)]
-    even, odd = (_Evidence.of(half, _FINE) for half in (views[::2], views[1::2]))
+    halves = views[::2], views[1::2]
+    even, odd = (_Evidence.of(half, _FINE) for half in halves)
     begun = _begun(start, views[0])
-    found = [_sought(half, begun) for half in (views[::2], views[1::2])]
+    found = [_sought(half, fine, begun) for half, fine in zip(halves, (even, odd), strict=True)]
     side = max(views[0].rgb.shape[:2])
     if _apart(found[0], found[1], views[0].camera, even.inverse) > _AGREE * side:
         return None
@@ -156,13 +157,15 @@ class _Evidence:
         return total / max(count, 1)
 
 
-def _sought(views: Sequence[View], begun: Float[np.ndarray, " 5"]) -> Float[np.ndarray, " 5"]:
-    """The best numbers, from several places of the depth camera."""
+def _sought(
+    views: Sequence[View], fine: _Evidence, begun: Float[np.ndarray, " 5"]
+) -> Float[np.ndarray, " 5"]:
+    """The best numbers by the ``fine`` evidence of some views, from several places of the depth camera."""
     coarse = _Evidence.of(views, _COARSE)
     tried = [np.array([*begun[:3], right, down]) for right in _BESIDE for down in _BESIDE]
     tried.sort(key=coarse.score, reverse=True)
     best = max((_descended(coarse, numbers) for numbers in tried[:_STARTS]), key=lambda one: one[1])[0]
-    return _descended(_Evidence.of(views, _FINE), best)[0]
+    return _descended(fine, best)[0]
 
 
 def _descended(evidence: _Evidence, begun: Float[np.ndarray, " 5"]) -> tuple[Float[np.ndarray, " 5"], float]:

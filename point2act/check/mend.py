@@ -14,6 +14,7 @@ from point2act.check.align import Alignment, align
 from point2act.check.registration import best_registration, lies_on_colours
 from point2act.geometry import invert
 from point2act.poses import PoseConfig, Refined, refine_poses
+from point2act.poses.motion import stacked, steps_between
 from point2act.types import View
 
 _SAME = 0.5
@@ -68,18 +69,15 @@ def moves(
     Along the world's where ``T_base_world`` is None. For JSON.
     """
     R = np.eye(3) if T_base_world is None else T_base_world[:3, :3]
-    rows = []
-    for old, new in zip(before, after, strict=True):
-        turn = Rotation.from_matrix(new.T_world_cam[:3, :3] @ old.T_world_cam[:3, :3].T)
-        shift = new.T_world_cam[:3, 3] - old.T_world_cam[:3, 3]
-        rows.append(
-            {
-                "image": new.name,
-                "shift_mm": (1000 * R @ shift).round(3).tolist(),
-                "turn_deg": np.degrees(R @ turn.as_rotvec()).round(4).tolist(),
-            }
-        )
-    return rows
+    steps = steps_between(stacked(before), stacked(after))
+    return [
+        {
+            "image": view.name,
+            "shift_mm": (1000 * R @ step[3:]).round(3).tolist(),
+            "turn_deg": np.degrees(R @ step[:3]).round(4).tolist(),
+        }
+        for view, step in zip(after, steps, strict=True)
+    ]
 
 
 def common_move(

@@ -12,7 +12,6 @@ import tyro
 from point2act.answer import AnswerConfig
 from point2act.asking.choose import ChooseConfig, ask_and_choose
 from point2act.asking.questions import ask
-from point2act.capture.thin import only
 from point2act.commands.opened import Opened, open_scene
 from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted, chooser_of
@@ -72,9 +71,7 @@ def main(argv: Sequence[str]) -> None:
         session = run.session(max_side=arguments.max_side, device=arguments.device, progress=tick)
     questions = arguments.wanted.questions(lambda: capture) if known is None else None
     chooser = chooser_of(questions) if arguments.choose else None
-    points = (
-        ask(only(capture, run.views), questions, stages=stages).points if questions is not None else known
-    )
+    points = ask(run.used, questions, stages=stages).points if questions is not None else known
     assert points is not None
     answered, points = ask_and_choose(
         session, points, chooser, config=arguments.config, choosing=arguments.choosing, stages=stages

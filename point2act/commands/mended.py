@@ -66,7 +66,8 @@ def mended_copy(
             write_bytes(folder / PICTURE, png_bytes(registration_picture(views, mended.views)))
     with stages.stage("look at the copy") as bar:
         report = examine(load_views(read_capture(output), max_side=config.max_side), progress=bar)
-    return Copied(_document(capture, views, mended, output), _words(capture, views, mended, output), report)
+    document = _document(capture, views, mended, output)
+    return Copied(document, _words(document), report)
 
 
 def _depth(capture: Capture, mended: Mended) -> Callable[[str], np.ndarray | None] | None:
@@ -105,19 +106,18 @@ def _document(capture: Capture, views: Sequence[View], mended: Mended, output: P
     }
 
 
-def _words(capture: Capture, views: Sequence[View], mended: Mended, output: Path) -> str:
-    lines = [f"MENDED, in {output}", f"  {mended.depth}", f"  {mended.poses}"]
-    if mended.alignment is not None:
-        lines.insert(2, f"  look at it: {output / PICTURE}")
-    if mended.moved:
-        rows = moves(views, mended.views, capture.T_base_world)
-        rows.sort(key=lambda row: -float(np.linalg.norm(row["shift_mm"])))
-        frame = "robot's base" if capture.T_base_world is not None else "capture's world"
+def _words(document: dict[str, Any]) -> str:
+    lines = [f"MENDED, in {document['capture']}", f"  {document['depth']}"]
+    if document["depth_camera"] is not None:
+        lines.append(f"  look at it: {Path(document['capture']) / PICTURE}")
+    lines.append(f"  {document['poses']}")
+    if document["moves"]:
+        rows = sorted(document["moves"], key=lambda row: -float(np.linalg.norm(row["shift_mm"])))
+        frame = "robot's base" if document["frame"] == "base" else "capture's world"
         lines.append(f"  furthest, along the axes of the {frame} frame; --json tells it of every view:")
         lines += [f"    {_move(row)}" for row in rows[:_NAMED]]
-        common = common_move(views, mended.views)
-        if common is not None:
-            lines.append(f"  {_mount(*common)}")
+    if document["mount"] is not None:
+        lines.append(f"  {_mount(**document['mount'])}")
     return "\n".join(lines)
 
 
@@ -127,10 +127,10 @@ def _move(row: dict[str, Any]) -> str:
     return f"{row['image']}: {way} mm, turned by {np.linalg.norm(row['turn_deg']):.2f}°"
 
 
-def _mount(shift: np.ndarray, turn: np.ndarray) -> str:
+def _mount(shift_mm: Sequence[float], turn_deg: Sequence[float]) -> str:
     """What all views have in common."""
-    way = ", ".join(f"{1000 * metres:+.1f} mm {axis}" for metres, axis in zip(shift, _AXES, strict=True))
-    about = ", ".join(f"{degrees:+.2f}°" for degrees in turn)
+    way = ", ".join(f"{mm:+.1f} mm {axis}" for mm, axis in zip(shift_mm, _AXES, strict=True))
+    about = ", ".join(f"{degrees:+.2f}°" for degrees in turn_deg)
     return (
         f"of that, every view alike, as the camera sees it: {way}, turned by {about} about these axes: "
         "the camera may be mounted otherwise than the robot's calibration has it"

@@ -42,12 +42,16 @@ class Opened:
     """The frames that are used, by name; None for all."""
 
     @property
+    def used(self) -> Capture:
+        """The capture with the frames that are used alone."""
+        return only(self.capture, self.views)
+
+    @property
     def frames(self) -> tuple[Frame, ...]:
         """The capture's, at the run's poses."""
         known = self.poses or {}
         return tuple(
-            replace(frame, T_world_cam=known.get(frame.name, frame.T_world_cam))
-            for frame in only(self.capture, self.views).frames
+            replace(frame, T_world_cam=known.get(frame.name, frame.T_world_cam)) for frame in self.used.frames
         )
 
     @property
@@ -61,9 +65,7 @@ class Opened:
         # Late: torch takes seconds, in which the scene may be shown already.
         from point2act.session import Session, choose_device
 
-        views = load_views(
-            only(self.capture, self.views), max_side=max_side or self.max_side, progress=progress
-        )
+        views = load_views(self.used, max_side=max_side or self.max_side, progress=progress)
         metric = self.metric or self.capture.metric
         posed = with_poses(views, self.poses)
         session = Session(self.capture, posed, self.scene, metric, choose_device(device))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -133,18 +133,21 @@ def try_grasps_file(
         if not result["grasps"]:
             trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
             continue
-        best = result["grasps"][0]
-        grasp = Grasp(
-            T_world_gripper=np.array(best["T_world_gripper"], dtype=float),
-            width=float(best["width"]),
-            score=float(best["score"]),
-            relevancy=float(best["relevancy"]),
-            quality=float(best["quality"]),
-            contacts=np.array(best["contacts"], dtype=float),
-            approach_clearance=float(best["approach_clearance"]),
-        )
-        trials.append(try_grasp(scene, query["name"], grasp, gripper, config))
+        trials.append(try_grasp(scene, query["name"], written_grasp(result["grasps"][0]), gripper, config))
     return trials
+
+
+def written_grasp(entry: Mapping[str, Any]) -> Grasp:
+    """What a trial needs to know of a grasp in a grasps.json."""
+    return Grasp(
+        T_world_gripper=np.array(entry["T_world_gripper"], dtype=float),
+        width=float(entry["width"]),
+        score=float(entry["score"]),
+        relevancy=float(entry["relevancy"]),
+        quality=float(entry["quality"]),
+        contacts=np.array(entry["contacts"], dtype=float),
+        approach_clearance=float(entry["approach_clearance"]),
+    )
 
 
 @dataclass(frozen=True, eq=False)
