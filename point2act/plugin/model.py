@@ -25,6 +25,7 @@ from point2act.errors import RunError
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics, psnr
+from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.saved import Saved
 from point2act.plugin.scene import empty_scene, lift_points, posed_views, starting_scene
@@ -101,7 +102,7 @@ class Point2ActModel(SplatfactoModel):
             if self.config.background_color == "random"
             else get_color(self.config.background_color)
         )
-        self.step, self.crop_box, self._densifier = 0, None, None
+        self.step, self.crop_box, self._densifier, self._steps = 0, None, None, None
 
     # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
     def get_extra_state(self) -> dict[str, Any]:
@@ -165,13 +166,15 @@ class Point2ActModel(SplatfactoModel):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Densify and lift after each step."""
+        """Look at each step before it is taken; densify and lift after it."""
         trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
         assert trainer is not None
         assert optimizers is not None
         assert self._data is not None
         self._last_step = trainer._start_step + trainer.config.max_num_iterations - 1
-        has_depth = any(view.depth is not None for view in self._data.views.train)
+        trained = self._data.views.train
+        self._steps = FiniteSteps(optimizers.optimizers, [view.name for view in trained])
+        has_depth = any(view.depth is not None for view in trained)
         if self.config.densify or (self.config.densify is None and not has_depth):
             # nerfstudio scales the cameras into [-1, 1]: the scene's size is 1.
             self._densifier = Densifier(
@@ -181,8 +184,11 @@ class Point2ActModel(SplatfactoModel):
 
     def step_post_backward(self, step: int) -> None:
         """Change the number of Gaussians when due, then lift the points when due."""
-        if self._densifier is not None:
+        taken = self._steps is None or self._steps.end()
+        if self._densifier is not None and taken:
             self._densifier.step(step)
+        if self._steps is not None and step == self._last_step:
+            self._steps.tell()
         due = step % self.config.relevancy_every == 0 or step == self._last_step
         if due or len(self.relevancy) != self.num_points:
             self._lift(self._points)
@@ -250,6 +256,8 @@ class Point2ActModel(SplatfactoModel):
             losses["depth"] = self.config.depth_weight * error
         if self.training:
             self.camera_optimizer.get_loss_dict(losses)
+            if self._steps is not None:
+                self._steps.begin(batch["image_idx"], torch.stack(list(losses.values())).sum())
         return losses
 
     def _target(self, batch: dict, name: str) -> Tensor | None:
