@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from point2act.cli import main
 from point2act.errors import CaptureError, RunError
 from point2act.geometry import opengl_to_opencv, project, quaternion_to_matrix
 from point2act.results import read_grasps
@@ -32,6 +33,8 @@ with warnings.catch_warnings():
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
     from nerfstudio.data.scene_box import OrientedBox
     from nerfstudio.engine.optimizers import Optimizers
+    from nerfstudio.scripts.exporter import ExportGaussianSplat
+    from nerfstudio.scripts.render import DatasetRender
 
     from point2act.plugin import bridge, captures
     from point2act.plugin.bridge import Similarity
@@ -719,10 +722,10 @@ def test_a_run_is_asked_something_new(trained: Path):
     document["queries"] = [{"name": "new", "text": "the other one", "role": "grasp"}]
     second = [answer for answer in document["answers"] if answer["query"] == "green"]
     document["answers"] = [answer | {"query": "new"} for answer in second]
-    (folder / "other.json").write_text(json.dumps(document))
-    options = ("--points", "other.json", "--output", "new.json")
-    run_command("point2act", "grasp", "--load-config", trained, *options, folder=folder)
-    (result,) = read_grasps(folder / "new.json")["results"]
+    points, output = folder / "other.json", folder / "new.json"
+    points.write_text(json.dumps(document))
+    main(["grasp", "--load-config", str(trained), "--points", str(points), "--output", str(output)])
+    (result,) = read_grasps(output)["results"]
     assert result["query"]["text"] == "the other one"
     top = np.array(synthetic.TABLETOP[1].center)
     assert np.linalg.norm(np.subtract(result["action_point"], top)) < 0.05
@@ -738,23 +741,21 @@ def test_a_run_is_evaluated(trained: Path):
     assert "LPIPS is left out" in said
 
 
+# What these commands do once they are loaded, as ns-train and ns-eval were: here without another 15 s each.
 @pytest.mark.slow
-def test_a_run_is_exported(trained: Path):
-    folder = trained.parents[4]
-    run_command("ns-export", "gaussian-splat", "--load-config", trained, "--output-dir", "ply", folder=folder)
-    header = (folder / "ply" / "splat.ply").read_bytes()[:2000].decode("ascii", errors="replace")
+def test_a_run_is_exported(trained: Path, tmp_path: Path):
+    ExportGaussianSplat(load_config=trained, output_dir=tmp_path).main()
+    header = (tmp_path / "splat.ply").read_bytes()[:2000].decode("ascii", errors="replace")
     assert f"element vertex {len(load_run(trained).scene)}" in header
     assert "property float f_rest_8" in header
 
 
 @pytest.mark.slow
-def test_a_run_is_rendered(trained: Path):
-    folder = trained.parents[4]
-    options = ("--split", "train", "--output-path", "renders", "--image-format", "png")
-    run_command("ns-render", "dataset", "--load-config", trained, *options, folder=folder)
+def test_a_run_is_rendered(trained: Path, tmp_path: Path):
+    DatasetRender(load_config=trained, output_path=tmp_path, split="train", image_format="png").main()
     relevancies = ("relevancy", "relevancy_red box", "relevancy_green")
     for name in ("rgb", "depth", "accumulation", *relevancies, "gt-rgb"):
-        assert len(list((folder / "renders" / "train" / name).glob("*.png"))) == 7
+        assert len(list((tmp_path / "train" / name).glob("*.png"))) == 7
 
 
 @pytest.mark.slow
