@@ -46,6 +46,13 @@ REPLIES = (
     "There is no mug visible in this image.",
     "[]",
 )
+_VERTICES = "property float x\nproperty double y\nproperty int z\n"
+_COLOURS = "property uchar red\nproperty short green\nproperty float blue\n"
+CLOUDS = (
+    f"ply\nformat ascii 1.0\ncomment c\nelement vertex 2\n{_VERTICES}{_COLOURS}element face 1\n"
+    "property list uchar int vertex_indices\nend_header\n0 1 2 255 7 0.5\n1e3 nan -4 1 2 inf\n3 0 1 1\n",
+    f"ply\nformat binary_big_endian 1.0\nelement vertex 1\n{_VERTICES}end_header\n{'a' * 16}",
+)
 # What is put into places of a document: what parsers trip over. A key may be put anywhere.
 _ODD = (
     None, True, False, 0, -1, 1, 2.5, 1e308, -1e308, 1e-320, 1e7, 10**400, float("inf"), "", "a", "..", "/",
@@ -96,7 +103,12 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 
 def dictionary(seeds: list[bytes]) -> str:
     """Words of the seeds, and numbers and brackets that break things, as libFuzzer reads them."""
-    known = {word for seed in seeds for word in seed.decode().replace('"', " ").split() if len(word) < 30}
+    known = {
+        word
+        for seed in seeds
+        for word in seed.decode(errors="ignore").replace('"', " ").split()
+        if len(word) < 30
+    }
     odd = [
         "1e999",
         "-1e308",

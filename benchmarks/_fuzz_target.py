@@ -21,7 +21,7 @@ import atheris
 import numpy as np
 from PIL import Image
 
-from benchmarks._fuzz_inputs import CONFIGS, POINTS, REPLIES, TRANSFORMS, changed, dictionary
+from benchmarks._fuzz_inputs import CLOUDS, CONFIGS, POINTS, REPLIES, TRANSFORMS, changed, dictionary
 
 with atheris.instrument_imports(include=["point2act"]):  # type: ignore[attr-defined]
     from point2act.capture import load_views, read_capture
@@ -30,6 +30,9 @@ with atheris.instrument_imports(include=["point2act"]):  # type: ignore[attr-def
     from point2act.grasps.gripper import load_gripper
     from point2act.mllm.models import load_model
     from point2act.points import read_points
+    from point2act.results import read_splat_ply, write_splat_ply
+    from point2act.splat.start import read_cloud
+    from point2act.types import GaussianScene
 
 Target = Callable[[bytes], object]
 
@@ -84,7 +87,29 @@ def configs(folder: Path) -> tuple[Target, list[bytes]]:
     return parse, [bytes([file.parent.name == "models"]) + _bare(file) for file in files]
 
 
-TARGETS = {"transforms": transforms, "points": points, "replies": replies, "configs": configs}
+def clouds(folder: Path) -> tuple[Target, list[bytes]]:
+    """A PLY file as points to start from or as a run's Gaussians; its first byte chooses."""
+    loaders = (read_cloud, read_splat_ply)
+
+    def parse(data: bytes) -> None:
+        (folder / "x.ply").write_bytes(data[1:])
+        loaders[data[0] % 2 if data else 0](folder / "x.ply")
+
+    for degree in (0, 1):
+        quats, sh = np.full((2, 4), 0.5), np.full((2, (degree + 1) ** 2, 3), 0.25)
+        scene = GaussianScene(np.zeros((2, 3)), quats, np.full((2, 3), 0.01), np.full(2, 0.5), sh)
+        write_splat_ply(folder / f"{degree}.ply", scene)
+    scenes = [b"\1" + (folder / f"{degree}.ply").read_bytes() for degree in (0, 1)]
+    return parse, [*scenes, *(b"\0" + cloud.encode() for cloud in CLOUDS)]
+
+
+TARGETS = {
+    "transforms": transforms,
+    "points": points,
+    "replies": replies,
+    "configs": configs,
+    "clouds": clouds,
+}
 
 
 def main(name: str, seconds: str, found: str) -> None:

@@ -1,4 +1,4 @@
-"""What a coverage-guided search finds in the parsers: transforms.json, points.json, replies, configs.
+"""What a coverage-guided search finds in the parsers: transforms, points, replies, configs, PLY clouds.
 
 Longer than here, one parser alone: ``python -m benchmarks._fuzz_target transforms 600 FOLDER``.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import CannotMeasureError, Metric, Plan
 from benchmarks._timing import REPOSITORY
 
-PARSERS = ("transforms", "points", "replies", "configs")
+PARSERS = ("transforms", "points", "replies", "configs", "clouds")
 # Of the plan's seconds, so that three of them make a minute for each parser. Chosen.
 _STRETCH = 20
 # Seconds beyond the search's own: importing what is searched, and the last input.

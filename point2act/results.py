@@ -246,18 +246,21 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
     def columns(*names: str) -> Float[np.ndarray, "n c"]:
         return np.stack([vertices[name].astype(np.float64) for name in names], axis=1)
 
-    raw = columns(*(name for name in _splat_names(rest) if name[0] != "n"))
-    lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
+    # What is too large becomes infinite, a signalling NaN a quiet one: both are refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        raw = columns(*(name for name in _splat_names(rest) if name[0] != "n"))
+        lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
+        scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
     # Unit quaternions are read as they were written, so that a scene read is written as the same file.
     lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
-    if not np.isfinite(raw).all() or (lengths == 0).any():
+    if not all(np.isfinite(each).all() for each in (raw, lengths, scales)) or (lengths == 0).any():
         raise SceneError(f"{path} holds Gaussians that are not finite: export the scene again")
     higher = raw[:, 6 : 6 + 3 * rest].reshape(len(raw), 3, rest).transpose(0, 2, 1)
     return GaussianScene(
         means=raw[:, :3],
         quats=raw[:, -4:] / lengths,
-        scales=np.exp(raw[:, -7:-4]),
-        opacities=1 / (1 + np.exp(-raw[:, -8])),
+        scales=scales,
+        opacities=opacities,
         sh=np.concatenate([raw[:, 3:6][:, None], higher], axis=1),
     )
 

@@ -392,6 +392,21 @@ def test_other_clouds_are_no_splats(tmp_path: Path):
         read_splat_ply(tmp_path / "splat.ply")
 
 
+# From the end of a splat: four numbers of the quaternion, three logarithms of sizes.
+# 0x447A0000 is 1000, 0x7F800001 a signalling NaN, which warns where it is cast.
+@pytest.mark.parametrize(("place", "bits"), [(-5, 0x447A0000), (-1, 0x7F800001), (0, 0x7F800001)])
+def test_splats_of_absurd_numbers_are_refused(tmp_path: Path, place: int, bits: int):
+    path = tmp_path / "splat.ply"
+    write_splat_ply(path, a_scene(1, 0))
+    data = path.read_bytes()
+    header = data.index(b"end_header\n") + len(b"end_header\n")
+    numbers = np.frombuffer(data[header:], "<u4").copy()
+    numbers[place] = bits
+    path.write_bytes(data[:header] + numbers.tobytes())
+    with pytest.raises(SceneError, match="not finite"):
+        read_splat_ply(path)
+
+
 def test_relevancy_is_coloured_and_kept(tmp_path: Path):
     scene = a_scene(3, 1)
     queries = tuple(Query(name, "x") for name in ("left ear", "left-ear", "nose"))

@@ -396,6 +396,15 @@ def test_read_cloud(tmp_path):
         read_cloud(tmp_path / "c.ply")
 
 
+def test_a_cloud_may_hold_signalling_nans(tmp_path):
+    """These warn where they are cast, unlike the usual ones."""
+    properties = "".join(f"property float {name}\n" for name in "xyz")
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex 2\n{properties}end_header\n"
+    numbers = np.array([0x7F800001, 0, 0, 0, 0, 0], "<u4")
+    (tmp_path / "a.ply").write_bytes(header.encode() + numbers.tobytes())
+    assert len(read_cloud(tmp_path / "a.ply")[0]) == 1
+
+
 # ── from features ──────────────────────────────────────────────────────────────────────────────
 def test_features_have_pixel_centres_at_one_half():
     """Round spots on a plane one metre below four cameras are found where they are."""

@@ -179,12 +179,13 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
     names = vertices.dtype.names or ()
     if not {"x", "y", "z"} <= set(names):
         raise SceneError(f"{path} has no x, y and z: give a PLY file with points, or remove ply_file_path")
-    points = np.stack([vertices[name].astype(float) for name in ("x", "y", "z")], axis=1)
-    colors = np.full_like(points, 0.5)
-    if {"red", "green", "blue"} <= set(names):
-        channels = [vertices[name] for name in ("red", "green", "blue")]
-        top = np.iinfo(channels[0].dtype).max if channels[0].dtype.kind in "iu" else 1.0
-        colors = np.stack([channel.astype(float) / top for channel in channels], axis=1)
+    with np.errstate(invalid="ignore"):  # A signalling NaN becomes a quiet one.
+        points = np.stack([vertices[name].astype(float) for name in ("x", "y", "z")], axis=1)
+        colors = np.full_like(points, 0.5)
+        if {"red", "green", "blue"} <= set(names):
+            channels = [vertices[name] for name in ("red", "green", "blue")]
+            top = np.iinfo(channels[0].dtype).max if channels[0].dtype.kind in "iu" else 1.0
+            colors = np.stack([channel.astype(float) / top for channel in channels], axis=1)
     near = (np.abs(points) <= _FAR).all(axis=1)  # no NaN is
     return points[near], np.clip(np.nan_to_num(colors[near], nan=0.5), 0.0, 1.0)
 
