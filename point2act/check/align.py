@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -33,8 +34,9 @@ _BESIDE = (-0.03, -0.015, 0.0, 0.015, 0.03)
 """Metres by which the depth camera is first tried beside the colours, along x and along y. Chosen: depth
 cameras on robots lie 1 to 6 cm from their colour camera."""
 
-_STARTS = 3
-"""So many of them are followed. Chosen."""
+_STARTS = 8
+"""So many of the 25 are followed. Chosen: on a real shelf the first to lead to the best place is the third or
+the fourth."""
 
 _STEP = np.array([0.02, 0.01, 0.01, 0.01, 0.01])
 """What is likely to be missing of the five numbers; three times that is sought. Chosen."""
@@ -85,22 +87,27 @@ def align(views: Sequence[View], start: Registration) -> Alignment | None:
     """
     views = [view for view in views if view.depth is not None]
     views = views[:: math.ceil(len(views) / _VIEWS)]
-    halves = views[::2], views[1::2]
-    even, odd = (_Evidence.of(half, _FINE) for half in halves)
+    looks = [_looks(view) for view in views]
+    inverse = _inverse(looks)
+    halves = [list(chain(*half)) for half in (looks[::2], looks[1::2])]
+    even, odd = (_Evidence.of(half, _FINE, inverse) for half in halves)
     begun = _begun(start, views[0])
-    found = [_sought(half, fine, begun) for half, fine in zip(halves, (even, odd), strict=True)]
+    found = [
+        _sought(_Evidence.of(half, _COARSE, inverse), fine, begun)
+        for half, fine in zip(halves, (even, odd), strict=True)
+    ]
     side = max(views[0].rgb.shape[:2])
-    if _apart(found[0], found[1], views[0].camera, even.inverse) > _AGREE * side:
+    if _apart(found[0], found[1], views[0].camera, inverse) > _AGREE * side:
         return None
     nothing = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
     others = (odd.score(found[0]) + even.score(found[1])) / 2
     if others < _GAIN * max(0.0, (odd.score(nothing) + even.score(nothing)) / 2):
         return None
-    every = _Evidence.of(views, _FINE)
+    every = _Evidence((*even.looks, *odd.looks), inverse)
     best, after = _descended(every, (found[0] + found[1]) / 2)
     zoom, x, y, right, down = best.tolist()
     # Far away, where what is beside counts for nothing.
-    tilt = x - right * every.inverse, y - down * every.inverse
+    tilt = x - right * inverse, y - down * inverse
     return Alignment(zoom, tilt, (right, down), every.score(nothing), after)
 
 
@@ -124,22 +131,15 @@ class _Look:
 
 @dataclass(frozen=True, eq=False)
 class _Evidence:
-    """Borders of depth and edges of pictures, of several views."""
+    """Borders of depth and smoothed edges of pictures, of several views."""
 
     looks: tuple[_Look, ...]
     inverse: float
-    """The median of one over their depth: there, what is beside changes nothing but by the axis."""
+    """One over the depth at which the place of the depth camera counts for nothing."""
 
     @staticmethod
-    def of(views: Sequence[View], blur: float) -> _Evidence:
-        looks = [
-            _Look(view.camera, edge, border)
-            for view in views
-            if view.depth is not None
-            for edge, border in zip(_sharp_edges(view, blur), border_points(view.depth), strict=True)
-        ]
-        depths = np.concatenate([look.borders[:, 2] for look in looks])
-        return _Evidence(tuple(looks), float(np.median(1 / depths)) if len(depths) else 0.0)
+    def of(looks: Sequence[_Look], blur: float, inverse: float) -> _Evidence:
+        return _Evidence(tuple(replace(look, edges=_smoothed(look.edges, blur)) for look in looks), inverse)
 
     def score(self, numbers: Float[np.ndarray, " 5"]) -> float:
         """The mean of the edges under the borders, moved by zoom, axis and place."""
@@ -157,11 +157,21 @@ class _Evidence:
         return total / max(count, 1)
 
 
-def _sought(
-    views: Sequence[View], fine: _Evidence, begun: Float[np.ndarray, " 5"]
-) -> Float[np.ndarray, " 5"]:
-    """The best numbers by the ``fine`` evidence of some views, from several places of the depth camera."""
-    coarse = _Evidence.of(views, _COARSE)
+def _looks(view: View) -> list[_Look]:
+    """Across and along, as they are."""
+    assert view.depth is not None
+    pairs = zip(edges(view), border_points(view.depth), strict=True)
+    return [_Look(view.camera, edge, border) for edge, border in pairs]
+
+
+def _inverse(looks: Sequence[Sequence[_Look]]) -> float:
+    """The median of one over the depth of all borders."""
+    depths = np.concatenate([look.borders[:, 2] for look in chain(*looks)])
+    return float(np.median(1 / depths)) if len(depths) else 0.0
+
+
+def _sought(coarse: _Evidence, fine: _Evidence, begun: Float[np.ndarray, " 5"]) -> Float[np.ndarray, " 5"]:
+    """The best numbers by evidence of the same views, from several places of the depth camera."""
     tried = [np.array([*begun[:3], right, down]) for right in _BESIDE for down in _BESIDE]
     tried.sort(key=coarse.score, reverse=True)
     best = max((_descended(coarse, numbers) for numbers in tried[:_STARTS]), key=lambda one: one[1])[0]
@@ -187,7 +197,7 @@ def _apart(a: Float[np.ndarray, " 5"], b: Float[np.ndarray, " 5"], camera: Camer
     return float(np.abs(np.array(ways) * [camera.fx, camera.fy]).max())
 
 
-def _sharp_edges(view: View, blur: float) -> list[Float32[np.ndarray, "h w"]]:
-    """Edges across and along, a little smoothed, in standard deviations."""
-    found = [smooth(edge, blur * max(view.rgb.shape)) for edge in edges(view)]
-    return [edge / max(float(edge.std()), 1e-6) for edge in found]
+def _smoothed(edge: Float32[np.ndarray, "h w"], blur: float) -> Float32[np.ndarray, "h w"]:
+    """Edges a little smoothed, in standard deviations; ``blur`` is a share of the longer side."""
+    smoothed = smooth(edge, blur * max(edge.shape))
+    return smoothed / max(float(smoothed.std()), 1e-6)
