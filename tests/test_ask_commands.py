@@ -15,6 +15,7 @@ from recalled import Recalled
 from test_pipeline import RED, write_capture
 
 from point2act.capture import read_capture
+from point2act.capture.thin import thin
 from point2act.cli import main
 from point2act.points import read_points
 from point2act.results import read_grasps
@@ -96,6 +97,17 @@ def test_a_saved_scene_is_asked_something_new(folder, server, asked, tmp_path):
     )
     assert read_grasps(grasps)["results"][0]["query"]["text"] == "the red box"
     assert len(read_points(grasps.with_name("points.json")).answers) == 10
+
+
+def test_of_many_images_some_are_asked_about(folder, asked, tmp_path, capsys):
+    """And they are those that a run with as many views uses."""
+    points = tmp_path / "points.json"
+    few = ["--max-views", "4"]
+    main(["ask", str(folder), "--query", "the red box", "--output", str(points), *few, *asked])
+    capture = read_capture(folder)
+    about = [answer.image for answer in read_points(points, capture).answers]
+    assert about == [frame.name for frame in thin(capture.frames, 4)]
+    assert "images: 4 of 10, spread over viewpoints (--max-views 10: all)" in capsys.readouterr().out
 
 
 def test_points_that_are_there_are_not_overwritten(folder, asked, tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import tyro
 
 from point2act.asking.questions import ask
 from point2act.capture import read_capture
+from point2act.capture.thin import thin
 from point2act.commands.wanted import Wanted
 from point2act.errors import PointsError
 from point2act.points import write_points
@@ -37,6 +38,9 @@ class Arguments:
     """File to write; by default points.json in the capture, where there is none yet."""
     points: Path | None = None
     """Ask the queries of this points.json, such as point2act plan writes, instead of --query."""
+    max_views: int = 150
+    """Of a capture with more images, as many are asked about, spread evenly over viewpoints: those that
+    point2act run uses."""
     allow_outside: bool = False
     """Read files that the capture names outside its folder, also by way of symbolic links."""
     wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
@@ -58,7 +62,11 @@ def main(argv: Sequence[str]) -> None:
         questions = wanted.questions_of(arguments.points)
     else:
         questions = wanted.questions(lambda: capture)
-    answers = ask(capture, questions, stages=stages)
+    asked = replace(capture, frames=thin(capture.frames, arguments.max_views))
+    answers = ask(asked, questions, stages=stages)
     write_points(output, answers.points)
     print(f"answers: {answers.count}")
+    images = len(capture.frames)
+    if len(asked.frames) < images:
+        print(f"images: {len(asked.frames)} of {images}, spread over viewpoints (--max-views {images}: all)")
     print(f"points: {output}")
