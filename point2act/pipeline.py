@@ -329,9 +329,9 @@ class _Work:
                 stages=self.stages,
             )
         if self.output is not None:
-            self._write(self.output, session, answered, built, answers)
             if points is not known and points is not None:
                 write_points(self.output / "points.json", points)
+            self._write(self.output, session, answered, built, answers)
         return RunResult(
             results=() if answered is None else answered.results,
             points=points,
