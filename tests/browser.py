@@ -212,7 +212,10 @@ class Window:
         return self.page.locator("body").inner_text()
 
     def wait_for_words(self, text: str) -> None:
-        self.wait_for(lambda: text in self.words(), f"the words {text!r}")
+        try:
+            self.wait_for(lambda: text in self.words(), f"the words {text!r}")
+        except AssertionError as err:
+            raise AssertionError(f"{err}; to be seen was {self.words()!r}") from err
 
     def open_tab(self, label: str) -> None:
         self.page.get_by_role("tab", name=label, exact=True).click()
