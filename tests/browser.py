@@ -42,8 +42,9 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-TIMEOUT = 100.0
-"""Seconds. Chosen: a first page takes 3 to 9 s on two busy cores, and on worse ones ten times as long."""
+TIMEOUT = 200.0
+"""Seconds. Chosen: a first page takes 3 to 9 s on two busy cores, and on worse ones ten times as long; once,
+100 s were not enough."""
 SIZE = (800, 500)
 """Of a page: width and height in pixels. Chosen: small, as every pixel is drawn by the processor."""
 # three.js names itself on the canvas that it draws on; viser has others for rubber bands.
