@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from point2act.errors import Point2ActError
 from point2act.files import write_bytes
@@ -45,6 +47,12 @@ def read_ply(path: Path | str, error: type[Point2ActError]) -> np.ndarray:
         return _parse(data)
     except (ValueError, OverflowError) as err:
         raise error(f"{path} is not a PLY file that can be used ({err}): write it again") from err
+
+
+def as_columns(vertices: np.ndarray, names: Iterable[str]) -> Float[np.ndarray, "n c"]:
+    """Properties of vertices, one a column."""
+    with np.errstate(invalid="ignore"):  # A signalling NaN becomes a quiet one.
+        return np.stack([vertices[name].astype(np.float64) for name in names], axis=1)
 
 
 def _parse(data: bytes) -> np.ndarray:

@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from point2act.errors import ResultsError, SceneError
 from point2act.files import read_json, schema_problem, write_json
 from point2act.plans import plan_document, read_plan_document
-from point2act.ply import read_ply, write_ply
+from point2act.ply import as_columns, read_ply, write_ply
 from point2act.types import (
     Capture,
     GaussianScene,
@@ -243,12 +243,9 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
         lacks = f"it lacks {', '.join(missing[:5])}" if missing else "its f_rest are not whole degrees"
         raise SceneError(f"{path} is not a 3D Gaussian Splatting file ({lacks}): export the scene again")
 
-    def columns(*names: str) -> Float[np.ndarray, "n c"]:
-        return np.stack([vertices[name].astype(np.float64) for name in names], axis=1)
-
-    # What is too large becomes infinite, a signalling NaN a quiet one: both are refused below.
-    with np.errstate(over="ignore", invalid="ignore"):
-        raw = columns(*(name for name in _splat_names(rest) if name[0] != "n"))
+    raw = as_columns(vertices, (name for name in _splat_names(rest) if name[0] != "n"))
+    # What is too large becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
         lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
         scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
     # Unit quaternions are read as they were written, so that a scene read is written as the same file.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from test_plugin import make_pipeline
 
 from point2act.errors import SceneError
 
@@ -29,11 +29,7 @@ class Training:
     """Steps of nerfstudio's own trainer, without its folders and its viewer."""
 
     def __init__(self, capture: Path, **model_options):
-        torch.manual_seed(0)
-        config = deepcopy(point2act_method.config.pipeline)
-        config.datamanager.data = capture
-        config.model = replace(config.model, **model_options)
-        self.pipeline = config.setup(device="cpu", test_mode="val")
+        self.pipeline = make_pipeline(capture, **model_options)
         self.model = self.pipeline.model
         self.optimizers = Optimizers(point2act_method.config.optimizers, self.pipeline.get_param_groups())
         self.gradient_accumulation_steps = dict.fromkeys(self.optimizers.parameters, 1)

@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from point2act.errors import SceneError
 from point2act.geometry import frame_from_normal
-from point2act.ply import read_ply
+from point2act.ply import as_columns, read_ply
 from point2act.splat.fill import fill_holes, spread
 from point2act.splat.gaussians import SH_DC
 from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
@@ -40,6 +40,7 @@ _NEAREST = 1e-3
 
 # Of a cloud's points, from the origin: squares of what is further away overflow sooner or later. Chosen.
 _FAR = 1e7
+_CHANNELS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,11 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
     names = vertices.dtype.names or ()
     if not {"x", "y", "z"} <= set(names):
         raise SceneError(f"{path} has no x, y and z: give a PLY file with points, or remove ply_file_path")
-    with np.errstate(invalid="ignore"):  # A signalling NaN becomes a quiet one.
-        points = np.stack([vertices[name].astype(float) for name in ("x", "y", "z")], axis=1)
-        colors = np.full_like(points, 0.5)
-        if {"red", "green", "blue"} <= set(names):
-            channels = [vertices[name] for name in ("red", "green", "blue")]
-            top = np.iinfo(channels[0].dtype).max if channels[0].dtype.kind in "iu" else 1.0
-            colors = np.stack([channel.astype(float) / top for channel in channels], axis=1)
+    points = as_columns(vertices, "xyz")
+    colors = np.full_like(points, 0.5)
+    if set(_CHANNELS) <= set(names):
+        first = vertices.dtype[_CHANNELS[0]]
+        colors = as_columns(vertices, _CHANNELS) / (np.iinfo(first).max if first.kind in "iu" else 1.0)
     near = (np.abs(points) <= _FAR).all(axis=1)  # no NaN is
     return points[near], np.clip(np.nan_to_num(colors[near], nan=0.5), 0.0, 1.0)
 
