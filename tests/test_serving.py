@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -18,6 +21,8 @@ from point2act.viewer.guard import guarded, own_names, refusal
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import viser
+    from viser.infra._async_message_buffer import AsyncMessageBuffer
+    from viser.infra._messages import Message
     from websockets.exceptions import ConnectionClosed, InvalidStatus
     from websockets.sync.client import ClientConnection, connect
 
@@ -128,6 +133,34 @@ def _ends(line: ClientConnection, message: bytes) -> bool:
         return True
     except TimeoutError:
         return False
+
+
+def test_what_is_sent_arrives_in_that_order(server: viser.ViserServer, monkeypatch: pytest.MonkeyPatch):
+    """Also what one thread sends while another is in ``atomic()``: left to later, it would win for good."""
+    sent: list[str] = []
+    push = AsyncMessageBuffer.push
+
+    def heard(buffer: AsyncMessageBuffer, message: Message) -> None:
+        sent.extend(re.findall(r"\w+ of \d+", str(message)))
+        push(buffer, message)
+
+    monkeypatch.setattr(AsyncMessageBuffer, "push", heard)
+    words = server.gui.add_markdown("")
+
+    def say(text: str) -> None:
+        words.content = text
+
+    told = [f"{word} of {number}" for number in range(50) for word in ("planning", "ready")]
+    for planning, ready in zip(told[::2], told[1::2], strict=True):
+        with server.atomic():
+            thinking = threading.Thread(target=say, args=(planning,))
+            thinking.start()
+            thinking.join()
+        say(ready)
+    end = time.monotonic() + 20
+    while len(sent) < len(told) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert sent == told
 
 
 def test_a_server_that_is_not_known_is_not_used():

@@ -6,6 +6,7 @@ import io
 import socket
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import viser
@@ -42,7 +43,11 @@ def serve(config: ViewerConfig) -> viser.ViserServer:
     except OSError as err:
         raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
     with guarded(own_names(config.names), config.pages):
-        return _start(config)
+        server = _start(config)
+    _keep_in_order(server._websock_server)
+    # Before anything else is done for whoever comes.
+    server.on_client_connect(lambda client: _keep_in_order(client._websock_connection))
+    return server
 
 
 def _start(config: ViewerConfig) -> viser.ViserServer:
@@ -55,6 +60,16 @@ def _start(config: ViewerConfig) -> viser.ViserServer:
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
+
+
+def _keep_in_order(sender: Any) -> None:
+    """Let messages arrive in the order in which they are sent, from whichever threads.
+
+    viser 0.2 leaves a message to a third thread while another thread sends, or is in ``atomic()``, and those
+    sent next overtake it: a page said "Planning …" for good. Its buffer of messages has a lock of its own.
+    """
+    if hasattr(sender, "unsafe_send_message"):
+        sender.queue_message = sender.unsafe_send_message
 
 
 def url_of(server: viser.ViserServer) -> str:
