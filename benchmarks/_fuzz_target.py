@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["point2act"]):  # type: ignore[attr-def
     from point2act.capture import load_views, read_capture
     from point2act.dialects import DIALECTS, parse_reply
     from point2act.errors import Point2ActError
-    from point2act.grasps.gripper import load_gripper
+    from point2act.grippers import load_gripper
     from point2act.mllm.models import load_model
     from point2act.points import read_points
     from point2act.results import read_splat_ply, write_splat_ply

@@ -10,8 +10,9 @@ import numpy as np
 from benchmarks import CannotMeasureError
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case
+from point2act.grippers import Gripper
 from point2act.simulate import TrialConfig
-from point2act.types import Grasp, Gripper
+from point2act.types import Grasp
 
 _TRIAL = TrialConfig()
 

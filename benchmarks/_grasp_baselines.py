@@ -7,7 +7,8 @@ import numpy as np
 from benchmarks._grasp_cases import Case, grasp_at
 from benchmarks._grasp_clouds import CLEARANCE, facing, hits, measured, open_hand, table_height, thinned
 from point2act.geometry import frame_from_normal
-from point2act.types import Grasp, Gripper
+from point2act.grippers import Gripper
+from point2act.types import Grasp
 
 Found = tuple[tuple[Grasp, ...], str]
 """Grasps, best first, or none and why."""
@@ -45,8 +46,7 @@ def straight_down(case: Case, gripper: Gripper, rng: np.random.Generator) -> Fou
     narrow = int((high - low).argmin())
     T = facing(np.array([0.0, 0.0, -1.0]), ways[narrow])
     T[:3, 3] = goal + (low + high)[narrow] / 2 * ways[narrow]
-    tip = max(box.center[2] + box.half_extents[2] for box in gripper.finger)
-    palm = max(box.center[2] + box.half_extents[2] for box in gripper.body)
+    tip, palm = gripper.finger.high[:, 2].max(), gripper.body.high[:, 2].max()
     top = float(np.quantile(points[level < reach, 2], 0.99))
     T[2, 3] = max(goal[2], table + tip + 0.002, top + palm + 0.002)
     return (grasp_at(T, float((high - low)[narrow])),), ""

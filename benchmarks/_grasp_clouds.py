@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmarks._grasp_cases import Case
 from point2act.geometry import back_project, pixel_centers
+from point2act.grippers import Boxes, Gripper
 from point2act.simulate import TrialConfig
-from point2act.types import Box, Gripper
 
 CLEARANCE = TrialConfig().clearance
 """Metres that the trials open the hand further than the grasp on each side."""
@@ -51,28 +49,27 @@ def table_height(points: Float[np.ndarray, "n 3"]) -> float:
 def hits(
     points: Float[np.ndarray, "n 3"],
     T_world_gripper: Float[np.ndarray, "4 4"],
-    boxes: Sequence[Box],
+    boxes: Boxes,
     *,
     margin: float = 0.0,
 ) -> Bool[np.ndarray, " n"]:
     """Which points the boxes of a hand come within ``margin`` of on their straight way to a grasp."""
     local = (points - T_world_gripper[:3, 3]) @ T_world_gripper[:3, :3]
     met = np.zeros(len(points), dtype=bool)
-    for box in boxes:
-        x, y, z = (local - np.array(box.center)).T
-        a, b, c = np.array(box.half_extents) + margin
+    for center, half in boxes:
+        x, y, z = (local - center).T
+        a, b, c = half + margin
         met |= (abs(x) < a) & (abs(y) < b) & (z < c) & (z > -c - APPROACH)
     return met
 
 
-def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Sequence[Box]) -> float:
+def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Boxes) -> float:
     """Height of the lowest corner of the boxes of a hand."""
     up = T_world_gripper[2, :3]
-    below = [up @ np.array(box.center) - abs(up) @ box.half_extents for box in boxes]
-    return float(T_world_gripper[2, 3] + min(below))
+    return float(T_world_gripper[2, 3] + (boxes.center @ up - boxes.half @ abs(up)).min())
 
 
-def open_hand(hand: Gripper, width: float) -> tuple[Box, ...]:
+def open_hand(hand: Gripper, width: float) -> Boxes:
     """The boxes of a hand, fingers first, as the trials open it for a grasp of this width."""
     opening = min(width + 2 * CLEARANCE, hand.max_width)
     return hand.fingers_at(opening) + hand.body_at(opening)

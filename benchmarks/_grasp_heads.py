@@ -11,8 +11,8 @@ from benchmarks._grasp_cases import Case
 from benchmarks._grasp_study import study
 from benchmarks._grasp_system import system
 from point2act.grasps.plan import plan_grasps
+from point2act.grippers import Gripper
 from point2act.surface import fuse_local
-from point2act.types import Gripper
 
 Head = Callable[[Case, Gripper, np.random.Generator], Found]
 

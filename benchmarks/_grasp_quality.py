@@ -26,16 +26,15 @@ from point2act.errors import SimulationError
 from point2act.files import read_json, write_json
 from point2act.geometry import invert, transform_points
 from point2act.grasps.boundary import all_solid, surface_points
-from point2act.grasps.gripper import load_gripper
 from point2act.grasps.judge import Judged, Task, judge, look_closer
 from point2act.grasps.pairs import Pairs, find_pairs
 from point2act.grasps.plan import GraspConfig
 from point2act.grasps.poses import Poses, Tally, free_poses
+from point2act.grippers import Gripper, load_gripper
 from point2act.simulate import Scene, TrialConfig, try_grasp
 from point2act.simulate.mjcf import build
 from point2act.surface import fuse_local
 from point2act.threads import configure_threads
-from point2act.types import Gripper
 
 SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
 SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5

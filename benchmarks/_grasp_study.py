@@ -18,8 +18,8 @@ from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case, grasp_at
 from benchmarks._grasp_clouds import hits, lowest, measured, open_hand, table_height
 from point2act.geometry import frame_from_normal, transform_points
+from point2act.grippers import Gripper
 from point2act.surface import fuse_local
-from point2act.types import Gripper
 
 RADII = (0.03, 0.045)
 """Metres about the action point in which contacts are looked for, one after the other."""
@@ -153,7 +153,7 @@ def _poses(pairs: Pairs, gripper: Gripper) -> tuple[Float[np.ndarray, "n 4 4"], 
     ways = np.cos(angle)[:, None] * frames[:, None, :, 0] + np.sin(angle)[:, None] * frames[:, None, :, 1]
     pair, turn = np.nonzero(ways[..., 2] < -DOWN)
     approach, closing = ways[pair, turn], pairs.axis[pair]
-    past = np.array(TIPS) - max(box.center[2] + box.half_extents[2] for box in gripper.finger)
+    past = np.array(TIPS) - gripper.finger.high[:, 2].max()
     T = np.tile(np.eye(4), (len(past), len(pair), 1, 1))
     T[..., :3, :3] = np.stack([np.cross(closing, approach), closing, approach], axis=-1)
     middle = (pairs.first + pairs.second)[pair] / 2

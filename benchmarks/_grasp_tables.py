@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks._grasp_catalogue import Kind, catalogue, held_at_one_end, named
 from point2act.errors import SimulationError
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.simulate import Scene, WristConfig, oracle_grasps
 from point2act.simulate.layout import Jitter, Layout, Table, Target, Thing, scaled
 from point2act.simulate.mjcf import build

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 
 from point2act.geometry import back_project, invert, pixel_centers, transform_points
 from point2act.grasps.plan import GraspConfig
-from point2act.types import Grasp, Gripper, View
+from point2act.grippers import Gripper
+from point2act.types import Grasp, View
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,8 @@ def open_hand(
     gripper: Gripper, opening: float, approach: float
 ) -> list[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]]:
     """Lowest and highest corners, gripper frame, of all that the hand passes through on its straight way."""
-    boxes = [*gripper.fingers_at(opening), *gripper.body_at(opening)]
-    corners = [(np.array(box.center), np.array(box.half_extents)) for box in boxes]
-    return [(center - half - [0, 0, approach], center + half) for center, half in corners]
+    boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
+    return list(zip(boxes.low - [0, 0, approach], boxes.high, strict=True))
 
 
 def signed_distance(

@@ -24,7 +24,7 @@ from benchmarks._capture import workspace
 from benchmarks._timing import REPOSITORY, once
 from point2act.capture import read_capture
 from point2act.geometry import beside_box, transform_points
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.points import write_points
 from point2act.results import read_grasps
 from point2act.types import Grasp

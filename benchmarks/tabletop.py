@@ -17,7 +17,7 @@ import numpy as np
 
 import point2act
 from benchmarks import Metric, Plan
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.simulate import CaptureConfig, capture_scene, load_scene, part_box, try_grasps_file
 from point2act.types import OrientedBox
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from point2act.asking.questions import AskConfig, ask, open_questions, open_task
     from point2act.capture import CaptureWriter, read_capture
     from point2act.dialects import parse_reply
-    from point2act.grasps.gripper import load_gripper
+    from point2act.grippers import load_gripper
     from point2act.mllm.open import AskerConfig
     from point2act.pipeline import RunConfig, RunResult, follow, run
     from point2act.points import read_points, write_points
@@ -38,7 +38,7 @@ _ROOMS = {
     "Session": "session",
     "ask": "asking.questions",
     "follow": "pipeline",
-    "load_gripper": "grasps.gripper",
+    "load_gripper": "grippers",
     "open_questions": "asking.questions",
     "open_run": "session",
     "open_task": "asking.questions",

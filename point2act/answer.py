@@ -13,6 +13,7 @@ from point2act.errors import ArmError
 from point2act.geometry import to_tangents
 from point2act.grasps.avoid import Avoid, avoid_region
 from point2act.grasps.plan import GraspConfig, plan_grasps
+from point2act.grippers import Gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig
 from point2act.place import PlaceConfig, find_place
 from point2act.reach.path import ReachConfig
@@ -22,17 +23,7 @@ from point2act.region.find import RegionConfig, find_region
 from point2act.relevancy import RelevancyConfig, ViewAnswers
 from point2act.splat.picture import Surface
 from point2act.surface import SurfaceConfig, fuse_local
-from point2act.types import (
-    Capture,
-    GaussianScene,
-    Grasp,
-    Gripper,
-    NoAnswer,
-    Query,
-    QueryResult,
-    Region,
-    View,
-)
+from point2act.types import Capture, GaussianScene, Grasp, NoAnswer, Query, QueryResult, Region, View
 
 if TYPE_CHECKING:
     from point2act.reach.arm import Arm

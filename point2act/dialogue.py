@@ -15,11 +15,11 @@ from point2act.asking.ask import Asking, Questions
 from point2act.asking.questions import name_queries
 from point2act.capture import disk_to_view, load_view, view_to_disk
 from point2act.errors import Point2ActError
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import Gripper, load_gripper
 from point2act.heatmaps import heatmap
 from point2act.points import PERSON, that_count, write_points
 from point2act.session import Answered, Session
-from point2act.types import Answer, Gripper, NoAnswer, Plan, PointSet, Query, QueryResult, Role, View
+from point2act.types import Answer, NoAnswer, Plan, PointSet, Query, QueryResult, Role, View
 
 # Photographs are shown at most this large, pixels, and so many are kept. Chosen: a screen's worth.
 _PHOTO = 1280

@@ -22,7 +22,7 @@ from point2act.capture import load_views, read_capture
 from point2act.capture.thin import only, thin
 from point2act.checkpoint import fingerprint, forget, keep, probe, recall
 from point2act.errors import CaptureError, SceneError
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.growing import GrowConfig, Growing
 from point2act.points import PERSON, write_points
 from point2act.publish import Story, publish, write_timings

@@ -13,13 +13,13 @@ from jaxtyping import Float, UInt8
 
 from point2act.errors import ResultsError, SceneError
 from point2act.files import read_json, schema_problem, write_json
+from point2act.grippers import Gripper
 from point2act.plans import plan_document, read_plan_document
 from point2act.ply import as_columns, read_ply, write_ply
 from point2act.types import (
     Capture,
     GaussianScene,
     Grasp,
-    Gripper,
     JointPath,
     PlacePose,
     Plan,

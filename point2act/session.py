@@ -23,7 +23,7 @@ from point2act.answer import (
 )
 from point2act.capture import load_views, read_capture
 from point2act.capture.thin import only
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import Gripper, load_gripper
 from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
 from point2act.points import pointed_by_person, read_points
 from point2act.relevancy import ViewAnswers, lift, locate
@@ -33,17 +33,7 @@ from point2act.splat.gaussians import Still, still
 from point2act.splat.picture import Picture, Surface, draw_picture, draw_surface, look_from
 from point2act.splat.sight import Sight
 from point2act.stages import Stages
-from point2act.types import (
-    Capture,
-    Frame,
-    GaussianScene,
-    Gripper,
-    Plan,
-    PointSet,
-    QueryResult,
-    RelevancyField,
-    View,
-)
+from point2act.types import Capture, Frame, GaussianScene, Plan, PointSet, QueryResult, RelevancyField, View
 
 
 @dataclass(frozen=True, eq=False)

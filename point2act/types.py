@@ -8,7 +8,7 @@ pixel is ``(0.5, 0.5)``. Depth is z-depth, along the optical axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -251,96 +251,6 @@ class NoAnswer:
 
 
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, eq=False)
-class Box:
-    """An axis-aligned box in the gripper frame."""
-
-    center: tuple[float, float, float]
-    half_extents: tuple[float, float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Link:
-    """A box between palm and fingertip, which goes only part of the fingertip's way, as a linkage's do."""
-
-    box: Box
-    follow: float
-    """That part, between 0 (stays with the palm) and 1 (goes with the fingertip)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Gripper:
-    """A parallel-jaw gripper.
-
-    Frame: origin half-way between the fingertip pads' centres, +z the direction of approach, the
-    fingers close along y. ``finger`` and ``link`` describe the +y side, y counted from that side's pad
-    (pad surface at y = 0); opened by w a finger is shifted by +w/2, and its mirror image by -w/2.
-
-    Where a linkage swings the fingers, the pads also move forwards as they close. Seen from the pads the
-    palm then moves back. ``link`` and ``body`` are described at the fully open hand, where the palm is
-    nearest; :meth:`fingers_at` and :meth:`body_at` say where every box is at any opening.
-    """
-
-    name: str
-    max_width: float
-    pad_size: tuple[float, float]
-    """Width along x and length along z of the flat pad, centred on the origin."""
-    finger: tuple[Box, ...]
-    """What goes with the pad."""
-    body: tuple[Box, ...]
-    """Palm and flange; they stay where the mounting face is."""
-    max_force: float
-    """Newtons."""
-    source: str = ""
-    link: tuple[Link, ...] = ()
-    """What swings between the two."""
-    mount: tuple[tuple[float, float], ...] = ()
-    """Rows of opening and distance: how far the mounting face, where the robot's flange is, lies behind
-    the pads' centres. Openings ascend; empty where it is not known."""
-
-    def mount_at(self, opening: float) -> float | None:
-        """How far the mounting face lies behind the pads' centres, metres; None where that is not known.
-
-        Linear between the rows of ``mount``, and constant beyond them.
-        """
-        if not self.mount:
-            return None
-        openings, distances = zip(*self.mount, strict=True)
-        return float(np.interp(opening, openings, distances))
-
-    def fingers_at(self, opening: float) -> tuple[Box, ...]:
-        """The finger on the +y side and then its mirror image, the pads ``opening`` metres apart."""
-        return _both_sides(_moved(box, opening / 2, 0.0) for box in self.finger)
-
-    def body_at(self, opening: float) -> tuple[Box, ...]:
-        """All that does not go with the pads when they are ``opening`` metres apart: links, palm, flange.
-
-        Links keep their place between palm and finger: a linkage's pads do not turn, so a point on a
-        bar between them moves by the same share of the pads' way throughout.
-        """
-        back, way = self._setback(opening), (self.max_width - opening) / 2
-        links = (
-            _moved(link.box, self.max_width / 2 - link.follow * way, (link.follow - 1) * back)
-            for link in self.link
-        )
-        return (*_both_sides(links), *(_moved(box, 0.0, -back) for box in self.body))
-
-    def _setback(self, opening: float) -> float:
-        """How much farther behind the pads the palm is than at the open hand, metres; 0 where not known."""
-        here, opened = self.mount_at(opening), self.mount_at(self.max_width)
-        return 0.0 if here is None or opened is None else here - opened
-
-
-def _moved(box: Box, y: float, z: float) -> Box:
-    return Box((box.center[0], box.center[1] + y, box.center[2] + z), box.half_extents)
-
-
-def _both_sides(boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """Boxes of the +y side, and then their mirror images."""
-    left = tuple(boxes)
-    return left + tuple(Box((x, -y, z), box.half_extents) for box in left for x, y, z in [box.center])
-
-
 @dataclass(frozen=True, eq=False)
 class JointPath:
     """An arm's way to a grasp and up, joint positions in radians; a step of the path from row to row."""

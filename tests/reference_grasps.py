@@ -221,8 +221,7 @@ def trilinear(grid, index) -> float:
 
 def unseen_share(volume, gripper, opening, rotation, origin) -> float:
     """Share of a fingertip's grid, on both fingers, whose nearest voxel no camera saw."""
-    tip = max(gripper.finger, key=lambda box: box.center[2] + box.half_extents[2])
-    center, half = np.array(tip.center), np.array(tip.half_extents)
+    center, half = max(gripper.finger, key=lambda box: box[0][2] + box[1][2])
     low, high = center - half - [0, 0, 0.02], center + half
     unseen, count = 0, 0
     for x, y, z in itertools.product(*np.linspace(low, high, 5).T):

@@ -10,7 +10,8 @@ from point2act import drawing
 from point2act.drawing.sheet import Sheet
 from point2act.drawing.solids import Cuboid, far_to_near
 from point2act.geometry import project
-from point2act.types import Box, Camera, Grasp, Gripper, OrientedBox
+from point2act.grippers import Boxes, Gripper
+from point2act.types import Camera, Grasp, OrientedBox
 
 RED = (230, 40, 40)
 CAMERA = Camera(150.0, 140.0, 83.0, 57.0, 120, 160)
@@ -18,8 +19,8 @@ GRIPPER = Gripper(
     name="test",
     max_width=0.08,
     pad_size=(0.02, 0.02),
-    finger=(Box((0.0, 0.005, -0.01), (0.01, 0.005, 0.02)),),
-    body=(Box((0.0, 0.0, -0.06), (0.03, 0.09, 0.03)),),
+    finger=Boxes.of(((0.0, 0.005, -0.01), (0.01, 0.005, 0.02))),
+    body=Boxes.of(((0.0, 0.0, -0.06), (0.03, 0.09, 0.03))),
     max_force=40.0,
 )
 DOWN = np.array([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.05], [0.0, 0.0, 0.0, 1.0]])
@@ -188,7 +189,7 @@ def test_the_gripper_is_drawn_inside_its_outline():
 def test_fingers_stand_at_the_opening():
     # The palm far away, so that what is seen about the contacts is fingers.
     fingers = Gripper(
-        "fingers", 0.08, (0.02, 0.02), GRIPPER.finger, (Box((0.0, 0.0, -5.0), (0.01, 0.01, 0.01)),), 40.0
+        "fingers", 0.08, (0.02, 0.02), GRIPPER.finger, Boxes.of(((0.0, 0.0, -5.0), (0.01, 0.01, 0.01))), 40.0
     )
     image = flat(0)
     pose = synthetic.look_at(np.array([0.0, 0.4, 0.05]), np.array([0.0, 0.0, 0.05]))  # along the pads

@@ -25,7 +25,7 @@ from benchmarks._grasp_trials import Task, executed, run_task, tasks
 from point2act.engine import mujoco
 from point2act.errors import SimulationError
 from point2act.geometry import invert, transform_points
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.simulate import Scene, Trial, TrialConfig, load_scene, try_grasp
 from point2act.simulate.layout import Jitter, Layout, Shape, Table, Target, read_layout
 from point2act.simulate.pile import PileConfig, drop, neighbours, put_apart
@@ -283,12 +283,11 @@ def test_points_that_a_hand_hits() -> None:
     for point, found in zip(transform_points(invert(T), points[:150]), met[:150], strict=True):
         # Slow twin: the open hand at fifty places along its way.
         way = point + np.linspace(0, 0.1, 51)[:, None] * [0.0, 0.0, 1.0]
-        expected = any((abs(way - box.center) < box.half_extents).all(axis=1).any() for box in boxes)
+        expected = any((abs(way - center) < half).all(axis=1).any() for center, half in boxes)
         assert found == expected
     assert lowest(T, boxes) == pytest.approx(0.5 - 0.0089)
     assert hits(points, T, boxes, margin=0.01).sum() > met.sum()
-    right, left = (box.center[1] - s * box.half_extents[1] for box, s in ((boxes[0], 1), (boxes[4], -1)))
-    assert right - left == pytest.approx(0.05 + 0.012)
+    assert boxes.low[0, 1] - boxes.high[4, 1] == pytest.approx(0.05 + 0.012)
 
 
 def test_tasks_share_the_cases_of_a_setting() -> None:

@@ -17,7 +17,6 @@ from point2act.geometry import transform_points
 from point2act.grasps.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
 from point2act.grasps.boundary import BoundaryConfig, Solid, surface_points
 from point2act.grasps.collision import (
-    Boxes,
     approach_opening,
     box_distances,
     closing_boxes,
@@ -30,7 +29,6 @@ from point2act.grasps.collision import (
     plane_heights,
     within,
 )
-from point2act.grasps.gripper import load_gripper
 from point2act.grasps.judge import JudgeConfig
 from point2act.grasps.pairs import PairConfig, find_pairs, march
 from point2act.grasps.plan import GraspConfig, plan_grasps
@@ -38,6 +36,7 @@ from point2act.grasps.poses import PoseConfig, free_poses
 from point2act.grasps.score import PreferConfig, ScoreConfig, quality
 from point2act.grasps.terms import GraspTerms
 from point2act.grasps.volume import LocalVolume, solid
+from point2act.grippers import Boxes, load_gripper
 from point2act.surface import fuse_local
 from point2act.types import Grasp, NoAnswer, OrientedBox, Query
 

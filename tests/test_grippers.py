@@ -12,8 +12,7 @@ from point2act import cli, config_files
 from point2act.drawing.hands import hand_sheet
 from point2act.errors import GripperError
 from point2act.grasps.collision import finger_boxes, hand_boxes
-from point2act.grasps.gripper import load_gripper
-from point2act.types import Box, Gripper, Link
+from point2act.grippers import Boxes, Gripper, load_gripper
 
 SHIPPED = config_files.available("grippers")
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +45,8 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def extent(boxes: tuple[Box, ...]) -> tuple[np.ndarray, np.ndarray]:
-    center, half = np.array([b.center for b in boxes]), np.array([b.half_extents for b in boxes])
-    return (center - half).min(axis=0), (center + half).max(axis=0)
+def extent(boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    return boxes.low.min(axis=0), boxes.high.max(axis=0)
 
 
 def flange(gripper: Gripper, opening: float) -> float:
@@ -57,10 +55,9 @@ def flange(gripper: Gripper, opening: float) -> float:
     return distance
 
 
-def outside(points: np.ndarray, boxes: tuple[Box, ...]) -> float:
+def outside(points: np.ndarray, boxes: Boxes) -> float:
     """How far the farthest point is outside all boxes, in the y-z plane."""
-    center, half = np.array([b.center for b in boxes]), np.array([b.half_extents for b in boxes])
-    over = np.maximum(np.abs(points[:, None] - center[None, :, 1:]) - half[None, :, 1:], 0)
+    over = np.maximum(np.abs(points[:, None] - boxes.center[None, :, 1:]) - boxes.half[None, :, 1:], 0)
     return float(np.linalg.norm(over, axis=2).min(axis=1).max())
 
 
@@ -82,10 +79,10 @@ def test_pad_is_part_of_the_finger(name):
     width, length = gripper.pad_size
     # A box whose inner face is the pad's plane covers the pad.
     assert any(
-        abs(box.center[1] - box.half_extents[1]) < 1e-4
-        and box.half_extents[0] >= width / 2 - 1e-4
-        and abs(box.center[2]) + length / 2 <= box.half_extents[2] + 1e-3
-        for box in gripper.finger
+        abs(center[1] - half[1]) < 1e-4
+        and half[0] >= width / 2 - 1e-4
+        and abs(center[2]) + length / 2 <= half[2] + 1e-3
+        for center, half in gripper.finger
     )
 
 
@@ -103,7 +100,7 @@ def test_nothing_of_the_fingers_is_between_the_pads(name, share):
 def test_both_sides_are_mirror_images(name, share):
     gripper = load_gripper(name)
     for boxes in (gripper.fingers_at(share * gripper.max_width), gripper.body_at(share * gripper.max_width)):
-        found = {tuple(np.round(box.center + box.half_extents, 9) + 0.0) for box in boxes}
+        found = {tuple(np.round(np.concatenate(box), 9) + 0.0) for box in boxes}
         mirrored = {(x, -y + 0.0, z, *half) for x, y, z, *half in found}
         assert found == mirrored
 
@@ -114,7 +111,7 @@ def test_fingers_and_palm_hang_together(name):
     gripper = load_gripper(name)
     for opening in np.linspace(0, gripper.max_width, 5):
         boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
-        spans = sorted((b.center[2] - b.half_extents[2], b.center[2] + b.half_extents[2]) for b in boxes)
+        spans = sorted(zip(boxes.low[:, 2], boxes.high[:, 2], strict=True))
         reached = spans[0][1]
         for low, high in spans[1:]:
             assert low <= reached + 1e-9
@@ -161,9 +158,9 @@ def test_the_85_agrees_with_a_second_source():
 def test_the_140_agrees_with_a_second_source():
     gripper = load_gripper("robotiq_2f140")
     # The maker's simulation assets: fingertips of 27 x 65 x 19 mm centred at y = 79.6, z = 177.0 mm.
-    pad = gripper.fingers_at(gripper.max_width)[0]
-    assert 2 * np.array(pad.half_extents) == pytest.approx([0.027, 0.019, 0.065], abs=0.0005)
-    assert pad.center[1] == pytest.approx(0.0796, abs=0.0005)
+    center, half = next(iter(gripper.fingers_at(gripper.max_width)))
+    assert 2 * half == pytest.approx([0.027, 0.019, 0.065], abs=0.0005)
+    assert center[1] == pytest.approx(0.0796, abs=0.0005)
     assert gripper.mount_at(gripper.max_width) == pytest.approx(0.1770 + 0.0108, abs=0.0005)
 
 
@@ -215,13 +212,14 @@ def test_bars_stay_within_the_boxes(name):
 
 def test_links_go_their_share_of_the_pad_s_way():
     """A slow twin in the palm's frame, where only fingers and links move."""
-    box = Box((0.0, 0.004, -0.05), (0.01, 0.002, 0.01))
+    bar = Boxes.of(((0.0, 0.004, -0.05), (0.01, 0.002, 0.01)))
     rows = ((0.0, 0.150), (0.03, 0.148), (0.08, 0.130))
-    tip, palm = Box((0.0, 0.01, 0.0), (0.01, 0.01, 0.01)), Box((0.0, 0.0, -0.1), (0.02, 0.04, 0.01))
-    gripper = Gripper("twin", 0.08, (0.02, 0.02), (tip,), (palm,), 40.0, "", (Link(box, 0.3),), rows)
+    tip = Boxes.of(((0.0, 0.01, 0.0), (0.01, 0.01, 0.01)))
+    palm = Boxes.of(((0.0, 0.0, -0.1), (0.02, 0.04, 0.01)))
+    gripper = Gripper("twin", 0.08, (0.02, 0.02), tip, palm, 40.0, "", bar, np.array([0.3]), rows)
 
-    def in_palm(opening: float, boxes: tuple[Box, ...], index: int) -> np.ndarray:
-        x, y, z = boxes[index].center
+    def in_palm(opening: float, boxes: Boxes, index: int) -> np.ndarray:
+        x, y, z = boxes.center[index]
         return np.array([x, y, z + flange(gripper, opening)])
 
     pad_open = in_palm(0.08, gripper.fingers_at(0.08), 0)
@@ -247,13 +245,13 @@ def test_mount_is_linear_between_rows_and_constant_beyond(tmp_path):
 def test_one_row_is_for_every_opening(tmp_path):
     gripper = load_gripper(write(tmp_path, "mount = [[0.0, 0.1034]]\n" + GOOD))
     assert gripper.mount_at(0.0) == gripper.mount_at(0.08) == 0.1034
-    assert gripper.body_at(0.0)[0].center == gripper.body[0].center
+    assert gripper.body_at(0.0).center[0].tolist() == gripper.body.center[0].tolist()
 
 
 def test_without_a_mount_it_is_unknown_and_the_palm_stays(tmp_path):
     gripper = load_gripper(write(tmp_path, GOOD))
     assert gripper.mount_at(0.03) is None
-    assert gripper.body_at(0.0)[0].center == gripper.body[0].center
+    assert gripper.body_at(0.0).center[0].tolist() == gripper.body.center[0].tolist()
 
 
 # ── boxes for collision ────────────────────────────────────────────────────────────────────────
@@ -277,7 +275,7 @@ def test_a_path_works_like_a_name(tmp_path):
     gripper = load_gripper(write(tmp_path, GOOD + LINK))
     assert gripper.name == "test"
     assert gripper.max_force == 40.0
-    assert [link.follow for link in gripper.link] == [0.5]
+    assert gripper.follow.tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -396,7 +394,7 @@ def test_the_page_tells_of_every_shipped_gripper():
 
 
 def test_the_page_s_messages_are_said(tmp_path):
-    source = (ROOT / "point2act" / "grasps" / "gripper.py").read_text(encoding="utf-8")
+    source = (ROOT / "point2act" / "grippers.py").read_text(encoding="utf-8")
     source = re.sub(r'"\s+f?"', "", source).replace("[[{key}]]", "[[finger]]")
     told = re.findall(r"^\| `([^`]+)` \| (?![0-9])", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     messages = [words for words in told if words not in SHIPPED]

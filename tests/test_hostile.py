@@ -28,7 +28,7 @@ from point2act.capture.memory import check_memory, free_bytes, needed_bytes
 from point2act.dialects import DIALECTS, parse_reply
 from point2act.errors import CaptureError, GripperError, ModelError, Point2ActError, PointsError, SceneError
 from point2act.files import read_json, write_bytes, write_json
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.mllm.models import load_model
 from point2act.points import read_points, write_points
 from point2act.types import PointSet, Query

@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "point2act"
 
 # Everyone may use these; the ground floor uses nothing else of ours.
-FOUNDATION = {"types", "errors", "geometry", "config_files", "files", "looks", "plans", "ply", "replies"}
+FOUNDATION = {
+    "types",
+    "errors",
+    "geometry",
+    "config_files",
+    "files",
+    "grippers",
+    "looks",
+    "plans",
+    "ply",
+    "replies",
+}
 # numpy, scipy, pillow. A package counts with all its modules.
 GROUND = {"capture", "points", "results", "runs", "dialects", "heatmaps", "place", "region", "grasps"}
 # Nobody imports these but the command line. They, reports and drawings may use the pipeline.

@@ -11,12 +11,12 @@ import reference_grasps as ref
 
 from point2act.grasps.avoid import Avoid
 from point2act.grasps.boundary import Solid, surface_points
-from point2act.grasps.gripper import load_gripper
 from point2act.grasps.misses import why_none
 from point2act.grasps.pairs import PairConfig, Pairs, find_pairs
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.grasps.poses import PoseConfig, Tally, free_poses
-from point2act.types import Gripper, NoAnswer, OrientedBox
+from point2act.grippers import Boxes, Gripper, load_gripper
+from point2act.types import NoAnswer, OrientedBox
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
 PANDA = HANDS["panda"]
@@ -205,7 +205,7 @@ NOTHING = np.zeros((0, 3))
 def test_the_room_lacking_to_the_table(hand, height):
     gripper = HANDS[hand]
     # Straight down, the contacts at the pads' front edge less ``tip``.
-    front = max(box.center[2] + box.half_extents[2] for box in gripper.finger)
+    front = max(center[2] + half[2] for center, half in gripper.finger)
     shallowest = WAYS.tip - gripper.pad_size[1] / 2
     expected = front + shallowest + WAYS.table_margin - height
     said = number("lacks # mm of room to the table", lacking(NOTHING, height, gripper))
@@ -220,13 +220,13 @@ def posts(y: float) -> np.ndarray:
     return np.concatenate([np.stack([x, np.full_like(x, side * y), z], axis=1) for side in (-1, 1)])
 
 
-SLIM = replace(PANDA, body=tuple(replace(b, half_extents=(0.01, 0.015, 0.03)) for b in PANDA.body))
+SLIM = replace(PANDA, body=Boxes(PANDA.body.center, np.tile([0.01, 0.015, 0.03], (len(PANDA.body), 1))))
 """Its palm is narrower than its fingers, so that only they are in the way."""
 
 
 @pytest.mark.parametrize("deep", [0.0015, 0.004])
 def test_the_room_lacking_with_a_finger_is_what_frees_it(deep):
-    outer = max(b.center[1] + b.half_extents[1] for b in SLIM.fingers_at(WIDTH + 2 * OPENS.clearance))
+    outer = SLIM.fingers_at(WIDTH + 2 * OPENS.clearance).high[:, 1].max()
     y = outer - deep
     said = number(
         "lacks # mm of room to something beside the object, with a finger", lacking(posts(y), hand=SLIM)
@@ -242,8 +242,8 @@ def test_the_room_lacking_with_the_palm(deep):
     # A ceiling with a slot that lets the fingers through but not the palm; straight down only.
     down = replace(WAYS, downwards=0.99, viewwards=1.1)
     opening = WIDTH + 2 * OPENS.clearance
-    wide = max(b.center[1] + b.half_extents[1] for b in PANDA.fingers_at(opening)) + 0.01
-    front = max(b.center[2] + b.half_extents[2] for b in PANDA.body)  # behind the pads, so negative
+    wide = PANDA.fingers_at(opening).high[:, 1].max() + 0.01
+    front = PANDA.body.high[:, 2].max()  # behind the pads, so negative
     shallowest = WAYS.tip - PANDA.pad_size[1] / 2
     top = 0.3 - shallowest - front  # where the palm's front is, straight down
     x, y = (v.ravel() for v in np.meshgrid(*[np.arange(-0.15, 0.151, 0.005)] * 2))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import transform_points
-from point2act.grasps.gripper import load_gripper
 from point2act.grasps.motion import Moment, motion
 from point2act.grasps.pairs import PairConfig
 from point2act.grasps.plan import GraspConfig, plan_grasps
 from point2act.grasps.poses import PoseConfig
+from point2act.grippers import load_gripper
 from point2act.surface import fuse_local
 from point2act.types import Grasp
 
@@ -133,8 +133,8 @@ def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
     for grasp in grasps[:2]:
         moments = motion(grasp, gripper, up=volume.up, steps=6, **ways(config))
         for number, moment in enumerate(moments):
-            boxes = (*gripper.fingers_at(moment.opening), *gripper.body_at(moment.opening))
-            filled = np.concatenate([ref.filled(np.array(b.center), np.array(b.half_extents)) for b in boxes])
+            boxes = gripper.fingers_at(moment.opening) + gripper.body_at(moment.opening)
+            filled = np.concatenate([ref.filled(*box) for box in boxes])
             world = transform_points(moment.T_world_gripper, filled)
             assert ref.FLOOR.distance(world).min() > 0
             if number < 6:

@@ -19,7 +19,7 @@ from point2act.config_files import available
 from point2act.engine import mujoco
 from point2act.errors import ArmError
 from point2act.geometry import invert, transform_points
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import Gripper, load_gripper
 from point2act.reach.arm import Arm, load_arm
 from point2act.reach.filter import in_base, reach_grasps
 from point2act.reach.links import Surroundings, find_links
@@ -29,7 +29,7 @@ from point2act.simulate.arm import try_grasp_on_arm
 from point2act.simulate.oracle import oracle_grasps
 from point2act.simulate.scene import Scene, load_scene
 from point2act.simulate.trial import TrialConfig
-from point2act.types import Box, Grasp, Gripper, JointPath
+from point2act.types import Grasp, JointPath
 
 SHIPPED = Path(__file__).resolve().parent.parent / "configs" / "arms"
 UP = np.array([0.0, 0.0, 0.15])
@@ -83,8 +83,8 @@ SMALL = Gripper(
     name="small",
     max_width=0.05,
     pad_size=(0.01, 0.01),
-    finger=(Box((0.0, 0.005, -0.01), (0.005, 0.005, 0.02)),),
-    body=(Box((0.0, 0.0, -0.06), (0.01, 0.03, 0.03)),),
+    finger=Boxes.of(((0.0, 0.005, -0.01), (0.005, 0.005, 0.02))),
+    body=Boxes.of(((0.0, 0.0, -0.06), (0.01, 0.03, 0.03))),
     max_force=20.0,
     mount=((0.0, 0.1),),
 )

@@ -27,8 +27,8 @@ from benchmarks._real_scenes import (
 )
 from point2act.capture import load_views, read_capture
 from point2act.geometry import project, transform_points
-from point2act.grasps.gripper import load_gripper
 from point2act.grasps.plan import plan_grasps
+from point2act.grippers import load_gripper
 from point2act.points import read_points
 from point2act.surface import fuse_local
 from point2act.types import Grasp, OrientedBox, Region, Support

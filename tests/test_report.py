@@ -13,15 +13,14 @@ import synthetic
 from PIL import Image
 
 from point2act.errors import ReportError
+from point2act.grippers import Boxes, Gripper
 from point2act.report import ReportInput, ReportTrial, ReportView, add_section, trial_section, write_report
 from point2act.report.steps import plan_section
 from point2act.report.timeline import timeline
 from point2act.splat.picture import Picture
 from point2act.stages import Span
 from point2act.types import (
-    Box,
     Grasp,
-    Gripper,
     OrientedBox,
     PlacePose,
     Plan,
@@ -38,8 +37,8 @@ GRIPPER = Gripper(
     name="test & hand",
     max_width=0.08,
     pad_size=(0.02, 0.02),
-    finger=(Box((0.0, 0.005, -0.01), (0.01, 0.005, 0.02)),),
-    body=(Box((0.0, 0.0, -0.06), (0.03, 0.09, 0.03)),),
+    finger=Boxes.of(((0.0, 0.005, -0.01), (0.01, 0.005, 0.02))),
+    body=Boxes.of(((0.0, 0.0, -0.06), (0.03, 0.09, 0.03))),
     max_force=40.0,
 )
 VOID = {"meta", "link", "img", "input", "hr", "br"}

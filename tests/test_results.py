@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.errors import ResultsError, SceneError
+from point2act.grippers import Boxes, Gripper
 from point2act.plans import plan_document
 from point2act.ply import read_ply
 from point2act.results import read_grasps, read_splat_ply, write_grasps, write_relevancy_ply, write_splat_ply
@@ -20,7 +21,6 @@ from point2act.types import (
     Capture,
     GaussianScene,
     Grasp,
-    Gripper,
     OrientedBox,
     PlacePose,
     Plan,
@@ -33,7 +33,7 @@ from point2act.types import (
     Target,
 )
 
-GRIPPER = Gripper("panda", 0.08, (0.02, 0.02), (), (), 70.0)
+GRIPPER = Gripper("panda", 0.08, (0.02, 0.02), Boxes.of(), Boxes.of(), 70.0)
 CAPTURE = Capture(Path("captures/desk"), (), 1e-3, None, None, True)
 QUERY = Query("grasp", "the handle of the mug", "grasp")
 

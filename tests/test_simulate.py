@@ -20,6 +20,7 @@ from point2act.config_files import available
 from point2act.engine import mujoco, open_renderer
 from point2act.errors import SimulationError
 from point2act.geometry import back_project, invert, pixel_centers, transform_points
+from point2act.grippers import Boxes, Gripper
 from point2act.points import read_points
 from point2act.results import write_grasps
 from point2act.simulate.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
@@ -30,14 +31,16 @@ from point2act.simulate.record import CaptureConfig, capture_scene, captured_sce
 from point2act.simulate.scene import Scene, load_scene, part_box
 from point2act.simulate.sensor import SensorConfig, measured_depth
 from point2act.simulate.trial import TrialConfig, try_grasp, try_grasps_file
-from point2act.types import Box, Grasp, Gripper, QueryResult, Region, Support
+from point2act.types import Grasp, QueryResult, Region, Support
 
 HAND = Gripper(
     name="test",
     max_width=0.08,
     pad_size=(0.018, 0.018),
-    finger=(Box((0.0, 0.007, 0.0), (0.009, 0.007, 0.009)), Box((0.0, 0.018, -0.022), (0.010, 0.007, 0.015))),
-    body=(Box((0.0, 0.0, -0.08), (0.03, 0.10, 0.043)),),
+    finger=Boxes.of(
+        ((0.0, 0.007, 0.0), (0.009, 0.007, 0.009)), ((0.0, 0.018, -0.022), (0.010, 0.007, 0.015))
+    ),
+    body=Boxes.of(((0.0, 0.0, -0.08), (0.03, 0.10, 0.043))),
     max_force=70.0,
 )
 FAST = TrialConfig(pictures=False)

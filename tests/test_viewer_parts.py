@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.geometry import project, transform_points
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.points import PERSON
 from point2act.splat.gaussians import colors, still
 from point2act.types import (
@@ -81,14 +81,14 @@ def test_a_cuboid_is_closed_and_turned_outwards_also_with_left_handed_axes(seed,
 def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
     gripper = load_gripper(name)
     opening = share * gripper.max_width
-    boxes = (*gripper.fingers_at(opening), *gripper.body_at(opening))
+    boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
     mesh = solid(boxes)
     assert is_closed(mesh)
-    assert volume(mesh) == pytest.approx(sum(8 * np.prod(box.half_extents) for box in boxes))
-    for number, box in enumerate(boxes):
+    assert volume(mesh) == pytest.approx(sum(8 * np.prod(half) for _, half in boxes))
+    for number, (center, half) in enumerate(boxes):
         corners = mesh.vertices[8 * number : 8 * number + 8]
-        np.testing.assert_allclose(corners.min(axis=0), np.subtract(box.center, box.half_extents), atol=1e-12)
-        np.testing.assert_allclose(corners.max(axis=0), np.add(box.center, box.half_extents), atol=1e-12)
+        np.testing.assert_allclose(corners.min(axis=0), center - half, atol=1e-12)
+        np.testing.assert_allclose(corners.max(axis=0), center + half, atol=1e-12)
 
 
 def test_a_cage_has_the_edges_of_every_box():
@@ -96,11 +96,11 @@ def test_a_cage_has_the_edges_of_every_box():
     mesh = cage(boxes, 0.001)
     assert is_closed(mesh)
     each = 8 * 12
-    for number, box in enumerate(boxes):
+    for number, (center, half) in enumerate(boxes):
         bars = mesh.vertices[each * number : each * (number + 1)]
-        size = np.array(box.half_extents) + 0.0005
-        np.testing.assert_allclose(bars.min(axis=0), box.center - size, atol=1e-12)
-        np.testing.assert_allclose(bars.max(axis=0), box.center + size, atol=1e-12)
+        size = half + 0.0005
+        np.testing.assert_allclose(bars.min(axis=0), center - size, atol=1e-12)
+        np.testing.assert_allclose(bars.max(axis=0), center + size, atol=1e-12)
 
 
 @given(seed=seeds)

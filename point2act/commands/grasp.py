@@ -16,7 +16,7 @@ from point2act.commands.opened import Opened, open_scene
 from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted, chooser_of
 from point2act.errors import PointsError
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.points import read_points, write_points
 from point2act.publish import Story, publish_report
 from point2act.results import write_grasps

@@ -13,7 +13,7 @@ from PIL import Image
 
 from point2act.drawing.hands import hand_sheet
 from point2act.files import write_bytes
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import tyro
 
 from point2act.errors import SimulationError
 from point2act.files import write_json
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.logs import printable
 from point2act.report import ReportTrial, add_section, trial_section
 from point2act.results import read_grasps

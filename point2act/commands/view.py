@@ -17,7 +17,7 @@ import tyro
 from point2act import config_files
 from point2act.asking.questions import AskConfig, questions_for
 from point2act.commands.opened import is_run, open_scene
-from point2act.grasps.gripper import load_gripper
+from point2act.grippers import load_gripper
 from point2act.mllm.open import open_model
 from point2act.points import read_points
 from point2act.runs import NAME

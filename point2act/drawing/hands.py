@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.drawing.sheet import Color, Sheet
-from point2act.types import Box, Gripper
+from point2act.grippers import Gripper
 
 _PAPER: Color = (38, 42, 50)
 _INK: Color = (236, 238, 242)
@@ -60,9 +60,8 @@ class _Page:
         self.size = size
         self.sheet = Sheet(np.full((size, size, 3), _PAPER, dtype=np.uint8))
         self._view = view
-        boxes = [b for w in (0.0, gripper.max_width) for b in gripper.fingers_at(w) + gripper.body_at(w)]
-        center, half = np.array([b.center for b in boxes]), np.array([b.half_extents for b in boxes])
-        low, high = (center - half).min(axis=0), (center + half).max(axis=0)
+        closed, opened = (gripper.fingers_at(w) + gripper.body_at(w) for w in (0.0, gripper.max_width))
+        low, high = (closed + opened).low.min(axis=0), (closed + opened).high.max(axis=0)
         self._middle = (low[2] + high[2]) / 2
         self.scale = (1 - 2 * _MARGIN) * size / max(high[2] - low[2], *(high - low)[:2])
 
@@ -71,18 +70,13 @@ class _Page:
         across, down = self._view.sign * across * self.scale, (z - self._middle) * self.scale
         return np.array([across, down]) + self.size / 2
 
-    def outline(self, box: Box) -> Float[np.ndarray, "5 2"]:
+    def outline(
+        self, center: Float[np.ndarray, "3"], half: Float[np.ndarray, "3"]
+    ) -> Float[np.ndarray, "5 2"]:
         """A box's edges seen from here, as a closed line."""
         axis = self._view.axis
-        corners = [(a, b) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))]
-        return np.stack(
-            [
-                self.at(
-                    box.center[axis] + a * box.half_extents[axis], box.center[2] + b * box.half_extents[2]
-                )
-                for a, b in corners
-            ]
-        )
+        corners = ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))
+        return np.stack([self.at(center[axis] + a * half[axis], center[2] + b * half[2]) for a, b in corners])
 
     def write(self, pixel: Float[np.ndarray, " 2"], words: str, color: Color, *, anchor: str = "la") -> None:
         """Write a line beside a pixel."""
@@ -93,7 +87,7 @@ def _picture(gripper: Gripper, view: _View, opening: float, size: int) -> UInt8[
     page = _Page(gripper, view, size)
     body, links = gripper.body_at(opening), 2 * len(gripper.link)
     groups = ((body[links:], _BODY), (body[:links], _LINK), (gripper.fingers_at(opening), _FINGER))
-    outlines = [(page.outline(box), color) for boxes, color in groups for box in boxes]
+    outlines = [(page.outline(*box), color) for boxes, color in groups for box in boxes]
     for outline, color in outlines:
         page.sheet.polygon(outline[:4], color)
     # After all faces, so that no box hides where another one ends.
@@ -117,8 +111,8 @@ def _draw_pads(page: _Page, gripper: Gripper, view: _View, opening: float) -> No
         for y in (-opening / 2, opening / 2):
             page.sheet.line(np.stack([page.at(y, -length / 2), page.at(y, length / 2)]), _PAD, thick)
     else:
-        pad = Box((0.0, 0.0, 0.0), (width / 2, 0.0, length / 2))
-        page.sheet.line(page.outline(pad), _PAD, thick)
+        pad = page.outline(np.zeros(3), np.array([width / 2, 0.0, length / 2]))
+        page.sheet.line(pad, _PAD, thick)
 
 
 def _draw_mount(page: _Page, mount: float) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from point2act.drawing.sheet import DARK, Color, Sheet
 from point2act.geometry import invert, project, transform_points
-from point2act.types import Box, Camera, Grasp, Gripper, OrientedBox
+from point2act.grippers import Gripper
+from point2act.types import Camera, Grasp, OrientedBox
 
 _NEAR = 0.01
 """Nothing nearer than this to the camera plane is drawn, in the scene's unit."""
@@ -65,7 +66,7 @@ def draw_gripper(
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
     palm, fingers = gripper.body_at(grasp.width), gripper.fingers_at(grasp.width)
     for boxes, strength in ((palm, 0.45), (fingers, 1.0)):
-        cuboids = [_cuboid(box) for box in boxes]
+        cuboids = [Cuboid(low, high) for low, high in zip(boxes.low, boxes.high, strict=True)]
         sheet = Sheet(image)
         for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
             _draw_cuboid(sheet, camera, T_cam_gripper, cuboid, color)
@@ -167,11 +168,6 @@ def close_up(
 
 
 # ── boxes ──────────────────────────────────────────────────────────────────────────────────────
-def _cuboid(box: Box) -> Cuboid:
-    center, half = np.array(box.center), np.array(box.half_extents)
-    return Cuboid(center - half, center + half)
-
-
 def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list[Cuboid]:
     """The painter's order of boxes seen from ``eye``, exact wherever such an order exists.
 

@@ -12,7 +12,8 @@ from point2act.geometry import box_about, transform_points
 from point2act.grasps.collision import approach_opening, hand_boxes
 from point2act.grasps.pairs import Pairs
 from point2act.grasps.poses import Poses
-from point2act.types import Gripper, OrientedBox, Query, Region
+from point2act.grippers import Gripper
+from point2act.types import OrientedBox, Query, Region
 
 _STEPS = 60
 """Of the search for nearest points. Measured with a Panda at 3000 random poses about a part: 999 of 1000

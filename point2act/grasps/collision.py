@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.types import Box, Gripper
+from point2act.grippers import Boxes, Gripper
 
 _SPARSE = 50
 """Every so many-th point is enough for a first bound."""
 
 
-@dataclass(frozen=True, eq=False)
-class Boxes:
-    """Axis-aligned boxes in the gripper frame."""
-
-    center: Float[np.ndarray, "b 3"]
-    half: Float[np.ndarray, "b 3"]
-
-    def __len__(self) -> int:
-        return len(self.center)
-
-
 def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Both fingers, their pads ``opening`` apart, swept back along the approach by that many metres."""
-    return _swept(_stack(gripper.fingers_at(opening)), approach)
+    return _swept(gripper.fingers_at(opening), approach)
 
 
 def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Links, palm and flange when the pads are ``opening`` apart, swept back by that many metres."""
-    return _swept(_stack(gripper.body_at(opening)), approach)
+    return _swept(gripper.body_at(opening), approach)
 
 
 def hand_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Fingers and body together."""
-    fingers = finger_boxes(gripper, opening, approach=approach)
-    body = body_boxes(gripper, opening, approach=approach)
-    return Boxes(np.concatenate([fingers.center, body.center]), np.concatenate([fingers.half, body.half]))
+    return _swept(gripper.fingers_at(opening) + gripper.body_at(opening), approach)
 
 
 def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
     """The room that the fingers' inner faces sweep from pads ``opening`` apart to pads ``width`` apart."""
-    boxes = _stack(gripper.finger)
+    boxes = gripper.finger
     inner = boxes.center - boxes.half * [0, 1, 0]
-    center = inner + np.array([0.0, (opening + width) / 4, 0.0])
-    half = boxes.half * [1, 0, 1] + np.array([0.0, max(opening - width, 0.0) / 4, 0.0])
-    return Boxes(np.concatenate([center, center * [1, -1, 1]]), np.concatenate([half, half]))
+    half = boxes.half * [1, 0, 1] + [0.0, max(opening - width, 0.0) / 4, 0.0]
+    return Boxes(inner, half).moved([0.0, (opening + width) / 4, 0.0]).on_both_sides()
 
 
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
     """How far the pads are apart while the hand approaches contacts that are ``width`` apart, metres."""
     return min(gripper.max_width, width + 2 * clearance)
-
-
-def _stack(boxes: tuple[Box, ...]) -> Boxes:
-    return Boxes(np.array([b.center for b in boxes]), np.array([b.half_extents for b in boxes]))
 
 
 def _swept(boxes: Boxes, approach: float) -> Boxes:
@@ -68,7 +48,7 @@ def _swept(boxes: Boxes, approach: float) -> Boxes:
 def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:
     """Distance of each point to the nearest box, 0 inside; points and boxes in one frame."""
     nearest = np.full(len(points), np.inf)
-    for center, half in zip(boxes.center, boxes.half, strict=True):
+    for center, half in boxes:
         over = np.maximum(np.abs(points - center) - half, 0)
         nearest = np.minimum(nearest, np.einsum("ij,ij->i", over, over))
     return np.sqrt(nearest)
@@ -78,7 +58,7 @@ def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     """How deep the deepest point is inside any of the boxes, metres; negative: how far all are outside."""
     deepest = -np.inf
     x, y, z = np.ascontiguousarray(points.T)  # short rows are slow
-    for center, half in zip(boxes.center, boxes.half, strict=True):
+    for center, half in boxes:
         depth = np.minimum(half[0] - np.abs(x - center[0]), half[1] - np.abs(y - center[1]))
         depth = np.minimum(depth, half[2] - np.abs(z - center[2]))
         deepest = max(deepest, float(depth.max(initial=-np.inf)))
@@ -89,7 +69,7 @@ def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     """Distance of the nearest point to the nearest box, infinite without points."""
     # A few of the points give a bound, and no point is nearer than it is to the box about all boxes.
     bound = box_distances(points[::_SPARSE], boxes).min(initial=np.inf)
-    low, high = (boxes.center - boxes.half).min(axis=0), (boxes.center + boxes.half).max(axis=0)
+    low, high = boxes.low.min(axis=0), boxes.high.max(axis=0)
     near = (points >= low - bound) & (points <= high + bound)
     near = points[near[:, 0] & near[:, 1] & near[:, 2]]
     return float(box_distances(near, boxes).min(initial=bound))
@@ -100,8 +80,8 @@ def nearest_on_way(
 ) -> float:
     """Distance of the nearest point to boxes that move by ``way``; looked at every ``step`` metres."""
     bound = nearest(points, boxes)
-    low = (boxes.center - boxes.half).min(axis=0) + np.minimum(way, 0) - bound
-    high = (boxes.center + boxes.half).max(axis=0) + np.maximum(way, 0) + bound
+    low = boxes.low.min(axis=0) + np.minimum(way, 0) - bound
+    high = boxes.high.max(axis=0) + np.maximum(way, 0) + bound
     near = points[((points >= low) & (points <= high)).all(axis=1)]
     count = int(np.ceil(np.linalg.norm(way) / step)) + 1
     ahead = (box_distances(near - share * way, boxes) for share in np.linspace(0, 1, count))

@@ -24,7 +24,8 @@ from point2act.grasps.score import (
 )
 from point2act.grasps.terms import GraspTerms, TermConfig, grasp_terms, near_poses
 from point2act.grasps.volume import LocalVolume
-from point2act.types import Gripper, Region
+from point2act.grippers import Gripper
+from point2act.types import Region
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from point2act.geometry import thinned
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
-    Boxes,
     approach_opening,
     body_boxes,
     depth_inside,
@@ -18,7 +17,8 @@ from point2act.grasps.collision import (
 from point2act.grasps.pairs import REACH, PairConfig, Pairs
 from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of
 from point2act.grasps.volume import LocalVolume
-from point2act.types import Gripper, NoAnswer
+from point2act.grippers import Boxes, Gripper
+from point2act.types import NoAnswer
 
 _PAIRS = 12
 """Contact pairs about which the nearest miss is looked for, the best ones first."""

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.grasps.collision import approach_opening
-from point2act.types import Grasp, Gripper
+from point2act.grippers import Gripper
+from point2act.types import Grasp
 
 
 @dataclass(frozen=True, eq=False)

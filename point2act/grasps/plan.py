@@ -16,7 +16,8 @@ from point2act.grasps.misses import why_none
 from point2act.grasps.pairs import PairConfig, Pairs, find_pairs
 from point2act.grasps.poses import PoseConfig, Poses, Tally, free_poses
 from point2act.grasps.volume import LocalVolume
-from point2act.types import Grasp, Gripper, NoAnswer, Region
+from point2act.grippers import Gripper
+from point2act.types import Grasp, NoAnswer, Region
 
 
 @dataclass(frozen=True)

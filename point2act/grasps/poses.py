@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from point2act.geometry import frame_from_normal, thinned
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
-    Boxes,
     approach_opening,
     body_boxes,
     closing_boxes,
@@ -23,7 +22,7 @@ from point2act.grasps.collision import (
 )
 from point2act.grasps.pairs import Pairs
 from point2act.grasps.volume import LocalVolume, seen_at
-from point2act.types import Gripper
+from point2act.grippers import Boxes, Gripper
 
 
 @dataclass(frozen=True)
@@ -275,12 +274,8 @@ def _unknown(
     volume: LocalVolume, poses: Poses, pairs: Pairs, gripper: Gripper, clearance: float
 ) -> Float[np.ndarray, " n"]:
     """Unseen share of the room inside the foremost finger boxes and 2 cm behind them."""
-    tip = max(
-        range(len(gripper.finger)),
-        key=lambda i: gripper.finger[i].center[2] + gripper.finger[i].half_extents[2],
-    )
-    center, half = np.array(gripper.finger[tip].center), np.array(gripper.finger[tip].half_extents)
-    low, high = center - half - [0, 0, 0.02], center + half
+    tip = gripper.finger.high[:, 2].argmax()
+    low, high = gripper.finger.low[tip] - [0, 0, 0.02], gripper.finger.high[tip]
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)
     width = pairs.widths
     share = np.zeros(len(poses))

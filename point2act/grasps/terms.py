@@ -12,7 +12,7 @@ from point2act.grasps.collision import approach_opening
 from point2act.grasps.contact import ContactConfig, Near, Patch, close_pads, friction_needed, near_pairs
 from point2act.grasps.pairs import Pairs
 from point2act.grasps.poses import Poses
-from point2act.types import Gripper
+from point2act.grippers import Gripper
 
 
 @dataclass(frozen=True)

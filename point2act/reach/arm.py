@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from point2act import config_files
 from point2act.engine import MjModel, mujoco
 from point2act.errors import ArmError
-from point2act.types import Gripper
+from point2act.grippers import Gripper
 
 TOOL = "tool/"
 """What the names of the gripper's things begin with in the model of an arm."""
@@ -144,8 +144,8 @@ def _tool(gripper: Gripper, turn: float) -> Any:
     T = _on_flange(gripper, turn, opening)
     quat = Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]
     hand = spec.worldbody.add_body(name="hand", pos=T[:3, 3], quat=quat)
-    for box in (*gripper.fingers_at(opening), *gripper.body_at(opening)):
-        hand.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=box.center, size=box.half_extents)
+    for center, half in gripper.fingers_at(opening) + gripper.body_at(opening):
+        hand.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
     return spec
 
 

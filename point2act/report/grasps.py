@@ -11,10 +11,11 @@ from jaxtyping import UInt8
 
 from point2act.drawing import Color, close_up, draw_box, draw_gripper, draw_marker
 from point2act.geometry import inside, project
+from point2act.grippers import Gripper
 from point2act.report.inputs import ReportInput, ReportView
 from point2act.report.page import figure
 from point2act.report.words import bar, length, pill, title, what_for, why_empty
-from point2act.types import Grasp, Gripper, OrientedBox, QueryResult, Region
+from point2act.types import Grasp, OrientedBox, QueryResult, Region
 
 _PICTURES = 3
 _ROWS = 8
@@ -194,6 +195,6 @@ def _drawn(
 
 def _reach(gripper: Gripper, region: Region) -> float:
     """How far the picture reaches about the action point: the whole hand, more than the region."""
-    hand = max(float(np.linalg.norm(np.abs(box.center) + np.array(box.half_extents))) for box in gripper.body)
+    hand = float(np.linalg.norm(np.abs(gripper.body.center) + gripper.body.half, axis=1).max())
     # Without metres the hand's size means nothing; three regions across show what lies about it.
     return max(1.1 * hand, 3.0 * float(np.linalg.norm(region.box.half_extents)))

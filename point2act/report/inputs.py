@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.drawing import PALETTE, Color
+from point2act.grippers import Gripper
 from point2act.splat.picture import Picture
 from point2act.stages import Span
-from point2act.types import Gripper, Plan, QueryResult, View
+from point2act.types import Plan, QueryResult, View
 
 
 @dataclass(frozen=True, eq=False)

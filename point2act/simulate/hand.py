@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
 from point2act.engine import MjData, MjModel
+from point2act.grippers import Boxes, Gripper
 from point2act.simulate.mjcf import build, numbers
 from point2act.simulate.scene import Scene
-from point2act.types import Box, Gripper
 
 _AXES = np.eye(3)
 _MASS = 1.0
@@ -190,8 +190,7 @@ def hand_elements(
     body = ET.Element("body", name=prefix.strip("/") or "palm", gravcomp="1")
     actuator, equality = ET.Element("actuator"), ET.Element("equality")
     _inertial(body, gripper.body, _MASS)
-    for index, box in enumerate(gripper.body_at(opening)):
-        _box(body, f"{prefix}body/{index}", box, 1.0, "0.86 0.87 0.89 1")
+    _add_boxes(body, f"{prefix}body", gripper.body_at(opening), "0.86 0.87 0.89 1")
     for side, sign in (("left", 1.0), ("right", -1.0)):
         _finger(body, actuator, gripper, force, name=f"{prefix}{side}", sign=sign)
     # Both fingers move as one, as a real parallel gripper's do; else two equal forces would drift.
@@ -213,21 +212,22 @@ def _finger(
     )  # fmt: skip
     ET.SubElement(actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force]))
     _inertial(finger, gripper.finger, _FINGER_MASS)
-    for index, box in enumerate(gripper.finger):
-        _box(finger, f"{name}/{index}", box, sign, "0.25 0.26 0.28 1")
+    sides = gripper.finger.on_both_sides()
+    count = len(gripper.finger)
+    _add_boxes(finger, name, sides[:count] if sign > 0 else sides[count:], "0.25 0.26 0.28 1")
 
 
-def _box(body: ET.Element, name: str, box: Box, sign: float, color: str) -> None:
-    x, y, z = box.center
-    # The hand meets objects and the table, never itself.
-    ET.SubElement(
-        body, "geom", name=name, type="box", pos=numbers([x, sign * y, z]), size=numbers(box.half_extents),
-        rgba=color, mass="0", contype="0", conaffinity="1", condim="6",
-    )  # fmt: skip
+def _add_boxes(body: ET.Element, name: str, boxes: Boxes, color: str) -> None:
+    for index, (center, half) in enumerate(boxes):
+        # The hand meets objects and the table, never itself.
+        ET.SubElement(
+            body, "geom", name=f"{name}/{index}", type="box", pos=numbers(center), size=numbers(half),
+            rgba=color, mass="0", contype="0", conaffinity="1", condim="6",
+        )  # fmt: skip
 
 
-def _inertial(body: ET.Element, boxes: tuple[Box, ...], mass: float) -> None:
+def _inertial(body: ET.Element, boxes: Boxes, mass: float) -> None:
     """All mass in the middle of the boxes, with the inertia of a 10 cm ball: only the servos feel it."""
-    center = np.mean([box.center for box in boxes], axis=0) * [0.0, 0.0, 1.0]
+    center = boxes.center.mean(axis=0) * [0.0, 0.0, 1.0]
     inertia = np.full(3, 0.4 * mass * 0.05**2)
     ET.SubElement(body, "inertial", pos=numbers(center), mass=numbers(mass), diaginertia=numbers(inertia))

@@ -7,10 +7,11 @@ from jaxtyping import Bool, Float
 
 from point2act.engine import MjData, mujoco
 from point2act.geometry import frame_from_normal, invert, transform_points
+from point2act.grippers import Gripper
 from point2act.simulate.hand import Hand, add_hand, jump, mount, touches
 from point2act.simulate.layout import Shape
 from point2act.simulate.scene import Scene, part_box, parts_of_geoms
-from point2act.types import Grasp, Gripper
+from point2act.types import Grasp
 
 _MIN_DOWN = 0.3
 _CLEARANCE = 0.004

@@ -12,13 +12,14 @@ from jaxtyping import Float, Int, UInt8
 
 from point2act.engine import MjData, mujoco
 from point2act.errors import SimulationError
+from point2act.grippers import Gripper
 from point2act.results import read_grasps
 from point2act.simulate.hand import FreeRig, Hand, Rig, add_hand, mount, squeeze, touches
 from point2act.simulate.mjcf import TIMESTEP
 from point2act.simulate.pictures import photograph
 from point2act.simulate.record import captured_scene
 from point2act.simulate.scene import Scene, parts_of_geoms
-from point2act.types import Grasp, Gripper
+from point2act.types import Grasp
 
 Outcome = Literal["success", "collision", "missed", "slip", "wrong_object", "no_grasp"]
 """How a trial ended: pressed into something on the way; closed on nothing, or on nothing it could

@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.types import Box, OrientedBox
+from point2act.grippers import Boxes
+from point2act.types import OrientedBox
 
 # Corner k of a cuboid has the signs of k's bits, x first.
 _SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -57,15 +58,14 @@ def merged(meshes: Iterable[Mesh]) -> Mesh:
     )
 
 
-def solid(boxes: Iterable[Box]) -> Mesh:
+def solid(boxes: Boxes) -> Mesh:
     """Boxes of a gripper's frame, metres."""
-    return merged(cuboid(box.center, box.half_extents) for box in boxes)
+    return merged(cuboid(center, half) for center, half in boxes)
 
 
-def cage(boxes: Iterable[Box], thickness: float) -> Mesh:
+def cage(boxes: Boxes, thickness: float) -> Mesh:
     """The edges of a gripper's boxes as thin bars: what is behind them is seen."""
-    turned = (OrientedBox(np.array(box.center), np.eye(3), np.array(box.half_extents)) for box in boxes)
-    return merged(box_edges(box, thickness) for box in turned)
+    return merged(box_edges(OrientedBox(center, np.eye(3), half), thickness) for center, half in boxes)
 
 
 def box_edges(box: OrientedBox, thickness: float) -> Mesh:

@@ -14,7 +14,8 @@ from jaxtyping import Float, UInt8
 
 from point2act.drawing import Color, colorize
 from point2act.grasps.motion import Moment
-from point2act.types import Camera, GaussianScene, Grasp, Gripper, QueryResult
+from point2act.grippers import Gripper
+from point2act.types import Camera, GaussianScene, Grasp, QueryResult
 from point2act.viewer.outlook import Outlook, find_outlook
 from point2act.viewer.panel import PARTS
 from point2act.viewer.shapes import Mesh, box_edges, cage, pin, solid
@@ -211,7 +212,7 @@ class World:
             if number == chosen:
                 self._draw_hand(gripper, grasp.width, color, grasp.T_world_gripper)
             else:
-                boxes = (*gripper.fingers_at(grasp.width), *gripper.body_at(grasp.width))
+                boxes = gripper.fingers_at(grasp.width) + gripper.body_at(grasp.width)
                 self._draw("grasps", f"{number:03}", cage(boxes, _BAR), color, grasp.T_world_gripper)
 
     def _draw_hand(
