@@ -21,9 +21,9 @@ import point2act
 from benchmarks import Metric, Plan
 from benchmarks._capture import capture, workspace
 from point2act.geometry import project
-from point2act.pipeline import RunConfig
 from point2act.session import Session
 from point2act.types import Answer, PointSet, Query
+from point2act.work import RunConfig
 
 QUESTIONS, SCENES = 200, 20
 SEED = 710

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from point2act.dialects import parse_reply
     from point2act.grippers import load_gripper
     from point2act.mllm.open import AskerConfig
-    from point2act.pipeline import RunConfig, RunResult, follow, run
+    from point2act.pipeline import follow, run
     from point2act.points import read_points, write_points
     from point2act.results import read_grasps, read_splat_ply, write_grasps
     from point2act.session import Answered, Session, open_run
+    from point2act.work import RunConfig, RunResult
 
 # Here, because torch reads it when it is imported.
 configure_threads()
@@ -33,8 +34,8 @@ _ROOMS = {
     "AskerConfig": "mllm.open",
     "CaptureWriter": "capture",
     "Questions": "asking.ask",
-    "RunConfig": "pipeline",
-    "RunResult": "pipeline",
+    "RunConfig": "work",
+    "RunResult": "work",
     "Session": "session",
     "ask": "asking.questions",
     "follow": "pipeline",

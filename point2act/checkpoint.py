@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import psutil
+
 from point2act.capture.read import NAME as TRANSFORMS
 from point2act.errors import Point2ActError, RunError
 from point2act.files import writing
@@ -20,6 +22,7 @@ from point2act.types import Capture, GaussianScene
 
 NAME = ".unfinished"
 """The folder in a run's output that a scene is kept in until all else is written."""
+_DRAFT = ".part"
 
 
 def fingerprint(capture: Capture, *how: object) -> str:
@@ -55,7 +58,7 @@ def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> GaussianScene:
 
     Raises :class:`Point2ActError` where it cannot be written.
     """
-    draft = folder / f"{NAME}.{os.getpid()}.part"
+    draft = folder / f"{NAME}.{os.getpid()}{_DRAFT}"
     path = draft / saved.scene.name
     try:
         write_splat_ply(path, scene)
@@ -81,9 +84,15 @@ def recall(folder: Path, made: str) -> SavedRun | None:
 
 
 def forget(folder: Path) -> None:
-    """Remove what was kept in an output folder, also what was cut off while it was being kept."""
-    for path in folder.glob(f"{NAME}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what was kept in an output folder, also what was cut off while it was being kept.
+
+    What a process that still runs is about to keep there is its own.
+    """
+    for path in (folder / NAME, *folder.glob(f"{NAME}.*{_DRAFT}")):
+        whose = path.name[len(NAME) + 1 : -len(_DRAFT)]
+        # Ten digits are no process's, and more than psutil takes.
+        if not (whose.isdecimal() and len(whose) < 10 and psutil.pid_exists(int(whose))):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _files_of(capture: Capture) -> Iterator[Path]:

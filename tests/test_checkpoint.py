@@ -56,6 +56,15 @@ def test_what_is_kept_is_recalled_and_forgotten(tmp_path: Path, small_capture: P
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_what_was_cut_off_is_forgotten_but_not_what_another_run_is_about_to_keep(tmp_path: Path):
+    """Drafts are called after the process that writes them: here this one, and some that cannot be."""
+    names = [f"{NAME}.{whose}.part" for whose in (os.getpid(), 999_999_999, 10**30, "nobody")]
+    for name in (NAME, *names):
+        (tmp_path / name).mkdir()
+    forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == names[:1]
+
+
 def test_what_is_gone_on_with_is_what_is_read_however_often_it_is_written(
     tmp_path: Path, small_capture: Path
 ):
@@ -140,7 +149,7 @@ def test_a_file_that_is_gone_is_named(small_capture: Path):
 def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("point2act.pipeline.ask_and_choose", lambda *_, **__: 1 / 0)
+        patch.setattr("point2act.work.ask_and_choose", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             point2act.run(capture, out, config=QUICK)
     assert [path.name for path in out.iterdir()] == [NAME]

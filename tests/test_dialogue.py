@@ -24,7 +24,7 @@ from point2act.errors import GripperError, ModelError, Point2ActError, PointsErr
 from point2act.geometry import project
 from point2act.grasps.pairs import PairConfig
 from point2act.grasps.plan import GraspConfig
-from point2act.pipeline import RunConfig, build
+from point2act.pipeline import build
 from point2act.points import PERSON, pointed_by_person, read_points, that_count
 from point2act.reconstruct import BuildConfig
 from point2act.session import Answered, Session
@@ -32,6 +32,7 @@ from point2act.splat.fit import FitConfig
 from point2act.splat.start import StartConfig
 from point2act.surface import SurfaceConfig
 from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
+from point2act.work import RunConfig
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])

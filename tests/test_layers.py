@@ -87,7 +87,7 @@ def trespasses(module: str, imported: set[str]) -> set[str]:
         return imported - FOUNDATION
     if room(module) in ("__main__", "cli", "commands"):
         return set()
-    return imported & (SKINS if room(module) in ABOVE_PIPELINE else SKINS | {"pipeline"})
+    return imported & (SKINS if room(module) in ABOVE_PIPELINE else SKINS | {"pipeline", "work"})
 
 
 @pytest.mark.parametrize("module", modules())

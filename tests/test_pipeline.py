@@ -13,7 +13,6 @@ from point2act.answer import confirmed_depths
 from point2act.asking.chooser import Choice
 from point2act.capture import load_views, read_capture
 from point2act.geometry import project
-from point2act.pipeline import RunConfig
 from point2act.points import read_points, write_points
 from point2act.reconstruct import BuildConfig, split
 from point2act.results import read_grasps, read_splat_ply
@@ -23,6 +22,7 @@ from point2act.splat.gaussians import still
 from point2act.splat.picture import draw_surface, look_from
 from point2act.splat.start import StartConfig
 from point2act.types import Answer, PointSet, Query
+from point2act.work import RunConfig
 
 QUICK = RunConfig(build=BuildConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000)))
 RED = np.array([0.0, 0.0, 0.1])

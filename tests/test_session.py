@@ -15,13 +15,13 @@ from point2act.answer import confirmed_depths
 from point2act.capture import load_views, read_capture
 from point2act.errors import PointsError, ReportError, RunError
 from point2act.geometry import project
-from point2act.pipeline import RunConfig
 from point2act.points import PERSON, read_points, write_points
 from point2act.publish import Story, publish, publish_report
 from point2act.relevancy import RelevancyConfig
 from point2act.results import read_grasps
 from point2act.runs import NAME, SavedRun, read_run, with_poses, write_run
 from point2act.types import Answer, PointSet, Query, View
+from point2act.work import RunConfig
 
 
 @pytest.fixture(scope="module")

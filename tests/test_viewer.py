@@ -20,7 +20,6 @@ from point2act.dialogue import Dialogue, Standing
 from point2act.errors import Point2ActError
 from point2act.geometry import project
 from point2act.looks import Look
-from point2act.pipeline import RunConfig
 from point2act.points import PERSON, read_points
 from point2act.reconstruct import BuildConfig
 from point2act.results import read_grasps, read_splat_ply
@@ -33,6 +32,7 @@ from point2act.viewer.export import grasps_json, points_json, splat_ply
 from point2act.viewer.page import Page
 from point2act.viewer.panel import NOTHING
 from point2act.viewer.splats import Splats
+from point2act.work import RunConfig
 
 FEW = RunConfig(
     build=BuildConfig(fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False)

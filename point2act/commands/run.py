@@ -16,8 +16,9 @@ from point2act.commands.summary import print_summary
 from point2act.commands.wanted import Wanted, chooser_of
 from point2act.errors import CaptureError, PointsError
 from point2act.growing import GrowConfig
-from point2act.pipeline import RunConfig, follow, run
+from point2act.pipeline import follow, run
 from point2act.types import Capture
+from point2act.work import RunConfig
 
 
 @dataclass(frozen=True)

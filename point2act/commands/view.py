@@ -147,7 +147,8 @@ def _has_screen() -> bool:
 def _made(arguments: Arguments) -> Session:
     """A capture's scene, made now."""
     from point2act.answer import AnswerConfig
-    from point2act.pipeline import RunConfig, build
+    from point2act.pipeline import build
+    from point2act.work import RunConfig
 
     answer = AnswerConfig(metric=arguments.metric)
     config = RunConfig(answer=answer, allow_outside=arguments.allow_outside, device=arguments.device)
