@@ -4,10 +4,10 @@ import json
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from patience import seconds
 from PIL import Image
 
 from point2act.cli import COMMANDS, EVERYWHERE, main
@@ -42,9 +42,9 @@ def assert_one_sentence(stderr: str, says: str) -> None:
 
 
 def test_help_lists_the_commands_and_is_quick():
-    begin = time.perf_counter()
-    run = point2act("--help")
-    assert time.perf_counter() - begin < 2
+    runs: list[subprocess.CompletedProcess[str]] = []
+    assert seconds(lambda: runs.append(point2act("--help")), 2) < 2
+    run = runs[0]
     assert run.returncode == 0
     assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
     assert all(f" COMMAND {flag} " in run.stdout for flag in EVERYWHERE)

@@ -19,7 +19,7 @@ from point2act.config_files import available
 from point2act.engine import mujoco
 from point2act.errors import ArmError
 from point2act.geometry import invert, transform_points
-from point2act.grippers import Gripper, load_gripper
+from point2act.grippers import Boxes, Gripper, load_gripper
 from point2act.reach.arm import Arm, load_arm
 from point2act.reach.filter import in_base, reach_grasps
 from point2act.reach.links import Surroundings, find_links
