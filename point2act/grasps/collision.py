@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from point2act.grippers import Boxes, Gripper
 
-_SPARSE = 50
+SPARSE = 50
 """Every so many-th point is enough for a first bound."""
 
 
@@ -68,7 +68,7 @@ def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
 def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     """Distance of the nearest point to the nearest box, infinite without points."""
     # A few of the points give a bound, and no point is nearer than it is to the box about all boxes.
-    bound = box_distances(points[::_SPARSE], boxes).min(initial=np.inf)
+    bound = box_distances(points[::SPARSE], boxes).min(initial=np.inf)
     low, high = boxes.low.min(axis=0), boxes.high.max(axis=0)
     near = (points >= low - bound) & (points <= high + bound)
     near = points[near[:, 0] & near[:, 1] & near[:, 2]]

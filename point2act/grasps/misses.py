@@ -8,11 +8,13 @@ from jaxtyping import Float
 from point2act.geometry import thinned
 from point2act.grasps.boundary import Solid
 from point2act.grasps.collision import (
+    SPARSE,
     approach_opening,
     body_boxes,
     depth_inside,
     finger_boxes,
     plane_heights,
+    within,
 )
 from point2act.grasps.pairs import REACH, PairConfig, Pairs
 from point2act.grasps.poses import PoseConfig, Tally, depths_of, fans_of
@@ -87,41 +89,63 @@ def _nearest(
     volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
 ) -> str:
     """The pose that collides least, in words; empty when no pose is tried."""
-    points = thinned(solid.points, ways.body_grid)
+    points, depths = thinned(solid.points, ways.body_grid), depths_of(gripper, ways)
     fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
     least, words = np.inf, ""
     for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
+        if not len(fan):
+            continue
         opening = approach_opening(gripper, float(width), opens.clearance)
         fingers = finger_boxes(gripper, opening, approach=ways.approach)
         body = body_boxes(gripper, opening, approach=ways.approach)
-        for rotation in fan:
-            for depth in depths_of(gripper, ways):
-                origin = middle + depth * rotation[:, 2]
-                lacking, what = _lacking(points, volume, rotation, origin, fingers, body, ways)
-                if lacking < least:
-                    least, words = lacking, what
+        rotations = np.repeat(fan, len(depths), axis=0)
+        origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
+        over = _lacking_to_table(volume.table_in_volume, rotations, origins, fingers + body, ways)
+        # Farther ones have room, which no pose lacks.
+        margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
+        around = within((points - middle).T, fan[0, :, 1], fingers + body, margin=margin, depth=deep)
+        near = middle + around.T
+        # The table is looked at for all poses at once: where it alone is worse, nothing else needs to be.
+        for pose in np.argsort(over, kind="stable"):
+            if over[pose] >= least:
+                break
+            # A few of the points tell of most poses that they are worse.
+            for every in (SPARSE, 1):
+                rooms = _lacking(near[::every], rotations[pose], origins[pose], fingers, body, ways)
+                lacking, what = max((float(over[pose]), "the table"), *rooms)
+                if lacking >= least:
+                    break
+            else:
+                least, words = lacking, what
     if not words or least <= 0:
         return ""
     return f"; the nearest miss lacks {1e3 * least:.0f} mm of room to {words}"
 
 
+def _lacking_to_table(
+    table: Float[np.ndarray, "4"] | None,
+    rotations: Float[np.ndarray, "k 3 3"],
+    origins: Float[np.ndarray, "k 3"],
+    hand: Boxes,
+    ways: PoseConfig,
+) -> Float[np.ndarray, " k"]:
+    """How far hands at poses are too low over the table, metres; negative where there is room."""
+    if table is None:
+        return np.full(len(rotations), -np.inf)
+    return ways.table_margin - plane_heights(rotations, origins, hand, table)
+
+
 def _lacking(
     points: Float[np.ndarray, "n 3"],
-    volume: LocalVolume,
     rotation: Float[np.ndarray, "3 3"],
     origin: Float[np.ndarray, "3"],
     fingers: Boxes,
     body: Boxes,
     ways: PoseConfig,
-) -> tuple[float, str]:
-    """What a hand at a pose lacks of room at its worst place, metres, and to what."""
+) -> tuple[tuple[float, str], tuple[float, str]]:
+    """What fingers and palm at a pose lack of room at their worst places, metres, and to what."""
     local = (points - origin) @ rotation
-    rooms = [
+    return (
         (depth_inside(local, fingers) + ways.margin, "something beside the object, with a finger"),
         (depth_inside(local, body) + ways.palm_margin, "something, with the palm"),
-    ]
-    table = volume.table_in_volume
-    if table is not None:
-        heights = [plane_heights(rotation[None], origin[None], boxes, table)[0] for boxes in (fingers, body)]
-        rooms.append((ways.table_margin - float(min(heights)), "the table"))
-    return max(rooms)
+    )
