@@ -59,7 +59,7 @@ class World:
             splats, centers=self.unit * splats.centers, covariances=self.unit**2 * splats.covariances
         )
         """In viser's units."""
-        self._clouds: dict[str, Any] = {}
+        self._cloud: str | None = None
         self._repaints = 0
         self._painted: _Painted = _PLAIN
         self._held: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
@@ -99,12 +99,13 @@ class World:
         self._repaints += 1
         # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
         name = f"/scene/splats{self._repaints}"
-        cloud = self._add_splats(name, splats.centers, splats.covariances, splats.colors, splats.opacities)
-        for old, handle in self._clouds.items():
-            # viser keeps the last that came under a name for all who come later: let that be small.
-            self._add_splats(old, np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1)))
-            handle.remove()
-        self._clouds = {name: cloud}
+        self._add_splats(name, splats.centers, splats.covariances, splats.colors, splats.opacities)
+        if self._cloud is not None:
+            # viser keeps the last that came under a name for all who come later: let that be small. In 1.x
+            # this also removes the one that has the name.
+            small = np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1))
+            self._add_splats(self._cloud, *small).remove()
+        self._cloud = name
 
     def _add_splats(
         self,
