@@ -7,14 +7,21 @@ one folder: the database, and what COLMAP writes beside it. What it is and how i
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from jaxtyping import Float, Int, UInt8
+
+# pycolmap has whoever ends the program with SIGTERM read a stack of addresses. Only the main thread may say
+# otherwise, and what Python does not know of stays.
+if signal.getsignal(signal.SIGTERM) is not None:
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 _SEED = 0
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -358,3 +361,11 @@ def test_progress_ends_at_the_total(mended, ticks):
     assert len(set(totals)) == 1
     assert list(done) == sorted(done)
     assert done[-1] == totals[0]
+
+
+# ── COLMAP ─────────────────────────────────────────────────────────────────────────────────────
+def test_who_ends_a_program_with_colmap_in_it_reads_no_stack_of_addresses():
+    code = "import os, signal, point2act.colmap; os.kill(os.getpid(), signal.SIGTERM)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGTERM
+    assert done.stderr == ""
