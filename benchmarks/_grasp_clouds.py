@@ -72,7 +72,7 @@ def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Boxes) -> float:
 def open_hand(hand: Gripper, width: float) -> Boxes:
     """The boxes of a hand, fingers first, as the trials open it for a grasp of this width."""
     opening = min(width + 2 * CLEARANCE, hand.max_width)
-    return hand.fingers_at(opening) + hand.body_at(opening)
+    return hand.boxes_at(opening)
 
 
 def thinned(

@@ -98,7 +98,7 @@ def open_hand(
     gripper: Gripper, opening: float, approach: float
 ) -> list[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]]:
     """Lowest and highest corners, gripper frame, of all that the hand passes through on its straight way."""
-    boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
+    boxes = gripper.boxes_at(opening)
     return list(zip(boxes.low - [0, 0, approach], boxes.high, strict=True))
 
 

@@ -76,7 +76,7 @@ class Gripper:
 
     Where a linkage swings the fingers, the pads also move forwards as they close. Seen from the pads the
     palm then moves back. ``link`` and ``body`` are described at the fully open hand, where the palm is
-    nearest; :meth:`fingers_at` and :meth:`body_at` say where every box is at any opening.
+    nearest; :meth:`boxes_at` says where every box is at any opening.
     """
 
     name: str
@@ -122,6 +122,10 @@ class Gripper:
         out, forth = self.max_width / 2 - self.follow * way, (self.follow - 1) * back
         links = self.link.moved(np.stack([np.zeros_like(out), out, forth], axis=1))
         return links.on_both_sides() + self.body.moved([0.0, 0.0, -back])
+
+    def boxes_at(self, opening: float) -> Boxes:
+        """The whole hand, its pads ``opening`` metres apart: the fingers first."""
+        return self.fingers_at(opening) + self.body_at(opening)
 
     def _setback(self, opening: float) -> float:
         """How much farther behind the pads the palm is than at the open hand, metres; 0 where not known."""

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from point2act.asking.ask import Answers
 from point2act.files import write_json
 from point2act.heatmaps import heatmap
-from point2act.reconstruct import Reconstruction
 from point2act.report import ReportInput, ReportView, write_report
 from point2act.results import write_grasps, write_relevancy_ply, write_splat_ply
 from point2act.session import Answered, Session
@@ -49,22 +47,6 @@ def publish(folder: Path, story: Story) -> None:
     write_splat_ply(folder / "scene.ply", session.scene)
     write_relevancy_ply(folder / "relevancy.ply", session.scene, answered.relevancy)
     publish_report(folder / "report.html", story)
-
-
-def facts_of(session: Session, built: Reconstruction, answers: Answers | None) -> dict[str, str]:
-    """What is worth knowing about a run, for the report."""
-    camera, views = session.views[0].camera, len(session.capture.frames)
-    used = f"{len(session.views)} of {views}, each" if len(session.views) < views else str(views)
-    facts = {
-        "Views": f"{used} of {camera.width}x{camera.height} pixels",
-        "Poses": built.poses,
-        "Gaussians": f"{len(built.scene)}, started from {built.start}",
-        "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",
-        "Device": str(session.device),
-    }
-    if answers is None:
-        return facts
-    return facts | {"Questions": str(answers.count), "Unanswered": "; ".join(answers.troubles()) or "none"}
 
 
 def write_timings(path: Path, timings: Mapping[str, float]) -> None:

@@ -21,7 +21,7 @@ from point2act.capture.thin import only, thin
 from point2act.checkpoint import fingerprint, forget, keep, probe, recall
 from point2act.grippers import load_gripper
 from point2act.points import PERSON, write_points
-from point2act.publish import Story, facts_of, publish, write_timings
+from point2act.publish import Story, publish, write_timings
 from point2act.reconstruct import BuildConfig, Builder, Reconstruction
 from point2act.results import read_splat_ply, write_splat_ply
 from point2act.runs import SavedRun, with_poses, write_run
@@ -247,7 +247,7 @@ class Work:
         if answered is None:
             write_splat_ply(folder / "scene.ply", session.scene)
         else:
-            facts = facts_of(session, built, answers)
+            facts = _facts(session, built, answers)
             publish(folder, Story(session, answered, timings, facts, self.stages.spans))
         write_timings(folder / "timings.json", timings)
         write_run(folder, self._saved(folder, session.capture, built))
@@ -256,3 +256,19 @@ class Work:
 
 def _counted(points: PointSet | None) -> str:
     return "no points" if points is None else f"{len(points.queries)} queries, {len(points.answers)} answers"
+
+
+def _facts(session: Session, built: Reconstruction, answers: Answers | None) -> dict[str, str]:
+    """What is worth knowing about a run, for the report."""
+    camera, views = session.views[0].camera, len(session.capture.frames)
+    used = f"{len(session.views)} of {views}, each" if len(session.views) < views else str(views)
+    facts = {
+        "Views": f"{used} of {camera.width}x{camera.height} pixels",
+        "Poses": built.poses,
+        "Gaussians": f"{len(built.scene)}, started from {built.start}",
+        "Held-out PSNR": "–" if built.psnr is None else f"{built.psnr:.1f} dB",
+        "Device": str(session.device),
+    }
+    if answers is None:
+        return facts
+    return facts | {"Questions": str(answers.count), "Unanswered": "; ".join(answers.troubles()) or "none"}

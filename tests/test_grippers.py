@@ -110,7 +110,7 @@ def test_fingers_and_palm_hang_together(name):
     """No gap along z from the tip to the mounting face, at any opening."""
     gripper = load_gripper(name)
     for opening in np.linspace(0, gripper.max_width, 5):
-        boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
+        boxes = gripper.boxes_at(opening)
         spans = sorted(zip(boxes.low[:, 2], boxes.high[:, 2], strict=True))
         reached = spans[0][1]
         for low, high in spans[1:]:
@@ -133,7 +133,7 @@ ENVELOPE = {
 def test_boxes_fill_the_maker_s_measures(name):
     gripper = load_gripper(name)
     width, depth, length = ENVELOPE[name]
-    low, high = extent(gripper.fingers_at(gripper.max_width) + gripper.body_at(gripper.max_width))
+    low, high = extent(gripper.boxes_at(gripper.max_width))
     assert (high - low)[:2] == pytest.approx([depth, width], abs=0.005)
     tip = extent(gripper.fingers_at(0.0))[1][2]
     assert flange(gripper, 0.0) + tip == pytest.approx(length, abs=0.0015)
@@ -207,7 +207,7 @@ def test_bars_stay_within_the_boxes(name):
         turn = np.array([[np.cos(back), -np.sin(back)], [np.sin(back), np.cos(back)]])
         elbow = OUTER + turn @ ELBOW + 4 * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
         points = 1e-3 * (np.concatenate([bar, elbow]) - [0.0, front])
-        assert outside(points, gripper.fingers_at(opening) + gripper.body_at(opening)) < 0.001
+        assert outside(points, gripper.boxes_at(opening)) < 0.001
 
 
 def test_links_go_their_share_of_the_pad_s_way():

@@ -205,7 +205,7 @@ NOTHING = np.zeros((0, 3))
 def test_the_room_lacking_to_the_table(hand, height):
     gripper = HANDS[hand]
     # Straight down, the contacts at the pads' front edge less ``tip``.
-    front = max(center[2] + half[2] for center, half in gripper.finger)
+    front = gripper.finger.high[:, 2].max()
     shallowest = WAYS.tip - gripper.pad_size[1] / 2
     expected = front + shallowest + WAYS.table_margin - height
     said = number("lacks # mm of room to the table", lacking(NOTHING, height, gripper))

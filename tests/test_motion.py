@@ -133,7 +133,7 @@ def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
     for grasp in grasps[:2]:
         moments = motion(grasp, gripper, up=volume.up, steps=6, **ways(config))
         for number, moment in enumerate(moments):
-            boxes = gripper.fingers_at(moment.opening) + gripper.body_at(moment.opening)
+            boxes = gripper.boxes_at(moment.opening)
             filled = np.concatenate([ref.filled(*box) for box in boxes])
             world = transform_points(moment.T_world_gripper, filled)
             assert ref.FLOOR.distance(world).min() > 0

@@ -81,7 +81,7 @@ def test_a_cuboid_is_closed_and_turned_outwards_also_with_left_handed_axes(seed,
 def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
     gripper = load_gripper(name)
     opening = share * gripper.max_width
-    boxes = gripper.fingers_at(opening) + gripper.body_at(opening)
+    boxes = gripper.boxes_at(opening)
     mesh = solid(boxes)
     assert is_closed(mesh)
     assert volume(mesh) == pytest.approx(sum(8 * np.prod(half) for _, half in boxes))

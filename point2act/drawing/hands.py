@@ -60,8 +60,8 @@ class _Page:
         self.size = size
         self.sheet = Sheet(np.full((size, size, 3), _PAPER, dtype=np.uint8))
         self._view = view
-        closed, opened = (gripper.fingers_at(w) + gripper.body_at(w) for w in (0.0, gripper.max_width))
-        low, high = (closed + opened).low.min(axis=0), (closed + opened).high.max(axis=0)
+        boxes = gripper.boxes_at(0.0) + gripper.boxes_at(gripper.max_width)
+        low, high = boxes.low.min(axis=0), boxes.high.max(axis=0)
         self._middle = (low[2] + high[2]) / 2
         self.scale = (1 - 2 * _MARGIN) * size / max(high[2] - low[2], *(high - low)[:2])
 

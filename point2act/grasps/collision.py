@@ -23,7 +23,7 @@ def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Bo
 
 def hand_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Fingers and body together."""
-    return _swept(gripper.fingers_at(opening) + gripper.body_at(opening), approach)
+    return _swept(gripper.boxes_at(opening), approach)
 
 
 def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:

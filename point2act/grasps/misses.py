@@ -90,6 +90,8 @@ def _nearest(
 ) -> str:
     """The pose that collides least, in words; empty when no pose is tried."""
     points, depths = thinned(solid.points, ways.body_grid), depths_of(gripper, ways)
+    # What is farther from a hand than this leaves room, which no pose lacks.
+    margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
     fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
     least, words = np.inf, ""
     for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
@@ -100,11 +102,9 @@ def _nearest(
         body = body_boxes(gripper, opening, approach=ways.approach)
         rotations = np.repeat(fan, len(depths), axis=0)
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
-        over = _lacking_to_table(volume.table_in_volume, rotations, origins, fingers + body, ways)
-        # Farther ones have room, which no pose lacks.
-        margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
-        around = within((points - middle).T, fan[0, :, 1], fingers + body, margin=margin, depth=deep)
-        near = middle + around.T
+        hand = fingers + body
+        over = _lacking_to_table(volume.table_in_volume, rotations, origins, hand, ways)
+        near = middle + within((points - middle).T, fan[0, :, 1], hand, margin=margin, depth=deep).T
         # The table is looked at for all poses at once: where it alone is worse, nothing else needs to be.
         for pose in np.argsort(over, kind="stable"):
             if over[pose] >= least:

@@ -144,7 +144,7 @@ def _tool(gripper: Gripper, turn: float) -> Any:
     T = _on_flange(gripper, turn, opening)
     quat = Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]
     hand = spec.worldbody.add_body(name="hand", pos=T[:3, 3], quat=quat)
-    for center, half in gripper.fingers_at(opening) + gripper.body_at(opening):
+    for center, half in gripper.boxes_at(opening):
         hand.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
     return spec
 

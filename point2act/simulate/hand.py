@@ -212,9 +212,8 @@ def _finger(
     )  # fmt: skip
     ET.SubElement(actuator, "position", name=name, joint=name, kp="4000", forcerange=numbers([-force, force]))
     _inertial(finger, gripper.finger, _FINGER_MASS)
-    sides = gripper.finger.on_both_sides()
-    count = len(gripper.finger)
-    _add_boxes(finger, name, sides[:count] if sign > 0 else sides[count:], "0.25 0.26 0.28 1")
+    boxes = Boxes(gripper.finger.center * [1, sign, 1], gripper.finger.half)
+    _add_boxes(finger, name, boxes, "0.25 0.26 0.28 1")
 
 
 def _add_boxes(body: ET.Element, name: str, boxes: Boxes, color: str) -> None:

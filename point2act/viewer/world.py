@@ -59,7 +59,6 @@ class World:
             splats, centers=self.unit * splats.centers, covariances=self.unit**2 * splats.covariances
         )
         """In viser's units."""
-        self._cloud: str | None = None
         self._repaints = 0
         self._painted: _Painted = _PLAIN
         self._held: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
@@ -96,16 +95,15 @@ class World:
     def _draw_splats(self, splats: Splats) -> None:
         if not len(splats):
             return
-        self._repaints += 1
+        before, self._repaints = self._repaints, self._repaints + 1
         # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
         name = f"/scene/splats{self._repaints}"
         self._add_splats(name, splats.centers, splats.covariances, splats.colors, splats.opacities)
-        if self._cloud is not None:
+        if before:
             # viser keeps the last that came under a name for all who come later: let that be small. In 1.x
             # this also removes the one that has the name.
             small = np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1))
-            self._add_splats(self._cloud, *small).remove()
-        self._cloud = name
+            self._add_splats(f"/scene/splats{before}", *small).remove()
 
     def _add_splats(
         self,
@@ -213,8 +211,8 @@ class World:
             if number == chosen:
                 self._draw_hand(gripper, grasp.width, color, grasp.T_world_gripper)
             else:
-                boxes = gripper.fingers_at(grasp.width) + gripper.body_at(grasp.width)
-                self._draw("grasps", f"{number:03}", cage(boxes, _BAR), color, grasp.T_world_gripper)
+                hand = cage(gripper.boxes_at(grasp.width), _BAR)
+                self._draw("grasps", f"{number:03}", hand, color, grasp.T_world_gripper)
 
     def _draw_hand(
         self, gripper: Gripper, opening: float, color: Color, T_world_gripper: Float[np.ndarray, "4 4"]
