@@ -18,8 +18,8 @@ from pathlib import Path
 import benchmarks
 from benchmarks import QUICK, CannotMeasureError, Metric, Plan
 from benchmarks._gate import read_baseline, verdicts
-from point2act.errors import SimulationError
-from point2act.threads import configure_threads
+from point2act.core.errors import SimulationError
+from point2act.core.threads import configure_threads
 
 LONG = (
     "check",
@@ -97,7 +97,7 @@ def run_suites(chosen: Sequence[str], plan: Plan) -> tuple[list[Metric], list[st
 
 
 def as_json(figures: Sequence[Metric]) -> str:
-    """A list of objects with the fields of :class:`~benchmarks.Metric`."""
+    """A list of objects with the fields of ``Metric``."""
     return json.dumps([asdict(metric) for metric in figures], indent=1, allow_nan=False) + "\n"
 
 

@@ -19,13 +19,13 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from benchmarks._localisation_measures import Outcome
-from point2act.geometry import back_project, inside, project
-from point2act.heatmaps import heatmaps
-from point2act.relevancy import ViewAnswers
-from point2act.session import Session
-from point2act.splat.render import draw, gather
-from point2act.splat.sight import Sight
-from point2act.types import NoAnswer, OrientedBox, Query, Region, Support, View
+from point2act.core.geometry import back_project, inside, project
+from point2act.core.types import NoAnswer, OrientedBox, Query, Region, Support, View
+from point2act.localization.heatmaps import heatmaps
+from point2act.localization.relevancy import ViewAnswers
+from point2act.pipeline.session import Session
+from point2act.splatting.projection import Sight
+from point2act.splatting.render import draw, gather
 
 Points = Float[np.ndarray, "k 3"]
 
@@ -152,7 +152,7 @@ def _angles(point: Float[np.ndarray, " 3"], eyes: Points, ways: Points) -> Float
 def plain_lifting(session: Session, asked: Sequence[ViewAnswers]) -> list[Outcome]:
     """Each Gaussian's mean of the heatmaps, weighted by how much it adds to the pixels. One pass.
 
-    Confidence is the relevancy at the peak, here as in :func:`trained_by_adam`.
+    Confidence is the relevancy at the peak, here as in ``trained_by_adam``.
     """
     hits = total = torch.zeros(len(session.scene), len(asked))
     for sight, heat, answered in _heat(session, asked):

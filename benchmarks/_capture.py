@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from point2act.capture import load_views, read_capture
-from point2act.types import View
+from point2act.core.types import View
+from point2act.data.capture import load_views, read_capture
 
 SEED = 100
 """Of a scene on which nothing was tuned."""
@@ -30,7 +30,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def capture() -> Path:
     """The folder of 24 noisy RGB-D views of 320x240, with the answers of a pointing model that errs."""
     # Late: only here is the simulator needed.
-    from point2act.simulate import CaptureConfig, capture_scene, load_scene
+    from point2act.simulation import CaptureConfig, capture_scene, load_scene
 
     folder = workspace() / "capture"
     capture_scene(load_scene("tabletop", SEED), folder, CaptureConfig(), np.random.default_rng(SEED))
@@ -46,8 +46,8 @@ def views() -> tuple[View, ...]:
 @cache
 def true_depths() -> np.ndarray:
     """What a depth camera without noise would measure in each view, metres."""
-    from point2act.simulate import captured_scene
-    from point2act.simulate.camera import render
+    from point2act.simulation import captured_scene
+    from point2act.simulation.camera import render
 
     # They share a camera, and undistorting and reducing changed nothing.
     poses = [view.T_world_cam for view in views()]

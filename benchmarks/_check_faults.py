@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy.spatial.transform import Rotation
 
-from point2act.types import View
+from point2act.core.types import View
 
 Spoil = Callable[[list[View], np.random.Generator], tuple[list[View], tuple[str, ...]]]
 """Views to spoilt views, and the names of those that are at fault; none where all are."""

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks._localisation_scenes import Simulated
-from point2act.points import PERSON
-from point2act.simulate.pointing import _interior_pixel
-from point2act.types import Answer
+from point2act.core.types import Answer
+from point2act.data.points import PERSON
+from point2act.simulation.pointing import _interior_pixel
 
 
 @dataclass(frozen=True)

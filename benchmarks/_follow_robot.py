@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from point2act.capture import CaptureWriter, load_views, read_capture
+from point2act.data.capture import CaptureWriter, load_views, read_capture
 
 
 def main() -> None:

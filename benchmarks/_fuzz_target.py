@@ -24,15 +24,15 @@ from PIL import Image
 from benchmarks._fuzz_inputs import CLOUDS, CONFIGS, POINTS, REPLIES, TRANSFORMS, changed, dictionary
 
 with atheris.instrument_imports(include=["point2act"]):  # type: ignore[attr-defined]
-    from point2act.capture import load_views, read_capture
-    from point2act.dialects import DIALECTS, parse_reply
-    from point2act.errors import Point2ActError
-    from point2act.grippers import load_gripper
-    from point2act.mllm.models import load_model
-    from point2act.points import read_points
-    from point2act.results import read_splat_ply, write_splat_ply
-    from point2act.splat.start import read_cloud
-    from point2act.types import GaussianScene
+    from point2act.core.errors import Point2ActError
+    from point2act.core.types import GaussianScene
+    from point2act.data.capture import load_views, read_capture
+    from point2act.data.points import read_points
+    from point2act.data.scene_ply import read_splat_ply, write_splat_ply
+    from point2act.grasping.grippers import load_gripper
+    from point2act.splatting.initialization import read_cloud
+    from point2act.vlm.clients.models import load_model
+    from point2act.vlm.parsers import DIALECTS, parse_reply
 
 Target = Callable[[bytes], object]
 

@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks import CannotMeasureError
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case
-from point2act.grippers import Gripper
-from point2act.simulate import TrialConfig
-from point2act.types import Grasp
+from point2act.core.types import Grasp
+from point2act.grasping.grippers import Gripper
+from point2act.simulation import TrialConfig
 
 _TRIAL = TrialConfig()
 
@@ -32,8 +32,8 @@ def reachable(opened: Case, gripper: Gripper) -> bool:
 
 
 def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
-    from point2act.reach.filter import reach_grasps
-    from point2act.reach.links import Surroundings
+    from point2act.grasping.reachability.clearance import Surroundings
+    from point2act.grasping.reachability.filter import reach_grasps
 
     table = np.array([0.0, 0.0, 1.0, -opened.scene.layout.table.height])
     return reach_grasps(
@@ -52,7 +52,7 @@ def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
 def arm(gripper: Gripper):
     """A Panda with the gripper. Raises CannotMeasureError where mink is missing."""
     try:
-        from point2act.reach.arm import load_arm
+        from point2act.grasping.reachability.arm import load_arm
     except ImportError as err:
         raise CannotMeasureError(f"the row 'arm' needs mink ({err}): pip install \"point2act[arm]\"") from err
     return load_arm("panda", gripper)

@@ -6,9 +6,9 @@ import numpy as np
 
 from benchmarks._grasp_cases import Case, grasp_at
 from benchmarks._grasp_clouds import CLEARANCE, facing, hits, measured, open_hand, table_height, thinned
-from point2act.geometry import frame_from_normal
-from point2act.grippers import Gripper
-from point2act.types import Grasp
+from point2act.core.geometry import frame_from_normal
+from point2act.core.types import Grasp
+from point2act.grasping.grippers import Gripper
 
 Found = tuple[tuple[Grasp, ...], str]
 """Grasps, best first, or none and why."""

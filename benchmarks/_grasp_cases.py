@@ -17,12 +17,12 @@ from jaxtyping import Float
 from benchmarks._grasp_catalogue import digest
 from benchmarks._grasp_tables import QUERY, Setting, draw, rebuilt, table_rng
 from benchmarks._localisation_scenes import folder
-from point2act.geometry import invert, transform_points
-from point2act.simulate import Scene, WristConfig, part_box
-from point2act.simulate.camera import pinhole, shoot
-from point2act.simulate.layout import Shape, Target
-from point2act.simulate.mjcf import build
-from point2act.types import Camera, Grasp, Region, Support, View
+from point2act.core.geometry import invert, transform_points
+from point2act.core.types import Camera, Grasp, Region, Support, View
+from point2act.simulation import Scene, WristConfig, part_box
+from point2act.simulation.camera import pinhole, shoot
+from point2act.simulation.layout import Shape, Target
+from point2act.simulation.mjcf import build
 
 VERSION = 2
 """Of the drawing; another one makes all cases anew."""

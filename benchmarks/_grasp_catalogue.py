@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from point2act.simulate.layout import Layout, Part, Shape, Thing, read_layout
+from point2act.simulation.layout import Layout, Part, Shape, Thing, read_layout
 
 SHAPES = Path(__file__).resolve().parent / "shapes.toml"
 SCENES = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")

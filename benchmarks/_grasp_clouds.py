@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmarks._grasp_cases import Case
-from point2act.geometry import back_project, pixel_centers
-from point2act.grippers import Boxes, Gripper
-from point2act.simulate import TrialConfig
+from point2act.core.geometry import back_project, pixel_centers
+from point2act.grasping.grippers import Boxes, Gripper
+from point2act.simulation import TrialConfig
 
 CLEARANCE = TrialConfig().clearance
 """Metres that the trials open the hand further than the grasp on each side."""

@@ -10,9 +10,9 @@ from benchmarks._grasp_baselines import Found, antipodal, random, straight_down
 from benchmarks._grasp_cases import Case
 from benchmarks._grasp_study import study
 from benchmarks._grasp_system import system
-from point2act.grasps.plan import plan_grasps
-from point2act.grippers import Gripper
-from point2act.surface import fuse_local
+from point2act.grasping.antipodal.plan import plan_grasps
+from point2act.grasping.grippers import Gripper
+from point2act.grasping.tsdf import fuse_local
 
 Head = Callable[[Case, Gripper, np.random.Generator], Found]
 

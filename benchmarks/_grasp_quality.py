@@ -22,19 +22,19 @@ from benchmarks._grasp_tables import QUERY, table_rng
 from benchmarks._grasp_trials import OFF
 from benchmarks._grasp_weights import Attempt, report
 from benchmarks._localisation_scenes import perturbed
-from point2act.errors import SimulationError
-from point2act.files import read_json, write_json
-from point2act.geometry import invert, transform_points
-from point2act.grasps.boundary import all_solid, surface_points
-from point2act.grasps.judge import Judged, Task, judge, look_closer
-from point2act.grasps.pairs import Pairs, find_pairs
-from point2act.grasps.plan import GraspConfig
-from point2act.grasps.poses import Poses, Tally, free_poses
-from point2act.grippers import Gripper, load_gripper
-from point2act.simulate import Scene, TrialConfig, try_grasp
-from point2act.simulate.mjcf import build
-from point2act.surface import fuse_local
-from point2act.threads import configure_threads
+from point2act.core.errors import SimulationError
+from point2act.core.files import read_json, write_json
+from point2act.core.geometry import invert, transform_points
+from point2act.core.threads import configure_threads
+from point2act.grasping.antipodal.boundary import all_solid, surface_points
+from point2act.grasping.antipodal.contact_pairs import Pairs, find_pairs
+from point2act.grasping.antipodal.evaluation import Judged, Task, judge, look_closer
+from point2act.grasping.antipodal.plan import GraspConfig
+from point2act.grasping.antipodal.pose_sampling import Poses, Tally, free_poses
+from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.tsdf import fuse_local
+from point2act.simulation import Scene, TrialConfig, try_grasp
+from point2act.simulation.mjcf import build
 
 SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
 SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5

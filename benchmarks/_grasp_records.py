@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from point2act.simulate import Trial
+from point2act.simulation import Trial
 
 Verdict = Literal["success", "localisation", "not_found", "collision", "geometry", "slip"]
 """Lifted by the part asked for; another object lifted, or the right one by another part, or the failed grasp

@@ -17,9 +17,9 @@ from scipy.spatial import KDTree
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case, grasp_at
 from benchmarks._grasp_clouds import hits, lowest, measured, open_hand, table_height
-from point2act.geometry import frame_from_normal, transform_points
-from point2act.grippers import Gripper
-from point2act.surface import fuse_local
+from point2act.core.geometry import frame_from_normal, transform_points
+from point2act.grasping.grippers import Gripper
+from point2act.grasping.tsdf import fuse_local
 
 RADII = (0.03, 0.045)
 """Metres about the action point in which contacts are looked for, one after the other."""

@@ -14,14 +14,14 @@ import numpy as np
 import point2act
 from benchmarks._grasp_baselines import Found
 from benchmarks._grasp_cases import Case, case_path
-from point2act.answer import AnswerConfig
-from point2act.capture import write_capture
-from point2act.grippers import Gripper
-from point2act.points import write_points
-from point2act.session import open_run
-from point2act.simulate import TYPICAL, WristConfig
-from point2act.simulate.camera import shoot
-from point2act.simulate.pointing import answer
+from point2act.data.capture import write_capture
+from point2act.data.points import write_points
+from point2act.grasping.grippers import Gripper
+from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.session import open_run
+from point2act.simulation import TYPICAL, WristConfig
+from point2act.simulation.camera import shoot
+from point2act.simulation.pointing import answer
 
 
 def system(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:

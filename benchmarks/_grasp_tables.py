@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks._grasp_catalogue import Kind, catalogue, held_at_one_end, named
-from point2act.errors import SimulationError
-from point2act.grippers import load_gripper
-from point2act.simulate import Scene, WristConfig, oracle_grasps
-from point2act.simulate.layout import Jitter, Layout, Table, Target, Thing, scaled
-from point2act.simulate.mjcf import build
-from point2act.simulate.pile import drop, neighbours, put_apart
-from point2act.types import Grasp, Query
+from point2act.core.errors import SimulationError
+from point2act.core.types import Grasp, Query
+from point2act.grasping.grippers import load_gripper
+from point2act.simulation import Scene, WristConfig, oracle_grasps
+from point2act.simulation.layout import Jitter, Layout, Table, Target, Thing, scaled
+from point2act.simulation.mjcf import build
+from point2act.simulation.pile import drop, neighbours, put_apart
 
 QUERY = "target"
 """The name of the one query of a table."""
@@ -63,7 +63,7 @@ class Drawn:
     oracle: Grasp
     """Of the part, from the true shapes."""
     document: dict[str, Any]
-    """What :func:`rebuilt` needs: objects with their scales and places, and what is asked for."""
+    """What ``rebuilt`` needs: objects with their scales and places, and what is asked for."""
 
 
 def draw(setting: Setting, seed: int, rng: np.random.Generator) -> Drawn:

@@ -17,9 +17,9 @@ from benchmarks._grasp_records import Record, verdict
 from benchmarks._grasp_tables import QUERY
 from benchmarks._localisation_measures import distance
 from benchmarks._localisation_scenes import perturbed
-from point2act.grippers import Gripper, load_gripper
-from point2act.simulate import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
-from point2act.types import Grasp
+from point2act.core.types import Grasp
+from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.simulation import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
 
 OFF = (0.003, np.deg2rad(3.0))
 """How far the hand is from where it was sent in the row ``execution``, metres and radians."""

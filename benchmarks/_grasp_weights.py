@@ -11,9 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from point2act.errors import SimulationError
-from point2act.grasps.score import QualityWeights
-from point2act.grasps.terms import GraspTerms
+from point2act.core.errors import SimulationError
+from point2act.grasping.antipodal.score import QualityWeights
+from point2act.grasping.antipodal.terms import GraspTerms
 
 PRIOR = QualityWeights(
     bias=0.0,

@@ -25,7 +25,7 @@ from gsplat.cuda import _torch_impl, _wrapper
 from numba import njit, prange
 from torch import Tensor
 
-from point2act.types import Camera
+from point2act.core.types import Camera
 
 TILE = 16
 IsectTiles = Callable[[Tensor, Tensor, Tensor, int, int, int], tuple[Tensor, Tensor, Tensor]]
@@ -42,7 +42,7 @@ def render(
     *,
     isect_tiles: IsectTiles = _torch_impl._isect_tiles,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Features (h, w, c), mean depth (h, w) and alpha (h, w), as :func:`point2act.splat.render.render`."""
+    """Features (h, w, c), mean depth (h, w) and alpha (h, w), as ``render``."""
     K = torch.tensor(camera.K, dtype=torch.float32)
     covariances, _ = _torch_impl._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     assert covariances is not None, "they were asked for"

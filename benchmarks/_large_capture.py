@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks._capture import workspace
-from point2act.capture import CaptureWriter
-from point2act.points import write_points
-from point2act.types import View
+from point2act.core.types import View
+from point2act.data.capture import CaptureWriter
+from point2act.data.points import write_points
 
 if TYPE_CHECKING:
-    from point2act.simulate import Scene
-    from point2act.simulate.camera import Shot
+    from point2act.simulation import Scene
+    from point2act.simulation.camera import Shot
 
 SEED = 800
 """Of a scene on which nothing was tuned."""
@@ -55,9 +55,9 @@ def is_blurred(number: int) -> bool:
 
 def _make(folder: Path, views: int) -> None:
     # Late: only here is the simulator needed.
-    from point2act.simulate import TYPICAL, WristConfig, load_scene
-    from point2act.simulate.camera import wrist_poses
-    from point2act.simulate.pointing import answer
+    from point2act.simulation import TYPICAL, WristConfig, load_scene
+    from point2act.simulation.camera import wrist_poses
+    from point2act.simulation.pointing import answer
 
     scene, rng = load_scene("tabletop", SEED), np.random.default_rng(SEED)
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
@@ -75,7 +75,7 @@ def _shoot(scene: Scene, poses: Sequence[np.ndarray], first: int, rng: np.random
     """Pictures and depth with noise from some poses, the first of which has this number."""
     import cv2
 
-    from point2act.simulate.camera import Shot, pinhole, render
+    from point2act.simulation.camera import Shot, pinhole, render
 
     camera = pinhole(_SIZE, _FOCAL)
     shots = []

@@ -14,14 +14,14 @@ from jaxtyping import Int
 from benchmarks._localisation_levels import Level
 from benchmarks._localisation_measures import Outcome
 from benchmarks._localisation_scenes import Simulated
-from point2act.geometry import inside, project, to_tangents
-from point2act.heatmaps import HeatmapConfig
-from point2act.region.evidence import EvidenceConfig, look_at_parts, weigh
-from point2act.region.find import find_region
-from point2act.region.parts import Parts
-from point2act.relevancy import locate
-from point2act.simulate import PointingConfig
-from point2act.types import PointSet
+from point2act.core.geometry import inside, project, to_tangents
+from point2act.core.types import PointSet
+from point2act.localization.heatmaps import HeatmapConfig
+from point2act.localization.likelihood import EvidenceConfig, look_at_parts, weigh
+from point2act.localization.part_tree import Parts
+from point2act.localization.region import find_region
+from point2act.localization.relevancy import locate
+from point2act.simulation import PointingConfig
 
 
 def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:

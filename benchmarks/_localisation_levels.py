@@ -10,12 +10,12 @@ import numpy as np
 
 from benchmarks._localisation_measures import Outcome, Record, judge
 from benchmarks._localisation_scenes import Simulated, Table, simulated
-from point2act.answer import AnswerConfig
-from point2act.relevancy import ViewAnswers, locate
-from point2act.session import Session
-from point2act.simulate import CLEAN, HARD, TYPICAL, PointingConfig, part_box
-from point2act.simulate.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, answer_absent
-from point2act.types import NoAnswer, PointSet, Query, QueryResult
+from point2act.core.types import NoAnswer, PointSet, Query, QueryResult
+from point2act.localization.relevancy import ViewAnswers, locate
+from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.session import Session
+from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box
+from point2act.simulation.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, answer_absent
 
 Method = Callable[[Simulated, "Level", PointSet], list[Outcome]]
 """Answers all queries of a point set about a scene, in their order. All but one see the session alone."""

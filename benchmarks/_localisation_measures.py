@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.geometry import beside_box
-from point2act.types import NoAnswer, OrientedBox, Region
+from point2act.core.geometry import beside_box
+from point2act.core.types import NoAnswer, OrientedBox, Region
 
 Outcome = tuple[Region | NoAnswer, tuple[Region, ...]]
 """The best place or a refusal, and the rivals, best first, as ``find_region`` returns them."""

@@ -19,12 +19,12 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 import point2act
-from point2act.capture import load_views, read_capture, write_capture
-from point2act.session import Session, open_run
-from point2act.simulate import CaptureConfig, Scene, capture_scene, captured_scene, load_scene
-from point2act.simulate.camera import Shot, render
-from point2act.threads import configure_threads
-from point2act.types import View
+from point2act.core.threads import configure_threads
+from point2act.core.types import View
+from point2act.data.capture import load_views, read_capture, write_capture
+from point2act.pipeline.session import Session, open_run
+from point2act.simulation import CaptureConfig, Scene, capture_scene, captured_scene, load_scene
+from point2act.simulation.camera import Shot, render
 
 CACHE = "POINT2ACT_BENCHMARK_CACHE"
 """The environment variable that names the folder; without it scenes go when the process ends."""

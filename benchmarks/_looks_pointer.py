@@ -29,11 +29,11 @@ import numpy as np
 from jaxtyping import Int
 
 from benchmarks._localisation_scenes import Simulated
-from point2act.asking.point import Said
-from point2act.looks import Look
-from point2act.simulate.camera import Shot
-from point2act.simulate.pointing import _interior_pixel, _places
-from point2act.types import Query
+from point2act.core.types import Query
+from point2act.data.crops import Look
+from point2act.simulation.camera import Shot
+from point2act.simulation.pointing import _interior_pixel, _places
+from point2act.vlm.pointing.point import Said
 
 MIN_PIXELS = 20
 """A target of fewer pixels of the image is not visible, as for the other simulated models."""
@@ -72,7 +72,7 @@ CAUTIOUS = SizedConfig(half=14.0, slope=2.5, confused=0.25)
 
 @dataclass(frozen=True, eq=False)
 class SizedPointer:
-    """A :class:`~point2act.asking.point.Pointer` for one table; another ``draw`` errs elsewhere."""
+    """A ``Pointer`` for one table; another ``draw`` errs elsewhere."""
 
     opened: Simulated
     draw: int = 0

@@ -13,13 +13,13 @@ from benchmarks._localisation_levels import LEVELS, ours
 from benchmarks._localisation_measures import Verdict, judge
 from benchmarks._localisation_scenes import Simulated
 from benchmarks._looks_pointer import MIN_PIXELS, SHOWN, SizedConfig, SizedPointer
-from point2act.asking.twice import TwiceConfig, second_look, windows
-from point2act.looks import look_at
-from point2act.region.meet import meet
-from point2act.relevancy import locate
-from point2act.simulate import Scene, part_box
-from point2act.simulate.layout import Target
-from point2act.types import Answer, PointSet, Query
+from point2act.core.types import Answer, PointSet, Query
+from point2act.data.crops import look_at
+from point2act.localization.multiview_consensus import meet
+from point2act.localization.relevancy import locate
+from point2act.simulation import Scene, part_box
+from point2act.simulation.layout import Target
+from point2act.vlm.pointing.zoom import TwiceConfig, second_look, windows
 
 MARGIN = 2.0
 """A point is right within so many pixels of the target's own."""

@@ -16,11 +16,11 @@ from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import back_project, pixel_centers
-from point2act.simulate.camera import Shot, WristConfig, look_at, pinhole, render, wrist_poses
-from point2act.simulate.scene import Scene
-from point2act.simulate.sensor import SensorConfig, measured_color, measured_depth
-from point2act.types import Camera, View
+from point2act.core.geometry import back_project, pixel_centers
+from point2act.core.types import Camera, View
+from point2act.simulation.camera import Shot, WristConfig, look_at, pinhole, render, wrist_poses
+from point2act.simulation.scene import Scene
+from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
 
 SIDE = 0.05
 """Of a marker's black square, metres."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.geometry import back_project, invert, pixel_centers, transform_points
-from point2act.grasps.plan import GraspConfig
-from point2act.grippers import Gripper
-from point2act.types import Grasp, View
+from point2act.core.geometry import back_project, invert, pixel_centers, transform_points
+from point2act.core.types import Grasp, View
+from point2act.grasping.antipodal.plan import GraspConfig
+from point2act.grasping.grippers import Gripper
 
 
 @dataclass(frozen=True)

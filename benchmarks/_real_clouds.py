@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 
-from point2act.geometry import pixel_centers, project, to_tangents
-from point2act.surface import open3d
-from point2act.types import Camera, View
+from point2act.core.geometry import pixel_centers, project, to_tangents
+from point2act.core.types import Camera, View
+from point2act.grasping.tsdf import open3d
 
 FOOTPRINT = 1.5
 """A point covers this many times the median spacing of the points, as seen in the image: their gaps close, a

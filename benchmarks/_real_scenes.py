@@ -14,10 +14,10 @@ from jaxtyping import Float
 from PIL import Image
 
 from benchmarks._real_clouds import read_cloud, view_of_cloud
-from point2act.capture import write_capture
-from point2act.geometry import back_project, inside, pixel_centers, project
-from point2act.points import write_points
-from point2act.types import Answer, Camera, PointSet, Query, View
+from point2act.core.geometry import back_project, inside, pixel_centers, project
+from point2act.core.types import Answer, Camera, PointSet, Query, View
+from point2act.data.capture import write_capture
+from point2act.data.points import write_points
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from point2act.geometry import inside, invert, project
-from point2act.splat.gaussians import SH_DC, Activated, activated, still, to_parameters
-from point2act.splat.picture import look_from
-from point2act.splat.render import render
-from point2act.splat.sight import Sight
-from point2act.types import Camera, GaussianScene, Query, View
+from point2act.core.geometry import inside, invert, project
+from point2act.core.types import Camera, GaussianScene, Query, View
+from point2act.splatting.gaussians import SH_DC, Activated, activated, still, to_parameters
+from point2act.splatting.projection import Sight
+from point2act.splatting.render import render
+from point2act.splatting.rendering import look_from
 
 BALL = np.array([0.0, 0.0, 0.12])
 """Centre; it lies on the table and its radius is its height."""
@@ -50,7 +50,7 @@ def leaves(scene: GaussianScene, *, device: torch.device | str = "cpu") -> Activ
 
 
 def poses(count: int, *, device: torch.device | str = "cpu") -> list[Tensor]:
-    """T_cam_world of the cameras of :func:`orbit`."""
+    """T_cam_world of the cameras of ``orbit``."""
     return [torch.tensor(invert(T), dtype=torch.float32, device=device) for T in orbit(count)]
 
 

@@ -18,15 +18,15 @@ import viser
 from jaxtyping import Float
 
 from benchmarks._timing import Work, best
-from point2act import config_files
-from point2act.commands.opened import open_scene
-from point2act.dialogue import Dialogue
-from point2act.points import read_points
-from point2act.session import open_run
-from point2act.types import Answer
-from point2act.viewer import Viewer, ViewerConfig
-from point2act.viewer.guests import Guest, PhotoActions
-from point2act.viewer.photos import OVERLAYS
+from point2act.cli.load_run import open_scene
+from point2act.core import config_files
+from point2act.core.types import Answer
+from point2act.data.points import read_points
+from point2act.pipeline.interactive import Dialogue
+from point2act.pipeline.session import open_run
+from point2act.visualization.viewer import Viewer, ViewerConfig
+from point2act.visualization.viewer.clients import Guest, PhotoActions
+from point2act.visualization.viewer.photos import OVERLAYS
 
 PATIENCE = 600.0
 """Seconds at most for anything."""

@@ -71,7 +71,7 @@ def fastest(each: Sequence[Opening]) -> Opening:
 def open_chromium() -> Iterator[Browser]:
     """A Chromium that runs and has drawn something.
 
-    Raises :class:`~benchmarks.CannotMeasureError` where it or Playwright is missing.
+    Raises ``CannotMeasureError`` where it or Playwright is missing.
     """
     try:
         from playwright.sync_api import sync_playwright
@@ -95,7 +95,7 @@ def page_of(browser: Browser, url: str, begin: float) -> Iterator[tuple[Page, Op
     """A page that nothing is kept for from earlier ones, once it shows Gaussians.
 
     It is loaded again and again until somebody answers. Seconds count from ``begin``, of
-    :func:`time.perf_counter`.
+    ``time.perf_counter``.
     """
     context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
     page, came = context.new_page(), []
@@ -152,7 +152,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
 
 def viewing(run: Path, port: int) -> tuple[str, ...]:
     """The command that shows a run."""
-    return ("-m", "point2act", "view", str(run), "--no-browser", "--port", str(port))
+    return ("-m", "point2act.cli", "view", str(run), "--no-browser", "--port", str(port))
 
 
 def free_port() -> int:

@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks._capture import workspace
 from benchmarks._localisation_levels import LEVELS, drawn
 from benchmarks._localisation_scenes import Table, made, simulated
-from point2act.geometry import quaternion_to_matrix
-from point2act.points import write_points
-from point2act.results import write_splat_ply
-from point2act.runs import read_run, write_run
-from point2act.types import GaussianScene
+from point2act.core.geometry import quaternion_to_matrix
+from point2act.core.types import GaussianScene
+from point2act.data.points import write_points
+from point2act.data.run_manifest import read_run, write_run
+from point2act.data.scene_ply import write_splat_ply
 
 TABLE = Table("tabletop", 500)
 """On which nothing was tuned: 24 views of 320x240, and queries with the answers of a model that errs."""

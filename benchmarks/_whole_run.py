@@ -38,5 +38,5 @@ def output() -> Path:
 
 def _run(folder: Path) -> Finished:
     return python(
-        "-m", "point2act", "run", str(capture()), "--output", str(folder), environment=environment()
+        "-m", "point2act.cli", "run", str(capture()), "--output", str(folder), environment=environment()
     )

@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks import Metric, Plan
 from benchmarks._check_faults import FAULTS, ORIGINAL, Fault
-from point2act.capture import load_views, read_capture
-from point2act.check import Finding, examine
-from point2act.types import View
+from point2act.calibration.checks import Finding, examine
+from point2act.core.types import View
+from point2act.data.capture import load_views, read_capture
 
 TUNE = (("tabletop", 0), ("desk", 1), ("kitchen", 2))
 REPORT = (("tabletop", 500), ("workbench", 501), ("breakfast", 502), ("washstand", 503))
@@ -78,8 +78,8 @@ def _others(fault: Fault, findings: Sequence[Finding]) -> tuple[str, ...]:
 
 def _simulated(name: str, seed: int) -> list[View]:
     # Late: only here is the simulator needed.
-    from point2act.simulate import WristConfig, load_scene
-    from point2act.simulate.camera import shoot
+    from point2act.simulation import WristConfig, load_scene
+    from point2act.simulation.camera import shoot
 
     shots = shoot(load_scene(name, seed), WristConfig(), np.random.default_rng(seed))
     return [shot.view for shot in shots]

@@ -21,10 +21,10 @@ from benchmarks import Metric, Plan
 from benchmarks._localisation_levels import LEVELS, drawn
 from benchmarks._localisation_measures import distance
 from benchmarks._localisation_scenes import REPORT, Simulated, simulated
-from point2act.asking.choose import ChooseConfig, choose
-from point2act.asking.chooser import Choice, Question
-from point2act.session import Answered
-from point2act.simulate import part_box
+from point2act.pipeline.mark_selection import ChooseConfig, choose
+from point2act.pipeline.session import Answered
+from point2act.simulation import part_box
+from point2act.vlm.pointing.mark_selector import Choice, Question
 
 RIGHT = 0.8
 TABLES = 5

@@ -22,11 +22,11 @@ from benchmarks._localisation_measures import Record, claims, judge, summarise
 from benchmarks._localisation_scenes import FRESH, REPORT, TUNE, Simulated, Table, simulated
 from benchmarks._localisation_table import reliability_table, tables
 from benchmarks._looks_trials import of_all_sizes
-from point2act.answer import AnswerConfig
-from point2act.points import PERSON
-from point2act.simulate import part_box
-from point2act.threads import configure_threads
-from point2act.types import PointSet
+from point2act.core.threads import configure_threads
+from point2act.core.types import PointSet
+from point2act.data.points import PERSON
+from point2act.pipeline.query import AnswerConfig
+from point2act.simulation import part_box
 
 TABLES = 8
 """One of every kind."""

@@ -17,14 +17,14 @@ from jaxtyping import Bool, Float
 
 from benchmarks import Metric, Plan
 from benchmarks._capture import true_depths, views
-from point2act.geometry import back_project, inside, pixel_centers, project
-from point2act.reconstruct import split
-from point2act.simulate import SensorConfig
-from point2act.splat.fit import FitConfig, fit, psnr
-from point2act.splat.gaussians import still
-from point2act.splat.picture import draw_picture, look_from
-from point2act.splat.start import start
-from point2act.types import GaussianScene, View
+from point2act.core.geometry import back_project, inside, pixel_centers, project
+from point2act.core.types import GaussianScene, View
+from point2act.simulation import SensorConfig
+from point2act.splatting.fit import FitConfig, fit, psnr
+from point2act.splatting.gaussians import still
+from point2act.splatting.initialization import start
+from point2act.splatting.reconstruct import split
+from point2act.splatting.rendering import draw_picture, look_from
 
 LIMIT = 20.0
 """Seconds from loaded views to a scene."""

@@ -79,7 +79,7 @@ def robot(folder: Path, rate: float = RATE) -> subprocess.Popen[str]:
 
 def point2act(*arguments: str) -> subprocess.Popen[str]:
     """A command of ours, silent."""
-    command = [sys.executable, "-m", "point2act", *arguments]
+    command = [sys.executable, "-m", "point2act.cli", *arguments]
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=None)
 

@@ -31,10 +31,10 @@ from benchmarks._scenes import (
     views,
 )
 from benchmarks._timing import Work, best, once
-from point2act.relevancy import lift
-from point2act.splat.fit import fit, psnr
-from point2act.splat.render import Rendered, render
-from point2act.types import GaussianScene, View
+from point2act.core.types import GaussianScene, View
+from point2act.localization.relevancy import lift
+from point2act.splatting.fit import fit, psnr
+from point2act.splatting.render import Rendered, render
 
 CUDA = "cuda"
 CHANNELS = 4
@@ -94,7 +94,7 @@ def _with_gradients(
 def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
     """From images in memory to relevancy, and the next question, for one size of capture."""
     # Late: the checks and the drawing do without what a start may need.
-    from point2act.splat.start import start
+    from point2act.splatting.initialization import start
 
     seen = photographed(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
     said, asked = answers(seen, 1, _rng()), questions(1)

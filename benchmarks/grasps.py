@@ -22,7 +22,7 @@ from benchmarks._grasp_cases import ROWS, SEEDS
 from benchmarks._grasp_heads import HEADS, WITH_TRUE_POINTS
 from benchmarks._grasp_records import Record, groups, summarise, table
 from benchmarks._grasp_trials import Task, run_task, tasks
-from point2act.threads import configure_threads
+from point2act.core.threads import configure_threads
 
 QUICK_COUNT = 4
 COUNT = 60

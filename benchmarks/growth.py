@@ -17,8 +17,8 @@ from benchmarks import Metric, Plan
 from benchmarks._curve import Curve
 from benchmarks._scenes import answers, camera, leaves, look_at_all, poses, questions, tabletop, views
 from benchmarks._timing import Work, best_of_each
-from point2act.relevancy import lift
-from point2act.splat.render import render
+from point2act.localization.relevancy import lift
+from point2act.splatting.render import render
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ from benchmarks import Metric, Plan
 from benchmarks._capture import workspace
 from benchmarks._timing import REPOSITORY
 from benchmarks._whole_run import environment
-from point2act.capture import load_views, read_capture
-from point2act.errors import Point2ActError
-from point2act.results import read_grasps, read_splat_ply
-from point2act.runs import read_run
+from point2act.core.errors import Point2ActError
+from point2act.data.capture import load_views, read_capture
+from point2act.data.run_manifest import read_run
+from point2act.data.scene_ply import read_splat_ply
+from point2act.grasping.grasps_json import read_grasps
 
 SEED = 700
 """Of the moments."""
@@ -77,7 +78,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 def _capture() -> Path:
     """A small one: what is looked at is files, and kills are many."""
     # Late: only here is the simulator needed.
-    from point2act.simulate import CaptureConfig, WristConfig, capture_scene, load_scene
+    from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 
     config = CaptureConfig(WristConfig(views=12, size=(120, 160), focal=150.0))
     capture_scene(load_scene("tabletop", SEED), workspace() / "capture", config, np.random.default_rng(SEED))
@@ -86,9 +87,9 @@ def _capture() -> Path:
 
 def _programs(folder: Path) -> list[tuple[str, ...]]:
     """What is run on a folder, one after the other."""
-    run = ("-m", "point2act", "run", str(folder / "capture"), "--output", str(folder / "out"), *_SHORT)
+    run = ("-m", "point2act.cli", "run", str(folder / "capture"), "--output", str(folder / "out"), *_SHORT)
     points = ("--points", str(_capture() / "points.json"))
-    grasp = ("-m", "point2act", "grasp", "--load-config", str(folder / "out"), *points)
+    grasp = ("-m", "point2act.cli", "grasp", "--load-config", str(folder / "out"), *points)
     return [
         ("-m", "benchmarks._follow_robot", str(_capture()), str(folder / "capture"), str(_RATE)),
         (*run, *points, "--resume"),

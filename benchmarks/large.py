@@ -20,7 +20,7 @@ VIEWS, QUICK_VIEWS = 500, 40
 _RUN_AND_TELL = """
 import json, resource, subprocess, sys, time
 begin = time.perf_counter()
-done = subprocess.run([sys.executable, "-m", "point2act", *sys.argv[1:]])
+done = subprocess.run([sys.executable, "-m", "point2act.cli", *sys.argv[1:]])
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 figures = time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
 print("\\n" + json.dumps([done.returncode, *figures]))

@@ -13,12 +13,12 @@ from benchmarks import Metric, Plan
 from benchmarks._capture import capture, views
 from benchmarks._scenes import look_at_all
 from benchmarks._timing import Work, best_of_each
-from point2act.capture import read_capture
-from point2act.points import read_points
-from point2act.relevancy import lift, locate
-from point2act.session import Session
-from point2act.splat.start import start
-from point2act.types import GaussianScene, PointSet
+from point2act.core.types import GaussianScene, PointSet
+from point2act.data.capture import read_capture
+from point2act.data.points import read_points
+from point2act.localization.relevancy import lift, locate
+from point2act.pipeline.session import Session
+from point2act.splatting.initialization import start
 
 
 def measure(plan: Plan) -> Iterator[Metric]:

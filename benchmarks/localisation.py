@@ -20,7 +20,7 @@ from benchmarks._localisation_levels import LEVELS, Method, all_at_once, compare
 from benchmarks._localisation_measures import Record, Summary, calibration_error, claims, summarise
 from benchmarks._localisation_scenes import FRESH, REPORT, TUNE, Table
 from benchmarks._localisation_table import reliability_table, tables
-from point2act.threads import configure_threads
+from point2act.core.threads import configure_threads
 
 DRAWS = 3
 """Of answers, for each table and level."""

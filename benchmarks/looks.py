@@ -20,8 +20,8 @@ from benchmarks._localisation_measures import Mean, clustered_mean
 from benchmarks._localisation_scenes import REPORT, TUNE, Table, simulated
 from benchmarks._looks_pointer import CAUTIOUS, SHOWN, SIZED
 from benchmarks._looks_trials import ONE, Trial, calibration, compare
-from point2act.asking.twice import TwiceConfig
-from point2act.threads import configure_threads
+from point2act.core.threads import configure_threads
+from point2act.vlm.pointing.zoom import TwiceConfig
 
 TABLES = 12
 DRAWS = 3

@@ -11,7 +11,7 @@ from benchmarks._whole_run import environment, first
 
 _RUN_AND_TELL = """
 import resource, subprocess, sys
-code = subprocess.call([sys.executable, "-m", "point2act", "run", *sys.argv[1:]])
+code = subprocess.call([sys.executable, "-m", "point2act.cli", "run", *sys.argv[1:]])
 print("\\n", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)
 """

@@ -1,6 +1,6 @@
 """The README's walks: a phone's video, and a robot's RealSense recording, each to grasps by its commands.
 
-Recordings of simulated tables (:mod:`benchmarks._own_recordings`), one for each seed, of which the truth is
+Recordings of simulated tables (``benchmarks._own_recordings``), one for each seed, of which the truth is
 known: the commands get neither poses nor metres of the phone, and of the robot poses that are off, depth of
 another camera and noise. Points are the answers of a simulated pointing model about the same pictures. The
 best grasp of each query is then tried by a simulated hand on the true table.
@@ -22,16 +22,16 @@ from jaxtyping import Float
 from benchmarks import Metric, Plan
 from benchmarks._capture import workspace
 from benchmarks._timing import REPOSITORY, once
-from point2act.capture import read_capture
-from point2act.geometry import beside_box, transform_points
-from point2act.grippers import load_gripper
-from point2act.points import write_points
-from point2act.results import read_grasps
-from point2act.types import Grasp
+from point2act.core.geometry import beside_box, transform_points
+from point2act.core.types import Grasp
+from point2act.data.capture import read_capture
+from point2act.data.points import write_points
+from point2act.grasping.grasps_json import read_grasps
+from point2act.grasping.grippers import load_gripper
 
 if TYPE_CHECKING:  # the simulator is only needed here
-    from point2act.simulate.camera import Shot
-    from point2act.simulate.scene import Scene
+    from point2act.simulation.camera import Shot
+    from point2act.simulation.scene import Scene
 
 SEEDS = (510, 511)
 """Of tables on which nothing was tuned."""
@@ -55,7 +55,7 @@ _Walk = tuple[float, float, float, int, int]
 
 def _phone(seed: int, folder: Path) -> _Walk:
     from benchmarks._own_recordings import SIDE, T_world_board, film
-    from point2act.simulate import load_scene
+    from point2act.simulation import load_scene
 
     folder.mkdir(parents=True)
     scene, rng = load_scene("tabletop", seed), np.random.default_rng(seed)
@@ -76,7 +76,7 @@ def _phone(seed: int, folder: Path) -> _Walk:
 
 def _robot(seed: int, folder: Path) -> _Walk:
     from benchmarks._own_recordings import record
-    from point2act.simulate import load_scene
+    from point2act.simulation import load_scene
 
     folder.mkdir(parents=True)
     scene, rng = load_scene("tabletop", seed), np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def _robot(seed: int, folder: Path) -> _Walk:
 def _command(folder: Path, words: str, *more: str) -> None:
     """What a person types in that folder; a warning of ``check`` is no failure."""
     done = subprocess.run(
-        [sys.executable, "-m", "point2act", *words.split(), *more],
+        [sys.executable, "-m", "point2act.cli", *words.split(), *more],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def _command(folder: Path, words: str, *more: str) -> None:
 
 def _answered(folder: Path, scene: Scene, shots: Sequence[Shot], rng: np.random.Generator) -> None:
     """Put a model's answers beside the capture."""
-    from point2act.simulate.pointing import PointingConfig, answer
+    from point2act.simulation.pointing import PointingConfig, answer
 
     write_points(folder / "points.json", answer(scene, shots, PointingConfig(), rng))
 
@@ -114,8 +114,8 @@ def _judged(
     capture: Path, out: Path, scene: Scene, shots: Sequence[Shot], T_world_capture: Float[np.ndarray, "4 4"]
 ) -> tuple[float, float, int, int]:
     """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
-    from point2act.simulate import part_box, try_grasp
-    from point2act.simulate.trial import written_grasp
+    from point2act.simulation import part_box, try_grasp
+    from point2act.simulation.trial import written_grasp
 
     made = np.array([frame.T_world_cam[:3, 3] for frame in read_capture(capture).frames])
     true = np.array([shot.view.T_world_cam[:3, 3] for shot in shots])

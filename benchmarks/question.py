@@ -12,9 +12,9 @@ from benchmarks import Metric, Plan
 from benchmarks._capture import capture, workspace
 from benchmarks._timing import python
 from benchmarks._whole_run import environment, later, output
-from point2act.results import write_grasps
-from point2act.session import Session
-from point2act.types import PointSet
+from point2act.core.types import PointSet
+from point2act.grasping.grasps_json import write_grasps
+from point2act.pipeline.session import Session
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -52,4 +52,4 @@ def ask(session: Session, path: Path) -> float:
 def _command(points: Path) -> float:
     run, written = output() / "run.json", workspace() / "cold" / "grasps.json"
     arguments = ("--load-config", str(run), "--points", str(points), "--output", str(written))
-    return python("-m", "point2act", "grasp", *arguments, environment=environment()).seconds
+    return python("-m", "point2act.cli", "grasp", *arguments, environment=environment()).seconds

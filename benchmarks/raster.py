@@ -12,16 +12,16 @@ from torch import Tensor
 from benchmarks import Metric, Plan
 from benchmarks._scenes import camera, leaves, poses, tabletop
 from benchmarks._timing import best, best_of_each, python
-from point2act.splat.gaussians import Activated
-from point2act.splat.render import gather, look, render
-from point2act.types import Camera
+from point2act.core.types import Camera
+from point2act.splatting.gaussians import Activated
+from point2act.splatting.render import gather, look, render
 
 SIZES = ((30_000, 240, 320), (50_000, 480, 640))
 """Gaussians, height, width."""
 CHANNELS = 4
 """Beside depth: red, green, blue and one more."""
 _DRAW_ONCE = (
-    "from benchmarks._scenes import *; from point2act.splat.render import gather, look, render;"
+    "from benchmarks._scenes import *; from point2act.splatting.render import gather, look, render;"
     "g = leaves(tabletop(9, np.random.default_rng(0))); c = camera(8, 8); T = torch.eye(4);"
     "render(*g, torch.ones(9, 4, requires_grad=True), T, c).features.sum().backward();"
     "gather(look(g, T, c), torch.ones(8, 8, 1))"

@@ -22,8 +22,8 @@ import point2act
 from benchmarks import CannotMeasureError, Metric, Plan
 from benchmarks._real_check import Verdict, check, measured_cloud
 from benchmarks._real_scenes import RealScene, scenes
-from point2act.grippers import load_gripper
-from point2act.threads import configure_threads
+from point2act.core.threads import configure_threads
+from point2act.grasping.grippers import load_gripper
 
 DATA = "POINT2ACT_BENCHMARK_DATA"
 GRIPPER = "panda"

@@ -20,10 +20,10 @@ import psutil
 import point2act
 from benchmarks import Metric, Plan
 from benchmarks._capture import capture, workspace
-from point2act.geometry import project
-from point2act.session import Session
-from point2act.types import Answer, PointSet, Query
-from point2act.work import RunConfig
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query
+from point2act.pipeline.session import Session
+from point2act.pipeline.steps import RunConfig
 
 QUESTIONS, SCENES = 200, 20
 SEED = 710

@@ -17,9 +17,9 @@ import numpy as np
 
 import point2act
 from benchmarks import Metric, Plan
-from point2act.grippers import load_gripper
-from point2act.simulate import CaptureConfig, capture_scene, load_scene, part_box, try_grasps_file
-from point2act.types import OrientedBox
+from point2act.core.types import OrientedBox
+from point2act.grasping.grippers import load_gripper
+from point2act.simulation import CaptureConfig, capture_scene, load_scene, part_box, try_grasps_file
 
 SCENES = ("tabletop", "kitchen", "workbench")
 SEEDS = (200, 201, 202, 300, 301, 302)

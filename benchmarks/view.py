@@ -33,9 +33,9 @@ from benchmarks._view_browser import (
     wait_for,
 )
 from benchmarks._view_scenes import run_of
-from point2act.commands.opened import open_scene
-from point2act.viewer.outlook import find_outlook
-from point2act.viewer.splats import splats_of
+from point2act.cli.load_run import open_scene
+from point2act.visualization.viewer.initial_camera import find_outlook
+from point2act.visualization.viewer.splats import splats_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

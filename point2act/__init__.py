@@ -7,50 +7,51 @@ to act on, and 6-DoF grasps. Importing this package imports no heavy library; us
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from point2act.errors import Point2ActError
-from point2act.threads import configure_threads
+from point2act.core.errors import Point2ActError
+from point2act.core.threads import configure_threads
 
 if TYPE_CHECKING:
-    from point2act.answer import AnswerConfig
-    from point2act.asking.ask import Questions
-    from point2act.asking.questions import AskConfig, ask, open_questions, open_task
-    from point2act.capture import CaptureWriter, read_capture
-    from point2act.dialects import parse_reply
-    from point2act.grippers import load_gripper
-    from point2act.mllm.open import AskerConfig
-    from point2act.pipeline import follow, run
-    from point2act.points import read_points, write_points
-    from point2act.results import read_grasps, read_splat_ply, write_grasps
-    from point2act.session import Answered, Session, open_run
-    from point2act.work import RunConfig, RunResult
+    from point2act.data.capture import CaptureWriter, read_capture
+    from point2act.data.points import read_points, write_points
+    from point2act.data.scene_ply import read_splat_ply
+    from point2act.grasping.grasps_json import read_grasps, write_grasps
+    from point2act.grasping.grippers import load_gripper
+    from point2act.pipeline.query import AnswerConfig
+    from point2act.pipeline.run import follow, run
+    from point2act.pipeline.session import Answered, Session, open_run
+    from point2act.pipeline.steps import RunConfig, RunResult
+    from point2act.vlm.clients.factory import AskerConfig
+    from point2act.vlm.parsers import parse_reply
+    from point2act.vlm.pointing.ask import Questions
+    from point2act.vlm.pointing.questions import AskConfig, ask, open_questions, open_task
 
 # Here, because torch reads it when it is imported.
 configure_threads()
 
 _ROOMS = {
-    "AnswerConfig": "answer",
-    "Answered": "session",
-    "AskConfig": "asking.questions",
-    "AskerConfig": "mllm.open",
-    "CaptureWriter": "capture",
-    "Questions": "asking.ask",
-    "RunConfig": "work",
-    "RunResult": "work",
-    "Session": "session",
-    "ask": "asking.questions",
-    "follow": "pipeline",
-    "load_gripper": "grippers",
-    "open_questions": "asking.questions",
-    "open_run": "session",
-    "open_task": "asking.questions",
-    "parse_reply": "dialects",
-    "read_capture": "capture",
-    "read_grasps": "results",
-    "read_points": "points",
-    "read_splat_ply": "results",
-    "run": "pipeline",
-    "write_grasps": "results",
-    "write_points": "points",
+    "AnswerConfig": "pipeline.query",
+    "Answered": "pipeline.session",
+    "AskConfig": "vlm.pointing.questions",
+    "AskerConfig": "vlm.clients.factory",
+    "CaptureWriter": "data.capture",
+    "Questions": "vlm.pointing.ask",
+    "RunConfig": "pipeline.steps",
+    "RunResult": "pipeline.steps",
+    "Session": "pipeline.session",
+    "ask": "vlm.pointing.questions",
+    "follow": "pipeline.run",
+    "load_gripper": "grasping.grippers",
+    "open_questions": "vlm.pointing.questions",
+    "open_run": "pipeline.session",
+    "open_task": "vlm.pointing.questions",
+    "parse_reply": "vlm.parsers",
+    "read_capture": "data.capture",
+    "read_grasps": "grasping.grasps_json",
+    "read_points": "data.points",
+    "read_splat_ply": "data.scene_ply",
+    "run": "pipeline.run",
+    "write_grasps": "grasping.grasps_json",
+    "write_points": "data.points",
 }
 
 __all__ = [

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from synthetic import look_at
 
-from point2act.geometry import invert, project, transform_points
-from point2act.region.evidence import Looks, look_at_parts
-from point2act.region.parts import Parts
-from point2act.types import Camera, View
+from point2act.core.geometry import invert, project, transform_points
+from point2act.core.types import Camera, View
+from point2act.localization.likelihood import Looks, look_at_parts
+from point2act.localization.part_tree import Parts
 
 CAMERA = Camera(fx=300.0, fy=290.0, cx=165.0, cy=118.0, height=240, width=320)
 SPACING = 0.005

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from point2act.grasps.boundary import SurfacePoints
-from point2act.grasps.volume import LocalVolume
-from point2act.types import Camera, OrientedBox, Region, Support, View
+from point2act.core.types import Camera, OrientedBox, Region, Support, View
+from point2act.grasping.antipodal.boundary import SurfacePoints
+from point2act.grasping.antipodal.volume import LocalVolume
 
 
 @dataclass(frozen=True, eq=False)

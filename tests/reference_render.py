@@ -1,4 +1,4 @@
-"""The slow twin of point2act.splat.render: every Gaussian on every pixel, in plain torch, any precision.
+"""The slow twin of point2act.splatting.render: every Gaussian on every pixel, in plain torch, any precision.
 
 Written from the papers' formulas (EWA splatting of Zwicker et al. 2002, alpha compositing of Kerbl et
 al. 2023) and gsplat's constants, with full 2x2 covariances and torch's own gradients.
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from point2act.types import Camera
+from point2act.core.types import Camera
 
 NEAR, BLUR, ALPHA_MIN, ALPHA_MAX, OPAQUE = 0.01, 0.3, 1 / 255, 0.999, 1e-4
 

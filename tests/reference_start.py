@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from point2act.types import View
+from point2act.core.types import View
 
 
 def spacing(points: np.ndarray, neighbours: int) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""How a model of each dialect writes points of an image: the other side of point2act.dialects."""
+"""How a model of each dialect writes points of an image: the other side of point2act.vlm.parsers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from point2act.dialects import qwen_input_size
+from point2act.vlm.parsers import qwen_input_size
 
 Size = tuple[int, int]
 
@@ -18,7 +18,7 @@ def format_reply(
 ) -> str:
     """A reply that points at pixels ``(x, y)`` of an image of ``(height, width)``; none is a negative answer.
 
-    Numbers are rounded as the dialect's models round them; see :func:`resolution`.
+    Numbers are rounded as the dialect's models round them; see ``resolution``.
     """
     if not points:
         return _NOTHING[dialect]

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from point2act.types import Camera, View
+from point2act.core.types import Camera, View
 
 SKY = np.array([40, 60, 90], dtype=np.uint8)
 
@@ -145,7 +145,7 @@ def write_capture_files(folder: Path, captured: tuple[View, ...]) -> None:
 
 
 TEXTURED = 10
-"""Views of :func:`textured`."""
+"""Views of ``textured``."""
 
 
 @cache

@@ -14,11 +14,11 @@ from model_server import ModelServer, prompt, stall
 from recalled import Recalled
 from test_pipeline import RED, write_capture
 
-from point2act.capture import read_capture
-from point2act.capture.thin import thin
-from point2act.cli import main
-from point2act.points import read_points
-from point2act.results import read_grasps
+from point2act.cli.main import main
+from point2act.data.capture import read_capture
+from point2act.data.capture.view_selection import thin
+from point2act.data.points import read_points
+from point2act.grasping.grasps_json import read_grasps
 
 TASK = "bring me what is red"
 STEPS = [
@@ -157,7 +157,7 @@ def test_choosing_needs_a_model(folder, tmp_path, capsys):
 def test_interrupted_it_stops_at_once_although_the_server_stalls(folder, tmp_path):
     """Ctrl-C while eight questions hang: no waiting for their time-outs, and nothing is written."""
     with ModelServer(lambda request: "", lambda request, earlier: stall) as silent:
-        command = [sys.executable, "-m", "point2act", "ask", str(folder), "--query", "the red box"]
+        command = [sys.executable, "-m", "point2act.cli", "ask", str(folder), "--query", "the red box"]
         command += [
             "--model",
             "qwen3_vl_8b",

@@ -14,17 +14,17 @@ import synthetic
 from model_server import ModelServer, after, status
 from patience import seconds
 
-from point2act.asking.ask import Asking, Questions
-from point2act.asking.point import ModelPointer, Said
-from point2act.asking.questions import ask, name_queries
-from point2act.asking.twice import TwiceConfig
-from point2act.capture import load_views, read_capture, write_capture
-from point2act.errors import ModelError, PointsError
-from point2act.geometry import project
-from point2act.mllm.asker import PointingModel, Reply, Request
-from point2act.mllm.cache import ReplyCache
-from point2act.mllm.server import ServerAsker, ServerConfig
-from point2act.types import Query
+from point2act.core.errors import ModelError, PointsError
+from point2act.core.geometry import project
+from point2act.core.types import Query
+from point2act.data.capture import load_views, read_capture, write_capture
+from point2act.vlm.clients.cache import ReplyCache
+from point2act.vlm.clients.client import PointingModel, Reply, Request
+from point2act.vlm.clients.server import ServerAsker, ServerConfig
+from point2act.vlm.pointing.ask import Asking, Questions
+from point2act.vlm.pointing.point import ModelPointer, Said
+from point2act.vlm.pointing.questions import ask, name_queries
+from point2act.vlm.pointing.zoom import TwiceConfig
 
 RED = np.array([0.0, 0.0, 0.1])
 """The middle of the top of the highest box."""

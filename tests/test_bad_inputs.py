@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from point2act.capture import load_views, read_capture
-from point2act.errors import CaptureError, Point2ActError, PointsError
-from point2act.points import read_points
+from point2act.core.errors import CaptureError, Point2ActError, PointsError
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import read_points
 
 Break = Callable[[Path], None]
 

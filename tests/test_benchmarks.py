@@ -175,7 +175,7 @@ def test_the_peer_draws_the_same_picture(loop: bool) -> None:
 
     from benchmarks import _gsplat_torch
     from benchmarks._scenes import camera, leaves, poses, tabletop
-    from point2act.splat.render import render
+    from point2act.splatting.render import render
 
     lens, (pose,) = camera(33, 45), poses(1)
     listed = _torch_impl._isect_tiles if loop else _gsplat_torch.isect_tiles

@@ -14,12 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from point2act.capture import disk_to_view, load_view, load_views, read_capture, view_to_disk, write_capture
-from point2act.capture import lens as lenses
-from point2act.errors import CaptureError
-from point2act.geometry import back_project, opengl_to_opencv, project
-from point2act.ply import read_ply
-from point2act.types import Camera, Frame, Lens, View
+from point2act.core.errors import CaptureError
+from point2act.core.geometry import back_project, opengl_to_opencv, project
+from point2act.core.ply import read_ply
+from point2act.core.types import Camera, Frame, Lens, View
+from point2act.data.capture import (
+    disk_to_view,
+    load_view,
+    load_views,
+    read_capture,
+    view_to_disk,
+    write_capture,
+)
+from point2act.data.capture import lens as lenses
 
 OPENCV = Lens("opencv", (-0.28, 0.09, 0.0011, -0.0007, -0.012, 0.0, 0.0, 0.0))
 PINCUSHION = Lens("opencv", (0.25, 0.1, 0.001, -0.002, 0.0, 0.0, 0.0, 0.0))

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from benchmarks import _check_faults as faults
-from point2act.capture import load_views, read_capture
-from point2act.check import Evidence, Finding, examine
-from point2act.check.coverage import check_coverage, looked_at
-from point2act.check.depths import check_depths, depth_scale, relative_errors
-from point2act.check.epipolar import check_poses, pair_misses
-from point2act.check.findings import merged
-from point2act.check.matches import Matched, match_views, sampson
-from point2act.check.pictures import check_pictures, sharpness
-from point2act.check.registration import best_registration, check_registration
-from point2act.geometry import project
-from point2act.types import View
+from point2act.calibration.checks import Evidence, Finding, examine
+from point2act.calibration.checks.coverage import check_coverage, looked_at
+from point2act.calibration.checks.depths import check_depths, depth_scale, relative_errors
+from point2act.calibration.checks.epipolar import check_poses, pair_misses
+from point2act.calibration.checks.findings import merged
+from point2act.calibration.checks.image_quality import check_pictures, sharpness
+from point2act.calibration.checks.matches import Matched, match_views, sampson
+from point2act.calibration.checks.registration import best_registration, check_registration
+from point2act.core.geometry import project
+from point2act.core.types import View
+from point2act.data.capture import load_views, read_capture
 
 COUNT = synthetic.TEXTURED
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from point2act.check import Finding
-from point2act.commands.check import _line, main
-from point2act.errors import CaptureError
+from point2act.calibration.checks import Finding
+from point2act.cli.check import _line, main
+from point2act.core.errors import CaptureError
 
 
 def run(*arguments: object) -> int:

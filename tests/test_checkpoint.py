@@ -18,12 +18,13 @@ import synthetic
 from test_pipeline import QUICK, write_capture
 
 import point2act
-from point2act.capture import read_capture
-from point2act.checkpoint import NAME, fingerprint, forget, keep, recall
-from point2act.errors import Point2ActError, RunError
-from point2act.results import read_grasps, read_splat_ply, write_splat_ply
-from point2act.runs import SavedRun, read_run
-from point2act.types import GaussianScene
+from point2act.core.errors import Point2ActError, RunError
+from point2act.core.types import GaussianScene
+from point2act.data.capture import read_capture
+from point2act.data.resume import NAME, fingerprint, forget, keep, recall
+from point2act.data.run_manifest import SavedRun, read_run
+from point2act.data.scene_ply import read_splat_ply, write_splat_ply
+from point2act.grasping.grasps_json import read_grasps
 
 PIXELS = 320
 
@@ -149,7 +150,7 @@ def test_a_file_that_is_gone_is_named(small_capture: Path):
 def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("point2act.work.ask_and_choose", lambda *_, **__: 1 / 0)
+        patch.setattr("point2act.pipeline.steps.ask_and_choose", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             point2act.run(capture, out, config=QUICK)
     assert [path.name for path in out.iterdir()] == [NAME]
@@ -169,7 +170,7 @@ def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeyp
 @pytest.mark.slow
 def test_a_command_that_was_killed_goes_on(tmp_path: Path):
     synthetic.write_capture_files(tmp_path / "capture", synthetic.views())
-    command = [sys.executable, "-m", "point2act", "run", "capture", "--output", "out", "--resume"]
+    command = [sys.executable, "-m", "point2act.cli", "run", "capture", "--output", "out", "--resume"]
     first = subprocess.Popen([*command, "--fit.iterations", "30"], cwd=tmp_path, stderr=subprocess.DEVNULL)
     while not (tmp_path / "out" / NAME).is_dir():
         assert first.poll() is None

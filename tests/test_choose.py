@@ -14,9 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.asking.choose import ChooseConfig, choose
-from point2act.asking.chooser import Choice, ModelChooser, Question, parse_choice
-from point2act.asking.marks import (
+from point2act.core.errors import ModelError, ReplyError
+from point2act.core.geometry import project
+from point2act.core.types import Answer, Camera, Frame, Lens, PointSet, Query, View
+from point2act.data.capture import load_views, read_capture
+from point2act.data.crops import Window, look_into
+from point2act.pipeline.mark_candidates import (
     MarksConfig,
     candidates_in_sight,
     find_candidates,
@@ -25,16 +28,20 @@ from point2act.asking.marks import (
     points_in_sight,
     views_to_ask,
 )
-from point2act.capture import load_views, read_capture
-from point2act.drawing.numbers import Cells, Mark, draw_cells, draw_marks, outline, tag_places
-from point2act.errors import ModelError, ReplyError
-from point2act.geometry import project
-from point2act.looks import Window, look_into
-from point2act.mllm.asker import Reply, Request
-from point2act.mllm.cache import ReplyCache
-from point2act.session import Session
-from point2act.splat.start import StartConfig, start
-from point2act.types import Answer, Camera, Frame, Lens, PointSet, Query, View
+from point2act.pipeline.mark_selection import ChooseConfig, choose
+from point2act.pipeline.session import Session
+from point2act.splatting.initialization import StartConfig, start
+from point2act.visualization.drawing.set_of_mark import (
+    Cells,
+    Mark,
+    draw_cells,
+    draw_marks,
+    outline,
+    tag_places,
+)
+from point2act.vlm.clients.cache import ReplyCache
+from point2act.vlm.clients.client import Reply, Request
+from point2act.vlm.pointing.mark_selector import Choice, ModelChooser, Question, parse_choice
 
 VIEWS = synthetic.views(10, height=96, width=128)
 IDS = {view.name: synthetic.render(view.T_world_cam, synthetic.rays(view.camera)).ids for view in VIEWS}

@@ -10,13 +10,16 @@ import pytest
 from patience import seconds
 from PIL import Image
 
-from point2act.cli import COMMANDS, EVERYWHERE, main
-from point2act.errors import CaptureError
+from point2act.cli.main import COMMANDS, EVERYWHERE, main
+from point2act.core.errors import CaptureError
 
 
 def point2act(*arguments: object) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "point2act", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "point2act.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -75,15 +78,15 @@ def test_the_package_imports_no_library():
     heavy = (
         "torch nerfstudio numba open3d mujoco pycolmap scipy numpy PIL matplotlib cv2 jsonschema tyro rich"
     )
-    assert loaded_after("import point2act, point2act.cli", heavy) == []
+    assert loaded_after("import point2act, point2act.cli.main", heavy) == []
 
 
 def test_explaining_run_loads_nothing_that_only_running_needs():
     code = (
         "from contextlib import redirect_stdout, suppress\n"
-        "import io, point2act.cli\n"
+        "import io, point2act.cli.main\n"
         "with suppress(SystemExit), redirect_stdout(io.StringIO()):\n"
-        "    point2act.cli.main(['run', '--help'])"
+        "    point2act.cli.main.main(['run', '--help'])"
     )
     only_running = "open3d pycolmap nerfstudio mujoco matplotlib jsonschema cv2"
     assert loaded_after(code, "torch " + only_running) == ["torch"]

@@ -12,12 +12,12 @@ from flatland import Flatland, bar, disc, flatland
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.geometry import to_tangents
-from point2act.points import PERSON, pointed_by_person, that_count
-from point2act.region.clicks import ClickConfig
-from point2act.region.evidence import EvidenceConfig, weigh
-from point2act.region.find import RegionConfig, find_region
-from point2act.types import Answer, NoAnswer, Region
+from point2act.core.geometry import to_tangents
+from point2act.core.types import Answer, NoAnswer, Region
+from point2act.data.points import PERSON, pointed_by_person, that_count
+from point2act.localization.click_model import ClickConfig
+from point2act.localization.likelihood import EvidenceConfig, weigh
+from point2act.localization.region import RegionConfig, find_region
 
 NOWHERE = np.zeros((0, 2))
 HERE = np.array([[3.0, 4.0]])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from point2act.commands import demo, run, simulate, view
-from point2act.errors import SimulationError
+from point2act.cli import demo, run, simulate, view
+from point2act.core.errors import SimulationError
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from patience import seconds
 from reply_formats import format_reply, resolution, span
 
-from point2act.dialects import DIALECTS, parse_reply, qwen_input_size
-from point2act.errors import ReplyError
+from point2act.core.errors import ReplyError
+from point2act.vlm.parsers import DIALECTS, parse_reply, qwen_input_size
 
 NAMED = [name for name in DIALECTS if name != "auto"]
 # What "auto" can tell by its looks.

@@ -15,24 +15,24 @@ from hypothesis import strategies as st
 from test_asking import Scripted, middle
 from test_pipeline import RED, write_capture
 
-from point2act.answer import AnswerConfig
-from point2act.asking.ask import Questions
-from point2act.asking.point import Said
-from point2act.capture import disk_to_view, load_views, read_capture
-from point2act.dialogue import Dialogue
-from point2act.errors import GripperError, ModelError, Point2ActError, PointsError
-from point2act.geometry import project
-from point2act.grasps.pairs import PairConfig
-from point2act.grasps.plan import GraspConfig
-from point2act.pipeline import build
-from point2act.points import PERSON, pointed_by_person, read_points, that_count
-from point2act.reconstruct import BuildConfig
-from point2act.session import Answered, Session
-from point2act.splat.fit import FitConfig
-from point2act.splat.start import StartConfig
-from point2act.surface import SurfaceConfig
-from point2act.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
-from point2act.work import RunConfig
+from point2act.core.errors import GripperError, ModelError, Point2ActError, PointsError
+from point2act.core.geometry import project
+from point2act.core.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
+from point2act.data.capture import disk_to_view, load_views, read_capture
+from point2act.data.points import PERSON, pointed_by_person, read_points, that_count
+from point2act.grasping.antipodal.contact_pairs import PairConfig
+from point2act.grasping.antipodal.plan import GraspConfig
+from point2act.grasping.tsdf import SurfaceConfig
+from point2act.pipeline.interactive import Dialogue
+from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.run import build
+from point2act.pipeline.session import Answered, Session
+from point2act.pipeline.steps import RunConfig
+from point2act.splatting.fit import FitConfig
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import BuildConfig
+from point2act.vlm.pointing.ask import Questions
+from point2act.vlm.pointing.point import Said
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])

@@ -6,12 +6,12 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act import drawing
-from point2act.drawing.sheet import Sheet
-from point2act.drawing.solids import Cuboid, far_to_near
-from point2act.geometry import project
-from point2act.grippers import Boxes, Gripper
-from point2act.types import Camera, Grasp, OrientedBox
+from point2act.core.geometry import project
+from point2act.core.types import Camera, Grasp, OrientedBox
+from point2act.grasping.grippers import Boxes, Gripper
+from point2act.visualization import drawing
+from point2act.visualization.drawing.canvas import Sheet
+from point2act.visualization.drawing.wireframe import Cuboid, far_to_near
 
 RED = (230, 40, 40)
 CAMERA = Camera(150.0, 140.0, 83.0, 57.0, 120, 160)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from point2act.geometry import to_tangents, transform_points
-from point2act.region.evidence import Evidence, EvidenceConfig, _visible, look_at_parts, weigh
-from point2act.region.parts import Parts
+from point2act.core.geometry import to_tangents, transform_points
+from point2act.localization.likelihood import Evidence, EvidenceConfig, _visible, look_at_parts, weigh
+from point2act.localization.part_tree import Parts
 
 TARGET, RIVAL, THIRD = 0, 1, 2
 SHAPES = (disc(0.05, 0.0), disc(-0.1, 0.05), disc(-0.02, -0.1))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from point2act.errors import Point2ActError, SceneError
-from point2act.files import read_json, replacing, schema_problem, write_bytes, write_json
-from point2act.ply import read_ply, write_ply
+from point2act.core.errors import Point2ActError, SceneError
+from point2act.core.files import read_json, replacing, schema_problem, write_bytes, write_json
+from point2act.core.ply import read_ply, write_ply
 
 
 def test_folders_are_made_and_nothing_else_stays(tmp_path: Path):
@@ -47,7 +47,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path):
 # ── drafts of programs that were killed ────────────────────────────────────────────────────────
 KILLED = """
 import os, signal, sys
-from point2act.files import replacing
+from point2act.core.files import replacing
 with replacing(sys.argv[1]) as draft:
     draft.write_bytes(b"half of")
     print(os.getpid(), flush=True)

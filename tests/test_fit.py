@@ -9,13 +9,13 @@ import pytest
 import torch
 from synthetic import views
 
-from point2act.errors import SceneError
-from point2act.splat.fit import FitConfig, Schedule, fit, psnr
-from point2act.splat.gaussians import still
-from point2act.splat.losses import depth_loss, photometric
-from point2act.splat.picture import Picture, draw_picture, look_from
-from point2act.splat.start import StartConfig, start
-from point2act.types import RelevancyField
+from point2act.core.errors import SceneError
+from point2act.core.types import RelevancyField
+from point2act.splatting.fit import FitConfig, Schedule, fit, psnr
+from point2act.splatting.gaussians import still
+from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.losses import depth_loss, photometric
+from point2act.splatting.rendering import Picture, draw_picture, look_from
 
 QUICK = FitConfig(iterations=60)
 
@@ -106,17 +106,17 @@ def test_nothing_is_judged_while_gaussians_change():
 
 
 AFTER_WARMING_UP = """
-from point2act.splat.warm_up import warm_up
+from point2act.splatting.cpu.warm_up import warm_up
 warm_up(compiling=lambda: print("compiling"))
 
 import numpy as np, torch
 from numba.core.event import install_recorder
 from synthetic import views
-from point2act.splat.fit import FitConfig, fit
-from point2act.splat.gaussians import still
-from point2act.splat.picture import draw_picture, look_from
-from point2act.splat.render import gather
-from point2act.splat.start import start
+from point2act.splatting.fit import FitConfig, fit
+from point2act.splatting.gaussians import still
+from point2act.splatting.rendering import draw_picture, look_from
+from point2act.splatting.render import gather
+from point2act.splatting.initialization import start
 
 with install_recorder("numba:compile") as later:
     begun = start(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
@@ -154,12 +154,12 @@ def test_the_number_of_threads_changes_no_bit():
     """Images and scenes so large that torch and numba do share the work."""
     code = """
 import hashlib, numpy as np, synthetic
-from point2act.relevancy import lift
-from point2act.splat.fit import FitConfig, fit
-from point2act.splat.gaussians import still
-from point2act.splat.picture import draw_surface, look_from
-from point2act.splat.start import StartConfig, start
-from point2act.types import Query
+from point2act.localization.relevancy import lift
+from point2act.splatting.fit import FitConfig, fit
+from point2act.splatting.gaussians import still
+from point2act.splatting.rendering import draw_surface, look_from
+from point2act.splatting.initialization import StartConfig, start
+from point2act.core.types import Query
 views = synthetic.views(4, height=240, width=320)
 count, rng = StartConfig(target_count=12000), np.random.default_rng(0)
 begun = start(views, point_cloud_path=None, config=count, rng=rng)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from synthetic import views
 
-from point2act.errors import SceneError
-from point2act.splat import fit as fitting
-from point2act.splat.fit import FitConfig, fit
-from point2act.splat.start import StartConfig, start
-from point2act.splat.undone import finite_only, is_finite
-from point2act.types import GaussianScene
+from point2act.core.errors import SceneError
+from point2act.core.types import GaussianScene
+from point2act.splatting import fit as fitting
+from point2act.splatting.fit import FitConfig, fit
+from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.nonfinite_steps import finite_only, is_finite
 
 NAMES = ("means", "quats", "scales", "opacities", "sh")
 SHORT = FitConfig(iterations=8)

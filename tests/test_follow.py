@@ -20,15 +20,15 @@ from test_asking import Scripted
 from test_pipeline import QUICK, RED, write_answers
 
 import point2act
-from point2act.arrivals import FollowConfig, Follower
-from point2act.asking.ask import Questions
-from point2act.asking.point import Said
-from point2act.capture import CaptureWriter, load_views, read_capture, write_capture
-from point2act.errors import CaptureError, ModelError
-from point2act.geometry import project
-from point2act.growing import GrowConfig
-from point2act.stages import Stages
-from point2act.types import Query
+from point2act.core.errors import CaptureError, ModelError
+from point2act.core.geometry import project
+from point2act.core.progress import Stages
+from point2act.core.types import Query
+from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
+from point2act.pipeline.stream import FollowConfig, Follower
+from point2act.splatting.incremental import GrowConfig
+from point2act.vlm.pointing.ask import Questions
+from point2act.vlm.pointing.point import Said
 
 HERE = Path(__file__).resolve().parent
 GROW = GrowConfig(first=6, steps=20, share=0.75)
@@ -150,7 +150,7 @@ def server(points, capture, log):
 
 def following(live, output, address, cache):
     """Our command, on a capture that may not be there yet."""
-    command = [sys.executable, "-m", "point2act", "run", str(live), "--output", str(output), "--follow"]
+    command = [sys.executable, "-m", "point2act.cli", "run", str(live), "--output", str(output), "--follow"]
     command += ["--query", "the red box", "--model", "qwen3_vl_8b", "--server", address]
     command += ["--cache", str(cache), "--grow.first", "6", "--grow.steps", "20"]
     command += ["--start.target-count", "5000", "--following.quiet", "20"]

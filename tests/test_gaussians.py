@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from point2act.splat.gaussians import activated, colors, sh_basis, still, to_parameters, to_scene
-from point2act.types import GaussianScene
+from point2act.core.types import GaussianScene
+from point2act.splatting.gaussians import activated, colors, sh_basis, still, to_parameters, to_scene
 
 
 def some_scene(count: int = 50, degree: int = 2, seed: int = 0) -> GaussianScene:

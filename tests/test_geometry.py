@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import (
+from point2act.core.geometry import (
     at_pixels,
     back_project,
     cross_matrix,
@@ -25,7 +25,7 @@ from point2act.geometry import (
     quaternion_to_matrix,
     transform_points,
 )
-from point2act.types import Camera
+from point2act.core.types import Camera
 
 CAMERA = Camera(500.0, 510.0, 310.0, 250.0, 480, 640)
 

@@ -28,11 +28,11 @@ from benchmarks._grasp_weights import (
     ranked,
     report,
 )
-from point2act.errors import SimulationError
-from point2act.files import write_json
-from point2act.grasps.score import QualityWeights, quality
-from point2act.grasps.terms import GraspTerms
-from point2act.grippers import load_gripper
+from point2act.core.errors import SimulationError
+from point2act.core.files import write_json
+from point2act.grasping.antipodal.score import QualityWeights, quality
+from point2act.grasping.antipodal.terms import GraspTerms
+from point2act.grasping.grippers import load_gripper
 
 TRUE = QualityWeights(-3.0, 3.0, 0.0, 2.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0)
 

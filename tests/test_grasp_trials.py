@@ -22,14 +22,14 @@ from benchmarks._grasp_clouds import hits, lowest, measured, open_hand, table_he
 from benchmarks._grasp_records import Record, summarise, table, verdict, wilson
 from benchmarks._grasp_tables import QUERY, Setting, draw, rebuilt, table_rng
 from benchmarks._grasp_trials import Task, executed, run_task, tasks
-from point2act.engine import mujoco
-from point2act.errors import SimulationError
-from point2act.geometry import invert, transform_points
-from point2act.grippers import load_gripper
-from point2act.simulate import Scene, Trial, TrialConfig, load_scene, try_grasp
-from point2act.simulate.layout import Jitter, Layout, Shape, Table, Target, read_layout
-from point2act.simulate.pile import PileConfig, drop, neighbours, put_apart
-from point2act.types import Query
+from point2act.core.errors import SimulationError
+from point2act.core.geometry import invert, transform_points
+from point2act.core.mujoco_import import mujoco
+from point2act.core.types import Query
+from point2act.grasping.grippers import load_gripper
+from point2act.simulation import Scene, Trial, TrialConfig, load_scene, try_grasp
+from point2act.simulation.layout import Jitter, Layout, Shape, Table, Target, read_layout
+from point2act.simulation.pile import PileConfig, drop, neighbours, put_apart
 
 PANDA = load_gripper("panda")
 SMALL = Setting("small", count=(2, 2))

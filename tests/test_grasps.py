@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import transform_points
-from point2act.grasps.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
-from point2act.grasps.boundary import BoundaryConfig, Solid, surface_points
-from point2act.grasps.collision import (
+from point2act.core.geometry import transform_points
+from point2act.core.types import Grasp, NoAnswer, OrientedBox, Query
+from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
+from point2act.grasping.antipodal.boundary import BoundaryConfig, Solid, surface_points
+from point2act.grasping.antipodal.collision import (
     approach_opening,
     box_distances,
     closing_boxes,
@@ -29,16 +30,15 @@ from point2act.grasps.collision import (
     plane_heights,
     within,
 )
-from point2act.grasps.judge import JudgeConfig
-from point2act.grasps.pairs import PairConfig, find_pairs, march
-from point2act.grasps.plan import GraspConfig, plan_grasps
-from point2act.grasps.poses import PoseConfig, free_poses
-from point2act.grasps.score import PreferConfig, ScoreConfig, quality
-from point2act.grasps.terms import GraspTerms
-from point2act.grasps.volume import LocalVolume, solid
-from point2act.grippers import Boxes, load_gripper
-from point2act.surface import fuse_local
-from point2act.types import Grasp, NoAnswer, OrientedBox, Query
+from point2act.grasping.antipodal.contact_pairs import PairConfig, find_pairs, march
+from point2act.grasping.antipodal.evaluation import JudgeConfig
+from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
+from point2act.grasping.antipodal.pose_sampling import PoseConfig, free_poses
+from point2act.grasping.antipodal.score import PreferConfig, ScoreConfig, quality
+from point2act.grasping.antipodal.terms import GraspTerms
+from point2act.grasping.antipodal.volume import LocalVolume, solid
+from point2act.grasping.grippers import Boxes, load_gripper
+from point2act.grasping.tsdf import fuse_local
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
 CONFIG = GraspConfig(pairs=PairConfig(keep=60))  # fewer pairs than by default: quicker

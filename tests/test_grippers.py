@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from point2act import cli, config_files
-from point2act.drawing.hands import hand_sheet
-from point2act.errors import GripperError
-from point2act.grasps.collision import finger_boxes, hand_boxes
-from point2act.grippers import Boxes, Gripper, load_gripper
+from point2act.cli.main import main as cli
+from point2act.core import config_files
+from point2act.core.errors import GripperError
+from point2act.grasping.antipodal.collision import finger_boxes, hand_boxes
+from point2act.grasping.grippers import Boxes, Gripper, load_gripper
+from point2act.visualization.drawing.gripper_drawing import hand_sheet
 
 SHIPPED = config_files.available("grippers")
 ROOT = Path(__file__).resolve().parent.parent

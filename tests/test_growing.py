@@ -9,11 +9,11 @@ import pytest
 import synthetic
 import torch
 
-from point2act.growing import GrowConfig, Growing
-from point2act.reconstruct import BuildConfig, Builder
-from point2act.splat.fit import FitConfig
-from point2act.splat.start import StartConfig
-from point2act.stages import Stages
+from point2act.core.progress import Stages
+from point2act.splatting.fit import FitConfig
+from point2act.splatting.incremental import GrowConfig, Growing
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import BuildConfig, Builder
 
 CONFIG = BuildConfig(fit=FitConfig(iterations=60), start=StartConfig(target_count=4000))
 QUICK = GrowConfig(first=6, steps=20, share=0.75)

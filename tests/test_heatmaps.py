@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.heatmaps import HeatmapConfig, heatmap, pixel_sigma
-from point2act.types import Camera
+from point2act.core.types import Camera
+from point2act.localization.heatmaps import HeatmapConfig, heatmap, pixel_sigma
 
 CAMERA = Camera(fx=100.0, fy=100.0, cx=20.0, cy=15.0, height=30, width=40)
 

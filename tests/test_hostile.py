@@ -23,15 +23,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_bad_inputs import frame, top
 
-from point2act.capture import load_views, read_capture
-from point2act.capture.memory import check_memory, free_bytes, needed_bytes
-from point2act.dialects import DIALECTS, parse_reply
-from point2act.errors import CaptureError, GripperError, ModelError, Point2ActError, PointsError, SceneError
-from point2act.files import read_json, write_bytes, write_json
-from point2act.grippers import load_gripper
-from point2act.mllm.models import load_model
-from point2act.points import read_points, write_points
-from point2act.types import PointSet, Query
+from point2act.core.errors import (
+    CaptureError,
+    GripperError,
+    ModelError,
+    Point2ActError,
+    PointsError,
+    SceneError,
+)
+from point2act.core.files import read_json, write_bytes, write_json
+from point2act.core.types import PointSet, Query
+from point2act.data.capture import load_views, read_capture
+from point2act.data.capture.memory import check_memory, free_bytes, needed_bytes
+from point2act.data.points import read_points, write_points
+from point2act.grasping.grippers import load_gripper
+from point2act.vlm.clients.models import load_model
+from point2act.vlm.parsers import DIALECTS, parse_reply
 
 _PATIENCE = 60  # Seconds until a case counts as a hang, on a machine with other work. Measured: all below 5.
 
@@ -198,7 +205,7 @@ def test_no_code_is_unpickled(capture: Path):
 def test_what_will_not_fit_is_told_before_anything_is_loaded(capture: Path, monkeypatch: pytest.MonkeyPatch):
     source = read_capture(capture)
     needed = needed_bytes(source.frames)
-    monkeypatch.setattr("point2act.capture.memory.free_bytes", lambda: needed // 3)
+    monkeypatch.setattr("point2act.data.capture.memory.free_bytes", lambda: needed // 3)
     shutil.rmtree(capture / "images")
     with pytest.raises(CaptureError, match=r"8 views of 64x48 need about .* GB and .* GB are free") as caught:
         load_views(source)
@@ -223,7 +230,7 @@ def test_memory_is_counted_by_pixels(capture: Path):
 
 
 def test_nothing_is_refused_where_nobody_says_what_is_free(capture: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("point2act.capture.memory.free_bytes", lambda: None)
+    monkeypatch.setattr("point2act.data.capture.memory.free_bytes", lambda: None)
     check_memory(read_capture(capture).frames, beside=10**12)
     monkeypatch.undo()
     free = free_bytes()
@@ -293,7 +300,7 @@ COMMANDED = (
 
 RUN_EACH = """
 import contextlib, io, json, sys
-from point2act.cli import main
+from point2act.cli.main import main
 
 for folder in sys.argv[1:]:
     said = io.StringIO()
@@ -330,7 +337,7 @@ def test_the_command_itself(capture: Path):
     """As a person starts it, with Python's own filters of warnings."""
     hostile.PICTURES["an image of 100 million pixels"][0](capture)
     out = capture.parent / "out"
-    command = [sys.executable, "-m", "point2act", "run", str(capture), "--output", str(out)]
+    command = [sys.executable, "-m", "point2act.cli", "run", str(capture), "--output", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert_one_line(done.stderr)

@@ -8,11 +8,11 @@ import torch
 from scipy.spatial.transform import Rotation
 from synthetic import TABLE_COLOR, TABLETOP, Block, orbit, pinhole
 
-from point2act.geometry import project
-from point2act.hypotheses import Hypotheses, HypothesesConfig, find_hypotheses
-from point2act.splat.gaussians import SH_DC, still
-from point2act.splat.picture import look_from
-from point2act.types import GaussianScene, View
+from point2act.core.geometry import project
+from point2act.core.types import GaussianScene, View
+from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
+from point2act.splatting.gaussians import SH_DC, still
+from point2act.splatting.rendering import look_from
 
 BOXES = TABLETOP[:2]
 SPACING = 0.008

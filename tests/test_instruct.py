@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from point2act.asking import instruct
-from point2act.commands import plan as command
-from point2act.errors import ModelError, ReplyError
-from point2act.files import schema
-from point2act.mllm.asker import PointingModel, Reply, Request
-from point2act.mllm.cache import ReplyCache
-from point2act.mllm.open import OpenModel
-from point2act.plans import parse_plan, plan_document
-from point2act.points import read_points
+from point2act.cli import plan as command
+from point2act.core.errors import ModelError, ReplyError
+from point2act.core.files import schema
+from point2act.data.points import read_points
+from point2act.data.task_plan import parse_plan, plan_document
+from point2act.vlm.clients.cache import ReplyCache
+from point2act.vlm.clients.client import PointingModel, Reply, Request
+from point2act.vlm.clients.factory import OpenModel
+from point2act.vlm.pointing import task_planner
 
 WANTED = "I want to drink coffee without burning my hand"
 LIFT = {
@@ -55,7 +55,7 @@ class Scripted:
 def test_a_model_is_asked_with_everything_it_needs():
     asker = Scripted(json.dumps(COFFEE))
     images = tuple(np.full((4, 6, 3), grey, np.uint8) for grey in (0, 255))
-    made = instruct.plan(asker, f"  {WANTED} \n", model_name="m", images=images)
+    made = task_planner.plan(asker, f"  {WANTED} \n", model_name="m", images=images)
     assert plan_document(made) == COFFEE_DOCUMENT
     (request,) = asker.asked
     assert request.schema == schema("plan_reply")
@@ -66,18 +66,18 @@ def test_a_model_is_asked_with_everything_it_needs():
 
 def test_without_images_a_model_is_told_so():
     asker = Scripted(json.dumps(COFFEE), json.dumps(COFFEE))
-    instruct.plan(asker, WANTED, model_name="m")
-    instruct.plan(asker, WANTED, model_name="m", images=(np.zeros((2, 2, 3), np.uint8),))
+    task_planner.plan(asker, WANTED, model_name="m")
+    task_planner.plan(asker, WANTED, model_name="m", images=(np.zeros((2, 2, 3), np.uint8),))
     assert "cannot see the scene" in asker.asked[0].prompt
     assert "The image shows the scene" in asker.asked[1].prompt
 
 
 def test_the_example_is_a_plan():
-    made = parse_plan(json.dumps(instruct.EXAMPLE), instruct.EXAMPLE_INSTRUCTION)
+    made = parse_plan(json.dumps(task_planner.EXAMPLE), task_planner.EXAMPLE_INSTRUCTION)
     assert [query.role for query in made.queries] == ["grasp", "avoid", "place"]
     asker = Scripted(json.dumps(COFFEE))
-    instruct.plan(asker, WANTED, model_name="m")
-    assert json.dumps(instruct.EXAMPLE) in asker.asked[0].prompt
+    task_planner.plan(asker, WANTED, model_name="m")
+    assert json.dumps(task_planner.EXAMPLE) in asker.asked[0].prompt
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_example_is_a_plan():
 )
 def test_any_instruction_may_be_given(wanted: str):
     asker = Scripted("no", json.dumps(COFFEE))
-    assert instruct.plan(asker, wanted, model_name="m").instruction == wanted
+    assert task_planner.plan(asker, wanted, model_name="m").instruction == wanted
     assert json.dumps(" ".join(wanted.split()), ensure_ascii=False) in asker.asked[1].prompt
 
 
@@ -95,7 +95,7 @@ def test_any_instruction_may_be_given(wanted: str):
 def test_what_cannot_be_read_is_shown_and_asked_for_once_more(first: str):
     asker = Scripted(first, json.dumps(COFFEE))
     image = np.zeros((2, 2, 3), np.uint8)
-    made = instruct.plan(asker, WANTED, model_name="m", images=(image,))
+    made = task_planner.plan(asker, WANTED, model_name="m", images=(image,))
     assert plan_document(made) == COFFEE_DOCUMENT
     request, again = asker.asked
     assert again.prompt.startswith(request.prompt)
@@ -109,45 +109,45 @@ def test_what_cannot_be_read_is_shown_and_asked_for_once_more(first: str):
 def test_two_replies_that_cannot_be_read_are_enough():
     asker = Scripted("no", "never", json.dumps(COFFEE))
     with pytest.raises(ReplyError, match="never"):
-        instruct.plan(asker, WANTED, model_name="m")
+        task_planner.plan(asker, WANTED, model_name="m")
     assert len(asker.asked) == 2
 
 
 def test_a_model_that_is_gone_is_an_error():
     with pytest.raises(ModelError, match="gone"):
-        instruct.plan(Scripted(), WANTED, model_name="m")
+        task_planner.plan(Scripted(), WANTED, model_name="m")
     with pytest.raises(ModelError, match="gone"):
-        instruct.plan(Scripted("no"), WANTED, model_name="m")
+        task_planner.plan(Scripted("no"), WANTED, model_name="m")
 
 
 def test_nobody_is_asked_for_nothing():
     asker = Scripted(json.dumps(COFFEE))
     with pytest.raises(ModelError, match="instruction is empty"):
-        instruct.plan(asker, " \n", model_name="m")
+        task_planner.plan(asker, " \n", model_name="m")
     assert not asker.asked
 
 
 def test_a_plan_is_asked_for_once(tmp_path: Path):
     asker, cache = Scripted(json.dumps(COFFEE), json.dumps({"steps": [PUT]})), ReplyCache(tmp_path)
-    plans = [plan_document(instruct.plan(asker, WANTED, model_name="m", cache=cache)) for _ in range(2)]
+    plans = [plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) for _ in range(2)]
     assert plans[0] == plans[1]
     assert len(asker.asked) == 1
-    instruct.plan(asker, "something else", model_name="m", cache=cache)
+    task_planner.plan(asker, "something else", model_name="m", cache=cache)
     assert len(asker.asked) == 2
 
 
 def test_what_was_asked_once_more_costs_nothing_again(tmp_path: Path):
     asker, cache = Scripted("no", json.dumps(COFFEE)), ReplyCache(tmp_path)
     for _ in range(2):
-        assert plan_document(instruct.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
+        assert plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
     assert len(asker.asked) == 2
 
 
 def test_a_second_reply_that_cannot_be_read_is_not_remembered(tmp_path: Path):
     asker, cache = Scripted("no", "never", json.dumps(COFFEE)), ReplyCache(tmp_path)
     with pytest.raises(ReplyError):
-        instruct.plan(asker, WANTED, model_name="m", cache=cache)
-    assert plan_document(instruct.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
+        task_planner.plan(asker, WANTED, model_name="m", cache=cache)
+    assert plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
     assert len(asker.asked) == 3
 
 

@@ -5,8 +5,8 @@ import operator
 import numpy as np
 import pytest
 
-from point2act.splat.compile_kernels import compiled
-from point2act.splat.lanes import LANES, any_lane, load, ramp, select, store, total
+from point2act.splatting.cpu.compile_kernels import compiled
+from point2act.splatting.cpu.simd import LANES, any_lane, load, ramp, select, store, total
 
 RNG = np.random.default_rng(0)
 A, B = RNG.uniform(0.5, 2.0, (2, LANES)).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.errors import ModelError
-from point2act.mllm.limits import Limits, LimitsConfig
+from point2act.core.errors import ModelError
+from point2act.vlm.clients.limits import Limits, LimitsConfig
 
 
 class Clock:

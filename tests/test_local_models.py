@@ -17,10 +17,10 @@ import tiny_models
 import torch
 from reply_formats import format_reply, resolution
 
-from point2act.dialects import parse_reply, qwen_input_size
-from point2act.errors import ModelError
-from point2act.mllm.asker import PointingModel, Request
-from point2act.mllm.local import LocalAsker, LocalConfig
+from point2act.core.errors import ModelError
+from point2act.vlm.clients.client import PointingModel, Request
+from point2act.vlm.clients.local import LocalAsker, LocalConfig
+from point2act.vlm.parsers import parse_reply, qwen_input_size
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen2_vl": tiny_models.save_qwen2_vl,
@@ -280,8 +280,8 @@ def test_nothing_heavy_is_imported_before_the_first_question():
     """So that a run whose answers are all remembered starts at once."""
     code = (
         "import sys\n"
-        "from point2act.mllm.local import LocalAsker, LocalConfig\n"
-        "from point2act.mllm.models import load_model\n"
+        "from point2act.vlm.clients.local import LocalAsker, LocalConfig\n"
+        "from point2act.vlm.clients.models import load_model\n"
         "print(LocalAsker(load_model('qwen3_vl_8b')).identity['model'])\n"
         "assert not {'torch', 'transformers', 'openai'} & set(sys.modules)\n"
     )

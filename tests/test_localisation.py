@@ -26,11 +26,11 @@ from benchmarks._localisation_measures import (
 )
 from benchmarks._localisation_scenes import FRESH, KINDS, REPORT, TUNE, perturbed
 from benchmarks._localisation_table import reliability_table, tables
-from point2act.geometry import project
-from point2act.simulate.camera import Shot
-from point2act.simulate.pointing import ABSENT, ADVERSARIAL, answer, answer_absent
-from point2act.simulate.scene import Scene, load_scene
-from point2act.types import NoAnswer, OrientedBox, Region, Support
+from point2act.core.geometry import project
+from point2act.core.types import NoAnswer, OrientedBox, Region, Support
+from point2act.simulation.camera import Shot
+from point2act.simulation.pointing import ABSENT, ADVERSARIAL, answer, answer_absent
+from point2act.simulation.scene import Scene, load_scene
 
 BOX = OrientedBox(np.array([0.1, 0.0, 0.4]), np.eye(3), np.array([0.02, 0.01, 0.005]))
 REFUSED = NoAnswer("no_agreement", "they do not agree")

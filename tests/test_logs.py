@@ -20,10 +20,10 @@ from model_server import ModelServer, after, status
 from recalled import Recalled
 from test_pipeline import write_capture
 
-from point2act.cli import main
-from point2act.logs import Teller, printable, telling
-from point2act.points import read_points
-from point2act.stages import Stages
+from point2act.cli.main import main
+from point2act.core.logs import Teller, printable, telling
+from point2act.core.progress import Stages
+from point2act.data.points import read_points
 
 KEY = "p2a-0f9e8d7c6b5a-secret"
 STAGE = re.compile(r"([a-z][\w ]*?) +(\d+\.\d) s(?:  (.+))?")
@@ -235,7 +235,7 @@ def test_other_libraries_leak_no_key(name, capsys, monkeypatch):
 
 def test_an_exception_that_nobody_catches_shows_no_key(tmp_path):
     code = (
-        "import sys; from point2act.logs import telling\n"
+        "import sys; from point2act.core.logs import telling\n"
         "with telling(json_log='json' in sys.argv):\n"
         "    raise RuntimeError('refused: ' + sys.argv[1])"
     )
@@ -311,7 +311,7 @@ def test_any_name_of_a_folder_can_be_told(name, tmp_path):
     (tmp_path / name / "transforms.json").rename(tmp_path / name / "other.json")
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     for there, code in (("other.json", 1), ("nothing.json", 2)):
-        command = [sys.executable, "-m", "point2act", "check", str(tmp_path / name / there)]
+        command = [sys.executable, "-m", "point2act.cli", "check", str(tmp_path / name / there)]
         done = subprocess.run(command, capture_output=True, env=environment, check=False)
         assert b"Traceback" not in done.stderr
         assert (done.stdout + done.stderr).isascii()
@@ -320,7 +320,7 @@ def test_any_name_of_a_folder_can_be_told(name, tmp_path):
 
 
 def test_a_reader_who_has_read_enough_is_no_error():
-    command = [sys.executable, "-m", "point2act", "--help"]
+    command = [sys.executable, "-m", "point2act.cli", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None
         assert running.stderr is not None

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import look_at, pinhole
 
-from point2act.asking.point import Said
-from point2act.asking.twice import TwiceConfig, second_look, windows
-from point2act.capture import view_to_disk
-from point2act.errors import ReplyError
-from point2act.geometry import project
-from point2act.looks import Look, Window
-from point2act.region.meet import Meeting
-from point2act.types import Answer, Camera, Frame, Lens, Query, View
+from point2act.core.errors import ReplyError
+from point2act.core.geometry import project
+from point2act.core.types import Answer, Camera, Frame, Lens, Query, View
+from point2act.data.capture import view_to_disk
+from point2act.data.crops import Look, Window
+from point2act.localization.multiview_consensus import Meeting
+from point2act.vlm.pointing.point import Said
+from point2act.vlm.pointing.zoom import TwiceConfig, second_look, windows
 
 QUERY = Query("mug", "the handle of the mug")
 PLACE = np.array([0.02, -0.03, 0.04])
@@ -229,9 +229,9 @@ def table():
     """A scene whose first part is a disc in a larger square, its object's second part; one image."""
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
     from benchmarks._localisation_scenes import Simulated, Table
-    from point2act.simulate.camera import Shot
-    from point2act.simulate.layout import Target
-    from point2act.simulate.scene import load_scene
+    from point2act.simulation.camera import Shot
+    from point2act.simulation.layout import Target
+    from point2act.simulation.scene import load_scene
 
     scene = load_scene("desk", 0)
     thing, part = scene.parts[TARGET]
@@ -249,7 +249,7 @@ def table():
 def says(table, window: Window, draws: int = 300, side: int = 320):
     """Points on disk over many draws; None for "not visible"."""
     from benchmarks._looks_pointer import SizedConfig, SizedPointer
-    from point2act.looks import look_into
+    from point2act.data.crops import look_into
 
     look = look_into(table.shots[0].view.rgb, window, side=side)
     for draw in range(draws):
@@ -283,7 +283,7 @@ def test_the_simulated_model_answers_only_from_what_it_is_shown(table) -> None:
 
 def test_the_same_look_has_the_same_answer_in_any_order_and_thread(table) -> None:
     from benchmarks._looks_pointer import SizedPointer
-    from point2act.looks import look_into
+    from point2act.data.crops import look_into
 
     pointer = SizedPointer(table)
     looks = [look_into(table.shots[0].view.rgb, Window(i, i, 150, 150), side=320) for i in range(40)]
@@ -316,7 +316,7 @@ def test_a_summary_counts_what_was_corrected_and_spoiled() -> None:
     from benchmarks._localisation_measures import judge
     from benchmarks._looks_trials import ONE, Trial
     from benchmarks.looks import summarise, table
-    from point2act.types import NoAnswer, OrientedBox
+    from point2act.core.types import NoAnswer, OrientedBox
 
     refused = judge((NoAnswer("no_points", ""), ()), OrientedBox(np.zeros(3), np.eye(3), np.ones(3)))
     seen = np.array([True, True, True, True, False])

@@ -7,9 +7,9 @@ import pytest
 from test_pipeline import QUICK, write_capture
 
 import point2act
-from point2act.commands.opened import open_scene
-from point2act.pipeline import run
-from point2act.runs import read_run
+from point2act.cli.load_run import open_scene
+from point2act.data.run_manifest import read_run
+from point2act.pipeline.run import run
 
 SIX = dataclasses.replace(QUICK, max_views=6)
 

@@ -15,9 +15,9 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from synthetic import look_at, pinhole
 
-from point2act.geometry import project, transform_points
-from point2act.region.meet import MeetConfig, _marks, meet
-from point2act.types import View
+from point2act.core.geometry import project, transform_points
+from point2act.core.types import View
+from point2act.localization.multiview_consensus import MeetConfig, _marks, meet
 
 PLACE = np.array([0.02, -0.03, 0.04])
 ELSEWHERE = np.array([-0.12, 0.1, 0.04])

@@ -13,18 +13,18 @@ import synthetic
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from point2act.capture import load_view, load_views, read_capture, write_capture
-from point2act.capture.amend import amend_capture, as_stored
-from point2act.check.align import Alignment
-from point2act.check.borders import border_maps, border_points
-from point2act.check.mend import Mended, common_move, mend, moves
-from point2act.commands.check import main
-from point2act.commands.mended import PICTURE
-from point2act.drawing.borders import registration_picture
-from point2act.drawing.sheet import PALETTE
-from point2act.errors import CaptureError
-from point2act.geometry import invert, pixel_centers
-from point2act.types import Camera, View
+from point2act.calibration.checks.depth_edges import border_maps, border_points
+from point2act.calibration.checks.depth_extrinsics import Alignment
+from point2act.calibration.checks.repair import Mended, common_move, mend, moves
+from point2act.cli.check import main
+from point2act.cli.refine import PICTURE
+from point2act.core.errors import CaptureError
+from point2act.core.geometry import invert, pixel_centers
+from point2act.core.types import Camera, View
+from point2act.data.capture import load_view, load_views, read_capture, write_capture
+from point2act.data.capture.rewrite import amend_capture, as_stored
+from point2act.visualization.drawing.borders import registration_picture
+from point2act.visualization.drawing.canvas import PALETTE
 
 OTHER = Alignment(zoom=0.85, tilt=(0.02, -0.015), beside=(-0.02, 0.012), before=0.0, after=0.0)
 

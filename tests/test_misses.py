@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import reference_grasps as ref
 
-from point2act.grasps.avoid import Avoid
-from point2act.grasps.boundary import Solid, surface_points
-from point2act.grasps.misses import why_none
-from point2act.grasps.pairs import PairConfig, Pairs, find_pairs
-from point2act.grasps.plan import GraspConfig, plan_grasps
-from point2act.grasps.poses import PoseConfig, Tally, free_poses
-from point2act.grippers import Boxes, Gripper, load_gripper
-from point2act.types import NoAnswer, OrientedBox
+from point2act.core.types import NoAnswer, OrientedBox
+from point2act.grasping.antipodal.avoid import Avoid
+from point2act.grasping.antipodal.boundary import Solid, surface_points
+from point2act.grasping.antipodal.contact_pairs import PairConfig, Pairs, find_pairs
+from point2act.grasping.antipodal.failure_reasons import why_none
+from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
+from point2act.grasping.antipodal.pose_sampling import PoseConfig, Tally, free_poses
+from point2act.grasping.grippers import Boxes, Gripper, load_gripper
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
 PANDA = HANDS["panda"]

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from point2act.capture import read_capture, read_image
-from point2act.dialects import parse_reply
-from point2act.errors import ModelError
-from point2act.looks import look_at
-from point2act.mllm.asker import PointingModel, Request
-from point2act.mllm.server import ServerAsker, ServerConfig
+from point2act.core.errors import ModelError
+from point2act.data.capture import read_capture, read_image
+from point2act.data.crops import look_at
+from point2act.vlm.clients.client import PointingModel, Request
+from point2act.vlm.clients.server import ServerAsker, ServerConfig
+from point2act.vlm.parsers import parse_reply
 
 PROGRAM = Path(__file__).with_name("model_server.py")
 MODEL = PointingModel("test", "test", "gemini", "{query}", "none", "Chosen.", key_variable="TEST_SERVER_KEY")

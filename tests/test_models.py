@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from point2act import config_files
-from point2act.dialects import DIALECTS
-from point2act.errors import ModelError
-from point2act.mllm.asker import PointingModel
-from point2act.mllm.models import load_model
+from point2act.core import config_files
+from point2act.core.errors import ModelError
+from point2act.vlm.clients.client import PointingModel
+from point2act.vlm.clients.models import load_model
+from point2act.vlm.parsers import DIALECTS
 
 SHIPPED = config_files.available("models")
 LEAST = {

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import transform_points
-from point2act.grasps.motion import Moment, motion
-from point2act.grasps.pairs import PairConfig
-from point2act.grasps.plan import GraspConfig, plan_grasps
-from point2act.grasps.poses import PoseConfig
-from point2act.grippers import load_gripper
-from point2act.surface import fuse_local
-from point2act.types import Grasp
+from point2act.core.geometry import transform_points
+from point2act.core.types import Grasp
+from point2act.grasping.antipodal.contact_pairs import PairConfig
+from point2act.grasping.antipodal.motion import Moment, motion
+from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
+from point2act.grasping.antipodal.pose_sampling import PoseConfig
+from point2act.grasping.grippers import load_gripper
+from point2act.grasping.tsdf import fuse_local
 
 HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85", "robotiq_2f140", "wsg50")}
 UP = np.array([0.0, 0.0, 1.0])

@@ -25,9 +25,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.sync.client import ClientConnection, connect
 
-from point2act.drawing import relevancy_picture
-from point2act.errors import RunError
-from point2act.types import Query
+from point2act.core.errors import RunError
+from point2act.core.types import Query
+from point2act.visualization.drawing import relevancy_picture
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

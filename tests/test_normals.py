@@ -7,7 +7,7 @@ import pytest
 import reference_grasps as ref
 from scipy.spatial.transform import Rotation
 
-from point2act.grasps.normals import NormalConfig, slopes_at, smooth_normals
+from point2act.grasping.antipodal.normals import NormalConfig, slopes_at, smooth_normals
 
 CONFIG = NormalConfig()
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from point2act.region.parts import Parts, PartsConfig, _lab, find_parts
+from point2act.localization.part_tree import Parts, PartsConfig, _lab, find_parts
 
 RED, BLUE, GREY = (0.8, 0.1, 0.1), (0.1, 0.2, 0.8), (0.6, 0.6, 0.6)
 ASIDE = np.array([0.08, 0.0, 0.0])

@@ -9,20 +9,21 @@ import synthetic
 from scipy.spatial.transform import Rotation
 
 import point2act
-from point2act.answer import confirmed_depths
-from point2act.asking.chooser import Choice
-from point2act.capture import load_views, read_capture
-from point2act.geometry import project
-from point2act.points import read_points, write_points
-from point2act.reconstruct import BuildConfig, split
-from point2act.results import read_grasps, read_splat_ply
-from point2act.runs import read_run
-from point2act.splat.fit import FitConfig
-from point2act.splat.gaussians import still
-from point2act.splat.picture import draw_surface, look_from
-from point2act.splat.start import StartConfig
-from point2act.types import Answer, PointSet, Query
-from point2act.work import RunConfig
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import read_points, write_points
+from point2act.data.run_manifest import read_run
+from point2act.data.scene_ply import read_splat_ply
+from point2act.grasping.grasps_json import read_grasps
+from point2act.pipeline.query import confirmed_depths
+from point2act.pipeline.steps import RunConfig
+from point2act.splatting.fit import FitConfig
+from point2act.splatting.gaussians import still
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import BuildConfig, split
+from point2act.splatting.rendering import draw_surface, look_from
+from point2act.vlm.pointing.mark_selector import Choice
 
 QUICK = RunConfig(build=BuildConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000)))
 RED = np.array([0.0, 0.0, 0.1])

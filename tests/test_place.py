@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import project, transform_points
-from point2act.place import PlaceConfig, SeenPoints, find_place, fit_place, presumed_metre, seen_points
-from point2act.types import NoAnswer, PlacePose
+from point2act.core.geometry import project, transform_points
+from point2act.core.types import NoAnswer, PlacePose
+from point2act.grasping.placement import (
+    PlaceConfig,
+    SeenPoints,
+    find_place,
+    fit_place,
+    presumed_metre,
+    seen_points,
+)
 
 CONFIG = PlaceConfig()
 BLOCK = ref.Solid("box", (0.03, 0.06, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.4))

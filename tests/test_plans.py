@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from patience import seconds
 
-from point2act.errors import PointsError, ReplyError
-from point2act.files import schema
-from point2act.plans import (
+from point2act.core.errors import PointsError, ReplyError
+from point2act.core.files import schema
+from point2act.core.types import Plan, PointSet
+from point2act.data.points import read_points, write_points
+from point2act.data.task_plan import (
     MAX_STEPS,
     MAX_TARGETS,
     describe,
@@ -22,8 +24,6 @@ from point2act.plans import (
     plan_document,
     read_plan_document,
 )
-from point2act.points import read_points, write_points
-from point2act.types import Plan, PointSet
 
 WANTED = "I want to drink coffee without burning my hand"
 

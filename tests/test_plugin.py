@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 import synthetic
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.cli import main
-from point2act.errors import CaptureError, RunError
-from point2act.geometry import opengl_to_opencv, project, quaternion_to_matrix
-from point2act.results import read_grasps
-from point2act.splat.gaussians import colors, to_parameters
-from point2act.splat.render import render
-from point2act.types import Camera, GaussianScene
+from point2act.cli.main import main
+from point2act.core.errors import CaptureError, RunError
+from point2act.core.geometry import opengl_to_opencv, project, quaternion_to_matrix
+from point2act.core.types import Camera, GaussianScene
+from point2act.grasping.grasps_json import read_grasps
+from point2act.splatting.gaussians import colors, to_parameters
+from point2act.splatting.render import render
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -729,6 +730,13 @@ def test_a_run_is_asked_something_new(trained: Path):
     assert result["query"]["text"] == "the other one"
     top = np.array(synthetic.TABLETOP[1].center)
     assert np.linalg.norm(np.subtract(result["action_point"], top)) < 0.05
+
+
+def test_configs_of_earlier_runs_still_load():
+    """Their config.yml names classes by the modules they were defined in then."""
+    text = (Path(__file__).parent / "data" / "config_of_an_earlier_run.yml").read_text()
+    assert "point2act.splat.start.StartConfig" in text
+    assert yaml.dump(yaml.load(text, Loader=yaml.Loader)) == yaml.dump(point2act_method.config)
 
 
 @pytest.mark.slow

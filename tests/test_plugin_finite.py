@@ -12,7 +12,7 @@ import pytest
 import torch
 from test_plugin import make_pipeline
 
-from point2act.errors import SceneError
+from point2act.core.errors import SceneError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

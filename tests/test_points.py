@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from point2act.capture import read_capture
-from point2act.errors import PointsError
-from point2act.files import schema
-from point2act.plans import plan_document
-from point2act.points import read_points, write_points
-from point2act.types import Answer, Plan, PointSet, Query, Step, Target
+from point2act.core.errors import PointsError
+from point2act.core.files import schema
+from point2act.core.types import Answer, Plan, PointSet, Query, Step, Target
+from point2act.data.capture import read_capture
+from point2act.data.points import read_points, write_points
+from point2act.data.task_plan import plan_document
 
 words = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12).filter(str.strip)
 pixels = st.floats(-1e6, 1e6, allow_nan=False)

@@ -16,11 +16,9 @@ from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import back_project, nearest_rotation, pixel_centers, project
-from point2act.poses import PoseConfig, Refined, refine_poses
-from point2act.poses.bundle import BundleConfig, adjust, residuals
-from point2act.poses.dense import DenseConfig, polish
-from point2act.poses.motion import (
+from point2act.calibration.poses import PoseConfig, Refined, refine_poses
+from point2act.calibration.poses.bundle import BundleConfig, adjust, residuals
+from point2act.calibration.poses.motion import (
     CAUCHY,
     Prior,
     cauchy_cost,
@@ -30,8 +28,10 @@ from point2act.poses.motion import (
     stacked,
     steps_between,
 )
-from point2act.poses.tracks import Features, TrackConfig, Tracks, find_tracks, join, near_pairs
-from point2act.types import View
+from point2act.calibration.poses.photometric import DenseConfig, polish
+from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, join, near_pairs
+from point2act.core.geometry import back_project, nearest_rotation, pixel_centers, project
+from point2act.core.types import View
 
 SHIFT, TURN = 0.005, 0.0122
 
@@ -365,7 +365,7 @@ def test_progress_ends_at_the_total(mended, ticks):
 
 # ── COLMAP ─────────────────────────────────────────────────────────────────────────────────────
 def test_who_ends_a_program_with_colmap_in_it_reads_no_stack_of_addresses():
-    code = "import os, signal, point2act.colmap; os.kill(os.getpid(), signal.SIGTERM)"
+    code = "import os, signal, point2act.data.colmap; os.kill(os.getpid(), signal.SIGTERM)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGTERM
     assert done.stderr == ""

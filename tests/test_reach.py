@@ -15,21 +15,21 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("mujoco", reason="arms need mujoco: pip install point2act[arm]")
 pytest.importorskip("mink", reason="arms need mink: pip install point2act[arm]")
 
-from point2act.config_files import available
-from point2act.engine import mujoco
-from point2act.errors import ArmError
-from point2act.geometry import invert, transform_points
-from point2act.grippers import Boxes, Gripper, load_gripper
-from point2act.reach.arm import Arm, load_arm
-from point2act.reach.filter import in_base, reach_grasps
-from point2act.reach.links import Surroundings, find_links
-from point2act.reach.path import ReachConfig, Unreachable
-from point2act.reach.solve import find_path
-from point2act.simulate.arm import try_grasp_on_arm
-from point2act.simulate.oracle import oracle_grasps
-from point2act.simulate.scene import Scene, load_scene
-from point2act.simulate.trial import TrialConfig
-from point2act.types import Grasp, JointPath
+from point2act.core.config_files import available
+from point2act.core.errors import ArmError
+from point2act.core.geometry import invert, transform_points
+from point2act.core.mujoco_import import mujoco
+from point2act.core.types import Grasp, JointPath
+from point2act.grasping.grippers import Boxes, Gripper, load_gripper
+from point2act.grasping.reachability.arm import Arm, load_arm
+from point2act.grasping.reachability.clearance import Surroundings, find_links
+from point2act.grasping.reachability.filter import in_base, reach_grasps
+from point2act.grasping.reachability.joint_path import find_path
+from point2act.grasping.reachability.path import ReachConfig, Unreachable
+from point2act.simulation.arm import try_grasp_on_arm
+from point2act.simulation.oracle import oracle_grasps
+from point2act.simulation.scene import Scene, load_scene
+from point2act.simulation.trial import TrialConfig
 
 SHIPPED = Path(__file__).resolve().parent.parent / "configs" / "arms"
 UP = np.array([0.0, 0.0, 0.15])
@@ -235,8 +235,8 @@ def test_drives_and_keyframes_of_a_model_are_no_matter(tmp_path: Path) -> None:
 def test_without_mink_an_error_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['mink'] = None\n"
-        "from point2act.errors import ArmError\n"
-        "try:\n    import point2act.reach.solve\n"
+        "from point2act.core.errors import ArmError\n"
+        "try:\n    import point2act.grasping.reachability.joint_path\n"
         "except ArmError as err:\n    print(err)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

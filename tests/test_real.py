@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import point2act
-from point2act.capture import load_view, read_capture, view_to_disk
-from point2act.geometry import project
-from point2act.points import read_points
-from point2act.reconstruct import BuildConfig
-from point2act.splat.fit import FitConfig
-from point2act.splat.start import StartConfig
-from point2act.work import RunConfig
+from point2act.core.geometry import project
+from point2act.data.capture import load_view, read_capture, view_to_disk
+from point2act.data.points import read_points
+from point2act.pipeline.steps import RunConfig
+from point2act.splatting.fit import FitConfig
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import BuildConfig
 
 pytestmark = pytest.mark.slow
 

@@ -25,13 +25,13 @@ from benchmarks._real_scenes import (
     table_mug,
     upright_camera,
 )
-from point2act.capture import load_views, read_capture
-from point2act.geometry import project, transform_points
-from point2act.grasps.plan import plan_grasps
-from point2act.grippers import load_gripper
-from point2act.points import read_points
-from point2act.surface import fuse_local
-from point2act.types import Grasp, OrientedBox, Region, Support
+from point2act.core.geometry import project, transform_points
+from point2act.core.types import Grasp, OrientedBox, Region, Support
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import read_points
+from point2act.grasping.antipodal.plan import plan_grasps
+from point2act.grasping.grippers import load_gripper
+from point2act.grasping.tsdf import fuse_local
 
 CONFIG = CheckConfig()
 EYE = np.array([0.35, 0.0, 0.3])

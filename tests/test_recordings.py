@@ -17,24 +17,24 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from point2act.capture import lens as lenses
-from point2act.capture import load_views, read_capture
-from point2act.capture.images import image_size
-from point2act.errors import CaptureError
-from point2act.geometry import invert, project, to_tangents
-from point2act.recordings.calibration import (
+from point2act.core.errors import CaptureError
+from point2act.core.geometry import invert, project, to_tangents
+from point2act.core.types import Camera, Frame, Lens, View
+from point2act.data.capture import distortion as lenses
+from point2act.data.capture import load_views, read_capture
+from point2act.data.capture.images import image_size
+from point2act.data.importers.alignment import place_structure
+from point2act.data.importers.calibration import (
     Calibration,
     DepthCamera,
     Sensor,
     inverse_lens,
     read_calibration,
 )
-from point2act.recordings.layouts import LAYOUTS, read_recording, recognise
-from point2act.recordings.markers import find_markers
-from point2act.recordings.photos import Photo, develop, list_photos, sharp_frames
-from point2act.recordings.place import place_structure
-from point2act.recordings.register import register_depth
-from point2act.recordings.scale import (
+from point2act.data.importers.depth_registration import register_depth
+from point2act.data.importers.layouts import LAYOUTS, read_recording, recognise
+from point2act.data.importers.markers import find_markers
+from point2act.data.importers.metric_scale import (
     KnownDistance,
     Markers,
     Marks,
@@ -43,10 +43,10 @@ from point2act.recordings.scale import (
     measure_markers,
     parse_scale,
 )
-from point2act.recordings.structure import Structure, find_structure, paired
-from point2act.recordings.texts import nearest_times, read_poses, read_rows, read_trajectory
-from point2act.recordings.write import thin_out, write_recording, write_structure
-from point2act.types import Camera, Frame, Lens, View
+from point2act.data.importers.photos import Photo, develop, list_photos, sharp_frames
+from point2act.data.importers.pose_text import nearest_times, read_poses, read_rows, read_trajectory
+from point2act.data.importers.sfm import Structure, find_structure, paired
+from point2act.data.importers.write import thin_out, write_recording, write_structure
 
 VIEWS = synthetic.views(4)
 MILLIMETRES, TUM = 1e-3, 1 / 5000
@@ -528,7 +528,7 @@ def test_thinning_out_to_nothing_is_told(numbers: tuple[int, int | None]):
 
 # ── photographs ───────────────────────────────────────────────────────────────────────────────
 def structure_of(views: tuple[View, ...], lens: Lens | None = None) -> Structure:
-    """The views' cameras, in a world of another place, turn and unit; see :func:`elsewhere`."""
+    """The views' cameras, in a world of another place, turn and unit; see ``elsewhere``."""
     T, scale = elsewhere()
     frames, photos = [], []
     for view in views:

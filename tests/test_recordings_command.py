@@ -12,11 +12,11 @@ import pytest
 import synthetic
 import test_recordings as material
 
-from point2act.capture import read_capture
-from point2act.commands import capture as command
-from point2act.errors import CaptureError
-from point2act.recordings import phones
-from point2act.recordings.structure import Structure
+from point2act.cli import capture as command
+from point2act.core.errors import CaptureError
+from point2act.data.capture import read_capture
+from point2act.data.importers import phones
+from point2act.data.importers.sfm import Structure
 
 
 def test_a_recording_becomes_a_capture_and_the_command_says_what_it_took(tmp_path: Path, capsys):
@@ -63,7 +63,7 @@ def test_what_is_not_there_is_told_and_nothing_is_written(tmp_path: Path, kind: 
 @pytest.fixture
 def placed(monkeypatch: pytest.MonkeyPatch) -> None:
     """COLMAP's part is played: the cameras are those that the photographs were drawn with."""
-    from point2act.recordings import structure
+    from point2act.data.importers import sfm
 
     def found(photos, folder, *, progress=None) -> Structure:
         truth = material.structure_of(synthetic.views(6, height=360, width=480))
@@ -75,7 +75,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
         missing = tuple(photo.name for photo in photos[len(frames) :])
         return Structure(frames, pictures, truth.points, truth.colors, missing)
 
-    monkeypatch.setattr(structure, "find_structure", found)
+    monkeypatch.setattr(sfm, "find_structure", found)
 
 
 @pytest.mark.usefixtures("placed")
@@ -187,7 +187,7 @@ def test_nerfstudios_converters_take_the_options_that_they_are_given(app: str):
 
 def test_the_command_starts_without_anything_heavy():
     code = (
-        "import sys, point2act.commands.capture\n"
+        "import sys, point2act.cli.capture\n"
         "print(*(name for name in ('torch', 'cv2', 'pycolmap', 'nerfstudio') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,13 +6,13 @@ import pytest
 from flatland import SPACING, Flatland, bar, disc, flatland, ring
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import to_tangents
-from point2act.region.doubt import Rays
-from point2act.region.evidence import weigh
-from point2act.region.find import RegionConfig, _attraction, find_region
-from point2act.region.parts import find_parts
-from point2act.region.support import _angles
-from point2act.types import NoAnswer
+from point2act.core.geometry import to_tangents
+from point2act.core.types import NoAnswer
+from point2act.localization.likelihood import weigh
+from point2act.localization.part_tree import find_parts
+from point2act.localization.ray_consensus import Rays
+from point2act.localization.region import RegionConfig, _attraction, find_region
+from point2act.localization.support import _angles
 
 TARGET, RIVAL, THIRD = 0, 1, 2
 SHAPES = (disc(0.05, 0.0), disc(-0.1, 0.05), disc(-0.02, -0.1))

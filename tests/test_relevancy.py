@@ -3,12 +3,12 @@ import pytest
 import torch
 from synthetic import TABLETOP, render, views
 
-from point2act.geometry import project
-from point2act.relevancy import RelevancyConfig, _combine, _Vote, lift
-from point2act.splat.gaussians import still
-from point2act.splat.picture import look_from
-from point2act.splat.start import StartConfig, start
-from point2act.types import Query
+from point2act.core.geometry import project
+from point2act.core.types import Query
+from point2act.localization.relevancy import RelevancyConfig, _combine, _Vote, lift
+from point2act.splatting.gaussians import still
+from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.rendering import look_from
 
 QUERY = (Query("red", "the red box"),)
 TARGET, RIVAL = 0, 2

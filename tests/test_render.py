@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from point2act.splat import compile_kernels, raster_kernels, tile_kernels
-from point2act.splat.gaussians import Activated
-from point2act.splat.render import Rendered, draw, gather, look, render
-from point2act.splat.sight import Sight
-from point2act.splat.tile_kernels import Splats
-from point2act.types import Camera
+from point2act.core.types import Camera
+from point2act.splatting.cpu import compile_kernels, raster_kernels, tile_kernels
+from point2act.splatting.cpu.tile_kernels import Splats
+from point2act.splatting.gaussians import Activated
+from point2act.splatting.projection import Sight
+from point2act.splatting.render import Rendered, draw, gather, look, render
 
 CAMERA = Camera(fx=50.0, fy=47.0, cx=21.3, cy=14.2, height=33, width=45)
 NAMES = ("means", "quats", "scales", "opacities", "features", "T_cam_world")
@@ -149,7 +149,7 @@ def test_random_scenes_agree_with_the_slow_twin(seed: int) -> None:
 
 def test_projection_is_that_of_gsplat() -> None:
     torch_impl = pytest.importorskip("gsplat.cuda._torch_impl")
-    from point2act.splat import numba_backend
+    from point2act.splatting.cpu import numba_backend
 
     scene = random_scene(11, n=300)
     means, quats, scales, opacities, _, pose = scene.tensors()
@@ -526,7 +526,7 @@ def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyP
 
 
 def test_threads_are_told_to_sleep_but_not_against_the_users_will(monkeypatch: pytest.MonkeyPatch) -> None:
-    from point2act.threads import configure_threads
+    from point2act.core.threads import configure_threads
 
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     configure_threads()
@@ -549,7 +549,7 @@ def test_gsplat_is_called_as_it_wants_to_be(
     ours, expected = scene.leaves(), scene.leaves()
     rendered_ours = render(*ours, CAMERA)
     gathered_ours = gather(scene.look(), maps)
-    monkeypatch.setattr("point2act.splat.render._backend", lambda device: gsplat_backend())
+    monkeypatch.setattr("point2act.splatting.render._backend", lambda device: gsplat_backend())
     rendered = render(*expected, CAMERA)
     sight = scene.look()
     gathered = gather(sight, maps)
@@ -575,7 +575,7 @@ def test_gsplat_is_called_as_it_wants_to_be(
 
 def gsplat_backend() -> ModuleType:
     pytest.importorskip("gsplat")
-    return importlib.import_module("point2act.splat.gsplat_backend")
+    return importlib.import_module("point2act.splatting.gsplat_backend")
 
 
 def pretend_gsplat(version: str, monkeypatch: pytest.MonkeyPatch) -> None:

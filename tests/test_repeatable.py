@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 import synthetic
 
-from point2act.geometry import project
-from point2act.points import write_points
-from point2act.types import Answer, PointSet, Query
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query
+from point2act.data.points import write_points
 
 LIKE_A_USER = """
 import locale, os, sys
 locale.setlocale(locale.LC_ALL, "")
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
-from point2act.cli import main
+from point2act.cli.main import main
 main(sys.argv[2:])
 """
 """As a program that takes up its user's language starts it, so that numbers might have commas, on so many

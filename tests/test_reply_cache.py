@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from point2act.errors import ModelError, Point2ActError, ReplyError
-from point2act.mllm.asker import Reply, Request
-from point2act.mllm.cache import ReplyCache, ask_or_recall, default_folder
+from point2act.core.errors import ModelError, Point2ActError, ReplyError
+from point2act.vlm.clients.cache import ReplyCache, ask_or_recall, default_folder
+from point2act.vlm.clients.client import Reply, Request
 
 WHO = {"provider": "server", "model": "a", "extra": {"b": 1}}
 SAID = Reply("[(0.5, 0.5)]", 1.25, ((480, 640), (20, 30)), (1000, 12))

@@ -12,14 +12,9 @@ import pytest
 import synthetic
 from PIL import Image
 
-from point2act.errors import ReportError
-from point2act.grippers import Boxes, Gripper
-from point2act.report import ReportInput, ReportTrial, ReportView, add_section, trial_section, write_report
-from point2act.report.steps import plan_section
-from point2act.report.timeline import timeline
-from point2act.splat.picture import Picture
-from point2act.stages import Span
-from point2act.types import (
+from point2act.core.errors import ReportError
+from point2act.core.progress import Span
+from point2act.core.types import (
     Grasp,
     OrientedBox,
     PlacePose,
@@ -31,6 +26,18 @@ from point2act.types import (
     Support,
     Target,
 )
+from point2act.grasping.grippers import Boxes, Gripper
+from point2act.splatting.rendering import Picture
+from point2act.visualization.report import (
+    ReportInput,
+    ReportTrial,
+    ReportView,
+    add_section,
+    trial_section,
+    write_report,
+)
+from point2act.visualization.report.steps import plan_section
+from point2act.visualization.report.timeline import timeline
 
 NASTY = "the <script>alert('x')</script> & \"red\" block"
 GRIPPER = Gripper(

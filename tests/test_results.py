@@ -12,12 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.errors import ResultsError, SceneError
-from point2act.grippers import Boxes, Gripper
-from point2act.plans import plan_document
-from point2act.ply import read_ply
-from point2act.results import read_grasps, read_splat_ply, write_grasps, write_relevancy_ply, write_splat_ply
-from point2act.types import (
+from point2act.core.errors import ResultsError, SceneError
+from point2act.core.ply import read_ply
+from point2act.core.types import (
     Capture,
     GaussianScene,
     Grasp,
@@ -32,6 +29,10 @@ from point2act.types import (
     Support,
     Target,
 )
+from point2act.data.scene_ply import read_splat_ply, write_relevancy_ply, write_splat_ply
+from point2act.data.task_plan import plan_document
+from point2act.grasping.grasps_json import read_grasps, write_grasps
+from point2act.grasping.grippers import Boxes, Gripper
 
 GRIPPER = Gripper("panda", 0.08, (0.02, 0.02), Boxes.of(), Boxes.of(), 70.0)
 CAPTURE = Capture(Path("captures/desk"), (), 1e-3, None, None, True)

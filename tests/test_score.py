@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import beside_box
-from point2act.grasps.score import (
+from point2act.core.geometry import beside_box
+from point2act.core.types import OrientedBox
+from point2act.grasping.antipodal.score import (
     PreferConfig,
     QualityWeights,
     ScoreConfig,
@@ -21,8 +22,7 @@ from point2act.grasps.score import (
     preference,
     quality,
 )
-from point2act.grasps.terms import GraspTerms
-from point2act.types import OrientedBox
+from point2act.grasping.antipodal.terms import GraspTerms
 
 NAMES = [f.name for f in dataclasses.fields(GraspTerms)]
 UP = np.array([0.0, 0.0, 1.0])

@@ -25,12 +25,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_server import Fault, ModelServer, after, completion, drip, in_turn, prompt, raw, says, status
 
-from point2act.errors import ModelError
-from point2act.mllm.asker import PointingModel, Request
-from point2act.mllm.chat import read_completion
-from point2act.mllm.keys import hide_key, hide_key_in_reply, is_loopback, is_private
-from point2act.mllm.limits import LimitsConfig
-from point2act.mllm.server import ServerAsker, ServerConfig
+from point2act.core.errors import ModelError
+from point2act.core.secrets import hide_key, hide_key_in_reply, is_loopback, is_private
+from point2act.vlm.clients.chat import read_completion
+from point2act.vlm.clients.client import PointingModel, Request
+from point2act.vlm.clients.limits import LimitsConfig
+from point2act.vlm.clients.server import ServerAsker, ServerConfig
 
 KEY = "sk-proj-Zq8vT3mLw0KxN5bY7rJd"
 VARIABLE = "TEST_SERVER_KEY"
@@ -571,7 +571,7 @@ def test_many_requests_at_once_lose_nothing_and_little_time():
 
 
 def test_a_late_import_keeps_the_module_quick():
-    code = "import sys, point2act.mllm.server; print('openai' in sys.modules)"
+    code = "import sys, point2act.vlm.clients.server; print('openai' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

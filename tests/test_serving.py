@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.errors import Point2ActError
-from point2act.viewer.guard import guarded, own_names, refusal
+from point2act.core.errors import Point2ActError
+from point2act.visualization.viewer.request_filter import guarded, own_names, refusal
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -26,7 +26,7 @@ with warnings.catch_warnings():
     from websockets.exceptions import ConnectionClosed, InvalidStatus
     from websockets.sync.client import ClientConnection, connect
 
-    from point2act.viewer.serving import ViewerConfig, serve
+    from point2act.visualization.viewer.serving import ViewerConfig, serve
 
 NAMES = own_names(("robot.lab",))
 FILE = Path(__file__).resolve()

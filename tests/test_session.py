@@ -11,17 +11,17 @@ from test_pipeline import QUICK, RED, write_answers, write_capture
 from test_poses import spoilt
 
 import point2act
-from point2act.answer import confirmed_depths
-from point2act.capture import load_views, read_capture
-from point2act.errors import PointsError, ReportError, RunError
-from point2act.geometry import project
-from point2act.points import PERSON, read_points, write_points
-from point2act.publish import Story, publish, publish_report
-from point2act.relevancy import RelevancyConfig
-from point2act.results import read_grasps
-from point2act.runs import NAME, SavedRun, read_run, with_poses, write_run
-from point2act.types import Answer, PointSet, Query, View
-from point2act.work import RunConfig
+from point2act.core.errors import PointsError, ReportError, RunError
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query, View
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import PERSON, read_points, write_points
+from point2act.data.run_manifest import NAME, SavedRun, read_run, with_poses, write_run
+from point2act.grasping.grasps_json import read_grasps
+from point2act.localization.relevancy import RelevancyConfig
+from point2act.pipeline.outputs import Story, publish, publish_report
+from point2act.pipeline.query import confirmed_depths
+from point2act.pipeline.steps import RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_points_of_another_capture_are_refused(session, tmp_path):
 
 def test_the_report_draws_the_heatmaps_that_were_asked_with(session, capture, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("point2act.publish.write_report", lambda path, report: drawn.append(report))
+    monkeypatch.setattr("point2act.pipeline.outputs.write_report", lambda path, report: drawn.append(report))
     narrow = dataclasses.replace(
         RelevancyConfig(), heatmap=dataclasses.replace(RelevancyConfig().heatmap, sigma=0.01)
     )
@@ -147,7 +147,7 @@ def test_the_grasps_do_not_wait_for_the_report(session, capture, tmp_path, monke
     def fail(path, report):
         raise ReportError("no page today")
 
-    monkeypatch.setattr("point2act.publish.write_report", fail)
+    monkeypatch.setattr("point2act.pipeline.outputs.write_report", fail)
     with pytest.raises(ReportError):
         publish(tmp_path, Story(session, session.ask(capture / "points.json"), {}))
     assert len(results_of(tmp_path / "grasps.json")) == 2
@@ -216,7 +216,7 @@ def test_a_run_that_cannot_be_used_says_why(name, saved, tmp_path):
 
 # ── the command ────────────────────────────────────────────────────────────────────────────────
 def test_the_command_asks_a_saved_run_without_nerfstudio(output, tmp_path, monkeypatch, capsys):
-    from point2act.cli import main
+    from point2act.cli.main import main
 
     monkeypatch.setitem(__import__("sys").modules, "point2act.plugin.run", None)
     said = ["grasp", "--load-config", str(output / NAME), "--output", str(tmp_path / "g.json")]
@@ -288,7 +288,7 @@ def test_a_run_and_what_opens_it_have_the_better_poses(perturbed, refined, strew
 
 
 def test_the_command_asks_with_the_better_poses(refined, tmp_path):
-    from point2act.cli import main
+    from point2act.cli.main import main
 
     folder, result = refined
     said = ["grasp", "--load-config", str(folder), "--output", str(tmp_path / "g.json"), "--no-report"]

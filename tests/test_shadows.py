@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.shadows import behind_shadows, seen_through
-from point2act.types import Camera, View
+from point2act.core.types import Camera, View
+from point2act.grasping.free_space import behind_shadows, seen_through
 
 FOCAL, BASELINE = 300.0, 0.06
 NEAR, FAR = 0.4, 0.8

@@ -15,23 +15,23 @@ from hypothesis import strategies as st
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
-from point2act.capture import load_views, read_capture
-from point2act.config_files import available
-from point2act.engine import mujoco, open_renderer
-from point2act.errors import SimulationError
-from point2act.geometry import back_project, invert, pixel_centers, transform_points
-from point2act.grippers import Boxes, Gripper
-from point2act.points import read_points
-from point2act.results import write_grasps
-from point2act.simulate.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
-from point2act.simulate.layout import read_layout
-from point2act.simulate.oracle import oracle_grasps
-from point2act.simulate.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
-from point2act.simulate.record import CaptureConfig, capture_scene, captured_scene
-from point2act.simulate.scene import Scene, load_scene, part_box
-from point2act.simulate.sensor import SensorConfig, measured_depth
-from point2act.simulate.trial import TrialConfig, try_grasp, try_grasps_file
-from point2act.types import Grasp, QueryResult, Region, Support
+from point2act.core.config_files import available
+from point2act.core.errors import SimulationError
+from point2act.core.geometry import back_project, invert, pixel_centers, transform_points
+from point2act.core.mujoco_import import mujoco, open_renderer
+from point2act.core.types import Grasp, QueryResult, Region, Support
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import read_points
+from point2act.grasping.grasps_json import write_grasps
+from point2act.grasping.grippers import Boxes, Gripper
+from point2act.simulation.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
+from point2act.simulation.layout import read_layout
+from point2act.simulation.oracle import oracle_grasps
+from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
+from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
+from point2act.simulation.scene import Scene, load_scene, part_box
+from point2act.simulation.sensor import SensorConfig, measured_depth
+from point2act.simulation.trial import TrialConfig, try_grasp, try_grasps_file
 
 HAND = Gripper(
     name="test",
@@ -180,7 +180,7 @@ def test_a_machine_without_mujoco_or_graphics_is_told(
     setting: dict[str, str], before: str, says: str
 ) -> None:
     code = (
-        f"{before}\ntry: import point2act.simulate\nexcept Exception as err: print(type(err).__name__, err)"
+        f"{before}\ntry: import point2act.simulation\nexcept Exception as err: print(type(err).__name__, err)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | setting, capture_output=True, text=True
@@ -456,7 +456,7 @@ def test_torch_can_be_used_after_the_simulator_has_drawn(tmp_path: Path) -> None
     """Mesa's LLVM and triton's in one process: a crash when they meet in the wrong order."""
     code = f"""
 import numpy as np
-from point2act.simulate import CaptureConfig, WristConfig, capture_scene, load_scene
+from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 config = CaptureConfig(wrist=WristConfig(views=1))
 capture_scene(load_scene("tabletop", 0), {str(tmp_path)!r}, config, np.random.default_rng(0))
 import torch

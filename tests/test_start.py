@@ -16,9 +16,8 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from point2act.capture import load_view, load_views, read_capture
-from point2act.errors import SceneError
-from point2act.geometry import (
+from point2act.core.errors import SceneError
+from point2act.core.geometry import (
     back_project,
     inside,
     pixel_centers,
@@ -26,12 +25,20 @@ from point2act.geometry import (
     quaternion_to_matrix,
     transform_points,
 )
-from point2act.splat.fill import fill_holes, spread
-from point2act.splat.neighbours import flatness, quaternions_from_normals, spacing, towards
-from point2act.splat.start import StartConfig, from_cloud, from_depth, from_nothing, read_cloud, start
-from point2act.splat.surfels import join, surfels_of_view, thin, votes
-from point2act.splat.triangulate import triangulate
-from point2act.types import Camera, GaussianScene, View
+from point2act.core.types import Camera, GaussianScene, View
+from point2act.data.capture import load_view, load_views, read_capture
+from point2act.splatting.fill import fill_holes, spread
+from point2act.splatting.initialization import (
+    StartConfig,
+    from_cloud,
+    from_depth,
+    from_nothing,
+    read_cloud,
+    start,
+)
+from point2act.splatting.neighbours import flatness, quaternions_from_normals, spacing, towards
+from point2act.splatting.surfels import join, surfels_of_view, thin, votes
+from point2act.splatting.triangulate import triangulate
 
 BARE = StartConfig(target_count=3000, fill_share=0.0)
 """Only what was measured."""

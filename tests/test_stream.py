@@ -20,7 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from point2act.capture import (
+from point2act.core.errors import CaptureError, Point2ActError
+from point2act.core.types import View
+from point2act.data.capture import (
     Arrived,
     CaptureWriter,
     load_view,
@@ -29,8 +31,6 @@ from point2act.capture import (
     watch_capture,
     write_capture,
 )
-from point2act.errors import CaptureError, Point2ActError
-from point2act.types import View
 
 T_BASE_WORLD = np.array([[0.0, -1, 0, 0.5], [1, 0, 0, 0.1], [0, 0, 1, 0.7], [0, 0, 0, 1]])
 
@@ -311,7 +311,7 @@ import io, os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import synthetic
-from point2act.capture import CaptureWriter, read_capture
+from point2act.data.capture import CaptureWriter, read_capture
 
 folder = Path(sys.argv[2])
 views = synthetic.views(2)
@@ -380,7 +380,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import numpy as np, synthetic
-from point2act.capture import CaptureWriter
+from point2act.data.capture import CaptureWriter
 
 life = int(sys.argv[3])
 pauses = np.random.default_rng(life).uniform(0, 0.06, 12)

@@ -9,13 +9,13 @@ import pytest
 import reference_grasps as ref
 from scipy.spatial.transform import Rotation
 
-from point2act.errors import SceneError
-from point2act.geometry import invert, transform_points
-from point2act.grasps.boundary import BoundaryConfig, surface_points
-from point2act.grasps.normals import slopes_at
-from point2act.grasps.table import TableConfig, find_table
-from point2act.grasps.volume import LocalVolume, sample, seen_at
-from point2act.surface import SurfaceConfig, confirmed, flying_pixels, fuse_local
+from point2act.core.errors import SceneError
+from point2act.core.geometry import invert, transform_points
+from point2act.core.planes import TableConfig, find_table
+from point2act.grasping.antipodal.boundary import BoundaryConfig, surface_points
+from point2act.grasping.antipodal.normals import slopes_at
+from point2act.grasping.antipodal.volume import LocalVolume, sample, seen_at
+from point2act.grasping.tsdf import SurfaceConfig, confirmed, flying_pixels, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
 BOX = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3))

@@ -9,9 +9,9 @@ import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from point2act.capture.thin import Apart, only, spread, thin
-from point2act.errors import CaptureError
-from point2act.types import Capture, Frame, Lens
+from point2act.core.errors import CaptureError
+from point2act.core.types import Capture, Frame, Lens
+from point2act.data.capture.view_selection import Apart, only, spread, thin
 
 
 def frames_of(poses, folder: Path, sizes=None) -> list[Frame]:

@@ -14,25 +14,26 @@ from test_asking import Scripted
 from test_pipeline import RED, write_capture
 
 import point2act
-from point2act.asking.ask import Questions
-from point2act.asking.point import Said
-from point2act.dialogue import Dialogue, Standing
-from point2act.errors import Point2ActError
-from point2act.geometry import project
-from point2act.looks import Look
-from point2act.points import PERSON, read_points
-from point2act.reconstruct import BuildConfig
-from point2act.results import read_grasps, read_splat_ply
-from point2act.session import Session
-from point2act.splat.fit import FitConfig
-from point2act.splat.start import StartConfig
-from point2act.types import GaussianScene, PointSet, Query
-from point2act.viewer import Viewer, ViewerConfig
-from point2act.viewer.export import grasps_json, points_json, splat_ply
-from point2act.viewer.page import Page
-from point2act.viewer.panel import NOTHING
-from point2act.viewer.splats import Splats
-from point2act.work import RunConfig
+from point2act.core.errors import Point2ActError
+from point2act.core.geometry import project
+from point2act.core.types import GaussianScene, PointSet, Query
+from point2act.data.crops import Look
+from point2act.data.points import PERSON, read_points
+from point2act.data.scene_ply import read_splat_ply
+from point2act.grasping.grasps_json import read_grasps
+from point2act.pipeline.interactive import Dialogue, Standing
+from point2act.pipeline.session import Session
+from point2act.pipeline.steps import RunConfig
+from point2act.splatting.fit import FitConfig
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import BuildConfig
+from point2act.visualization.viewer import Viewer, ViewerConfig
+from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
+from point2act.visualization.viewer.page import Page
+from point2act.visualization.viewer.panel import NOTHING
+from point2act.visualization.viewer.splats import Splats
+from point2act.vlm.pointing.ask import Questions
+from point2act.vlm.pointing.point import Said
 
 FEW = RunConfig(
     build=BuildConfig(fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False)

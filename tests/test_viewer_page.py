@@ -24,12 +24,12 @@ from test_pipeline import RED, write_capture
 from test_viewer import BLUE, FEW
 
 import point2act
-from point2act.capture import read_capture
-from point2act.geometry import project
-from point2act.points import PERSON, read_points, write_points
-from point2act.results import read_grasps
-from point2act.types import Answer, PointSet, Query
-from point2act.viewer.photos import gaze, hang
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query
+from point2act.data.capture import read_capture
+from point2act.data.points import PERSON, read_points, write_points
+from point2act.grasping.grasps_json import read_grasps
+from point2act.visualization.viewer.photos import gaze, hang
 
 HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
 """Words that Markdown, HTML and MDX would rather do than show."""
@@ -64,7 +64,7 @@ def viewed(*arguments: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     command = [
         sys.executable,
         "-m",
-        "point2act",
+        "point2act.cli",
         "view",
         *map(str, arguments),
         "--no-browser",

@@ -16,11 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.geometry import project, transform_points
-from point2act.grippers import load_gripper
-from point2act.points import PERSON
-from point2act.splat.gaussians import colors, still
-from point2act.types import (
+from point2act.core.geometry import project, transform_points
+from point2act.core.types import (
     Answer,
     Camera,
     GaussianScene,
@@ -36,12 +33,15 @@ from point2act.types import (
     Support,
     View,
 )
-from point2act.viewer import words
-from point2act.viewer.outlook import Outlook, find_outlook
-from point2act.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
-from point2act.viewer.shapes import Mesh, box_edges, cage, cuboid, merged, pin, solid
-from point2act.viewer.splats import paint, sketch, splats_of
-from point2act.viewer.worker import Worker
+from point2act.data.points import PERSON
+from point2act.grasping.grippers import load_gripper
+from point2act.splatting.gaussians import colors, still
+from point2act.visualization.viewer import markdown
+from point2act.visualization.viewer.initial_camera import Outlook, find_outlook
+from point2act.visualization.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
+from point2act.visualization.viewer.shapes import Mesh, box_edges, cage, cuboid, merged, pin, solid
+from point2act.visualization.viewer.splats import paint, sketch, splats_of
+from point2act.visualization.viewer.worker import Worker
 
 seeds = st.integers(0, 10_000)
 
@@ -591,7 +591,7 @@ SOMEWHERE = Region(
 
 @given(text=hostile | st.text(max_size=30))
 def test_plain_text_is_shown_as_it_is(text):
-    shown = words.plain(text)
+    shown = markdown.plain(text)
     assert html.unescape(shown) == " ".join(text.split())
     assert not re.search(r"[{}<>`|*_\[\]\\\n\r\u2028]", shown)
     assert not re.match(r"import|export|[#\->+]|\d+[.)]", shown)
@@ -612,16 +612,16 @@ def said_with(text: str) -> list[str]:
     grasp = Grasp(np.eye(4), 0.04, 0.5, 0.5, 0.5, contacts, 0.01, None, (True, False), {text: 0.5}, 0.1, path)
     taken = QueryResult(query, SOMEWHERE, (grasp,))
     return [
-        words.about_result(nowhere),
-        words.about_result(found),
-        words.about_photo(text, answers, True, found),
-        words.about_photo(text, (), False, None),
-        words.about_photo(text, answers[:1], False, found),
-        words.about_grasp(grasp, 1, 1),
-        words.about_photos([(text, "not against it")]),
-        words.about_grasps(nowhere, 0, planned=True),
-        words.about_grasps(found, 0, planned=True),
-        words.about_grasps(taken, 0, planned=True),
+        markdown.about_result(nowhere),
+        markdown.about_result(found),
+        markdown.about_photo(text, answers, True, found),
+        markdown.about_photo(text, (), False, None),
+        markdown.about_photo(text, answers[:1], False, found),
+        markdown.about_grasp(grasp, 1, 1),
+        markdown.about_photos([(text, "not against it")]),
+        markdown.about_grasps(nowhere, 0, planned=True),
+        markdown.about_grasps(found, 0, planned=True),
+        markdown.about_grasps(taken, 0, planned=True),
     ]
 
 
@@ -655,7 +655,7 @@ names = st.lists(
 
 @given(pairs=names)
 def test_no_two_queries_are_called_the_same(pairs):
-    shown = words.labels(pairs)
+    shown = markdown.labels(pairs)
     assert list(shown) == [name for name, _ in pairs]
     assert len(set(shown.values())) == len(pairs)
     texts = [text for _, text in pairs]
@@ -666,20 +666,20 @@ def test_no_two_queries_are_called_the_same(pairs):
 
 
 def test_there_are_words_for_everything():
-    assert set(words.HEADLINES) == set(get_args(Reason))
+    assert set(markdown.HEADLINES) == set(get_args(Reason))
     for role in get_args(Role):
         query = Query("q", "the mug", role)
-        assert "the mug" in words.about_result(QueryResult(query, SOMEWHERE))
-        assert words.about_grasps(QueryResult(query, SOMEWHERE), 0, planned=True)
-    assert words.about_grasps(QueryResult(Query("q", "mug"), SOMEWHERE), 0, planned=False) == "Planning …"
-    lines = [words.about_scene(1_234_567, 8, metric) for metric in (None, True, False)]
+        assert "the mug" in markdown.about_result(QueryResult(query, SOMEWHERE))
+        assert markdown.about_grasps(QueryResult(query, SOMEWHERE), 0, planned=True)
+    assert markdown.about_grasps(QueryResult(Query("q", "mug"), SOMEWHERE), 0, planned=False) == "Planning …"
+    lines = [markdown.about_scene(1_234_567, 8, metric) for metric in (None, True, False)]
     assert len(set(lines)) == 3
     assert all("1\u202f234\u202f567" in line for line in lines)
 
 
 def verdict_on(*said: Answer, counted: bool = True, region: Region | None = SOMEWHERE) -> str | None:
     image = said[0].image if said else "in.png"
-    return words.verdict(image, said, counted, QueryResult(Query("mug", "the mug"), region))
+    return markdown.verdict(image, said, counted, QueryResult(Query("mug", "the mug"), region))
 
 
 def test_what_became_of_an_answer_is_told():
@@ -692,7 +692,7 @@ def test_what_became_of_an_answer_is_told():
     assert verdict_on(points, counted=False) == "set aside"
     assert verdict_on(points, region=None) == "no place agreed on"
     assert verdict_on() is None
-    assert words.verdict("in.png", (points,), True, None) is None
+    assert markdown.verdict("in.png", (points,), True, None) is None
 
 
 def test_what_a_model_pointed_at_backs_nothing_where_a_person_sees_nothing():
@@ -703,10 +703,10 @@ def test_what_a_model_pointed_at_backs_nothing_where_a_person_sees_nothing():
 
 def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():
     grasp = Grasp(np.eye(4), 0.04, 0.567, 0.5, 0.5, np.zeros((2, 3)), 0.01)
-    assert words.in_menu((grasp, grasp)) == ("1: score 0.57", "2: score 0.57")
-    assert words.in_menu(()) == ()
-    assert words.about_photos(()) == ""
-    assert "Grasp 2 of 2" in words.about_grasps(
+    assert markdown.in_menu((grasp, grasp)) == ("1: score 0.57", "2: score 0.57")
+    assert markdown.in_menu(()) == ()
+    assert markdown.about_photos(()) == ""
+    assert "Grasp 2 of 2" in markdown.about_grasps(
         QueryResult(Query("q", "q"), SOMEWHERE, (grasp, grasp)), 1, planned=True
     )
 

@@ -17,9 +17,9 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from point2act.geometry import opengl_to_opencv
-from point2act.splat.gaussians import sh_basis
-from point2act.types import Camera, GaussianScene, View
+from point2act.core.geometry import opengl_to_opencv
+from point2act.core.types import Camera, GaussianScene, View
+from point2act.splatting.gaussians import sh_basis
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Similarity:
 
     @staticmethod
     def from_matrix(matrix: Float[np.ndarray, "4 4"]) -> Similarity:
-        """The inverse of :attr:`matrix`."""
+        """The inverse of ``matrix``."""
         scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
         return Similarity(matrix[:3, :3] / scale, matrix[:3, 3].copy(), scale)
 

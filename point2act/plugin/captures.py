@@ -12,10 +12,10 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataparserOutputs
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import Nerfstudio
 
-from point2act.capture import read_capture
-from point2act.errors import CaptureError
+from point2act.core.errors import CaptureError
+from point2act.core.types import Capture, Frame, Lens
+from point2act.data.capture import read_capture
 from point2act.plugin.bridge import Similarity, camera_of, poses_of
-from point2act.types import Capture, Frame, Lens
 
 Cloud = tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]
 """Points, and their colours in [0, 1]."""
@@ -41,7 +41,7 @@ def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> 
     A ``transforms.json`` is read by our own reader, which also knows the depth's unit, the robot's
     base and the names that points.json refers to; the world is that file's frame. For every other
     format the world is the frame of the original data, before nerfstudio has oriented and scaled it.
-    Raises :class:`CaptureError` for cameras that are neither pinhole nor fisheye, and where the first
+    Raises ``CaptureError`` for cameras that are neither pinhole nor fisheye, and where the first
     split, the training's, is empty.
     """
     folder = Path(dataparser.config.data)

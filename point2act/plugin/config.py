@@ -17,9 +17,12 @@ _ITERATIONS = 1000
 
 
 def _specification() -> MethodSpecification:
+    from point2act.plugin.config_yaml import register_moved_modules
     from point2act.plugin.datamanager import Point2ActDataManagerConfig
     from point2act.plugin.model import Point2ActModelConfig
     from point2act.plugin.rates import FallingRateConfig
+
+    register_moved_modules()
 
     def adam(rate: float) -> dict:
         return {

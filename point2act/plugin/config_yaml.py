@@ -8,7 +8,9 @@ from the libraries a config is made of, only configs, paths and enumerations are
 from __future__ import annotations
 
 import dataclasses
+import sys
 from enum import Enum
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,10 +19,25 @@ import yaml
 _LIBRARIES = ("builtins", "nerfstudio", "pathlib", "point2act", "torch")
 """Where the classes that a point2act config names are defined."""
 
+_MOVED_MODULES = {
+    "point2act.heatmaps": "point2act.localization.heatmaps",
+    "point2act.relevancy": "point2act.localization.relevancy",
+    "point2act.splat.densify": "point2act.splatting.densify",
+    "point2act.splat.start": "point2act.splatting.initialization",
+}
+"""Where the configs of runs from before the packages were regrouped are defined now."""
+
 
 def read_config(path: Path) -> Any:
-    """The object that a config.yml describes. Raises :class:`yaml.YAMLError` for what is no config."""
+    """The object that a config.yml describes. Raises ``yaml.YAMLError`` for what is no config."""
+    register_moved_modules()
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_ConfigLoader)
+
+
+def register_moved_modules() -> None:
+    """Let YAML loaders, nerfstudio's own included, find the configs that earlier runs name by old modules."""
+    for old, new in _MOVED_MODULES.items():
+        sys.modules.setdefault(old, import_module(new))
 
 
 class _ConfigLoader(yaml.Loader):

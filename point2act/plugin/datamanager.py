@@ -18,16 +18,16 @@ from nerfstudio.data.datasets.base_dataset import InputDataset
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 
-from point2act.capture import load_view
+from point2act.core.types import Capture, Frame, PointSet, View
+from point2act.data.capture import load_view
+from point2act.data.points import read_points
 from point2act.plugin.bridge import Similarity, cameras_of
 from point2act.plugin.captures import Cloud, Source, read_source
-from point2act.points import read_points
-from point2act.types import Capture, Frame, PointSet, View
 
 METADATA_KEY = "point2act"
-"""Under which the model finds :class:`TrainingData` in the training dataset's metadata."""
+"""Under which the model finds ``TrainingData`` in the training dataset's metadata."""
 VIEWS_KEY = "point2act_views"
-"""Under which it finds :class:`CaptureViews`, in training and where a trained run is looked at."""
+"""Under which it finds ``CaptureViews``, in training and where a trained run is looked at."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from point2act.splat.undone import Undone, is_finite
+from point2act.splatting.nonfinite_steps import Undone, is_finite
 
 
 class FiniteSteps:
@@ -30,7 +30,7 @@ class FiniteSteps:
         self._number, self._loss, self._taken = number, loss.detach(), None
 
     def end(self) -> bool:
-        """Whether the step was taken. Raises :class:`SceneError` where none can ever be again."""
+        """Whether the step was taken. Raises ``SceneError`` where none can ever be again."""
         taken = self._taken is not False
         self._undone.note(self._number, taken=taken)
         return taken

@@ -21,7 +21,11 @@ from nerfstudio.models.splatfacto import SplatfactoModel
 from nerfstudio.utils.colors import get_color
 from torch import Tensor
 
-from point2act.errors import RunError
+from point2act.core.errors import RunError
+from point2act.core.progress import Stages
+from point2act.core.types import PointSet, View
+from point2act.data.points import read_points
+from point2act.localization.relevancy import RelevancyConfig
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics, psnr
@@ -29,15 +33,11 @@ from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.saved import Saved
 from point2act.plugin.scene import empty_scene, lift_points, posed_views, starting_scene
-from point2act.points import read_points
-from point2act.relevancy import RelevancyConfig
-from point2act.splat.densify import Densifier, DensifyConfig
-from point2act.splat.gaussians import SH_DC, activated, colors, to_parameters, to_scene
-from point2act.splat.losses import depth_loss, photometric
-from point2act.splat.render import Rendered, render
-from point2act.splat.start import StartConfig
-from point2act.stages import Stages
-from point2act.types import PointSet, View
+from point2act.splatting.densify import Densifier, DensifyConfig
+from point2act.splatting.gaussians import SH_DC, activated, colors, to_parameters, to_scene
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.losses import depth_loss, photometric
+from point2act.splatting.render import Rendered, render
 
 Outputs = dict[str, Any]
 # viser's default background, which nerfstudio shows behind splats.
@@ -117,7 +117,7 @@ class Point2ActModel(SplatfactoModel):
         return {**other, "fit the Gaussians": time.perf_counter() - self._begun - sum(other.values())}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore :meth:`get_extra_state`; a training that goes on has its own capture and queries."""
+        """Restore ``get_extra_state``; a training that goes on has its own capture and queries."""
         if self._data is None:
             self._saved = Saved.from_dict(state)
             self.relevancy_view.offer(self._saved.queries)
@@ -198,7 +198,7 @@ class Point2ActModel(SplatfactoModel):
 
         Training goes on with these points; a finished run on disk stays as it is. Not to be called in
         the middle of a training step or a rendering: nerfstudio's viewer holds its lock meanwhile.
-        Raises a :class:`~point2act.errors.Point2ActError`, and leaves everything as it was, where the
+        Raises a ``Point2ActError``, and leaves everything as it was, where the
         points cannot be used.
         """
         if self._views is None:

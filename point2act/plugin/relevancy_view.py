@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import embedding
 from viser import GuiMarkdownHandle, ViserServer
 
-from point2act.errors import Point2ActError
-from point2act.types import Query
+from point2act.core.errors import Point2ActError
+from point2act.core.types import Query
 
 _NO_QUERY = "none yet"
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
-from point2act.errors import RunError
+from point2act.core.errors import RunError
+from point2act.core.types import GaussianScene, RelevancyField
 from point2act.plugin.config_yaml import read_config
 from point2act.plugin.saved import Saved
-from point2act.splat.gaussians import to_scene
-from point2act.types import GaussianScene, RelevancyField
+from point2act.splatting.gaussians import to_scene
 
 _PREFIX = "_model."
 
@@ -38,7 +38,7 @@ def load_run(config_path: Path | str) -> TrainedRun:
 
     The config is YAML that names Python classes, as all of nerfstudio's: nothing that it names is called, and
     the checkpoint is loaded as tensors and plain values alone (``weights_only``).
-    Raises :class:`RunError` where config or checkpoint are missing, broken, or another method's.
+    Raises ``RunError`` where config or checkpoint are missing, broken, or another method's.
     """
     path = Path(config_path)
     config = _read_config(path)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from point2act.core.types import Query
 from point2act.plugin.bridge import Similarity
-from point2act.types import Query
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Saved:
 
     @staticmethod
     def from_dict(state: dict[str, Any]) -> Saved:
-        """The inverse of :meth:`to_dict`."""
+        """The inverse of ``to_dict``."""
         return Saved(
             tuple(Query(**query) for query in state["queries"]),
             Path(state["capture"]),

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from point2act.core.types import Capture, GaussianScene, PointSet, RelevancyField, View
+from point2act.localization.relevancy import RelevancyConfig, lift, locate
 from point2act.plugin.bridge import Similarity
 from point2act.plugin.datamanager import CaptureViews, TrainingData
-from point2act.relevancy import RelevancyConfig, lift, locate
-from point2act.splat.gaussians import still
-from point2act.splat.picture import look_from
-from point2act.splat.start import StartConfig, from_cloud, start
-from point2act.types import Capture, GaussianScene, PointSet, RelevancyField, View
+from point2act.splatting.gaussians import still
+from point2act.splatting.initialization import StartConfig, from_cloud, start
+from point2act.splatting.rendering import look_from
 
 
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:

@@ -1,0 +1,68 @@
+"""All evidence about the views of a capture, as one report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from point2act.calibration.checks.coverage import check_coverage
+from point2act.calibration.checks.depths import check_depths
+from point2act.calibration.checks.epipolar import check_poses
+from point2act.calibration.checks.findings import Evidence, Finding, Report, merged
+from point2act.calibration.checks.image_quality import check_pictures
+from point2act.calibration.checks.matches import match_views
+from point2act.calibration.checks.registration import check_registration
+from point2act.core.types import View
+
+_STEPS = 4
+"""Beside one for each view: pictures, poses, depth, registration."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """What the check works on."""
+
+    max_side: int = 640
+    """Images are reduced to this longer side; pixels in the report are of that size."""
+
+
+def examine(views: Sequence[View], *, progress: Callable[[int, int], None] | None = None) -> Report:
+    """What is wrong or weak with undistorted views: pictures, coverage, poses, depth, registration.
+
+    No scale is assumed but where depth is compared with poses. Pixels in messages are of the views as
+    given. Deterministic. ``progress(done, total)`` is called as the work goes on.
+    """
+    total = len(views) + _STEPS
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    coverage = check_coverage(views)
+    if len(views) < 2:
+        return merged([coverage])
+    matched = match_views(views, advance)
+    parts = [coverage, _sizes(views), check_pictures(views, matched)]
+    advance()
+    poses = check_poses(views, matched)
+    parts.append(poses)
+    advance()
+    parts.append(check_depths(views, matched, poses_fit=not poses.findings))
+    advance()
+    parts.append(check_registration(views))
+    advance()
+    return merged(parts)
+
+
+def _sizes(views: Sequence[View]) -> Evidence:
+    """Images of several sizes: allowed, but often a sign that something else slipped in."""
+    sizes = [view.rgb.shape[:2] for view in views]
+    usual = max(set(sizes), key=sizes.count)
+    others = tuple(view.name for view, size in zip(views, sizes, strict=True) if size != usual)
+    if not others:
+        return Evidence()
+    message = f"not {usual[1]}x{usual[0]} pixels as the others: check that they are of the same camera"
+    return Evidence((Finding("remark", "sizes", message, others),))

@@ -1,6 +1,0 @@
-"""What is wrong or weak with a capture, told before anybody trains on it."""
-
-from point2act.check.examine import CheckConfig, examine
-from point2act.check.findings import Evidence, Finding, Report, Severity
-
-__all__ = ["CheckConfig", "Evidence", "Finding", "Report", "Severity", "examine"]

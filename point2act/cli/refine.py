@@ -1,0 +1,137 @@
+"""``point2act check --refine``: a mended copy of a capture, and by how much it was off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from point2act.calibration.checks import CheckConfig, Report, examine
+from point2act.calibration.checks.repair import Mended, common_move, mend, moves
+from point2act.calibration.poses import PoseConfig
+from point2act.core.files import write_bytes
+from point2act.core.progress import Stages
+from point2act.core.types import Capture, View
+from point2act.data.capture import load_view, load_views, read_capture
+from point2act.data.capture.rewrite import amend_capture, as_stored
+from point2act.data.capture.write import png_bytes
+from point2act.data.importers.write import new_capture
+from point2act.visualization.drawing.borders import registration_picture
+
+PICTURE = "registration.png"
+"""In the copy: what was done to the depth, to be looked at."""
+
+_NAMED = 3
+"""Views whose moves are told in words."""
+
+_AXES = ("right", "down", "forward")
+
+
+@dataclass(frozen=True, eq=False)
+class Copied:
+    """A mended copy of a capture, examined again."""
+
+    document: dict[str, Any]
+    """What was done, for programs."""
+    words: str
+    """The same for people."""
+    report: Report
+    """What is still wrong with the copy."""
+
+
+def mended_copy(
+    capture: Capture,
+    views: Sequence[View],
+    output: Path,
+    *,
+    config: CheckConfig,
+    poses: PoseConfig,
+    stages: Stages,
+) -> Copied:
+    """Mend a capture whose views are loaded, write the copy into a new folder, and examine that."""
+    with stages.stage("mend") as bar:
+        mended = mend(views, metric=capture.metric, config=poses, progress=bar)
+    with stages.stage("write the copy") as bar, new_capture(output) as folder:
+        amend_capture(
+            capture.folder,
+            folder,
+            poses={view.name: view.T_world_cam for view in mended.views} if mended.moved else {},
+            depth=_depth(capture, mended),
+            progress=bar,
+        )
+        if mended.alignment is not None:
+            write_bytes(folder / PICTURE, png_bytes(registration_picture(views, mended.views)))
+    with stages.stage("look at the copy") as bar:
+        report = examine(load_views(read_capture(output), max_side=config.max_side), progress=bar)
+    document = _document(capture, views, mended, output)
+    return Copied(document, _words(document), report)
+
+
+def _depth(capture: Capture, mended: Mended) -> Callable[[str], np.ndarray | None] | None:
+    """The registered depth of a frame by its name, in the pixels of its image on disk."""
+    alignment = mended.alignment
+    if alignment is None:
+        return None
+    frames = {frame.name: frame for frame in capture.frames}
+
+    def registered(name: str) -> np.ndarray | None:
+        view = alignment.registered(load_view(capture, frames[name]))
+        return None if view.depth is None else as_stored(frames[name], view)
+
+    return registered
+
+
+def _document(capture: Capture, views: Sequence[View], mended: Mended, output: Path) -> dict[str, Any]:
+    common = common_move(views, mended.views) if mended.moved else None
+    alignment = mended.alignment
+    return {
+        "capture": str(output),
+        "depth": mended.depth,
+        "depth_camera": None
+        if alignment is None
+        else {
+            "focal_ratio": 1 / alignment.zoom,
+            "axis_deg": np.degrees(np.arctan(alignment.tilt)).tolist(),
+            "beside_mm": [1000 * metres for metres in alignment.beside],
+        },
+        "poses": mended.poses,
+        "frame": "base" if capture.T_base_world is not None else "world",
+        "moves": moves(views, mended.views, capture.T_base_world) if mended.moved else [],
+        "mount": None
+        if common is None
+        else {"shift_mm": (1000 * common[0]).tolist(), "turn_deg": common[1].tolist()},
+    }
+
+
+def _words(document: dict[str, Any]) -> str:
+    lines = [f"MENDED, in {document['capture']}", f"  {document['depth']}"]
+    if document["depth_camera"] is not None:
+        lines.append(f"  look at it: {Path(document['capture']) / PICTURE}")
+    lines.append(f"  {document['poses']}")
+    if document["moves"]:
+        rows = sorted(document["moves"], key=lambda row: -float(np.linalg.norm(row["shift_mm"])))
+        frame = "robot's base" if document["frame"] == "base" else "capture's world"
+        lines.append(f"  furthest, along the axes of the {frame} frame; --json tells it of every view:")
+        lines += [f"    {_move(row)}" for row in rows[:_NAMED]]
+    if document["mount"] is not None:
+        lines.append(f"  {_mount(**document['mount'])}")
+    return "\n".join(lines)
+
+
+def _move(row: dict[str, Any]) -> str:
+    """How far one view moved."""
+    way = ", ".join(f"{axis} {mm:+.1f}" for axis, mm in zip("xyz", row["shift_mm"], strict=True))
+    return f"{row['image']}: {way} mm, turned by {np.linalg.norm(row['turn_deg']):.2f}°"
+
+
+def _mount(shift_mm: Sequence[float], turn_deg: Sequence[float]) -> str:
+    """What all views have in common."""
+    way = ", ".join(f"{mm:+.1f} mm {axis}" for mm, axis in zip(shift_mm, _AXES, strict=True))
+    about = ", ".join(f"{degrees:+.2f}°" for degrees in turn_deg)
+    return (
+        f"of that, every view alike, as the camera sees it: {way}, turned by {about} about these axes: "
+        "the camera may be mounted otherwise than the robot's calibration has it"
+    )

@@ -1,0 +1,1 @@
+"""Types, geometry, files and logging that every other package uses. numpy only."""

@@ -1,0 +1,68 @@
+"""Where the shipped data files (grippers, scenes) lie: in the checkout, or in the installed prefix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from point2act.core.errors import Point2ActError
+from point2act.core.files import brief, check_nesting, levels, read_bytes
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Bytes. The longest shipped file has 5 kB. Chosen.
+_LARGEST = 2**20
+
+_FOLDERS = (
+    Path(__file__).resolve().parents[2] / "configs",
+    Path(sys.prefix) / "share" / "point2act" / "configs",
+)
+
+
+def available(kind: str) -> list[str]:
+    """Names of the shipped files of one kind (``"grippers"``, ``"scenes"``), sorted."""
+    return sorted({path.stem for folder in _FOLDERS for path in (folder / kind).glob("*.toml")})
+
+
+def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError]) -> str:
+    """A key's text. Raises ``error`` where there is none."""
+    value = table.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise error(f"{path}: '{key}' is {brief(value)}: write some text there")
+    return value
+
+
+def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path, dict[str, Any]]:
+    """Read a TOML file given by its shipped name or by a path ending in ``.toml``.
+
+    Returns the path and the parsed table. Raises ``error``, which lists the shipped names.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        candidates = [folder / kind / f"{name}.toml" for folder in _FOLDERS]
+        path = next((candidate for candidate in candidates if os.path.isfile(candidate)), candidates[0])
+    known = ", ".join(available(kind))
+    if not os.path.isfile(path):
+        raise error(f"no {kind[:-1]} named '{name}': use one of {known}, or the path of a .toml file")
+    data = read_bytes(path, error, largest=_LARGEST)
+    try:
+        table = tomllib.loads(data.decode())
+        check_nesting(table)
+        _check_numbers(table)
+        return path, table
+    except (ValueError, RecursionError) as err:
+        why = "nested too deeply" if isinstance(err, RecursionError) else err
+        raise error(f"{path} cannot be read as TOML ({why}): mend it, or use one of {known}") from err
+
+
+def _check_numbers(table: dict[str, Any]) -> None:
+    """Raise a ``ValueError`` for a whole number beyond 64 bits, which TOML has none of."""
+    for level in levels(table):
+        for value in level:
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError("a whole number beyond 64 bits")

@@ -1,0 +1,183 @@
+"""Rigid transforms and the pinhole camera. numpy only.
+
+The only place that knows both camera conventions: files are OpenGL's (+y up, looks along -z), the
+code is OpenCV's (+y down, +z forward).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from point2act.core.types import Camera, OrientedBox
+
+_FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def opengl_to_opencv(T_world_glcam: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Turn a camera-to-world matrix from OpenGL's camera axes to OpenCV's, or back: its own inverse."""
+    return T_world_glcam @ _FLIP_YZ
+
+
+def transform_points(
+    T_a_b: Float[np.ndarray, "4 4"], points_b: Float[np.ndarray, "*n 3"]
+) -> Float[np.ndarray, "*n 3"]:
+    """Map points from frame b to frame a."""
+    return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
+
+
+def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """The inverse of a rigid transform, exactly rigid."""
+    T_b_a = np.eye(4)
+    T_b_a[:3, :3] = T_a_b[:3, :3].T
+    T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
+    return T_b_a
+
+
+def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation closest to a matrix in the Frobenius norm (orthogonal Procrustes, by SVD)."""
+    u, _, vt = np.linalg.svd(matrix)
+    sign = np.sign(np.linalg.det(u @ vt))
+    return u @ np.diag([1.0, 1.0, sign]) @ vt
+
+
+def project(
+    camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Project world points to pixels.
+
+    Returns the pixels ``(x, y)`` and the z-depths in metres. Points at or behind the camera plane
+    have a depth <= 0 and meaningless (but finite) pixels.
+    """
+    cam = transform_points(invert(T_world_cam), points)
+    z = np.where(np.abs(cam[:, 2]) < 1e-9, 1e-9, cam[:, 2])
+    x = camera.fx * cam[:, 0] / z + camera.cx
+    y = camera.fy * cam[:, 1] / z + camera.cy
+    return np.stack([x, y], axis=1), cam[:, 2]
+
+
+def back_project(
+    camera: Camera,
+    T_world_cam: Float[np.ndarray, "4 4"],
+    pixels: Float[np.ndarray, "n 2"],
+    depth: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, "n 3"]:
+    """World points of pixels with known z-depth: the inverse of ``project``."""
+    x = (pixels[:, 0] - camera.cx) / camera.fx * depth
+    y = (pixels[:, 1] - camera.cy) / camera.fy * depth
+    return transform_points(T_world_cam, np.stack([x, y, depth], axis=1))
+
+
+def to_tangents(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Pixels as x/z and y/z of the rays through them."""
+    return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+
+
+def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
+    """The continuous coordinates ``(x, y)`` of every pixel centre."""
+    return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+
+
+def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+    """Which pixels lie inside the image."""
+    x, y = pixels[:, 0], pixels[:, 1]
+    return (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+
+
+def at_pixels(
+    image: Shaped[np.ndarray, "h w *c"], pixels: Float[np.ndarray, "n 2"]
+) -> Shaped[np.ndarray, "n *c"]:
+    """The values of the pixels that places ``(x, y)`` lie in; of the nearest ones for places outside."""
+    height, width = image.shape[:2]
+    column, row = pixels.astype(int).T
+    return image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+
+
+def fundamental(
+    T_b_a: Float[np.ndarray, "4 4"], K_a: Float[np.ndarray, "3 3"], K_b: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """The fundamental matrix ``F_b_a`` of two cameras: b.T F a = 0 for the pixels (x, y, 1) of one point.
+
+    Zero where both stand in one place. Of tangents instead of pixels where K is the identity (Hartley and
+    Zisserman 2004, chapter 9).
+    """
+    return np.linalg.inv(K_b).T @ cross_matrix(T_b_a[:3, 3]) @ T_b_a[:3, :3] @ np.linalg.inv(K_a)
+
+
+def cross_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """The matrix that turns a vector into its cross product with v: v x w."""
+    return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
+
+
+def nearest_to_lines(
+    eyes: Float[np.ndarray, "n 3"], ways: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
+    """Normal equations ``A``, ``b`` of the point nearest to lines through eyes along unit ways: A x = b.
+
+    Least squares of the distances, means over one line or more. The smallest eigenvalue of A is the mean
+    squared sine of the angles between the lines and the direction nearest to all: 0 where they are parallel,
+    which have no such point.
+    """
+    across = np.eye(3) - ways[:, :, None] * ways[:, None, :]
+    return across.mean(axis=0), (across @ eyes[:, :, None]).mean(axis=0)[:, 0]
+
+
+def quaternion_to_matrix(quats: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
+    """Rotation matrices of ``wxyz`` quaternions of any non-zero length."""
+    w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
+    """Right-handed orthonormal frames whose third column is the given unit normal."""
+    helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
+    x = np.cross(helper, normals)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = np.cross(normals, x)
+    return np.stack([x, y, normals], axis=-1)
+
+
+def frame_at(
+    origin: Float[np.ndarray, " 3"], z: Float[np.ndarray, " 3"], x: Float[np.ndarray, " 3"]
+) -> Float[np.ndarray, "4 4"]:
+    """The frame with this origin and unit z whose x is as near to the given one as it can be: ``T_a_frame``.
+
+    ``x`` has any length and must not be parallel to z.
+    """
+    x = x - (x @ z) * z
+    x = x / np.linalg.norm(x)
+    T_a_frame = np.eye(4)
+    T_a_frame[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    T_a_frame[:3, 3] = origin
+    return T_a_frame
+
+
+def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
+    """A box along the principal axes of at least one point, about all but the outermost 2 % at each end."""
+    center = points.mean(axis=0)
+    _, _, axes = np.linalg.svd(points - center, full_matrices=False) if len(points) > 2 else (0, 0, np.eye(3))
+    axes = axes * np.sign(np.linalg.det(axes))
+    low, high = np.quantile((points - center) @ axes.T, [0.02, 0.98], axis=0)
+    return OrientedBox(
+        center=center + axes.T @ ((low + high) / 2),
+        axes=axes,
+        half_extents=np.maximum((high - low) / 2, 1e-4),
+    )
+
+
+def thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+    """The first of the points in every cell of a grid, by cells; within 1024 cells of the origin."""
+    cell = np.floor(points / spacing).astype(np.int64) + 1024
+    _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
+    return points[first]
+
+
+def beside_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
+    """Distance from each point to a box, 0 inside; both in one frame."""
+    local = (points - box.center) @ box.axes.T
+    return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)

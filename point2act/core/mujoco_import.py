@@ -1,0 +1,56 @@
+"""The one door to MuJoCo: a clear message where it, or a way to draw without a screen, is missing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from point2act.core.errors import SimulationError
+
+# MuJoCo picks its OpenGL when it is imported; without a screen only EGL or OSMesa can draw.
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+_NO_GL = (
+    "MuJoCo cannot draw with MUJOCO_GL={gl!r} ({cause}): install EGL (libegl1) and set MUJOCO_GL=egl, "
+    "or install OSMesa (libosmesa6) and set MUJOCO_GL=osmesa"
+)
+
+
+def no_gl(cause: BaseException) -> SimulationError:
+    """The error for a machine on which no OpenGL starts."""
+    return SimulationError(_NO_GL.format(gl=os.environ.get("MUJOCO_GL", ""), cause=cause))
+
+
+# EGL loads Mesa's LLVM for the whole process to see, and torch's triton, which brings an LLVM of its own,
+# crashes when it is imported after that. torch imports it at a time of its choosing: let it be first.
+with suppress(ImportError):
+    importlib.import_module("triton")
+
+try:
+    mujoco = importlib.import_module("mujoco")  # not a statement: it has no type stubs to check against
+except ModuleNotFoundError as err:
+    if err.name != "mujoco":
+        raise no_gl(err) from err
+    raise SimulationError('the simulator needs MuJoCo: pip install "point2act[sim]"') from err
+except Exception as err:  # PyOpenGL fails in many ways: AttributeError, RuntimeError, ImportError
+    raise no_gl(err) from err
+
+if TYPE_CHECKING:
+    MjModel = MjData = Renderer = Any
+else:
+    MjModel, MjData, Renderer = mujoco.MjModel, mujoco.MjData, mujoco.Renderer
+
+
+def open_renderer(model: MjModel, height: int, width: int) -> Renderer:
+    """An offscreen renderer; use it as a context manager.
+
+    Raises SimulationError when no OpenGL starts.
+    """
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as err:
+        raise no_gl(err) from err

@@ -1,0 +1,97 @@
+"""The vertices of PLY files, as numpy structured arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import Point2ActError
+from point2act.core.files import write_bytes
+
+# The scalar types of the format and their sized aliases, http://paulbourke.net/dataformats/ply/
+_TYPES = {
+    "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4",
+    "float": "f4", "double": "f8",
+    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
+    "float32": "f4", "float64": "f8",
+}  # fmt: skip
+_NAMES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint"} | {
+    "f4": "float",
+    "f8": "double",
+}
+_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
+
+
+def write_ply(path: Path | str, vertices: np.ndarray) -> None:
+    """Write a structured array, one field a property, as a binary little-endian PLY file, atomically."""
+    fields = [(name, vertices.dtype[name].newbyteorder("<")) for name in vertices.dtype.names or ()]
+    properties = [f"property {_NAMES[dtype.str[1:]]} {name}" for name, dtype in fields]
+    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}", *properties]
+    text = "\n".join([*header, "end_header\n"])
+    write_bytes(path, text.encode("ascii") + vertices.astype(np.dtype(fields)).tobytes())
+
+
+def read_ply(path: Path | str, error: type[Point2ActError]) -> np.ndarray:
+    """The vertices of a PLY file, ASCII or binary, as a structured array; faces are ignored.
+
+    Raises ``error`` where the file is missing, cut short, or not such a PLY file.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as err:
+        raise error(f"{path} cannot be read ({err.strerror}): check the path") from err
+    try:
+        return _parse(data)
+    except (ValueError, OverflowError) as err:
+        raise error(f"{path} is not a PLY file that can be used ({err}): write it again") from err
+
+
+def as_columns(vertices: np.ndarray, names: Iterable[str]) -> Float[np.ndarray, "n c"]:
+    """Properties of vertices, one a column."""
+    with np.errstate(invalid="ignore"):  # A signalling NaN becomes a quiet one.
+        return np.stack([vertices[name].astype(np.float64) for name in names], axis=1)
+
+
+def _parse(data: bytes) -> np.ndarray:
+    if not data.startswith(b"ply"):
+        raise ValueError("it does not begin with 'ply'")
+    mark = data.find(b"end_header")
+    start = data.find(b"\n", mark) + 1
+    if mark < 0 or start == 0:
+        raise ValueError("its header does not end")
+    order, count, fields = _parse_header(data[:mark].decode("ascii", errors="replace").splitlines())
+    if order == "=":
+        rows = data[start:].decode("ascii", errors="replace").split("\n")[:count]
+        values = [tuple(row.split()) for row in rows if row.strip()]
+        if len(values) < count:
+            raise ValueError(f"it holds {len(values)} of {count} vertices")
+        with np.errstate(over="ignore"):  # What is too large becomes infinite.
+            return np.array(values, dtype=fields)
+    dtype = np.dtype([(name, order + kind) for name, kind in fields])
+    if len(data) - start < count * dtype.itemsize:
+        raise ValueError(f"it holds {(len(data) - start) // dtype.itemsize} of {count} vertices")
+    return np.frombuffer(data, dtype, count, start).astype(dtype.newbyteorder("="))
+
+
+def _parse_header(lines: list[str]) -> tuple[str, int, list[tuple[str, str]]]:
+    """Byte order, number of vertices, and (name, numpy type) of their properties."""
+    order, count, fields = "", -1, []
+    element = ""
+    for words in (line.split() for line in lines):
+        if words[:1] == ["format"] and len(words) > 1:
+            order = _ORDERS.get(words[1], "")
+        elif words[:1] == ["element"] and len(words) == 3:
+            if count < 0 and words[1] != "vertex":
+                raise ValueError(f"its first element is '{words[1]}', not 'vertex'")
+            element = words[1]
+            count = int(words[2]) if element == "vertex" else count
+        elif words[:1] == ["property"] and element == "vertex":
+            if len(words) != 3 or words[1] not in _TYPES:
+                raise ValueError(f"the vertex property '{' '.join(words[1:])}' is not a number")
+            fields.append((words[2], _TYPES[words[1]]))
+    if not order or count < 0 or not fields:
+        raise ValueError("its header names no format, no vertices or no properties")
+    return order, count, fields

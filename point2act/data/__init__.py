@@ -1,0 +1,1 @@
+"""What lies on disk: captures and their importers, points, task plans, scenes and run manifests."""

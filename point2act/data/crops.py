@@ -1,0 +1,81 @@
+"""What a model is shown of an image on disk, and where a point in that lies on disk. numpy and Pillow only.
+
+A look is a window of the image, resampled to a convenient size. Pixels are continuous on both sides, so
+the way back is exact whatever was rounded on the way there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of an image, in whole pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A window of an image as a model is shown it."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    window: Window
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of what is shown."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def magnification(self) -> float:
+        """How many pixels are shown for one of the image on disk."""
+        return self.image.shape[1] / self.window.width
+
+    def to_disk(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Carry pixels of what is shown to pixels of the image on disk."""
+        return points * self._scale + [self.window.left, self.window.top]
+
+    def from_disk(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Carry pixels of the image on disk to pixels of what is shown: the inverse of ``to_disk``."""
+        return (points - [self.window.left, self.window.top]) / self._scale
+
+    @property
+    def _scale(self) -> Float[np.ndarray, " 2"]:
+        height, width = self.size
+        return np.array([self.window.width / width, self.window.height / height])
+
+
+def look_at(image: UInt8[np.ndarray, "h w 3"], *, max_side: int) -> Look:
+    """All of an image, its longer side reduced to at most ``max_side`` pixels."""
+    height, width = image.shape[:2]
+    return look_into(image, Window(0, 0, width, height), side=min(max_side, max(height, width)))
+
+
+def window_about(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndarray, "2"]) -> Window:
+    """A square about a place, shifted so that it lies in the image, and cut where it is larger than that.
+
+    ``size`` is the image's ``(width, height)``, as ``middle`` is ``(x, y)``.
+    """
+    extent = np.minimum(side, size)
+    corner = np.clip(np.round(middle - extent / 2), 0, size - extent).astype(int)
+    return Window(*corner.tolist(), *extent.tolist())
+
+
+def look_into(image: UInt8[np.ndarray, "h w 3"], window: Window, *, side: int) -> Look:
+    """A window of an image, resampled so that its longer side is ``side`` pixels."""
+    cut = image[window.top : window.top + window.height, window.left : window.left + window.width]
+    scale = side / max(window.width, window.height)
+    size = max(1, round(window.width * scale)), max(1, round(window.height * scale))
+    if size == (window.width, window.height):
+        return Look(np.ascontiguousarray(cut), window)
+    # Lanczos for both ways: sharp where enlarged, averaged over the window where reduced.
+    return Look(np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS)), window)

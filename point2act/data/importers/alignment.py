@@ -1,0 +1,55 @@
+"""A structure of photographs moved to where people expect it: z up, metres if the scale is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.geometry import frame_at, invert, transform_points
+from point2act.core.types import Frame
+from point2act.data.importers.metric_scale import Measure
+from point2act.data.importers.sfm import Structure
+
+
+def place_structure(structure: Structure, measure: Measure | None) -> Structure:
+    """Turn and scale a structure: z up, metres with a measure.
+
+    Up is where the markers' plane says, or else the cameras do. The origin is the first marker's, or the
+    middle of what is seen.
+    """
+    board = None if measure is None else measure.T_structure_board
+    T_structure_world = _upright(structure) if board is None else board
+    scale = 1.0 if measure is None else measure.metres
+    T_world_structure = invert(T_structure_world)
+    return replace(
+        structure,
+        frames=tuple(_moved(frame, T_world_structure, scale) for frame in structure.frames),
+        points=scale * transform_points(T_world_structure, structure.points),
+    )
+
+
+def _moved(frame: Frame, T_world_structure: Float[np.ndarray, "4 4"], scale: float) -> Frame:
+    T_world_cam = T_world_structure @ frame.T_world_cam
+    T_world_cam[:3, 3] *= scale
+    return replace(frame, T_world_cam=T_world_cam)
+
+
+def _upright(structure: Structure) -> Float[np.ndarray, "4 4"]:
+    """A frame whose z is the mean of what is up in the photographs, x along the first one's rows."""
+    up = mean_up(structure.frames)
+    x = structure.frames[0].T_world_cam[:3, 0]
+    # A first photograph taken with its rows upright, among others, has no direction along the ground.
+    if np.linalg.norm(np.cross(up, x)) < 1e-6:
+        x = np.cross(up, structure.frames[0].T_world_cam[:3, 2])
+    return frame_at(np.median(structure.points, axis=0), up, x)
+
+
+def mean_up(frames: Sequence[Frame]) -> Float[np.ndarray, " 3"]:
+    """The mean of the cameras' upward directions, unit length; the first one's where they cancel out."""
+    ups = -np.array([frame.T_world_cam[:3, 1] for frame in frames])
+    mean = ups.mean(axis=0)
+    length = np.linalg.norm(mean)
+    return mean / length if length > 1e-3 else ups[0]

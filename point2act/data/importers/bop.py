@@ -1,0 +1,72 @@
+"""BOP: one scene of a dataset for object poses, with the cameras of every image in scene_camera.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import CaptureError
+from point2act.core.files import read_json
+from point2act.core.geometry import invert
+from point2act.data.capture.images import image_size
+from point2act.data.capture.validators import positive
+from point2act.data.importers.calibration import Calibration, Sensor, sensor
+from point2act.data.importers.folders import COLORS, DEPTHS, named_files
+from point2act.data.importers.pose_text import checked_pose
+from point2act.data.importers.recording import Recording, Shot, left_out, make_shot
+
+
+def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
+    """``rgb/``, ``depth/`` and ``scene_camera.json`` of one scene of a BOP dataset; poses in millimetres."""
+    path = folder / "scene_camera.json"
+    color, depth = named_files(folder / "rgb", COLORS), named_files(folder / "depth", DEPTHS)
+    numbered = {int(stem): stem for stem in color if stem.isdecimal() and stem in depth}
+    document = read_json(path, CaptureError)
+    if not isinstance(document, dict):
+        raise CaptureError(f"{path} holds no JSON object: write one with the number of every image")
+    entries = {int(key): value for key, value in document.items() if key.isdecimal()}
+    shots: list[Shot] = []
+    unposed = 0
+    for number, stem in sorted(numbered.items()):
+        place = f"{path}: image {number}"
+        fields = entries.get(number)
+        if not isinstance(fields, dict) or "cam_R_w2c" not in fields or "cam_t_w2c" not in fields:
+            unposed += 1
+            continue
+        eye = calibration.color if calibration else _bop_sensor(fields, image_size(color[stem]), place)
+        unit = positive(fields.get("depth_scale", 1.0), f"{place}: depth_scale") * 1e-3
+        shots.append(make_shot(color[stem], depth[stem], eye, _bop_pose(fields, place), unit))
+    if not shots:
+        raise CaptureError(
+            f"{path} has no cam_R_w2c and cam_t_w2c for any of {len(numbered)} images with depth: take a "
+            "scene whose cameras have poses"
+        )
+    notes = left_out("depth", len(color) - len(numbered)) + left_out("a pose", unposed)
+    return Recording(tuple(shots), calibration.depth if calibration else None, notes)
+
+
+def _bop_sensor(fields: dict[str, Any], size: tuple[int, int], place: str) -> Sensor:
+    K = _array(fields.get("cam_K"), (3, 3), f"{place}: cam_K")
+    return sensor((K[0, 0], K[1, 1], K[0, 2], K[1, 2]), size)
+
+
+def _bop_pose(fields: dict[str, Any], place: str) -> Float[np.ndarray, "4 4"]:
+    T_cam_world = np.eye(4)
+    T_cam_world[:3, :3] = _array(fields["cam_R_w2c"], (3, 3), f"{place}: cam_R_w2c")
+    T_cam_world[:3, 3] = _array(fields["cam_t_w2c"], (3,), f"{place}: cam_t_w2c") * 1e-3
+    T_cam_world = checked_pose(T_cam_world, f"{place}: cam_R_w2c")
+    assert T_cam_world is not None
+    return invert(T_cam_world)
+
+
+def _array(values: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
+    try:
+        array = np.array(values, dtype=float).reshape(shape)
+    except (TypeError, ValueError, OverflowError):
+        array = np.array(np.nan)
+    if not np.isfinite(array).all():
+        raise CaptureError(f"{place} is not {np.prod(shape)} finite numbers: mend it")
+    return array

@@ -1,0 +1,173 @@
+"""The cameras of an RGB-D recording, and the JSON files that describe them.
+
+Others put the centre of the first pixel at 0 (OpenCV, librealsense, ROS, the datasets' own tools), we at
+0.5: ``sensor`` is the door between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import CaptureError
+from point2act.core.files import brief, read_json
+from point2act.core.geometry import pixel_centers, to_tangents
+from point2act.core.types import Camera, Lens
+from point2act.data.capture import distortion as lenses
+from point2act.data.capture.validators import positive, rigid
+
+_OPENCV = ("brown_conrady", "plumb_bob", "rational_polynomial", "opencv")
+_FISHEYE = ("kannala_brandt4", "equidistant", "opencv_fisheye")
+_INVERSE = "inverse_brown_conrady"
+
+_LARGEST_UNIT = 0.01
+"""Metres for one unit of depth. RealSense cameras have 0.0001 to 0.001; BOP's 0.1 and 1 are millimetres."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sensor:
+    """A camera and its lens."""
+
+    camera: Camera
+    lens: Lens = field(default_factory=Lens)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthCamera:
+    """A depth camera beside the colour camera."""
+
+    sensor: Sensor
+    T_color_depth: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Both cameras of a recording."""
+
+    color: Sensor
+    depth: DepthCamera | None = None
+    """None where depth is registered to the colours."""
+    depth_unit: float | None = None
+    """Metres for one unit of the depth files; None where it is the layout's."""
+
+
+def sensor(K: Sequence[float], size: tuple[int, int], lens: Lens | None = None) -> Sensor:
+    """A camera from ``(fx, fy, cx, cy)`` as others write them, the centre of the first pixel being 0."""
+    fx, fy, cx, cy = (float(value) for value in K)
+    return Sensor(Camera(fx, fy, cx + 0.5, cy + 0.5, *size), lens or Lens())
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a JSON file with the fields of librealsense's intrinsics.
+
+    One camera: ``width``, ``height``, ``fx``, ``fy``, ``ppx``, ``ppy`` (or ``cx``, ``cy``; or Open3D's
+    ``intrinsic_matrix``, by columns), and ``coeffs`` with their ``model`` where the lens distorts. Two: those
+    under ``color`` and ``depth``, with ``depth_to_color`` (``rotation``, nine numbers by columns, and
+    ``translation`` in metres, as librealsense writes extrinsics). ``depth_scale`` is in metres.
+
+    Raises ``CaptureError``, naming the field, for what is missing or wrong.
+    """
+    document = read_json(path, CaptureError)
+    if not isinstance(document, dict):
+        raise CaptureError(f"{path} holds no JSON object: write one with width, height, fx, fy, ppx and ppy")
+    unit = _unit(document.get("depth_scale"), f"{path}: depth_scale")
+    color = _sensor(document.get("color", document), f"{path}: color" if "color" in document else str(path))
+    if "depth" not in document:
+        return Calibration(color, depth_unit=unit)
+    T_color_depth = _extrinsics(document.get("depth_to_color"), f"{path}: depth_to_color")
+    depth = DepthCamera(_sensor(document["depth"], f"{path}: depth"), T_color_depth)
+    return Calibration(color, depth, unit)
+
+
+def _unit(value: Any, place: str) -> float | None:
+    if value is not None and positive(value, place) > _LARGEST_UNIT:
+        raise CaptureError(f"{place} is {value}: write metres for one unit, 0.001 for millimetres")
+    return None if value is None else positive(value, place)
+
+
+def _sensor(fields: Any, place: str) -> Sensor:
+    if not isinstance(fields, dict):
+        raise CaptureError(f"{place} is not a JSON object: write width, height, fx, fy, ppx and ppy")
+    if "intrinsic_matrix" in fields:
+        numbers = _numbers(fields["intrinsic_matrix"], 9, f"{place}: intrinsic_matrix")
+        fields = fields | {"fx": numbers[0], "fy": numbers[4], "cx": numbers[6], "cy": numbers[7]}
+    names = ("fx", "fy", "ppx" if "ppx" in fields else "cx", "ppy" if "ppy" in fields else "cy")
+    missing = [name for name in ("width", "height", *names) if name not in fields]
+    if missing:
+        raise CaptureError(f"{place} has no {', '.join(missing)}: write the camera's intrinsics in pixels")
+    height, width = (round(positive(fields[key], f"{place}: {key}")) for key in ("height", "width"))
+    found = sensor([positive(fields[name], f"{place}: {name}") for name in names], (height, width))
+    return Sensor(found.camera, _lens(fields, found.camera, place))
+
+
+def _lens(fields: dict[str, Any], camera: Camera, place: str) -> Lens:
+    listed = fields.get("coeffs", [])
+    coefficients = _numbers(listed, None, f"{place}: coeffs")
+    # pyrealsense2 prints "distortion.brown_conrady", its tools "Brown Conrady".
+    model = str(fields.get("model", "opencv")).lower().replace(" ", "_").split(".")[-1]
+    if not any(coefficients):
+        return Lens()
+    if model in _FISHEYE:
+        return Lens("fisheye", coefficients[:4])
+    if model == _INVERSE:
+        return inverse_lens(Lens("opencv", coefficients), camera)
+    if model in _OPENCV and len(coefficients) <= 8:
+        return Lens("opencv", coefficients)
+    raise CaptureError(
+        f"{place}: the lens model {model!r} with {len(coefficients)} coeffs is not supported: use one of "
+        f"{', '.join((*_OPENCV, _INVERSE, *_FISHEYE))}, or undistort the images"
+    )
+
+
+def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
+    """The lens that undoes another one over an image, by least squares.
+
+    librealsense's "inverse Brown-Conrady" applies Brown's polynomial to the distorted pixels, where OpenCV
+    applies it to the rays. The polynomial is linear in its coefficients (k1, k2, p1, p2, k3).
+    """
+    # Chosen: every twentieth of a side constrains five numbers well.
+    steps = np.linspace(0, 1, 21)
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) * [camera.width, camera.height]
+    pixels = to_tangents(camera, grid)
+    rays = lenses.distort(backwards, pixels)
+    x, y = rays.T
+    r2 = x * x + y * y
+    columns_x = np.stack([x * r2, x * r2**2, 2 * x * y, r2 + 2 * x * x, x * r2**3], axis=1)
+    columns_y = np.stack([y * r2, y * r2**2, r2 + 2 * y * y, 2 * x * y, y * r2**3], axis=1)
+    found, *_ = np.linalg.lstsq(
+        np.concatenate([columns_x, columns_y]), (pixels - rays).T.reshape(-1), rcond=None
+    )
+    return Lens("opencv", tuple(float(value) for value in found))
+
+
+def sensor_rays(sensor: Sensor) -> Float[np.ndarray, "h w 2"]:
+    """The directions ``x/z, y/z`` that the pixels of a camera look in."""
+    camera = sensor.camera
+    tangents = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
+    if not lenses.is_pinhole(sensor.lens):
+        tangents = lenses.undistort(sensor.lens, tangents)
+    return tangents.reshape(camera.height, camera.width, 2)
+
+
+def _extrinsics(fields: Any, place: str) -> Float[np.ndarray, "4 4"]:
+    if not isinstance(fields, dict):
+        raise CaptureError(f"{place} is missing: write the rotation and translation from depth to colour")
+    T = np.eye(4)
+    T[:3, :3] = np.reshape(_numbers(fields.get("rotation"), 9, f"{place}: rotation"), (3, 3)).T
+    T[:3, 3] = _numbers(fields.get("translation"), 3, f"{place}: translation")
+    return rigid(T, place)
+
+
+def _numbers(values: Any, count: int | None, place: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        numbers = (np.nan,)
+    if not np.isfinite(numbers).all() or count not in (None, len(numbers)):
+        raise CaptureError(f"{place} is {brief(values)}: write a list of {count or 'finite'} numbers")
+    return numbers

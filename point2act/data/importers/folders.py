@@ -1,0 +1,117 @@
+"""Recordings with a file for every image, depth and pose: 7-Scenes, ScanNet, and plain folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from point2act.core.errors import CaptureError
+from point2act.data.capture.images import depth_size, image_size
+from point2act.data.capture.validators import positive
+from point2act.data.importers.calibration import Calibration, DepthCamera, Sensor, read_calibration, sensor
+from point2act.data.importers.pose_text import read_matrix, read_pose, read_poses
+from point2act.data.importers.recording import Files, Poses, Recording, assemble
+
+CAMERA_FILES = ("camera.json", "intrinsics.json", "camera_intrinsic.json")
+"""What a plain recording's description of its cameras may be called; the last one is Open3D's name."""
+
+COLORS = (".png", ".jpg", ".jpeg")
+DEPTHS = (".png", ".npy")
+
+_SEVEN_SCENES = ((525.0, 525.0, 320.0, 240.0), (585.0, 585.0, 320.0, 240.0))
+"""Colour and depth. The dataset publishes the second, of the depth camera that its poses were found with
+(https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes), and that it calibrated neither;
+525 is OpenNI's number for the Kinect's colours."""
+
+
+def read_seven_scenes(folder: Path, calibration: Calibration | None) -> Recording:
+    """``frame-000000.color.png``, ``.depth.png`` and ``.pose.txt``, camera to world."""
+    color = named_files(folder, COLORS, ".color")
+    depth = named_files(folder, DEPTHS, ".depth")
+    poses = {stem: read_pose(path) for stem, path in named_files(folder, (".txt",), ".pose").items()}
+    notes = ()
+    if calibration is None:
+        K_color, K_depth = _SEVEN_SCENES
+        beside = DepthCamera(sensor(K_depth, (480, 640)), np.eye(4))
+        calibration = Calibration(sensor(K_color, (480, 640)), beside)
+        notes = ("intrinsics are nominal: fx 525 for colours, 585 for depth, no distance between the two",)
+    found = assemble(folder, Files(color, depth), poses, calibration)
+    return Recording(found.shots, found.depth_camera, found.notes + notes)
+
+
+def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
+    """``color/0.jpg``, ``depth/0.png``, ``pose/0.txt`` and ``intrinsic/``, as its SensReader exports them."""
+    files = Files(named_files(folder / "color", COLORS), named_files(folder / "depth", DEPTHS))
+    if calibration is None:
+        calibration = _scannet_cameras(folder / "intrinsic", files)
+    return assemble(folder, files, _pose_files(folder / "pose"), calibration)
+
+
+def read_plain(folder: Path, calibration: Calibration | None) -> Recording:
+    """``color/`` (or ``rgb/``), ``depth/``, ``pose/*.txt`` or ``poses.txt``, and ``camera.json``."""
+    images = next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), folder / "color")
+    files = Files(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
+    poses = _pose_files(folder / "pose") if (folder / "pose").is_dir() else _listed_poses(folder, files)
+    if calibration is None:
+        described = next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None)
+        if described is None:
+            raise CaptureError(
+                f"{folder} has none of {', '.join(CAMERA_FILES)}: write the camera's width, height, fx, fy, "
+                "ppx, ppy and coeffs into one, or name such a file with --camera"
+            )
+        calibration = read_calibration(described)
+    return assemble(folder, files, poses, calibration)
+
+
+def _scannet_cameras(folder: Path, files: Files) -> Calibration:
+    for name in ("extrinsic_color.txt", "extrinsic_depth.txt"):
+        if (folder / name).is_file() and not np.allclose(read_matrix(folder / name), np.eye(4), atol=1e-6):
+            raise CaptureError(
+                f"{folder / name} is not the identity, as in ScanNet: describe both cameras in a file "
+                "for --camera"
+            )
+    if not files.color or not files.depth:
+        raise CaptureError(
+            f"{folder.parent} has no images in color/ or in depth/: export both from the .sens"
+        )
+    color = _scannet_sensor(folder / "intrinsic_color.txt", image_size(next(iter(files.color.values()))))
+    depth = _scannet_sensor(folder / "intrinsic_depth.txt", depth_size(next(iter(files.depth.values()))))
+    return Calibration(color, DepthCamera(depth, np.eye(4)))
+
+
+def _scannet_sensor(path: Path, size: tuple[int, int]) -> Sensor:
+    K = read_matrix(path)
+    focal = [positive(K[i, i], f"{path}: the focal length") for i in (0, 1)]
+    return sensor((*focal, float(K[0, 2]), float(K[1, 2])), size)
+
+
+def _pose_files(folder: Path) -> Poses:
+    return {stem: read_pose(path) for stem, path in named_files(folder, (".txt",)).items()}
+
+
+def _listed_poses(folder: Path, files: Files) -> Poses:
+    """The poses of poses.txt, in the order of the colour images."""
+    path = folder / "poses.txt"
+    poses = read_poses(path)
+    if len(poses) != len(files.color):
+        raise CaptureError(
+            f"{path} has {len(poses)} poses for {len(files.color)} colour images: write one for each, in the "
+            "order of their names (nan where there is none)"
+        )
+    return dict(zip(files.color, poses, strict=True))
+
+
+def named_files(folder: Path, suffixes: Sequence[str], ending: str = "") -> dict[str, Path]:
+    """The files of a folder by what stands before ``ending`` and suffix, numbers in their order."""
+    if not folder.is_dir():
+        raise CaptureError(
+            f"there is no folder {folder}: rename the files, or name the layout it with --layout"
+        )
+    found = {
+        path.stem.removesuffix(ending): path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in suffixes and path.stem.endswith(ending) and not path.name.startswith(".")
+    }
+    return dict(sorted(found.items(), key=lambda item: (len(item[0]) if item[0].isdecimal() else 0, item[0])))

@@ -1,0 +1,55 @@
+"""Record3D and Polycam exports → a capture folder, by nerfstudio's own converters."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from point2act.core.errors import CaptureError
+from point2act.data.importers.write import declare, new_capture
+
+App = Literal["record3d", "polycam"]
+
+
+def convert_export(app: App, export: Path, output: Path) -> None:
+    """Run ``ns-process-data`` on an export, and mark the lengths as metres, which ARKit's are.
+
+    nerfstudio's converter copies pictures by the program ffmpeg. Of Record3D it takes no depth. Raises
+    ``CaptureError`` without ffmpeg, and with the converter's last words where it fails.
+    """
+    if not export.exists():
+        raise CaptureError(f"there is no {export}: give what {app} exported")
+    if shutil.which("ffmpeg") is None:
+        raise CaptureError(f"nerfstudio's converter for {app} needs the program ffmpeg: install it first")
+    with new_capture(output) as folder:
+        _run([app, "--data", str(export), "--output-dir", str(folder), *_options(app, export)], export)
+        if not (folder / "transforms.json").is_file():
+            raise CaptureError(
+                f"nerfstudio made no transforms.json of {export}: look whether it is from {app}"
+            )
+        declare(folder, metric=True)
+
+
+def _options(app: App, export: Path) -> Sequence[str]:
+    options = ["--num-downscales", "0"]
+    # A zip is looked into by the converter; an export without depth stops it.
+    return [*options, "--use-depth"] if app == "polycam" and _has_depth(export) else options
+
+
+def _has_depth(export: Path) -> bool:
+    return export.suffix == ".zip" or (export / "keyframes" / "depth").is_dir()
+
+
+def _run(arguments: Sequence[str], export: Path) -> None:
+    command = [sys.executable, "-m", "nerfstudio.scripts.process_data", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        last = words[-1] if words else f"exit code {done.returncode}"
+        raise CaptureError(
+            f"nerfstudio could not convert {export} ({last}): look whether the export is whole"
+        )

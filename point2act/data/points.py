@@ -1,0 +1,217 @@
+"""points.json ↔ PointSet: what was asked, and what was answered in which image."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import PointsError
+from point2act.core.files import brief, is_text, read_json, schema_problem, write_json
+from point2act.core.types import Answer, Capture, Frame, Plan, PointSet, Query
+from point2act.data.task_plan import plan_document, read_plan_document
+
+PERSON = "person"
+"""The ``model`` of what a person said by a click."""
+
+# Models that answer on a grid of 0 to 100 or 1000 round onto the border and a little over it.
+_TOLERANCE = 1.0
+# Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
+_EDGE = 1e-3
+# Of queries: each takes a second and more, and nobody asks a scene that much. Chosen.
+_MOST_QUERIES = 1000
+# Characters of an image's name, as in transforms.json; of a query's name and its words. Chosen.
+_LONGEST = 1000
+_LISTED = 10
+
+
+def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
+    """Read a points.json and check it against its schema and, if given, against a capture.
+
+    With a capture, image names (``./`` and backslashes aside) must be those of its frames, and are
+    returned as its frames write them; points must lie inside the image on disk, where up to one pixel
+    outside is clipped. Everything that a plan needs to find must be among the queries. Raises
+    ``PointsError``, with one sentence that says where and what to mend.
+    """
+    document = read_json(path, PointsError)
+    problem = schema_problem(document, "points")
+    if problem is not None:
+        raise PointsError(f"{path} is not a points.json: {problem}")
+    queries = tuple(
+        Query(entry["name"], entry["text"], entry.get("role", "grasp")) for entry in document["queries"]
+    )
+    _check_queries(path, queries)
+    answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
+    known = {query.name for query in queries}
+    for index, answer in enumerate(answers):
+        _check(answer, known, f"{path}: answers[{index}]")
+    if capture is not None:
+        frames = {_plain(frame.name): frame for frame in capture.frames}
+        answers = tuple(_in_frame(answer, frames, path) for answer in answers)
+    return PointSet(queries, answers, _plan(document, queries, path))
+
+
+def write_points(path: Path | str, points: PointSet) -> None:
+    """Write a points.json atomically. Raises ``PointsError`` for what could not be read back."""
+    _check_queries(path, points.queries)
+    known = {query.name for query in points.queries}
+    for index, answer in enumerate(points.answers):
+        _check(answer, known, f"{path}: answers[{index}]")
+    document: dict[str, Any] = {
+        "version": 1,
+        "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
+        "answers": [_entry(answer) for answer in points.answers],
+    }
+    if points.plan is not None:
+        document["plan"] = plan_document(points.plan)
+    problem = schema_problem(document, "points")
+    if problem is not None:
+        raise PointsError(f"{path} would not be a points.json: {problem}")
+    _plan(document, points.queries, path)
+    write_json(path, document)
+
+
+def that_count(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """The answers that are evidence, in their order: a person's word stands alone.
+
+    Where a person (``PERSON``) has pointed at what a query asks for, in whichever image, what models
+    answered to that query does not count. Where a person has only said "not visible", that stands in for
+    the models' answers in the same image, and those in other images count.
+    """
+    answers = tuple(answers)
+    pointed = pointed_by_person(answers)
+    spoken = {(answer.query, answer.image) for answer in answers if answer.model == PERSON}
+    return tuple(
+        answer
+        for answer in answers
+        if answer.model == PERSON
+        or (answer.query not in pointed and (answer.query, answer.image) not in spoken)
+    )
+
+
+def pointed_by_person(answers: Iterable[Answer]) -> set[str]:
+    """The names of the queries to which a person has pointed at something."""
+    return {answer.query for answer in answers if answer.model == PERSON and len(answer.points) > 0}
+
+
+def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) -> Plan | None:
+    """The plan that the queries are for, checked against them; None where there is none."""
+    if document.get("plan") is None:
+        return None
+    return read_plan_document(document["plan"], queries, place=f"{path}: plan", error=PointsError)
+
+
+def _answer(entry: dict[str, Any], place: str) -> Answer:
+    try:
+        points = np.array(entry["points"], dtype=np.float64).reshape(-1, 2)
+        seconds = None if entry.get("seconds") is None else float(entry["seconds"])
+    except OverflowError as err:
+        raise PointsError(f"{place} holds a number that is too large: write pixels") from err
+    return Answer(
+        image=entry["image"],
+        query=entry["query"],
+        points=points,
+        visible=entry["visible"],
+        model=entry.get("model", ""),
+        raw=entry.get("raw"),
+        seconds=seconds,
+    )
+
+
+def _entry(answer: Answer) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "image": answer.image,
+        "query": answer.query,
+        "points": answer.points.tolist(),
+        "visible": answer.visible,
+        "model": answer.model,
+    }
+    extras = {"raw": answer.raw, "seconds": answer.seconds}
+    return entry | {key: value for key, value in extras.items() if value is not None}
+
+
+def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
+    if len(queries) > _MOST_QUERIES:
+        raise PointsError(f"{path} has {len(queries)} queries: ask {_MOST_QUERIES} at most")
+    for index, query in enumerate(queries):
+        _check_text(query.name, f"{path}: queries[{index}].name")
+        _check_text(query.text, f"{path}: queries[{index}].text", but="\n\t")
+    twice = [name for name, count in Counter(query.name for query in queries).items() if count > 1]
+    if twice:
+        raise PointsError(f"{path} has two queries named {twice[0]!r}: give each its own name")
+
+
+def _check_text(words: str, place: str, *, but: str = "") -> None:
+    """Names and words are printed, and written to other files."""
+    if len(words) > _LONGEST or not is_text(words, but=but):
+        raise PointsError(
+            f"{place} is {brief(words)}: write at most {_LONGEST} characters, and no control characters"
+        )
+
+
+def _check(answer: Answer, queries: set[str], place: str) -> None:
+    """What needs no capture to be seen wrong in one answer."""
+    _check_text(answer.image, f"{place}.image")
+    if answer.query not in queries:
+        known = ", ".join(sorted(queries)[:_LISTED])
+        raise PointsError(
+            f"{place} is to the query {brief(answer.query)}, which is not asked: use one of {known}"
+        )
+    if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
+        raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
+    if len(answer.points) and not answer.visible:
+        raise PointsError(
+            f"{place} ({answer.image}, {answer.query}) has points but says visible: false: "
+            "take the points out, or say visible: true"
+        )
+
+
+def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:
+    """The answer under its frame's own name, its points inside the image."""
+    frame = frames.get(_plain(answer.image))
+    if frame is None:
+        raise PointsError(f"{path}: {_unknown_image(answer.image, frames)}")
+    size = np.array([frame.camera.width, frame.camera.height], dtype=np.float64)
+    outside = ((answer.points < -_TOLERANCE) | (answer.points > size + _TOLERANCE)).any(axis=1)
+    if outside.any():
+        x, y = answer.points[outside][0]
+        raise PointsError(
+            f"{path}: the point ({x:g}, {y:g}) of query {answer.query!r} lies outside {answer.image}, "
+            f"which is {frame.camera.width}x{frame.camera.height}: write pixels of the image on disk"
+        )
+    return Answer(
+        image=frame.name,
+        query=answer.query,
+        points=_clip(answer.points, size),
+        visible=answer.visible,
+        model=answer.model,
+        raw=answer.raw,
+        seconds=answer.seconds,
+    )
+
+
+def _clip(points: Float[np.ndarray, "n 2"], size: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "n 2"]:
+    """Points moved inside; those inside already are untouched."""
+    inside = (points >= 0) & (points < size)
+    return np.where(inside, points, np.clip(points, 0.0, size - _EDGE))
+
+
+def _unknown_image(name: str, frames: dict[str, Frame]) -> str:
+    names = {plain: frame.name for plain, frame in frames.items()}
+    base = posixpath.basename(_plain(name))
+    close = [plain for plain in names if posixpath.basename(plain) == base]
+    close = close or difflib.get_close_matches(_plain(name), names, n=3, cutoff=0.6)
+    hint = "did you mean" if close else "its images are named like"
+    listed = ", ".join(names[plain] for plain in (close or list(names))[:3])
+    return f"the capture has no image {brief(name)}: {hint} {listed}"
+
+
+def _plain(name: str) -> str:
+    """An image name without ``./`` and with forward slashes."""
+    return posixpath.normpath(name.replace("\\", "/"))

@@ -1,0 +1,122 @@
+"""The scene and its relevancy as PLY files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from point2act.core.errors import SceneError
+from point2act.core.ply import as_columns, read_ply, write_ply
+from point2act.core.types import GaussianScene, RelevancyField
+
+# Opacities are stored as logits: 0 and 1 would be infinite.
+_OPAQUE = 1e-6
+# Lengths of unit quaternions that were written in single precision are this near to 1.
+_SINGLE = 1e-6
+# matplotlib's viridis at 0, 1/4, 1/2, 3/4 and 1.
+_VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], dtype=float)
+
+
+def write_splat_ply(path: Path | str, scene: GaussianScene) -> None:
+    """Write Gaussians as the PLY file that splat viewers read, in the capture's world frame.
+
+    Names, order and encoding are those of the original 3D Gaussian Splatting code (``scene/
+    gaussian_model.py``, ``save_ply``): logit opacities, logarithmic scales, ``f_rest`` with all
+    coefficients of red first. Raises ``SceneError`` where a value is not finite.
+    """
+    count, rest = len(scene), scene.sh.shape[1] - 1
+    opacities = np.clip(scene.opacities.astype(np.float64), _OPAQUE, 1 - _OPAQUE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns = np.concatenate(
+            [
+                scene.means,
+                np.zeros((count, 3)),
+                scene.sh[:, 0],
+                scene.sh[:, 1:].transpose(0, 2, 1).reshape(count, 3 * rest),
+                np.log(opacities / (1 - opacities))[:, None],
+                np.log(scene.scales.astype(np.float64)),
+                scene.quats,
+            ],
+            axis=1,
+        ).astype(np.float32)
+    if not np.isfinite(columns).all():
+        broken = int((~np.isfinite(columns)).any(axis=1).sum())
+        raise SceneError(f"{path} was not written: {broken} of {count} Gaussians are not finite; fit again")
+    write_ply(path, columns.view([(name, "f4") for name in _splat_names(rest)])[:, 0])
+
+
+def read_splat_ply(path: Path | str) -> GaussianScene:
+    """Read Gaussians from a splat PLY file; the inverse of ``write_splat_ply``.
+
+    Raises ``SceneError`` where it is missing, broken or no splat file.
+    """
+    vertices = read_ply(path, SceneError)
+    found = vertices.dtype.names or ()
+    rest, odd = divmod(sum(name.startswith("f_rest_") for name in found), 3)
+    missing = [name for name in _splat_names(rest) if name not in found and name not in ("nx", "ny", "nz")]
+    if missing or odd or rest not in (0, 3, 8, 15, 24):
+        lacks = f"it lacks {', '.join(missing[:5])}" if missing else "its f_rest are not whole degrees"
+        raise SceneError(f"{path} is not a 3D Gaussian Splatting file ({lacks}): export the scene again")
+
+    raw = as_columns(vertices, (name for name in _splat_names(rest) if name[0] != "n"))
+    # What is too large becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
+        scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
+    # Unit quaternions are read as they were written, so that a scene read is written as the same file.
+    lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
+    if not all(np.isfinite(each).all() for each in (raw, lengths, scales)) or (lengths == 0).any():
+        raise SceneError(f"{path} holds Gaussians that are not finite: export the scene again")
+    higher = raw[:, 6 : 6 + 3 * rest].reshape(len(raw), 3, rest).transpose(0, 2, 1)
+    return GaussianScene(
+        means=raw[:, :3],
+        quats=raw[:, -4:] / lengths,
+        scales=scales,
+        opacities=opacities,
+        sh=np.concatenate([raw[:, 3:6][:, None], higher], axis=1),
+    )
+
+
+def write_relevancy_ply(path: Path | str, scene: GaussianScene, relevancy: RelevancyField) -> None:
+    """Write the Gaussians' centres, coloured by how relevant they are to any query (viridis).
+
+    One float property a query, ``relevancy_<name>`` with signs that PLY has no room for made ``_``.
+    """
+    names = _property_names([query.name for query in relevancy.queries])
+    fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    vertices = np.empty(len(scene), dtype=[*fields, *((name, "f4") for name in names)])
+    for index, axis in enumerate("xyz"):
+        vertices[axis] = scene.means[:, index]
+    strongest = relevancy.values.max(axis=1, initial=0.0)
+    for index, channel in enumerate(("red", "green", "blue")):
+        vertices[channel] = _viridis(strongest)[:, index]
+    for index, name in enumerate(names):
+        vertices[name] = relevancy.values[:, index]
+    write_ply(path, vertices)
+
+
+def _splat_names(rest: int) -> list[str]:
+    """Property names in the order of the original code, for ``rest`` higher coefficients a channel."""
+    groups = (("f_dc", 3), ("f_rest", 3 * rest), ("opacity", 0), ("scale", 3), ("rot", 4))
+    names = ["x", "y", "z", "nx", "ny", "nz"]
+    for group, count in groups:
+        names += [group] if group == "opacity" else [f"{group}_{index}" for index in range(count)]
+    return names
+
+
+def _property_names(queries: Sequence[str]) -> list[str]:
+    names: list[str] = []
+    for query in queries:
+        name = "relevancy_" + re.sub(r"[^A-Za-z0-9_]", "_", query)
+        names.append(name if name not in names else f"{name}_{len(names)}")
+    return names
+
+
+def _viridis(values: Float[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 3"]:
+    steps = np.linspace(0, 1, len(_VIRIDIS))
+    channels = [np.interp(values, steps, channel) for channel in _VIRIDIS.T]
+    return np.round(np.stack(channels, axis=1)).astype(np.uint8)

@@ -1,0 +1,167 @@
+"""Whether the open hand fits: boxes against points, along a straight approach."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from point2act.grasping.grippers import Boxes, Gripper
+
+SPARSE = 50
+"""Every so many-th point is enough for a first bound."""
+
+
+def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
+    """Both fingers, their pads ``opening`` apart, swept back along the approach by that many metres."""
+    return _swept(gripper.fingers_at(opening), approach)
+
+
+def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
+    """Links, palm and flange when the pads are ``opening`` apart, swept back by that many metres."""
+    return _swept(gripper.body_at(opening), approach)
+
+
+def hand_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
+    """Fingers and body together."""
+    return _swept(gripper.boxes_at(opening), approach)
+
+
+def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
+    """The room that the fingers' inner faces sweep from pads ``opening`` apart to pads ``width`` apart."""
+    boxes = gripper.finger
+    inner = boxes.center - boxes.half * [0, 1, 0]
+    half = boxes.half * [1, 0, 1] + [0.0, max(opening - width, 0.0) / 4, 0.0]
+    return Boxes(inner, half).moved([0.0, (opening + width) / 4, 0.0]).on_both_sides()
+
+
+def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
+    """How far the pads are apart while the hand approaches contacts that are ``width`` apart, metres."""
+    return min(gripper.max_width, width + 2 * clearance)
+
+
+def _swept(boxes: Boxes, approach: float) -> Boxes:
+    # A box that comes along +z has passed through a box that is longer by the way it came.
+    back = np.array([0.0, 0.0, approach / 2])
+    return Boxes(boxes.center - back, boxes.half + back)
+
+
+def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:
+    """Distance of each point to the nearest box, 0 inside; points and boxes in one frame."""
+    nearest = np.full(len(points), np.inf)
+    for center, half in boxes:
+        over = np.maximum(np.abs(points - center) - half, 0)
+        nearest = np.minimum(nearest, np.einsum("ij,ij->i", over, over))
+    return np.sqrt(nearest)
+
+
+def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
+    """How deep the deepest point is inside any of the boxes, metres; negative: how far all are outside."""
+    deepest = -np.inf
+    x, y, z = np.ascontiguousarray(points.T)  # short rows are slow
+    for center, half in boxes:
+        depth = np.minimum(half[0] - np.abs(x - center[0]), half[1] - np.abs(y - center[1]))
+        depth = np.minimum(depth, half[2] - np.abs(z - center[2]))
+        deepest = max(deepest, float(depth.max(initial=-np.inf)))
+    return deepest
+
+
+def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
+    """Distance of the nearest point to the nearest box, infinite without points."""
+    # A few of the points give a bound, and no point is nearer than it is to the box about all boxes.
+    bound = box_distances(points[::SPARSE], boxes).min(initial=np.inf)
+    low, high = boxes.low.min(axis=0), boxes.high.max(axis=0)
+    near = (points >= low - bound) & (points <= high + bound)
+    near = points[near[:, 0] & near[:, 1] & near[:, 2]]
+    return float(box_distances(near, boxes).min(initial=bound))
+
+
+def nearest_on_way(
+    points: Float[np.ndarray, "n 3"], boxes: Boxes, way: Float[np.ndarray, "3"], *, step: float
+) -> float:
+    """Distance of the nearest point to boxes that move by ``way``; looked at every ``step`` metres."""
+    bound = nearest(points, boxes)
+    low = boxes.low.min(axis=0) + np.minimum(way, 0) - bound
+    high = boxes.high.max(axis=0) + np.maximum(way, 0) + bound
+    near = points[((points >= low) & (points <= high)).all(axis=1)]
+    count = int(np.ceil(np.linalg.norm(way) / step)) + 1
+    ahead = (box_distances(near - share * way, boxes) for share in np.linspace(0, 1, count))
+    return min(bound, *(float(distances.min(initial=np.inf)) for distances in ahead))
+
+
+def plane_heights(
+    rotations: Float[np.ndarray, "k 3 3"],
+    origins: Float[np.ndarray, "k 3"],
+    boxes: Boxes,
+    plane: Float[np.ndarray, "4"],
+) -> Float[np.ndarray, " k"]:
+    """Height of the lowest corner of any box over a plane, for hands at ``k`` poses."""
+    normal = rotations.transpose(0, 2, 1) @ plane[:3]
+    lowest = normal @ boxes.center.T - np.abs(normal) @ boxes.half.T
+    return origins @ plane[:3] + plane[3] + lowest.min(axis=1)
+
+
+def hits(
+    points: Float[np.ndarray, "3 n"],
+    rotations: Float[np.ndarray, "k 3 3"],
+    depths: Float[np.ndarray, " e"],
+    boxes: Boxes,
+    *,
+    margin: float,
+) -> Bool[np.ndarray, "k e"]:
+    """Which hands meet a point, boxes grown by ``margin`` on all sides.
+
+    Hand (i, j) has the orientation ``rotations[i]``, all with the same y axis, and its origin
+    ``depths[j]`` past the frame's origin along its own z axis. Points as columns: coordinates that lie
+    together in memory are several times faster.
+    """
+    y = rotations[0, :, 1] @ points
+    x, z = rotations[:, :, 0] @ points, rotations[:, :, 2] @ points
+    center, half = boxes.center.astype(points.dtype), (boxes.half + margin).astype(points.dtype)
+    (left, _, back), (right, _, front) = (center - half).min(axis=0), (center + half).max(axis=0)
+    # Few points are beside any box of a hand; what follows sees one entry for each such meeting.
+    beside = (x > left) & (x < right) & (z > back + depths.min()) & (z < front + depths.max())
+    meeting = np.flatnonzero(beside)
+    hand, point = np.divmod(meeting.astype(np.int32), max(points.shape[1], 1))
+    x, y, z = x.reshape(-1)[meeting], y[point], z.reshape(-1)[meeting]
+    across = (np.abs(x - center[:, :1]) < half[:, :1]) & (np.abs(y - center[:, 1:2]) < half[:, 1:2])
+    box, meeting = np.divmod(np.flatnonzero(across).astype(np.int32), max(len(x), 1))
+    along, hand = z[meeting] - center[box, 2], hand[meeting]
+    hit = np.zeros((len(rotations), len(depths)), bool)
+    for j, depth in enumerate(depths):
+        hit[hand[np.abs(along - depth) < half[box, 2]], j] = True
+    return hit
+
+
+def within(
+    points: Float[np.ndarray, "3 n"],
+    axis: Float[np.ndarray, "3"],
+    boxes: Boxes,
+    *,
+    margin: float,
+    depth: float,
+) -> Float[np.ndarray, "3 m"]:
+    """The points (columns) that a hand about this closing axis could ever meet.
+
+    The axis goes through the points' origin; the hand's own origin is at most ``depth`` from it.
+    """
+    along = axis @ points
+    side = np.abs(boxes.center) + boxes.half + margin
+    reach = np.hypot(side[:, 0], side[:, 2] + depth).max()
+    across = np.zeros(points.shape[1], bool)
+    for low, high in _spans(boxes.center[:, 1], boxes.half[:, 1] + margin):
+        across |= (along > low) & (along < high)
+    slab = np.flatnonzero(across)
+    near = np.take(points, slab, axis=1)
+    beside = np.einsum("ij,ij->j", near, near) - along[slab] ** 2 < reach**2
+    return np.take(near, np.flatnonzero(beside), axis=1)
+
+
+def _spans(center: Float[np.ndarray, " b"], half: Float[np.ndarray, " b"]) -> list[tuple[float, float]]:
+    """The union of intervals, as intervals that do not touch: between two fingers there is room."""
+    spans: list[tuple[float, float]] = []
+    for low, high in sorted(zip(center - half, center + half, strict=True)):
+        if spans and low <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(high, spans[-1][1]))
+        else:
+            spans.append((low, high))
+    return spans

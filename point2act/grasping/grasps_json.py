@@ -1,0 +1,181 @@
+"""grasps.json: what is handed to people and robots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import ResultsError
+from point2act.core.files import read_json, schema_problem, write_json
+from point2act.core.types import Capture, Grasp, JointPath, PlacePose, Plan, Query, QueryResult, Region
+from point2act.data.task_plan import plan_document, read_plan_document
+from point2act.grasping.grippers import Gripper
+
+# Ratios of sums in floating point land this far outside [0, 1], and no further.
+_ROUNDING = 1e-6
+
+
+def write_grasps(
+    path: Path | str,
+    results: Sequence[QueryResult],
+    *,
+    capture: Capture,
+    gripper: Gripper,
+    plan: Plan | None = None,
+) -> None:
+    """Write grasps.json: everything in the capture's world frame, best grasp first.
+
+    Grasps and places are also given in the robot's base frame where the capture carries
+    ``T_base_world``. A ``plan`` says what the results are for: each of its queries must have one. The
+    document is checked against its schema, then written atomically. Raises ``ResultsError``, and
+    writes nothing, where a number is not finite, an empty result gives no reason, or one of the plan's
+    queries has no result.
+    """
+    document: dict[str, Any] = {
+        "version": 1,
+        "frame": "world",
+        "capture": capture.folder.resolve().as_posix(),
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "gripper": {"name": gripper.name, "max_width": float(gripper.max_width)},
+        "results": [_result(result, capture.T_base_world, gripper) for result in results],
+    }
+    if plan is not None:
+        document["plan"] = plan_document(plan)
+    problem = _not_finite(document) or schema_problem(document, "grasps")
+    if problem is not None:
+        raise ResultsError(f"{path} was not written, its results are wrong: {problem}")
+    _check_plan(document, path)
+    write_json(path, document)
+
+
+def read_grasps(path: Path | str) -> dict[str, Any]:
+    """Read a grasps.json and check it against its schema, and its plan against its results.
+
+    Raises ``ResultsError``.
+    """
+    document = read_json(path, ResultsError)
+    problem = schema_problem(document, "grasps")
+    if problem is not None:
+        raise ResultsError(f"{path} is not a grasps.json: {problem}")
+    _check_plan(document, path)
+    return document
+
+
+def _check_plan(document: dict[str, Any], path: Path | str) -> None:
+    """Refuse a plan that is none, or needs something that there is no result for."""
+    if "plan" in document:
+        queries = [Query(**result["query"]) for result in document["results"]]
+        read_plan_document(document["plan"], queries, place=f"{path}: plan", error=ResultsError)
+
+
+def _result(
+    result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
+) -> dict[str, Any]:
+    query, region = result.query, result.region
+    grasps = sorted(result.grasps, key=lambda grasp: -grasp.score)
+    place = None if result.place is None else _place(result.place, T_base_world)
+    return {
+        "query": {"name": query.name, "text": query.text, "role": query.role},
+        "action_point": None if region is None else region.action_point.tolist(),
+        "confidence": 0.0 if region is None else _fraction(region.confidence),
+        "support": None if region is None else _support(region),
+        "region": None if region is None else _box(region),
+        "grasps": [_grasp(grasp, T_base_world, gripper) for grasp in grasps],
+        "alternatives": [
+            {"action_point": other.action_point.tolist(), "confidence": _fraction(other.confidence)}
+            for other in result.alternatives
+        ],
+        "reason": result.reason,
+        "detail": result.detail,
+        **({"place": place} if query.role == "place" else {}),
+    }
+
+
+def _support(region: Region) -> dict[str, Any]:
+    support = region.support
+    return {
+        "agree": int(support.agree),
+        "disagree": int(support.disagree),
+        "unseen": int(support.unseen),
+        "rejected_images": list(support.rejected_images),
+    }
+
+
+def _box(region: Region) -> dict[str, Any]:
+    box = region.box
+    return {
+        "center": box.center.tolist(),
+        "axes": box.axes.tolist(),
+        "half_extents": box.half_extents.tolist(),
+    }
+
+
+def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper) -> dict[str, Any]:
+    return {
+        "T_world_gripper": grasp.T_world_gripper.tolist(),
+        "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
+        "width": float(grasp.width),
+        "flange_distance": gripper.mount_at(grasp.width),
+        "score": float(grasp.score),
+        "relevancy": _fraction(grasp.relevancy),
+        "quality": _fraction(grasp.quality),
+        "contacts": grasp.contacts.tolist(),
+        "contacts_seen": list(grasp.contacts_seen),
+        "terms": {name: float(value) for name, value in grasp.terms.items()},
+        "approach_clearance": float(grasp.approach_clearance),
+        "lift_clearance": None if grasp.lift_clearance is None else float(grasp.lift_clearance),
+        "avoid_clearance": None if grasp.avoid_clearance is None else float(grasp.avoid_clearance),
+        **({} if grasp.joint_path is None else {"joint_path": _joint_path(grasp.joint_path)}),
+    }
+
+
+def _joint_path(path: JointPath) -> dict[str, Any]:
+    return {
+        "joints": list(path.joints),
+        "approach": path.approach.tolist(),
+        "grasp": path.grasp.tolist(),
+        "lift": path.lift.tolist(),
+        "limit_margin": float(path.limit_margin),
+        "manipulability": float(path.manipulability),
+        "clearance": float(path.clearance),
+    }
+
+
+def _place(place: PlacePose, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
+    return {
+        "T_world_place": place.T_world_place.tolist(),
+        "T_base_place": _in_base(place.T_world_place, T_base_world),
+        "normal": place.normal.tolist(),
+        "flat_radius": float(place.flat_radius),
+        "roughness": float(place.roughness),
+    }
+
+
+def _in_base(
+    T_world_x: Float[np.ndarray, "4 4"], T_base_world: Float[np.ndarray, "4 4"] | None
+) -> list[list[float]] | None:
+    return None if T_base_world is None else (T_base_world @ T_world_x).tolist()
+
+
+def _fraction(value: float) -> float:
+    """A number from 0 to 1 without the last bits beyond; the schema refuses what is further out."""
+    near = -_ROUNDING <= value <= 1 + _ROUNDING
+    return float(min(max(value, 0.0), 1.0)) if near else float(value)
+
+
+def _not_finite(value: Any, place: str = "") -> str | None:
+    """Where a document holds a number that is not finite, in words."""
+    if isinstance(value, dict):
+        found = (_not_finite(inner, f"{place}.{key}".lstrip(".")) for key, inner in value.items())
+    elif isinstance(value, list):
+        found = (_not_finite(inner, f"{place}[{index}]") for index, inner in enumerate(value))
+    elif isinstance(value, float) and not np.isfinite(value):
+        return f"at {place}, {value} is not finite: this is a defect of point2act, please report it"
+    else:
+        return None
+    return next((problem for problem in found if problem is not None), None)

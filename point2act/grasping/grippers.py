@@ -1,0 +1,268 @@
+"""Parallel-jaw grippers as boxes, and their TOML files: shipped ones by name, any other by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core import config_files
+from point2act.core.errors import GripperError
+
+_KEYS = {"name", "max_width", "pad_size", "max_force", "source", "mount", "finger", "link", "body"}
+_BOX = {"center", "half_extents"}
+_PAD_TOLERANCE = 1e-3
+"""How far the closed finger's inner face may lie from y = 0, metres."""
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Axis-aligned boxes in one frame, metres."""
+
+    center: Float[np.ndarray, "b 3"]
+    half: Float[np.ndarray, "b 3"]
+    """Half of every side."""
+
+    @staticmethod
+    def of(*boxes: tuple[Sequence[float], Sequence[float]]) -> Boxes:
+        """Boxes from their centres and half sides."""
+        rows = np.array(boxes, dtype=float).reshape(-1, 2, 3)
+        return Boxes(rows[:, 0], rows[:, 1])
+
+    @property
+    def low(self) -> Float[np.ndarray, "b 3"]:
+        """Their corners with the least coordinates."""
+        return self.center - self.half
+
+    @property
+    def high(self) -> Float[np.ndarray, "b 3"]:
+        """Their corners with the greatest coordinates."""
+        return self.center + self.half
+
+    def __len__(self) -> int:
+        return len(self.center)
+
+    def __iter__(self) -> Iterator[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]]:
+        """Centre and half sides of one after another."""
+        return zip(self.center, self.half, strict=True)
+
+    def __getitem__(self, rows: slice) -> Boxes:
+        return Boxes(self.center[rows], self.half[rows])
+
+    def __add__(self, others: Boxes) -> Boxes:
+        return Boxes(np.concatenate([self.center, others.center]), np.concatenate([self.half, others.half]))
+
+    def moved(self, by: Sequence[float] | Float[np.ndarray, "3"] | Float[np.ndarray, "b 3"]) -> Boxes:
+        """The same boxes elsewhere: all moved by one vector, or each by its own."""
+        return Boxes(self.center + by, self.half)
+
+    def on_both_sides(self) -> Boxes:
+        """Boxes of the +y side, and then their mirror images."""
+        return self + Boxes(self.center * [1, -1, 1], self.half)
+
+
+@dataclass(frozen=True, eq=False)
+class Gripper:
+    """A parallel-jaw gripper.
+
+    Frame: origin half-way between the fingertip pads' centres, +z the direction of approach, the
+    fingers close along y. ``finger`` and ``link`` describe the +y side, y counted from that side's pad
+    (pad surface at y = 0); opened by w a finger is shifted by +w/2, and its mirror image by -w/2.
+
+    Where a linkage swings the fingers, the pads also move forwards as they close. Seen from the pads the
+    palm then moves back. ``link`` and ``body`` are described at the fully open hand, where the palm is
+    nearest; ``boxes_at`` says where every box is at any opening.
+    """
+
+    name: str
+    max_width: float
+    pad_size: tuple[float, float]
+    """Width along x and length along z of the flat pad, centred on the origin."""
+    finger: Boxes
+    """What goes with the pad."""
+    body: Boxes
+    """Palm and flange; they stay where the mounting face is."""
+    max_force: float
+    """Newtons."""
+    source: str = ""
+    link: Boxes = field(default_factory=Boxes.of)
+    """What swings between palm and fingertip, and goes only part of the fingertip's way."""
+    follow: Float[np.ndarray, " l"] = field(default_factory=lambda: np.zeros(0))
+    """That part for each link, between 0 (stays with the palm) and 1 (goes with the fingertip)."""
+    mount: tuple[tuple[float, float], ...] = ()
+    """Rows of opening and distance: how far the mounting face, where the robot's flange is, lies behind
+    the pads' centres. Openings ascend; empty where it is not known."""
+
+    def mount_at(self, opening: float) -> float | None:
+        """How far the mounting face lies behind the pads' centres, metres; None where that is not known.
+
+        Linear between the rows of ``mount``, and constant beyond them.
+        """
+        if not self.mount:
+            return None
+        openings, distances = zip(*self.mount, strict=True)
+        return float(np.interp(opening, openings, distances))
+
+    def fingers_at(self, opening: float) -> Boxes:
+        """The finger on the +y side and then its mirror image, the pads ``opening`` metres apart."""
+        return self.finger.moved([0.0, opening / 2, 0.0]).on_both_sides()
+
+    def body_at(self, opening: float) -> Boxes:
+        """All that does not go with the pads when they are ``opening`` metres apart: links, palm, flange.
+
+        Links keep their place between palm and finger: a linkage's pads do not turn, so a point on a
+        bar between them moves by the same share of the pads' way throughout.
+        """
+        back, way = self._setback(opening), (self.max_width - opening) / 2
+        out, forth = self.max_width / 2 - self.follow * way, (self.follow - 1) * back
+        links = self.link.moved(np.stack([np.zeros_like(out), out, forth], axis=1))
+        return links.on_both_sides() + self.body.moved([0.0, 0.0, -back])
+
+    def boxes_at(self, opening: float) -> Boxes:
+        """The whole hand, its pads ``opening`` metres apart: the fingers first."""
+        return self.fingers_at(opening) + self.body_at(opening)
+
+    def _setback(self, opening: float) -> float:
+        """How much farther behind the pads the palm is than at the open hand, metres; 0 where not known."""
+        here, opened = self.mount_at(opening), self.mount_at(self.max_width)
+        return 0.0 if here is None or opened is None else here - opened
+
+
+def load_gripper(name_or_path: str | Path) -> Gripper:
+    """Load and check a gripper.
+
+    Lengths in metres, the frame of ``Gripper``. Raises GripperError, which names
+    the file, the key and what to write there.
+    """
+    path, table = config_files.load("grippers", name_or_path, GripperError)
+    unknown = sorted(set(table) - _KEYS)
+    if unknown:
+        raise GripperError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
+    link, follow = _links(path, table)
+    gripper = Gripper(
+        name=config_files.text(path, table, "name", GripperError),
+        max_width=_number(path, table, "max_width"),
+        pad_size=_pair(path, table, "pad_size"),
+        finger=_boxes(path, table, "finger"),
+        body=_boxes(path, table, "body"),
+        max_force=_number(path, table, "max_force"),
+        source=config_files.text(path, table, "source", GripperError),
+        link=link,
+        follow=follow,
+        mount=_mount(path, table),
+    )
+    _check_mount(path, gripper)
+    _check_geometry(path, gripper)
+    return gripper
+
+
+def _number(path: Path, table: dict[str, Any], key: str) -> float:
+    value = table.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise GripperError(f"{path}: '{key}' is {value!r}: write one positive number")
+    return float(value)
+
+
+def _pair(path: Path, table: dict[str, Any], key: str) -> tuple[float, float]:
+    first, second = _vector(path, table, key, length=2)
+    if first <= 0 or second <= 0:
+        raise GripperError(f"{path}: '{key}' is {[first, second]}: write two positive lengths in metres")
+    return first, second
+
+
+def _vector(path: Path, table: dict[str, Any], key: str, *, length: int) -> list[float]:
+    value = table.get(key)
+    entries = value if isinstance(value, list) else []
+    numbers = [
+        v for v in entries if isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
+    ]
+    if len(entries) != length or len(numbers) != length:
+        raise GripperError(f"{path}: '{key}' is {value!r}: write a list of {length} numbers in metres")
+    return [float(v) for v in numbers]
+
+
+def _boxes(path: Path, table: dict[str, Any], key: str) -> Boxes:
+    return Boxes.of(*(_box(path, entry, key) for entry in _entries(path, table, key, keys=_BOX)))
+
+
+def _links(path: Path, table: dict[str, Any]) -> tuple[Boxes, Float[np.ndarray, " l"]]:
+    """Links, and which share of the fingertip's way each goes."""
+    entries = _entries(path, table, "link", keys=_BOX | {"follow"}) if "link" in table else []
+    follow = [_number(path, entry, "follow") for entry in entries]
+    if any(share >= 1 for share in follow):
+        raise GripperError(
+            f"{path}: a [[link]] has follow {max(follow):g}: write the share of the fingertip's way that it "
+            "goes, between 0 and 1; what goes all of it is a [[finger]]"
+        )
+    return Boxes.of(*(_box(path, entry, "link") for entry in entries)), np.array(follow, dtype=float)
+
+
+def _entries(path: Path, table: dict[str, Any], key: str, *, keys: set[str]) -> list[dict[str, Any]]:
+    """The tables of one kind, each with exactly these keys."""
+    entries, wanted = table.get(key), " and ".join(sorted(keys))
+    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+        raise GripperError(f"{path}: there is no [[{key}]]: write at least one, with {wanted}")
+    for entry in entries:
+        if set(entry) != keys:
+            raise GripperError(f"{path}: a [[{key}]] has {sorted(entry)}: give it {wanted}")
+    return entries
+
+
+def _box(path: Path, entry: dict[str, Any], key: str) -> tuple[list[float], list[float]]:
+    """Centre and half sides."""
+    center = _vector(path, entry, "center", length=3)
+    half = _vector(path, entry, "half_extents", length=3)
+    if min(half) <= 0:
+        raise GripperError(f"{path}: a [[{key}]] has half_extents {half}: all three must be positive")
+    return center, half
+
+
+def _mount(path: Path, table: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+    rows = table.get("mount", [])
+    if not isinstance(rows, list):
+        raise GripperError(f"{path}: 'mount' is {rows!r}: write a list of [opening, distance] in metres")
+    pairs = [_vector(path, {"mount": row}, "mount", length=2) for row in rows]
+    return tuple((opening, distance) for opening, distance in pairs)
+
+
+def _check_mount(path: Path, gripper: Gripper) -> None:
+    openings, distances = [row[0] for row in gripper.mount], [row[1] for row in gripper.mount]
+    if any(distance <= 0 for distance in distances):
+        raise GripperError(
+            f"{path}: 'mount' has the distances {distances}: all must be positive, the mounting face lies "
+            "behind the pads"
+        )
+    if any(here >= after for here, after in pairwise(openings)):
+        raise GripperError(f"{path}: 'mount' has the openings {openings}: write the rows in ascending order")
+    if len(openings) > 1 and (openings[0] != 0 or openings[-1] != gripper.max_width):
+        raise GripperError(
+            f"{path}: 'mount' goes from opening {openings[0]:g} to {openings[-1]:g}: begin with 0 and end "
+            f"with max_width, {gripper.max_width:g}; or write one row if the pads do not move forwards"
+        )
+
+
+def _check_geometry(path: Path, gripper: Gripper) -> None:
+    inner = float(gripper.finger.low[:, 1].min())
+    if abs(inner) > _PAD_TOLERANCE:
+        raise GripperError(
+            f"{path}: the inner face of [[finger]] lies at y = {1e3 * inner:.1f} mm: describe the finger on "
+            "the +y side of the closed gripper, whose pad touches y = 0"
+        )
+    links = gripper.body_at(0.0)[: len(gripper.link)]
+    for low, high in zip(links.low, links.high, strict=True):
+        if low[1] < -_PAD_TOLERANCE:
+            raise GripperError(
+                f"{path}: the [[link]] that ends {1e3 * high[2]:.0f} mm before the pads' centres meets that "
+                "of the other finger when closed: make it thinner or its follow smaller"
+            )
+    tip, front = float(gripper.finger.high[:, 2].max()), float(gripper.body.high[:, 2].max())
+    if front >= tip:
+        raise GripperError(
+            f"{path}: [[body]] reaches z = {1e3 * front:.1f} mm, past the fingertips at {1e3 * tip:.1f} mm: "
+            "+z is the direction of approach and the origin lies between the pads"
+        )

@@ -1,0 +1,212 @@
+"""Read an arm from a TOML file and the MJCF it names, and put a gripper on its flange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from point2act.core import config_files
+from point2act.core.errors import ArmError
+from point2act.core.mujoco_import import MjModel, mujoco
+from point2act.grasping.grippers import Gripper
+
+TOOL = "tool/"
+"""What the names of the gripper's things begin with in the model of an arm."""
+FLANGE = f"{TOOL}flange"
+"""The site on the flange."""
+_KEYS = {"name", "model", "flange", "joints", "home", "torque", "source", "turn"}
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """An arm of hinges in a row, with a gripper on its flange. The model's world is the arm's base frame."""
+
+    name: str
+    path: Path
+    """The MJCF without the gripper."""
+    flange: str
+    """A site or a body in it."""
+    joints: tuple[str, ...]
+    """From the base to the flange."""
+    home: Float[np.ndarray, " d"]
+    """Radians."""
+    torque: Float[np.ndarray, " d"]
+    """What each joint's drive can do, newton metres."""
+    gripper: Gripper
+    turn: float
+    """Of the gripper about the flange's z axis, radians."""
+    model: MjModel
+    """The arm, and the open gripper's boxes on it."""
+    source: str
+
+    @property
+    def limits(self) -> Float[np.ndarray, "d 2"]:
+        """Lowest and highest position of each joint, radians."""
+        return self.model.jnt_range
+
+    def T_flange_gripper(self, opening: float) -> Float[np.ndarray, "4 4"]:
+        """Where the gripper's frame is when its pads are ``opening`` metres apart."""
+        return _on_flange(self.gripper, self.turn, opening)
+
+    def T_base_gripper(self, joints: Float[np.ndarray, " d"], opening: float) -> Float[np.ndarray, "4 4"]:
+        """Forward kinematics: where the gripper is at joint positions in radians."""
+        data = mujoco.MjData(self.model)
+        data.qpos[:] = joints
+        mujoco.mj_kinematics(self.model, data)
+        T_base_flange = np.eye(4)
+        T_base_flange[:3, :3] = data.site(FLANGE).xmat.reshape(3, 3)
+        T_base_flange[:3, 3] = data.site(FLANGE).xpos
+        return T_base_flange @ self.T_flange_gripper(opening)
+
+
+def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
+    """Load and check an arm, a shipped one by its name or any other by its file's path, with a gripper.
+
+    Raises ArmError, which names the file, the key and what to write there.
+    """
+    path, table = config_files.load("arms", name_or_path, ArmError)
+    unknown = sorted(set(table) - _KEYS)
+    if unknown:
+        raise ArmError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
+    mjcf = path.parent / config_files.text(path, table, "model", ArmError)
+    joints = _names(path, table, "joints")
+    turn = _turn(path, table, gripper)
+    if not gripper.mount:
+        raise ArmError(
+            f"gripper '{gripper.name}' cannot be put on an arm: write into its file as 'mount' how far its "
+            "mounting face lies behind the pads"
+        )
+    flange = config_files.text(path, table, "flange", ArmError)
+    spec = bare_spec(mjcf)
+    attach_at(spec, flange, _tool(gripper, turn), mjcf, prefix=TOOL)
+    model = _compiled(spec, mjcf)
+    _check_joints(path, mjcf, model, joints)
+    arm = Arm(
+        name=config_files.text(path, table, "name", ArmError),
+        path=mjcf,
+        flange=flange,
+        joints=joints,
+        home=_numbers(path, table, "home", count=len(joints)),
+        torque=_numbers(path, table, "torque", count=len(joints)),
+        gripper=gripper,
+        turn=turn,
+        model=model,
+        source=config_files.text(path, table, "source", ArmError),
+    )
+    _check_values(path, arm)
+    return arm
+
+
+def bare_spec(mjcf: Path) -> Any:
+    """An MJCF, editable, without what only makes sense where it was alone: drives, sensors and keyframes.
+
+    Raises ArmError where MuJoCo cannot read it.
+    """
+    if not mjcf.is_file():
+        raise ArmError(f"{mjcf} does not exist: 'model' is the path of an MJCF, seen from its .toml file")
+    try:
+        spec = mujoco.MjSpec.from_file(str(mjcf))
+    except ValueError as err:
+        raise ArmError(f"{mjcf} cannot be read as MJCF ({err}): mend it") from err
+    for element in [*spec.actuators, *spec.sensors, *spec.keys]:
+        spec.delete(element)
+    return spec
+
+
+def attach_at(spec: Any, flange: str, child: Any, mjcf: Path, *, prefix: str) -> None:
+    """Fix a child to the flange, a site or a body. Raises ArmError where there is none of that name."""
+    site, body = spec.site(flange), spec.body(flange)
+    if site is not None:
+        spec.attach(child, prefix=prefix, site=site)
+    elif body is not None:
+        spec.attach(child, prefix=prefix, frame=body.add_frame())
+    else:
+        known = ", ".join(element.name for element in [*spec.sites, *spec.bodies[1:]] if element.name)
+        raise ArmError(f"{mjcf} has no site or body named '{flange}': use one of {known} as the 'flange'")
+
+
+def _on_flange(gripper: Gripper, turn: float, opening: float) -> Float[np.ndarray, "4 4"]:
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_euler("z", turn).as_matrix()
+    T[2, 3] = gripper.mount_at(opening)
+    return T
+
+
+def _tool(gripper: Gripper, turn: float) -> Any:
+    """The open gripper as boxes that all lie still behind its flange."""
+    spec, opening = mujoco.MjSpec(), gripper.max_width
+    spec.worldbody.add_site(name="flange")
+    T = _on_flange(gripper, turn, opening)
+    quat = Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]
+    hand = spec.worldbody.add_body(name="hand", pos=T[:3, 3], quat=quat)
+    for center, half in gripper.boxes_at(opening):
+        hand.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
+    return spec
+
+
+def _compiled(spec: Any, mjcf: Path) -> MjModel:
+    try:
+        return spec.compile()
+    except ValueError as err:
+        raise ArmError(f"{mjcf} is no model that MuJoCo can build ({err}): mend it") from err
+
+
+def _check_joints(path: Path, mjcf: Path, model: MjModel, joints: tuple[str, ...]) -> None:
+    found = tuple(model.joint(index).name for index in range(model.njnt))
+    if found != joints:
+        raise ArmError(
+            f"{path}: 'joints' are {', '.join(joints)}, but {mjcf} has {', '.join(found) or 'none'}: "
+            "list all of them from the base to the flange, and take a hand's out of the model"
+        )
+    for index, name in enumerate(joints):
+        if model.jnt_type[index] != mujoco.mjtJoint.mjJNT_HINGE or not model.jnt_limited[index]:
+            raise ArmError(f"{mjcf}: joint '{name}' is no hinge with a range: mend it")
+
+
+def _check_values(path: Path, arm: Arm) -> None:
+    outside = (arm.home < arm.limits[:, 0]) | (arm.home > arm.limits[:, 1])
+    if outside.any():
+        index = int(np.argmax(outside))
+        low, high = arm.limits[index]
+        raise ArmError(
+            f"{path}: 'home' puts {arm.joints[index]} at {arm.home[index]:.3f}, outside its limits "
+            f"{low:.3f} .. {high:.3f}: write radians within them"
+        )
+    if (arm.torque <= 0).any():
+        raise ArmError(f"{path}: 'torque' is {arm.torque.tolist()}: write positive newton metres")
+
+
+def _turn(path: Path, table: dict[str, Any], gripper: Gripper) -> float:
+    """Of the gripper about the flange's z axis, radians."""
+    turns = table.get("turn")
+    if not isinstance(turns, dict) or gripper.name not in turns:
+        raise ArmError(
+            f"{path} does not say how gripper '{gripper.name}' is turned on the flange: write "
+            f"{gripper.name} = 0.0, or what it is in degrees, under [turn]"
+        )
+    if not _is_number(turns[gripper.name]):
+        raise ArmError(f"{path}: [turn] has {gripper.name} = {turns[gripper.name]!r}: write degrees")
+    return float(np.deg2rad(turns[gripper.name]))
+
+
+def _names(path: Path, table: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = table.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
+        raise ArmError(f"{path}: '{key}' is {value!r}: write a list of names")
+    return tuple(value)
+
+
+def _numbers(path: Path, table: dict[str, Any], key: str, *, count: int) -> Float[np.ndarray, " d"]:
+    value = table.get(key)
+    if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
+        raise ArmError(f"{path}: '{key}' is {value!r}: write a list of {count} numbers, one for each joint")
+    return np.array(value, dtype=float)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

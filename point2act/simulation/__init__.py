@@ -1,0 +1,31 @@
+"""Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials."""
+
+from point2act.simulation.arm import try_grasp_on_arm
+from point2act.simulation.camera import WristConfig
+from point2act.simulation.oracle import oracle_grasps
+from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
+from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
+from point2act.simulation.scene import Scene, load_scene, part_box
+from point2act.simulation.sensor import SensorConfig
+from point2act.simulation.trial import Trial, TrialConfig, try_grasp, try_grasps_file
+
+__all__ = [
+    "CLEAN",
+    "HARD",
+    "TYPICAL",
+    "CaptureConfig",
+    "PointingConfig",
+    "Scene",
+    "SensorConfig",
+    "Trial",
+    "TrialConfig",
+    "WristConfig",
+    "capture_scene",
+    "captured_scene",
+    "load_scene",
+    "oracle_grasps",
+    "part_box",
+    "try_grasp",
+    "try_grasp_on_arm",
+    "try_grasps_file",
+]

@@ -1,0 +1,149 @@
+"""A wrist camera: poses on an arc around the table, and RGB, z-depth and part ids from each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial.transform import Rotation
+
+from point2act.core.geometry import opengl_to_opencv
+from point2act.core.mujoco_import import MjData, MjModel, mujoco, open_renderer
+from point2act.core.types import Camera, View
+from point2act.simulation.mjcf import CAMERA
+from point2act.simulation.scene import Scene
+from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
+
+
+@dataclass(frozen=True)
+class WristConfig:
+    """The camera and where the arm carries it."""
+
+    views: int = 24
+    """Number of images."""
+    size: tuple[int, int] = (240, 320)
+    """Height and width, pixels."""
+    focal: float = 300.0
+    """Focal length, pixels."""
+    distance: tuple[float, float] = (0.44, 0.64)
+    """Nearest and farthest from the point looked at, metres."""
+    elevation: tuple[float, float] = (42.0, 72.0)
+    """Lowest and highest, degrees above the table."""
+    sweep: float = 300.0
+    """The arc about the table's centre, degrees; its gap is on the far side from the robot."""
+    aim: float = 0.03
+    """How far the point looked at strays from the table's centre, metres."""
+    roll: float = 8.0
+    """How far the image leans, degrees."""
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    """Noise of the images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """What the simulator knows of one image: a view, and the truth behind it."""
+
+    view: View
+    part_ids: Int[np.ndarray, "h w"]
+    """Index into the scene's parts, -1 for anything else."""
+    true_depth: Float[np.ndarray, "h w"]
+    """z-depth without noise, metres."""
+
+
+def shoot(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[Shot, ...]:
+    """Render every view of a capture."""
+    poses = wrist_poses(scene.layout.table.height, config, rng)
+    camera = pinhole(config.size, config.focal)
+    color, depth, ids = render(scene, poses, camera)
+    shots = []
+    for index, T in enumerate(poses):
+        view = View(
+            name=f"images/{index:04d}.png",
+            camera=camera,
+            T_world_cam=T,
+            rgb=measured_color(color[index], config.sensor, rng),
+            depth=measured_depth(depth[index], ids[index], camera, config.sensor, rng),
+        )
+        shots.append(Shot(view, ids[index], depth[index]))
+    return tuple(shots)
+
+
+def pinhole(size: tuple[int, int], focal: float) -> Camera:
+    """A camera with square pixels that looks through the middle of its image."""
+    height, width = size
+    return Camera(focal, focal, width / 2, height / 2, height, width)
+
+
+def wrist_poses(
+    table_height: float, config: WristConfig, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "4 4"], ...]:
+    """Camera poses (T_world_cam) along an arc that rises and sinks, as an arm would carry a camera."""
+    center = np.array([0.0, 0.0, table_height + 0.03])
+    along = (np.arange(config.views) + 0.5) / config.views
+    azimuth = np.deg2rad(180 + config.sweep * (along - 0.5))
+    # Heights and distances go through their ranges a few times, out of step with one another.
+    low, high = np.deg2rad(config.elevation)
+    elevation = (low + high) / 2 + (high - low) / 2 * np.sin(2 * np.pi * 3.5 * along + rng.uniform(0, 7))
+    near, far = config.distance
+    distance = (near + far) / 2 + (far - near) / 2 * np.sin(2 * np.pi * 2.2 * along + rng.uniform(0, 7))
+    poses = []
+    for a, e, d in zip(azimuth, elevation, distance, strict=True):
+        target = center + np.array([*rng.uniform(-config.aim, config.aim, 2), 0.0])
+        eye = target + d * np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+        lean = Rotation.from_euler("z", config.roll * rng.uniform(-1, 1), degrees=True).as_matrix()
+        T = look_at(eye, target)
+        T[:3, :3] = T[:3, :3] @ lean
+        poses.append(T)
+    return tuple(poses)
+
+
+def look_at(eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
+    """T_world_cam of an upright camera at ``eye`` that looks at ``target``, not straight up or down."""
+    z = (target - eye) / np.linalg.norm(target - eye)
+    x = np.cross(z, [0.0, 0.0, 1.0])
+    x /= np.linalg.norm(x)
+    T = np.eye(4)
+    T[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    T[:3, 3] = eye
+    return T
+
+
+def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4 4"], camera: Camera) -> None:
+    """Put the model's camera at a pose (OpenCV's axes) and give it the pinhole's field of view."""
+    T_world_glcam = opengl_to_opencv(T_world_cam)
+    eye = model.body(CAMERA).mocapid[0]
+    data.mocap_pos[eye] = T_world_glcam[:3, 3]
+    data.mocap_quat[eye] = Rotation.from_matrix(T_world_glcam[:3, :3]).as_quat()[[3, 0, 1, 2]]
+    model.cam_fovy[model.camera(CAMERA).id] = np.rad2deg(2 * np.arctan(camera.height / 2 / camera.fy))
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_camlight(model, data)
+
+
+def render(
+    scene: Scene, poses: Sequence[Float[np.ndarray, "4 4"]], camera: Camera
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Colour (n, h, w, 3) uint8, z-depth (n, h, w) float32 metres and part ids (n, h, w), no noise."""
+    data = scene.start(scene.model)
+    color, depth, ids = [], [], []
+    with open_renderer(scene.model, camera.height, camera.width) as renderer:
+        for T in poses:
+            point_camera(scene.model, data, T, camera)
+            renderer.update_scene(data, CAMERA)
+            color.append(renderer.render())
+            renderer.enable_depth_rendering()
+            depth.append(renderer.render())
+            renderer.disable_depth_rendering()
+            renderer.enable_segmentation_rendering()
+            ids.append(_part_ids(renderer.render(), scene.part_of_geom))
+            renderer.disable_segmentation_rendering()
+    return np.array(color), np.array(depth), np.array(ids)
+
+
+def _part_ids(
+    segmentation: Int[np.ndarray, "h w 2"], part_of_geom: Int[np.ndarray, " g"]
+) -> Int[np.ndarray, "h w"]:
+    geom, kind = segmentation[..., 0], segmentation[..., 1]
+    is_geom = kind == int(mujoco.mjtObj.mjOBJ_GEOM)
+    return np.where(is_geom, part_of_geom[np.where(is_geom, geom, 0)], -1)

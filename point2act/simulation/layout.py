@@ -1,0 +1,265 @@
+"""Scene files: what stands on the table, in parts made of convex shapes, and what is asked for.
+
+The file's lengths are full sizes in metres, its angles degrees. A part is any number of boxes,
+cylinders, capsules, ellipsoids and rings; a ring is cut into boxes, so that its hole stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from point2act.core import config_files
+from point2act.core.errors import SimulationError
+from point2act.core.types import Query, Role
+
+ShapeKind = Literal["box", "cylinder", "capsule", "ellipsoid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A convex solid in the frame of its object; cylinders and capsules lie along their z axis."""
+
+    kind: ShapeKind
+    half_size: Float[np.ndarray, " 3"]
+    """Half the size of the bounding box in the shape's frame."""
+    center: Float[np.ndarray, " 3"]
+    rotation: Float[np.ndarray, "3 3"]
+    """Shape axes in the object's frame, as columns."""
+
+    @property
+    def volume(self) -> float:
+        """In cubic metres."""
+        x, y, z = self.half_size
+        straight = {
+            "box": 8 * x * y * z,
+            "cylinder": 2 * np.pi * x * y * z,
+            "ellipsoid": 4 / 3 * np.pi * x * y * z,
+            "capsule": np.pi * x * x * (2 * (z - x) + 4 / 3 * x),
+        }
+        return float(straight[self.kind])
+
+    def reach(self, directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """How far the shape extends from its centre along unit directions of the object's frame."""
+        along = np.abs(directions @ self.rotation)
+        x, y, z = self.half_size
+        if self.kind == "box":
+            return along @ self.half_size
+        if self.kind == "ellipsoid":
+            return np.linalg.norm(along * self.half_size, axis=1)
+        if self.kind == "capsule":
+            return x + (z - x) * along[:, 2]
+        return np.hypot(x * along[:, 0], y * along[:, 1]) + z * along[:, 2]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A named piece of an object."""
+
+    name: str
+    color: tuple[float, float, float]
+    texture: str
+    shine: float
+    """How strong its highlights are, 0 to 1."""
+    density: float
+    """Relative to the other parts of the object."""
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """An object on the table; its frame has z up and touches the table wherever its shapes end."""
+
+    name: str
+    mass: float
+    """Kilograms."""
+    friction: float
+    position: tuple[float, float]
+    """On the table, from its centre, metres."""
+    yaw: float
+    """Degrees about the vertical."""
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What a query asks for: a part of an object, or the whole object when ``part`` is empty."""
+
+    query: Query
+    thing: str
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The table; its top's centre is at ``(0, 0, height)`` of the world."""
+
+    size: tuple[float, float] = (0.9, 0.8)
+    height: float = 0.4
+    color: tuple[float, float, float] = (0.72, 0.58, 0.44)
+    texture: str = "wood"
+
+
+@dataclass(frozen=True, eq=False)
+class Jitter:
+    """How far a seed moves the objects from their written places."""
+
+    position: float = 0.0
+    """Metres, uniform, either way along x and y."""
+    yaw: float = 0.0
+    """Degrees, uniform, either way."""
+    scale: float = 0.0
+    """Share of the size, uniform, either way."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A scene file, read."""
+
+    name: str
+    source: str
+    """The file's text."""
+    table: Table
+    jitter: Jitter
+    things: tuple[Thing, ...]
+    targets: tuple[Target, ...]
+
+
+def read_layout(name: str | Path) -> Layout:
+    """Read a scene by its shipped name or from a path ending in ``.toml``.
+
+    Raises SimulationError, which says what in the file is wrong.
+    """
+    path, table = config_files.load("scenes", name, SimulationError)
+    try:
+        things: dict[str, Thing] = {}
+        for key, entry in table["objects"].items():
+            things[key] = _thing(key, entry, things)
+        layout = Layout(
+            name=path.stem,
+            source=path.read_text(encoding="utf-8"),
+            table=Table(**_floats(table.get("table", {}))),
+            jitter=Jitter(**_floats(table.get("jitter", {}))),
+            things=tuple(things.values()),
+            targets=tuple(_target(entry, things) for entry in table["query"]),
+        )
+    except KeyError as err:
+        raise SimulationError(f"{path}: the key {err} is missing; compare with a shipped scene") from err
+    except (TypeError, ValueError) as err:
+        raise SimulationError(f"{path}: {err}; compare with a shipped scene") from err
+    return layout
+
+
+def scaled(thing: Thing, scale: float) -> Thing:
+    """The same object, larger or smaller; its mass stays."""
+
+    def shape(old: Shape) -> Shape:
+        return replace(old, half_size=old.half_size * scale, center=old.center * scale)
+
+    parts = tuple(replace(part, shapes=tuple(map(shape, part.shapes))) for part in thing.parts)
+    return replace(thing, parts=parts)
+
+
+def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML's numbers and lists as the fields of a dataclass: floats and tuples of floats."""
+
+    def value(old: Any) -> Any:
+        if isinstance(old, list):
+            return tuple(map(float, old))
+        return old if isinstance(old, str) else float(old)
+
+    return {key: value(old) for key, old in entry.items()}
+
+
+def _known(entry: Mapping[str, Any], keys: str, what: str) -> None:
+    """A misspelt key is an error, not a default."""
+    unknown = sorted(set(entry) - set(keys.split()))
+    if unknown:
+        raise ValueError(f"{what} has no '{unknown[0]}', only {', '.join(keys.split())}")
+
+
+def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
+    _known(entry, "name text role object part", "a query")
+    thing, part, role = entry["object"], entry.get("part", ""), entry.get("role", "grasp")
+    if role not in get_args(Role):
+        raise ValueError(
+            f"query '{entry['name']}' has the role '{role}': use one of {', '.join(get_args(Role))}"
+        )
+    if thing not in things:
+        raise ValueError(
+            f"query '{entry['name']}' asks for '{thing}', but the objects are {', '.join(things)}"
+        )
+    names = [p.name for p in things[thing].parts]
+    if part and part not in names:
+        raise ValueError(
+            f"query '{entry['name']}' asks for part '{part}', but '{thing}' has {', '.join(names)}"
+        )
+    return Target(Query(entry["name"], entry["text"], role), thing, part)
+
+
+def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) -> Thing:
+    own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts"
+    _known(entry, own, f"object '{name}'")
+    place = {
+        "name": name,
+        "position": (float(entry["position"][0]), float(entry["position"][1])),
+        "yaw": float(entry.get("yaw", 0.0)),
+    }
+    if "like" not in entry:
+        parts = tuple(_part(key, value) for key, value in entry["parts"].items())
+        return Thing(mass=float(entry["mass"]), friction=float(entry["friction"]), parts=parts, **place)
+    if entry["like"] not in earlier:
+        raise ValueError(f"object '{name}' is like '{entry['like']}', which no object above it is called")
+    model = earlier[entry["like"]]
+    colors = _floats(entry.get("colors", {}))
+    parts = tuple(replace(part, color=colors.get(part.name, part.color)) for part in model.parts)
+    return replace(model, parts=parts, **place)
+
+
+def _part(name: str, entry: Mapping[str, Any]) -> Part:
+    _known(entry, "color texture shine density shapes", f"part '{name}'")
+    shapes = [shape for piece in entry["shapes"] for shape in _shapes(piece)]
+    return Part(
+        name=name,
+        color=(float(entry["color"][0]), float(entry["color"][1]), float(entry["color"][2])),
+        texture=entry.get("texture", "plain"),
+        shine=float(entry.get("shine", 0.3)),
+        density=float(entry.get("density", 1.0)),
+        shapes=tuple(shapes),
+    )
+
+
+def _shapes(entry: Mapping[str, Any]) -> list[Shape]:
+    keys = "type center angles size radius length thickness height pieces arc"
+    _known(entry, keys, "a shape")
+    kind = entry["type"]
+    center = np.array(entry.get("center", (0.0, 0.0, 0.0)), dtype=float)
+    rotation = Rotation.from_euler("xyz", entry.get("angles", (0.0, 0.0, 0.0)), degrees=True).as_matrix()
+    if kind == "ring":
+        return _ring(entry, center, rotation)
+    if kind in ("box", "ellipsoid"):
+        half = np.array(entry["size"], dtype=float) / 2
+    elif kind in ("cylinder", "capsule"):
+        half = np.array([entry["radius"], entry["radius"], entry["length"] / 2], dtype=float)
+    else:
+        raise ValueError(f"a shape cannot be a '{kind}': use box, cylinder, capsule, ellipsoid or ring")
+    return [Shape(kind, half, center, rotation)]
+
+
+def _ring(entry: Mapping[str, Any], center: np.ndarray, rotation: np.ndarray) -> list[Shape]:
+    """An upright ring about z, or the arc between two angles, of boxes that meet at their outer edges."""
+    start, stop = np.deg2rad(entry.get("arc", (0.0, 360.0)))
+    pieces, radius, thickness = int(entry["pieces"]), float(entry["radius"]), float(entry["thickness"])
+    step = (stop - start) / pieces
+    half = np.array([thickness / 2, (radius + thickness / 2) * np.tan(step / 2), entry["height"] / 2])
+    shapes = []
+    for angle in start + step * (np.arange(pieces) + 0.5):
+        turn = rotation @ Rotation.from_euler("z", angle).as_matrix()
+        shapes.append(Shape("box", half, center + radius * turn[:, 0], turn))
+    return shapes

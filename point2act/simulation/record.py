@@ -1,0 +1,89 @@
+"""A simulated capture on disk, and the scene behind it for a replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from point2act.core.errors import SimulationError
+from point2act.core.files import read_json, write_bytes, write_json
+from point2act.core.types import OrientedBox
+from point2act.data.capture import write_capture
+from point2act.data.points import write_points
+from point2act.simulation.camera import WristConfig, shoot
+from point2act.simulation.layout import read_layout
+from point2act.simulation.pointing import PointingConfig, answer
+from point2act.simulation.scene import Scene, at_rest, part_box
+
+SCENE_FILE = "scene.json"
+LAYOUT_FILE = "scene.toml"
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """Everything that a simulated capture depends on, beside the scene and its seed."""
+
+    wrist: WristConfig = field(default_factory=WristConfig)
+    """The camera and its path."""
+    pointing: PointingConfig = field(default_factory=PointingConfig)
+    """How the pointing model errs."""
+
+
+def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: np.random.Generator) -> None:
+    """Write a capture folder: images, depth, transforms.json, points.json; scene.json and scene.toml beside.
+
+    The last two hold the truth, for trials and for measuring; nothing else reads them.
+    """
+    folder = Path(folder)
+    shots = shoot(scene, config.wrist, rng)
+    points = answer(scene, shots, config.pointing, rng)
+    write_capture(folder, [shot.view for shot in shots], T_base_world=scene.T_base_world)
+    write_points(folder / "points.json", points)
+    write_bytes(folder / LAYOUT_FILE, scene.layout.source.encode("utf-8"))
+    write_json(folder / SCENE_FILE, _document(scene, config))
+
+
+def captured_scene(folder: Path | str) -> Scene:
+    """The scene that a capture folder was made of, its objects as they stood then.
+
+    Raises SimulationError when the folder was not written by ``capture_scene``.
+    """
+    folder = Path(folder)
+    document = read_json(folder / SCENE_FILE, SimulationError)
+    layout = read_layout(folder / LAYOUT_FILE)
+    try:
+        layout = replace(layout, name=str(document["scene"]))
+        poses = {name: np.array(T, dtype=float) for name, T in document["T_world_thing"].items()}
+        if poses.keys() != {thing.name for thing in layout.things}:
+            raise KeyError("a pose for each object")
+        return at_rest(layout, int(document["seed"]), poses)
+    except (KeyError, TypeError, ValueError) as err:
+        raise SimulationError(f"{folder / SCENE_FILE} lacks {err}: capture the scene again") from err
+
+
+def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
+    truth = {
+        target.query.name: {"object": target.thing, "part": target.part}
+        | _box(part_box(scene, target.query.name))
+        for target in scene.layout.targets
+    }
+    return {
+        "version": 1,
+        "scene": scene.name,
+        "seed": scene.seed,
+        "pointing": config.pointing.name,
+        "table_height": scene.layout.table.height,
+        "T_world_thing": {name: T.tolist() for name, T in scene.T_world_thing.items()},
+        "truth": truth,
+    }
+
+
+def _box(box: OrientedBox) -> dict[str, Any]:
+    return {
+        "center": box.center.tolist(),
+        "axes": box.axes.tolist(),
+        "half_extents": box.half_extents.tolist(),
+    }

@@ -1,0 +1,198 @@
+"""A table at rest: objects placed by a seed, settled by physics, and where their parts then are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial.transform import Rotation
+
+from point2act.core.errors import SimulationError
+from point2act.core.geometry import transform_points
+from point2act.core.mujoco_import import MjData, MjModel, mujoco
+from point2act.core.types import OrientedBox, Query
+from point2act.simulation.layout import Layout, Part, Target, Thing, read_layout, scaled
+from point2act.simulation.mjcf import TIMESTEP, build, geom_name
+
+_SETTLING_SECONDS = 1.5
+_GAP = 0.01
+"""Objects are placed at least this far apart, metres."""
+_ATTEMPTS = 200
+_STILL = 0.005
+"""Metres or radians a second below which an object counts as at rest."""
+
+BASE_BEHIND_TABLE = 0.5
+"""The pretended robot's base stands this far behind the table's centre (along -x), on its top."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Objects at rest on the table, in MuJoCo's world: z up, metres."""
+
+    layout: Layout
+    seed: int
+    model: MjModel
+    T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]
+    """Where each object came to rest."""
+
+    @property
+    def name(self) -> str:
+        """The scene file's name."""
+        return self.layout.name
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What is asked for in this scene."""
+        return tuple(target.query for target in self.layout.targets)
+
+    @property
+    def T_base_world(self) -> Float[np.ndarray, "4 4"]:
+        """World to the base of the pretended robot, which faces +x."""
+        T = np.eye(4)
+        T[:3, 3] = BASE_BEHIND_TABLE, 0.0, -self.layout.table.height
+        return T
+
+    @cached_property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """All parts as (object, part); their places in this list are the ids of a segmentation."""
+        return tuple((thing.name, part.name) for thing in self.layout.things for part in thing.parts)
+
+    @cached_property
+    def part_of_geom(self) -> Int[np.ndarray, " g"]:
+        """For each geom of the model the id of its part, -1 for the table and the floor."""
+        return parts_of_geoms(self, self.model)
+
+    def target(self, query: str) -> Target:
+        """What a query asks for. Raises SimulationError for an unknown name."""
+        for target in self.layout.targets:
+            if target.query.name == query:
+                return target
+        known = ", ".join(query.name for query in self.queries)
+        raise SimulationError(f"scene '{self.name}' has no query '{query}': its queries are {known}")
+
+    def target_parts(self, query: str) -> tuple[int, ...]:
+        """Ids of the parts that a query asks for: one, or all of an object."""
+        target = self.target(query)
+        return tuple(
+            index
+            for index, (thing, part) in enumerate(self.parts)
+            if thing == target.thing and target.part in ("", part)
+        )
+
+    def start(self, model: MjModel) -> MjData:
+        """A fresh state of ``model`` (this scene's, or one with a hand added), objects at rest."""
+        data = mujoco.MjData(model)
+        for name, T in self.T_world_thing.items():
+            data.joint(name).qpos[:] = _pose(T)
+        mujoco.mj_forward(model, data)
+        return data
+
+
+def load_scene(name_or_path: str | Path, seed: int = 0) -> Scene:
+    """Read a scene, move its objects by the seed, and let them settle for 1.5 seconds.
+
+    Raises SimulationError when the file is wrong, the objects find no room, or one does not stand.
+    """
+    layout = read_layout(name_or_path)
+    rng = np.random.default_rng(seed)
+    layout = replace(layout, things=tuple(_resized(thing, layout, rng) for thing in layout.things))
+    model = build(layout)
+    data = _place(model, layout, rng)
+    _settle(model, data, layout)
+    return Scene(layout, seed, model, {thing.name: body_pose(data, thing.name) for thing in layout.things})
+
+
+def at_rest(layout: Layout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
+    """The scene of a layout and seed with its objects in recorded places: what a replay needs."""
+    rng = np.random.default_rng(seed)
+    layout = replace(layout, things=tuple(_resized(thing, layout, rng) for thing in layout.things))
+    return Scene(layout, seed, build(layout), dict(T_world_thing))
+
+
+def part_box(scene: Scene, query: str) -> OrientedBox:
+    """The true box of what a query asks for, in the world, along the axes of its object."""
+    target = scene.target(query)
+    thing = next(thing for thing in scene.layout.things if thing.name == target.thing)
+    parts = [part for part in thing.parts if target.part in ("", part.name)]
+    low, high = _extent(parts)
+    T = scene.T_world_thing[thing.name]
+    center = transform_points(T, (low + high)[None] / 2)[0]
+    return OrientedBox(center, T[:3, :3].T.copy(), (high - low) / 2)
+
+
+def parts_of_geoms(scene: Scene, model: MjModel) -> Int[np.ndarray, " g"]:
+    """Part ids of a model's geoms: this scene's model, or one with a hand added."""
+    ids = np.full(model.ngeom, -1)
+    for thing in scene.layout.things:
+        for part in thing.parts:
+            for index in range(len(part.shapes)):
+                geom = model.geom(geom_name(thing.name, part.name, index)).id
+                ids[geom] = scene.parts.index((thing.name, part.name))
+    return ids
+
+
+def _extent(parts: list[Part]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+    shapes = [shape for part in parts for shape in part.shapes]
+    centers = np.array([shape.center for shape in shapes])
+    reach = np.array([shape.reach(np.eye(3)) for shape in shapes])
+    return (centers - reach).min(axis=0), (centers + reach).max(axis=0)
+
+
+def _resized(thing: Thing, layout: Layout, rng: np.random.Generator) -> Thing:
+    return scaled(thing, 1 + layout.jitter.scale * rng.uniform(-1, 1))
+
+
+def _place(model: MjModel, layout: Layout, rng: np.random.Generator) -> MjData:
+    """Objects in their written places plus jitter, drawn again until none is close to another."""
+    data = mujoco.MjData(model)
+    written = data.qpos.copy()
+    jitter = layout.jitter
+    margins = model.geom_margin.copy()
+    on_objects = model.geom_bodyid > 0
+    try:
+        model.geom_margin[on_objects] = _GAP
+        for _ in range(_ATTEMPTS):
+            data.qpos[:] = written
+            for thing in layout.things:
+                pose = data.joint(thing.name).qpos
+                pose[:2] += jitter.position * rng.uniform(-1, 1, 2)
+                turn = Rotation.from_euler("z", thing.yaw + jitter.yaw * rng.uniform(-1, 1), degrees=True)
+                pose[3:] = turn.as_quat()[[3, 0, 1, 2]]
+            mujoco.mj_fwdPosition(model, data)
+            if not np.any(np.all(on_objects[data.contact.geom], axis=1)):
+                return data
+    finally:
+        model.geom_margin[:] = margins
+    raise SimulationError(
+        f"scene '{layout.name}': its objects touch in all of {_ATTEMPTS} drawn arrangements; "
+        "move their positions apart or lower its jitter"
+    )
+
+
+def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
+    for _ in range(round(_SETTLING_SECONDS / TIMESTEP)):
+        mujoco.mj_step(model, data)
+    for thing in layout.things:
+        beyond = np.any(np.abs(data.body(thing.name).xipos[:2]) > np.array(layout.table.size) / 2)
+        if beyond or np.abs(data.joint(thing.name).qvel).max() > _STILL:
+            raise SimulationError(
+                f"scene '{layout.name}': '{thing.name}' does not stand still on the table; "
+                "give it a flat foot, or move it from the edge"
+            )
+
+
+def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
+    """T_world_body of a body, once its poses are up to date."""
+    T = np.eye(4)
+    T[:3, :3] = data.body(name).xmat.reshape(3, 3)
+    T[:3, 3] = data.body(name).xpos
+    return T
+
+
+def _pose(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 7"]:
+    """Position and wxyz quaternion, as a free joint has them."""
+    return np.concatenate([T[:3, 3], Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]])

@@ -1,0 +1,159 @@
+"""The processor's side of ``splatting.render``: torch tensors in, numba kernels, tensors out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from point2act.core.types import Camera
+from point2act.splatting.cpu import project_kernels, raster_kernels, tile_kernels
+from point2act.splatting.cpu.project_kernels import Gaussians, Lens, Projections
+from point2act.splatting.cpu.tile_kernels import Splats, Tiles
+from point2act.splatting.projection import Sight
+
+_LOCK = threading.Lock()
+"""One kernel at a time: numba's plainest thread pool ends the program when two threads start work at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class NumbaSight(Sight):
+    """What a camera sees, with what the kernels need to draw it."""
+
+    shapes: Float32[Tensor, "n 3"]
+    reach: Float32[np.ndarray, "n 3"]
+    tiles: Tiles
+
+
+def look(
+    means: Float32[Tensor, "n 3"],
+    quats: Float32[Tensor, "n 4"],
+    scales: Float32[Tensor, "n 3"],
+    opacities: Float32[Tensor, " n"],
+    T_cam_world: Float32[Tensor, "4 4"],
+    camera: Camera,
+) -> NumbaSight:
+    """Gaussians in the world to Gaussians on the image plane and the tiles they touch."""
+    values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+    outputs = _Project.apply(means, quats, scales, T_cam_world, opacities.detach(), Lens(*map(float, values)))
+    means2d, shapes, depths, radii, reach = outputs
+    reach = reach.numpy()
+    tiles = _tiles(_splats(means2d, shapes, opacities, reach), _array(depths), camera)
+    return NumbaSight(camera, T_cam_world, opacities, means2d, depths, radii, shapes, reach, tiles)
+
+
+def rasterize(
+    sight: NumbaSight, features: Float32[Tensor, "n c"]
+) -> tuple[Float32[Tensor, "h w c"], Float32[Tensor, "h w"]]:
+    """Gaussians on the image plane to accumulated features and alpha."""
+    return _Rasterize.apply(
+        sight.means2d, sight.shapes, sight.opacities, features, sight.reach, sight.tiles, sight.camera
+    )
+
+
+def gather(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
+    """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
+    return _gather(raster_kernels.gather, sight, maps, maps.shape[2] + 1)
+
+
+def gather_maps(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
+    """The same without the last column, bit for bit; tiles in which all maps are 0 are passed over."""
+    return _gather(raster_kernels.gather_heard, sight, maps, maps.shape[2])
+
+
+def _gather(kernel: Callable[..., Any], sight: NumbaSight, maps: Tensor, columns: int) -> Tensor:
+    splats = _splats(sight.means2d, sight.shapes, sight.opacities, sight.reach)
+    records = np.zeros((len(sight.tiles.members), maps.shape[2] + 1), np.float32)
+    totals = np.empty((len(sight.opacities), columns), np.float32)
+    _run(kernel, splats, sight.tiles, _array(maps), records)
+    _run(raster_kernels.sum_columns, sight.tiles.slot_start, records, totals)
+    return torch.from_numpy(totals)
+
+
+def _run(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    with _LOCK:
+        return kernel(*arguments)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
+def _splats(means2d: Tensor, shapes: Tensor, opacities: Tensor, reach: np.ndarray) -> Splats:
+    return Splats(_array(means2d), _array(shapes), _array(opacities), reach)
+
+
+def _tiles(splats: Splats, depths: np.ndarray, camera: Camera) -> Tiles:
+    order = _run(tile_kernels.sort_by_depth, depths, splats.reach)
+    tiles_x = -(-camera.width // tile_kernels.WIDTH)
+    tiles_y = -(-camera.height // tile_kernels.HEIGHT)
+    return _run(tile_kernels.bin_tiles, order, splats, tiles_x, tiles_y)
+
+
+class _Project(torch.autograd.Function):
+    """means, quats, scales, pose -> centres, shapes, depths (and, without gradients, radii and reach)."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        means, quats, scales, pose, opacities, lens = inputs
+        gaussians = Gaussians(_array(means), _array(quats), _array(scales))
+        T, n = _array(pose).astype(np.float64), len(means)
+        projections = Projections(*(np.zeros(shape, np.float32) for shape in ((n, 2), (n, 3), (n,))))
+        radii, reach = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
+        kernel = project_kernels.project_forward
+        _run(kernel, gaussians, _array(opacities), T, lens, projections, radii, reach)
+        ctx.save_for_backward(means, quats, scales, pose)
+        ctx.plan = (lens, projections.shapes, radii)
+        outputs = tuple(map(torch.from_numpy, (*projections, radii, reach)))
+        ctx.mark_non_differentiable(*outputs[3:])
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        *gaussians, pose = map(_array, ctx.saved_tensors)
+        v_gaussians = Gaussians(*map(np.zeros_like, gaussians))
+        v_projections = Projections(*map(_array, gradients[:3]))
+        v_poses = np.zeros((-(-len(v_gaussians.means) // project_kernels.BLOCK), 3, 4))
+        kernel, T = project_kernels.project_backward, pose.astype(np.float64)
+        _run(kernel, Gaussians(*gaussians), T, *ctx.plan, v_projections, v_gaussians, v_poses)
+        v_pose = np.zeros((4, 4), np.float32)
+        v_pose[:3] = v_poses.sum(axis=0)
+        return *map(torch.from_numpy, (*v_gaussians, v_pose)), None, None
+
+
+class _Rasterize(torch.autograd.Function):
+    """centres, shapes, opacities, features -> picture, alpha."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        means2d, shapes, opacities, features, reach, tiles, camera = inputs
+        splats = _splats(means2d, shapes, opacities, reach)
+        picture = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
+        transmittance, last = (np.empty((camera.height, camera.width, 1), np.float32) for _ in range(2))
+        _run(raster_kernels.draw, splats, _array(features), tiles, picture, transmittance, last)
+        ctx.save_for_backward(means2d, shapes, opacities, features)
+        ctx.plan = (reach, tiles, transmittance, last)
+        return torch.from_numpy(picture), torch.from_numpy(1 - transmittance[..., 0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        means2d, shapes, opacities, features = ctx.saved_tensors
+        reach, tiles, *drawn = ctx.plan
+        splats = _splats(means2d, shapes, opacities, reach)
+        v_picture, v_alpha = map(_array, gradients)
+        pixels = (*drawn, v_picture, v_alpha[..., None])
+        records = np.zeros((len(tiles.members), features.shape[1] + raster_kernels.MOMENTS), np.float32)
+        _run(raster_kernels.differentiate, splats, _array(features), tiles, *pixels, records)
+        outputs = [np.empty(tensor.shape, np.float32) for tensor in ctx.saved_tensors]
+        _run(raster_kernels.sum_moments, splats, tiles.slot_start, records, *outputs[:3])
+        _run(raster_kernels.sum_columns, tiles.slot_start, records, outputs[3])
+        return *map(torch.from_numpy, outputs), None, None, None

@@ -1,0 +1,97 @@
+"""Split, duplicate and prune Gaussians while fitting: gsplat's DefaultStrategy on any device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from point2act.splatting.render import Rendered
+
+
+@dataclass(frozen=True)
+class DensifyConfig:
+    """When Gaussians are split, duplicated and pruned (Kerbl et al. 2023, section 5.2)."""
+
+    start: int = 200
+    """First step at which the number of Gaussians may change."""
+    stop: int = 900
+    """Last such step; the rest of the fit only polishes."""
+    every: int = 100
+    """Steps between two changes."""
+    grow_grad2d: float = 4e-4
+    """Screen gradient, in half images, above which a Gaussian is split or duplicated."""
+    prune_opacity: float = 0.02
+    """Gaussians fainter than this are removed."""
+    max_gaussians: int = 60_000
+    """Growing stops here; pruning goes on."""
+
+
+class Densifier:
+    """Hands gsplat's strategy what it needs from our renderer, one step at a time.
+
+    Call ``watch`` with each rendered image before ``backward`` and ``step`` after the
+    optimisers' step. ``parameters`` is changed in place: its tensors are replaced by longer or
+    shorter ones, and the optimisers' state with them.
+    """
+
+    def __init__(
+        self,
+        config: DensifyConfig,
+        parameters: dict[str, torch.nn.Parameter] | torch.nn.ParameterDict,
+        optimizers: dict[str, torch.optim.Optimizer],
+        *,
+        scene_scale: float,
+    ):
+        """``scene_scale`` is the size of the scene in world units, the measure of "large"."""
+        from gsplat.strategy import DefaultStrategy
+
+        self._config, self._parameters, self._optimizers = config, parameters, optimizers
+        # Opacities are never reset: that is for hour-long fits, and would undo a dense start.
+        self._strategy = DefaultStrategy(
+            prune_opa=config.prune_opacity,
+            grow_grad2d=config.grow_grad2d,
+            refine_start_iter=config.start,
+            refine_stop_iter=config.stop,
+            refine_every=config.every,
+            reset_every=10**9,
+        )
+        self._state: dict[str, Any] = self._strategy.initialize_state(scene_scale=scene_scale)
+        self._rendered: Rendered | None = None
+
+    def watch(self, rendered: Rendered) -> None:
+        """Remember an image whose screen gradients will be wanted."""
+        rendered.means2d.retain_grad()
+        self._rendered = rendered
+
+    def step(self, step: int) -> None:
+        """Collect the screen gradients of the last image; split, duplicate and prune when due.
+
+        ``step`` counts from 0.
+        """
+        if self._rendered is None or self._rendered.means2d.grad is None:
+            return
+        if len(self._parameters["means"]) >= self._config.max_gaussians:
+            self._strategy.grow_grad2d = float("inf")
+        self._strategy.step_post_backward(
+            self._parameters, self._optimizers, self._state, step + 1, _packed(self._rendered), packed=True
+        )
+        self._rendered = None
+
+
+def _packed(rendered: Rendered) -> dict[str, Any]:
+    """The strategy's view of a render: only the Gaussians on screen ("packed"), as one camera."""
+    assert rendered.means2d.grad is not None
+    on_screen = torch.nonzero(rendered.radii > 0).squeeze(-1)
+    means2d = rendered.means2d.detach()[on_screen]
+    means2d.grad = rendered.means2d.grad[on_screen]
+    height, width = rendered.alpha.shape
+    return {
+        "means2d": means2d,
+        "radii": rendered.radii[on_screen],
+        "gaussian_ids": on_screen,
+        "width": width,
+        "height": height,
+        "n_cameras": 1,
+    }

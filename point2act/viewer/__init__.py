@@ -1,9 +1,0 @@
-"""A page in the browser (viser): the scene, what was asked and found, and everything to play with.
-
-A skin: it is handed a :class:`~point2act.dialogue.Dialogue`, which does all that is worked out.
-"""
-
-from point2act.viewer.serving import ViewerConfig
-from point2act.viewer.viewer import Viewer
-
-__all__ = ["Viewer", "ViewerConfig"]

@@ -1,0 +1,1 @@
+"""Drawings, the HTML report and the viser viewer."""

@@ -1,0 +1,35 @@
+"""Pictures for people: maps over photographs, marks, grippers in place. numpy and pillow.
+
+Every function returns a new image and leaves its arguments as they were. Colours are ``(r, g, b)``
+in 0..255, images ``(h, w, 3)`` uint8, pixels continuous as in ``core.types``.
+"""
+
+from point2act.visualization.drawing.canvas import PALETTE, Color
+from point2act.visualization.drawing.maps import (
+    colorize,
+    depth_picture,
+    dim_grey,
+    heat_overlay,
+    relevancy_layer,
+    relevancy_picture,
+)
+from point2act.visualization.drawing.marks import caption, draw_points, grid
+from point2act.visualization.drawing.wireframe import close_up, draw_box, draw_gripper, draw_marker
+
+__all__ = [
+    "PALETTE",
+    "Color",
+    "caption",
+    "close_up",
+    "colorize",
+    "depth_picture",
+    "dim_grey",
+    "draw_box",
+    "draw_gripper",
+    "draw_marker",
+    "draw_points",
+    "grid",
+    "heat_overlay",
+    "relevancy_layer",
+    "relevancy_picture",
+]

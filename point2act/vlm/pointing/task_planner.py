@@ -1,0 +1,152 @@
+"""From an instruction to queries: what has to be found, step by step, before anybody points at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import UInt8
+
+from point2act.core.errors import ModelError, ReplyError
+from point2act.core.files import schema
+from point2act.core.types import Plan
+from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
+from point2act.vlm.clients.cache import ReplyCache, ask_or_recall
+from point2act.vlm.clients.client import Asker, Reply, Request
+
+# Of a reply that could not be read, as much is shown again. Chosen: a plan is rarely longer.
+_SHOWN_AGAIN = 6000
+
+# Tokens. A target takes about 60; the rest is for models that think first. Chosen.
+_LONGEST = 4096
+
+# Far from what is likely to be asked, so that it is not taken for the answer.
+EXAMPLE_INSTRUCTION = "I am done cutting the ribbon."
+EXAMPLE = {
+    "steps": [
+        {
+            "action": "pick up the scissors",
+            "targets": [
+                {
+                    "object": "red scissors",
+                    "part": "finger loops",
+                    "role": "grasp",
+                    "reason": "Made to be held.",
+                },
+                {"object": "red scissors", "part": "blades", "role": "avoid", "reason": "Sharp and pointed."},
+            ],
+        },
+        {
+            "action": "put the scissors away",
+            "targets": [
+                {
+                    "object": "pencil tray",
+                    "part": "empty compartment",
+                    "role": "place",
+                    "reason": "Free, flat and wide enough for the scissors.",
+                }
+            ],
+        },
+    ]
+}
+
+_PROMPT = """\
+A robot with one arm and a two-finger gripper has to do what a person wants. {seen}
+Plan the robot's steps, and for each step name what has to be found in the scene to do it.
+
+The person wants: {instruction}
+
+For every target write
+- "object": the whole thing, in plain English words that tell it from everything else in the scene, such as
+  "blue mug" or "left drawer".
+- "part": the exact place on the object that is meant: the smallest part that can be seen and that has a name,
+  such as "handle", "rim", "lid" or "top of the backrest". null if it is all of the object.
+- "role": "grasp" for what the fingers close on; "place" for the free surface on which the thing in the hand
+  is set down; "avoid" for what the hand must keep away from: what is hot, sharp, wet, fragile or alive, what
+  would hurt the robot, a person or the thing itself, and what a person will need free.
+- "reason": one short sentence.
+
+Rules
+- Work out what is meant where it is not said: which thing serves the purpose, and where on it a careful
+  person would take hold of it.
+- Call an object by the same words in every step, and name no part of it twice within a step.
+- No more than is needed: only steps that act on the scene, at most {steps}, most often one or two; at most
+  {targets} targets a step. Something has to be grasped or placed.
+- Reply with one JSON object that follows this JSON Schema, and with nothing else:
+{schema}
+
+For {example_instruction} a good reply would be:
+{example}
+"""
+
+_AGAIN = """\
+{prompt}
+An earlier reply to this was:
+{reply}
+
+It cannot be used: {problem}
+
+Reply again, with a JSON object that follows the schema and with nothing else."""
+
+
+def plan(
+    asker: Asker,
+    instruction: str,
+    *,
+    model_name: str,
+    images: Sequence[UInt8[np.ndarray, "_h _w 3"]] = (),
+    cache: ReplyCache | None = None,
+) -> Plan:
+    """Have a model take an instruction apart into steps, each with what has to be found for it.
+
+    ``images`` are a few views of the scene, so that the plan names what is there; without them the model
+    can but guess. A first reply that cannot be read is shown to the model with what is wrong with it, and
+    it is asked once more. ``model_name`` is written into the plan.
+
+    Models that were trained to point and little else (Molmo, RoboPoint) plan badly or not at all: ask a
+    general one (Qwen3-VL, Gemini) for the plan, and any for the points.
+
+    Raises ``ReplyError`` where the second reply cannot be read either,
+    ``ModelError`` where the instruction is empty or no reply can be had.
+    """
+    instruction = instruction.strip()
+    if not instruction:
+        raise ModelError('the instruction is empty: write what is wanted, such as "bring me the mug"')
+    request = Request(_prompt(instruction, len(images)), tuple(images), schema("plan_reply"), _LONGEST)
+
+    def read(reply: Reply) -> Plan:
+        return parse_plan(reply.text, instruction, model=model_name)
+
+    # Remembered whether it can be read or not: it is a part of the next question.
+    reply = ask_or_recall(asker, request, lambda reply: reply, cache=cache)[0]
+    try:
+        return read(reply)
+    except ReplyError as err:
+        again = replace(request, prompt=_again(request.prompt, reply.text, str(err)))
+    return ask_or_recall(asker, again, read, cache=cache)[1]
+
+
+def _prompt(instruction: str, images: int) -> str:
+    seen = "You cannot see the scene: plan for what is most likely there."
+    if images == 1:
+        seen = "The image shows the scene: plan with what is there."
+    elif images:
+        seen = f"The {images} images show the scene from different sides: plan with what is there."
+    return _PROMPT.format(
+        seen=seen,
+        instruction=json.dumps(" ".join(instruction.split()), ensure_ascii=False),
+        steps=MAX_STEPS,
+        targets=MAX_TARGETS,
+        schema=json.dumps(schema("plan_reply")),
+        example_instruction=json.dumps(EXAMPLE_INSTRUCTION),
+        example=json.dumps(EXAMPLE),
+    )
+
+
+def _again(prompt: str, reply: str, problem: str) -> str:
+    """The prompt again, with the reply and what is wrong with it."""
+    # Models can write half a character (a lone surrogate), which cannot be sent.
+    shown = reply[:_SHOWN_AGAIN].encode("utf-8", "replace").decode("utf-8")
+    return _AGAIN.format(prompt=prompt, reply=shown, problem=problem)
