@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference_start as slow
+import reference_initialization as slow
 import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
