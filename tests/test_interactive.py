@@ -12,8 +12,8 @@ import synthetic
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_asking import Scripted, middle
-from test_pipeline import RED, write_capture
+from test_pointing import Scripted, middle
+from test_run import RED, write_capture
 
 from point2act.core.errors import GripperError, ModelError, Point2ActError, PointsError
 from point2act.core.geometry import project

@@ -18,7 +18,7 @@ import pytest
 import synthetic
 from model_server import ModelServer, after, status
 from recalled import Recalled
-from test_pipeline import write_capture
+from test_run import write_capture
 
 from point2act.cli.main import main
 from point2act.core.logs import Teller, printable, telling

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-from test_pipeline import QUICK, write_capture
+from test_run import QUICK, write_capture
 
 import point2act
 from point2act.core.errors import Point2ActError, RunError

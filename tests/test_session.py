@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import synthetic
-from test_pipeline import QUICK, RED, write_answers, write_capture
 from test_poses import spoilt
+from test_run import QUICK, RED, write_answers, write_capture
 
 import point2act
 from point2act.core.errors import PointsError, ReportError, RunError

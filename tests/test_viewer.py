@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_asking import Scripted
-from test_pipeline import RED, write_capture
+from test_pointing import Scripted
+from test_run import RED, write_capture
 
 import point2act
 from point2act.core.errors import Point2ActError

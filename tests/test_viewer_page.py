@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Said, Window, changed_share, complaints, noise, open_browser
-from test_pipeline import RED, write_capture
+from test_run import RED, write_capture
 from test_viewer import BLUE, FEW
 
 import point2act
