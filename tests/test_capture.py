@@ -26,7 +26,7 @@ from point2act.data.capture import (
     view_to_disk,
     write_capture,
 )
-from point2act.data.capture import lens as lenses
+from point2act.data.capture import distortion as lenses
 
 OPENCV = Lens("opencv", (-0.28, 0.09, 0.0011, -0.0007, -0.012, 0.0, 0.0, 0.0))
 PINCUSHION = Lens("opencv", (0.25, 0.1, 0.001, -0.002, 0.0, 0.0, 0.0, 0.0))

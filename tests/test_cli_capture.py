@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-import test_recordings as material
+import test_importers as material
 
 from point2act.cli import capture as command
 from point2act.core.errors import CaptureError
