@@ -24,7 +24,7 @@ from point2act.core.types import NoAnswer, OrientedBox, Query, Region, Support, 
 from point2act.localization.heatmaps import heatmaps
 from point2act.localization.relevancy import ViewAnswers
 from point2act.pipeline.session import Session
-from point2act.splatting.projection import Sight
+from point2act.splatting.projection import Projection
 from point2act.splatting.render import draw, gather
 
 Points = Float[np.ndarray, "k 3"]
@@ -155,8 +155,8 @@ def plain_lifting(session: Session, asked: Sequence[ViewAnswers]) -> list[Outcom
     Confidence is the relevancy at the peak, here as in ``trained_by_adam``.
     """
     hits = total = torch.zeros(len(session.scene), len(asked))
-    for sight, heat, answered in _heat(session, asked):
-        sums, weight = gather(sight, heat)
+    for projection, heat, answered in _heat(session, asked):
+        sums, weight = gather(projection, heat)
         hits, total = hits + sums, total + weight[:, None] * answered
     values = torch.where(total > _LEAST_LIGHT, hits / total, 0.0)
     return [_peaks(session, column) for column in values.double().numpy().T]
@@ -173,12 +173,12 @@ def trained_by_adam(session: Session, asked: Sequence[ViewAnswers], *, steps: in
     optimizer = torch.optim.Adam([logits], lr=0.02)  # the best of 0.02 and 0.1, of starts at -4 and 0
     rng = np.random.default_rng(0)
     for _ in range(steps):
-        sight, heat, answered = shown[rng.integers(len(shown))]
+        projection, heat, answered = shown[rng.integers(len(shown))]
         relevancy = torch.sigmoid(logits.detach())
-        off = (draw(sight, relevancy).features - heat) * answered
-        logits.grad = gather(sight, off)[0] * relevancy * (1 - relevancy)
+        off = (draw(projection, relevancy).features - heat) * answered
+        logits.grad = gather(projection, off)[0] * relevancy * (1 - relevancy)
         optimizer.step()
-    light = sum((gather(sight, heat[..., :1])[1] for sight, heat, _ in shown), start=torch.zeros(1))
+    light = sum((gather(projection, heat[..., :1])[1] for projection, heat, _ in shown), start=torch.zeros(1))
     values = torch.where(light[:, None] > _LEAST_TRAINED, torch.sigmoid(logits.detach()), 0.0)
     return [_peaks(session, column) for column in values.double().numpy().T]
 
@@ -189,13 +189,13 @@ _LEAST_TRAINED = 30.0
 """... and below this many Adam's steps, as long for all, train noise: with 1 a third less is right."""
 
 
-def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Sight, Tensor, Tensor]]:
+def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Projection, Tensor, Tensor]]:
     """Sights, heatmaps of all queries, and which of them were asked there."""
-    for number, sight in enumerate(session.sights):
+    for number, projection in enumerate(session.projections):
         said = [pixels[number] for pixels in asked]
         answered = torch.tensor([float(named is not None) for named in said])
         if answered.any():
-            yield sight, torch.from_numpy(heatmaps(sight.camera, said)), answered
+            yield projection, torch.from_numpy(heatmaps(projection.camera, said)), answered
 
 
 def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:

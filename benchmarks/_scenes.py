@@ -11,10 +11,10 @@ from torch import Tensor
 
 from point2act.core.geometry import inside, invert, project
 from point2act.core.types import Camera, GaussianScene, Query, View
-from point2act.splatting.gaussians import SH_DC, Activated, activated, still, to_parameters
-from point2act.splatting.projection import Sight
+from point2act.splatting.gaussians import SH_DC, Activated, activated, freeze, to_parameters
+from point2act.splatting.projection import Projection
 from point2act.splatting.render import render
-from point2act.splatting.rendering import look_from
+from point2act.splatting.rendering import project_view
 
 BALL = np.array([0.0, 0.0, 0.12])
 """Centre; it lies on the table and its radius is its height."""
@@ -82,7 +82,7 @@ def views(count: int, height: int, width: int) -> list[View]:
 
 def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.device | str) -> list[View]:
     """The same views with colour and depth as the scene has them."""
-    gaussians = still(scene, device=device).gaussians
+    gaussians = freeze(scene, device=device).gaussians
     colors = torch.tensor(0.5 + SH_DC * scene.sh[:, 0], dtype=torch.float32, device=device)
     taken = []
     for view in seen:
@@ -96,10 +96,10 @@ def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.devic
 
 def look_at_all(
     scene: GaussianScene, seen: Sequence[View], *, device: torch.device | str = "cpu"
-) -> list[Sight]:
+) -> list[Projection]:
     """What every view sees of the scene: what lifting begins with, and may keep for the next question."""
-    kept = still(scene, device=device)
-    return [look_from(view, kept) for view in seen]
+    kept = freeze(scene, device=device)
+    return [project_view(view, kept) for view in seen]
 
 
 def questions(count: int) -> list[Query]:

@@ -21,10 +21,10 @@ from point2act.core.geometry import back_project, inside, pixel_centers, project
 from point2act.core.types import GaussianScene, View
 from point2act.simulation import SensorConfig
 from point2act.splatting.fit import FitConfig, fit, psnr
-from point2act.splatting.gaussians import still
-from point2act.splatting.initialization import start
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.initialization import initialize_gaussians
 from point2act.splatting.reconstruct import split
-from point2act.splatting.rendering import draw_picture, look_from
+from point2act.splatting.rendering import project_view, render_view
 
 LIMIT = 20.0
 """Seconds from loaded views to a scene."""
@@ -66,7 +66,7 @@ class Fitted:
 def _fit_once(kept: Sequence[View], config: FitConfig) -> Fitted:
     begin = time.perf_counter()
     done: list[float] = []
-    begun = start(kept, point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    begun = initialize_gaussians(kept, point_cloud_path=None, rng=np.random.default_rng(0)).scene
 
     def watch(step: int, steps: int) -> None:
         done.append(time.perf_counter() - begin)
@@ -92,11 +92,11 @@ def quality(scene: GaussianScene) -> Quality:
     """Draw the held-out views and compare them with what the camera recorded and the simulator knows."""
     number_of = {view.name: number for number, view in enumerate(views())}
     kept, held_out = ([number_of[view.name] for view in part] for part in split(views(), 8))
-    at_rest = still(scene)
+    at_rest = freeze(scene)
     psnrs, whole, errors = [], [], []
     for number in held_out:
         view, truth, known = views()[number], true_depths()[number], seen_by_any(number, kept)
-        picture = draw_picture(look_from(view, at_rest), at_rest)
+        picture = render_view(project_view(view, at_rest), at_rest)
         psnrs.append(psnr(picture.rgb, view.rgb / 255.0, known))
         whole.append(psnr(picture.rgb, view.rgb / 255.0))
         errors.append(np.abs(picture.depth - truth)[known & (truth < SensorConfig().farthest)])

@@ -94,23 +94,22 @@ def _with_gradients(
 def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
     """From images in memory to relevancy, and the next question, for one size of capture."""
     # Late: the checks and the drawing do without what a start may need.
-    from point2act.splatting.initialization import start
 
     seen = photographed(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
     said, asked = answers(seen, 1, _rng()), questions(1)
     size = f"{count}_views_{width}x{height}"
 
     def reconstruct() -> GaussianScene:
-        begun = start(seen, point_cloud_path=None, rng=_rng()).scene
+        begun = initialize_gaussians(seen, point_cloud_path=None, rng=_rng()).scene
         return fit(begun, seen, device=CUDA)
 
     begin = time.perf_counter()
     scene = reconstruct()
-    sights = look_at_all(scene, seen, device=CUDA)
-    lift(sights, said, asked)
+    projections = look_at_all(scene, seen, device=CUDA)
+    lift(projections, said, asked)
     yield Metric(f"gpu.capture_s_{size}", time.perf_counter() - begin, "s")
     yield Metric(f"gpu.psnr_{size}", _psnr(scene, seen), "dB", "higher")
-    yield Metric(f"gpu.question_s_{size}", best(lambda: lift(sights, said, asked), plan.seconds), "s")
+    yield Metric(f"gpu.question_s_{size}", best(lambda: lift(projections, said, asked), plan.seconds), "s")
 
 
 def _psnr(scene: GaussianScene, seen: Sequence[View]) -> float:

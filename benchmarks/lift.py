@@ -18,7 +18,7 @@ from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.localization.relevancy import lift, locate
 from point2act.pipeline.session import Session
-from point2act.splatting.initialization import start
+from point2act.splatting.initialization import initialize_gaussians
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -26,7 +26,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
     Looking at the Gaussians from all views is part of it, but where it is said that it was done before.
     """
-    scene = start(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    scene = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
     kept = look_at_all(scene, views())
     asked = {count: questions(count) for count in (1, 4, 8)}
     works: dict[str, Work] = {

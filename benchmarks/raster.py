@@ -14,17 +14,18 @@ from benchmarks._scenes import camera, leaves, poses, tabletop
 from benchmarks._timing import best, best_of_each, python
 from point2act.core.types import Camera
 from point2act.splatting.gaussians import Activated
-from point2act.splatting.render import gather, look, render
+from point2act.splatting.render import gather, project_gaussians, render
 
 SIZES = ((30_000, 240, 320), (50_000, 480, 640))
 """Gaussians, height, width."""
 CHANNELS = 4
 """Beside depth: red, green, blue and one more."""
 _DRAW_ONCE = (
-    "from benchmarks._scenes import *; from point2act.splatting.render import gather, look, render;"
+    "from benchmarks._scenes import *; "
+    "from point2act.splatting.render import gather, project_gaussians, render;"
     "g = leaves(tabletop(9, np.random.default_rng(0))); c = camera(8, 8); T = torch.eye(4);"
     "render(*g, torch.ones(9, 4, requires_grad=True), T, c).features.sum().backward();"
-    "gather(look(g, T, c), torch.ones(8, 8, 1))"
+    "gather(project_gaussians(g, T, c), torch.ones(8, 8, 1))"
 )
 
 
@@ -65,7 +66,7 @@ def measure_size(n: int, height: int, width: int, plan: Plan) -> Iterator[Metric
     with torch.no_grad():
         yield Metric(f"raster.forward_ms_{size}", 1000 * best(ours, plan.seconds), "ms")
         yield Metric(f"raster.difference_{size}", difference(gaussians, features, T_cam_world, lens), "1")
-    gathering = best(lambda: gather(look(gaussians, T_cam_world, lens), maps), plan.seconds)
+    gathering = best(lambda: gather(project_gaussians(gaussians, T_cam_world, lens), maps), plan.seconds)
     yield Metric(f"raster.gather_ms_{size}", 1000 * gathering, "ms")
     works = {"ours": ours, "gsplat": gsplats, "gsplat without its loop": gsplats_without_its_loop}
     times = best_of_each({name: lambda w=work: w().backward() for name, work in works.items()}, plan.rounds)

@@ -12,10 +12,10 @@ from synthetic import views
 from point2act.core.errors import SceneError
 from point2act.core.types import RelevancyField
 from point2act.splatting.fit import FitConfig, Schedule, fit, psnr
-from point2act.splatting.gaussians import still
-from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.splatting.losses import depth_loss, photometric
-from point2act.splatting.rendering import Picture, draw_picture, look_from
+from point2act.splatting.rendering import RenderedView, project_view, render_view
 
 QUICK = FitConfig(iterations=60)
 
@@ -28,7 +28,9 @@ def seen():
 @pytest.fixture(scope="module")
 def begun(seen):
     config = StartConfig(target_count=3000)
-    return start(seen[1:], point_cloud_path=None, config=config, rng=np.random.default_rng(0)).scene
+    return initialize_gaussians(
+        seen[1:], point_cloud_path=None, config=config, rng=np.random.default_rng(0)
+    ).scene
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +38,9 @@ def fitted(begun, seen):
     return fit(begun, seen[1:], config=QUICK)
 
 
-def picture_of(scene, view, relevancy=None) -> Picture:
-    fixed = still(scene)
-    return draw_picture(look_from(view, fixed), fixed, relevancy=relevancy)
+def picture_of(scene, view, relevancy=None) -> RenderedView:
+    fixed = freeze(scene)
+    return render_view(project_view(view, fixed), fixed, relevancy=relevancy)
 
 
 def quality(scene, view) -> float:
@@ -113,18 +115,18 @@ import numpy as np, torch
 from numba.core.event import install_recorder
 from synthetic import views
 from point2act.splatting.fit import FitConfig, fit
-from point2act.splatting.gaussians import still
-from point2act.splatting.rendering import draw_picture, look_from
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.rendering import render_view, project_view
 from point2act.splatting.render import gather
-from point2act.splatting.initialization import start
+from point2act.splatting.initialization import initialize_gaussians
 
 with install_recorder("numba:compile") as later:
-    begun = start(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
-    fixed = still(fit(begun, views(), config=FitConfig(iterations=2)))
-    sight = look_from(views()[0], fixed)
-    draw_picture(sight, fixed)
+    begun = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    fixed = freeze(fit(begun, views(), config=FitConfig(iterations=2)))
+    projection = project_view(views()[0], fixed)
+    render_view(projection, fixed)
     for _ in range(2):
-        gather(sight, torch.ones(sight.camera.height, sight.camera.width, 3))
+        gather(projection, torch.ones(projection.camera.height, projection.camera.width, 3))
 print(len(later.buffer))
 """
 
@@ -156,18 +158,18 @@ def test_the_number_of_threads_changes_no_bit():
 import hashlib, numpy as np, synthetic
 from point2act.localization.relevancy import lift
 from point2act.splatting.fit import FitConfig, fit
-from point2act.splatting.gaussians import still
-from point2act.splatting.rendering import draw_surface, look_from
-from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.rendering import render_surface, project_view
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.core.types import Query
 views = synthetic.views(4, height=240, width=320)
 count, rng = StartConfig(target_count=12000), np.random.default_rng(0)
-begun = start(views, point_cloud_path=None, config=count, rng=rng)
+begun = initialize_gaussians(views, point_cloud_path=None, config=count, rng=rng)
 scene = fit(begun.scene, views, config=FitConfig(iterations=30))
-sights = [look_from(view, still(scene)) for view in views]
-field = lift(sights, [[np.array([[150.0, 120.0]])] * 4], [Query("it", "it")])
+projections = [project_view(view, freeze(scene)) for view in views]
+field = lift(projections, [[np.array([[150.0, 120.0]])] * 4], [Query("it", "it")])
 arrays = (scene.means, scene.quats, scene.scales, scene.opacities, scene.sh, field.values)
-arrays = (*arrays, draw_surface(sights[0]).depth)
+arrays = (*arrays, render_surface(projections[0]).depth)
 print(hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest())
 """
     digests = set()

@@ -13,7 +13,7 @@ from point2act.core.errors import SceneError
 from point2act.core.types import GaussianScene
 from point2act.splatting import fit as fitting
 from point2act.splatting.fit import FitConfig, fit
-from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.splatting.nonfinite_steps import finite_only, is_finite
 
 NAMES = ("means", "quats", "scales", "opacities", "sh")
@@ -30,7 +30,9 @@ def seen():
 @pytest.fixture(scope="module")
 def begun(seen):
     config = StartConfig(target_count=600)
-    return start(seen, point_cloud_path=None, config=config, rng=np.random.default_rng(0)).scene
+    return initialize_gaussians(
+        seen, point_cloud_path=None, config=config, rng=np.random.default_rng(0)
+    ).scene
 
 
 def is_whole(scene: GaussianScene) -> bool:

@@ -26,12 +26,12 @@ from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
 from point2act.pipeline.stream import FollowConfig, Follower
-from point2act.splatting.incremental import GrowConfig
+from point2act.splatting.incremental import IncrementalConfig
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import Said
 
 HERE = Path(__file__).resolve().parent
-GROW = GrowConfig(first=6, steps=20, share=0.75)
+GROW = IncrementalConfig(first=6, steps=20, share=0.75)
 SOON = FollowConfig(quiet=1.0, start=20.0)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from point2act.core.types import GaussianScene
-from point2act.splatting.gaussians import activated, colors, sh_basis, still, to_parameters, to_scene
+from point2act.splatting.gaussians import activated, colors, freeze, sh_basis, to_parameters, to_scene
 
 
 def some_scene(count: int = 50, degree: int = 2, seed: int = 0) -> GaussianScene:
@@ -73,7 +73,7 @@ def test_colors_follow_the_direction():
 
 def test_a_still_scene_is_the_scene_without_gradients():
     scene = some_scene(degree=1)
-    fixed = still(scene)
+    fixed = freeze(scene)
     assert fixed.degree == 1
     np.testing.assert_allclose(fixed.gaussians.scales, scene.scales, rtol=2e-5)
     np.testing.assert_allclose(fixed.gaussians.opacities, scene.opacities, rtol=2e-5)

@@ -11,21 +11,21 @@ import torch
 
 from point2act.core.progress import Stages
 from point2act.splatting.fit import FitConfig
-from point2act.splatting.incremental import GrowConfig, Growing
+from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import BuildConfig, Builder
+from point2act.splatting.reconstruct import ReconstructionConfig, Reconstructor
 
-CONFIG = BuildConfig(fit=FitConfig(iterations=60), start=StartConfig(target_count=4000))
-QUICK = GrowConfig(first=6, steps=20, share=0.75)
+CONFIG = ReconstructionConfig(fit=FitConfig(iterations=60), start=StartConfig(target_count=4000))
+QUICK = IncrementalConfig(first=6, steps=20, share=0.75)
 
 
-def builder(config=CONFIG):
-    return Builder(config, True, None, 0, torch.device("cpu"), Stages(show=False))
+def reconstructor(config=CONFIG):
+    return Reconstructor(config, True, None, 0, torch.device("cpu"), Stages(show=False))
 
 
 def scene_of(arrivals, *, build=CONFIG, grow=QUICK):
     """What is made of views that come in these batches, growing as they come."""
-    growing = Growing(builder(build), grow)
+    growing = IncrementalReconstruction(reconstructor(build), grow)
     for batch in arrivals:
         growing.add(batch)
         while growing.due:
@@ -52,7 +52,7 @@ def test_it_does_not_matter_when_the_views_came(views, grown):
 
 def test_it_is_as_good_as_a_scene_made_at_once(views, grown):
     """In a third of the steps, held-out views are explained as well, within half a decibel."""
-    at_once = builder().reconstruct(views)
+    at_once = reconstructor().reconstruct(views)
     assert grown.psnr is not None
     assert at_once.psnr is not None
     assert grown.psnr > at_once.psnr - 0.5
@@ -81,13 +81,13 @@ def test_the_whole_of_what_was_seen_is_there(views, grown):
 
 def test_few_views_are_built_at_once(views):
     few = views[:5]
-    assert np.array_equal(scene_of([few]).scene.means, builder().reconstruct(few).scene.means)
+    assert np.array_equal(scene_of([few]).scene.means, reconstructor().reconstruct(few).scene.means)
 
 
 def test_without_depth_nothing_grows_and_all_is_built_in_the_end(views):
     bare = [dataclasses.replace(view, depth=None) for view in views[:9]]
     build = dataclasses.replace(CONFIG, fit=FitConfig(iterations=5))
-    growing = Growing(builder(build), QUICK)
+    growing = IncrementalReconstruction(reconstructor(build), QUICK)
     growing.add(bare)
     assert not growing.due
     assert growing.finish().start in ("features", "spread")
@@ -104,4 +104,4 @@ def test_cameras_that_turn_out_to_be_elsewhere_mean_building_anew(views):
     result = scene_of([off], grow=dataclasses.replace(QUICK, moved=0.0))
     if not result.moved:
         pytest.skip("these pictures do not ask for other poses")
-    assert np.array_equal(result.scene.means, builder().reconstruct(off).scene.means)
+    assert np.array_equal(result.scene.means, reconstructor().reconstruct(off).scene.means)

@@ -33,8 +33,8 @@ from point2act.splatting.initialization import (
     from_cloud,
     from_depth,
     from_nothing,
+    initialize_gaussians,
     read_cloud,
-    start,
 )
 from point2act.splatting.neighbours import flatness, quaternions_from_normals, spacing, towards
 from point2act.splatting.surfels import join, surfels_of_view, thin, votes
@@ -548,7 +548,7 @@ def test_the_best_source_is_chosen(tabletop, textured, tmp_path):
     config = replace(BARE, target_count=1000)
 
     def chosen(views, path=None) -> str:
-        begun = start(views, point_cloud_path=path, config=config, rng=rng())
+        begun = initialize_gaussians(views, point_cloud_path=path, config=config, rng=rng())
         assert_sound(begun.scene)
         assert begun.detail
         return begun.source
@@ -561,13 +561,14 @@ def test_the_best_source_is_chosen(tabletop, textured, tmp_path):
     assert chosen(flat) == "spread"
     assert chosen(flat, write_cloud(tmp_path / "empty.ply", np.zeros((0, 3)))) == "spread"
     with pytest.raises(SceneError, match="no views"):
-        start([], point_cloud_path=None, rng=rng())
+        initialize_gaussians([], point_cloud_path=None, rng=rng())
 
 
 def test_the_same_seed_starts_the_same(tabletop):
     views = [replace(view, depth=None) for view in tabletop]
     first, again, other = (
-        start(views, point_cloud_path=None, config=BARE, rng=rng(seed)).scene for seed in (5, 5, 6)
+        initialize_gaussians(views, point_cloud_path=None, config=BARE, rng=rng(seed)).scene
+        for seed in (5, 5, 6)
     )
     np.testing.assert_array_equal(first.means, again.means)
     assert not np.array_equal(first.means, other.means)
@@ -575,14 +576,18 @@ def test_the_same_seed_starts_the_same(tabletop):
 
 def test_progress_from_depth_ends_at_its_total(tabletop):
     ticks: list[tuple[int, int]] = []
-    start(tabletop, point_cloud_path=None, config=BARE, rng=rng(), progress=lambda *tick: ticks.append(tick))
+    initialize_gaussians(
+        tabletop, point_cloud_path=None, config=BARE, rng=rng(), progress=lambda *tick: ticks.append(tick)
+    )
     assert ticks == [(i, len(tabletop)) for i in range(1, len(tabletop) + 1)]
 
 
 # ── captures that others recorded ──────────────────────────────────────────────────────────────
 def test_a_real_depth_capture(shared_data):
     views = load_views(read_capture(shared_data / "apc_shelf"), max_side=240)
-    begun = start(views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng())
+    begun = initialize_gaussians(
+        views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng()
+    )
     assert begun.source == "depth"
     assert_sound(begun.scene)
     assert 6000 < len(begun.scene) < 12_000
@@ -594,7 +599,9 @@ def test_a_real_depth_capture(shared_data):
 def test_a_real_photo_capture(shared_data):
     capture = read_capture(shared_data / "fox")
     views = [load_view(capture, frame, max_side=320) for frame in capture.frames[:16]]
-    begun = start(views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng())
+    begun = initialize_gaussians(
+        views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng()
+    )
     assert begun.source == "features"
     assert_sound(begun.scene)
     assert len(begun.scene) > 1500

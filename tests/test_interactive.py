@@ -30,14 +30,16 @@ from point2act.pipeline.session import Answered, Session
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import BuildConfig
+from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import Said
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
 # A small scene, and few grasps: enough to tell places and plans apart, and quicker.
-ROUGH = RunConfig(build=BuildConfig(fit=FitConfig(iterations=8), start=StartConfig(target_count=2500)))
+ROUGH = RunConfig(
+    build=ReconstructionConfig(fit=FitConfig(iterations=8), start=StartConfig(target_count=2500))
+)
 FEW = AnswerConfig(
     grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1),
     surface=SurfaceConfig(half_size=0.07),

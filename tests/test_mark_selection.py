@@ -30,7 +30,7 @@ from point2act.pipeline.mark_candidates import (
 )
 from point2act.pipeline.mark_selection import ChooseConfig, choose
 from point2act.pipeline.session import Session
-from point2act.splatting.initialization import StartConfig, start
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.visualization.drawing.set_of_mark import (
     Cells,
     Mark,
@@ -58,7 +58,7 @@ def session(tmp_path_factory):
     synthetic.write_capture_files(folder, VIEWS)
     capture = read_capture(folder)
     views = load_views(capture)
-    begun = start(
+    begun = initialize_gaussians(
         views, point_cloud_path=None, config=StartConfig(target_count=6000), rng=np.random.default_rng(0)
     )
     return Session(capture, views, begun.scene, True, torch.device("cpu"))

@@ -268,7 +268,7 @@ def test_any_other_failure_is_told_too(small_capture: Path, monkeypatch: pytest.
 
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
-    monkeypatch.setattr("point2act.plugin.scene.look_from", fail)
+    monkeypatch.setattr("point2act.plugin.scene.project_view", fail)
     assert "MemoryError" in press(pipeline.model)
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import map_coordinates
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from point2act.calibration.poses import PoseConfig, Refined, refine_poses
+from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
 from point2act.calibration.poses.bundle import BundleConfig, adjust, residuals
 from point2act.calibration.poses.motion import (
     CAUCHY,
@@ -28,7 +28,7 @@ from point2act.calibration.poses.motion import (
     stacked,
     steps_between,
 )
-from point2act.calibration.poses.photometric import DenseConfig, polish
+from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, join, near_pairs
 from point2act.core.geometry import back_project, nearest_rotation, pixel_centers, project
 from point2act.core.types import View
@@ -241,7 +241,9 @@ def test_a_view_without_tracks_stays():
 def test_the_polish_takes_the_poses_back(true_views):
     views = spoilt(true_views)
     pairs = near_pairs(views, TrackConfig())
-    found = polish(views, stacked(views), pairs, Prior(stacked(views), SHIFT, TURN), DenseConfig())
+    found = refine_photometric(
+        views, stacked(views), pairs, Prior(stacked(views), SHIFT, TURN), PhotometricConfig()
+    )
     assert scene_error(views, true_views) > 0.003
     assert scene_error(placed(views, found), true_views) < 0.0003
 
@@ -249,7 +251,7 @@ def test_the_polish_takes_the_poses_back(true_views):
 def test_the_polish_leaves_true_poses(true_views):
     pairs = near_pairs(true_views, TrackConfig())
     T = stacked(true_views)
-    found = polish(true_views, T, pairs, Prior(T, SHIFT, TURN), DenseConfig())
+    found = refine_photometric(true_views, T, pairs, Prior(T, SHIFT, TURN), PhotometricConfig())
     turns, shifts = np.linalg.norm(steps_between(T, found).reshape(-1, 2, 3), axis=2).T
     assert shifts.max() < 0.001
     assert np.degrees(turns.max()) < 0.15
@@ -259,7 +261,9 @@ def test_the_polish_without_overlap_stays(true_views):
     blind = tuple(replace(view, depth=np.zeros((180, 240), np.float32)) for view in true_views)
     T = stacked(blind)
     pairs = near_pairs(blind, TrackConfig())
-    np.testing.assert_array_equal(polish(blind, T, pairs, Prior(T, SHIFT, TURN), DenseConfig()), T)
+    np.testing.assert_array_equal(
+        refine_photometric(blind, T, pairs, Prior(T, SHIFT, TURN), PhotometricConfig()), T
+    )
 
 
 # ── all of it ──────────────────────────────────────────────────────────────────────────────────
@@ -333,7 +337,7 @@ def test_nothing_to_see_is_no_mistake(true_views, count):
 def test_poses_of_other_pictures_are_left_alone(true_views):
     """What asks for motions that no robot makes is some other mistake."""
     far = spoilt(true_views, size=8.0)
-    refined = refine_poses(far, config=PoseConfig(tracks=TrackConfig(search=0.5)))
+    refined = refine_poses(far, config=PoseRefinementConfig(tracks=TrackConfig(search=0.5)))
     turns, shifts = np.linalg.norm(
         steps_between(stacked(far), stacked(refined.views)).reshape(-1, 2, 3), axis=2
     ).T

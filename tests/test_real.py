@@ -12,7 +12,7 @@ from point2act.data.points import read_points
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import BuildConfig
+from point2act.splatting.reconstruct import ReconstructionConfig
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def distances(folder, found) -> np.ndarray:
 
 
 def test_the_shelf(shared_data):
-    config = RunConfig(build=BuildConfig(fit=FitConfig(iterations=100)), max_side=320)
+    config = RunConfig(build=ReconstructionConfig(fit=FitConfig(iterations=100)), max_side=320)
     result = point2act.run(shared_data / "apc_shelf", config=config)
     assert [found.query.name for found in result.results] == ["tissues", "red_book", "pipe_cleaners", "bunny"]
     for found in result.results:
@@ -43,7 +43,7 @@ def test_the_shelf(shared_data):
 def test_the_fox(shared_data, tmp_path):
     folder = tmp_path / "fox"
     shutil.copytree(shared_data / "fox", folder)
-    build = BuildConfig(fit=FitConfig(iterations=150), start=StartConfig(target_count=15_000))
+    build = ReconstructionConfig(fit=FitConfig(iterations=150), start=StartConfig(target_count=15_000))
     config = RunConfig(build=build, max_side=240)
     result = point2act.run(folder, config=config)
     nose = result.results[0]

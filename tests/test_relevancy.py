@@ -6,9 +6,9 @@ from synthetic import TABLETOP, render, views
 from point2act.core.geometry import project
 from point2act.core.types import Query
 from point2act.localization.relevancy import RelevancyConfig, _combine, _Vote, lift
-from point2act.splatting.gaussians import still
-from point2act.splatting.initialization import StartConfig, start
-from point2act.splatting.rendering import look_from
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
+from point2act.splatting.rendering import project_view
 
 QUERY = (Query("red", "the red box"),)
 TARGET, RIVAL = 0, 2
@@ -22,7 +22,9 @@ def seen():
 @pytest.fixture(scope="module")
 def scene(seen):
     config = StartConfig(target_count=4000)
-    return start(seen, point_cloud_path=None, config=config, rng=np.random.default_rng(0)).scene
+    return initialize_gaussians(
+        seen, point_cloud_path=None, config=config, rng=np.random.default_rng(0)
+    ).scene
 
 
 def top_of(block: int) -> np.ndarray:
@@ -35,12 +37,12 @@ def says(view, block: int) -> np.ndarray:
 
 
 def lifted(scene, seen, answers, config=RelevancyConfig()):
-    return lift(sights(scene, seen), [answers], QUERY, config=config)
+    return lift(projections(scene, seen), [answers], QUERY, config=config)
 
 
-def sights(scene, seen):
-    fixed = still(scene)
-    return [look_from(view, fixed) for view in seen]
+def projections(scene, seen):
+    fixed = freeze(scene)
+    return [project_view(view, fixed) for view in seen]
 
 
 def best(scene, field) -> np.ndarray:
@@ -105,20 +107,20 @@ def test_queries_do_not_touch_each_other(scene, seen):
     red = [says(view, TARGET) for view in seen]
     blue = [says(view, RIVAL) if number % 2 else None for number, view in enumerate(seen)]
     queries = (QUERY[0], Query("blue", "the blue box"))
-    both = lift(sights(scene, seen), [red, blue], queries)
-    alone = lift(sights(scene, seen), [red], QUERY)
+    both = lift(projections(scene, seen), [red, blue], queries)
+    alone = lift(projections(scene, seen), [red], QUERY)
     np.testing.assert_allclose(both.values[:, 0], alone.values[:, 0], atol=1e-6)
 
 
 def test_a_further_question_gets_the_bits_of_a_first_one(scene, seen):
-    """What the sights keep of the earlier questions shows in nothing."""
+    """What the projections keep of the earlier questions shows in nothing."""
     red = [says(view, TARGET) if number % 5 else np.zeros((0, 2)) for number, view in enumerate(seen)]
     blue = [says(view, RIVAL) if number % 2 else None for number, view in enumerate(seen)]
     queries = (QUERY[0], Query("blue", "the blue box"))
-    kept = sights(scene, seen)
+    kept = projections(scene, seen)
     lift(kept, [blue], queries[1:])
     for answers, asked in (([red], queries[:1]), ([red, blue], queries), ([[None] * 12], queries[:1])):
-        again, first = lift(kept, answers, asked), lift(sights(scene, seen), answers, asked)
+        again, first = lift(kept, answers, asked), lift(projections(scene, seen), answers, asked)
         np.testing.assert_array_equal(again.values, first.values)
         np.testing.assert_array_equal(again.evidence, first.evidence)
 

@@ -23,8 +23,8 @@ from point2act.core.types import Camera
 from point2act.splatting.cpu import compile_kernels, raster_kernels, tile_kernels
 from point2act.splatting.cpu.tile_kernels import Splats
 from point2act.splatting.gaussians import Activated
-from point2act.splatting.projection import Sight
-from point2act.splatting.render import Rendered, draw, gather, look, render
+from point2act.splatting.projection import Projection
+from point2act.splatting.render import Rendered, draw, gather, project_gaussians, render
 
 CAMERA = Camera(fx=50.0, fy=47.0, cx=21.3, cy=14.2, height=33, width=45)
 NAMES = ("means", "quats", "scales", "opacities", "features", "T_cam_world")
@@ -48,8 +48,8 @@ class Scene:
     def render(self, camera: Camera = CAMERA) -> Rendered:
         return render(*self.tensors(), camera)
 
-    def look(self) -> Sight:
-        return look(Activated(*self.tensors()[:4]), self.T_cam_world, CAMERA)
+    def project(self) -> Projection:
+        return project_gaussians(Activated(*self.tensors()[:4]), self.T_cam_world, CAMERA)
 
     def pick(self, index: Tensor) -> Scene:
         return Scene(*(tensor[index] for tensor in self.tensors()[:5]), self.T_cam_world)
@@ -157,7 +157,7 @@ def test_projection_is_that_of_gsplat() -> None:
     radii, means2d, depths, conics, _ = torch_impl._fully_fused_projection(
         means, covariances, pose[None], torch.tensor(CAMERA.K).float()[None], CAMERA.width, CAMERA.height
     )
-    ours = numba_backend.look(means, quats, scales, opacities, pose, CAMERA)
+    ours = numba_backend.project(means, quats, scales, opacities, pose, CAMERA)
     drawn = ours.radii > 0
     assert drawn.sum() > 100
     a, s, e = ours.shapes[drawn].unbind(1)
@@ -273,7 +273,7 @@ def test_gather_is_the_gradient_of_the_features(queries: int) -> None:
     maps = torch.randn(CAMERA.height, CAMERA.width, queries)
     features = scene.features.clone().requires_grad_()
     (replace(scene, features=features).render().features * maps).sum().backward()
-    sums, weights = gather(scene.look(), maps)
+    sums, weights = gather(scene.project(), maps)
     assert torch.allclose(sums, features.grad, atol=1e-5)
     alpha = scene.render().alpha
     assert torch.isclose(weights.sum(), alpha.sum(), rtol=1e-5)
@@ -283,9 +283,9 @@ def test_gather_is_the_gradient_of_the_features(queries: int) -> None:
 def test_gather_and_render_are_adjoint() -> None:
     scene = random_scene(8, channels=2)
     maps = torch.rand(CAMERA.height, CAMERA.width, 2)
-    sums, weights = gather(scene.look(), maps)
+    sums, weights = gather(scene.project(), maps)
     assert torch.isclose((sums * scene.features).sum(), (scene.render().features * maps).sum(), rtol=1e-4)
-    whole, _ = gather(scene.look(), torch.ones_like(maps))
+    whole, _ = gather(scene.project(), torch.ones_like(maps))
     assert torch.equal(whole[:, 0], weights)
 
 
@@ -303,11 +303,11 @@ def test_gathering_first_and_again_is_that_of_the_slow_twin() -> None:
     each = replace(scene, features=torch.eye(60))
     twin = reference_render.render(*(tensor.double() for tensor in each.tensors()), CAMERA)
     assert not twin.risky.any()
-    maps, sight = spots(), scene.look()
+    maps, projection = spots(), scene.project()
     expected = torch.einsum("hwn,hwq->nq", twin.features, maps.double())
     assert (expected.abs().amax(dim=0)[:2] > 1e-3).all()
     for _ in range(2):
-        sums, weights = gather(sight, maps)
+        sums, weights = gather(projection, maps)
         assert torch.allclose(sums.double(), expected, atol=1e-5)
         assert torch.allclose(weights.double(), twin.features.sum(dim=(0, 1)), rtol=1e-5, atol=1e-5)
 
@@ -315,30 +315,30 @@ def test_gathering_first_and_again_is_that_of_the_slow_twin() -> None:
 @pytest.mark.parametrize("maps", [spots(), -spots(), spots()[..., 2:], spots()[..., :0], spots() + 0.1])
 def test_a_kept_sight_gathers_the_bits_of_a_fresh_one(maps: Tensor) -> None:
     scene = dense_scene(22)
-    kept = scene.look()
+    kept = scene.project()
     gather(kept, torch.rand(CAMERA.height, CAMERA.width, 2))
-    for again, first in zip(gather(kept, maps), gather(scene.look(), maps), strict=True):
+    for again, first in zip(gather(kept, maps), gather(scene.project(), maps), strict=True):
         assert torch.equal(again, first)
 
 
 def test_of_the_first_gathering_the_weights_alone_are_kept() -> None:
-    sight = random_scene(23).look()
-    assert not sight.weights
+    projection = random_scene(23).project()
+    assert not projection.weights
     for _ in range(2):
-        _, weights = gather(sight, torch.rand(CAMERA.height, CAMERA.width, 5))
-    assert len(sight.weights) == 1
+        _, weights = gather(projection, torch.rand(CAMERA.height, CAMERA.width, 5))
+    assert len(projection.weights) == 1
     assert weights.untyped_storage().nbytes() == 4 * 60
 
 
 def test_tiles_without_heat_are_passed_over() -> None:
-    sight, maps = random_scene(24).look(), spots().numpy()
-    seen = (sight.means2d, sight.shapes, sight.opacities)
-    splats = Splats(*(tensor.numpy() for tensor in seen), sight.reach)
-    records = np.full((len(sight.tiles.members), 4), np.nan, np.float32)
-    raster_kernels.gather_heard(splats, sight.tiles, maps, records)
+    projection, maps = random_scene(24).project(), spots().numpy()
+    seen = (projection.means2d, projection.shapes, projection.opacities)
+    splats = Splats(*(tensor.numpy() for tensor in seen), projection.reach)
+    records = np.full((len(projection.tiles.members), 4), np.nan, np.float32)
+    raster_kernels.gather_heard(splats, projection.tiles, maps, records)
     touched = []
     for tile in range(9):
-        slots = sight.tiles.slots[sight.tiles.start[tile] : sight.tiles.start[tile + 1]]
+        slots = projection.tiles.slots[projection.tiles.start[tile] : projection.tiles.start[tile + 1]]
         assert len(slots) > 0
         touched.append(bool(np.isfinite(records[slots]).any()))
     assert touched == [True, False, False, True, False, False, False, False, True]
@@ -349,21 +349,28 @@ def test_what_was_looked_at_is_drawn_and_gathered_again_bit_for_bit() -> None:
     scene, maps = random_scene(18), torch.rand(CAMERA.height, CAMERA.width, 2)
     background = torch.tensor([0.1, 0.2, 0.3])
     whole = render(*scene.leaves(), CAMERA, background=background)
-    sight = scene.look()
+    projection = scene.project()
     for _ in range(2):
-        again = draw(sight, scene.features, background=background)
+        again = draw(projection, scene.features, background=background)
         for name in ("features", "depth", "alpha", "means2d", "depths", "radii"):
             assert torch.equal(getattr(again, name), getattr(whole, name)), name
-        for kept, fresh in zip(gather(sight, maps), gather(scene.look(), maps), strict=True):
+        for kept, fresh in zip(gather(projection, maps), gather(scene.project(), maps), strict=True):
             assert torch.equal(kept, fresh)
 
 
 def test_looking_and_drawing_leave_no_gradients() -> None:
     scene = random_scene(19)
     *gaussians, features, pose = scene.leaves()
-    sight = look(Activated(*gaussians), pose, CAMERA)
-    drawn = draw(sight, features)
-    tensors = (sight.means2d, sight.depths, sight.opacities, drawn.features, drawn.depth, drawn.alpha)
+    projection = project_gaussians(Activated(*gaussians), pose, CAMERA)
+    drawn = draw(projection, features)
+    tensors = (
+        projection.means2d,
+        projection.depths,
+        projection.opacities,
+        drawn.features,
+        drawn.depth,
+        drawn.alpha,
+    )
     assert not any(tensor.requires_grad for tensor in tensors)
 
 
@@ -396,7 +403,7 @@ def test_nothing_to_see(scene: Scene) -> None:
     (rendered.features.sum() + rendered.depth.sum() + rendered.alpha.sum()).backward()
     for leaf in leaves:
         assert leaf.grad is None or not leaf.grad.any()
-    sums, weights = gather(scene.look(), torch.ones(33, 45, 1))
+    sums, weights = gather(scene.project(), torch.ones(33, 45, 1))
     assert not sums.any()
     assert not weights.any()
 
@@ -452,7 +459,7 @@ def test_opaque_wall_hides_all_behind_it() -> None:
         T_cam_world=torch.eye(4),
     )
     rendered = scene.render()
-    _, weights = gather(scene.look(), torch.zeros(33, 45, 0))
+    _, weights = gather(scene.project(), torch.zeros(33, 45, 0))
     assert (1 - rendered.alpha).min() > 1e-4
     assert (weights > 0).sum() < 8
 
@@ -548,14 +555,14 @@ def test_gsplat_is_called_as_it_wants_to_be(
     maps = torch.rand(CAMERA.height, CAMERA.width, 2)
     ours, expected = scene.leaves(), scene.leaves()
     rendered_ours = render(*ours, CAMERA)
-    gathered_ours = gather(scene.look(), maps)
+    gathered_ours = gather(scene.project(), maps)
     monkeypatch.setattr("point2act.splatting.render._backend", lambda device: gsplat_backend())
     rendered = render(*expected, CAMERA)
-    sight = scene.look()
-    gathered = gather(sight, maps)
-    for again, first in zip(gather(sight, maps), gathered, strict=True):
+    projection = scene.project()
+    gathered = gather(projection, maps)
+    for again, first in zip(gather(projection, maps), gathered, strict=True):
         assert torch.allclose(again, first, atol=1e-6)
-    assert gather(sight, maps[..., :0])[0].shape == (20, 0)
+    assert gather(projection, maps[..., :0])[0].shape == (20, 0)
 
     same = (rendered.alpha - rendered_ours.alpha).abs() < 1e-4
     assert same.float().mean() > 0.99
@@ -628,8 +635,8 @@ def test_both_backends_agree(channels: int) -> None:
         size = a.grad.norm() if a.grad.numel() else 1.0
         assert (a.grad - b.grad.cpu()).norm() <= 0.03 * size, name
     maps = torch.rand(33, 45, 2)
-    ours = gather(scene.look(), maps)
-    theirs = gather(look(Activated(*gpu[:4]), gpu[5], CAMERA), maps.cuda())
+    ours = gather(scene.project(), maps)
+    theirs = gather(project_gaussians(Activated(*gpu[:4]), gpu[5], CAMERA), maps.cuda())
     for a, b in zip(ours, theirs, strict=True):
         assert (a - b.cpu()).norm() <= 0.03 * a.norm()
 
@@ -637,9 +644,9 @@ def test_both_backends_agree(channels: int) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_the_graphics_card_gathers_again_what_it_gathered_first() -> None:
     *gaussians, _, pose = (tensor.cuda() for tensor in random_scene(25).tensors())
-    sight, maps = look(Activated(*gaussians), pose, CAMERA), spots().cuda()
-    sums, weights = gather(sight, maps)
-    again, kept = gather(sight, maps)
+    projection, maps = project_gaussians(Activated(*gaussians), pose, CAMERA), spots().cuda()
+    sums, weights = gather(projection, maps)
+    again, kept = gather(projection, maps)
     assert torch.allclose(again, sums, atol=1e-5)  # it adds in any order
     assert torch.equal(kept, weights)
-    assert gather(sight, maps[..., :0])[0].shape == (60, 0)
+    assert gather(projection, maps[..., :0])[0].shape == (60, 0)

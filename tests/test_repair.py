@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.calibration.checks.depth_edges import border_maps, border_points
 from point2act.calibration.checks.depth_extrinsics import Alignment
-from point2act.calibration.checks.repair import Mended, common_move, mend, moves
+from point2act.calibration.checks.repair import Repaired, common_move, moves, repair
 from point2act.cli.check import main
 from point2act.cli.refine import PICTURE
 from point2act.core.errors import CaptureError
@@ -41,8 +41,8 @@ def as_seen() -> tuple[View, ...]:
 
 
 @cache
-def mended() -> Mended:
-    return mend(as_seen(), metric=False)
+def mended() -> Repaired:
+    return repair(as_seen(), metric=False)
 
 
 def away(view: View, rng: np.random.Generator, shift: float, turn: float) -> View:
@@ -94,7 +94,7 @@ def test_its_depth_is_laid_on_the_colours():
 
 
 def test_depth_that_lies_on_the_colours_is_left():
-    done = mend(synthetic.textured(), metric=False)
+    done = repair(synthetic.textured(), metric=False)
     assert done.alignment is None
     assert "it lies on the colours" in done.depth
     assert all(a.depth is b.depth for a, b in zip(done.views, synthetic.textured(), strict=True))
@@ -102,7 +102,7 @@ def test_depth_that_lies_on_the_colours_is_left():
 
 @pytest.mark.parametrize("count", [0, 2, 3])
 def test_few_views_are_left(count: int):
-    done = mend(synthetic.textured()[:count], metric=True)
+    done = repair(synthetic.textured()[:count], metric=True)
     assert done.alignment is None
     assert not done.moved
     assert "four or more" in done.depth
@@ -110,7 +110,7 @@ def test_few_views_are_left(count: int):
 
 def test_plain_views_are_left_with_a_reason():
     views = [replace(view, rgb=np.full_like(view.rgb, 90)) for view in synthetic.views(6)]
-    done = mend(views, metric=True)
+    done = repair(views, metric=True)
     assert "nowhere clearly" in done.depth
     assert not done.moved
 

@@ -27,7 +27,7 @@ from point2act.core.types import (
     Target,
 )
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.splatting.rendering import Picture
+from point2act.splatting.rendering import RenderedView
 from point2act.visualization.report import (
     ReportInput,
     ReportTrial,
@@ -121,7 +121,7 @@ def seen(index: int) -> ReportView:
     heat = np.exp(-((np.arange(128) - 60.0) ** 2) / 200)[None].repeat(96, axis=0)
     assert view.depth is not None
     relevancy = np.repeat(heat[..., None], len(RESULTS), axis=2)
-    picture = Picture(view.rgb / 255.0, view.depth, np.ones((96, 128)), relevancy)
+    picture = RenderedView(view.rgb / 255.0, view.depth, np.ones((96, 128)), relevancy)
     return ReportView(view, points, {"red": heat}, picture)
 
 

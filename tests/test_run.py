@@ -19,13 +19,15 @@ from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
-from point2act.splatting.gaussians import still
+from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import BuildConfig, split
-from point2act.splatting.rendering import draw_surface, look_from
+from point2act.splatting.reconstruct import ReconstructionConfig, split
+from point2act.splatting.rendering import project_view, render_surface
 from point2act.vlm.pointing.mark_selector import Choice
 
-QUICK = RunConfig(build=BuildConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000)))
+QUICK = RunConfig(
+    build=ReconstructionConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000))
+)
 RED = np.array([0.0, 0.0, 0.1])
 """The middle of the top of the highest box."""
 
@@ -206,8 +208,8 @@ def test_depth_that_the_scene_contradicts_is_left_out(result, capture):
     source = read_capture(capture)
     views = list(load_views(source))
     views[3] = dataclasses.replace(views[3], depth=views[3].depth - np.float32(0.05))
-    fixed = still(result.scene)
-    surfaces = [draw_surface(look_from(view, fixed)) for view in views]
+    fixed = freeze(result.scene)
+    surfaces = [render_surface(project_view(view, fixed)) for view in views]
     depths = confirmed_depths(views, surfaces, agreement=0.02)
     kept = [np.mean(depth > 0) for depth in depths]
     assert kept[3] < 0.1

@@ -11,8 +11,8 @@ from synthetic import TABLE_COLOR, TABLETOP, Block, orbit, pinhole
 from point2act.core.geometry import project
 from point2act.core.types import GaussianScene, View
 from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
-from point2act.splatting.gaussians import SH_DC, still
-from point2act.splatting.rendering import look_from
+from point2act.splatting.gaussians import SH_DC, freeze
+from point2act.splatting.rendering import project_view
 
 BOXES = TABLETOP[:2]
 SPACING = 0.008
@@ -70,9 +70,9 @@ def seen_from(poses: list[np.ndarray]) -> list[View]:
 
 
 def hypotheses(scene: GaussianScene, views: list[View], **changes) -> Hypotheses:
-    fixed = still(scene)
-    sights = [look_from(view, fixed) for view in views]
-    return find_hypotheses(scene, views, sights, config=HypothesesConfig(**changes))
+    fixed = freeze(scene)
+    projections = [project_view(view, fixed) for view in views]
+    return find_hypotheses(scene, views, projections, config=HypothesesConfig(**changes))
 
 
 def rows_of(points: np.ndarray, scene: GaussianScene) -> np.ndarray:
@@ -212,7 +212,7 @@ def test_a_scene_in_single_precision_is_the_same(found):
     single = GaussianScene(
         *(getattr(scene, field.name).astype(np.float32) for field in dataclasses.fields(GaussianScene))
     )
-    assert torch.equal(still(single).gaussians.means, still(scene).gaussians.means)
+    assert torch.equal(freeze(single).gaussians.means, freeze(scene).gaussians.means)
     parts = hypotheses(single, VIEWS).parts
     assert len(parts.points) == len(hypothesis.parts.points)
     np.testing.assert_array_equal(parts.things, hypothesis.parts.things)

@@ -70,9 +70,9 @@ def test_asking_leaves_no_trace(session, capture):
 
 
 def test_what_views_see_is_worked_out_once(session):
-    assert session.sights is session.sights
+    assert session.projections is session.projections
     assert session.surfaces is session.surfaces
-    assert len(session.sights) == len(session.views) == 10
+    assert len(session.projections) == len(session.views) == 10
 
 
 def test_something_new_is_found(session, tmp_path):

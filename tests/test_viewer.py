@@ -26,7 +26,7 @@ from point2act.pipeline.session import Session
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import BuildConfig
+from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
 from point2act.visualization.viewer.page import Page
@@ -36,7 +36,9 @@ from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import Said
 
 FEW = RunConfig(
-    build=BuildConfig(fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False)
+    build=ReconstructionConfig(
+        fit=FitConfig(iterations=20), start=StartConfig(target_count=1500), refine_poses=False
+    )
 )
 BLUE = np.array([-0.10, -0.08, 0.04])
 """The middle of the top of the blue box."""

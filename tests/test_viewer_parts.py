@@ -35,7 +35,7 @@ from point2act.core.types import (
 )
 from point2act.data.points import PERSON
 from point2act.grasping.grippers import load_gripper
-from point2act.splatting.gaussians import colors, still
+from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.initial_camera import Outlook, find_outlook
 from point2act.visualization.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
@@ -163,7 +163,7 @@ def test_covariances_are_rotations_times_squared_scales():
 @pytest.mark.parametrize("degree", [0, 2])
 def test_colours_are_the_renderers_own_without_directions(degree):
     scene = scene_of(np.random.default_rng(1).normal(size=(50, 3)), degree=degree)
-    drawn = colors(still(scene).parameters, torch.eye(4), degree=0).clamp_max(1.0)
+    drawn = colors(freeze(scene).parameters, torch.eye(4), degree=0).clamp_max(1.0)
     np.testing.assert_allclose(splats_of(scene).colors, drawn.numpy(), atol=1e-6)
 
 

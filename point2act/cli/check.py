@@ -12,7 +12,7 @@ import tyro
 
 from point2act.calibration.checks import CheckConfig, Finding, Report, examine
 from point2act.calibration.checks.findings import SEVERITIES
-from point2act.calibration.poses import PoseConfig
+from point2act.calibration.poses import PoseRefinementConfig
 from point2act.cli.refine import mended_copy
 from point2act.core.files import write_json
 from point2act.core.logs import printable
@@ -48,7 +48,7 @@ class Arguments:
     """New folder for a copy of the capture with its depth registered to the colours and its poses refined."""
     allow_outside: bool = False
     """Read files that the capture names outside its folder, also by way of symbolic links."""
-    poses: PoseConfig = field(default_factory=PoseConfig)
+    poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     """How far poses may be off, and when others are better: for --refine."""
     config: Annotated[CheckConfig, tyro.conf.arg(name="")] = field(default_factory=CheckConfig)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from point2act.calibration.checks import CheckConfig, Report, examine
-from point2act.calibration.checks.repair import Mended, common_move, mend, moves
-from point2act.calibration.poses import PoseConfig
+from point2act.calibration.checks.repair import Repaired, common_move, moves, repair
+from point2act.calibration.poses import PoseRefinementConfig
 from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, View
@@ -48,12 +48,12 @@ def mended_copy(
     output: Path,
     *,
     config: CheckConfig,
-    poses: PoseConfig,
+    poses: PoseRefinementConfig,
     stages: Stages,
 ) -> Copied:
     """Mend a capture whose views are loaded, write the copy into a new folder, and examine that."""
     with stages.stage("mend") as bar:
-        mended = mend(views, metric=capture.metric, config=poses, progress=bar)
+        mended = repair(views, metric=capture.metric, config=poses, progress=bar)
     with stages.stage("write the copy") as bar, new_capture(output) as folder:
         amend_capture(
             capture.folder,
@@ -70,7 +70,7 @@ def mended_copy(
     return Copied(document, _words(document), report)
 
 
-def _depth(capture: Capture, mended: Mended) -> Callable[[str], np.ndarray | None] | None:
+def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | None] | None:
     """The registered depth of a frame by its name, in the pixels of its image on disk."""
     alignment = mended.alignment
     if alignment is None:
@@ -84,7 +84,7 @@ def _depth(capture: Capture, mended: Mended) -> Callable[[str], np.ndarray | Non
     return registered
 
 
-def _document(capture: Capture, views: Sequence[View], mended: Mended, output: Path) -> dict[str, Any]:
+def _document(capture: Capture, views: Sequence[View], mended: Repaired, output: Path) -> dict[str, Any]:
     common = common_move(views, mended.views) if mended.moved else None
     alignment = mended.alignment
     return {

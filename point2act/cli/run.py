@@ -17,7 +17,7 @@ from point2act.data.capture import read_capture, watch_capture
 from point2act.pipeline.run import follow, run
 from point2act.pipeline.steps import RunConfig
 from point2act.pipeline.stream import FollowConfig
-from point2act.splatting.incremental import GrowConfig
+from point2act.splatting.incremental import IncrementalConfig
 from point2act.vlm.pointing.ask import Questions
 
 
@@ -50,7 +50,7 @@ class Arguments:
     it names a grid. For models that choose better than they point; about a dozen more questions a query."""
     following: FollowConfig = field(default_factory=FollowConfig)
     """How a growing capture is watched."""
-    grow: GrowConfig = field(default_factory=GrowConfig)
+    grow: IncrementalConfig = field(default_factory=IncrementalConfig)
     """How its scene grows."""
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
 

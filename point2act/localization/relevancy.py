@@ -22,7 +22,7 @@ from point2act.core.types import Capture, PointSet, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view
 from point2act.data.points import that_count
 from point2act.localization.heatmaps import HeatmapConfig, heatmaps
-from point2act.splatting.projection import Sight
+from point2act.splatting.projection import Projection
 from point2act.splatting.render import gather
 
 # Of the Gaussians that get any light at all at least a fifth are in plain sight.
@@ -91,7 +91,7 @@ def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[Vi
 
 
 def lift(
-    sights: Sequence[Sight],
+    projections: Sequence[Projection],
     answers: Sequence[ViewAnswers],
     queries: Sequence[Query],
     *,
@@ -100,17 +100,17 @@ def lift(
 ) -> RelevancyField:
     """Give every Gaussian a relevancy in [0, 1] for every query.
 
-    ``sights`` are what the views, at least one, see of the same Gaussians; the unit of length does not
+    ``projections`` are what the views, at least one, see of the same Gaussians; the unit of length does not
     matter. ``answers[q][v]`` is what was said of query q in view v.
     """
     votes = []
-    for number, sight in enumerate(sights):
+    for number, projection in enumerate(projections):
         said = [answer[number] for answer in answers]
         if any(pixels is not None for pixels in said):
-            votes.append(_vote(sight, said, config))
+            votes.append(_vote(projection, said, config))
         if progress is not None:
-            progress(number + 1, len(sights))
-    nothing = sights[0].depths.new_zeros(len(queries), len(sights[0].depths))
+            progress(number + 1, len(projections))
+    nothing = projections[0].depths.new_zeros(len(queries), len(projections[0].depths))
     values, evidence = _combine(votes, config) if votes else (nothing, nothing)
     return RelevancyField(tuple(queries), _columns(values), _columns(evidence))
 
@@ -119,10 +119,12 @@ def _columns(rows: Float[Tensor, "q n"]) -> Float[np.ndarray, "n q"]:
     return rows.t().contiguous().double().cpu().numpy()
 
 
-def _vote(sight: Sight, said: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig) -> _Vote:
+def _vote(
+    projection: Projection, said: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig
+) -> _Vote:
     """Gather each query's heatmap on the Gaussians that this view sees."""
-    maps = heatmaps(sight.camera, said, config=config.heatmap)
-    sums, weight = gather(sight, torch.from_numpy(maps))
+    maps = heatmaps(projection.camera, said, config=config.heatmap)
+    sums, weight = gather(projection, torch.from_numpy(maps))
     weight = torch.where(weight > _GLIMPSE * weight.max(), weight, 0.0)
     covered = weight[weight > 0].cpu().numpy()
     half = config.half_seen * float(np.quantile(covered, _PLAIN_SIGHT)) if len(covered) else 1.0

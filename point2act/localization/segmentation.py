@@ -14,7 +14,7 @@ from point2act.core.types import GaussianScene, View
 from point2act.localization.likelihood import Looks, look_at_parts
 from point2act.localization.part_tree import Parts, PartsConfig, find_parts
 from point2act.splatting.gaussians import SH_DC
-from point2act.splatting.projection import Sight
+from point2act.splatting.projection import Projection
 from point2act.splatting.render import gather
 
 # At most so many planes are ground, each with at least this share of the surface. Chosen.
@@ -46,12 +46,12 @@ class Hypotheses:
 def find_hypotheses(
     scene: GaussianScene,
     views: Sequence[View],
-    sights: Sequence[Sight],
+    projections: Sequence[Projection],
     *,
     config: HypothesesConfig = HypothesesConfig(),
 ) -> Hypotheses:
-    """Cut the solid and seen Gaussians of a scene into parts; ``sights`` are the views' of all Gaussians."""
-    covered = np.stack([_covered(sight) for sight in sights])
+    """Cut the solid and seen Gaussians of a scene into parts; ``projections``: one per view, of all."""
+    covered = np.stack([_covered(projection) for projection in projections])
     solid = np.flatnonzero((scene.opacities > config.opacity) & (covered.max(axis=0) > _SEEN))
     points, covered = scene.means[solid], covered[:, solid]
     distance = _distance(points, views, covered)
@@ -61,10 +61,10 @@ def find_hypotheses(
     return Hypotheses(parts, look_at_parts(parts, views, covered))
 
 
-def _covered(sight: Sight) -> Float[np.ndarray, " n"]:
+def _covered(projection: Projection) -> Float[np.ndarray, " n"]:
     """Pixels that every Gaussian covers, by its blending weights."""
-    nothing = torch.zeros(sight.camera.height, sight.camera.width, 0)
-    return gather(sight, nothing)[1].double().cpu().numpy()
+    nothing = torch.zeros(projection.camera.height, projection.camera.width, 0)
+    return gather(projection, nothing)[1].double().cpu().numpy()
 
 
 def _distance(

@@ -16,7 +16,7 @@ from point2act.data.capture import view_to_disk
 from point2act.data.crops import Look
 from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import Hypotheses
-from point2act.splatting.rendering import Surface
+from point2act.splatting.rendering import RenderedSurface
 from point2act.visualization.drawing.set_of_mark import Mark, outline
 
 # A pixel that is covered less shows no surface.
@@ -160,7 +160,7 @@ def views_to_ask(
     return tuple(asked)
 
 
-def points_in_sight(parts: Parts, view: View, surface: Surface) -> Int[np.ndarray, "h w"]:
+def points_in_sight(parts: Parts, view: View, surface: RenderedSurface) -> Int[np.ndarray, "h w"]:
     """Which of the parts' points each pixel of a view shows, by number; -1 for none.
 
     A pixel shows the point that is nearest to where its ray meets the scene's surface, so what is hidden

@@ -23,7 +23,7 @@ from point2act.localization.likelihood import EvidenceConfig, weigh
 from point2act.localization.region import RegionConfig, find_region
 from point2act.localization.relevancy import RelevancyConfig, ViewAnswers
 from point2act.localization.segmentation import Hypotheses, HypothesesConfig
-from point2act.splatting.rendering import Surface
+from point2act.splatting.rendering import RenderedSurface
 
 if TYPE_CHECKING:
     from point2act.grasping.reachability.arm import Arm
@@ -80,7 +80,7 @@ class Asked:
 
     query: Query
     views: Sequence[View]
-    surfaces: Sequence[Surface]
+    surfaces: Sequence[RenderedSurface]
     """The scene's, seen from every view."""
     depths: Sequence[Float[np.ndarray, "_h _w"]]
     """To plan grasps on, from every view: the ``confirmed_depths``."""
@@ -241,7 +241,7 @@ def find_robot(capture: Capture, gripper: Gripper, *, config: AnswerConfig) -> R
 
 
 def confirmed_depths(
-    views: Sequence[View], surfaces: Sequence[Surface], *, agreement: float
+    views: Sequence[View], surfaces: Sequence[RenderedSurface], *, agreement: float
 ) -> list[Float[np.ndarray, "_h _w"]]:
     """Depth to plan grasps on: what was measured and the Gaussians confirm, else the Gaussians' own.
 

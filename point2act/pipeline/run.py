@@ -12,7 +12,7 @@ from point2act.grasping.tsdf import open3d
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunResult, Work
 from point2act.pipeline.stream import FollowConfig, Follower
-from point2act.splatting.incremental import GrowConfig, Growing
+from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import Asking, Questions, wait_for
 from point2act.vlm.pointing.mark_selector import Chooser
 
@@ -67,7 +67,7 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
         source = read_capture(capture, allow_outside=config.allow_outside)
         views = work.load_views(work.thinned(source, None, tick), tick)
     work.load(grasps=work.metric(source))
-    built = work.builder(source).reconstruct(views)
+    built = work.reconstructor(source).reconstruct(views)
     return Session(source, built.views, built.scene, work.metric(source), work.device)
 
 
@@ -79,7 +79,7 @@ def follow(
     chooser: Chooser | None = None,
     config: RunConfig = RunConfig(),
     following: FollowConfig = FollowConfig(),
-    grow: GrowConfig = GrowConfig(),
+    grow: IncrementalConfig = IncrementalConfig(),
     show: bool = False,
 ) -> RunResult:
     """Like ``run``, on a capture that is still being made: ready soon after its last image.
@@ -90,7 +90,7 @@ def follow(
     came: to begin again after a break gives the same, and asks nothing that was answered.
     """
     work = Work.begin(config, output, grown=True, show=show)
-    growing: Growing | None = None
+    growing: IncrementalReconstruction | None = None
     with (
         Asking(questions) if questions is not None else nullcontext() as asking,
         Follower(
@@ -106,7 +106,7 @@ def follow(
             if growing is None:
                 if work.metric(source):
                     open3d()
-                growing = Growing(work.builder(source), grow)
+                growing = IncrementalReconstruction(work.reconstructor(source), grow)
             growing.add(views)
             while growing.due:
                 growing.grow()

@@ -40,9 +40,15 @@ from point2act.pipeline.query import (
     to_avoid,
     where,
 )
-from point2act.splatting.gaussians import Still, still
-from point2act.splatting.projection import Sight
-from point2act.splatting.rendering import Picture, Surface, draw_picture, draw_surface, look_from
+from point2act.splatting.gaussians import FrozenGaussians, freeze
+from point2act.splatting.projection import Projection
+from point2act.splatting.rendering import (
+    RenderedSurface,
+    RenderedView,
+    project_view,
+    render_surface,
+    render_view,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,24 +110,26 @@ class Session:
         return only(self.capture, [view.name for view in self.views]).frames
 
     @cached_property
-    def still(self) -> Still:
+    def frozen(self) -> FrozenGaussians:
         """The scene on the device."""
-        return still(self.scene, device=self.device)
+        return freeze(self.scene, device=self.device)
 
     @cached_property
-    def sights(self) -> tuple[Sight, ...]:
+    def projections(self) -> tuple[Projection, ...]:
         """What every view sees of the Gaussians."""
-        return tuple(look_from(view, self.still) for view in self.views)
+        return tuple(project_view(view, self.frozen) for view in self.views)
 
     @cached_property
-    def surfaces(self) -> tuple[Surface, ...]:
+    def surfaces(self) -> tuple[RenderedSurface, ...]:
         """Depth and coverage as the Gaussians have them, from every view."""
-        return tuple(draw_surface(sight) for sight in self.sights)
+        return tuple(render_surface(projection) for projection in self.projections)
 
     def hypotheses(self, config: HypothesesConfig = HypothesesConfig()) -> Hypotheses:
         """All that a question may mean."""
         if config not in self._hypotheses:
-            self._hypotheses[config] = find_hypotheses(self.scene, self.views, self.sights, config=config)
+            self._hypotheses[config] = find_hypotheses(
+                self.scene, self.views, self.projections, config=config
+            )
         return self._hypotheses[config]
 
     def depths(self, agreement: float) -> Sequence[Float[np.ndarray, "_h _w"]]:
@@ -130,9 +138,9 @@ class Session:
             self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)
         return self._depths[agreement]
 
-    def picture(self, number: int, relevancy: RelevancyField) -> Picture:
+    def picture(self, number: int, relevancy: RelevancyField) -> RenderedView:
         """Draw the scene and its relevancy from one view."""
-        return draw_picture(self.sights[number], self.still, relevancy=relevancy)
+        return render_view(self.projections[number], self.frozen, relevancy=relevancy)
 
     def ask(
         self,
@@ -168,7 +176,7 @@ class Session:
         person = pointed_by_person(points.answers)
         pixels = locate(points, self.capture, self.views)
         with stages.stage("lift the points") as tick:
-            lifted = lift(self.sights, pixels, points.queries, config=config.relevancy, progress=tick)
+            lifted = lift(self.projections, pixels, points.queries, config=config.relevancy, progress=tick)
         metric, base = self.metric or config.metric, self.capture.base
         with stages.stage("find the places"):
             depths = self.depths(config.depth_agreement)

@@ -27,7 +27,7 @@ from point2act.pipeline.outputs import Story, publish, write_timings
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Answered, Session, choose_device
 from point2act.splatting.cpu.warm_up import warm_up
-from point2act.splatting.reconstruct import BuildConfig, Builder, Reconstruction
+from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
 from point2act.vlm.pointing.ask import Answers
 from point2act.vlm.pointing.mark_selector import Chooser
 
@@ -46,7 +46,9 @@ class RunConfig:
     max_views: int = 150
     """Of a capture with more views, as many are used: spread evenly over viewpoints, the answered ones first
     and sharp ones before blurred ones."""
-    build: Annotated[BuildConfig, tyro.conf.arg(name="")] = field(default_factory=BuildConfig)
+    build: Annotated[ReconstructionConfig, tyro.conf.arg(name="")] = field(
+        default_factory=ReconstructionConfig
+    )
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
     allow_outside: bool = False
     """Read files that the capture names outside its folder, also by way of symbolic links."""
@@ -142,9 +144,9 @@ class Work:
         """Whether lengths are taken for metres."""
         return source.metric or self.config.answer.metric
 
-    def builder(self, source: Capture) -> Builder:
+    def reconstructor(self, source: Capture) -> Reconstructor:
         """Who makes the scene."""
-        return Builder(
+        return Reconstructor(
             self.config.build,
             self.metric(source),
             source.point_cloud_path,
@@ -156,11 +158,11 @@ class Work:
     def reconstruct(self, source: Capture, views: Sequence[View]) -> Reconstruction:
         """The scene, made now, or by a run that was cut off. It is kept until all else is written."""
         if self.output is None:
-            return self.builder(source).reconstruct(views)
+            return self.reconstructor(source).reconstruct(views)
         taken_up = self._take_up(self.output, source, views) if self.resume else None
         if taken_up is not None:
             return taken_up
-        built = self.builder(source).reconstruct(views)
+        built = self.reconstructor(source).reconstruct(views)
         return replace(built, scene=keep(self.output, self._saved(self.output, source, built), built.scene))
 
     def _take_up(self, folder: Path, source: Capture, views: Sequence[View]) -> Reconstruction | None:

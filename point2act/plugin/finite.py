@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from point2act.splatting.nonfinite_steps import Undone, is_finite
+from point2act.splatting.nonfinite_steps import SkippedSteps, is_finite
 
 
 class FiniteSteps:
@@ -20,7 +20,7 @@ class FiniteSteps:
     def __init__(self, optimizers: Mapping[str, Optimizer], images: Sequence[str]):
         """``images`` are the names of all that are trained on. Optimizers may exchange their parameters."""
         self._optimizers = optimizers
-        self._undone = Undone(images)
+        self._undone = SkippedSteps(images)
         self._taken: bool | None = None
         for optimizer in optimizers.values():
             optimizer.register_step_pre_hook(self._before)

@@ -14,9 +14,9 @@ from point2act.core.types import Capture, GaussianScene, PointSet, RelevancyFiel
 from point2act.localization.relevancy import RelevancyConfig, lift, locate
 from point2act.plugin.bridge import Similarity
 from point2act.plugin.datamanager import CaptureViews, TrainingData
-from point2act.splatting.gaussians import still
-from point2act.splatting.initialization import StartConfig, from_cloud, start
-from point2act.splatting.rendering import look_from
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.initialization import StartConfig, from_cloud, initialize_gaussians
+from point2act.splatting.rendering import project_view
 
 
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
@@ -28,7 +28,7 @@ def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
         CONSOLE.print(f"Starting from {len(scene)} Gaussians on the dataparser's points")
         return scene
     cloud_path = data.views.capture.point_cloud_path
-    begun = start(train, point_cloud_path=cloud_path, config=config, rng=rng)
+    begun = initialize_gaussians(train, point_cloud_path=cloud_path, config=config, rng=rng)
     CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
     return begun.scene
 
@@ -62,9 +62,9 @@ def lift_points(
     if points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
     answers = locate(points, capture, views)
-    fixed = still(scene, device=device)
-    sights = [look_from(view, fixed) for view in views]
-    return lift(sights, answers, points.queries, config=config)
+    fixed = freeze(scene, device=device)
+    projections = [project_view(view, fixed) for view in views]
+    return lift(projections, answers, points.queries, config=config)
 
 
 def empty_scene() -> GaussianScene:

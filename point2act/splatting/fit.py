@@ -18,7 +18,7 @@ from point2act.core.types import Camera, GaussianScene, View
 from point2act.splatting.densify import Densifier, DensifyConfig
 from point2act.splatting.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splatting.losses import depth_loss, photometric
-from point2act.splatting.nonfinite_steps import Undone, finite_only, is_finite
+from point2act.splatting.nonfinite_steps import SkippedSteps, finite_only, is_finite
 from point2act.splatting.render import Rendered, render
 
 Progress = Callable[[int, int], None]
@@ -127,7 +127,7 @@ def fit(
     order = _shuffled(len(targets), np.random.default_rng(seed))
     torch.manual_seed(seed)
     steps = config.iterations or (_STEPS_FROM_DEPTH if has_depth else _STEPS)
-    undone = Undone([view.name for view in views])
+    skipped = SkippedSteps([view.name for view in views])
     done = 0
     while done < steps and not schedule.ended:
         number = next(order)
@@ -137,7 +137,7 @@ def fit(
             if taken:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        undone.note(number, taken=taken)
+        skipped.note(number, taken=taken)
         if not taken:
             continue
         if densifier is not None:
@@ -146,7 +146,7 @@ def fit(
         done += 1
         if progress is not None:
             progress(done, done if schedule.ended else steps)
-    undone.tell()
+    skipped.tell()
     return finite_only(to_scene(parameters))
 
 

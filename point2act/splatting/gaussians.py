@@ -87,7 +87,7 @@ def activated(parameters: Mapping[str, Tensor]) -> Activated:
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
+class FrozenGaussians:
     """A scene that stays as it is: float32 tensors on a device, ready to be looked at from many places."""
 
     parameters: Mapping[str, Tensor]
@@ -97,12 +97,12 @@ class Still:
     """Of the spherical harmonics."""
 
 
-def still(scene: GaussianScene, *, device: torch.device | str = "cpu") -> Still:
+def freeze(scene: GaussianScene, *, device: torch.device | str = "cpu") -> FrozenGaussians:
     """Move a scene to a device once, however many pictures are to be drawn of it."""
     degree = round(scene.sh.shape[1] ** 0.5) - 1
     parameters = to_parameters(scene, device=device, degree=degree)
     fixed = {name: parameter.detach() for name, parameter in parameters.items()}
-    return Still(fixed, activated(fixed), degree)
+    return FrozenGaussians(fixed, activated(fixed), degree)
 
 
 def colors(

@@ -16,12 +16,12 @@ from point2act.calibration.poses.motion import stacked, steps_between
 from point2act.calibration.poses.tracks import Features
 from point2act.core.types import GaussianScene, View
 from point2act.splatting.initialization import StartConfig, from_depth
-from point2act.splatting.reconstruct import Builder, Reconstruction, split
+from point2act.splatting.reconstruct import Reconstruction, Reconstructor, split
 from point2act.splatting.surfels import votes
 
 
 @dataclass(frozen=True)
-class GrowConfig:
+class IncrementalConfig:
     """How a scene grows."""
 
     first: int = 8
@@ -39,12 +39,12 @@ class GrowConfig:
     they see, all is built anew: metres, the noise of a good depth camera."""
 
 
-class Growing:
+class IncrementalReconstruction:
     """The scene so far. One thread at a time."""
 
-    def __init__(self, builder: Builder, config: GrowConfig):
+    def __init__(self, reconstructor: Reconstructor, config: IncrementalConfig):
         """Nothing is there yet."""
-        self._builder, self._config = builder, config
+        self._reconstructor, self._config = reconstructor, config
         self._views: list[View] = []
         self._grown: tuple[View, ...] = ()
         self._scene: GaussianScene | None = None
@@ -63,7 +63,7 @@ class Growing:
     def grow(self) -> None:
         """Build with the views that are due, and with those alone."""
         views = self._views[: self._next]
-        refined = self._builder.refine(views, self._features)
+        refined = self._reconstructor.refine(views, self._features)
         self._extend(views if refined is None else refined.views)
         self._next *= 2
 
@@ -71,31 +71,31 @@ class Growing:
         """Build with all views."""
         while self.due and self._next < len(self._views):
             self.grow()
-        refined = self._builder.refine(self._views, self._features)
+        refined = self._reconstructor.refine(self._views, self._features)
         views = self._views if refined is None else refined.views
         if self._scene is None or self._off(views) > self._config.moved:
-            return self._builder.build(views, refined)
+            return self._reconstructor.build(views, refined)
         if refined is not None:
-            self._builder.stages.say(refined.detail)
+            self._reconstructor.stages.say(refined.detail)
         scene = self._extend(views)
-        held_out = split(views, self._builder.config.holdout_every)[1]
-        return self._builder.measured(scene, views, held_out, refined, "depth, as it came in")
+        held_out = split(views, self._reconstructor.config.holdout_every)[1]
+        return self._reconstructor.measured(scene, views, held_out, refined, "depth, as it came in")
 
     def _extend(self, views: Sequence[View]) -> GaussianScene:
         """Place Gaussians where the new ones among the views show something new, and fit all."""
-        config = self._builder.config
+        config = self._reconstructor.config
         every, numbers = config.holdout_every, range(len(views))
         # As split() has it for all views, of which these are only the first.
         kept = [n for n in numbers if every <= 0 or n % every != every // 2]
         new = [views[n] for n in kept if n >= len(self._grown)]
         begin = replace(config.start, target_count=round(self._config.share * config.start.target_count))
-        with self._builder.stages.stage("place the Gaussians") as tick:
-            fresh = from_depth(new, begin, np.random.default_rng(self._builder.seed), progress=tick)
+        with self._reconstructor.stages.stage("place the Gaussians") as tick:
+            fresh = from_depth(new, begin, np.random.default_rng(self._reconstructor.seed), progress=tick)
             if self._scene is not None:
                 old = _not_crossed(self._scene, views, begin)
                 fresh = _joined(old, fresh, self._config.apart / begin.width)
         fit = replace(config.fit, iterations=self._config.steps)
-        self._scene = self._builder.fit(fresh, [views[n] for n in kept], fit)
+        self._scene = self._reconstructor.fit(fresh, [views[n] for n in kept], fit)
         self._grown = tuple(views)
         return self._scene
 

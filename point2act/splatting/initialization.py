@@ -68,7 +68,7 @@ class StartConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class InitialGaussians:
     """Gaussians to fit, and where they come from."""
 
     scene: GaussianScene
@@ -78,14 +78,14 @@ class Start:
     """The rest of the sentence "30000 Gaussians ..."."""
 
 
-def start(
+def initialize_gaussians(
     views: Sequence[View],
     *,
     point_cloud_path: Path | None,
     config: StartConfig = StartConfig(),
     rng: np.random.Generator,
     progress: Progress | None = None,
-) -> Start:
+) -> InitialGaussians:
     """Start from the best that there is: depth, else the point cloud, else features, else spread.
 
     Views are undistorted and in the world frame, as is the point cloud (PLY with x, y, z and, at will,
@@ -97,20 +97,24 @@ def start(
     if with_depth:
         scene = from_depth(views, config, rng, progress=progress)
         if len(scene):
-            return Start(scene, "depth", f"on the depth images of {with_depth} views")
+            return InitialGaussians(scene, "depth", f"on the depth images of {with_depth} views")
     if point_cloud_path is not None:
         points, colors = read_cloud(point_cloud_path)
         if len(points):
             scene = from_cloud(points, colors, views, config, rng)
-            return Start(scene, "cloud", f"on the {len(points)} points of {point_cloud_path.name}")
+            return InitialGaussians(scene, "cloud", f"on the {len(points)} points of {point_cloud_path.name}")
     from point2act.splatting.triangulate import triangulate  # late: pycolmap, and most captures have depth
 
     points, colors = triangulate(views, progress=progress)
     if len(points) >= config.min_features:
         scene = from_cloud(points, colors, views, config, rng)
-        return Start(scene, "features", f"on {len(points)} features triangulated from {len(views)} views")
+        return InitialGaussians(
+            scene, "features", f"on {len(points)} features triangulated from {len(views)} views"
+        )
     scene = from_nothing(views, config, rng)
-    return Start(scene, "spread", f"spread before the cameras, where only {len(points)} features were found")
+    return InitialGaussians(
+        scene, "spread", f"spread before the cameras, where only {len(points)} features were found"
+    )
 
 
 def from_depth(

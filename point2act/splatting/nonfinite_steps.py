@@ -17,7 +17,7 @@ _NAMED = 3
 """Images named; of more the number is told."""
 
 
-class Undone:
+class SkippedSteps:
     """The steps that were not taken, by the image that they were for."""
 
     def __init__(self, images: Sequence[str]):

@@ -11,10 +11,10 @@ from point2act.core.types import Camera
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Projection:
     """Gaussians as one camera sees them: projected, sorted by depth, and binned into tiles.
 
-    Made by ``look``; it holds for as long as Gaussians and camera stay where
+    Made by ``project_gaussians``; it holds for as long as Gaussians and camera stay where
     they are, and can be drawn and gathered from again and again. 32 600 Gaussians at 320x240 take 1.9 MB,
     and 0.13 MB more once something was gathered.
     """

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from point2act.calibration.poses import PoseConfig, Refined, refine_poses
+from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
 from point2act.calibration.poses.tracks import Features
 from point2act.core.progress import Stages
 from point2act.core.types import GaussianScene, View
 from point2act.splatting.fit import FitConfig, fit, psnr
-from point2act.splatting.gaussians import still
-from point2act.splatting.initialization import StartConfig, start
-from point2act.splatting.rendering import draw_picture, look_from
+from point2act.splatting.gaussians import freeze
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
+from point2act.splatting.rendering import project_view, render_view
 
 
 @dataclass(frozen=True)
-class BuildConfig:
+class ReconstructionConfig:
     """From views to a scene."""
 
     holdout_every: int = 8
@@ -28,7 +28,7 @@ class BuildConfig:
     refine_poses: bool = True
     """Move the cameras a little, to where their pictures agree; they stay where that is not clearly better.
     Only where lengths are known to be metres, as how far poses may be off is given in them."""
-    poses: PoseConfig = field(default_factory=PoseConfig)
+    poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     start: StartConfig = field(default_factory=StartConfig)
     fit: FitConfig = field(default_factory=FitConfig)
 
@@ -50,10 +50,10 @@ class Reconstruction:
 
 
 @dataclass(frozen=True, eq=False)
-class Builder:
+class Reconstructor:
     """What every step of building a scene needs to know."""
 
-    config: BuildConfig
+    config: ReconstructionConfig
     metric: bool
     """Whether lengths are known to be metres."""
     point_cloud_path: Path | None
@@ -82,7 +82,7 @@ class Builder:
             self.stages.say(refined.detail)
         kept, held_out = split(views, self.config.holdout_every)
         with self.stages.stage("place the Gaussians") as tick:
-            begun = start(
+            begun = initialize_gaussians(
                 kept,
                 point_cloud_path=self.point_cloud_path,
                 config=self.config.start,
@@ -131,7 +131,7 @@ def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
 
 def measure(scene: GaussianScene, views: Sequence[View], device: torch.device) -> float:
     """Mean PSNR of the views in dB, over their masks."""
-    fixed = still(scene, device=device)
-    pictures = [draw_picture(look_from(view, fixed), fixed) for view in views]
+    fixed = freeze(scene, device=device)
+    pictures = [render_view(project_view(view, fixed), fixed) for view in views]
     values = [psnr(p.rgb, v.rgb / 255.0, v.mask) for p, v in zip(pictures, views, strict=True)]
     return float(np.mean(values))

@@ -1,6 +1,6 @@
 """Draw Gaussians: differentiable splatting, one set of functions with two backends.
 
-``render`` is for Gaussians that change. Where they stay as they are, ``look`` once, then
+``render`` is for Gaussians that change. Where they stay as they are, ``project_gaussians`` once, then
 ``draw`` and ``gather`` as often as needed, without gradients.
 
 **Forward.** A Gaussian has a mean m, axes r_k (the columns of its quaternion's rotation), standard
@@ -65,7 +65,7 @@ from torch import Tensor
 
 from point2act.core.types import Camera
 from point2act.splatting.gaussians import Activated
-from point2act.splatting.projection import Sight
+from point2act.splatting.projection import Projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,57 +103,63 @@ def render(
     [0, 1]. Differentiable with respect to all tensors. Computes in float32, on the graphics card when
     the means are there, else on the processor.
     """
-    return _draw(_look(Activated(means, quats, scales, opacities), T_cam_world, camera), features, background)
+    return _draw(
+        _project(Activated(means, quats, scales, opacities), T_cam_world, camera), features, background
+    )
 
 
 @torch.no_grad()
-def look(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Sight:
+def project_gaussians(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Projection:
     """Project, sort and bin Gaussians for one camera, to draw and gather from without gradients.
 
     Arguments as for ``render``, which does the same on its way.
     """
-    return _look(Activated(*(tensor.detach() for tensor in gaussians)), T_cam_world, camera)
+    return _project(Activated(*(tensor.detach() for tensor in gaussians)), T_cam_world, camera)
 
 
 @torch.no_grad()
 def draw(
-    sight: Sight, features: Float[Tensor, "n c"], *, background: Float[Tensor, " c"] | None = None
+    projection: Projection, features: Float[Tensor, "n c"], *, background: Float[Tensor, " c"] | None = None
 ) -> Rendered:
     """Draw what was looked at, with any number of features: ``render`` without gradients, bit for bit."""
-    return _draw(sight, features.detach(), background)
+    return _draw(projection, features.detach(), background)
 
 
 @torch.no_grad()
-def gather(sight: Sight, maps: Float[Tensor, "h w q"]) -> tuple[Float[Tensor, "n q"], Float[Tensor, " n"]]:
+def gather(
+    projection: Projection, maps: Float[Tensor, "h w q"]
+) -> tuple[Float[Tensor, "n q"], Float[Tensor, " n"]]:
     """Bring maps of an image back to the Gaussians that drew it.
 
     Returns, for each Gaussian, the sum over pixels of its blending weight times each map, and the sum
     of its blending weights. Their quotient is the closed form of lifting a map to Gaussians; the
     first is also the gradient of ``(render(...).features * maps).sum()`` for the features. Without
-    gradients itself. The sums of weights are kept with the sight from the first time on, so do not write
+    gradients itself. The sums of weights are kept with the projection from the first time on, so do not write
     to them; later times are quicker, the more so the more of the maps is 0.
     """
-    backend, maps = _backend(sight.means2d.device), maps.to(sight.means2d)
-    if sight.weights:
-        return backend.gather_maps(sight, maps), sight.weights[0]
-    totals = backend.gather(sight, maps)
-    sight.weights.append(totals[:, -1].clone())
-    return totals[:, :-1], sight.weights[0]
+    backend, maps = _backend(projection.means2d.device), maps.to(projection.means2d)
+    if projection.weights:
+        return backend.gather_maps(projection, maps), projection.weights[0]
+    totals = backend.gather(projection, maps)
+    projection.weights.append(totals[:, -1].clone())
+    return totals[:, :-1], projection.weights[0]
 
 
-def _look(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Sight:
+def _project(gaussians: Activated, T_cam_world: Float[Tensor, "4 4"], camera: Camera) -> Projection:
     tensors = [tensor.to(torch.float32) for tensor in gaussians]
-    return _backend(tensors[0].device).look(*tensors, T_cam_world.to(tensors[0]), camera)
+    return _backend(tensors[0].device).project(*tensors, T_cam_world.to(tensors[0]), camera)
 
 
-def _draw(sight: Sight, features: Float[Tensor, "n c"], background: Float[Tensor, " c"] | None) -> Rendered:
-    channels = torch.cat([features.to(sight.depths), sight.depths[:, None]], dim=1)
-    picture, alpha = _backend(sight.depths.device).rasterize(sight, channels)
+def _draw(
+    projection: Projection, features: Float[Tensor, "n c"], background: Float[Tensor, " c"] | None
+) -> Rendered:
+    channels = torch.cat([features.to(projection.depths), projection.depths[:, None]], dim=1)
+    picture, alpha = _backend(projection.depths.device).rasterize(projection, channels)
     depth = picture[..., -1] / alpha.clamp_min(1e-6)
     picture = picture[..., :-1]
     if background is not None:
         picture = picture + (1 - alpha)[..., None] * background.to(picture)
-    return Rendered(picture, depth, alpha, sight.means2d, sight.depths, sight.radii)
+    return Rendered(picture, depth, alpha, projection.means2d, projection.depths, projection.radii)
 
 
 def _backend(device: torch.device) -> ModuleType:

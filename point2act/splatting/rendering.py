@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 
 from point2act.core.types import RelevancyField, View
-from point2act.splatting.gaussians import Still, colors
-from point2act.splatting.projection import Sight
-from point2act.splatting.render import draw, look
+from point2act.splatting.gaussians import FrozenGaussians, colors
+from point2act.splatting.projection import Projection
+from point2act.splatting.render import draw, project_gaussians
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class RenderedSurface:
     """Where a scene's surface is, seen from one view."""
 
     depth: Float[np.ndarray, "h w"]
@@ -25,7 +25,7 @@ class Surface:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RenderedView:
     """A scene seen from one view."""
 
     rgb: Float[np.ndarray, "h w 3"]
@@ -37,26 +37,28 @@ class Picture:
     """Of the surface, one channel per query, in [0, 1]."""
 
 
-def look_from(view: View, still: Still) -> Sight:
+def project_view(view: View, frozen: FrozenGaussians) -> Projection:
     """What a view's camera sees of a scene."""
-    pose = torch.tensor(view.T_cam_world, dtype=torch.float32, device=still.gaussians.means.device)
-    return look(still.gaussians, pose, view.camera)
+    pose = torch.tensor(view.T_cam_world, dtype=torch.float32, device=frozen.gaussians.means.device)
+    return project_gaussians(frozen.gaussians, pose, view.camera)
 
 
-def draw_surface(sight: Sight) -> Surface:
+def render_surface(projection: Projection) -> RenderedSurface:
     """Draw depth and coverage alone."""
-    image = draw(sight, sight.depths.new_zeros(len(sight.depths), 0))
-    return Surface(depth=image.depth.cpu().numpy(), alpha=image.alpha.cpu().numpy())
+    image = draw(projection, projection.depths.new_zeros(len(projection.depths), 0))
+    return RenderedSurface(depth=image.depth.cpu().numpy(), alpha=image.alpha.cpu().numpy())
 
 
-def draw_picture(sight: Sight, still: Still, *, relevancy: RelevancyField | None = None) -> Picture:
+def render_view(
+    projection: Projection, frozen: FrozenGaussians, *, relevancy: RelevancyField | None = None
+) -> RenderedView:
     """Draw colour, depth, coverage and each query's relevancy of the scene that was looked at."""
-    features = colors(still.parameters, torch.linalg.inv(sight.T_cam_world), degree=still.degree)
+    features = colors(frozen.parameters, torch.linalg.inv(projection.T_cam_world), degree=frozen.degree)
     if relevancy is not None:
         features = torch.cat([features, torch.as_tensor(relevancy.values).to(features)], dim=1)
-    image = draw(sight, features)
+    image = draw(projection, features)
     drawn, depth, alpha = (t.cpu().numpy() for t in (image.features, image.depth, image.alpha))
-    return Picture(
+    return RenderedView(
         rgb=np.clip(drawn[..., :3], 0.0, 1.0),
         depth=depth,
         alpha=alpha,

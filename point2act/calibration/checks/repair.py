@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.calibration.checks.depth_extrinsics import Alignment, align
 from point2act.calibration.checks.registration import best_registration, lies_on_colours
-from point2act.calibration.poses import PoseConfig, Refined, refine_poses
+from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
 from point2act.calibration.poses.motion import stacked, steps_between
 from point2act.core.geometry import invert
 from point2act.core.types import View
@@ -23,7 +23,7 @@ they moved. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
-class Mended:
+class Repaired:
     """What ``mend`` returns."""
 
     views: tuple[View, ...]
@@ -37,13 +37,13 @@ class Mended:
     """Whether the poses are others."""
 
 
-def mend(
+def repair(
     views: Sequence[View],
     *,
     metric: bool,
-    config: PoseConfig = PoseConfig(),
+    config: PoseRefinementConfig = PoseRefinementConfig(),
     progress: Callable[[int, int], None] | None = None,
-) -> Mended:
+) -> Repaired:
     """Register the depth of undistorted views to their colours, then refine their poses.
 
     Each is left as it is where the pictures do not ask for another clearly. Poses are only touched where
@@ -56,9 +56,9 @@ def mend(
         why = (
             'poses left as they were: lengths are not known to be metres ("metric": true says that they are)'
         )
-        return Mended(tuple(views), alignment, depth, why, False)
+        return Repaired(tuple(views), alignment, depth, why, False)
     refined: Refined = refine_poses(views, config=config, progress=progress)
-    return Mended(refined.views, alignment, depth, refined.detail, refined.changed)
+    return Repaired(refined.views, alignment, depth, refined.detail, refined.changed)
 
 
 def moves(

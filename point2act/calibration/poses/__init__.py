@@ -1,5 +1,5 @@
-"""Poses of a robot's camera, made to fit the pictures: features, bundle adjustment, dense polish."""
+"""Refine camera poses on the images: SIFT tracks, bundle adjustment, photometric refinement."""
 
-from point2act.calibration.poses.refine import PoseConfig, Refined, refine_poses
+from point2act.calibration.poses.refine import PoseRefinementConfig, Refined, refine_poses
 
-__all__ = ["PoseConfig", "Refined", "refine_poses"]
+__all__ = ["PoseRefinementConfig", "Refined", "refine_poses"]

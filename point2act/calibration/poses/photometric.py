@@ -19,7 +19,7 @@ from point2act.core.types import View
 
 
 @dataclass(frozen=True)
-class DenseConfig:
+class PhotometricConfig:
     """How pictures are compared. Chosen on simulated tables."""
 
     blurs: tuple[float, ...] = (3.0, 1.0)
@@ -75,12 +75,12 @@ class _Overlap:
     """Of the misses, with respect to the points in the world."""
 
 
-def polish(
+def refine_photometric(
     views: Sequence[View],
     T_world_cam: Float[np.ndarray, "n 4 4"],
     pairs: Sequence[tuple[int, int]],
     prior: Prior,
-    config: DenseConfig,
+    config: PhotometricConfig,
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> Float[np.ndarray, "n 4 4"]:
@@ -103,7 +103,7 @@ def polish(
     return T_world_cam
 
 
-def _look(view: View, blur: float, config: DenseConfig) -> _Look:
+def _look(view: View, blur: float, config: PhotometricConfig) -> _Look:
     # Late: the configs above are read where nothing else of this is needed.
     import cv2
 
@@ -151,7 +151,7 @@ def _round(
     T_world_cam: Float[np.ndarray, "n 4 4"],
     pairs: Sequence[tuple[int, int]],
     prior: Prior,
-    config: DenseConfig,
+    config: PhotometricConfig,
     noise: tuple[float, float],
 ) -> tuple[Float[np.ndarray, "n 6"], tuple[float, float]]:
     """One step of all cameras, and the noise that the residuals before it show."""

@@ -11,13 +11,13 @@ from jaxtyping import Float
 
 from point2act.calibration.poses.bundle import BundleConfig, adjust, residuals
 from point2act.calibration.poses.motion import Prior, stacked, steps_between
-from point2act.calibration.poses.photometric import DenseConfig, polish
+from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
 from point2act.core.types import View
 
 
 @dataclass(frozen=True)
-class PoseConfig:
+class PoseRefinementConfig:
     """How far poses may be off, and when others are better."""
 
     shift: float = 0.005
@@ -43,7 +43,7 @@ class PoseConfig:
     """Fewer features that three or more views share say nothing."""
     tracks: TrackConfig = field(default_factory=TrackConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
-    dense: DenseConfig = field(default_factory=DenseConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Refined:
 def refine_poses(
     views: Sequence[View],
     *,
-    config: PoseConfig = PoseConfig(),
+    config: PoseRefinementConfig = PoseRefinementConfig(),
     features: MutableMapping[str, Features] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refined:
@@ -114,14 +114,14 @@ class _Task:
     K: Float[np.ndarray, "n 3 3"]
     tracks: Tracks
     pairs: Sequence[tuple[int, int]]
-    config: PoseConfig
+    config: PoseRefinementConfig
 
     def off(self, T_world_cam: Float[np.ndarray, "n 4 4"]) -> float:
         """Median distance between a feature and its point, pixels."""
         return float(np.median(residuals(T_world_cam, self.K, self.tracks)))
 
     @property
-    def flattery(self) -> float:
+    def dof_correction(self) -> float:
         """By how much features are further off poses that were not fitted to them: degrees of freedom."""
         free = 2 * len(self.tracks.view) - 3 * self.tracks.count
         left = free - 6 * len(self.views)
@@ -134,25 +134,25 @@ def _solve(
     """Poses, how far the features are off, and the share of ``before`` that this must not exceed."""
     config = task.config
     plain = adjust(task.K, task.tracks.without_depth(), prior, config.bundle)
-    alone = plain, task.off(plain) * task.flattery, config.gain_alone
+    alone = plain, task.off(plain) * task.dof_correction, config.gain_alone
     if not _rounds(task.views, config) or alone[1] > config.gain * before:
         return alone
     begun = adjust(task.K, task.tracks, prior, config.bundle)
     if not _plausible(prior, begun, config):
         return begun, task.off(begun), config.gain_alone
-    dense = polish(task.views, begun, task.pairs, prior, config.dense, advance=advance)
+    dense = refine_photometric(task.views, begun, task.pairs, prior, config.photometric, advance=advance)
     off = task.off(dense)
     return (dense, off, config.gain) if off <= config.excess * alone[1] else alone
 
 
-def _rounds(views: Sequence[View], config: PoseConfig) -> int:
-    """How many rounds the dense polish may take: none without depth in every view."""
+def _rounds(views: Sequence[View], config: PoseRefinementConfig) -> int:
+    """How many rounds the photometric refinement may take: none without depth in every view."""
     if any(view.depth is None for view in views):
         return 0
-    return config.dense.rounds * len(config.dense.blurs)
+    return config.photometric.rounds * len(config.photometric.blurs)
 
 
-def _plausible(prior: Prior, T_world_cam: Float[np.ndarray, "n 4 4"], config: PoseConfig) -> bool:
+def _plausible(prior: Prior, T_world_cam: Float[np.ndarray, "n 4 4"], config: PoseRefinementConfig) -> bool:
     """Whether most views stay within the limit."""
     turns, shifts = _lengths(prior.T_world_cam, T_world_cam)
     return bool(max(np.median(shifts) / config.shift, np.median(turns) / config.turn) <= config.limit)

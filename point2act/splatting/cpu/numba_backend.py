@@ -15,16 +15,16 @@ from torch.autograd.function import once_differentiable
 
 from point2act.core.types import Camera
 from point2act.splatting.cpu import project_kernels, raster_kernels, tile_kernels
-from point2act.splatting.cpu.project_kernels import Gaussians, Lens, Projections
+from point2act.splatting.cpu.project_kernels import Gaussians, ImageGaussians, Lens
 from point2act.splatting.cpu.tile_kernels import Splats, Tiles
-from point2act.splatting.projection import Sight
+from point2act.splatting.projection import Projection
 
 _LOCK = threading.Lock()
 """One kernel at a time: numba's plainest thread pool ends the program when two threads start work at once."""
 
 
 @dataclass(frozen=True, eq=False)
-class NumbaSight(Sight):
+class NumbaProjection(Projection):
     """What a camera sees, with what the kernels need to draw it."""
 
     shapes: Float32[Tensor, "n 3"]
@@ -32,48 +32,54 @@ class NumbaSight(Sight):
     tiles: Tiles
 
 
-def look(
+def project(
     means: Float32[Tensor, "n 3"],
     quats: Float32[Tensor, "n 4"],
     scales: Float32[Tensor, "n 3"],
     opacities: Float32[Tensor, " n"],
     T_cam_world: Float32[Tensor, "4 4"],
     camera: Camera,
-) -> NumbaSight:
+) -> NumbaProjection:
     """Gaussians in the world to Gaussians on the image plane and the tiles they touch."""
     values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     outputs = _Project.apply(means, quats, scales, T_cam_world, opacities.detach(), Lens(*map(float, values)))
     means2d, shapes, depths, radii, reach = outputs
     reach = reach.numpy()
     tiles = _tiles(_splats(means2d, shapes, opacities, reach), _array(depths), camera)
-    return NumbaSight(camera, T_cam_world, opacities, means2d, depths, radii, shapes, reach, tiles)
+    return NumbaProjection(camera, T_cam_world, opacities, means2d, depths, radii, shapes, reach, tiles)
 
 
 def rasterize(
-    sight: NumbaSight, features: Float32[Tensor, "n c"]
+    projection: NumbaProjection, features: Float32[Tensor, "n c"]
 ) -> tuple[Float32[Tensor, "h w c"], Float32[Tensor, "h w"]]:
     """Gaussians on the image plane to accumulated features and alpha."""
     return _Rasterize.apply(
-        sight.means2d, sight.shapes, sight.opacities, features, sight.reach, sight.tiles, sight.camera
+        projection.means2d,
+        projection.shapes,
+        projection.opacities,
+        features,
+        projection.reach,
+        projection.tiles,
+        projection.camera,
     )
 
 
-def gather(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
+def gather(projection: NumbaProjection, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
     """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
-    return _gather(raster_kernels.gather, sight, maps, maps.shape[2] + 1)
+    return _gather(raster_kernels.gather, projection, maps, maps.shape[2] + 1)
 
 
-def gather_maps(sight: NumbaSight, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
+def gather_maps(projection: NumbaProjection, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
     """The same without the last column, bit for bit; tiles in which all maps are 0 are passed over."""
-    return _gather(raster_kernels.gather_heard, sight, maps, maps.shape[2])
+    return _gather(raster_kernels.gather_heard, projection, maps, maps.shape[2])
 
 
-def _gather(kernel: Callable[..., Any], sight: NumbaSight, maps: Tensor, columns: int) -> Tensor:
-    splats = _splats(sight.means2d, sight.shapes, sight.opacities, sight.reach)
-    records = np.zeros((len(sight.tiles.members), maps.shape[2] + 1), np.float32)
-    totals = np.empty((len(sight.opacities), columns), np.float32)
-    _run(kernel, splats, sight.tiles, _array(maps), records)
-    _run(raster_kernels.sum_columns, sight.tiles.slot_start, records, totals)
+def _gather(kernel: Callable[..., Any], projection: NumbaProjection, maps: Tensor, columns: int) -> Tensor:
+    splats = _splats(projection.means2d, projection.shapes, projection.opacities, projection.reach)
+    records = np.zeros((len(projection.tiles.members), maps.shape[2] + 1), np.float32)
+    totals = np.empty((len(projection.opacities), columns), np.float32)
+    _run(kernel, splats, projection.tiles, _array(maps), records)
+    _run(raster_kernels.sum_columns, projection.tiles.slot_start, records, totals)
     return torch.from_numpy(totals)
 
 
@@ -105,13 +111,13 @@ class _Project(torch.autograd.Function):
         means, quats, scales, pose, opacities, lens = inputs
         gaussians = Gaussians(_array(means), _array(quats), _array(scales))
         T, n = _array(pose).astype(np.float64), len(means)
-        projections = Projections(*(np.zeros(shape, np.float32) for shape in ((n, 2), (n, 3), (n,))))
+        projected = ImageGaussians(*(np.zeros(shape, np.float32) for shape in ((n, 2), (n, 3), (n,))))
         radii, reach = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
         kernel = project_kernels.project_forward
-        _run(kernel, gaussians, _array(opacities), T, lens, projections, radii, reach)
+        _run(kernel, gaussians, _array(opacities), T, lens, projected, radii, reach)
         ctx.save_for_backward(means, quats, scales, pose)
-        ctx.plan = (lens, projections.shapes, radii)
-        outputs = tuple(map(torch.from_numpy, (*projections, radii, reach)))
+        ctx.plan = (lens, projected.shapes, radii)
+        outputs = tuple(map(torch.from_numpy, (*projected, radii, reach)))
         ctx.mark_non_differentiable(*outputs[3:])
         return outputs
 
@@ -120,10 +126,10 @@ class _Project(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         *gaussians, pose = map(_array, ctx.saved_tensors)
         v_gaussians = Gaussians(*map(np.zeros_like, gaussians))
-        v_projections = Projections(*map(_array, gradients[:3]))
+        v_projected = ImageGaussians(*map(_array, gradients[:3]))
         v_poses = np.zeros((-(-len(v_gaussians.means) // project_kernels.BLOCK), 3, 4))
         kernel, T = project_kernels.project_backward, pose.astype(np.float64)
-        _run(kernel, Gaussians(*gaussians), T, *ctx.plan, v_projections, v_gaussians, v_poses)
+        _run(kernel, Gaussians(*gaussians), T, *ctx.plan, v_projected, v_gaussians, v_poses)
         v_pose = np.zeros((4, 4), np.float32)
         v_pose[:3] = v_poses.sum(axis=0)
         return *map(torch.from_numpy, (*v_gaussians, v_pose)), None, None

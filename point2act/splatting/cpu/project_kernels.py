@@ -47,7 +47,7 @@ class Gaussians(NamedTuple):
     scales: np.ndarray
 
 
-class Projections(NamedTuple):
+class ImageGaussians(NamedTuple):
     """Gaussians on the image plane, float32; or the gradients for them."""
 
     centers: np.ndarray
@@ -125,9 +125,9 @@ def _seen_axes(axes, scale, j):
 
 
 @compiled
-def _project(i, gaussians, opacities, T, lens, projections, radii, reach):
+def _project(i, gaussians, opacities, T, lens, projected, radii, reach):
     p = _to_camera(T, _row(gaussians.means, i))
-    projections.depths[i] = p[2]
+    projected.depths[i] = p[2]
     if not p[2] > NEAR:
         return
     _, _, _, axes = _axes(gaussians.quats, i)
@@ -139,10 +139,10 @@ def _project(i, gaussians, opacities, T, lens, projections, radii, reach):
     x, y = lens.fx * p[0] / p[2] + lens.cx, lens.fy * p[1] / p[2] + lens.cy
     if not abs(x) + abs(y) + det < HUGE:
         return
-    projections.centers[i, 0], projections.centers[i, 1] = x, y
-    projections.shapes[i, 0] = yy / det
-    projections.shapes[i, 1] = uv / yy
-    projections.shapes[i, 2] = 1 / yy
+    projected.centers[i, 0], projected.centers[i, 1] = x, y
+    projected.shapes[i, 0] = yy / det
+    projected.shapes[i, 1] = uv / yy
+    projected.shapes[i, 2] = 1 / yy
 
     limit = math.log(max(opacities[i] / ALPHA_MIN, 1 / HUGE))
     if not limit > 0:
@@ -156,13 +156,13 @@ def _project(i, gaussians, opacities, T, lens, projections, radii, reach):
 
 
 @compiled_parallel
-def project_forward(gaussians, opacities, T, lens, projections, radii, reach):
+def project_forward(gaussians, opacities, T, lens, projected, radii, reach):
     """Fill the last three, zero on entry; the latter two stay zero for Gaussians that are not drawn.
 
     Shapes and reach are explained in ``splatting.cpu.tile_kernels``. Depths are filled for all.
     """
     for i in prange(len(radii)):
-        _project(np.int64(i), gaussians, opacities, T, lens, projections, radii, reach)
+        _project(np.int64(i), gaussians, opacities, T, lens, projected, radii, reach)
 
 
 # ── backward: v_x is the gradient for x ──────────────────────────────────────────────────────────
@@ -198,14 +198,14 @@ def _point_gradient(p, T, lens, j_x, j_y, x, y, v_j_x, v_j_y, v_center, v_depth)
 
 
 @compiled
-def _unproject(i, gaussians, T, lens, shapes, v_projections, v_gaussians, v_pose):
+def _unproject(i, gaussians, T, lens, shapes, v_projected, v_gaussians, v_pose):
     m, scale = _row(gaussians.means, i), _row(gaussians.scales, i)
     w, vector, n, axes = _axes(gaussians.quats, i)
     p = _to_camera(T, m)
     j_x, j_y, x, y = _image_rows(p, T, lens)
     u, v = _seen_axes(axes, scale, j_x), _seen_axes(axes, scale, j_y)
 
-    v_xx, v_xy, v_yy = _covariance_gradient(_row(shapes, i), _row(v_projections.shapes, i))
+    v_xx, v_xy, v_yy = _covariance_gradient(_row(shapes, i), _row(v_projected.shapes, i))
     v_u, v_v = _combine(2 * v_xx, u, v_xy, v), _combine(v_xy, u, 2 * v_yy, v)
     for k in range(3):
         v_gaussians.scales[i, k] = v_u[k] * _dot(j_x, axes[k]) + v_v[k] * _dot(j_y, axes[k])
@@ -219,7 +219,7 @@ def _unproject(i, gaussians, T, lens, shapes, v_projections, v_gaussians, v_pose
     v_w, v_vector = _quaternion_gradient(w, vector, n, axes, v_axes)
     v_gaussians.quats[i, 0] = v_w
     v_j_x, v_j_y = _mix(su, axes), _mix(sv, axes)
-    v_center, v_depth = v_projections.centers[i], v_projections.depths[i]
+    v_center, v_depth = v_projected.centers[i], v_projected.depths[i]
     v_p = _point_gradient(p, T, lens, j_x, j_y, x, y, v_j_x, v_j_y, v_center, v_depth)
     along_x, along_y = lens.fx / p[2], lens.fy / p[2]
     for k in range(3):
@@ -232,11 +232,9 @@ def _unproject(i, gaussians, T, lens, shapes, v_projections, v_gaussians, v_pose
 
 
 @compiled_parallel
-def project_backward(gaussians, T, lens, shapes, radii, v_projections, v_gaussians, v_poses):
+def project_backward(gaussians, T, lens, shapes, radii, v_projected, v_gaussians, v_poses):
     """Fill the last two, zero on entry; ``v_poses`` gets one 3x4 sum for each block of Gaussians."""
     for block in prange(len(v_poses)):
         for i in range(block * BLOCK, min((block + 1) * BLOCK, len(radii))):
             if radii[i] > 0:
-                _unproject(
-                    np.int64(i), gaussians, T, lens, shapes, v_projections, v_gaussians, v_poses[block]
-                )
+                _unproject(np.int64(i), gaussians, T, lens, shapes, v_projected, v_gaussians, v_poses[block])

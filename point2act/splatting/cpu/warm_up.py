@@ -10,7 +10,7 @@ import torch
 from point2act.core.types import Camera
 from point2act.splatting.cpu.compile_kernels import told_of_compiling
 from point2act.splatting.gaussians import Activated
-from point2act.splatting.render import gather, look, render
+from point2act.splatting.render import gather, project_gaussians, render
 
 
 def warm_up(*, compiling: Callable[[], None]) -> None:
@@ -42,6 +42,6 @@ def _draw_once() -> None:
     for tensor in (*gaussian, features):
         tensor.requires_grad_()
     render(*gaussian, features, pose, camera).features.sum().backward()
-    sight = look(gaussian, pose, camera)
+    projection = project_gaussians(gaussian, pose, camera)
     for _ in range(2):  # the second time, with weights that are known, is another kernel
-        gather(sight, torch.ones(16, 16, 1))
+        gather(projection, torch.ones(16, 16, 1))

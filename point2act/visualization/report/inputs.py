@@ -11,7 +11,7 @@ from jaxtyping import Float
 from point2act.core.progress import Span
 from point2act.core.types import Plan, QueryResult, View
 from point2act.grasping.grippers import Gripper
-from point2act.splatting.rendering import Picture
+from point2act.splatting.rendering import RenderedView
 from point2act.visualization.drawing import PALETTE, Color
 
 
@@ -24,7 +24,7 @@ class ReportView:
     """Query name to pixels of the view; none of them for "not visible", no entry where nobody was asked."""
     heatmaps: Mapping[str, Float[np.ndarray, "_ _"]]
     """Query name to the view's heatmap in [0, 1]."""
-    picture: Picture
+    picture: RenderedView
     """The scene rendered from here; channel k of its relevancy is that of result k."""
 
 
