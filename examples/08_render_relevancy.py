@@ -1,0 +1,28 @@
+"""Render a query's relevancy from every view of a saved scene."""
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+
+import point2act
+from point2act.visualization.drawing import relevancy_picture
+
+
+def main(run: Path, points: Path, output: Path, query: int = 0) -> None:
+    """Write one image per view: the photograph in grey, the relevancy in colour."""
+    session = point2act.open_run(run)
+    answered = session.ask(points)
+    name = answered.results[query].query.name
+    values = session.relevancy(name)
+    print(f"{name}: {len(values)} Gaussians, {np.count_nonzero(values > values.max() / 2)} above half the peak")
+    output.mkdir(parents=True, exist_ok=True)
+    for number, view in enumerate(session.views):
+        drawn = session.render(view, features=values)
+        picture = relevancy_picture(view.rgb, drawn.features[..., 0] / values.max())
+        Image.fromarray(picture).save(output / f"{number:04}.png")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
