@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import Metric, Plan
 from benchmarks._check_faults import FAULTS, ORIGINAL, Fault
-from point2act.calibration.checks import Finding, examine
+from point2act.calibration.checks import Finding, run_checks
 from point2act.core.types import View
 from point2act.data.capture import load_views, read_capture
 
@@ -63,7 +63,7 @@ def outcomes_of(capture: str, views: Sequence[View]) -> Iterator[Outcome]:
         if not deep and "depth" in fault.name:
             continue
         spoilt, at_fault = fault.spoil(list(views), np.random.default_rng(number))
-        findings = examine(spoilt).findings
+        findings = run_checks(spoilt).findings
         yield Outcome(capture, fault, _caught(fault, findings, at_fault), _others(fault, findings))
 
 

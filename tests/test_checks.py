@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from benchmarks import _check_faults as faults
-from point2act.calibration.checks import Evidence, Finding, examine
-from point2act.calibration.checks.coverage import check_coverage, looked_at
+from point2act.calibration.checks import Evidence, Finding, run_checks
+from point2act.calibration.checks.coverage import check_coverage, scene_center
 from point2act.calibration.checks.depths import check_depths, depth_scale, relative_errors
-from point2act.calibration.checks.epipolar import check_poses, pair_misses
-from point2act.calibration.checks.findings import merged
-from point2act.calibration.checks.image_quality import check_pictures, sharpness
+from point2act.calibration.checks.epipolar import check_poses, epipolar_distances
+from point2act.calibration.checks.findings import merge_evidence
+from point2act.calibration.checks.image_quality import check_image_quality, sharpness
 from point2act.calibration.checks.matches import Matched, match_views, sampson
 from point2act.calibration.checks.registration import best_registration, check_registration
 from point2act.core.geometry import project
@@ -47,7 +47,7 @@ def codes(evidence: Evidence) -> list[str]:
 # ── the whole ──────────────────────────────────────────────────────────────────────────────────
 def test_a_good_capture_has_no_warnings_and_says_what_is_fine():
     steps = []
-    report = examine(synthetic.textured(), progress=lambda done, total: steps.append((done, total)))
+    report = run_checks(synthetic.textured(), progress=lambda done, total: steps.append((done, total)))
     assert [finding for finding in report.findings if finding.severity != "remark"] == []
     assert report.exit_code == 0
     assert len(report.fine) >= 4
@@ -56,14 +56,14 @@ def test_a_good_capture_has_no_warnings_and_says_what_is_fine():
 
 def test_the_same_views_give_the_same_report():
     views = synthetic.textured()[:4]
-    assert examine(views).document() == examine(views).document()
+    assert run_checks(views).document() == run_checks(views).document()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("depth", [True, False])
 def test_few_small_plain_views_get_a_report(count: int, depth: bool):
     views = [view if depth else replace(view, depth=None) for view in synthetic.views(count)]
-    report = examine(views)
+    report = run_checks(views)
     assert {"too_few_views"} <= {finding.code for finding in report.findings}
     json.dumps(report.document(), allow_nan=False)
 
@@ -82,7 +82,7 @@ def test_views_of_nothing_get_a_report(size: tuple[int, int]):
         )
         for view in synthetic.views(6)
     ]
-    report = examine(views)
+    report = run_checks(views)
     assert {"dark", "depth_empty", "few_matches"} <= {finding.code for finding in report.findings}
     json.dumps(report.document(), allow_nan=False)
 
@@ -91,20 +91,22 @@ def test_another_size_is_told():
     views = list(synthetic.textured()[:6])
     small = synthetic.views(1)[0]
     views.append(replace(small, name="other", T_world_cam=views[0].T_world_cam))
-    found = [finding for finding in examine(views).findings if finding.code == "sizes"]
+    found = [finding for finding in run_checks(views).findings if finding.code == "sizes"]
     assert [finding.images for finding in found] == [("other",)]
 
 
 def test_the_worst_comes_first_and_decides_the_exit_code():
     remark, warning, error = (Finding(s, s, "a: b") for s in ("remark", "warning", "error"))
-    assert [f.severity for f in merged([Evidence((remark, error)), Evidence((warning,))]).findings] == [
+    assert [
+        f.severity for f in merge_evidence([Evidence((remark, error)), Evidence((warning,))]).findings
+    ] == [
         "error",
         "warning",
         "remark",
     ]
-    assert merged([Evidence((remark, warning))]).exit_code == 1
-    assert merged([Evidence((remark,))]).exit_code == 0
-    assert merged([Evidence((error,))]).exit_code == 2
+    assert merge_evidence([Evidence((remark, warning))]).exit_code == 1
+    assert merge_evidence([Evidence((remark,))]).exit_code == 0
+    assert merge_evidence([Evidence((error,))]).exit_code == 2
 
 
 # ── epipolar ───────────────────────────────────────────────────────────────────────────────────
@@ -113,7 +115,7 @@ def test_projections_of_points_lie_on_epipolar_lines():
     points = np.random.default_rng(0).uniform(-0.1, 0.1, (50, 3))
     pixels = [project(view.camera, view.T_world_cam, points)[0] for view in (a, b)]
     pair = replace(matched().pairs[0], pixels_i=pixels[0], pixels_j=pixels[1])
-    assert pair_misses(pair, a, b).max() < 1e-6
+    assert epipolar_distances(pair, a, b).max() < 1e-6
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 1.5), st.floats(0.01, 100.0))
@@ -148,7 +150,7 @@ def test_poses_are_said_to_fit_where_they_do():
 def test_repeated_texture_makes_whole_pairs_match_wrongly_and_raises_no_alarm():
     views = synthetic.textured((0.006,))
     seen = match_views(views)
-    misses = [np.median(pair_misses(pair, views[pair.i], views[pair.j])) for pair in seen.pairs]
+    misses = [np.median(epipolar_distances(pair, views[pair.i], views[pair.j])) for pair in seen.pairs]
     assert max(misses) > 5
     assert codes(check_poses(views, seen)) == []
 
@@ -291,7 +293,7 @@ def _enlarged(depth: np.ndarray, zoom: float) -> np.ndarray:
 )
 def test_bad_pictures_are_named(spoil: faults.Spoil, code: str):
     views, at_fault = spoilt(spoil)
-    findings = {finding.code: finding for finding in check_pictures(views, match_views(views)).findings}
+    findings = {finding.code: finding for finding in check_image_quality(views, match_views(views)).findings}
     assert set(findings) == {code}
     assert set(at_fault) <= set(findings[code].images)
     assert len(findings[code].images) <= max(2, len(at_fault))
@@ -308,7 +310,7 @@ def test_dark_and_white_pictures_are_remarked_upon():
     views = list(synthetic.textured()[:5])
     views[0] = replace(views[0], rgb=views[0].rgb // 16)
     views[1] = replace(views[1], rgb=255 - views[1].rgb // 16)
-    found = {f.code: f.images for f in check_pictures(views, Matched((), 0, 0.0)).findings}
+    found = {f.code: f.images for f in check_image_quality(views, Matched((), 0, 0.0)).findings}
     assert found["dark"] == (views[0].name,)
     assert found["bright"] == (views[1].name,)
 
@@ -316,7 +318,7 @@ def test_dark_and_white_pictures_are_remarked_upon():
 # ── coverage ───────────────────────────────────────────────────────────────────────────────────
 def test_the_place_looked_at_is_where_the_axes_meet():
     views = synthetic.views(8)
-    center = looked_at(views)
+    center = scene_center(views)
     assert center is not None
     assert np.abs(center - [0.0, 0.0, 0.03]).max() < 1e-9
     assert codes(check_coverage(synthetic.views(12))) == []
@@ -343,12 +345,12 @@ def test_parallel_cameras_look_at_the_middle_of_their_depth():
     first = synthetic.views(1)[0]
     eyes = first.T_world_cam[:3, 3] + np.arange(12)[:, None] * [0.01, 0.0, 0.0]
     row = [replace(_at(first, eye), name=str(k)) for k, eye in enumerate(eyes)]
-    center = looked_at(row)
+    center = scene_center(row)
     assert center is not None
     assert np.linalg.norm(center - np.median(eyes, axis=0)) == pytest.approx(
         np.median(faults._depth(first)), rel=1e-6
     )
-    assert looked_at([replace(view, depth=None) for view in row]) is None
+    assert scene_center([replace(view, depth=None) for view in row]) is None
 
 
 def test_a_lonely_camera_and_one_that_looks_away_are_named():
@@ -373,7 +375,7 @@ def _at(view: View, eye: np.ndarray) -> View:
 @pytest.mark.slow
 def test_the_shelf_has_a_gripper_in_its_pictures_and_depth_that_is_not_registered(shared_data: Path):
     views = load_views(read_capture(shared_data / "apc_shelf"), max_side=320)
-    found = {finding.code: finding for finding in examine(views).findings}
+    found = {finding.code: finding for finding in run_checks(views).findings}
     assert {"carried_along", "registration"} <= set(found)
     # Seen with the eye: a box 103 pixels wide is 133 wide in the depth.
     assert "0.7" in found["registration"].message
@@ -383,5 +385,5 @@ def test_the_shelf_has_a_gripper_in_its_pictures_and_depth_that_is_not_registere
 def test_photographs_with_good_poses_have_no_warnings(shared_data: Path):
     capture = read_capture(shared_data / "fox")
     views = load_views(replace(capture, frames=capture.frames[::5]), max_side=320)
-    report = examine(views)
+    report = run_checks(views)
     assert [finding.code for finding in report.findings if finding.severity != "remark"] == []

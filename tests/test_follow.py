@@ -25,7 +25,7 @@ from point2act.core.geometry import project
 from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
-from point2act.pipeline.stream import FollowConfig, Follower
+from point2act.pipeline.stream import FollowConfig, CaptureFollower
 from point2act.splatting.incremental import IncrementalConfig
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import Said
@@ -70,7 +70,10 @@ def pointer(views, **how):
 
 def test_views_arrive_each_once_and_in_order(tmp_path):
     views, seen = pictures(6), []
-    with robot(tmp_path / "live", views, pause=0.05), Follower(tmp_path / "live", max_side=480) as follower:
+    with (
+        robot(tmp_path / "live", views, pause=0.05),
+        CaptureFollower(tmp_path / "live", max_side=480) as follower,
+    ):
         follower.start(lambda frames: seen.extend(frame.name for frame in frames))
         batches = [batch for _, batch in follower.arrivals(Stages(show=False))]
     assert [view.name for batch in batches for view in batch] == seen
@@ -82,7 +85,7 @@ def test_views_arrive_each_once_and_in_order(tmp_path):
 
 
 def test_what_goes_wrong_while_watching_is_raised_where_the_work_is(tmp_path):
-    with Follower(tmp_path / "nothing", max_side=480, config=FollowConfig(start=0.1)) as follower:
+    with CaptureFollower(tmp_path / "nothing", max_side=480, config=FollowConfig(start=0.1)) as follower:
         follower.start(lambda frames: None)
         with pytest.raises(CaptureError, match="nothing"):
             list(follower.arrivals(Stages(show=False)))

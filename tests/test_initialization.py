@@ -27,7 +27,7 @@ from point2act.core.geometry import (
 )
 from point2act.core.types import Camera, GaussianScene, View
 from point2act.data.capture import load_view, load_views, read_capture
-from point2act.splatting.fill import fill_holes, spread
+from point2act.splatting.fill import fill_holes, random_surfels
 from point2act.splatting.initialization import (
     StartConfig,
     from_cloud,
@@ -36,8 +36,8 @@ from point2act.splatting.initialization import (
     initialize_gaussians,
     read_cloud,
 )
-from point2act.splatting.neighbours import flatness, quaternions_from_normals, spacing, towards
-from point2act.splatting.surfels import join, surfels_of_view, thin, votes
+from point2act.splatting.neighbours import local_planes, orient_towards, quaternions_from_normals, spacing
+from point2act.splatting.surfels import concatenate, count_votes, surfels_of_view, voxel_downsample
 from point2act.splatting.triangulate import triangulate
 
 BARE = StartConfig(target_count=3000, fill_share=0.0)
@@ -194,7 +194,7 @@ def test_what_other_views_look_through_is_dropped(tabletop):
     depth = tabletop[0].depth.copy()
     depth[20:80, 20:110] = 0.25
     views = (replace(tabletop[0], depth=depth), *tabletop[1:])
-    every = thin(join([surfels_of_view(view) for view in views]), views, BARE.target_count)
+    every = voxel_downsample(concatenate([surfels_of_view(view) for view in views]), views, BARE.target_count)
     phantom = (distance_to_surface(every.points) > 0.05).sum()
     scene = from_depth(views, BARE, rng())
     assert phantom > 100
@@ -251,18 +251,18 @@ def test_votes_count_as_the_slow_twin(seed):
     views = list(synthetic.views(4, height=24, width=32))
     views[1] = replace(views[1], mask=rng(seed).uniform(size=(24, 32)) < 0.7)
     points = rng(seed).uniform(-0.3, 0.3, (60, 3))
-    fast = votes(points, views, 0.05)
+    fast = count_votes(points, views, 0.05)
     for got, wanted in zip(fast, slow.votes(points, views, 0.05), strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
 def test_thinning_keeps_means_of_points_and_colours(tabletop):
-    surfels = join([surfels_of_view(view) for view in tabletop])
-    one = thin(surfels, tabletop, 1)
+    surfels = concatenate([surfels_of_view(view) for view in tabletop])
+    one = voxel_downsample(surfels, tabletop, 1)
     assert len(one) < 60
     assert one.points.min() >= surfels.points.min() - 1e-9
     assert one.points.max() <= surfels.points.max() + 1e-9
-    assert len(thin(join([]), tabletop, 100)) == 0
+    assert len(voxel_downsample(concatenate([]), tabletop, 100)) == 0
 
 
 # ── holes ──────────────────────────────────────────────────────────────────────────────────────
@@ -271,7 +271,7 @@ def test_holes_are_filled_behind_the_surface_not_before_it(tabletop):
     for view in tabletop:
         ids = synthetic.render(view.T_world_cam, synthetic.rays(view.camera)).ids
         shiny.append(replace(view, depth=np.where(ids == 0, 0.0, view.depth).astype(np.float32)))
-    surfels = thin(join([surfels_of_view(view) for view in shiny]), shiny, 3000)
+    surfels = voxel_downsample(concatenate([surfels_of_view(view) for view in shiny]), shiny, 3000)
     holes, widths = fill_holes(surfels, shiny, budget=500, tolerance=0.02, rng=rng())
     assert 10 < len(holes) <= 500
     assert (widths > 0).all()
@@ -293,7 +293,7 @@ def test_fillers_keep_to_their_budget_and_cover_what_is_out_of_range(tabletop):
 
 
 def test_nothing_known_fills_nothing(tabletop):
-    holes, widths = fill_holes(join([]), tabletop, budget=100, tolerance=0.02, rng=rng())
+    holes, widths = fill_holes(concatenate([]), tabletop, budget=100, tolerance=0.02, rng=rng())
     assert len(holes) == len(widths) == 0
 
 
@@ -307,7 +307,7 @@ def test_spacing_equals_the_slow_twin(n, seed):
 def test_spacing_and_flatness_of_too_few_points():
     assert np.isinf(spacing(np.zeros((1, 3)))).all()
     assert len(spacing(np.zeros((0, 3)))) == 0
-    normals, thickness = flatness(rng().normal(size=(3, 3)))
+    normals, thickness = local_planes(rng().normal(size=(3, 3)))
     assert (thickness == 1).all()
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
 
@@ -317,12 +317,12 @@ def test_flatness_finds_a_plane_and_a_ball(seed):
     random = rng(seed)
     R = Rotation.random(random_state=seed).as_matrix()
     plane = random.uniform(-1, 1, (200, 3)) * [1, 1, 0] @ R.T
-    normals, thickness = flatness(plane)
+    normals, thickness = local_planes(plane)
     np.testing.assert_allclose(np.abs(normals @ R[:, 2]), 1, atol=1e-6)
     assert thickness.max() < 1e-5
-    assert np.median(flatness(random.normal(size=(200, 3)))[1]) > 0.25
+    assert np.median(local_planes(random.normal(size=(200, 3)))[1]) > 0.25
     eye = 3 * R[:, 2] + [0.1, 0.2, 0]
-    assert (np.einsum("ni,ni->n", towards(normals, plane, eye[None]), eye - plane) > 0).all()
+    assert (np.einsum("ni,ni->n", orient_towards(normals, plane, eye[None]), eye - plane) > 0).all()
 
 
 @given(seed=st.integers(0, 10**6))
@@ -367,7 +367,7 @@ def test_round_gaussians_in_a_ball_flat_ones_in_a_plane(tabletop):
 
 
 def test_dense_clouds_are_thinned_and_sparse_ones_thickened(tabletop):
-    points = join([surfels_of_view(view) for view in tabletop]).points
+    points = concatenate([surfels_of_view(view) for view in tabletop]).points
     grey = np.full_like(points, 0.5)
     dense = from_cloud(points, grey, tabletop, replace(BARE, target_count=1000), rng())
     assert 700 < len(dense) < 1300
@@ -503,7 +503,7 @@ def test_views_from_one_place_give_no_points(textured):
 
 # ── from nothing ───────────────────────────────────────────────────────────────────────────────
 def test_spread_points_have_the_colour_of_their_pixel_and_surround_the_scene(tabletop):
-    cloud = spread(tabletop, 2000, rng())
+    cloud = random_surfels(tabletop, 2000, rng())
     assert len(cloud) == 2000
     hits = np.zeros(2000, dtype=bool)
     for view in tabletop:
@@ -519,13 +519,13 @@ def test_spread_points_have_the_colour_of_their_pixel_and_surround_the_scene(tab
 def test_spread_keeps_to_the_masks(tabletop):
     mask = np.zeros(tabletop[0].rgb.shape[:2], dtype=bool)
     mask[10:20, 30:40] = True
-    cloud = spread([replace(tabletop[0], mask=mask)], 300, rng())
+    cloud = random_surfels([replace(tabletop[0], mask=mask)], 300, rng())
     pixels, _ = project(tabletop[0].camera, tabletop[0].T_world_cam, cloud.points)
     assert (pixels >= [30, 10]).all()
     assert (pixels <= [40, 20]).all()
     nothing = [replace(view, mask=np.zeros_like(mask)) for view in tabletop]
     with pytest.raises(SceneError, match="mask"):
-        spread(nothing, 300, rng())
+        random_surfels(nothing, 300, rng())
 
 
 def test_spread_for_one_camera_parallel_ones_and_ones_that_look_away(tabletop):

@@ -23,10 +23,10 @@ from point2act.data.points import PERSON, pointed_by_person, read_points, that_c
 from point2act.grasping.antipodal.contact_pairs import PairConfig
 from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.tsdf import SurfaceConfig
-from point2act.pipeline.interactive import Dialogue
+from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.run import build
-from point2act.pipeline.session import Answered, Session
+from point2act.pipeline.session import Session, SessionResult
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
@@ -63,14 +63,14 @@ def points(session, capture):
 
 
 @pytest.fixture(scope="module")
-def full(session, points) -> Answered:
+def full(session, points) -> SessionResult:
     """Everything at once."""
     return session.ask(points, config=FEW)
 
 
 @pytest.fixture
-def dialogue(session, points, tmp_path):
-    return Dialogue(session, points, keep=tmp_path / "kept" / "points.json", config=FEW)
+def interactive(session, points, tmp_path):
+    return InteractiveSession(session, points, keep=tmp_path / "kept" / "points.json", config=FEW)
 
 
 def pixel(session: Session, number: int, place: np.ndarray) -> np.ndarray:
@@ -79,12 +79,12 @@ def pixel(session: Session, number: int, place: np.ndarray) -> np.ndarray:
     return project(view.camera, view.T_world_cam, place[None])[0][0]
 
 
-def click(dialogue: Dialogue, query: str, place: np.ndarray, number: int = 3) -> None:
-    dialogue.point(query, dialogue.images[number], pixel(dialogue.session, number, place))
+def click(interactive: InteractiveSession, query: str, place: np.ndarray, number: int = 3) -> None:
+    interactive.point(query, interactive.images[number], pixel(interactive.session, number, place))
 
 
-def kept(dialogue: Dialogue) -> PointSet:
-    return read_points(dialogue.keep, dialogue.session.capture)
+def kept(interactive: InteractiveSession) -> PointSet:
+    return read_points(interactive.keep, interactive.session.capture)
 
 
 def same_points(one: PointSet, other: PointSet) -> bool:
@@ -115,36 +115,36 @@ def assert_same(one: QueryResult, other: QueryResult) -> None:
         assert (a.width, a.score) == (b.width, b.score)
 
 
-def action_point(dialogue: Dialogue, query: str) -> np.ndarray:
-    result = dialogue.now.result(query)
+def action_point(interactive: InteractiveSession, query: str) -> np.ndarray:
+    result = interactive.state.result(query)
     assert result is not None
     assert result.region is not None
     return result.region.action_point
 
 
-def act_all(dialogue: Dialogue) -> None:
-    for name in dialogue.waiting():
-        dialogue.act(name)
+def act_all(interactive: InteractiveSession) -> None:
+    for name in interactive.unplanned():
+        interactive.plan(name)
 
 
 # ── the same as asking all at once ─────────────────────────────────────────────────────────────
-def test_nothing_is_worked_out_or_written_before_it_is_wanted(dialogue, points):
-    assert dialogue.waiting() == ()
-    assert dialogue.answered is None
-    assert dialogue.now.result("red") is None
-    assert not dialogue.keep.exists()
-    assert dialogue.images == tuple(view.name for view in dialogue.session.views)
-    assert dialogue.now.query("red") is points.queries[0]
+def test_nothing_is_worked_out_or_written_before_it_is_wanted(interactive, points):
+    assert interactive.unplanned() == ()
+    assert interactive.answered is None
+    assert interactive.state.result("red") is None
+    assert not interactive.keep.exists()
+    assert interactive.images == tuple(view.name for view in interactive.session.views)
+    assert interactive.state.query("red") is points.queries[0]
 
 
-def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, full):
+def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(interactive, full):
     for name in ("unicorn", "red"):
-        dialogue.locate(name)
-    assert dialogue.waiting() == ("red", "unicorn")
-    assert dialogue.answered is None
-    act_all(dialogue)
-    assert dialogue.waiting() == ()
-    answered = dialogue.answered
+        interactive.localize(name)
+    assert interactive.unplanned() == ("red", "unicorn")
+    assert interactive.answered is None
+    act_all(interactive)
+    assert interactive.unplanned() == ()
+    answered = interactive.answered
     assert answered is not None
     np.testing.assert_array_equal(answered.relevancy.values, full.relevancy.values)
     np.testing.assert_array_equal(answered.relevancy.evidence, full.relevancy.evidence)
@@ -156,186 +156,188 @@ def test_in_two_halves_and_one_by_one_it_is_what_the_session_answers(dialogue, f
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_place_is_known_before_its_grasps(dialogue, full):
-    dialogue.locate()
-    red, unicorn = dialogue.now.result("red"), dialogue.now.result("unicorn")
+def test_a_place_is_known_before_its_grasps(interactive, full):
+    interactive.localize()
+    red, unicorn = interactive.state.result("red"), interactive.state.result("unicorn")
     np.testing.assert_array_equal(red.region.action_point, full.results[0].region.action_point)
     assert red.grasps == ()
     assert red.reason is None
     assert (unicorn.region, unicorn.reason, unicorn.detail) == (None, "no_points", full.results[1].detail)
 
 
-def test_only_what_is_acted_on_is_answered(dialogue):
-    dialogue.locate()
-    dialogue.act("unicorn")
-    assert dialogue.answered is not None
-    assert [query.name for query in dialogue.answered.relevancy.queries] == ["unicorn"]
-    assert dialogue.waiting() == ("red",)
+def test_only_what_is_acted_on_is_answered(interactive):
+    interactive.localize()
+    interactive.plan("unicorn")
+    assert interactive.answered is not None
+    assert [query.name for query in interactive.answered.relevancy.queries] == ["unicorn"]
+    assert interactive.unplanned() == ("red",)
 
 
-def test_what_was_known_at_a_moment_stays_as_it_was(dialogue):
-    dialogue.locate("red")
-    before = dialogue.now
-    click(dialogue, "red", GREEN)
-    dialogue.locate("red")
+def test_what_was_known_at_a_moment_stays_as_it_was(interactive):
+    interactive.localize("red")
+    before = interactive.state
+    click(interactive, "red", GREEN)
+    interactive.localize("red")
     assert np.linalg.norm(before.located["red"].region.action_point - RED) < 0.02
-    assert np.linalg.norm(action_point(dialogue, "red") - GREEN) < 0.02
+    assert np.linalg.norm(action_point(interactive, "red") - GREEN) < 0.02
     assert not pointed_by_person(before.points.answers)
 
 
-def test_to_locate_nothing_or_a_stranger_changes_nothing(dialogue, session, tmp_path):
-    before = dialogue.now
-    dialogue.locate("stranger")
-    assert dialogue.now is before
-    empty = Dialogue(session, PointSet((), ()), keep=tmp_path / "none.json")
+def test_to_locate_nothing_or_a_stranger_changes_nothing(interactive, session, tmp_path):
+    before = interactive.state
+    interactive.localize("stranger")
+    assert interactive.state is before
+    empty = InteractiveSession(session, PointSet((), ()), keep=tmp_path / "none.json")
     empty.locate()
     assert empty.now.located == {}
 
 
 # ── a person points ────────────────────────────────────────────────────────────────────────────
-def test_a_persons_word_is_kept_and_stands_alone(dialogue, points):
-    click(dialogue, "red", GREEN)
-    assert same_points(kept(dialogue), dialogue.now.points)
-    assert len(dialogue.now.points.answers) == len(points.answers) + 1
-    said = [answer for answer in that_count(kept(dialogue).answers) if answer.query == "red"]
-    assert [(a.image, a.model) for a in said] == [(dialogue.images[3], PERSON)]
-    np.testing.assert_allclose(said[0].points[0], pixel(dialogue.session, 3, GREEN))
-    counted = [dialogue.now.counted("red", image) for image in dialogue.images]
+def test_a_persons_word_is_kept_and_stands_alone(interactive, points):
+    click(interactive, "red", GREEN)
+    assert same_points(kept(interactive), interactive.state.points)
+    assert len(interactive.state.points.answers) == len(points.answers) + 1
+    said = [answer for answer in that_count(kept(interactive).answers) if answer.query == "red"]
+    assert [(a.image, a.model) for a in said] == [(interactive.images[3], PERSON)]
+    np.testing.assert_allclose(said[0].points[0], pixel(interactive.session, 3, GREEN))
+    counted = [interactive.state.counted("red", image) for image in interactive.images]
     assert counted == [number == 3 for number in range(10)]
-    assert all(dialogue.now.counted("unicorn", image) for image in dialogue.images)
-    assert [a.model for a in dialogue.now.said("red", dialogue.images[3])] == ["", PERSON]
+    assert all(interactive.state.counted("unicorn", image) for image in interactive.images)
+    assert [a.model for a in interactive.state.said("red", interactive.images[3])] == ["", PERSON]
 
 
-def test_a_person_points_once_in_an_image(dialogue, points):
-    click(dialogue, "red", GREEN)
-    click(dialogue, "red", GREEN, number=4)
-    click(dialogue, "red", BLUE)
-    own = [answer for answer in dialogue.now.points.answers if answer.model == PERSON]
-    assert [answer.image for answer in own] == [dialogue.images[4], dialogue.images[3]]
-    np.testing.assert_allclose(own[1].points[0], pixel(dialogue.session, 3, BLUE))
+def test_a_person_points_once_in_an_image(interactive, points):
+    click(interactive, "red", GREEN)
+    click(interactive, "red", GREEN, number=4)
+    click(interactive, "red", BLUE)
+    own = [answer for answer in interactive.state.points.answers if answer.model == PERSON]
+    assert [answer.image for answer in own] == [interactive.images[4], interactive.images[3]]
+    np.testing.assert_allclose(own[1].points[0], pixel(interactive.session, 3, BLUE))
 
 
-def test_a_person_may_see_nothing(dialogue):
-    dialogue.point("red", dialogue.images[3], None)
-    (said,) = (answer for answer in kept(dialogue).answers if answer.model == PERSON)
+def test_a_person_may_see_nothing(interactive):
+    interactive.point("red", interactive.images[3], None)
+    (said,) = (answer for answer in kept(interactive).answers if answer.model == PERSON)
     assert (said.visible, len(said.points)) == (False, 0)
-    assert pointed_by_person(dialogue.now.points.answers) == set()
+    assert pointed_by_person(interactive.state.points.answers) == set()
 
 
-def test_what_is_taken_back_was_never_said(dialogue, points):
-    dialogue.locate("red")
-    before = dialogue.now.result("red")
-    click(dialogue, "red", GREEN)
-    dialogue.locate("red")
-    assert np.linalg.norm(action_point(dialogue, "red") - GREEN) < 0.02
-    assert not dialogue.take_back("red", dialogue.images[4])
-    assert not dialogue.take_back("unicorn", dialogue.images[3])
-    assert dialogue.take_back("red", dialogue.images[3])
-    assert dialogue.now.points.answers == points.answers
-    assert same_points(kept(dialogue), points)
-    dialogue.locate("red")
-    assert_same(dialogue.now.result("red"), before)
+def test_what_is_taken_back_was_never_said(interactive, points):
+    interactive.localize("red")
+    before = interactive.state.result("red")
+    click(interactive, "red", GREEN)
+    interactive.localize("red")
+    assert np.linalg.norm(action_point(interactive, "red") - GREEN) < 0.02
+    assert not interactive.retract("red", interactive.images[4])
+    assert not interactive.retract("unicorn", interactive.images[3])
+    assert interactive.retract("red", interactive.images[3])
+    assert interactive.state.points.answers == points.answers
+    assert same_points(kept(interactive), points)
+    interactive.localize("red")
+    assert_same(interactive.state.result("red"), before)
 
 
-def test_where_there_is_nothing_to_take_back_nothing_is_written(dialogue, points):
-    assert not dialogue.take_back("red", dialogue.images[0])
-    assert dialogue.now.points is points
-    assert not dialogue.keep.exists()
+def test_where_there_is_nothing_to_take_back_nothing_is_written(interactive, points):
+    assert not interactive.retract("red", interactive.images[0])
+    assert interactive.state.points is points
+    assert not interactive.keep.exists()
 
 
-def test_a_click_leaves_other_queries_alone(dialogue):
-    dialogue.locate()
-    dialogue.act("unicorn")
-    unicorn = dialogue.now.results["unicorn"]
-    click(dialogue, "red", GREEN)
-    dialogue.locate("red")
-    assert dialogue.now.results["unicorn"] is unicorn
-    assert dialogue.waiting() == ("red",)
+def test_a_click_leaves_other_queries_alone(interactive):
+    interactive.localize()
+    interactive.plan("unicorn")
+    unicorn = interactive.state.results["unicorn"]
+    click(interactive, "red", GREEN)
+    interactive.localize("red")
+    assert interactive.state.results["unicorn"] is unicorn
+    assert interactive.unplanned() == ("red",)
 
 
 # ── something new ──────────────────────────────────────────────────────────────────────────────
-def test_new_queries_get_names_of_their_own(dialogue):
-    found = [dialogue.add(text, "grasp") for text in ("The red box", "the red box", " a red: box ", "赤い箱")]
+def test_new_queries_get_names_of_their_own(interactive):
+    found = [
+        interactive.add(text, "grasp") for text in ("The red box", "the red box", " a red: box ", "赤い箱")
+    ]
     assert [query.name for query in found] == ["red_box", "red_box_2", "red_box_3", "赤い箱"]
     assert found[2].text == "a red: box"
-    assert dialogue.add("red", "place").name == "red_2"
-    assert same_points(kept(dialogue), dialogue.now.points)
-    assert kept(dialogue).queries[-1].role == "place"
+    assert interactive.add("red", "place").name == "red_2"
+    assert same_points(kept(interactive), interactive.state.points)
+    assert kept(interactive).queries[-1].role == "place"
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
-def test_nothing_in_words_is_nothing_to_look_for(dialogue, text):
-    before = dialogue.now
+def test_nothing_in_words_is_nothing_to_look_for(interactive, text):
+    before = interactive.state
     with pytest.raises(PointsError, match="empty"):
-        dialogue.add(text, "grasp")
-    assert dialogue.now is before
+        interactive.add(text, "grasp")
+    assert interactive.state is before
 
 
-def test_something_new_is_nowhere_until_somebody_points(dialogue):
-    green = dialogue.add("the green box", "grasp").name
-    dialogue.locate(green)
-    assert dialogue.now.result(green).reason == "no_points"
-    click(dialogue, green, GREEN)
-    dialogue.locate(green)
-    dialogue.act(green)
-    assert np.linalg.norm(action_point(dialogue, green) - GREEN) < 0.02
-    assert dialogue.now.results[green].grasps
+def test_something_new_is_nowhere_until_somebody_points(interactive):
+    green = interactive.add("the green box", "grasp").name
+    interactive.localize(green)
+    assert interactive.state.result(green).reason == "no_points"
+    click(interactive, green, GREEN)
+    interactive.localize(green)
+    interactive.plan(green)
+    assert np.linalg.norm(action_point(interactive, green) - GREEN) < 0.02
+    assert interactive.state.results[green].grasps
 
 
 # ── what is to be avoided ──────────────────────────────────────────────────────────────────────
-def test_hands_keep_away_from_where_something_to_avoid_is_now(dialogue, full):
-    place = dialogue.add("somewhere free", "place").name
-    hot = dialogue.add("the hot box", "avoid").name
-    click(dialogue, hot, GREEN)
-    dialogue.locate()
-    act_all(dialogue)
-    free, first = dialogue.now.results[place], dialogue.now.results["red"]
+def test_hands_keep_away_from_where_something_to_avoid_is_now(interactive, full):
+    place = interactive.add("somewhere free", "place").name
+    hot = interactive.add("the hot box", "avoid").name
+    click(interactive, hot, GREEN)
+    interactive.localize()
+    act_all(interactive)
+    free, first = interactive.state.results[place], interactive.state.results["red"]
     assert None not in [grasp.avoid_clearance for grasp in first.grasps]
     assert {grasp.avoid_clearance for grasp in full.results[0].grasps} == {None}
 
-    click(dialogue, hot, BLUE)
-    dialogue.locate(hot)
+    click(interactive, hot, BLUE)
+    interactive.localize(hot)
     # Grasps were planned without it; a place to put something down stays.
-    assert dialogue.now.results[place] is free
-    assert dialogue.waiting() == ("red", "unicorn", hot)
-    act_all(dialogue)
-    second = dialogue.now.results["red"]
+    assert interactive.state.results[place] is free
+    assert interactive.unplanned() == ("red", "unicorn", hot)
+    act_all(interactive)
+    second = interactive.state.results["red"]
     assert [g.avoid_clearance for g in first.grasps] != [g.avoid_clearance for g in second.grasps]
     # It is what the session says to everything at once.
-    now = dialogue.session.ask(kept(dialogue), config=FEW)
-    for query, other in zip(dialogue.now.points.queries, now.results, strict=True):
-        assert_same(dialogue.now.results[query.name], other)
+    now = interactive.session.ask(kept(interactive), config=FEW)
+    for query, other in zip(interactive.state.points.queries, now.results, strict=True):
+        assert_same(interactive.state.results[query.name], other)
 
-    assert dialogue.take_back(hot, dialogue.images[3])
-    dialogue.locate(hot)
-    assert dialogue.waiting() == ("red", "unicorn", hot)
+    assert interactive.retract(hot, interactive.images[3])
+    interactive.localize(hot)
+    assert interactive.unplanned() == ("red", "unicorn", hot)
 
 
 # ── grippers ───────────────────────────────────────────────────────────────────────────────────
-def test_another_gripper_plans_again_at_the_same_place(dialogue, session, points, full):
-    dialogue.locate()
-    dialogue.act("unicorn")
-    located, first = dialogue.now.located, full.results[0]
-    dialogue.use("robotiq_2f85")
-    assert dialogue.now.located is located
-    assert dialogue.now.gripper.name == dialogue.config.gripper == "robotiq_2f85"
-    assert dialogue.answered is None
-    act_all(dialogue)
-    second = dialogue.now.results["red"]
-    assert_same(second, session.ask(points, config=dialogue.config).results[0])
+def test_another_gripper_plans_again_at_the_same_place(interactive, session, points, full):
+    interactive.localize()
+    interactive.plan("unicorn")
+    located, first = interactive.state.located, full.results[0]
+    interactive.set_gripper("robotiq_2f85")
+    assert interactive.state.located is located
+    assert interactive.state.gripper.name == interactive.config.gripper == "robotiq_2f85"
+    assert interactive.answered is None
+    act_all(interactive)
+    second = interactive.state.results["red"]
+    assert_same(second, session.ask(points, config=interactive.config).results[0])
     assert not np.array_equal(first.grasps[0].T_world_gripper, second.grasps[0].T_world_gripper)
-    assert dialogue.answered is not None
-    assert dialogue.answered.gripper.name == dialogue.answered.config.gripper == "robotiq_2f85"
+    assert interactive.answered is not None
+    assert interactive.answered.gripper.name == interactive.answered.config.gripper == "robotiq_2f85"
 
 
-def test_a_gripper_that_there_is_not_changes_nothing(dialogue):
-    dialogue.locate()
-    dialogue.act("unicorn")
-    before, config = dialogue.now, dialogue.config
+def test_a_gripper_that_there_is_not_changes_nothing(interactive):
+    interactive.localize()
+    interactive.plan("unicorn")
+    before, config = interactive.state, interactive.config
     with pytest.raises(GripperError, match="tentacle"):
-        dialogue.use("tentacle")
-    assert dialogue.now is before
-    assert dialogue.config is config
+        interactive.set_gripper("tentacle")
+    assert interactive.state is before
+    assert interactive.config is config
 
 
 # ── a file that cannot be written ──────────────────────────────────────────────────────────────
@@ -354,33 +356,33 @@ def test_what_cannot_be_kept_is_not_known_either(session, points, tmp_path, spoi
     said = Answer(session.views[0].name, "red", np.array([[3.0, 4.0]]), model=PERSON)
     points = dataclasses.replace(points, answers=(*points.answers, said))
     keep = spoil(tmp_path / "points.json")
-    dialogue = Dialogue(session, points, keep=keep, asker=scripted(middle))
-    before = dialogue.now
+    interactive = InteractiveSession(session, points, keep=keep, asker=scripted(middle))
+    before = interactive.state
     for does in (
-        lambda: click(dialogue, "red", GREEN),
-        lambda: dialogue.point("red", dialogue.images[0], None),
-        lambda: dialogue.take_back("red", dialogue.images[0]),
-        lambda: dialogue.add("the green box", "grasp"),
-        lambda: dialogue.ask(points.queries[0]),
+        lambda: click(interactive, "red", GREEN),
+        lambda: interactive.point("red", interactive.images[0], None),
+        lambda: interactive.retract("red", interactive.images[0]),
+        lambda: interactive.add("the green box", "grasp"),
+        lambda: interactive.ask(points.queries[0]),
     ):
         with pytest.raises(Point2ActError, match=r"points\.json.* cannot be written"):
             does()
-        assert dialogue.now is before
+        assert interactive.state is before
 
 
 @pytest.mark.parametrize("at", [(np.nan, 3.0), (np.inf, 3.0)])
-def test_a_pixel_that_is_none_is_refused(dialogue, at):
-    before = dialogue.now
+def test_a_pixel_that_is_none_is_refused(interactive, at):
+    before = interactive.state
     with pytest.raises(PointsError, match="not finite"):
-        dialogue.point("red", dialogue.images[0], np.array(at))
-    assert dialogue.now is before
+        interactive.point("red", interactive.images[0], np.array(at))
+    assert interactive.state is before
 
 
-def test_nobody_points_at_what_is_not_asked(dialogue):
-    before = dialogue.now
+def test_nobody_points_at_what_is_not_asked(interactive):
+    before = interactive.state
     with pytest.raises(PointsError, match="stranger"):
-        click(dialogue, "stranger", GREEN)
-    assert dialogue.now is before
+        click(interactive, "stranger", GREEN)
+    assert interactive.state is before
 
 
 # ── a model is asked ───────────────────────────────────────────────────────────────────────────
@@ -397,7 +399,7 @@ def at_green(session: Session):
 @pytest.fixture
 def asked(session, points, tmp_path):
     keep = tmp_path / "points.json"
-    return Dialogue(session, points, keep=keep, config=FEW, asker=scripted(at_green(session)))
+    return InteractiveSession(session, points, keep=keep, config=FEW, asker=scripted(at_green(session)))
 
 
 def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, points):
@@ -451,9 +453,9 @@ def test_where_nobody_answers_everything_stays(asked, points):
     assert not asked.keep.exists()
 
 
-def test_without_a_model_nobody_can_be_asked(dialogue, points):
+def test_without_a_model_nobody_can_be_asked(interactive, points):
     with pytest.raises(Point2ActError, match="--model"):
-        dialogue.ask(points.queries[0])
+        interactive.ask(points.queries[0])
 
 
 # ── plans ──────────────────────────────────────────────────────────────────────────────────────
@@ -461,49 +463,49 @@ def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_pat
     targets = tuple(Target(query, query.text, None, "because") for query in points.queries)
     plan = Plan("tidy up", (Step("take it", targets),), "makers/m")
     planned = dataclasses.replace(points, plan=plan)
-    dialogue = Dialogue(session, planned, keep=tmp_path / "points.json", config=FEW)
-    dialogue.locate()
-    dialogue.act("unicorn")
-    assert dialogue.answered is not None
-    assert dialogue.answered.plan is None
-    dialogue.act("red")
-    assert dialogue.answered.plan is plan
+    interactive = InteractiveSession(session, planned, keep=tmp_path / "points.json", config=FEW)
+    interactive.localize()
+    interactive.plan("unicorn")
+    assert interactive.answered is not None
+    assert interactive.answered.plan is None
+    interactive.plan("red")
+    assert interactive.answered.plan is plan
     # What is said later is no part of it, and does not lose it.
-    dialogue.add("the green box", "grasp")
-    kept_plan = kept(dialogue).plan
+    interactive.add("the green box", "grasp")
+    kept_plan = kept(interactive).plan
     assert kept_plan is not None
     assert kept_plan.instruction == "tidy up"
-    assert dialogue.answered.plan is plan
+    assert interactive.answered.plan is plan
 
 
 # ── photographs ────────────────────────────────────────────────────────────────────────────────
-def test_a_photograph_shows_what_was_said_where_it_was_said(dialogue):
-    image = dialogue.images[3]
-    bare = dialogue.photo(None, image)
+def test_a_photograph_shows_what_was_said_where_it_was_said(interactive):
+    image = interactive.images[3]
+    bare = interactive.photo(None, image)
     assert (bare.pixels, bare.heat) == (None, None)
     assert bare.view.rgb.shape == (96, 128, 3)
-    np.testing.assert_array_equal(bare.view.T_world_cam, dialogue.session.views[3].T_world_cam)
-    nothing = dialogue.photo("unicorn", image)
+    np.testing.assert_array_equal(bare.view.T_world_cam, interactive.session.views[3].T_world_cam)
+    nothing = interactive.photo("unicorn", image)
     assert nothing.pixels.shape == (0, 2)
     assert nothing.heat.max() == 0
-    click(dialogue, "unicorn", GREEN)
-    said = dialogue.photo("unicorn", image)
-    np.testing.assert_allclose(said.pixels, [pixel(dialogue.session, 3, GREEN)])
+    click(interactive, "unicorn", GREEN)
+    said = interactive.photo("unicorn", image)
+    np.testing.assert_allclose(said.pixels, [pixel(interactive.session, 3, GREEN)])
     assert said.heat.shape == (96, 128)
     row, column = np.unravel_index(said.heat.argmax(), said.heat.shape)
     assert np.abs(np.array([column, row]) + 0.5 - said.pixels[0]).max() <= 0.5
-    new = dialogue.add("the green box", "grasp").name
-    assert (dialogue.photo(new, image).pixels, dialogue.photo(new, image).heat) == (None, None)
+    new = interactive.add("the green box", "grasp").name
+    assert (interactive.photo(new, image).pixels, interactive.photo(new, image).heat) == (None, None)
 
 
-def test_photographs_looked_at_lately_are_not_read_again(dialogue):
-    images = dialogue.images
-    first = [dialogue.photo("red", image).view for image in images[:8]]
-    assert dialogue.photo(None, images[0]).view is first[0]
-    dialogue.photo("red", images[8])
-    assert dialogue.photo("red", images[0]).view is first[0]
-    assert dialogue.photo("red", images[2]).view is first[2]
-    assert dialogue.photo("red", images[1]).view is not first[1]
+def test_photographs_looked_at_lately_are_not_read_again(interactive):
+    images = interactive.images
+    first = [interactive.photo("red", image).view for image in images[:8]]
+    assert interactive.photo(None, images[0]).view is first[0]
+    interactive.photo("red", images[8])
+    assert interactive.photo("red", images[0]).view is first[0]
+    assert interactive.photo("red", images[2]).view is first[2]
+    assert interactive.photo("red", images[1]).view is not first[1]
 
 
 LENSES = {
@@ -515,7 +517,7 @@ LENSES = {
 
 @pytest.fixture(scope="module", params=LENSES)
 def distorted(request, tmp_path_factory):
-    """A dialogue about images that are large and come through a lens; its scene is a single Gaussian."""
+    """A interactive about images that are large and come through a lens; its scene is a single Gaussian."""
     folder = tmp_path_factory.mktemp("lens")
     synthetic.write_capture_files(folder, synthetic.views(2, height=200, width=1400))
     document = json.loads((folder / "transforms.json").read_text())
@@ -529,7 +531,7 @@ def distorted(request, tmp_path_factory):
         np.zeros((1, 1, 3)),
     )
     session = Session(capture, load_views(capture, max_side=160), scene, True, torch.device("cpu"))
-    return Dialogue(session, PointSet((Query("red", "red"),), ()), keep=folder / "points.json")
+    return InteractiveSession(session, PointSet((Query("red", "red"),), ()), keep=folder / "points.json")
 
 
 shares = st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)).map(np.array)

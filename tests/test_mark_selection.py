@@ -28,7 +28,7 @@ from point2act.pipeline.mark_candidates import (
     points_in_sight,
     views_to_ask,
 )
-from point2act.pipeline.mark_selection import ChooseConfig, choose
+from point2act.pipeline.mark_selection import MarkSelectionConfig, choose
 from point2act.pipeline.session import Session
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.visualization.drawing.set_of_mark import (
@@ -47,7 +47,7 @@ VIEWS = synthetic.views(10, height=96, width=128)
 IDS = {view.name: synthetic.render(view.T_world_cam, synthetic.rays(view.camera)).ids for view in VIEWS}
 RED, GREEN, BLUE = range(3)
 RED_QUERY = Query("red", "the red box", "avoid")
-SMALL = ChooseConfig(side=160)
+SMALL = MarkSelectionConfig(side=160)
 TOPS = [np.array([*b.center[:2], b.center[2] + b.half_extents[2]]) for b in synthetic.TABLETOP]
 
 
@@ -169,7 +169,7 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
 @pytest.mark.parametrize("seed", range(4))
 def test_who_always_says_the_same_number_decides_nothing(session, answered, mistaken, number, seed):
     chooser = Scripted(lambda question: number if number in question.places else None)
-    chosen = choose(session, answered, mistaken, chooser, config=ChooseConfig(side=160, seed=seed))
+    chosen = choose(session, answered, mistaken, chooser, config=MarkSelectionConfig(side=160, seed=seed))
     assert chosen.decisions[0].winner is None
     assert chosen.points.answers == mistaken.answers
     assert len(chooser.numbered) == len(chooser.seen) > 1
@@ -209,7 +209,7 @@ def test_none_of_them_changes_nothing(session, answered, mistaken):
 
 def test_with_one_candidate_only_the_grid_is_asked(session, answered, mistaken):
     chooser = Scripted(knows(GREEN))
-    config = ChooseConfig(marks=MarksConfig(candidates=1), side=160)
+    config = MarkSelectionConfig(marks=MarksConfig(candidates=1), side=160)
     chosen = choose(session, answered, mistaken, chooser, config=config)
     assert chooser.numbered == []
     assert chosen.decisions[0].winner == 0
@@ -279,7 +279,7 @@ class ScriptedAsker:
 def test_a_model_is_asked_once_and_remembered(session, answered, mistaken, tmp_path):
     asker = ScriptedAsker(lambda request: json.dumps({"choice": labels_of(request)[0]}))
     chooser = ModelChooser("model/x", asker, ReplyCache(tmp_path))
-    config = ChooseConfig(side=160, marks=MarksConfig(candidates=1))
+    config = MarkSelectionConfig(side=160, marks=MarksConfig(candidates=1))
     first = choose(session, answered, mistaken, chooser, config=config)
     asked = len(asker.requests)
     assert first.count.asked == asked > 0

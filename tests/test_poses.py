@@ -17,19 +17,26 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
-from point2act.calibration.poses.bundle import BundleConfig, adjust, residuals
-from point2act.calibration.poses.motion import (
+from point2act.calibration.poses.bundle import BundleConfig, bundle_adjust, residuals
+from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
+from point2act.calibration.poses.pose_prior import (
     CAUCHY,
     Prior,
+    apply_steps,
     cauchy_cost,
     cauchy_weights,
-    moved,
-    spread,
-    stacked,
-    steps_between,
+    pose_differences,
+    robust_std,
+    stack_poses,
 )
-from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
-from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, join, near_pairs
+from point2act.calibration.poses.tracks import (
+    Features,
+    TrackConfig,
+    Tracks,
+    find_tracks,
+    link_tracks,
+    near_pairs,
+)
 from point2act.core.geometry import back_project, nearest_rotation, pixel_centers, project
 from point2act.core.types import View
 
@@ -63,7 +70,7 @@ def spoilt(views: tuple[View, ...], seed: int = 1, *, size: float = 1.0) -> tupl
     ways = rng(seed).standard_normal((len(views), 2, 3))
     ways /= np.linalg.norm(ways, axis=2, keepdims=True)
     steps = (ways * np.array([TURN, SHIFT])[:, None] * size).reshape(-1, 6)
-    return placed(views, moved(stacked(views), steps))
+    return placed(views, apply_steps(stack_poses(views), steps))
 
 
 def placed(views: tuple[View, ...], T_world_cam: np.ndarray) -> tuple[View, ...]:
@@ -94,8 +101,8 @@ def scene_error(views: tuple[View, ...], truth: tuple[View, ...]) -> float:
 def test_a_step_and_the_difference_it_makes(seed, size):
     T = np.array(synthetic.orbit(3))
     steps = size * rng(seed).uniform(-1, 1, (3, 6))
-    there = moved(T, steps)
-    np.testing.assert_allclose(steps_between(T, there), steps, atol=1e-9)
+    there = apply_steps(T, steps)
+    np.testing.assert_allclose(pose_differences(T, there), steps, atol=1e-9)
     np.testing.assert_allclose(
         there[:, :3, :3] @ there[:, :3, :3].swapaxes(1, 2), [np.eye(3)] * 3, atol=1e-12
     )
@@ -116,8 +123,8 @@ def test_weights_are_those_of_the_cost():
 def test_spread_ignores_outliers():
     r = rng().normal(0, 3.0, 10_000)
     r[:1000] = 1e6
-    assert spread(r) == pytest.approx(3.3, abs=0.3)
-    assert spread(np.zeros(0)) == 0.0
+    assert robust_std(r) == pytest.approx(3.3, abs=0.3)
+    assert robust_std(np.zeros(0)) == 0.0
 
 
 # ── tracks ─────────────────────────────────────────────────────────────────────────────────────
@@ -127,7 +134,7 @@ def test_tracks_are_where_one_point_projects(true_views):
     assert tracks.count > 100
     assert (np.bincount(tracks.point) >= config.min_views).all()
     K = np.array([view.camera.K for view in true_views])
-    assert np.median(residuals(stacked(true_views), K, tracks)) < 0.5
+    assert np.median(residuals(stack_poses(true_views), K, tracks)) < 0.5
 
 
 def test_no_feature_lies_under_the_mask(true_views):
@@ -164,7 +171,7 @@ def test_joining_matches_its_slow_twin(seed):
         )
         for i, n in enumerate(sizes)
     ]
-    tracks = join(features, pairs, matches, 3)
+    tracks = link_tracks(features, pairs, matches, 3)
     found = {
         frozenset((int(view), int(k)) for view, k in tracks.pixels[tracks.point == number])
         for number in range(tracks.count)
@@ -189,9 +196,9 @@ def test_perfect_tracks_take_the_poses_back(with_depth):
     T = np.array(synthetic.orbit(12))[:5]
     K, tracks = perfect_tracks(T)
     tracks = tracks if with_depth else tracks.without_depth()
-    T_given = moved(T, rng(6).normal(0, 1, (5, 6)) * np.repeat([TURN, SHIFT], 3) / 2)
+    T_given = apply_steps(T, rng(6).normal(0, 1, (5, 6)) * np.repeat([TURN, SHIFT], 3) / 2)
     exact = BundleConfig(pixel=0.01, depth=0.0001, iterations=100)
-    found = adjust(K, tracks, Prior(T_given, SHIFT, TURN), exact)
+    found = bundle_adjust(K, tracks, Prior(T_given, SHIFT, TURN), exact)
     assert np.median(residuals(T_given, K, tracks)) > 0.5
     assert residuals(found, K, tracks).max() < 0.01
     assert residuals(T, K, tracks).max() < 1e-3
@@ -206,12 +213,12 @@ def test_bundle_adjustment_against_scipy():
     T = np.array(synthetic.orbit(12))[:3]
     K, tracks = perfect_tracks(T, count=12)
     tracks = replace(tracks, pixels=tracks.pixels + rng(7).normal(0, 0.5, tracks.pixels.shape))
-    T_given = moved(T, rng(8).normal(0, 0.002, (3, 6)))
+    T_given = apply_steps(T, rng(8).normal(0, 0.002, (3, 6)))
     config = BundleConfig(pixel=20.0, depth=0.2, iterations=100)
-    fast = adjust(K, tracks, Prior(T_given, SHIFT, TURN), config)
+    fast = bundle_adjust(K, tracks, Prior(T_given, SHIFT, TURN), config)
 
     def off(x: np.ndarray) -> np.ndarray:
-        poses, points = moved(T_given, x[:18].reshape(3, 6)), x[18:].reshape(12, 3)
+        poses, points = apply_steps(T_given, x[:18].reshape(3, 6)), x[18:].reshape(12, 3)
         parts = [x[:18].reshape(3, 2, 3)[:, 0] / TURN, x[:18].reshape(3, 2, 3)[:, 1] / SHIFT]
         for k, pose in enumerate(poses):
             pixels, depth = project(synthetic.pinhole(180, 240), pose, points)
@@ -220,9 +227,9 @@ def test_bundle_adjustment_against_scipy():
         return np.concatenate([part.ravel() for part in parts])
 
     start = np.concatenate([np.zeros(18), rng(9).normal(0, 0.05, 36)])
-    slow = moved(T_given, least_squares(off, start, xtol=1e-12, ftol=1e-12).x[:18].reshape(3, 6))
-    difference = np.abs(steps_between(slow, fast)).max()
-    assert difference < 0.02 * np.abs(steps_between(T_given, slow)).max()
+    slow = apply_steps(T_given, least_squares(off, start, xtol=1e-12, ftol=1e-12).x[:18].reshape(3, 6))
+    difference = np.abs(pose_differences(slow, fast)).max()
+    assert difference < 0.02 * np.abs(pose_differences(T_given, slow)).max()
 
 
 def test_a_view_without_tracks_stays():
@@ -232,8 +239,8 @@ def test_a_view_without_tracks_stays():
     tracks = Tracks(
         tracks.view[rows], tracks.point[rows], tracks.pixels[rows], tracks.depth[rows], tracks.count
     )
-    T_given = moved(T, rng(6).normal(0, 0.003, (5, 6)))
-    found = adjust(K, tracks, Prior(T_given, SHIFT, TURN), BundleConfig())
+    T_given = apply_steps(T, rng(6).normal(0, 0.003, (5, 6)))
+    found = bundle_adjust(K, tracks, Prior(T_given, SHIFT, TURN), BundleConfig())
     np.testing.assert_allclose(found[2], T_given[2], atol=1e-9)
 
 
@@ -242,7 +249,7 @@ def test_the_polish_takes_the_poses_back(true_views):
     views = spoilt(true_views)
     pairs = near_pairs(views, TrackConfig())
     found = refine_photometric(
-        views, stacked(views), pairs, Prior(stacked(views), SHIFT, TURN), PhotometricConfig()
+        views, stack_poses(views), pairs, Prior(stack_poses(views), SHIFT, TURN), PhotometricConfig()
     )
     assert scene_error(views, true_views) > 0.003
     assert scene_error(placed(views, found), true_views) < 0.0003
@@ -250,16 +257,16 @@ def test_the_polish_takes_the_poses_back(true_views):
 
 def test_the_polish_leaves_true_poses(true_views):
     pairs = near_pairs(true_views, TrackConfig())
-    T = stacked(true_views)
+    T = stack_poses(true_views)
     found = refine_photometric(true_views, T, pairs, Prior(T, SHIFT, TURN), PhotometricConfig())
-    turns, shifts = np.linalg.norm(steps_between(T, found).reshape(-1, 2, 3), axis=2).T
+    turns, shifts = np.linalg.norm(pose_differences(T, found).reshape(-1, 2, 3), axis=2).T
     assert shifts.max() < 0.001
     assert np.degrees(turns.max()) < 0.15
 
 
 def test_the_polish_without_overlap_stays(true_views):
     blind = tuple(replace(view, depth=np.zeros((180, 240), np.float32)) for view in true_views)
-    T = stacked(blind)
+    T = stack_poses(blind)
     pairs = near_pairs(blind, TrackConfig())
     np.testing.assert_array_equal(
         refine_photometric(blind, T, pairs, Prior(T, SHIFT, TURN), PhotometricConfig()), T
@@ -291,7 +298,7 @@ def test_spoilt_poses_are_mended(true_views, mended, with_depth, left):
         assert after.rgb is before.rgb
         assert after.name == before.name
     # The frame is still the robot's: all together moved by no more than their mistakes do on average.
-    mean = steps_between(stacked(true_views), stacked(refined.views)).mean(axis=0)
+    mean = pose_differences(stack_poses(true_views), stack_poses(refined.views)).mean(axis=0)
     assert np.linalg.norm(mean[3:]) < 0.004
 
 
@@ -310,8 +317,8 @@ def test_a_turned_world_turns_the_answer(true_views, mended):
     T_other_world[:3, :3] = Rotation.from_rotvec([0.4, -1.0, 2.0]).as_matrix()
     T_other_world[:3, 3] = [1.0, -2.0, 0.5]
     views = spoilt(true_views)
-    there = stacked(refine_poses(placed(views, T_other_world @ stacked(views))).views)
-    steps = steps_between(T_other_world @ stacked(mended.views), there)
+    there = stack_poses(refine_poses(placed(views, T_other_world @ stack_poses(views))).views)
+    steps = pose_differences(T_other_world @ stack_poses(mended.views), there)
     assert np.abs(steps).max() < 1e-4
 
 
@@ -339,7 +346,7 @@ def test_poses_of_other_pictures_are_left_alone(true_views):
     far = spoilt(true_views, size=8.0)
     refined = refine_poses(far, config=PoseRefinementConfig(tracks=TrackConfig(search=0.5)))
     turns, shifts = np.linalg.norm(
-        steps_between(stacked(far), stacked(refined.views)).reshape(-1, 2, 3), axis=2
+        pose_differences(stack_poses(far), stack_poses(refined.views)).reshape(-1, 2, 3), axis=2
     ).T
     assert np.median(shifts) <= 3 * SHIFT
     assert np.median(turns) <= 3 * TURN

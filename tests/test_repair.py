@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from point2act.calibration.checks.depth_edges import border_maps, border_points
-from point2act.calibration.checks.depth_extrinsics import Alignment
-from point2act.calibration.checks.repair import Repaired, common_move, moves, repair
+from point2act.calibration.checks.depth_extrinsics import DepthExtrinsics
+from point2act.calibration.checks.repair import Repaired, common_correction, pose_corrections, repair
 from point2act.cli.check import main
 from point2act.cli.refine import PICTURE
 from point2act.core.errors import CaptureError
@@ -26,7 +26,7 @@ from point2act.data.capture.rewrite import amend_capture, as_stored
 from point2act.visualization.drawing.borders import registration_picture
 from point2act.visualization.drawing.canvas import PALETTE
 
-OTHER = Alignment(zoom=0.85, tilt=(0.02, -0.015), beside=(-0.02, 0.012), before=0.0, after=0.0)
+OTHER = DepthExtrinsics(zoom=0.85, axis_shift=(0.02, -0.015), offset=(-0.02, 0.012), before=0.0, after=0.0)
 
 
 @cache
@@ -72,11 +72,11 @@ def test_border_points_lie_where_the_maps_have_borders():
 
 # ── the depth camera ───────────────────────────────────────────────────────────────────────────
 def test_the_depth_camera_is_found_where_it_is():
-    found = mended().alignment
+    found = mended().depth_extrinsics
     assert found is not None
     assert found.zoom == pytest.approx(OTHER.zoom, abs=0.01)
-    np.testing.assert_allclose(found.beside, OTHER.beside, atol=0.004)
-    np.testing.assert_allclose(found.tilt, OTHER.tilt, atol=0.012)
+    np.testing.assert_allclose(found.offset, OTHER.offset, atol=0.004)
+    np.testing.assert_allclose(found.axis_shift, OTHER.axis_shift, atol=0.012)
     assert found.after > 2 * found.before
 
 
@@ -95,7 +95,7 @@ def test_its_depth_is_laid_on_the_colours():
 
 def test_depth_that_lies_on_the_colours_is_left():
     done = repair(synthetic.textured(), metric=False)
-    assert done.alignment is None
+    assert done.depth_extrinsics is None
     assert "it lies on the colours" in done.depth
     assert all(a.depth is b.depth for a, b in zip(done.views, synthetic.textured(), strict=True))
 
@@ -103,8 +103,8 @@ def test_depth_that_lies_on_the_colours_is_left():
 @pytest.mark.parametrize("count", [0, 2, 3])
 def test_few_views_are_left(count: int):
     done = repair(synthetic.textured()[:count], metric=True)
-    assert done.alignment is None
-    assert not done.moved
+    assert done.depth_extrinsics is None
+    assert not done.poses_changed
     assert "four or more" in done.depth
 
 
@@ -112,7 +112,7 @@ def test_plain_views_are_left_with_a_reason():
     views = [replace(view, rgb=np.full_like(view.rgb, 90)) for view in synthetic.views(6)]
     done = repair(views, metric=True)
     assert "nowhere clearly" in done.depth
-    assert not done.moved
+    assert not done.poses_changed
 
 
 def test_the_picture_shows_the_borders_before_and_after():
@@ -136,11 +136,11 @@ def test_moves_are_told_along_the_axes_of_the_robots_base():
         T[:3, :3] = turn.as_matrix() @ T[:3, :3]
         T[:3, 3] += [0.001, 0.002, 0.003]
         after.append(replace(view, T_world_cam=T))
-    for row, view in zip(moves(before, after, T_base_world), before, strict=True):
+    for row, view in zip(pose_corrections(before, after, T_base_world), before, strict=True):
         assert row["image"] == view.name
         np.testing.assert_allclose(row["shift_mm"], T_base_world[:3, :3] @ [1, 2, 3], atol=1e-2)
         np.testing.assert_allclose(row["turn_deg"], T_base_world[:3, :3] @ [0, 0, 2], atol=1e-3)
-    np.testing.assert_allclose(moves(before, after, None)[0]["shift_mm"], [1, 2, 3], atol=1e-2)
+    np.testing.assert_allclose(pose_corrections(before, after, None)[0]["shift_mm"], [1, 2, 3], atol=1e-2)
 
 
 def test_what_all_cameras_have_in_common_is_told_and_only_that():
@@ -148,12 +148,12 @@ def test_what_all_cameras_have_in_common_is_told_and_only_that():
     step = np.eye(4)
     step[:3, 3] = 0.004, 0.0, -0.002
     step[:3, :3] = Rotation.from_rotvec(np.radians([1.0, 0.0, 0.5])).as_matrix()
-    alike = common_move(before, [replace(view, T_world_cam=view.T_world_cam @ step) for view in before])
+    alike = common_correction(before, [replace(view, T_world_cam=view.T_world_cam @ step) for view in before])
     assert alike is not None
     np.testing.assert_allclose(alike[0], step[:3, 3], atol=1e-9)
     np.testing.assert_allclose(alike[1], [1.0, 0.0, 0.5], atol=1e-6)
     rng = np.random.default_rng(0)
-    assert common_move(before, [away(view, rng, 0.004, 0.5) for view in before]) is None
+    assert common_correction(before, [away(view, rng, 0.004, 0.5) for view in before]) is None
 
 
 # ── the copy ───────────────────────────────────────────────────────────────────────────────────

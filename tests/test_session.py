@@ -19,7 +19,7 @@ from point2act.data.points import PERSON, read_points, write_points
 from point2act.data.run_manifest import NAME, SavedRun, read_run, with_poses, write_run
 from point2act.grasping.grasps_json import read_grasps
 from point2act.localization.relevancy import RelevancyConfig
-from point2act.pipeline.outputs import Story, publish, publish_report
+from point2act.pipeline.outputs import RunSummary, publish, publish_report
 from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.steps import RunConfig
 
@@ -137,7 +137,7 @@ def test_the_report_draws_the_heatmaps_that_were_asked_with(session, capture, tm
     )
     for relevancy in (RelevancyConfig(), narrow):
         answered = session.ask(capture / "points.json", config=point2act.AnswerConfig(relevancy=relevancy))
-        publish_report(tmp_path / "report.html", Story(session, answered, {}))
+        publish_report(tmp_path / "report.html", RunSummary(session, answered, {}))
     wide, sharp = (report.views[0].heatmaps["red"] for report in drawn)
     assert sharp.sum() < 0.1 * wide.sum()
     assert len(drawn[0].views) == 6
@@ -149,7 +149,7 @@ def test_the_grasps_do_not_wait_for_the_report(session, capture, tmp_path, monke
 
     monkeypatch.setattr("point2act.pipeline.outputs.write_report", fail)
     with pytest.raises(ReportError):
-        publish(tmp_path, Story(session, session.ask(capture / "points.json"), {}))
+        publish(tmp_path, RunSummary(session, session.ask(capture / "points.json"), {}))
     assert len(results_of(tmp_path / "grasps.json")) == 2
 
 

@@ -21,7 +21,7 @@ from point2act.data.crops import Look
 from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
-from point2act.pipeline.interactive import Dialogue, Standing
+from point2act.pipeline.interactive import InteractiveSession, State
 from point2act.pipeline.session import Session
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
@@ -59,18 +59,18 @@ def session(run: Path) -> Session:
 
 
 @pytest.fixture(scope="module")
-def known(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+def known(session: Session, tmp_path_factory: pytest.TempPathFactory) -> State:
     """All that the capture's points lead to."""
     points = read_points(session.capture.folder / "points.json", session.capture)
-    dialogue = Dialogue(session, points, keep=tmp_path_factory.mktemp("known") / "points.json")
-    dialogue.locate()
-    for name in dialogue.waiting():
-        dialogue.act(name)
-    return dialogue.now
+    interactive = InteractiveSession(session, points, keep=tmp_path_factory.mktemp("known") / "points.json")
+    interactive.localize()
+    for name in interactive.unplanned():
+        interactive.plan(name)
+    return interactive.state
 
 
-def shown(session: Session, now: Standing | PointSet, keep: Path) -> Viewer:
-    """A page with a dialogue that stands somewhere already, or begins with points."""
+def shown(session: Session, now: State | PointSet, keep: Path) -> Viewer:
+    """A page with a interactive that stands somewhere already, or begins with points."""
     viewer = Viewer(
         session.scene,
         session.capture.frames,
@@ -78,16 +78,16 @@ def shown(session: Session, now: Standing | PointSet, keep: Path) -> Viewer:
         grippers=GRIPPERS,
         config=ViewerConfig(port=8500),
     )
-    dialogue = Dialogue(session, now if isinstance(now, PointSet) else now.points, keep=keep)
-    if isinstance(now, Standing):
-        dialogue.now = now
-    viewer.begin(dialogue, command=lambda: f"point2act grasp --gripper {dialogue.config.gripper}")
+    interactive = InteractiveSession(session, now if isinstance(now, PointSet) else now.points, keep=keep)
+    if isinstance(now, State):
+        interactive.state = now
+    viewer.begin(interactive, command=lambda: f"point2act grasp --gripper {interactive.config.gripper}")
     assert viewer.settle()
     return viewer
 
 
 @pytest.fixture
-def viewer(session: Session, known: Standing, tmp_path: Path) -> Iterator[Viewer]:
+def viewer(session: Session, known: State, tmp_path: Path) -> Iterator[Viewer]:
     viewer = shown(session, known, tmp_path / "points.json")
     yield viewer
     viewer.stop()
@@ -107,9 +107,9 @@ def pixel_of(session: Session, number: int, place: np.ndarray) -> np.ndarray:
     return project(view.camera, view.T_world_cam, place[None])[0][0]
 
 
-def dialogue_of(viewer: Viewer) -> Dialogue:
-    assert viewer.page.dialogue is not None
-    return viewer.page.dialogue
+def interactive_of(viewer: Viewer) -> InteractiveSession:
+    assert viewer.page.interactive is not None
+    return viewer.page.interactive
 
 
 def painted(page: Page) -> list[Splats]:
@@ -242,8 +242,8 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     def at_blue(query: Query, image: str, look: Look) -> Said:
         return Said(look.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
 
-    dialogue = dialogue_of(viewer)
-    dialogue.asker = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
+    interactive = interactive_of(viewer)
+    interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
     shown: list[tuple[str | None, float]] = []
     tell = viewer._busy
     viewer._thinking._tell = replace(  # type: ignore[union-attr]
@@ -272,7 +272,7 @@ def test_words_that_are_empty_are_told(viewer: Viewer):
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
 def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     """What models said is set aside; the field is there before the grasps are."""
-    before = dialogue_of(viewer).now
+    before = interactive_of(viewer).state
     seen = painted(viewer.page)
     begin = time.perf_counter()
     viewer.point("images/0003.png", pixel_of(session, 3, BLUE))
@@ -287,7 +287,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert result.region is not None
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
     assert not np.array_equal(
-        before.located["red"].asked.relevancy, dialogue_of(viewer).now.located["red"].asked.relevancy
+        before.located["red"].asked.relevancy, interactive_of(viewer).state.located["red"].asked.relevancy
     )
     assert "set aside" in viewer.page.panel.photos.content
     viewer.take_back("images/0003.png")
@@ -304,16 +304,16 @@ def test_it_is_not_visible_there(viewer: Viewer, session: Session):
 
 
 def test_points_that_cannot_be_kept_are_told_and_change_nothing(
-    session: Session, known: Standing, tmp_path: Path
+    session: Session, known: State, tmp_path: Path
 ):
     (tmp_path / "points.json").mkdir()
     viewer = shown(session, known, tmp_path / "points.json")
-    told, before = overheard(viewer), dialogue_of(viewer).now
+    told, before = overheard(viewer), interactive_of(viewer).state
     viewer.point("images/0000.png", np.array([3.0, 4.0]))
     assert viewer.settle()
     viewer.stop()
     assert any("points.json" in text for text in told)
-    assert dialogue_of(viewer).now is before
+    assert interactive_of(viewer).state is before
 
 
 def test_a_click_while_nothing_is_asked_for(empty: Viewer):
@@ -335,10 +335,10 @@ def test_grasps_are_stepped_through_as_far_as_they_go(viewer: Viewer):
 
 
 def test_another_gripper_has_other_grasps(viewer: Viewer):
-    before = dialogue_of(viewer).now.results["red"].grasps
+    before = interactive_of(viewer).state.results["red"].grasps
     viewer.use("robotiq_2f85")
     assert viewer.settle()
-    now = dialogue_of(viewer).now
+    now = interactive_of(viewer).state
     assert now.gripper.name == "robotiq_2f85"
     assert [g.width for g in now.results["red"].grasps] != [g.width for g in before]
     assert viewer.page.panel.gripper.value == "robotiq_2f85"
@@ -356,16 +356,16 @@ def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewe
 
 # ── taking away ────────────────────────────────────────────────────────────────────────────────
 def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path: Path):
-    dialogue = dialogue_of(viewer)
+    interactive = interactive_of(viewer)
     for name, content in {
-        "grasps.json": grasps_json(dialogue),
-        "points.json": points_json(dialogue),
+        "grasps.json": grasps_json(interactive),
+        "points.json": points_json(interactive),
         "scene.ply": splat_ply(session.scene),
     }.items():
         (tmp_path / name).write_bytes(content)
     document = read_grasps(tmp_path / "grasps.json")
     assert [result["query"]["name"] for result in document["results"]] == ["red", "unicorn"]
-    assert len(document["results"][0]["grasps"]) == len(dialogue.now.results["red"].grasps)
+    assert len(document["results"][0]["grasps"]) == len(interactive.state.results["red"].grasps)
     assert len(read_points(tmp_path / "points.json", session.capture).answers) == 20
     assert len(read_splat_ply(tmp_path / "scene.ply")) == len(session.scene)
 
@@ -373,7 +373,7 @@ def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path
 def test_nothing_to_take_away_is_told(empty: Viewer):
     for make in (grasps_json, points_json):
         with pytest.raises(Point2ActError, match="ask for something first"):
-            make(dialogue_of(empty))
+            make(interactive_of(empty))
 
 
 # ── nothing to see ─────────────────────────────────────────────────────────────────────────────
@@ -399,7 +399,7 @@ def test_a_defect_is_told_and_the_page_goes_on(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     told = overheard(viewer)
-    monkeypatch.setattr(dialogue_of(viewer), "locate", lambda *names: 1 / 0)
+    monkeypatch.setattr(interactive_of(viewer), "locate", lambda *names: 1 / 0)
     viewer.point("images/0000.png", None)
     assert viewer.settle()
     assert any("defect of point2act" in text for text in told)

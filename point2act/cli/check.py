@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from point2act.calibration.checks import CheckConfig, Finding, Report, examine
+from point2act.calibration.checks import CheckConfig, Finding, Report, run_checks
 from point2act.calibration.checks.findings import SEVERITIES
 from point2act.calibration.poses import PoseRefinementConfig
 from point2act.cli.refine import mended_copy
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("load the images") as bar:
         views = load_views(capture, max_side=arguments.config.max_side, progress=bar)
     with stages.stage("look at them") as bar:
-        report = examine(views, progress=bar)
+        report = run_checks(views, progress=bar)
     document, words = report.document(), _words(report)
     if arguments.refine is not None:
         copied = mended_copy(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from point2act.calibration.checks import CheckConfig, Report, examine
-from point2act.calibration.checks.repair import Repaired, common_move, moves, repair
+from point2act.calibration.checks import CheckConfig, Report, run_checks
+from point2act.calibration.checks.repair import Repaired, common_correction, pose_corrections, repair
 from point2act.calibration.poses import PoseRefinementConfig
 from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
@@ -58,21 +58,21 @@ def mended_copy(
         amend_capture(
             capture.folder,
             folder,
-            poses={view.name: view.T_world_cam for view in mended.views} if mended.moved else {},
+            poses={view.name: view.T_world_cam for view in mended.views} if mended.poses_changed else {},
             depth=_depth(capture, mended),
             progress=bar,
         )
-        if mended.alignment is not None:
+        if mended.depth_extrinsics is not None:
             write_bytes(folder / PICTURE, png_bytes(registration_picture(views, mended.views)))
     with stages.stage("look at the copy") as bar:
-        report = examine(load_views(read_capture(output), max_side=config.max_side), progress=bar)
+        report = run_checks(load_views(read_capture(output), max_side=config.max_side), progress=bar)
     document = _document(capture, views, mended, output)
     return Copied(document, _words(document), report)
 
 
 def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | None] | None:
     """The registered depth of a frame by its name, in the pixels of its image on disk."""
-    alignment = mended.alignment
+    alignment = mended.depth_extrinsics
     if alignment is None:
         return None
     frames = {frame.name: frame for frame in capture.frames}
@@ -85,8 +85,8 @@ def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | N
 
 
 def _document(capture: Capture, views: Sequence[View], mended: Repaired, output: Path) -> dict[str, Any]:
-    common = common_move(views, mended.views) if mended.moved else None
-    alignment = mended.alignment
+    common = common_correction(views, mended.views) if mended.poses_changed else None
+    alignment = mended.depth_extrinsics
     return {
         "capture": str(output),
         "depth": mended.depth,
@@ -94,12 +94,12 @@ def _document(capture: Capture, views: Sequence[View], mended: Repaired, output:
         if alignment is None
         else {
             "focal_ratio": 1 / alignment.zoom,
-            "axis_deg": np.degrees(np.arctan(alignment.tilt)).tolist(),
-            "beside_mm": [1000 * metres for metres in alignment.beside],
+            "axis_deg": np.degrees(np.arctan(alignment.axis_shift)).tolist(),
+            "beside_mm": [1000 * metres for metres in alignment.offset],
         },
         "poses": mended.poses,
         "frame": "base" if capture.T_base_world is not None else "world",
-        "moves": moves(views, mended.views, capture.T_base_world) if mended.moved else [],
+        "moves": pose_corrections(views, mended.views, capture.T_base_world) if mended.poses_changed else [],
         "mount": None
         if common is None
         else {"shift_mm": (1000 * common[0]).tolist(), "turn_deg": common[1].tolist()},

@@ -75,7 +75,7 @@ class Robot:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class QueryContext:
     """One query, and what is known about it."""
 
     query: Query
@@ -105,10 +105,10 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
+class Localization:
     """A query and the place that it means."""
 
-    asked: Asked
+    asked: QueryContext
     region: Region | NoAnswer
     """Or why there is none."""
     rivals: tuple[Region, ...]
@@ -120,7 +120,7 @@ class Located:
         return self.asked.query
 
 
-def where(asked: Asked, *, config: AnswerConfig) -> Located:
+def localize(asked: QueryContext, *, config: AnswerConfig) -> Localization:
     """The region that a query means, or why there is none, and its rivals."""
     parts, looks = asked.hypotheses.parts, asked.hypotheses.looks
     believed = config.click if asked.person else config
@@ -138,10 +138,10 @@ def where(asked: Asked, *, config: AnswerConfig) -> Located:
         sigma=config.relevancy.heatmap.sigma,
         config=believed.region,
     )
-    return Located(asked, region, rivals)
+    return Localization(asked, region, rivals)
 
 
-def to_avoid(located: Sequence[Located], *, config: AnswerConfig) -> tuple[Avoid, ...]:
+def to_avoid(located: Sequence[Localization], *, config: AnswerConfig) -> tuple[Avoid, ...]:
     """What hands keep away from: the regions found for queries with the role ``avoid``."""
     return tuple(
         avoid_region(one.query, one.region, one.asked.solid(), config=config.grasp.judge.avoid)
@@ -150,8 +150,8 @@ def to_avoid(located: Sequence[Located], *, config: AnswerConfig) -> tuple[Avoid
     )
 
 
-def act(
-    located: Located,
+def plan(
+    located: Localization,
     avoid: Sequence[Avoid],
     gripper: Gripper,
     robot: Robot | None,
@@ -179,7 +179,7 @@ def act(
 
 
 def _grasp(
-    asked: Asked,
+    asked: QueryContext,
     region: Region,
     avoid: Sequence[Avoid],
     gripper: Gripper,

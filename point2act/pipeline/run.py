@@ -10,8 +10,8 @@ from point2act.core.types import Capture, PointSet
 from point2act.data.capture import read_capture
 from point2act.grasping.tsdf import open3d
 from point2act.pipeline.session import Session, find_points
-from point2act.pipeline.steps import RunConfig, RunResult, Work
-from point2act.pipeline.stream import FollowConfig, Follower
+from point2act.pipeline.steps import RunConfig, RunContext, RunResult
+from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import Asking, Questions, wait_for
 from point2act.vlm.pointing.mark_selector import Chooser
@@ -40,21 +40,21 @@ def run(
     to ``point2act.core.progress``, with ``show`` at level INFO, else DEBUG. Raises a
     ``Point2ActError`` that says what to mend.
     """
-    work = Work.begin(config, output, resume=resume, show=show)
+    context = RunContext.begin(config, output, resume=resume, show=show)
     with Asking(questions) if questions is not None else nullcontext() as asking:
-        with work.stages.stage("read the capture") as tick:
+        with context.stages.stage("read the capture") as tick:
             source = read_capture(capture, allow_outside=config.allow_outside)
             known = _known(source, points) if asking is None else None
-            used = work.thinned(source, known, tick)
+            used = context.thinned(source, known, tick)
             if asking is not None:
                 asking.look(used.frames)
-            views = work.load_views(used, tick)
+            views = context.load_views(used, tick)
         if asking is not None:
             asking.end(used.frames, views)
-        work.load(grasps=(asking is not None or known is not None) and work.metric(source))
-        built = work.reconstruct(source, views)
-        answers = None if asking is None else wait_for(asking, work.stages)
-    return work.conclude(source, built, known, answers, chooser)
+        context.load(grasps=(asking is not None or known is not None) and context.metric(source))
+        built = context.reconstruct(source, views)
+        answers = None if asking is None else wait_for(asking, context.stages)
+    return context.conclude(source, built, known, answers, chooser)
 
 
 def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
@@ -62,13 +62,13 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
 
     Raises a ``Point2ActError`` that says what to mend.
     """
-    work = Work.begin(config, None, show=show)
-    with work.stages.stage("read the capture") as tick:
+    context = RunContext.begin(config, None, show=show)
+    with context.stages.stage("read the capture") as tick:
         source = read_capture(capture, allow_outside=config.allow_outside)
-        views = work.load_views(work.thinned(source, None, tick), tick)
-    work.load(grasps=work.metric(source))
-    built = work.reconstructor(source).reconstruct(views)
-    return Session(source, built.views, built.scene, work.metric(source), work.device)
+        views = context.load_views(context.thinned(source, None, tick), tick)
+    context.load(grasps=context.metric(source))
+    built = context.reconstructor(source).reconstruct(views)
+    return Session(source, built.views, built.scene, context.metric(source), context.device)
 
 
 def follow(
@@ -89,27 +89,27 @@ def follow(
     or when it has been quiet for long enough. What comes out depends on the images alone, not on when they
     came: to begin again after a break gives the same, and asks nothing that was answered.
     """
-    work = Work.begin(config, output, grown=True, show=show)
+    context = RunContext.begin(config, output, grown=True, show=show)
     growing: IncrementalReconstruction | None = None
     with (
         Asking(questions) if questions is not None else nullcontext() as asking,
-        Follower(
+        CaptureFollower(
             capture, max_side=config.max_side, allow_outside=config.allow_outside, config=following
         ) as follower,
     ):
         follower.start(seen=asking.look if asking is not None else lambda frames: None)
-        work.load(grasps=False)
+        context.load(grasps=False)
         # While nothing is there to do. Where it cannot start, that is said when it is needed.
         with suppress(SceneError):
             open3d()
-        for source, views in follower.arrivals(work.stages):
+        for source, views in follower.arrivals(context.stages):
             if growing is None:
-                if work.metric(source):
+                if context.metric(source):
                     open3d()
-                growing = IncrementalReconstruction(work.reconstructor(source), grow)
+                growing = IncrementalReconstruction(context.reconstructor(source), grow)
             growing.add(views)
             while growing.due:
-                growing.grow()
+                growing.extend()
         source, views = follower.capture, follower.views
         if source is None or growing is None:
             raise CaptureError(f"{capture} has no images: nothing came before it was quiet for too long")
@@ -117,8 +117,8 @@ def follow(
         if asking is not None:
             asking.end(source.frames, views)
         built = growing.finish()
-        answers = None if asking is None else wait_for(asking, work.stages)
-    return work.conclude(source, built, known, answers, chooser)
+        answers = None if asking is None else wait_for(asking, context.stages)
+    return context.conclude(source, built, known, answers, chooser)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:

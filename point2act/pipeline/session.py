@@ -32,13 +32,13 @@ from point2act.localization.relevancy import ViewAnswers, lift, locate
 from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
 from point2act.pipeline.query import (
     AnswerConfig,
-    Asked,
-    Located,
-    act,
+    Localization,
+    QueryContext,
     confirmed_depths,
     find_robot,
+    localize,
+    plan,
     to_avoid,
-    where,
 )
 from point2act.splatting.gaussians import FrozenGaussians, freeze
 from point2act.splatting.projection import Projection
@@ -52,7 +52,7 @@ from point2act.splatting.rendering import (
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class SessionResult:
     """Everything said about the queries, with what is needed to show why."""
 
     results: tuple[QueryResult, ...]
@@ -67,12 +67,12 @@ class Answered:
 
     @staticmethod
     def of(
-        located: Sequence[Located],
+        located: Sequence[Localization],
         results: Sequence[QueryResult],
         gripper: Gripper,
         config: AnswerConfig,
         plan: Plan | None = None,
-    ) -> Answered:
+    ) -> SessionResult:
         """Put together what was worked out for each query, at least one."""
         relevancy = RelevancyField(
             tuple(one.query for one in located),
@@ -80,7 +80,7 @@ class Answered:
             np.stack([one.asked.heard for one in located], axis=1),
         )
         pixels = tuple(one.asked.pixels for one in located)
-        return Answered(tuple(results), relevancy, pixels, gripper, config, plan)
+        return SessionResult(tuple(results), relevancy, pixels, gripper, config, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ class Session:
         *,
         config: AnswerConfig = AnswerConfig(),
         stages: Stages | None = None,
-    ) -> Answered:
+    ) -> SessionResult:
         """Relevancy, region and grasps for every query of a set of points, or of a points.json.
 
         The first question takes longer by the looks from every view. ``stages`` times and shows what
@@ -159,13 +159,13 @@ class Session:
         if not isinstance(points, PointSet):
             points = read_points(points, self.capture)
         gripper = load_gripper(config.gripper)
-        located = self.locate(points, config=config, stages=stages)
-        results = self.act(located, config=config, stages=stages)
-        return Answered.of(located, results, gripper, config, points.plan)
+        located = self.localize(points, config=config, stages=stages)
+        results = self.plan(located, config=config, stages=stages)
+        return SessionResult.of(located, results, gripper, config, points.plan)
 
-    def locate(
+    def localize(
         self, points: PointSet, *, config: AnswerConfig = AnswerConfig(), stages: Stages | None = None
-    ) -> tuple[Located, ...]:
+    ) -> tuple[Localization, ...]:
         """The first half of ``ask``: relevancy and region, for every query of a set of points.
 
         A person's word stands alone, as ``that_count`` has it.
@@ -181,7 +181,7 @@ class Session:
         with stages.stage("find the places"):
             depths = self.depths(config.depth_agreement)
             asked = [
-                Asked(
+                QueryContext(
                     query,
                     self.views,
                     surfaces,
@@ -199,13 +199,13 @@ class Session:
                     points.queries, lifted.values.T, lifted.evidence.T, pixels, strict=True
                 )
             ]
-            return tuple(where(one, config=config) for one in asked)
+            return tuple(localize(one, config=config) for one in asked)
 
-    def act(
+    def plan(
         self,
-        located: Sequence[Located],
+        located: Sequence[Localization],
         *,
-        among: Sequence[Located] | None = None,
+        among: Sequence[Localization] | None = None,
         config: AnswerConfig = AnswerConfig(),
         stages: Stages | None = None,
     ) -> tuple[QueryResult, ...]:
@@ -221,7 +221,7 @@ class Session:
             # What is to be avoided has to be known before anything is grasped.
             avoid = to_avoid(located if among is None else among, config=config)
             for one in located:
-                results.append(act(one, avoid, gripper, robot, config=config))
+                results.append(plan(one, avoid, gripper, robot, config=config))
                 tick(len(results), len(located))
         return tuple(results)
 

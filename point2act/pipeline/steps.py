@@ -22,10 +22,10 @@ from point2act.data.run_manifest import SavedRun, with_poses, write_run
 from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.tsdf import open3d
-from point2act.pipeline.mark_selection import ChooseConfig, ask_and_choose
-from point2act.pipeline.outputs import Story, publish, write_timings
+from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
+from point2act.pipeline.outputs import RunSummary, publish, write_timings
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import Answered, Session, choose_device
+from point2act.pipeline.session import Session, SessionResult, choose_device
 from point2act.splatting.cpu.warm_up import warm_up
 from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
 from point2act.vlm.pointing.ask import Answers
@@ -52,7 +52,7 @@ class RunConfig:
     answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
     allow_outside: bool = False
     """Read files that the capture names outside its folder, also by way of symbolic links."""
-    choosing: ChooseConfig = field(default_factory=ChooseConfig)
+    choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
     """How choices are put to whoever chooses."""
     device: str | None = None
     """``cpu`` or ``cuda``; by default what is there."""
@@ -75,7 +75,7 @@ class RunResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class RunContext:
     """The steps, and what every one of them needs."""
 
     config: RunConfig
@@ -95,7 +95,7 @@ class Work:
         resume: bool = False,
         grown: bool = False,
         show: bool,
-    ) -> Work:
+    ) -> RunContext:
         """See that what was asked for can be done, before any of it is."""
         # Asked for again later; here, so that a wrong name is told before the work begins.
         load_gripper(config.answer.gripper)
@@ -104,7 +104,7 @@ class Work:
             probe(folder)
         device = choose_device(config.device)
         _log.debug("on %s, torch with %d threads", device, torch.get_num_threads())
-        return Work(config, folder, resume, grown, Stages(show=show), device)
+        return RunContext(config, folder, resume, grown, Stages(show=show), device)
 
     def thinned(self, source: Capture, known: PointSet | None, bar: Bar) -> Capture:
         """What is used of a capture with very many views: what was answered first, by persons before all."""
@@ -192,7 +192,7 @@ class Work:
             metric=self.metric(source),
             psnr=built.psnr,
             timings=self.stages.seconds,
-            poses={view.name: view.T_world_cam for view in built.views} if built.moved else None,
+            poses={view.name: view.T_world_cam for view in built.views} if built.poses_changed else None,
             allow_outside=self.config.allow_outside,
             made=self._made(source, built.views),
             views=names if len(names) < len(source.frames) else None,
@@ -215,7 +215,7 @@ class Work:
         if points is None:
             self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
         else:
-            answered, points = ask_and_choose(
+            answered, points = ask_with_marks(
                 session,
                 points,
                 chooser,
@@ -240,7 +240,7 @@ class Work:
         self,
         folder: Path,
         session: Session,
-        answered: Answered | None,
+        answered: SessionResult | None,
         built: Reconstruction,
         answers: Answers | None,
     ) -> None:
@@ -250,7 +250,7 @@ class Work:
             write_splat_ply(folder / "scene.ply", session.scene)
         else:
             facts = _facts(session, built, answers)
-            publish(folder, Story(session, answered, timings, facts, self.stages.spans))
+            publish(folder, RunSummary(session, answered, timings, facts, self.stages.spans))
         write_timings(folder / "timings.json", timings)
         write_run(folder, self._saved(folder, session.capture, built))
         forget(folder)

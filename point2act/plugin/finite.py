@@ -20,7 +20,7 @@ class FiniteSteps:
     def __init__(self, optimizers: Mapping[str, Optimizer], images: Sequence[str]):
         """``images`` are the names of all that are trained on. Optimizers may exchange their parameters."""
         self._optimizers = optimizers
-        self._undone = SkippedSteps(images)
+        self._skipped = SkippedSteps(images)
         self._taken: bool | None = None
         for optimizer in optimizers.values():
             optimizer.register_step_pre_hook(self._before)
@@ -32,12 +32,12 @@ class FiniteSteps:
     def end(self) -> bool:
         """Whether the step was taken. Raises ``SceneError`` where none can ever be again."""
         taken = self._taken is not False
-        self._undone.note(self._number, taken=taken)
+        self._skipped.record(self._number, taken=taken)
         return taken
 
     def tell(self) -> None:
         """Say once what was left out, if anything was."""
-        self._undone.tell()
+        self._skipped.log()
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._taken is None:

@@ -16,7 +16,7 @@ from point2act.core.errors import SceneError
 from point2act.core.geometry import back_project, inside, nearest_to_lines, project
 from point2act.core.types import View
 from point2act.splatting.neighbours import spacing
-from point2act.splatting.surfels import Surfels, join, usable_depth, votes
+from point2act.splatting.surfels import Surfels, concatenate, count_votes, usable_depth
 
 _RIM_SHARE = 0.9
 """Quantile of the depths around a hole that counts as the farthest of them; one stray may be farther."""
@@ -41,8 +41,8 @@ def fill_holes(
         parts.append(part)
         widths.append(width)
         known = np.concatenate([known, part.points])
-    filled, width = join(parts), np.concatenate([np.zeros(0), *widths])
-    _, crossed = votes(filled.points, views, tolerance)
+    filled, width = concatenate(parts), np.concatenate([np.zeros(0), *widths])
+    _, crossed = count_votes(filled.points, views, tolerance)
     (chosen,) = np.nonzero(crossed == 0)
     if len(chosen) > budget:
         width = width * math.sqrt(len(chosen) / max(budget, 1))
@@ -50,7 +50,7 @@ def fill_holes(
     return filled[chosen], width[chosen]
 
 
-def spread(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfels:
+def random_surfels(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfels:
     """Points on the rays of random pixels, at random depths around the place the cameras look at.
 
     They have the colour of their pixel. Raises ``SceneError`` where masks forbid every pixel.
@@ -69,7 +69,7 @@ def spread(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfe
         uv = np.stack([columns, rows], axis=1) + rng.uniform(0.0, 1.0, (share, 2))
         points = back_project(view.camera, view.T_world_cam, uv, z)
         parts.append(Surfels(points, _facing(view, len(points)), view.rgb[rows, columns] / 255.0))
-    return join(parts)
+    return concatenate(parts)
 
 
 def _allowed_pixels(view: View) -> Int[np.ndarray, " n"]:

@@ -137,7 +137,7 @@ def fit(
             if taken:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        skipped.note(number, taken=taken)
+        skipped.record(number, taken=taken)
         if not taken:
             continue
         if densifier is not None:
@@ -146,7 +146,7 @@ def fit(
         done += 1
         if progress is not None:
             progress(done, done if schedule.ended else steps)
-    skipped.tell()
+    skipped.log()
     return finite_only(to_scene(parameters))
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import KDTree
 
-from point2act.calibration.poses.motion import stacked, steps_between
+from point2act.calibration.poses.pose_prior import pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features
 from point2act.core.types import GaussianScene, View
 from point2act.splatting.initialization import StartConfig, from_depth
 from point2act.splatting.reconstruct import Reconstruction, Reconstructor, split
-from point2act.splatting.surfels import votes
+from point2act.splatting.surfels import count_votes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class IncrementalReconstruction:
         """Whether there are enough new views to ``grow``."""
         return len(self._views) >= self._next and all(view.depth is not None for view in self._views)
 
-    def grow(self) -> None:
+    def extend(self) -> None:
         """Build with the views that are due, and with those alone."""
         views = self._views[: self._next]
         refined = self._reconstructor.refine(views, self._features)
@@ -70,7 +70,7 @@ class IncrementalReconstruction:
     def finish(self) -> Reconstruction:
         """Build with all views."""
         while self.due and self._next < len(self._views):
-            self.grow()
+            self.extend()
         refined = self._reconstructor.refine(self._views, self._features)
         views = self._views if refined is None else refined.views
         if self._scene is None or self._off(views) > self._config.moved:
@@ -79,7 +79,7 @@ class IncrementalReconstruction:
             self._reconstructor.stages.say(refined.detail)
         scene = self._extend(views)
         held_out = split(views, self._reconstructor.config.holdout_every)[1]
-        return self._reconstructor.measured(scene, views, held_out, refined, "depth, as it came in")
+        return self._reconstructor.evaluate(scene, views, held_out, refined, "depth, as it came in")
 
     def _extend(self, views: Sequence[View]) -> GaussianScene:
         """Place Gaussians where the new ones among the views show something new, and fit all."""
@@ -101,8 +101,8 @@ class IncrementalReconstruction:
 
     def _off(self, views: Sequence[View]) -> float:
         """How far what the cameras see has moved since the scene grew on them: the median over cameras."""
-        before, after = stacked(self._grown), stacked(views[: len(self._grown)])
-        turns, shifts = np.linalg.norm(steps_between(before, after).reshape(-1, 2, 3), axis=2).T
+        before, after = stack_poses(self._grown), stack_poses(views[: len(self._grown)])
+        turns, shifts = np.linalg.norm(pose_differences(before, after).reshape(-1, 2, 3), axis=2).T
         return float(np.median(shifts + turns * [_distance(view) for view in self._grown]))
 
 
@@ -115,7 +115,7 @@ def _distance(view: View) -> float:
 
 def _not_crossed(scene: GaussianScene, views: Sequence[View], config: StartConfig) -> GaussianScene:
     """Without the Gaussians that more views look through than measure: flying pixels of a few views."""
-    measured, crossed = votes(scene.means, views, config.depth_tolerance)
+    measured, crossed = count_votes(scene.means, views, config.depth_tolerance)
     return _some(scene, np.flatnonzero(crossed <= measured))
 
 

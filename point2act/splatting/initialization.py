@@ -18,10 +18,10 @@ from point2act.core.errors import SceneError
 from point2act.core.geometry import frame_from_normal
 from point2act.core.ply import as_columns, read_ply
 from point2act.core.types import GaussianScene, View
-from point2act.splatting.fill import fill_holes, spread
+from point2act.splatting.fill import fill_holes, random_surfels
 from point2act.splatting.gaussians import SH_DC
-from point2act.splatting.neighbours import flatness, quaternions_from_normals, spacing, towards
-from point2act.splatting.surfels import Surfels, join, surfels_of_view, thin, votes
+from point2act.splatting.neighbours import local_planes, orient_towards, quaternions_from_normals, spacing
+from point2act.splatting.surfels import Surfels, concatenate, count_votes, surfels_of_view, voxel_downsample
 
 Progress = Callable[[int, int], None]
 
@@ -133,8 +133,8 @@ def from_depth(
         parts.append(surfels_of_view(view))
         if progress is not None:
             progress(done, len(views))
-    surfels = thin(join(parts), views, config.target_count)
-    measured, crossed = votes(surfels.points, views, config.depth_tolerance)
+    surfels = voxel_downsample(concatenate(parts), views, config.target_count)
+    measured, crossed = count_votes(surfels.points, views, config.depth_tolerance)
     surfels = surfels[measured > crossed]
     if len(surfels) == 0:
         return _gaussians(surfels, np.zeros((0, 3)), config.opacity)
@@ -157,9 +157,9 @@ def from_cloud(
     """
     cloud = Surfels(points, np.zeros_like(points), colors)
     if len(cloud) > config.target_count:
-        cloud = thin(cloud, views, config.target_count)
-    normals, flat = flatness(cloud.points)
-    cloud = Surfels(cloud.points, towards(normals, cloud.points, _eyes(views)), cloud.colors)
+        cloud = voxel_downsample(cloud, views, config.target_count)
+    normals, flat = local_planes(cloud.points)
+    cloud = Surfels(cloud.points, orient_towards(normals, cloud.points, _eyes(views)), cloud.colors)
     copies = min(_MAX_COPIES, config.target_count // len(cloud))
     if copies > 1:
         cloud = _scatter(cloud, _scales(cloud, views, config, flat), copies, rng)
@@ -170,7 +170,7 @@ def from_cloud(
 
 def from_nothing(views: Sequence[View], config: StartConfig, rng: np.random.Generator) -> GaussianScene:
     """Faint round Gaussians at random depths around the place that the cameras look at."""
-    cloud = spread(views, config.target_count, rng)
+    cloud = random_surfels(views, config.target_count, rng)
     return _gaussians(cloud, _scales(cloud, views, config, np.ones(len(cloud))), config.loose_opacity)
 
 
@@ -195,7 +195,7 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
 
 def _mend_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
     """Unit normals; those of the neighbours' plane where the surfel's own are not to be trusted."""
-    planes = towards(flatness(surfels.points)[0], surfels.points, _eyes(views))
+    planes = orient_towards(local_planes(surfels.points)[0], surfels.points, _eyes(views))
     lengths = np.linalg.norm(surfels.normals, axis=1, keepdims=True)
     normals = np.where(lengths < _AGREEMENT, planes, surfels.normals / np.maximum(lengths, _AGREEMENT))
     return Surfels(surfels.points, normals, surfels.colors)
@@ -218,9 +218,9 @@ def _scatter(
     """The cloud, then copies of it with every point drawn anew from its Gaussian."""
     frames = np.tile(frame_from_normal(cloud.normals), (copies - 1, 1, 1))
     steps = rng.standard_normal((len(frames), 3)) * np.tile(scales, (copies - 1, 1))
-    moved = join([cloud] * (copies - 1))
+    moved = concatenate([cloud] * (copies - 1))
     moved = replace(moved, points=moved.points + np.einsum("nij,nj->ni", frames, steps))
-    return join([cloud, moved])
+    return concatenate([cloud, moved])
 
 
 def _with_filled_holes(
@@ -234,7 +234,7 @@ def _with_filled_holes(
     budget = round(config.fill_share * config.target_count)
     holes, widths = fill_holes(surfels, views, budget=budget, tolerance=config.depth_tolerance, rng=rng)
     flat = config.width * widths[:, None] * np.array([1.0, 1.0, config.thickness])
-    return _gaussians(join([surfels, holes]), np.concatenate([scales, flat]), opacity)
+    return _gaussians(concatenate([surfels, holes]), np.concatenate([scales, flat]), opacity)
 
 
 def _gaussians(surfels: Surfels, scales: Float[np.ndarray, "n 3"], opacity: float) -> GaussianScene:

@@ -26,7 +26,7 @@ def spacing(points: Float[np.ndarray, "n 3"], *, neighbours: int = 3) -> Float[n
     return np.sqrt(np.mean(distances[:, 1:] ** 2, axis=1))
 
 
-def flatness(
+def local_planes(
     points: Float[np.ndarray, "n 3"],
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
     """Unit normals of unknown sign, and how thick the neighbourhood is beside its width.
@@ -45,7 +45,7 @@ def flatness(
     return axes[:, :, 0], np.sqrt(np.clip(variances[:, 0] / widest, 0.0, 1.0))
 
 
-def towards(
+def orient_towards(
     normals: Float[np.ndarray, "n 3"],
     points: Float[np.ndarray, "n 3"],
     eyes: Float[np.ndarray, "c 3"],

@@ -26,7 +26,7 @@ class SkippedSteps:
         self._times = [0] * len(images)
         self._since: set[int] = set()
 
-    def note(self, number: int, *, taken: bool) -> None:
+    def record(self, number: int, *, taken: bool) -> None:
         """Note whether the step for the image of this number was taken.
 
         Raises ``SceneError`` when every image has failed since one was: nothing has changed meanwhile,
@@ -44,7 +44,7 @@ class SkippedSteps:
                 "where they are your own"
             )
 
-    def tell(self) -> None:
+    def log(self) -> None:
         """Say once what was left out, if anything was."""
         if any(self._times):
             _log.warning(

@@ -39,7 +39,7 @@ class Reconstruction:
 
     scene: GaussianScene
     views: tuple[View, ...]
-    moved: bool
+    poses_changed: bool
     """Whether these poses are others than the capture's."""
     poses: str
     """What was done to the poses."""
@@ -91,14 +91,14 @@ class Reconstructor:
             )
         self.stages.say(f"{len(begun.scene)} Gaussians {begun.detail}")
         scene = self.fit(begun.scene, kept, self.config.fit)
-        return self.measured(scene, views, held_out, refined, begun.source)
+        return self.evaluate(scene, views, held_out, refined, begun.source)
 
     def fit(self, scene: GaussianScene, views: Sequence[View], config: FitConfig) -> GaussianScene:
         """The scene, better."""
         with self.stages.stage("fit the Gaussians") as tick:
             return fit(scene, views, config=config, device=self.device, seed=self.seed, progress=tick)
 
-    def measured(
+    def evaluate(
         self,
         scene: GaussianScene,
         views: Sequence[View],

@@ -1,4 +1,4 @@
-"""Depth images into oriented, coloured surface points: back-project, reject, thin, cross-check.
+"""Depth images into oriented, coloured surface points: back-project, reject, voxel_downsample, cross-check.
 
 A surfel is a point of a surface with a normal and a colour. numpy and scipy only.
 """
@@ -43,7 +43,7 @@ class Surfels:
         return Surfels(self.points[chosen], self.normals[chosen], self.colors[chosen])
 
 
-def join(parts: Sequence[Surfels]) -> Surfels:
+def concatenate(parts: Sequence[Surfels]) -> Surfels:
     """All surfels of all parts, in order."""
     empty = np.zeros((0, 3))
     return Surfels(
@@ -118,7 +118,7 @@ def _gradient(
     return total / np.maximum(count, 1), count > 0
 
 
-def thin(surfels: Surfels, views: Sequence[View], target: int) -> Surfels:
+def voxel_downsample(surfels: Surfels, views: Sequence[View], target: int) -> Surfels:
     """Average the surfels in each cell of a grid, with cells so large that about ``target`` are left.
 
     Cells grow in octaves with the distance from the nearest camera, so that near and far things get
@@ -169,7 +169,7 @@ def _sums(values: Float[np.ndarray, "n 3"], groups: Int[np.ndarray, " n"]) -> Fl
     return np.stack([np.bincount(groups, values[:, i]) for i in range(3)], axis=1)
 
 
-def votes(
+def count_votes(
     points: Float[np.ndarray, "n 3"], views: Sequence[View], tolerance: float
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """How many views measured each point, and how many looked through it.

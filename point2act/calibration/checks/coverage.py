@@ -52,7 +52,7 @@ def check_coverage(views: Sequence[View]) -> Evidence:
         message = "all cameras stand at the same place: record a pose for each image, from different places"
         findings.append(Finding("error", "one_place", message))
         return Evidence(tuple(findings), figures)
-    center = looked_at(views)
+    center = scene_center(views)
     if center is not None:
         spread, seeing = _widest(eyes - center), _seen(views, center)
         figures |= {"spread_deg": spread, "center_seen": float(seeing.mean())}
@@ -62,7 +62,7 @@ def check_coverage(views: Sequence[View]) -> Evidence:
     return Evidence(tuple(findings), figures, fine)
 
 
-def looked_at(views: Sequence[View]) -> Float[np.ndarray, " 3"] | None:
+def scene_center(views: Sequence[View]) -> Float[np.ndarray, " 3"] | None:
     """The world point nearest to all optical axes, in front of the cameras; else the middle of the depth."""
     eyes = np.array([view.T_world_cam[:3, 3] for view in views])
     axes = np.array([view.T_world_cam[:3, 2] for view in views])

@@ -50,14 +50,14 @@ _GAIN = 1.1
 
 
 @dataclass(frozen=True)
-class Alignment:
+class DepthExtrinsics:
     """The depth camera that was taken for the colour camera; both look along parallel axes."""
 
     zoom: float
     """Focal length of the colours over its own."""
-    tilt: tuple[float, float]
+    axis_shift: tuple[float, float]
     """Where depth belongs beside where it is, far away: to the right and down, as tangents of angles."""
-    beside: tuple[float, float]
+    offset: tuple[float, float]
     """Where it is, metres to the right of the colour camera and below it."""
     before: float
     after: float
@@ -66,9 +66,9 @@ class Alignment:
     def depth_camera(self, camera: Camera) -> DepthCamera:
         """The camera that depth of a view with this colour camera is from."""
         fx, fy = camera.fx / self.zoom, camera.fy / self.zoom
-        cx, cy = camera.cx - self.tilt[0] * fx, camera.cy - self.tilt[1] * fy
+        cx, cy = camera.cx - self.axis_shift[0] * fx, camera.cy - self.axis_shift[1] * fy
         T_color_depth = np.eye(4)
-        T_color_depth[:2, 3] = self.beside
+        T_color_depth[:2, 3] = self.offset
         return DepthCamera(Sensor(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy), Lens()), T_color_depth)
 
     def registered(self, view: View) -> View:
@@ -78,7 +78,7 @@ class Alignment:
         return replace(view, depth=register_depth(view.depth, self.depth_camera(view.camera), view.camera))
 
 
-def align(views: Sequence[View], start: Registration) -> Alignment | None:
+def estimate_depth_extrinsics(views: Sequence[View], start: Registration) -> DepthExtrinsics | None:
     """The depth camera with which borders of depth lie on edges of the pictures, for RGB-D views of one size.
 
     Five numbers: size, axis (two) and place (two) of the depth camera; it is taken to look along the colour
@@ -108,7 +108,7 @@ def align(views: Sequence[View], start: Registration) -> Alignment | None:
     zoom, x, y, right, down = best.tolist()
     # Far away, where what is beside counts for nothing.
     tilt = x - right * inverse, y - down * inverse
-    return Alignment(zoom, tilt, (right, down), every.score(nothing), after)
+    return DepthExtrinsics(zoom, tilt, (right, down), every.score(nothing), after)
 
 
 def _begun(start: Registration, view: View) -> Float[np.ndarray, " 5"]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from point2act.calibration.checks.epipolar import pair_misses
+from point2act.calibration.checks.epipolar import epipolar_distances
 from point2act.calibration.checks.findings import Evidence, Finding
 from point2act.calibration.checks.matches import Matched, Pair
 from point2act.calibration.poses.tracks import TrackConfig, near_pairs
@@ -120,7 +120,7 @@ def _log_ratios(a: View, b: View, pair: Pair) -> Float[np.ndarray, " m"]:
     span = np.maximum(aa * bb - ab**2, 1e-12)
     there = np.stack([(bb * ta - ab * tb) / span, (ab * ta - aa * tb) / span])
     measured = np.stack([_depth_at(a, pair.pixels_i), _depth_at(b, pair.pixels_j)])
-    good = (pair_misses(pair, a, b) < _FITS) & (cosine < np.cos(_PARALLAX))
+    good = (epipolar_distances(pair, a, b) < _FITS) & (cosine < np.cos(_PARALLAX))
     good &= (there > 0).all(axis=0) & (measured > 0).all(axis=0)
     return np.log(measured[:, good] / there[:, good]).mean(axis=0)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from point2act.calibration.checks.findings import Evidence, Finding
 from point2act.calibration.checks.matches import Matched, Pair, sampson
-from point2act.calibration.poses.motion import stacked
+from point2act.calibration.poses.pose_prior import stack_poses
 from point2act.core.geometry import fundamental, invert
 from point2act.core.types import View
 
@@ -80,11 +80,11 @@ def check_poses(views: Sequence[View], matched: Matched) -> Evidence:
         )
         return Evidence((finding, *still), {"epipolar_px": None})
     K = np.array([view.camera.K for view in views])
-    off = _overall(matched.pairs, stacked(views), K)
+    off = _overall(matched.pairs, stack_poses(views), K)
     free = float(np.median(np.repeat([pair.free for pair in matched.pairs], _counts(matched.pairs))))
     figures = {"epipolar_px": off, "epipolar_free_px": free, "epipolar_pairs": float(len(matched.pairs))}
     figures["matches_carried"] = matched.still
-    found = _misread(matched.pairs, stacked(views), K, off, free) or _all_off(views, off, free)
+    found = _misread(matched.pairs, stack_poses(views), K, off, free) or _all_off(views, off, free)
     alone = () if found else _alone(views, matched, K, off)
     fine = None if found or alone else f"poses fit the pictures to {off:.1f} px"
     return Evidence((*found, *alone, *still), figures, fine)
@@ -188,7 +188,7 @@ def _alone(
     views: Sequence[View], matched: Matched, K: Float[np.ndarray, "n 3 3"], off: float
 ) -> tuple[Finding, ...]:
     """Views that agree with hardly any of their neighbours while the others agree."""
-    T = stacked(views)
+    T = stack_poses(views)
     bound = max(_STANDS_OUT * off, _CLEARLY * _NOTICED)
     found = {}
     for index, view in enumerate(views):
@@ -206,7 +206,7 @@ def _alone(
     return (Finding("error", "pose_off_alone", message, tuple(found), worst),)
 
 
-def pair_misses(pair: Pair, a: View, b: View) -> Float[np.ndarray, " m"]:
+def epipolar_distances(pair: Pair, a: View, b: View) -> Float[np.ndarray, " m"]:
     """Pixels between matches of two views and the epipolar lines of their poses (Sampson)."""
     return _of_poses(pair, (a.T_world_cam, b.T_world_cam), (a.camera.K, b.camera.K))
 

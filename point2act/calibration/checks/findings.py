@@ -68,7 +68,7 @@ class Report:
         return {"version": 1, "findings": findings, "figures": dict(self.figures), "fine": list(self.fine)}
 
 
-def merged(parts: Sequence[Evidence]) -> Report:
+def merge_evidence(parts: Sequence[Evidence]) -> Report:
     """The report of several kinds of evidence; equally severe findings keep their order."""
     findings = sorted(
         (finding for part in parts for finding in part.findings),

@@ -52,7 +52,7 @@ _STOOD = 0.02, 0.03
 Chosen: a camera that moves so little shows almost the same picture."""
 
 
-def check_pictures(views: Sequence[View], matched: Matched) -> Evidence:
+def check_image_quality(views: Sequence[View], matched: Matched) -> Evidence:
     """Sharpness and brightness of each view beside its neighbours', and pictures that are there twice."""
     around = neighbours(views)
     sharp = np.array([sharpness(view) for view in views])

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.calibration.poses.tracks import TrackConfig, distances, find_features, mutual, near_pairs
+from point2act.calibration.poses.tracks import (
+    TrackConfig,
+    descriptor_distances,
+    extract_features,
+    mutual_nearest,
+    near_pairs,
+)
 from point2act.core.geometry import to_tangents
 from point2act.core.types import View
 
@@ -70,12 +76,12 @@ def match_views(views: Sequence[View], advance: Callable[[], None] = lambda: Non
     config = TrackConfig(partners=_PARTNERS)
     features = []
     for view in views:
-        features.append(find_features(view, config))
+        features.append(extract_features(view, config))
         advance()
     wanted = pairs_to_match(views, config)
     found, still, total = [], 0, 0
     for i, j in wanted:
-        rows, columns = mutual(distances(features[i], features[j]), config.ratio).T
+        rows, columns = mutual_nearest(descriptor_distances(features[i], features[j]), config.ratio).T
         a, b = features[i].pixels[rows], features[j].pixels[columns]
         carried = _carried(a, b)
         still, total = still + int(carried.sum()), total + len(carried)

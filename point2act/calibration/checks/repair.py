@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from point2act.calibration.checks.depth_extrinsics import Alignment, align
+from point2act.calibration.checks.depth_extrinsics import DepthExtrinsics, estimate_depth_extrinsics
 from point2act.calibration.checks.registration import best_registration, lies_on_colours
 from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
-from point2act.calibration.poses.motion import stacked, steps_between
+from point2act.calibration.poses.pose_prior import pose_differences, stack_poses
 from point2act.core.geometry import invert
 from point2act.core.types import View
 
@@ -27,13 +27,13 @@ class Repaired:
     """What ``mend`` returns."""
 
     views: tuple[View, ...]
-    alignment: Alignment | None
+    depth_extrinsics: DepthExtrinsics | None
     """The depth camera that was found; None where depth was left as it is."""
     depth: str
     """What was done to the depth, or why nothing was: a sentence without its full stop."""
     poses: str
     """The same of the poses."""
-    moved: bool
+    poses_changed: bool
     """Whether the poses are others."""
 
 
@@ -49,19 +49,19 @@ def repair(
     Each is left as it is where the pictures do not ask for another clearly. Poses are only touched where
     lengths are ``metric``: how far a robot's may be off is known in millimetres.
     """
-    alignment, depth = _depth_camera(views)
-    if alignment is not None:
-        views = [alignment.registered(view) for view in views]
+    depth_extrinsics, depth = _depth_camera(views)
+    if depth_extrinsics is not None:
+        views = [depth_extrinsics.registered(view) for view in views]
     if not metric:
         why = (
             'poses left as they were: lengths are not known to be metres ("metric": true says that they are)'
         )
-        return Repaired(tuple(views), alignment, depth, why, False)
+        return Repaired(tuple(views), depth_extrinsics, depth, why, False)
     refined: Refined = refine_poses(views, config=config, progress=progress)
-    return Repaired(refined.views, alignment, depth, refined.detail, refined.changed)
+    return Repaired(refined.views, depth_extrinsics, depth, refined.detail, refined.changed)
 
 
-def moves(
+def pose_corrections(
     before: Sequence[View], after: Sequence[View], T_base_world: Float[np.ndarray, "4 4"] | None
 ) -> list[dict[str, Any]]:
     """How far each camera moved (mm) and turned (degrees, a rotation vector), along the robot's base's axes.
@@ -69,7 +69,7 @@ def moves(
     Along the world's where ``T_base_world`` is None. For JSON.
     """
     R = np.eye(3) if T_base_world is None else T_base_world[:3, :3]
-    steps = steps_between(stacked(before), stacked(after))
+    steps = pose_differences(stack_poses(before), stack_poses(after))
     return [
         {
             "image": view.name,
@@ -80,7 +80,7 @@ def moves(
     ]
 
 
-def common_move(
+def common_correction(
     before: Sequence[View], after: Sequence[View]
 ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]] | None:
     """What all cameras did alike, in their own frames: metres, and degrees about their own axes.
@@ -103,7 +103,7 @@ def _spread(values: Float[np.ndarray, "n 3"], middle: Float[np.ndarray, " 3"]) -
     return float(np.median(np.linalg.norm(values - middle, axis=1)))
 
 
-def _depth_camera(views: Sequence[View]) -> tuple[Alignment | None, str]:
+def _depth_camera(views: Sequence[View]) -> tuple[DepthExtrinsics | None, str]:
     seen = [view for view in views if view.depth is not None]
     left = "depth left as it is"
     if len(seen) < 4 or len({view.rgb.shape for view in seen}) > 1:
@@ -113,16 +113,16 @@ def _depth_camera(views: Sequence[View]) -> tuple[Alignment | None, str]:
         return None, f"{left}: its borders lie on the pictures' edges nowhere clearly"
     if lies_on_colours(start, seen[0]):
         return None, f"{left}: it lies on the colours"
-    found = align(seen, start)
+    found = estimate_depth_extrinsics(seen, start)
     if found is None:
         return None, f"{left}: one half of the views asks for another depth camera than the other half"
     return found, _told(found)
 
 
-def _told(found: Alignment) -> str:
-    beside = np.array(found.beside) * 1000
+def _told(found: DepthExtrinsics) -> str:
+    beside = np.array(found.offset) * 1000
     right, down = ("right" if beside[0] > 0 else "left"), ("below" if beside[1] > 0 else "above")
-    degrees = np.degrees(np.arctan(found.tilt))
+    degrees = np.degrees(np.arctan(found.axis_shift))
     return (
         f"depth registered to the colours: its camera has {1 / found.zoom:.3f} times the focal length, its "
         f"axis meets the picture {degrees[0]:+.2f}° to the right and {degrees[1]:+.2f}° down, and it is "

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.sparse import csr_matrix
 
-from point2act.calibration.poses.motion import Prior, cauchy_cost, cauchy_weights, moved, spread
+from point2act.calibration.poses.pose_prior import Prior, apply_steps, cauchy_cost, cauchy_weights, robust_std
 from point2act.calibration.poses.tracks import Tracks
 
 
@@ -59,7 +59,7 @@ class _System:
 _Step = tuple[Float[np.ndarray, "n 6"], Float[np.ndarray, "m 3"]]
 
 
-def adjust(
+def bundle_adjust(
     K: Float[np.ndarray, "n 3 3"], tracks: Tracks, prior: Prior, config: BundleConfig
 ) -> Float[np.ndarray, "n 4 4"]:
     """Poses that fit the tracks; depths count too where tracks have them. A view without tracks stays.
@@ -102,7 +102,7 @@ def _descend(problem: _Problem, scene: _Scene, step: Callable[[_System, Tracks, 
         system, cost = _linearised(problem, scene, scales), _cost(problem, scene, scales)
         for _ in range(6):
             d_cameras, d_points = step(system, problem.tracks, damping)
-            trial = _Scene(moved(scene.T_world_cam, d_cameras), scene.points + d_points)
+            trial = _Scene(apply_steps(scene.T_world_cam, d_cameras), scene.points + d_points)
             lower = _cost(problem, trial, scales)
             if lower < cost:
                 break
@@ -133,7 +133,7 @@ def _scales(problem: _Problem, scene: _Scene) -> tuple[float, Float[np.ndarray, 
     _, pixels, depths = _misses(problem, scene)
     config, known = problem.config, problem.tracks.depth > 0
     unit = np.maximum(config.depth, config.depth_share * problem.tracks.depth)
-    return max(config.pixel, spread(pixels.ravel())), unit * max(1.0, spread((depths / unit)[known]))
+    return max(config.pixel, robust_std(pixels.ravel())), unit * max(1.0, robust_std((depths / unit)[known]))
 
 
 def _cost(problem: _Problem, scene: _Scene, scales: tuple[float, Float[np.ndarray, " o"]]) -> float:

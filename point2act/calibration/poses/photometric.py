@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
-from point2act.calibration.poses.motion import Prior, cauchy_weights, moved, spread
+from point2act.calibration.poses.pose_prior import Prior, apply_steps, cauchy_weights, robust_std
 from point2act.core.geometry import cross_matrix, invert, transform_points
 from point2act.core.types import View
 
@@ -96,7 +96,7 @@ def refine_photometric(
         noise = _START
         for _ in range(config.rounds):
             step, noise = _round(views, looks, T_world_cam, both_ways, prior, config, noise)
-            T_world_cam = moved(T_world_cam, step)
+            T_world_cam = apply_steps(T_world_cam, step)
             advance()
             if np.abs(step / prior.unit).max() < _STILL:
                 break
@@ -177,7 +177,7 @@ def _round(
         slope[j] -= g
     step = -np.linalg.solve(matrix.reshape(6 * n, 6 * n), slope.ravel()).reshape(n, 6)
     if seen:
-        shade, depth = (spread(np.concatenate(misses)) for misses in zip(*seen, strict=True))
+        shade, depth = (robust_std(np.concatenate(misses)) for misses in zip(*seen, strict=True))
         noise = max(_NOISE[0], shade), max(_NOISE[1], depth)
     return step, noise
 

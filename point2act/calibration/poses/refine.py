@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.calibration.poses.bundle import BundleConfig, adjust, residuals
-from point2act.calibration.poses.motion import Prior, stacked, steps_between
+from point2act.calibration.poses.bundle import BundleConfig, bundle_adjust, residuals
 from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
+from point2act.calibration.poses.pose_prior import Prior, pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
 from point2act.core.types import View
 
@@ -84,7 +84,7 @@ def refine_poses(
     not for captures of unknown scale.
     """
     advance, finish = _counter(progress, len(views) + _rounds(views, config))
-    given = stacked(views)
+    given = stack_poses(views)
     pairs = near_pairs(views, config.tracks)
     tracks = find_tracks(views, pairs, config=config.tracks, known=features, advance=advance)
     if tracks.count < config.min_tracks:
@@ -133,11 +133,11 @@ def _solve(
 ) -> tuple[Float[np.ndarray, "n 4 4"], float, float]:
     """Poses, how far the features are off, and the share of ``before`` that this must not exceed."""
     config = task.config
-    plain = adjust(task.K, task.tracks.without_depth(), prior, config.bundle)
+    plain = bundle_adjust(task.K, task.tracks.without_depth(), prior, config.bundle)
     alone = plain, task.off(plain) * task.dof_correction, config.gain_alone
     if not _rounds(task.views, config) or alone[1] > config.gain * before:
         return alone
-    begun = adjust(task.K, task.tracks, prior, config.bundle)
+    begun = bundle_adjust(task.K, task.tracks, prior, config.bundle)
     if not _plausible(prior, begun, config):
         return begun, task.off(begun), config.gain_alone
     dense = refine_photometric(task.views, begun, task.pairs, prior, config.photometric, advance=advance)
@@ -162,7 +162,7 @@ def _lengths(
     T_from: Float[np.ndarray, "n 4 4"], T_to: Float[np.ndarray, "n 4 4"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """How far each camera turned, radians, and how far it moved, metres."""
-    turns, shifts = np.linalg.norm(steps_between(T_from, T_to).reshape(-1, 2, 3), axis=2).T
+    turns, shifts = np.linalg.norm(pose_differences(T_from, T_to).reshape(-1, 2, 3), axis=2).T
     return turns, shifts
 
 
@@ -180,7 +180,7 @@ def _changed(
     after: float,
 ) -> Refined:
     placed = tuple(replace(view, T_world_cam=T) for view, T in zip(views, T_world_cam, strict=True))
-    turns, shifts = _lengths(stacked(views), T_world_cam)
+    turns, shifts = _lengths(stack_poses(views), T_world_cam)
     degrees = np.degrees(turns)
     detail = (
         f"poses moved by {1000 * np.median(shifts):.1f} mm and {np.median(degrees):.2f}° "

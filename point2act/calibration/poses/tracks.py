@@ -84,11 +84,11 @@ def find_tracks(
     features = []
     for view in views:
         if view.name not in known:
-            known[view.name] = find_features(view, config)
+            known[view.name] = extract_features(view, config)
         features.append(known[view.name])
         advance()
-    matches = [match(views[i], views[j], features[i], features[j], config) for i, j in pairs]
-    return join(features, pairs, matches, config.min_views)
+    matches = [match_pair(views[i], views[j], features[i], features[j], config) for i, j in pairs]
+    return link_tracks(features, pairs, matches, config.min_views)
 
 
 def near_pairs(views: Sequence[View], config: TrackConfig) -> list[tuple[int, int]]:
@@ -104,7 +104,7 @@ def near_pairs(views: Sequence[View], config: TrackConfig) -> list[tuple[int, in
     return sorted(pairs)
 
 
-def find_features(view: View, config: TrackConfig) -> Features:
+def extract_features(view: View, config: TrackConfig) -> Features:
     """SIFT features (Lowe 2004) of the usable pixels, with RootSIFT descriptors (Arandjelović and
     Zisserman 2012) and depths.
     """
@@ -138,21 +138,23 @@ def _depth_at(view: View, pixels: Float[np.ndarray, "n 2"], jump: float) -> Floa
     return np.where(smooth, depth, 0.0)
 
 
-def match(a: View, b: View, in_a: Features, in_b: Features, config: TrackConfig) -> Int[np.ndarray, "m 2"]:
+def match_pair(
+    a: View, b: View, in_a: Features, in_b: Features, config: TrackConfig
+) -> Int[np.ndarray, "m 2"]:
     """Mutual best matches among those that the poses allow, clearly better than the second best."""
-    distance = distances(in_a, in_b)
+    distance = descriptor_distances(in_a, in_b)
     # The largest distance between descriptors, which have no negative entry, is the square root of two.
     distance[~_allowed(a, b, in_a, in_b, config)] = 2.0
     # Where the poses leave only one, it is compared with a stranger's usual distance.
-    return mutual(distance, config.ratio, farthest=1.0)
+    return mutual_nearest(distance, config.ratio, farthest=1.0)
 
 
-def distances(a: Features, b: Features) -> Float32[np.ndarray, "n m"]:
+def descriptor_distances(a: Features, b: Features) -> Float32[np.ndarray, "n m"]:
     """Between all descriptors of two views."""
     return np.sqrt(np.maximum(2.0 - 2.0 * (a.descriptors @ b.descriptors.T), 0.0))
 
 
-def mutual(
+def mutual_nearest(
     distance: Float32[np.ndarray, "n m"], ratio: float, *, farthest: float = np.inf
 ) -> Int[np.ndarray, "k 2"]:
     """Rows and columns that are each other's nearest, and by ``ratio`` nearer than the next (Lowe 2004).
@@ -205,7 +207,7 @@ def _in_reach(a: View, b: View, in_a: Features, in_b: Features, reach: float) ->
     return near
 
 
-def join(
+def link_tracks(
     features: Sequence[Features],
     pairs: Sequence[tuple[int, int]],
     matches: Sequence[Int[np.ndarray, "_m 2"]],

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from point2act.calibration.checks.coverage import check_coverage
 from point2act.calibration.checks.depths import check_depths
 from point2act.calibration.checks.epipolar import check_poses
-from point2act.calibration.checks.findings import Evidence, Finding, Report, merged
-from point2act.calibration.checks.image_quality import check_pictures
+from point2act.calibration.checks.findings import Evidence, Finding, Report, merge_evidence
+from point2act.calibration.checks.image_quality import check_image_quality
 from point2act.calibration.checks.matches import match_views
 from point2act.calibration.checks.registration import check_registration
 from point2act.core.types import View
@@ -26,7 +26,7 @@ class CheckConfig:
     """Images are reduced to this longer side; pixels in the report are of that size."""
 
 
-def examine(views: Sequence[View], *, progress: Callable[[int, int], None] | None = None) -> Report:
+def run_checks(views: Sequence[View], *, progress: Callable[[int, int], None] | None = None) -> Report:
     """What is wrong or weak with undistorted views: pictures, coverage, poses, depth, registration.
 
     No scale is assumed but where depth is compared with poses. Pixels in messages are of the views as
@@ -43,9 +43,9 @@ def examine(views: Sequence[View], *, progress: Callable[[int, int], None] | Non
 
     coverage = check_coverage(views)
     if len(views) < 2:
-        return merged([coverage])
+        return merge_evidence([coverage])
     matched = match_views(views, advance)
-    parts = [coverage, _sizes(views), check_pictures(views, matched)]
+    parts = [coverage, _sizes(views), check_image_quality(views, matched)]
     advance()
     poses = check_poses(views, matched)
     parts.append(poses)
@@ -54,7 +54,7 @@ def examine(views: Sequence[View], *, progress: Callable[[int, int], None] | Non
     advance()
     parts.append(check_registration(views))
     advance()
-    return merged(parts)
+    return merge_evidence(parts)
 
 
 def _sizes(views: Sequence[View]) -> Evidence:

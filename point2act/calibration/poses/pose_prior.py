@@ -33,10 +33,10 @@ class Prior:
 
     def offsets(self, T_world_cam: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 6"]:
         """How far poses are from the given ones, in standard deviations."""
-        return steps_between(self.T_world_cam, T_world_cam) / self.unit
+        return pose_differences(self.T_world_cam, T_world_cam) / self.unit
 
 
-def steps_between(
+def pose_differences(
     T_from: Float[np.ndarray, "n 4 4"], T_to: Float[np.ndarray, "n 4 4"]
 ) -> Float[np.ndarray, "n 6"]:
     """The steps that ``moved`` needs: turns about world axes in radians, shifts in metres."""
@@ -44,7 +44,7 @@ def steps_between(
     return np.hstack([Rotation.from_matrix(turn).as_rotvec(), T_to[:, :3, 3] - T_from[:, :3, 3]])
 
 
-def moved(
+def apply_steps(
     T_world_cam: Float[np.ndarray, "n 4 4"], steps: Float[np.ndarray, "n 6"]
 ) -> Float[np.ndarray, "n 4 4"]:
     """Each camera turned about its own centre, along world axes, then shifted."""
@@ -54,7 +54,7 @@ def moved(
     return T
 
 
-def stacked(views: Sequence[View]) -> Float[np.ndarray, "n 4 4"]:
+def stack_poses(views: Sequence[View]) -> Float[np.ndarray, "n 4 4"]:
     """The poses of all views."""
     return np.array([view.T_world_cam for view in views], dtype=float).reshape(-1, 4, 4)
 
@@ -69,6 +69,6 @@ def cauchy_cost(squares: Float[np.ndarray, "*n"]) -> float:
     return float(CAUCHY**2 * np.log1p(squares / CAUCHY**2).sum())
 
 
-def spread(residuals: Float[np.ndarray, " n"]) -> float:
+def robust_std(residuals: Float[np.ndarray, " n"]) -> float:
     """Standard deviation of Gaussian residuals with outliers among them, from the median; 0 of none."""
     return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0
