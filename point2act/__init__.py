@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from point2act.grasping.grippers import load_gripper
     from point2act.pipeline.query import AnswerConfig
     from point2act.pipeline.run import follow, run
-    from point2act.pipeline.session import Answered, Session, open_run
+    from point2act.pipeline.session import SessionResult, Session, open_run
     from point2act.pipeline.steps import RunConfig, RunResult
-    from point2act.vlm.clients.factory import AskerConfig
+    from point2act.vlm.clients.factory import ClientConfig
     from point2act.vlm.parsers import parse_reply
     from point2act.vlm.pointing.ask import Questions
     from point2act.vlm.pointing.questions import AskConfig, ask, open_questions, open_task
@@ -30,9 +30,9 @@ configure_threads()
 
 _ROOMS = {
     "AnswerConfig": "pipeline.query",
-    "Answered": "pipeline.session",
+    "SessionResult": "pipeline.session",
     "AskConfig": "vlm.pointing.questions",
-    "AskerConfig": "vlm.clients.factory",
+    "ClientConfig": "vlm.clients.factory",
     "CaptureWriter": "data.capture",
     "Questions": "vlm.pointing.ask",
     "RunConfig": "pipeline.steps",
@@ -56,9 +56,9 @@ _ROOMS = {
 
 __all__ = [
     "AnswerConfig",
-    "Answered",
+    "SessionResult",
     "AskConfig",
-    "AskerConfig",
+    "ClientConfig",
     "CaptureWriter",
     "Point2ActError",
     "Questions",

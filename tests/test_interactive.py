@@ -32,7 +32,7 @@ from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.vlm.pointing.ask import Questions
-from point2act.vlm.pointing.point import Said
+from point2act.vlm.pointing.point import PointerReply
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
@@ -356,7 +356,7 @@ def test_what_cannot_be_kept_is_not_known_either(session, points, tmp_path, spoi
     said = Answer(session.views[0].name, "red", np.array([[3.0, 4.0]]), model=PERSON)
     points = dataclasses.replace(points, answers=(*points.answers, said))
     keep = spoil(tmp_path / "points.json")
-    interactive = InteractiveSession(session, points, keep=keep, asker=scripted(middle))
+    interactive = InteractiveSession(session, points, keep=keep, make_questions=scripted(middle))
     before = interactive.state
     for does in (
         lambda: click(interactive, "red", GREEN),
@@ -393,13 +393,15 @@ def scripted(point):
 
 def at_green(session: Session):
     numbers = {view.name: number for number, view in enumerate(session.views)}
-    return lambda query, image, look: Said(look.from_disk(pixel(session, numbers[image], GREEN)[None]))
+    return lambda query, image, look: PointerReply(look.from_disk(pixel(session, numbers[image], GREEN)[None]))
 
 
 @pytest.fixture
 def asked(session, points, tmp_path):
     keep = tmp_path / "points.json"
-    return InteractiveSession(session, points, keep=keep, config=FEW, asker=scripted(at_green(session)))
+    return InteractiveSession(
+        session, points, keep=keep, config=FEW, make_questions=scripted(at_green(session))
+    )
 
 
 def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, points):
@@ -433,7 +435,7 @@ def test_images_without_an_answer_are_named(asked, session, points):
             raise ModelError("the server is on fire: put it out")
         return middle(query, image, look)
 
-    asked.asker = scripted(point)
+    asked.make_questions = scripted(point)
     (sentence,) = asked.ask(points.queries[0])
     assert "on fire" in sentence
     assert all(image in sentence for image in asked.images[2:4])
@@ -445,7 +447,7 @@ def test_where_nobody_answers_everything_stays(asked, points):
     def point(query, image, look):
         raise ModelError("nobody listens: start the server")
 
-    asked.asker = scripted(point)
+    asked.make_questions = scripted(point)
     before = asked.now
     with pytest.raises(ModelError, match="nobody listens"):
         asked.ask(points.queries[0])

@@ -33,7 +33,7 @@ from point2act.visualization.viewer.page import Page
 from point2act.visualization.viewer.panel import NOTHING
 from point2act.visualization.viewer.splats import Splats
 from point2act.vlm.pointing.ask import Questions
-from point2act.vlm.pointing.point import Said
+from point2act.vlm.pointing.point import PointerReply
 
 FEW = RunConfig(
     build=ReconstructionConfig(
@@ -239,8 +239,8 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     """The new field is there in the end, and how far the asking is was shown meanwhile."""
     numbers = {view.name: number for number, view in enumerate(session.views)}
 
-    def at_blue(query: Query, image: str, look: Look) -> Said:
-        return Said(look.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
+    def at_blue(query: Query, image: str, look: Look) -> PointerReply:
+        return PointerReply(look.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
 
     interactive = interactive_of(viewer)
     interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
@@ -399,7 +399,7 @@ def test_a_defect_is_told_and_the_page_goes_on(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     told = overheard(viewer)
-    monkeypatch.setattr(interactive_of(viewer), "locate", lambda *names: 1 / 0)
+    monkeypatch.setattr(interactive_of(viewer), "localize", lambda *names: 1 / 0)
     viewer.point("images/0000.png", None)
     assert viewer.settle()
     assert any("defect of point2act" in text for text in told)

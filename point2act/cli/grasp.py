@@ -18,8 +18,8 @@ from point2act.core.types import PointSet
 from point2act.data.points import read_points, write_points
 from point2act.grasping.grasps_json import write_grasps
 from point2act.grasping.grippers import load_gripper
-from point2act.pipeline.mark_selection import ChooseConfig, ask_and_choose
-from point2act.pipeline.outputs import Story, publish_report
+from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
+from point2act.pipeline.outputs import RunSummary, publish_report
 from point2act.pipeline.query import AnswerConfig
 from point2act.vlm.pointing.questions import ask
 
@@ -44,7 +44,7 @@ class Arguments:
     choose: bool = False
     """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
     it names a grid. For models that choose better than they point; about a dozen more questions a query."""
-    choosing: ChooseConfig = field(default_factory=ChooseConfig)
+    choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
     """How choices are put to the model."""
     report: bool = True
     """Draw report.html as well."""
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     chooser = chooser_of(questions) if arguments.choose else None
     points = ask(run.used, questions, stages=stages).points if questions is not None else known
     assert points is not None
-    answered, points = ask_and_choose(
+    answered, points = ask_with_marks(
         session, points, chooser, config=arguments.config, choosing=arguments.choosing, stages=stages
     )
     if questions is not None:
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
         }
         timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
         report = arguments.output.with_name("report.html")
-        publish_report(report, Story(session, answered, timings, facts))
+        publish_report(report, RunSummary(session, answered, timings, facts))
         print(f"report: {report}")
 
 

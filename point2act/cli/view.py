@@ -26,11 +26,11 @@ from point2act.vlm.clients.factory import open_model
 from point2act.vlm.pointing.questions import AskConfig, questions_for
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import Asker
+    from point2act.pipeline.interactive import QuestionFactory
     from point2act.pipeline.session import Session
 else:
     # They bring torch, seconds before anything is to be seen.
-    Asker = Session = Any
+    QuestionFactory = Session = Any
 
 
 _COMING, _DRAWING = 2.0, 3.0
@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act view")
     load_gripper(arguments.gripper)
-    asker = _asker(arguments.ask)
+    make_questions = _question_factory(arguments.ask)
     if is_run(arguments.source):
         opened = open_scene(arguments.source)
         viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
@@ -101,22 +101,22 @@ def main(argv: Sequence[str]) -> None:
         known = arguments.points or (folder / "points.json" if (folder / "points.json").is_file() else None)
     points = PointSet((), ()) if known is None else read_points(known, session.capture)
     keep = arguments.points or folder / "points.json"
-    _begin(arguments, viewer, session, points, keep, asker)
+    _begin(arguments, viewer, session, points, keep, make_questions)
     try:
         threading.Event().wait()
     finally:
         viewer.stop()
 
 
-def _asker(config: AskConfig) -> Asker | None:
+def _question_factory(config: AskConfig) -> QuestionFactory | None:
     """Who makes questions of queries; None where no model is named.
 
     Nothing is asked or loaded yet, but a wrong name or a missing key is better known now. The model is
     opened once, for all questions to come.
     """
-    if config.asker.model is None:
+    if config.client.model is None:
         return None
-    opened = open_model(config.asker)
+    opened = open_model(config.client)
     return lambda queries: questions_for(opened, queries, config=config)
 
 
@@ -128,7 +128,7 @@ def _show(arguments: Arguments, scene: GaussianScene, frames: Sequence[Frame], t
         frames,
         title=title,
         grippers=(*own, *shipped),
-        asks=arguments.ask.asker.model is not None,
+        asks=arguments.ask.client.model is not None,
         config=arguments.viewer,
     )
     print(f"page: {viewer.url}", flush=True)
@@ -163,15 +163,15 @@ def _begin(
     session: Session,
     points: PointSet,
     keep: Path,
-    asker: Asker | None,
+    make_questions: QuestionFactory | None,
 ) -> None:
     """Let people ask."""
-    from point2act.pipeline.interactive import Dialogue
+    from point2act.pipeline.interactive import InteractiveSession
     from point2act.pipeline.query import AnswerConfig
 
     config = AnswerConfig(gripper=arguments.gripper, arm=arguments.arm, metric=arguments.metric)
-    dialogue = Dialogue(session, points, keep=keep, config=config, asker=asker)
-    viewer.begin(dialogue, command=lambda: _command(arguments, dialogue.config.gripper, keep))
+    interactive = InteractiveSession(session, points, keep=keep, config=config, make_questions=make_questions)
+    viewer.begin(interactive, command=lambda: _command(arguments, interactive.config.gripper, keep))
 
 
 def _command(arguments: Arguments, gripper: str, points: Path) -> str:

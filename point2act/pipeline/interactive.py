@@ -16,9 +16,9 @@ from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, that_count, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
-from point2act.pipeline.query import AnswerConfig, Located, find_robot
-from point2act.pipeline.session import Answered, Session
-from point2act.vlm.pointing.ask import Asking, Questions
+from point2act.pipeline.query import AnswerConfig, Localization, find_robot
+from point2act.pipeline.session import Session, SessionResult
+from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.questions import name_queries
 
 # Photographs are shown at most this large, pixels, and so many are kept. Chosen: a screen's worth.
@@ -26,17 +26,17 @@ _PHOTO = 1280
 _PHOTOS = 8
 
 Progress = Callable[[int, int], None]
-Asker = Callable[[Sequence[Query]], Questions]
+QuestionFactory = Callable[[Sequence[Query]], Questions]
 """Makes questions of queries: someone is configured who can be asked."""
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class State:
     """What is known at one moment. It never changes; the next moment has one of its own."""
 
     points: PointSet
     gripper: Gripper
-    located: dict[str, Located] = field(default_factory=dict)
+    located: dict[str, Localization] = field(default_factory=dict)
     """By the query's name; only what was worked out so far ..."""
     results: dict[str, QueryResult] = field(default_factory=dict)
     """... and, with this gripper, acted on."""
@@ -78,12 +78,12 @@ class Photo:
     heat: Float[np.ndarray, "h w"] | None
 
 
-class Dialogue:
+class InteractiveSession:
     """Questions to one scene and what became of them.
 
-    Points change by ``point``, ``take_back``, ``add`` and ``ask``; then ``locate`` lifts
-    a query again, and ``act`` plans for it. Changed points are kept in a points.json at once. Not to be
-    used by two threads at a time; ``now`` may be read by any.
+    Points change by ``point``, ``retract``, ``add`` and ``ask``; then ``localize`` lifts
+    a query again, and ``plan`` plans for it. Changed points are kept in a points.json at once. Not to be
+    used by two threads at a time; ``state`` may be read by any.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class Dialogue:
         *,
         keep: Path,
         config: AnswerConfig = AnswerConfig(),
-        asker: Asker | None = None,
+        make_questions: QuestionFactory | None = None,
     ):
         """Nothing is worked out yet. ``keep`` is the points.json that is written when points change."""
-        self.session, self.keep, self.config, self.asker = session, keep, config, asker
-        self.now = Standing(points, load_gripper(config.gripper))
+        self.session, self.keep, self.config, self.make_questions = session, keep, config, make_questions
+        self.state = State(points, load_gripper(config.gripper))
         self._frames = {frame.name: frame for frame in session.capture.frames}
         self._poses = {view.name: view.T_world_cam for view in session.views}
         self._photos: dict[str, View] = {}
@@ -113,22 +113,22 @@ class Dialogue:
 
         Raises ``PointsError`` where the words are empty.
         """
-        (query,) = name_queries([(text, role)], taken=[other.name for other in self.now.points.queries])
-        self._keep(replace(self.now.points, queries=(*self.now.points.queries, query)))
+        (query,) = name_queries([(text, role)], taken=[other.name for other in self.state.points.queries])
+        self._keep(replace(self.state.points, queries=(*self.state.points.queries, query)))
         return query
 
     def point(self, query: str, image: str, pixel: Float[np.ndarray, "2"] | None) -> None:
         """A person points at a pixel of an image on disk, or says that the thing is not visible there."""
         points = np.zeros((0, 2)) if pixel is None else np.asarray(pixel, dtype=float)[None]
         said = Answer(image, query, points, visible=pixel is not None, model=PERSON)
-        self._keep(replace(self.now.points, answers=(*self._without(query, image), said)))
+        self._keep(replace(self.state.points, answers=(*self._without(query, image), said)))
 
-    def take_back(self, query: str, image: str) -> bool:
+    def retract(self, query: str, image: str) -> bool:
         """Forget what a person said about a query in an image; whether there was anything."""
         left = self._without(query, image)
-        changed = len(left) < len(self.now.points.answers)
+        changed = len(left) < len(self.state.points.answers)
         if changed:
-            self._keep(replace(self.now.points, answers=left))
+            self._keep(replace(self.state.points, answers=left))
         return changed
 
     def ask(self, query: Query, progress: Progress | None = None) -> list[str]:
@@ -137,34 +137,34 @@ class Dialogue:
         Replaces what was said about it by others than persons. Returns sentences about images without an
         answer. Raises ``Point2ActError`` where nobody answers at all.
         """
-        if self.asker is None:
+        if self.make_questions is None:
             raise Point2ActError("nobody can be asked: start the viewer with --model")
         session = self.session
-        with Asking(self.asker([query])) as asking:
+        with PointingJob(self.make_questions([query])) as asking:
             asking.look(session.frames)
             asking.end(session.frames, session.views)
             tell = None if progress is None else lambda count: progress(count.done, count.total)
             answers = asking.answers(tell)
-        others = [a for a in self.now.points.answers if a.query != query.name or a.model == PERSON]
-        self._keep(replace(self.now.points, answers=(*others, *answers.points.answers)))
+        others = [a for a in self.state.points.answers if a.query != query.name or a.model == PERSON]
+        self._keep(replace(self.state.points, answers=(*others, *answers.points.answers)))
         return answers.troubles()
 
     def _without(self, query: str, image: str) -> tuple[Answer, ...]:
         """All answers but a person's to this."""
         return tuple(
             answer
-            for answer in self.now.points.answers
+            for answer in self.state.points.answers
             if (answer.query, answer.image, answer.model) != (query, image, PERSON)
         )
 
     def _keep(self, points: PointSet) -> None:
         write_points(self.keep, points)
-        self.now = replace(self.now, points=points)
+        self.state = replace(self.state, points=points)
 
     def photo(self, query: str | None, image: str) -> Photo:
         """An image as a pinhole camera at its pose in the run would have seen it."""
         view = self._large(image)
-        said = () if query is None else self.now.said(query, image)
+        said = () if query is None else self.state.said(query, image)
         if not said:
             return Photo(view, None, None)
         points = np.concatenate([answer.points for answer in said])
@@ -189,46 +189,46 @@ class Dialogue:
         return np.clip(at, 0.0, np.array([camera.width, camera.height]) - 1e-3)
 
     # ── what becomes of it ─────────────────────────────────────────────────────────────────────
-    def locate(self, *names: str) -> None:
+    def localize(self, *names: str) -> None:
         """Lift queries anew, by default all: relevancy and region, no grasps yet."""
-        now = self.now
+        now = self.state
         queries = tuple(query for query in now.points.queries if not names or query.name in names)
         answers = tuple(a for a in now.points.answers if a.query in {query.name for query in queries})
         if not queries:
             return
-        found = self.session.locate(PointSet(queries, answers), config=self.config)
+        found = self.session.localize(PointSet(queries, answers), config=self.config)
         stale = {query.name for query in queries}
         if any(query.role == "avoid" for query in queries):
             # Hands keep away from other places now.
             stale |= {query.name for query in now.points.queries if query.role == "grasp"}
-        self.now = replace(
+        self.state = replace(
             now,
             located=now.located | {one.query.name: one for one in found},
             results={name: result for name, result in now.results.items() if name not in stale},
         )
 
-    def unknown(self) -> tuple[str, ...]:
+    def unlocalized(self) -> tuple[str, ...]:
         """Queries that are not located, in their order."""
-        return tuple(q.name for q in self.now.points.queries if q.name not in self.now.located)
+        return tuple(q.name for q in self.state.points.queries if q.name not in self.state.located)
 
-    def waiting(self) -> tuple[str, ...]:
+    def unplanned(self) -> tuple[str, ...]:
         """Queries that are located and not acted on, in their order."""
-        now = self.now
+        now = self.state
         return tuple(
             query.name
             for query in now.points.queries
             if query.name in now.located and query.name not in now.results
         )
 
-    def act(self, name: str) -> None:
+    def plan(self, name: str) -> None:
         """Plan for a query that is located: grasps, or whatever its role wants."""
-        now = self.now
-        (result,) = self.session.act(
+        now = self.state
+        (result,) = self.session.plan(
             [now.located[name]], among=list(now.located.values()), config=self.config
         )
-        self.now = replace(now, results=now.results | {name: result})
+        self.state = replace(now, results=now.results | {name: result})
 
-    def use(self, gripper: str) -> None:
+    def set_gripper(self, gripper: str) -> None:
         """Take another gripper: no query is acted on any more.
 
         Raises a ``Point2ActError``, and changes nothing, where there is no such one or
@@ -237,16 +237,16 @@ class Dialogue:
         loaded, config = load_gripper(gripper), replace(self.config, gripper=gripper)
         find_robot(self.session.capture, loaded, config=config)
         self.config = config
-        self.now = replace(self.now, gripper=loaded, results={})
+        self.state = replace(self.state, gripper=loaded, results={})
 
     @property
-    def answered(self) -> Answered | None:
+    def answered(self) -> SessionResult | None:
         """Everything that is acted on, as a run has it; None where nothing is."""
-        now = self.now
+        now = self.state
         done = [query for query in now.points.queries if query.name in now.results]
         if not done:
             return None
-        return Answered.of(
+        return SessionResult.of(
             [now.located[query.name] for query in done],
             [now.results[query.name] for query in done],
             now.gripper,

@@ -28,10 +28,10 @@ from point2act.pipeline.mark_candidates import (
     views_to_ask,
 )
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import Answered, Session
+from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.drawing.set_of_mark import Cells, draw_cells, draw_marks
-from point2act.vlm.pointing.executor import Count
-from point2act.vlm.pointing.mark_selector import Choice, Chooser, Question, how_to_reply
+from point2act.vlm.pointing.executor import RequestCounts
+from point2act.vlm.pointing.mark_selector import MarkChoice, MarkSelector, MarkQuestion, reply_instruction
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ Which cell shows the middle of {query}?
 
 
 @dataclass(frozen=True)
-class ChooseConfig:
+class MarkSelectionConfig:
     """How choices are put to a model. All chosen, but for what the benchmark ``choose`` says."""
 
     views: int = 6
@@ -89,18 +89,18 @@ class Chosen:
     points: PointSet
     decisions: tuple[Decision, ...]
     """One per query."""
-    count: Count
+    count: RequestCounts
     why: str
     """The first error; empty where there was none."""
 
 
 def choose(
     session: Session,
-    answered: Answered,
+    answered: SessionResult,
     points: PointSet,
-    chooser: Chooser,
+    chooser: MarkSelector,
     *,
-    config: ChooseConfig = ChooseConfig(),
+    config: MarkSelectionConfig = MarkSelectionConfig(),
 ) -> Chosen:
     """Have a model that points badly choose instead: part, then region, as ReSem3D does.
 
@@ -141,15 +141,15 @@ def choose(
     return Chosen(_replaced(points, said, cells, chooser.name), decisions, asking.count, asking.why)
 
 
-def ask_and_choose(
+def ask_with_marks(
     session: Session,
     points: PointSet,
-    chooser: Chooser | None,
+    chooser: MarkSelector | None,
     *,
     config: AnswerConfig,
-    choosing: ChooseConfig,
+    choosing: MarkSelectionConfig,
     stages: Stages,
-) -> tuple[Answered, PointSet]:
+) -> tuple[SessionResult, PointSet]:
     """What a scene answers to points, and the points: other ones, where there is somebody who chooses."""
     answered = session.ask(points, config=config, stages=stages)
     if chooser is None:
@@ -183,7 +183,7 @@ class _Case:
     sights: tuple[_Sight, ...]
 
 
-def _cases(session: Session, answered: Answered, config: ChooseConfig) -> list[_Case]:
+def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfig) -> list[_Case]:
     hypotheses = session.hypotheses(answered.config.hypotheses)
     frames = {frame.name: frame for frame in session.capture.frames}
 
@@ -209,7 +209,7 @@ def _cases(session: Session, answered: Answered, config: ChooseConfig) -> list[_
     return cases
 
 
-def _which(query: Query, sight: _Sight, config: ChooseConfig) -> Question:
+def _which(query: Query, sight: _Sight, config: MarkSelectionConfig) -> MarkQuestion:
     """The whole image, with a number on every candidate."""
     image = read_image(sight.frame)
     look = look_into(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
@@ -217,11 +217,11 @@ def _which(query: Query, sight: _Sight, config: ChooseConfig) -> Question:
     marks = [mark(sight.frame, sight.view, look, number, mask) for number, mask in masks.items()]
     places = {number: on_disk(sight.frame, sight.view, mask) for number, mask in masks.items()}
     drawn = Look(draw_marks(look.image, marks), look.window)
-    prompt = _WHICH.format(count=len(marks), query=query.text) + how_to_reply(list(places))
-    return Question(query, sight.frame.name, drawn, places, prompt)
+    prompt = _WHICH.format(count=len(marks), query=query.text) + reply_instruction(list(places))
+    return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
 
 
-def _cell(query: Query, sight: _Sight, candidate: int | None, config: ChooseConfig) -> Question:
+def _cell(query: Query, sight: _Sight, candidate: int | None, config: MarkSelectionConfig) -> MarkQuestion:
     """A close-up of a candidate under a grid."""
     image = read_image(sight.frame)
     window, low, high = _close(image, on_disk(sight.frame, sight.view, sight.where == candidate), config)
@@ -231,12 +231,12 @@ def _cell(query: Query, sight: _Sight, candidate: int | None, config: ChooseConf
     middles = look.to_disk(cells.middles)
     places = {label: middle[None] for label, middle in zip(cells.labels, middles, strict=True)}
     drawn = Look(draw_cells(look.image, cells), look.window)
-    prompt = _CELL.format(query=query.text) + how_to_reply(cells.labels)
-    return Question(query, sight.frame.name, drawn, places, prompt)
+    prompt = _CELL.format(query=query.text) + reply_instruction(cells.labels)
+    return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
 
 
 def _close(
-    image: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], config: ChooseConfig
+    image: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], config: MarkSelectionConfig
 ) -> tuple[Window, Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
     """The window to look into at what some pixels show, and the corners of the grid; all on disk."""
     size = np.array([image.shape[1], image.shape[0]])
@@ -249,7 +249,7 @@ def _close(
 
 
 def _decide(case: _Case, said: _Heard) -> Decision:
-    """Count the votes. Each number goes to each candidate about as often: see what one number would get."""
+    """RequestCounts the votes. Each number goes to each candidate about as often: see what one number would get."""
     count = len(case.candidates)
     votes, always, none = np.zeros(count, int), np.zeros((count, count), int), 0
     for sight in case.sights:
@@ -284,7 +284,7 @@ def _replaced(points: PointSet, said: _Heard, cells: _Heard, model: str) -> Poin
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    choice: Choice
+    choice: MarkChoice
     places: Mapping[str, Float[np.ndarray, "_ 2"]]
 
 
@@ -295,12 +295,12 @@ _Heard = Mapping[tuple[_Case, _Sight], _Told]
 class _Asking:
     """Asks many questions at once, and counts."""
 
-    def __init__(self, chooser: Chooser):
+    def __init__(self, chooser: MarkSelector):
         self._chooser = chooser
-        self.count = Count()
+        self.count = RequestCounts()
         self.why = ""
 
-    def all(self, questions: Mapping[tuple[_Case, _Sight], Callable[[], Question]]) -> _Heard:
+    def all(self, questions: Mapping[tuple[_Case, _Sight], Callable[[], MarkQuestion]]) -> _Heard:
         """The answers to those that got one. Pictures are drawn when their turn comes."""
         with ThreadPoolExecutor(self._chooser.concurrency, thread_name_prefix="choose") as pool:
             outcomes = list(pool.map(self._ask, questions.values()))
@@ -308,7 +308,7 @@ class _Asking:
         errors = [str(one) for one in outcomes if not isinstance(one, _Told)]
         cached = sum(one.choice.cached for one in told.values())
         now, self.why = self.count, self.why or next(iter(errors), "")
-        self.count = Count(
+        self.count = RequestCounts(
             now.total + len(outcomes),
             now.asked + len(told) - cached,
             now.cached + cached,
@@ -316,10 +316,10 @@ class _Asking:
         )
         return told
 
-    def _ask(self, build: Callable[[], Question]) -> _Told | Point2ActError:
+    def _ask(self, build: Callable[[], MarkQuestion]) -> _Told | Point2ActError:
         try:
             question = build()
-            choice = self._chooser.choose(question)
+            choice = self._selector.select(question)
         except Point2ActError as err:
             _log.debug("not chosen: %s", err)
             return err

@@ -13,25 +13,25 @@ from point2act.core.progress import Span
 from point2act.data.scene_ply import write_relevancy_ply, write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 from point2act.localization.heatmaps import heatmap
-from point2act.pipeline.session import Answered, Session
+from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.report import ReportInput, ReportView, write_report
 
 _SHOWN_VIEWS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
+class RunSummary:
     """All that is told about the answers to one set of points."""
 
     session: Session
-    answered: Answered
+    answered: SessionResult
     timings: Mapping[str, float]
     facts: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     """When what was done; without any, one after the other as the timings have it."""
 
 
-def publish(folder: Path, story: Story) -> None:
+def publish(folder: Path, story: RunSummary) -> None:
     """Write ``grasps.json``, ``scene.ply``, ``relevancy.ply`` and ``report.html``, in this order.
 
     Each is written whole or not at all. The grasps come first because a robot may be waiting for them;
@@ -56,7 +56,7 @@ def write_timings(path: Path, timings: Mapping[str, float]) -> None:
     write_json(path, {"version": 1, "stages": rounded, "total": round(sum(timings.values()), 3)})
 
 
-def publish_report(path: Path, story: Story) -> None:
+def publish_report(path: Path, story: RunSummary) -> None:
     """Write the report page."""
     session, answered = story.session, story.answered
     shown = [_report_view(session, answered, number) for number in _chosen(answered)]
@@ -77,7 +77,7 @@ def publish_report(path: Path, story: Story) -> None:
     )
 
 
-def _chosen(answered: Answered) -> list[int]:
+def _chosen(answered: SessionResult) -> list[int]:
     """A few views evenly over those that were asked about."""
     numbers = range(len(answered.pixels[0]))
     asked = [n for n in numbers if any(said[n] is not None for said in answered.pixels)] or [*numbers]
@@ -85,7 +85,7 @@ def _chosen(answered: Answered) -> list[int]:
     return [asked[number] for number in picked]
 
 
-def _report_view(session: Session, answered: Answered, number: int) -> ReportView:
+def _report_view(session: Session, answered: SessionResult, number: int) -> ReportView:
     view, config = session.views[number], answered.config.relevancy.heatmap
     names = [result.query.name for result in answered.results]
     pairs = zip(names, (pixels[number] for pixels in answered.pixels), strict=True)

@@ -13,8 +13,8 @@ from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
-from point2act.vlm.pointing.ask import Asking, Questions, wait_for
-from point2act.vlm.pointing.mark_selector import Chooser
+from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
+from point2act.vlm.pointing.mark_selector import MarkSelector
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     *,
     points: PointSet | Path | str | None = None,
     questions: Questions | None = None,
-    chooser: Chooser | None = None,
+    chooser: MarkSelector | None = None,
     config: RunConfig = RunConfig(),
     resume: bool = False,
     show: bool = False,
@@ -41,7 +41,7 @@ def run(
     ``Point2ActError`` that says what to mend.
     """
     context = RunContext.begin(config, output, resume=resume, show=show)
-    with Asking(questions) if questions is not None else nullcontext() as asking:
+    with PointingJob(questions) if questions is not None else nullcontext() as asking:
         with context.stages.stage("read the capture") as tick:
             source = read_capture(capture, allow_outside=config.allow_outside)
             known = _known(source, points) if asking is None else None
@@ -53,7 +53,7 @@ def run(
             asking.end(used.frames, views)
         context.load(grasps=(asking is not None or known is not None) and context.metric(source))
         built = context.reconstruct(source, views)
-        answers = None if asking is None else wait_for(asking, context.stages)
+        answers = None if asking is None else wait_for_answers(asking, context.stages)
     return context.conclude(source, built, known, answers, chooser)
 
 
@@ -76,7 +76,7 @@ def follow(
     output: Path | str | None = None,
     *,
     questions: Questions | None = None,
-    chooser: Chooser | None = None,
+    chooser: MarkSelector | None = None,
     config: RunConfig = RunConfig(),
     following: FollowConfig = FollowConfig(),
     grow: IncrementalConfig = IncrementalConfig(),
@@ -92,7 +92,7 @@ def follow(
     context = RunContext.begin(config, output, grown=True, show=show)
     growing: IncrementalReconstruction | None = None
     with (
-        Asking(questions) if questions is not None else nullcontext() as asking,
+        PointingJob(questions) if questions is not None else nullcontext() as asking,
         CaptureFollower(
             capture, max_side=config.max_side, allow_outside=config.allow_outside, config=following
         ) as follower,
@@ -117,7 +117,7 @@ def follow(
         if asking is not None:
             asking.end(source.frames, views)
         built = growing.finish()
-        answers = None if asking is None else wait_for(asking, context.stages)
+        answers = None if asking is None else wait_for_answers(asking, context.stages)
     return context.conclude(source, built, known, answers, chooser)
 
 

@@ -41,7 +41,7 @@ from point2act.pipeline.query import (
     to_avoid,
 )
 from point2act.splatting.gaussians import FrozenGaussians, freeze
-from point2act.splatting.projection import Projection
+from point2act.splatting.gaussians import Projection
 from point2act.splatting.rendering import (
     RenderedSurface,
     RenderedView,

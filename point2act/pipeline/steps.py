@@ -26,10 +26,10 @@ from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_mark
 from point2act.pipeline.outputs import RunSummary, publish, write_timings
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult, choose_device
-from point2act.splatting.cpu.warm_up import warm_up
+from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
 from point2act.vlm.pointing.ask import Answers
-from point2act.vlm.pointing.mark_selector import Chooser
+from point2act.vlm.pointing.mark_selector import MarkSelector
 
 _log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class RunContext:
         built: Reconstruction,
         known: PointSet | None,
         answers: Answers | None,
-        chooser: Chooser | None,
+        chooser: MarkSelector | None,
     ) -> RunResult:
         """From a scene and points to grasps, written where that is wanted."""
         points = known if answers is None else answers.points

@@ -33,7 +33,7 @@ class _Arrival:
     """When they were seen, by ``time.perf_counter``."""
 
 
-class Follower:
+class CaptureFollower:
     """Watches a capture from a thread of its own. Use it as a context manager."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Follower:
         self._queue: queue.SimpleQueue[_Arrival | BaseException | None] = queue.SimpleQueue()
         self._left = threading.Event()
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> CaptureFollower:
         return self
 
     def __exit__(self, *exception: object) -> None:

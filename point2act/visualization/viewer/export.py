@@ -19,24 +19,24 @@ from point2act.data.scene_ply import write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import Dialogue
+    from point2act.pipeline.interactive import InteractiveSession
 else:
     # It brings torch, which is not needed to show a scene.
-    Dialogue = Any
+    InteractiveSession = Any
 
 _SCREENSHOT = (1080, 1920)
 """Height and width, pixels."""
 
 
-def grasps_json(dialogue: Dialogue) -> bytes:
+def grasps_json(interactive: InteractiveSession) -> bytes:
     """The grasps.json of everything that is acted on.
 
     Raises ``Point2ActError`` where nothing is.
     """
-    answered = dialogue.answered
+    answered = interactive.answered
     if answered is None:
         raise Point2ActError("there is nothing in grasps.json yet: ask for something first, under Find")
-    capture = dialogue.session.capture
+    capture = interactive.session.capture
     return _written(
         lambda path: write_grasps(
             path, answered.results, capture=capture, gripper=answered.gripper, plan=answered.plan
@@ -44,11 +44,11 @@ def grasps_json(dialogue: Dialogue) -> bytes:
     )
 
 
-def points_json(dialogue: Dialogue) -> bytes:
+def points_json(interactive: InteractiveSession) -> bytes:
     """The points.json as it is now."""
-    if not dialogue.now.points.queries:
+    if not interactive.state.points.queries:
         raise Point2ActError("there is nothing in points.json yet: ask for something first, under Find")
-    return _written(lambda path: write_points(path, dialogue.now.points))
+    return _written(lambda path: write_points(path, interactive.state.points))
 
 
 def splat_ply(scene: GaussianScene) -> bytes:

@@ -1,4 +1,4 @@
-"""What is on the page, drawn from where the dialogue stands. Used by one thread only."""
+"""What is on the page, drawn from where the interactive stands. Used by one thread only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import World
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import Dialogue, Standing
+    from point2act.pipeline.interactive import InteractiveSession, State
 else:
     # They bring torch, which is not needed to show a scene.
-    Dialogue = Standing = Any
+    InteractiveSession = State = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
@@ -36,7 +36,7 @@ class Page:
     def __init__(self, world: World, panel: Panel, scene: GaussianScene, frames: Sequence[Frame]):
         """Show the Gaussians and the cameras; there is nobody to ask yet."""
         self.world, self.panel, self.frames = world, panel, list(frames)
-        self.dialogue: Dialogue | None = None
+        self.interactive: InteractiveSession | None = None
         self.query: str | None = None
         """The one that people look at."""
         self.grasp = 0
@@ -47,21 +47,21 @@ class Page:
         self._say(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
         self._draw_cameras({})
 
-    def begin(self, dialogue: Dialogue, command: Callable[[], str]) -> None:
+    def begin(self, interactive: InteractiveSession, command: Callable[[], str]) -> None:
         """Now there is somebody to ask."""
-        self.dialogue, self._command, self._drawn = dialogue, command, {}
-        queries = dialogue.now.points.queries
+        self.interactive, self._command, self._drawn = interactive, command, {}
+        queries = interactive.state.points.queries
         self.query = queries[0].name if queries else None
-        session = dialogue.session
+        session = interactive.session
         self._say(markdown.about_scene(len(self._scene), len(session.views), session.metric))
         enable(self.panel, True)
         self.refresh()
 
     # ── all of it ──────────────────────────────────────────────────────────────────────────────
     @property
-    def now(self) -> Standing | None:
-        """Where the dialogue stands."""
-        return None if self.dialogue is None else self.dialogue.now
+    def now(self) -> State | None:
+        """Where the interactive stands."""
+        return None if self.interactive is None else self.interactive.state
 
     @property
     def result(self) -> QueryResult | None:
@@ -76,7 +76,7 @@ class Page:
 
     def refresh(self) -> None:
         """Draw what is known about the query that people look at."""
-        if self.now is None or self.dialogue is None:
+        if self.now is None or self.interactive is None:
             return
         shown = labels_of(self.now)
         panel, result = self.panel, self.result
@@ -87,7 +87,7 @@ class Page:
             panel.result.content = self._about_query(result)
             panel.photos.content = markdown.about_photos(list(verdicts.items()))
             panel.command.content = f"Again:\n\n`{self._command()}`"
-            _set(panel.gripper, self.dialogue.config.gripper)
+            _set(panel.gripper, self.interactive.config.gripper)
             self.world.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
@@ -130,7 +130,7 @@ class Page:
 
     def _draw_cameras(self, verdicts: Mapping[str, markdown.Verdict]) -> None:
         """All cameras whose colour or image is not drawn yet."""
-        views = {} if self.dialogue is None else {v.name: v for v in self.dialogue.session.views}
+        views = {} if self.interactive is None else {v.name: v for v in self.interactive.session.views}
         for number, frame in enumerate(self.frames):
             color = _COLORS.get(verdicts.get(frame.name), _SILENT)
             view = views.get(frame.name)
@@ -142,16 +142,16 @@ class Page:
 
     def open(self, guest: Guest, image: str) -> None:
         """Show somebody a photograph, with what was said about the query in it."""
-        if self.dialogue is None:
+        if self.interactive is None:
             return
-        guest.open(image, self.dialogue.photo(None, image).view)
+        guest.open(image, self.interactive.photo(None, image).view)
         self.draw_photo(guest)
 
     def draw_photo(self, guest: Guest) -> None:
         """Draw somebody's open photograph anew."""
-        if self.dialogue is None or guest.image is None:
+        if self.interactive is None or guest.image is None:
             return
-        photo, now = self.dialogue.photo(self.query, guest.image), self.dialogue.now
+        photo, now = self.interactive.photo(self.query, guest.image), self.interactive.state
         picture = annotated(photo.view, photo.pixels, photo.heat, self._color(), guest.overlay)
         text = markdown.NOTHING_ASKED
         if self.query is not None:
@@ -187,10 +187,10 @@ class Page:
     def play(self, going: Callable[[], bool]) -> None:
         """Play the chosen grasp's motion while it is ``going``."""
         now, result = self.now, self.result
-        if now is None or self.dialogue is None or result is None or not result.grasps:
+        if now is None or self.interactive is None or result is None or not result.grasps:
             return
         grasp = result.grasps[self.grasp]
-        config = self.dialogue.config.grasp
+        config = self.interactive.config.grasp
         moments = motion(
             grasp,
             now.gripper,
@@ -202,7 +202,7 @@ class Page:
         self.world.play(moments, now.gripper, grasp.score, going)
 
 
-def labels_of(now: Standing) -> dict[str, str]:
+def labels_of(now: State) -> dict[str, str]:
     """What the menu calls each query, by its name."""
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
 

@@ -10,10 +10,10 @@ from point2act.core.types import Role
 from point2act.visualization.viewer.worker import Worker
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import Dialogue
+    from point2act.pipeline.interactive import InteractiveSession
 else:
     # It brings torch, which is not needed to show a scene.
-    Dialogue = Any
+    InteractiveSession = Any
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Telling:
     """How people are told; each returns at once, from any thread."""
 
     changed: Callable[[], None]
-    """The dialogue stands elsewhere now."""
+    """The interactive stands elsewhere now."""
     looked_for: Callable[[str], None]
     """There is a new query; they may want to look at it."""
     busy: Callable[[str | None, float], None]
@@ -32,11 +32,13 @@ class Telling:
 
 
 class Thinking:
-    """Jobs for a dialogue. All public methods return at once."""
+    """Jobs for a interactive. All public methods return at once."""
 
-    def __init__(self, dialogue: Dialogue, telling: Telling, looked_at: Callable[[], str | None]):
+    def __init__(
+        self, interactive: InteractiveSession, telling: Telling, looked_at: Callable[[], str | None]
+    ):
         """``looked_at`` says which query people look at: it is planned for first."""
-        self.dialogue = dialogue
+        self.interactive = interactive
         self._tell, self._looked_at = telling, looked_at
         self.worker = Worker("think", telling.failed)
 
@@ -44,7 +46,7 @@ class Thinking:
         """Locate what is not, and act on everything."""
         self.worker.do(self._locate_all)
 
-    def hear(self, query: str, says: Callable[[Dialogue], object]) -> None:
+    def hear(self, query: str, says: Callable[[InteractiveSession], object]) -> None:
         """Somebody says something about a query: it is lifted again."""
         self.worker.do(lambda: self._lift(query, says))
 
@@ -56,47 +58,47 @@ class Thinking:
         """Plan with another gripper."""
         self.worker.do(lambda: self._use(gripper), instead_of="gripper")
 
-    def make(self, make: Callable[[Dialogue], bytes], send: Callable[[bytes], None]) -> None:
+    def make(self, make: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
         """Make a file of everything, and send it."""
         self.worker.do(lambda: self._make(make, send))
 
     def _locate_all(self) -> None:
-        unknown = self.dialogue.unknown()
+        unknown = self.interactive.unlocalized()
         if unknown:
             self._tell.busy("Finding the places …", 0.0)
-            self.dialogue.locate(*unknown)
+            self.interactive.localize(*unknown)
         self._moved_on()
 
-    def _lift(self, query: str, says: Callable[[Dialogue], object]) -> None:
-        says(self.dialogue)
+    def _lift(self, query: str, says: Callable[[InteractiveSession], object]) -> None:
+        says(self.interactive)
         self._tell.busy("Lifting …", 0.0)
-        self.dialogue.locate(query)
+        self.interactive.localize(query)
         self._moved_on()
 
     def _add(self, text: str, role: Role, ask: bool) -> None:
-        query = self.dialogue.add(text, role)
-        self.dialogue.locate(query.name)
+        query = self.interactive.add(text, role)
+        self.interactive.localize(query.name)
         self._tell.looked_for(query.name)
         if not ask:
             self._tell.say("Now open a photograph, and click on it there.")
             self._moved_on()
             return
         self._tell.busy("Asking …", 0.0)
-        troubles = self.dialogue.ask(
+        troubles = self.interactive.ask(
             query, lambda done, total: self._tell.busy("Asking …", done / max(total, 1))
         )
         if troubles:
             self._tell.say(" ".join(troubles))
-        self._lift(query.name, lambda dialogue: None)
+        self._lift(query.name, lambda interactive: None)
 
     def _use(self, gripper: str) -> None:
-        self.dialogue.use(gripper)
+        self.interactive.set_gripper(gripper)
         self._moved_on()
 
-    def _make(self, make: Callable[[Dialogue], bytes], send: Callable[[bytes], None]) -> None:
+    def _make(self, make: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
         while self._act():
             pass
-        send(make(self.dialogue))
+        send(make(self.interactive))
 
     def _moved_on(self) -> None:
         """Show it, and act on what is waiting, one query a job: what people say comes in between."""
@@ -109,12 +111,12 @@ class Thinking:
 
     def _act(self) -> bool:
         """Act on one query that is waiting, first the one that people look at; whether there was one."""
-        waiting = self.dialogue.waiting()
+        waiting = self.interactive.unplanned()
         if not waiting:
             self._tell.busy(None, 0.0)
             return False
         looked_at = self._looked_at()
-        self._tell.busy("Planning …", 1 - len(waiting) / len(self.dialogue.now.points.queries))
-        self.dialogue.act(looked_at if looked_at in waiting else waiting[0])
+        self._tell.busy("Planning …", 1 - len(waiting) / len(self.interactive.state.points.queries))
+        self.interactive.plan(looked_at if looked_at in waiting else waiting[0])
         self._tell.changed()
         return True

@@ -25,10 +25,10 @@ from point2act.visualization.viewer.serving import ViewerConfig, serve, url_of
 from point2act.visualization.viewer.worker import Worker
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import Dialogue
+    from point2act.pipeline.interactive import InteractiveSession
 else:
     # It brings torch, which is not needed to show a scene.
-    Dialogue = Any
+    InteractiveSession = Any
 
 
 class Viewer:
@@ -81,12 +81,12 @@ class Viewer:
         """Where the page is."""
         return url_of(self.server)
 
-    def begin(self, dialogue: Dialogue, *, command: Callable[[], str]) -> None:
+    def begin(self, interactive: InteractiveSession, *, command: Callable[[], str]) -> None:
         """Let people ask: now everything is located, and acted on. ``command`` reproduces what is shown."""
         telling = Telling(self._refresh, self.choose, self._busy, self._tell, self._failed)
         self._draw.do(self.page.world.sharpen)
-        self._draw.do(lambda: self.page.begin(dialogue, command))
-        self._thinking = Thinking(dialogue, telling, lambda: self.page.query)
+        self._draw.do(lambda: self.page.begin(interactive, command))
+        self._thinking = Thinking(interactive, telling, lambda: self.page.query)
         self._draw.do(self._thinking.begin)
 
     def greet(self, *, coming: float, drawing: float) -> None:
@@ -122,11 +122,11 @@ class Viewer:
 
     def point(self, image: str, pixel: Float[np.ndarray, "2"] | None) -> None:
         """A person points at the chosen query's thing, pixels of the image on disk; None: it is not seen."""
-        self._hear(lambda query, dialogue: dialogue.point(query, image, pixel))
+        self._hear(lambda query, interactive: interactive.point(query, image, pixel))
 
     def take_back(self, image: str) -> None:
         """Forget what a person said about the chosen query in an image."""
-        self._hear(lambda query, dialogue: dialogue.take_back(query, image))
+        self._hear(lambda query, interactive: interactive.retract(query, image))
 
     def use(self, gripper: str) -> None:
         """Plan with another gripper."""
@@ -156,7 +156,7 @@ class Viewer:
         else:
             does(self._thinking)
 
-    def _hear(self, says: Callable[[str, Dialogue], object]) -> None:
+    def _hear(self, says: Callable[[str, InteractiveSession], object]) -> None:
         """Somebody says something about the query that people look at now."""
         query = self.page.query
         if query is None:
@@ -262,9 +262,9 @@ class Viewer:
             self.open(guest, names[(names.index(guest.image) + by) % len(names)])
 
     def _pointed(self, guest: Guest, pixel: Float[np.ndarray, "2"]) -> None:
-        dialogue = self.page.dialogue
-        if dialogue is not None and guest.image is not None and guest.view is not None:
-            self.point(guest.image, dialogue.on_disk(guest.image, guest.view, pixel))
+        interactive = self.page.interactive
+        if interactive is not None and guest.image is not None and guest.view is not None:
+            self.point(guest.image, interactive.on_disk(guest.image, guest.view, pixel))
 
     def _choose_in_menu(self, label: str) -> None:
         labels = self.page.panel.grasp.options
@@ -276,7 +276,7 @@ class Viewer:
         return next((name for name, shown in names.items() if shown == label), label)
 
     def _send(
-        self, client: viser.ClientHandle | None, filename: str, make: Callable[[Dialogue], bytes]
+        self, client: viser.ClientHandle | None, filename: str, make: Callable[[InteractiveSession], bytes]
     ) -> None:
         """Make a file and let a person download it."""
         if client is not None:
