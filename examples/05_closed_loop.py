@@ -33,4 +33,4 @@ def main(recorded: Path, growing: Path, output: Path, pause: float = 0.1) -> Non
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

@@ -33,4 +33,4 @@ def main(capture: Path, x: float, y: float, image: int = 0, gripper: str = "pand
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

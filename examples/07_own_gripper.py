@@ -42,4 +42,4 @@ def main(run: Path, points: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

@@ -25,4 +25,4 @@ def main(run: Path, points: Path, output: Path, query: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

@@ -21,4 +21,4 @@ def main(run: Path, points: Path, arm: str = "panda") -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

@@ -26,4 +26,4 @@ def main(run: Path, points: Path, avoid: str | None = None, place: str | None = 
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))

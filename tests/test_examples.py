@@ -1,0 +1,82 @@
+"""Every script in examples/ runs as its first line says."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_run import write_capture
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run_example(name: str, *arguments: object) -> None:
+    """Run a script in this process, as ``python examples/NAME ARGUMENTS`` does."""
+    before = sys.argv
+    sys.argv = [name, *map(str, arguments)]
+    try:
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def test_scripts_are_short_and_listed():
+    scripts = sorted(EXAMPLES.glob("*.py"))
+    assert len(scripts) >= 10
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for script in scripts:
+        assert len(script.read_text(encoding="utf-8").splitlines()) < 60
+        assert f"`{script.name}`" in text
+
+
+def test_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
+    document = json.loads((capture / "transforms.json").read_text())
+    base = np.eye(4)
+    base[:3, 3] = [0.45, 0.0, 0.0]
+    (capture / "transforms.json").write_text(json.dumps(document | {"T_base_world": base.tolist()}))
+    points = capture / "points.json"
+
+    run_example("01_run.py", capture, out)
+    assert "the red box: " in capsys.readouterr().out
+    assert (out / "grasps.json").is_file()
+
+    run_example("02_ask_again.py", out, points)
+    assert (out / "other_grasps.json").is_file()
+
+    run_example("03_own_pointer.py", capture, tmp_path / "red")
+    (found,) = json.loads((tmp_path / "red" / "grasps.json").read_text())["results"]
+    assert np.linalg.norm(np.subtract(found["action_point"], [0.0, 0.0, 0.06])) < 0.06
+
+    run_example("04_own_planner.py", capture, tmp_path / "planned")
+    best = json.loads((tmp_path / "planned" / "grasps.json").read_text())["results"][0]["grasps"][0]
+    assert best["T_world_gripper"][2][2] == -1.0
+
+    growing = tmp_path / "growing"
+    run_example("05_closed_loop.py", capture, growing, tmp_path / "followed")
+    assert (tmp_path / "followed" / "grasps.json").is_file()
+
+    capsys.readouterr()
+    run_example("06_single_depth_image.py", capture, 65, 40)
+    assert capsys.readouterr().out.strip()
+
+    run_example("07_own_gripper.py", out, points, tmp_path / "gripper")
+    assert (tmp_path / "gripper" / "slim.png").is_file()
+
+    run_example("08_render_relevancy.py", out, points, tmp_path / "relevancy")
+    assert len(list((tmp_path / "relevancy").glob("*.png"))) == 10
+
+    pytest.importorskip("mink")
+    capsys.readouterr()
+    run_example("09_arm_path.py", out, points)
+    assert "the red box" in capsys.readouterr().out
+
+    run_example("10_place_and_avoid.py", out, points, "--avoid", "unicorn")
+    assert "the red box" in capsys.readouterr().out
+
+    run_example("11_refine_poses.py", capture)
+    assert capsys.readouterr().out.count(" mm") == 10
