@@ -16,7 +16,8 @@ def main(run: Path, points: Path, output: Path, query: int = 0) -> None:
     answered = session.ask(points)
     name = answered.results[query].query.name
     values = session.relevancy(name)
-    print(f"{name}: {len(values)} Gaussians, {np.count_nonzero(values > values.max() / 2)} above half the peak")
+    above = np.count_nonzero(values > values.max() / 2)
+    print(f"{name}: {above} of {len(values)} Gaussians are above half the peak")
     output.mkdir(parents=True, exist_ok=True)
     for number, view in enumerate(session.views):
         drawn = session.render(view, features=values)

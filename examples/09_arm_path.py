@@ -17,7 +17,8 @@ def main(run: Path, points: Path, arm: str = "panda") -> None:
             continue
         path = found.grasps[0].joint_path
         print(found.query.text, dict(zip(path.joints, path.grasp.round(3).tolist(), strict=True)))
-        print(f"  {len(path.approach)} steps in, {len(path.lift)} up, clearance {1e3 * path.clearance:.0f} mm")
+        steps = f"{len(path.approach)} steps in, {len(path.lift)} up"
+        print(f"  {steps}, clearance {1e3 * path.clearance:.0f} mm")
 
 
 if __name__ == "__main__":
