@@ -20,7 +20,14 @@ Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the thing asked for."""
 
 Reason = Literal[
-    "no_points", "no_agreement", "no_geometry", "no_contact_pair", "too_wide", "all_collide", "unreachable"
+    "no_points",
+    "no_agreement",
+    "no_geometry",
+    "no_scale",
+    "no_contact_pair",
+    "too_wide",
+    "all_collide",
+    "unreachable",
 ]
 """Why a query has no action point or no grasp."""
 
