@@ -11,10 +11,10 @@ from synthetic import views
 
 from point2act.core.errors import SceneError
 from point2act.core.types import RelevancyField
-from point2act.splatting.fit import FitConfig, Schedule, fit, psnr
+from point2act.splatting.fit import FitConfig, Schedule, fit
 from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
-from point2act.splatting.losses import depth_loss, photometric
+from point2act.splatting.losses import depth_loss, photometric, psnr
 from point2act.splatting.rendering import RenderedView, project_view, render_view
 
 QUICK = FitConfig(iterations=60)
@@ -108,7 +108,7 @@ def test_nothing_is_judged_while_gaussians_change():
 
 
 AFTER_WARMING_UP = """
-from point2act.splatting.cpu.warm_up import warm_up
+from point2act.splatting.cpu.compile_kernels import warm_up
 warm_up(compiling=lambda: print("compiling"))
 
 import numpy as np, torch

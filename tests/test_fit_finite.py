@@ -1,4 +1,4 @@
-"""No NaN leaves the fit: a step that would bring one is undone, and all is as if it had never come up."""
+"""No NaN leaves the fit: a step that would bring one is skipped, as if its image had not been drawn."""
 
 import dataclasses
 import itertools
@@ -88,11 +88,11 @@ def test_a_bad_step_never_was(wrong, begun, seen, monkeypatch, caplog):
     shown_in(order, monkeypatch)
     spoil(WRONG[wrong], monkeypatch)
     with caplog.at_level(logging.WARNING):
-        undone = fit(begun, seen, config=SHORT)
+        skipped = fit(begun, seen, config=SHORT)
     for name in NAMES:
-        np.testing.assert_array_equal(getattr(undone, name), getattr(without, name))
+        np.testing.assert_array_equal(getattr(skipped, name), getattr(without, name))
     (record,) = caplog.records
-    assert f"undone, since they gave no finite numbers: 1, for {seen[4].name};" in record.getMessage()
+    assert f"skipped because of non-finite gradients: 1, for {seen[4].name};" in record.getMessage()
 
 
 def test_a_bad_step_does_harm_where_it_is_taken(begun, seen, monkeypatch):
@@ -113,8 +113,8 @@ def test_without_depth_a_bad_step_never_was(begun, seen, monkeypatch):
     without = fit(begun, coloured, config=config)
     shown_in(order, monkeypatch)
     spoil(WRONG["a gradient is NaN"], monkeypatch)
-    undone = fit(begun, coloured, config=config)
-    np.testing.assert_array_equal(undone.means, without.means)
+    skipped = fit(begun, coloured, config=config)
+    np.testing.assert_array_equal(skipped.means, without.means)
 
 
 def test_many_bad_steps_are_survived_while_one_image_is_good(begun, seen, monkeypatch, caplog):
@@ -147,7 +147,7 @@ def test_degenerate_gaussians(name, value, begun, seen, caplog):
     assert is_whole(fitted)
     left_out = 0 if np.isfinite(value) else 5
     assert len(fitted) == len(begun) - left_out
-    assert (f"5 of {len(begun)} Gaussians held numbers that are not finite" in caplog.text) == bool(left_out)
+    assert (f"5 of {len(begun)} Gaussians had non-finite values" in caplog.text) == bool(left_out)
 
 
 @pytest.mark.parametrize("size", [1e-6, 0.5])

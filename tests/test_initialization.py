@@ -36,8 +36,16 @@ from point2act.splatting.initialization import (
     initialize_gaussians,
     read_cloud,
 )
-from point2act.splatting.neighbours import local_planes, orient_towards, quaternions_from_normals, spacing
-from point2act.splatting.surfels import concatenate, count_votes, surfels_of_view, voxel_downsample
+from point2act.splatting.surfels import (
+    concatenate,
+    count_votes,
+    local_planes,
+    orient_towards,
+    quaternions_from_normals,
+    spacing,
+    surfels_of_view,
+    voxel_downsample,
+)
 from point2act.splatting.triangulate import triangulate
 
 BARE = StartConfig(target_count=3000, fill_share=0.0)

@@ -41,10 +41,11 @@ with warnings.catch_warnings():
     from point2act.plugin.bridge import Similarity
     from point2act.plugin.config import point2act_method
     from point2act.plugin.datamanager import METADATA_KEY
-    from point2act.plugin.evaluation import image_metrics, psnr
+    from point2act.plugin.evaluation import image_metrics
     from point2act.plugin.rates import FallingRateConfig
     from point2act.plugin.run import load_run
     from point2act.plugin.saved import Saved
+    from point2act.splatting.losses import psnr
 
 # ── frames ─────────────────────────────────────────────────────────────────────────────────────
 seeds = st.integers(0, 2**32 - 1)

@@ -22,8 +22,7 @@ from torch import Tensor
 from point2act.core.types import Camera
 from point2act.splatting.cpu import compile_kernels, raster_kernels, tile_kernels
 from point2act.splatting.cpu.tile_kernels import Splats
-from point2act.splatting.gaussians import Activated
-from point2act.splatting.projection import Projection
+from point2act.splatting.gaussians import Activated, Projection
 from point2act.splatting.render import Rendered, draw, gather, project_gaussians, render
 
 CAMERA = Camera(fx=50.0, fy=47.0, cx=21.3, cy=14.2, height=33, width=45)
@@ -333,9 +332,9 @@ def test_of_the_first_gathering_the_weights_alone_are_kept() -> None:
 def test_tiles_without_heat_are_passed_over() -> None:
     projection, maps = random_scene(24).project(), spots().numpy()
     seen = (projection.means2d, projection.shapes, projection.opacities)
-    splats = Splats(*(tensor.numpy() for tensor in seen), projection.reach)
+    splats = Splats(*(tensor.numpy() for tensor in seen), projection.extent)
     records = np.full((len(projection.tiles.members), 4), np.nan, np.float32)
-    raster_kernels.gather_heard(splats, projection.tiles, maps, records)
+    raster_kernels.gather_nonzero(splats, projection.tiles, maps, records)
     touched = []
     for tile in range(9):
         slots = projection.tiles.slots[projection.tiles.start[tile] : projection.tiles.start[tile + 1]]
@@ -444,9 +443,9 @@ def test_a_huge_needle_is_drawn_as_by_the_slow_twin() -> None:
 def test_depths_are_sorted_to_the_last_bit(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     depths = (1 + 1e-7 * rng.integers(0, 50, n) * 10.0 ** rng.integers(0, 8, n)).astype(np.float32)
-    reach = rng.uniform(-0.2, 1, (n, 3)).astype(np.float32).clip(0)
+    extent = rng.uniform(-0.2, 1, (n, 3)).astype(np.float32).clip(0)
     order = np.argsort(depths, kind="stable")
-    assert np.array_equal(tile_kernels.sort_by_depth(depths, reach), order[reach[order, 0] > 0])
+    assert np.array_equal(tile_kernels.sort_by_depth(depths, extent), order[extent[order, 0] > 0])
 
 
 def test_opaque_wall_hides_all_behind_it() -> None:

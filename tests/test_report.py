@@ -121,7 +121,7 @@ def seen(index: int) -> ReportView:
     heat = np.exp(-((np.arange(128) - 60.0) ** 2) / 200)[None].repeat(96, axis=0)
     assert view.depth is not None
     relevancy = np.repeat(heat[..., None], len(RESULTS), axis=2)
-    picture = RenderedView(view.rgb / 255.0, view.depth, np.ones((96, 128)), relevancy)
+    picture = RenderedView(view.depth, np.ones((96, 128)), view.rgb / 255.0, relevancy)
     return ReportView(view, points, {"red": heat}, picture)
 
 

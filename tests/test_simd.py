@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from point2act.splatting.cpu.compile_kernels import compiled
-from point2act.splatting.cpu.simd import LANES, any_lane, load, ramp, select, store, total
+from point2act.splatting.cpu.simd import SIMD_WIDTH, any_true, load, ramp, select, store, total
 
 RNG = np.random.default_rng(0)
-A, B = RNG.uniform(0.5, 2.0, (2, LANES)).astype(np.float32)
+A, B = RNG.uniform(0.5, 2.0, (2, SIMD_WIDTH)).astype(np.float32)
 
 
 def run(expression):
@@ -20,7 +20,7 @@ def run(expression):
     def apply(a, b, result):
         store(result, 0, kernel(load(a, 0), load(b, 0)))
 
-    result = np.zeros(LANES, np.float32)
+    result = np.zeros(SIMD_WIDTH, np.float32)
     apply(A, B, result)
     return result
 
@@ -32,15 +32,15 @@ def test_arithmetic_works_lane_by_lane(op):
 
 @pytest.mark.parametrize("op", [operator.lt, operator.le, operator.gt, operator.ge])
 def test_comparisons_choose_lane_by_lane(op):
-    ties = np.where(np.arange(LANES) % 3 == 0, A, B)
-    chosen = np.zeros(LANES, np.float32)
+    ties = np.where(np.arange(SIMD_WIDTH) % 3 == 0, A, B)
+    chosen = np.zeros(SIMD_WIDTH, np.float32)
 
     @compiled
     def kernel(a, b, result):
         store(result, 0, select(op(load(a, 0), load(b, 0)), load(a, 0), ramp()))
 
     kernel(A, ties, chosen)
-    np.testing.assert_array_equal(chosen, np.where(op(A, ties), A, np.arange(LANES)))
+    np.testing.assert_array_equal(chosen, np.where(op(A, ties), A, np.arange(SIMD_WIDTH)))
 
 
 def test_numbers_are_spread_over_the_lanes():
@@ -50,7 +50,7 @@ def test_numbers_are_spread_over_the_lanes():
 def test_what_is_not_a_number_compares_false_and_is_not_chosen():
     odd = A.copy()
     odd[3] = np.nan
-    result = np.zeros(LANES, np.float32)
+    result = np.zeros(SIMD_WIDTH, np.float32)
 
     @compiled
     def kernel(a, result):
@@ -62,22 +62,22 @@ def test_what_is_not_a_number_compares_false_and_is_not_chosen():
 
 
 def test_a_vector_starts_anywhere_in_an_array():
-    source, target = np.arange(3 * LANES, dtype=np.float32), np.zeros(3 * LANES, np.float32)
+    source, target = np.arange(3 * SIMD_WIDTH, dtype=np.float32), np.zeros(3 * SIMD_WIDTH, np.float32)
 
     @compiled
     def shift(source, target):
         store(target, 5, load(source, 2))
 
     shift(source, target)
-    np.testing.assert_array_equal(target[5 : 5 + LANES], source[2 : 2 + LANES])
+    np.testing.assert_array_equal(target[5 : 5 + SIMD_WIDTH], source[2 : 2 + SIMD_WIDTH])
     assert not target[:5].any()
-    assert not target[5 + LANES :].any()
+    assert not target[5 + SIMD_WIDTH :].any()
 
 
 def test_sums_and_questions_over_all_lanes():
     @compiled
     def kernel(a, limit):
-        return total(load(a, 0)), any_lane(load(a, 0) > limit)
+        return total(load(a, 0)), any_true(load(a, 0) > limit)
 
     summed, found = kernel(A, A.max() - np.float32(1e-3))
     assert summed == pytest.approx(A.sum(), rel=1e-6)

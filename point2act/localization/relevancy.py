@@ -22,7 +22,7 @@ from point2act.core.types import Capture, PointSet, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view
 from point2act.data.points import that_count
 from point2act.localization.heatmaps import HeatmapConfig, heatmaps
-from point2act.splatting.projection import Projection
+from point2act.splatting.gaussians import Projection
 from point2act.splatting.render import gather
 
 # Of the Gaussians that get any light at all at least a fifth are in plain sight.

@@ -13,8 +13,7 @@ from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene, View
 from point2act.localization.likelihood import Looks, look_at_parts
 from point2act.localization.part_tree import Parts, PartsConfig, find_parts
-from point2act.splatting.gaussians import SH_DC
-from point2act.splatting.projection import Projection
+from point2act.splatting.gaussians import SH_DC, Projection
 from point2act.splatting.render import gather
 
 # At most so many planes are ground, each with at least this share of the surface. Chosen.

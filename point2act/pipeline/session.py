@@ -23,7 +23,7 @@ from point2act.core.types import (
     View,
 )
 from point2act.data.capture import load_views, read_capture
-from point2act.data.capture.view_selection import only
+from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, read_points
 from point2act.data.run_manifest import read_run, with_poses
 from point2act.data.scene_ply import read_splat_ply
@@ -40,8 +40,7 @@ from point2act.pipeline.query import (
     plan,
     to_avoid,
 )
-from point2act.splatting.gaussians import FrozenGaussians, freeze
-from point2act.splatting.gaussians import Projection
+from point2act.splatting.gaussians import FrozenGaussians, Projection, freeze
 from point2act.splatting.rendering import (
     RenderedSurface,
     RenderedView,
@@ -107,7 +106,7 @@ class Session:
     @property
     def frames(self) -> tuple[Frame, ...]:
         """The capture's of the views, one by one: of very many only some are used."""
-        return only(self.capture, [view.name for view in self.views]).frames
+        return keep_frames(self.capture, [view.name for view in self.views]).frames
 
     @cached_property
     def frozen(self) -> FrozenGaussians:
@@ -236,7 +235,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     run = read_run(path)
     capture = read_capture(run.capture, allow_outside=run.allow_outside)
     scene = read_splat_ply(run.scene)
-    views = with_poses(load_views(only(capture, run.views), max_side=run.max_side), run.poses)
+    views = with_poses(load_views(keep_frames(capture, run.views), max_side=run.max_side), run.poses)
     session = Session(capture, views, scene, run.metric, choose_device(device))
     _ = session.surfaces, session.hypotheses()
     return session

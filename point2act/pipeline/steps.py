@@ -15,7 +15,7 @@ import tyro
 from point2act.core.progress import Bar, Stages, Tick
 from point2act.core.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
 from point2act.data.capture import load_views
-from point2act.data.capture.view_selection import only, thin
+from point2act.data.capture.view_selection import keep_frames, select_views
 from point2act.data.points import PERSON, write_points
 from point2act.data.resume import fingerprint, forget, keep, probe, recall
 from point2act.data.run_manifest import SavedRun, with_poses, write_run
@@ -111,7 +111,7 @@ class RunContext:
         answers = () if known is None else known.answers
         answered = {answer.image for answer in answers}
         persons = {answer.image for answer in answers if answer.model == PERSON}
-        frames = thin(source.frames, self.config.max_views, first=(persons, answered))
+        frames = select_views(source.frames, self.config.max_views, first=(persons, answered))
         views, lost = len(source.frames), len(answered - {frame.name for frame in frames})
         if len(frames) < views:
             also = f", without {lost} answered ones" if lost else ""
@@ -180,7 +180,7 @@ class RunContext:
         """What the scene is made from and how."""
         config = self.config
         how = (config.build, config.max_side, config.answer.seed, self.metric(source), self.grown)
-        used = only(source, [view.name for view in views])
+        used = keep_frames(source, [view.name for view in views])
         return fingerprint(used, version("point2act"), self.device.type, *how)
 
     def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> SavedRun:
@@ -205,7 +205,7 @@ class RunContext:
         built: Reconstruction,
         known: PointSet | None,
         answers: Answers | None,
-        chooser: MarkSelector | None,
+        mark_selector: MarkSelector | None,
     ) -> RunResult:
         """From a scene and points to grasps, written where that is wanted."""
         points = known if answers is None else answers.points
@@ -218,7 +218,7 @@ class RunContext:
             answered, points = ask_with_marks(
                 session,
                 points,
-                chooser,
+                mark_selector,
                 config=self.config.answer,
                 choosing=self.config.choosing,
                 stages=self.stages,

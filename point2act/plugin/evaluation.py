@@ -12,17 +12,10 @@ from jaxtyping import Bool, Float
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
+from point2act.splatting.losses import psnr
+
 # What torchvision calls the AlexNet that LPIPS compares features of.
 _LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
-
-
-def psnr(
-    predicted: Float[Tensor, "h w 3"], truth: Float[Tensor, "h w 3"], mask: Bool[Tensor, "h w"] | None = None
-) -> Float[Tensor, ""]:
-    """Peak signal-to-noise ratio in dB of colours in [0, 1] over the mask."""
-    squared = (predicted.detach() - truth) ** 2
-    mean = squared.mean() if mask is None else squared[mask].mean()
-    return -10 * torch.log10(mean.clamp_min(1e-12))
 
 
 def image_metrics(
@@ -42,7 +35,7 @@ def image_metrics(
     predicted = outputs["rgb"]
     images = [image.permute(2, 0, 1)[None] for image in (predicted, truth)]
     metrics = {
-        "psnr": float(psnr(predicted, truth, mask)),
+        "psnr": psnr(predicted, truth, mask),
         "ssim": float(ssim(*images, data_range=1.0)),
     }
     lpips = _lpips(predicted.device)

@@ -28,7 +28,7 @@ from point2act.data.points import read_points
 from point2act.localization.relevancy import RelevancyConfig
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
-from point2act.plugin.evaluation import image_metrics, psnr
+from point2act.plugin.evaluation import image_metrics
 from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.saved import Saved
@@ -36,7 +36,7 @@ from point2act.plugin.scene import empty_scene, lift_points, posed_views, starti
 from point2act.splatting.densify import Densifier, DensifyConfig
 from point2act.splatting.gaussians import SH_DC, activated, colors, to_parameters, to_scene
 from point2act.splatting.initialization import StartConfig
-from point2act.splatting.losses import depth_loss, photometric
+from point2act.splatting.losses import depth_loss, photometric, psnr
 from point2act.splatting.render import Rendered, render
 
 Outputs = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Split, duplicate and prune Gaussians while fitting: gsplat's DefaultStrategy on any device."""
+"""Densification, i.e. splitting, duplicating and pruning of Gaussians, by gsplat's DefaultStrategy."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from point2act.splatting.render import Rendered
 
 @dataclass(frozen=True)
 class DensifyConfig:
-    """When Gaussians are split, duplicated and pruned (Kerbl et al. 2023, section 5.2)."""
+    """Splitting, duplicating and pruning of Gaussians (Kerbl et al. 2023, section 5.2)."""
 
     start: int = 200
     """First step at which the number of Gaussians may change."""
     stop: int = 900
-    """Last such step; the rest of the fit only polishes."""
+    """Last step at which the number of Gaussians may change."""
     every: int = 100
-    """Steps between two changes."""
+    """Number of steps between two changes."""
     grow_grad2d: float = 4e-4
-    """Screen gradient, in half images, above which a Gaussian is split or duplicated."""
+    """Gradient of the projected centre, per half image, above which a Gaussian is split or duplicated."""
     prune_opacity: float = 0.02
-    """Gaussians fainter than this are removed."""
+    """Opacity below which a Gaussian is removed."""
     max_gaussians: int = 60_000
-    """Growing stops here; pruning goes on."""
+    """Number of Gaussians above which there is only pruning."""
 
 
 class Densifier:
-    """Hands gsplat's strategy what it needs from our renderer, one step at a time.
+    """Adapter between gsplat's strategy and the renderer of ``splatting.render``.
 
-    Call ``watch`` with each rendered image before ``backward`` and ``step`` after the
-    optimisers' step. ``parameters`` is changed in place: its tensors are replaced by longer or
-    shorter ones, and the optimisers' state with them.
+    Call ``watch`` with each rendered image before ``backward``, and ``step`` after the optimisers' step. The
+    tensors of ``parameters`` and the optimisers' states are replaced in place by longer or shorter ones.
     """
 
     def __init__(
@@ -44,11 +43,11 @@ class Densifier:
         *,
         scene_scale: float,
     ):
-        """``scene_scale`` is the size of the scene in world units, the measure of "large"."""
+        """``scene_scale`` is the scene's radius in world units, the reference for large Gaussians."""
         from gsplat.strategy import DefaultStrategy
 
         self._config, self._parameters, self._optimizers = config, parameters, optimizers
-        # Opacities are never reset: that is for hour-long fits, and would undo a dense start.
+        # Opacities are never reset: that suits hour-long fits, and would destroy a dense initialisation.
         self._strategy = DefaultStrategy(
             prune_opa=config.prune_opacity,
             grow_grad2d=config.grow_grad2d,
@@ -61,15 +60,13 @@ class Densifier:
         self._rendered: Rendered | None = None
 
     def watch(self, rendered: Rendered) -> None:
-        """Remember an image whose screen gradients will be wanted."""
+        """Keep a rendered image, to read the gradients of its projected centres later."""
         rendered.means2d.retain_grad()
         self._rendered = rendered
 
     def step(self, step: int) -> None:
-        """Collect the screen gradients of the last image; split, duplicate and prune when due.
-
-        ``step`` counts from 0.
-        """
+        """Accumulate the last image's gradients; split, duplicate and prune at the configured steps, from
+        0."""
         if self._rendered is None or self._rendered.means2d.grad is None:
             return
         if len(self._parameters["means"]) >= self._config.max_gaussians:
@@ -81,7 +78,7 @@ class Densifier:
 
 
 def _packed(rendered: Rendered) -> dict[str, Any]:
-    """The strategy's view of a render: only the Gaussians on screen ("packed"), as one camera."""
+    """Return a rendered image as gsplat's packed format: visible Gaussians only, of one camera."""
     assert rendered.means2d.grad is not None
     on_screen = torch.nonzero(rendered.radii > 0).squeeze(-1)
     means2d = rendered.means2d.detach()[on_screen]

@@ -15,8 +15,7 @@ from scipy import ndimage
 from point2act.core.errors import SceneError
 from point2act.core.geometry import back_project, inside, nearest_to_lines, project
 from point2act.core.types import View
-from point2act.splatting.neighbours import spacing
-from point2act.splatting.surfels import Surfels, concatenate, count_votes, usable_depth
+from point2act.splatting.surfels import Surfels, concatenate, count_votes, spacing, usable_depth
 
 _RIM_SHARE = 0.9
 """Quantile of the depths around a hole that counts as the farthest of them; one stray may be farther."""

@@ -1,24 +1,24 @@
-"""The state of a splat scene that is being optimised, and its way to and from the numpy scene.
+"""Torch representations of a 3D Gaussian scene: parameters to optimise, a frozen scene, its projection.
 
-The tensors carry splatfacto's names and parametrisation (logarithms of scales, logits of opacities,
-spherical harmonics split in ``features_dc`` and ``features_rest``), so that one set of functions
-serves our own short loop and nerfstudio's trainer.
+Parameters have splatfacto's names and parametrisation (logarithms of scales, logits of opacities,
+spherical harmonics split into ``features_dc`` and ``features_rest``), so that the training loop of
+``splatting.fit`` and nerfstudio's trainer share all functions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from point2act.core.types import GaussianScene
+from point2act.core.types import Camera, GaussianScene
 
 SH_DC = 0.5 * math.sqrt(1 / math.pi)
 """The constant spherical harmonic: colour = 0.5 + SH_DC * features_dc."""
@@ -36,7 +36,7 @@ _C = (
 
 
 class Activated(NamedTuple):
-    """What the renderer takes."""
+    """The inputs of the renderer: parameters after exponential and sigmoid."""
 
     means: Float[Tensor, "n 3"]
     quats: Float[Tensor, "n 4"]
@@ -47,7 +47,7 @@ class Activated(NamedTuple):
 def to_parameters(
     scene: GaussianScene, *, device: torch.device | str = "cpu", degree: int = 0
 ) -> dict[str, torch.nn.Parameter]:
-    """Leaf tensors of a scene, float32, with room for spherical harmonics up to ``degree``."""
+    """Return a scene's float32 leaf tensors, with spherical harmonics padded or cut to ``degree``."""
     coefficients = (degree + 1) ** 2
     sh = np.zeros((len(scene), coefficients, 3))
     kept = min(coefficients, scene.sh.shape[1])
@@ -68,7 +68,7 @@ def to_parameters(
 
 
 def to_scene(parameters: Mapping[str, Tensor]) -> GaussianScene:
-    """The numpy scene of a set of parameters."""
+    """Return parameters as a numpy scene, with unit quaternions."""
     gaussians = Activated(*(tensor.detach() for tensor in activated(parameters)))
     sh = torch.cat([parameters["features_dc"][:, None], parameters["features_rest"]], dim=1)
     quats = gaussians.quats / gaussians.quats.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -77,7 +77,7 @@ def to_scene(parameters: Mapping[str, Tensor]) -> GaussianScene:
 
 
 def activated(parameters: Mapping[str, Tensor]) -> Activated:
-    """Undo the logarithms and logits."""
+    """Apply the exponential to scales and the sigmoid to opacities."""
     return Activated(
         parameters["means"],
         parameters["quats"],
@@ -88,27 +88,50 @@ def activated(parameters: Mapping[str, Tensor]) -> Activated:
 
 @dataclass(frozen=True, eq=False)
 class FrozenGaussians:
-    """A scene that stays as it is: float32 tensors on a device, ready to be looked at from many places."""
+    """A scene that is not optimised: float32 tensors on a device, to be rendered from many views."""
 
     parameters: Mapping[str, Tensor]
-    """As ``to_parameters`` makes them, without gradients."""
+    """Tensors of ``to_parameters``, without gradients."""
     gaussians: Activated
     degree: int
-    """Of the spherical harmonics."""
+    """Degree of the spherical harmonics."""
 
 
 def freeze(scene: GaussianScene, *, device: torch.device | str = "cpu") -> FrozenGaussians:
-    """Move a scene to a device once, however many pictures are to be drawn of it."""
+    """Copy a scene to a device once, for any number of renderings."""
     degree = round(scene.sh.shape[1] ** 0.5) - 1
     parameters = to_parameters(scene, device=device, degree=degree)
     fixed = {name: parameter.detach() for name, parameter in parameters.items()}
     return FrozenGaussians(fixed, activated(fixed), degree)
 
 
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Gaussians projected into one camera, sorted by depth and binned into tiles; see ``project_gaussians``.
+
+    A projection is valid while Gaussians and camera stay unchanged, and serves any number of calls of
+    ``draw`` and ``gather``. 32,600 Gaussians at 320x240 take 1.9 MB, and 0.13 MB more after the first
+    ``gather``.
+    """
+
+    camera: Camera
+    T_cam_world: Float[Tensor, "4 4"]
+    opacities: Float[Tensor, " n"]
+    means2d: Float[Tensor, "n 2"]
+    """Centres in pixels, defined where radii > 0."""
+    depths: Float[Tensor, " n"]
+    """Z-depths of the centres, defined where radii > 0."""
+    radii: Int32[Tensor, " n"]
+    """Three standard deviations along the longer axis, pixels; 0 for a Gaussian that is not drawn."""
+    weights: list[Float[Tensor, " n"]] = field(default_factory=list, init=False, repr=False)
+    """Cache of ``gather``: each Gaussian's sum of blending weights over the pixels; empty before its first
+    call."""
+
+
 def colors(
     parameters: Mapping[str, Tensor], T_world_cam: Float[Tensor, "4 4"], *, degree: int
 ) -> Float[Tensor, "n 3"]:
-    """RGB of every Gaussian as seen from a camera, clamped below at 0 as in Kerbl et al. 2023."""
+    """Return the RGB of every Gaussian as seen from a camera, clamped below at 0 (Kerbl et al. 2023)."""
     rgb = 0.5 + SH_DC * parameters["features_dc"]
     if degree > 0:
         directions = normalize(parameters["means"].detach() - T_world_cam[:3, 3], dim=1)
@@ -119,7 +142,7 @@ def colors(
 
 
 def sh_basis(directions: Float[Tensor, "n 3"], degree: int) -> Float[Tensor, "n k"]:
-    """Real spherical harmonics with the signs and order of Kerbl et al. 2023, degree 0 to 3."""
+    """Return real spherical harmonics with the signs and order of Kerbl et al. 2023, degree 0 to 3."""
     x, y, z = directions.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
     terms = [torch.ones_like(x) * _C[0]]

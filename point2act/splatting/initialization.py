@@ -20,8 +20,17 @@ from point2act.core.ply import as_columns, read_ply
 from point2act.core.types import GaussianScene, View
 from point2act.splatting.fill import fill_holes, random_surfels
 from point2act.splatting.gaussians import SH_DC
-from point2act.splatting.neighbours import local_planes, orient_towards, quaternions_from_normals, spacing
-from point2act.splatting.surfels import Surfels, concatenate, count_votes, surfels_of_view, voxel_downsample
+from point2act.splatting.surfels import (
+    Surfels,
+    concatenate,
+    count_votes,
+    local_planes,
+    orient_towards,
+    quaternions_from_normals,
+    spacing,
+    surfels_of_view,
+    voxel_downsample,
+)
 
 Progress = Callable[[int, int], None]
 

@@ -13,9 +13,10 @@ from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_po
 from point2act.calibration.poses.tracks import Features
 from point2act.core.progress import Stages
 from point2act.core.types import GaussianScene, View
-from point2act.splatting.fit import FitConfig, fit, psnr
+from point2act.splatting.fit import FitConfig, fit
 from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
+from point2act.splatting.losses import psnr
 from point2act.splatting.rendering import project_view, render_view
 
 

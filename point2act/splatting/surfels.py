@@ -1,6 +1,5 @@
-"""Depth images into oriented, coloured surface points: back-project, reject, voxel_downsample, cross-check.
-
-A surfel is a point of a surface with a normal and a colour. numpy and scipy only.
+"""Surfels, i.e. oriented and coloured surface points, from depth images: back-projection, rejection of flying
+pixels, voxel downsampling, consistency votes of the views, and local planes of point clouds.
 """
 
 from __future__ import annotations
@@ -12,29 +11,41 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
 
-from point2act.core.geometry import back_project, inside, invert, pixel_centers, project, transform_points
+from point2act.core.geometry import (
+    back_project,
+    frame_from_normal,
+    inside,
+    invert,
+    pixel_centers,
+    project,
+    transform_points,
+)
 from point2act.core.types import Camera, View
 
-_NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+_ADJACENT = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
 
 _MAX_SLOPE = float(np.tan(np.radians(80.0)))
-"""Surfaces steeper than 80 degrees to the ray return next to no light: a larger jump is an edge."""
+"""Larger depth steps are edges: surfaces at more than 80 degrees to the ray return next to no light."""
 
 _MIN_COMPANIONS = 3
-"""Of the eight neighbours. A pixel on a straight edge has 5, one of a wire two pixels wide 5, one of
-a column of pixels that a sensor invented between an object and its background at most 2."""
+"""Smallest number of the eight adjacent pixels on the same surface. A pixel on a straight edge has 5, of a
+wire two pixels wide 5, of a column of flying pixels between an object and its background at most 2."""
+
+_PLANE_NEIGHBOURS = 8
+"""Nearest neighbours of local planes: enough to average noise, few enough to follow edges."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surfels:
-    """Oriented surface points in world coordinates."""
+    """Oriented and coloured surface points in world coordinates."""
 
     points: Float[np.ndarray, "n 3"]
     normals: Float[np.ndarray, "n 3"]
-    """Of any length; in sums, the length is the weight. Zero where unknown."""
+    """Normals, weighted by their length; zero where unknown."""
     colors: Float[np.ndarray, "n 3"]
-    """In [0, 1]."""
+    """Colours in [0, 1]."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -44,7 +55,7 @@ class Surfels:
 
 
 def concatenate(parts: Sequence[Surfels]) -> Surfels:
-    """All surfels of all parts, in order."""
+    """Return the surfels of all parts, in order."""
     empty = np.zeros((0, 3))
     return Surfels(
         np.concatenate([empty, *(part.points for part in parts)]),
@@ -54,7 +65,7 @@ def concatenate(parts: Sequence[Surfels]) -> Surfels:
 
 
 def usable_depth(view: View) -> Float[np.ndarray, "h w"]:
-    """The depth image with 0 wherever there is no reading, no finite one, or the mask forbids."""
+    """Return the depth image with 0 where a reading is missing, non-finite or masked."""
     if view.depth is None:
         return np.zeros(view.rgb.shape[:2])
     usable = np.isfinite(view.depth) & (view.depth > 0)
@@ -64,7 +75,7 @@ def usable_depth(view: View) -> Float[np.ndarray, "h w"]:
 
 
 def surfels_of_view(view: View) -> Surfels:
-    """One surfel for each pixel with a trustworthy depth; normals point to the camera."""
+    """Return one surfel for each pixel with a reliable depth; normals point to the camera."""
     depth = usable_depth(view)
     rows, columns = np.nonzero(_solid(depth, view.camera))
     pixels = np.stack([columns, rows], axis=1) + 0.5
@@ -77,23 +88,24 @@ def surfels_of_view(view: View) -> Surfels:
 
 
 def _solid(depth: Float[np.ndarray, "h w"], camera: Camera) -> Bool[np.ndarray, "h w"]:
-    """Which readings lie on a surface with enough of their neighbours, so are no flying pixels."""
+    """Return the readings that share a surface with enough adjacent pixels, i.e. are no flying pixels."""
     height, width = depth.shape
     padded = np.pad(depth, 1)
     pixel = depth / min(camera.fx, camera.fy)
     companions = np.zeros(depth.shape, dtype=int)
-    for dy, dx in _NEIGHBOURS:
+    for dy, dx in _ADJACENT:
         other = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
         companions += (other > 0) & (np.abs(other - depth) <= _MAX_SLOPE * np.hypot(dy, dx) * pixel)
     return (depth > 0) & (companions >= _MIN_COMPANIONS)
 
 
 def _depth_normals(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w 3"]:
-    """Normals in the camera frame, towards the camera, 0 where a gradient is missing.
+    """Return normals in the camera frame, towards the camera, 0 where a gradient is missing.
 
-    The cross product of the derivatives of z * (x/z, y/z, 1), divided by z^2 / (fx fy). It is linear
-    in the depth's gradient, so that noise averages out in sums of neighbouring normals; normals of
-    unit length would be biased towards the camera.
+    With the surface point P = z (x, y, 1), (x, y) = (X/Z, Y/Z), and the depth gradients a = fx z_u / z and
+    b = fy z_v / z, the cross product of its derivatives along the pixel axes is proportional to
+    (a, b, -(1 + x a + y b)). This is linear in the depth's gradient, so that noise averages out in sums of
+    normals; unit normals would be biased towards the camera.
     """
     z = np.where(depth > 0, depth, 1.0)
     along_x, known_x = _gradient(depth, camera.fx)
@@ -108,7 +120,7 @@ def _depth_normals(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.
 def _gradient(
     depth: Float[np.ndarray, "h w"], focal: float
 ) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """Depth change a pixel to the right: mean of the differences that do not cross an edge."""
+    """Return the depth change per pixel to the right, averaged over differences that cross no edge."""
     step = np.diff(depth, axis=1)
     near = np.minimum(depth[:, 1:], depth[:, :-1])
     smooth = (near > 0) & (np.abs(step) <= _MAX_SLOPE * near / focal)
@@ -119,13 +131,13 @@ def _gradient(
 
 
 def voxel_downsample(surfels: Surfels, views: Sequence[View], target: int) -> Surfels:
-    """Average the surfels in each cell of a grid, with cells so large that about ``target`` are left.
+    """Average the surfels in each voxel, with a voxel size that leaves about ``target`` of them.
 
-    Cells grow in octaves with the distance from the nearest camera, so that near and far things get
-    the same detail in the images; they are never smaller than a pixel's footprint. The grid is that
-    of the first camera: turning the world turns the result, and planes of the world, which often lie
-    on round coordinates, do not fall between two layers of cells. Normals keep the length of their
-    mean, relative to the mean of their lengths: 1 where all agree, near 0 where they contradict.
+    Voxels grow in octaves with the distance from the nearest camera, for the same detail in the images near
+    and far, and are at least a pixel's footprint. The grid is aligned to the first camera: results rotate
+    with the world, and planes at round world coordinates do not fall between two layers of voxels. Normals
+    keep the length of their mean over the mean of their lengths: 1 where all agree, near 0 where they
+    contradict.
     """
     if len(surfels) == 0:
         return surfels
@@ -148,7 +160,7 @@ def voxel_downsample(surfels: Surfels, views: Sequence[View], target: int) -> Su
 def _cells(
     local: Float[np.ndarray, "n 3"], octave: Float[np.ndarray, " n"], size: float
 ) -> Int[np.ndarray, " n"]:
-    """One number for each cell: octave and three coordinates, twenty bits for each of these."""
+    """Return a key for each voxel: its octave, and twenty bits for each coordinate."""
     cells = np.floor(local / (size * 2.0**octave)[:, None]).astype(np.int64) & (2**20 - 1)
     return ((octave.astype(np.int64) << 20 | cells[:, 0]) << 20 | cells[:, 1]) << 20 | cells[:, 2]
 
@@ -156,7 +168,7 @@ def _cells(
 def _cell_size(
     local: Float[np.ndarray, "n 3"], octave: Float[np.ndarray, " n"], pixel: float, target: int
 ) -> float:
-    """The cell size that leaves about ``target`` cells: on surfaces their number falls with its square."""
+    """Return the voxel size that leaves about ``target``: on surfaces, their number falls with its square."""
     every = max(1, len(local) // (20 * target))
     size = 4.0 * pixel
     for _ in range(6):
@@ -172,10 +184,10 @@ def _sums(values: Float[np.ndarray, "n 3"], groups: Int[np.ndarray, " n"]) -> Fl
 def count_votes(
     points: Float[np.ndarray, "n 3"], views: Sequence[View], tolerance: float
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """How many views measured each point, and how many looked through it.
+    """Count the views that confirm each point, and the views that contradict it.
 
-    A view measures a point when its depth at that pixel is within ``tolerance`` times the depth, and
-    looks through it when it and all its neighbours read more than that behind the point.
+    A view confirms a point if its depth at the point's pixel agrees within ``tolerance`` times the depth, and
+    contradicts it if that pixel and all adjacent ones measure more than that behind the point.
     """
     measured, crossed = np.zeros(len(points), dtype=int), np.zeros(len(points), dtype=int)
     for view in views:
@@ -190,3 +202,49 @@ def count_votes(
         measured[seen] += (here > 0) & (np.abs(here - z[seen]) <= slack)
         crossed[seen] += (here > 0) & (nearest[rows, columns] > z[seen] + slack)
     return measured, crossed
+
+
+def spacing(points: Float[np.ndarray, "n 3"], *, neighbours: int = 3) -> Float[np.ndarray, " n"]:
+    """Return the root mean square distance to the nearest neighbours; infinite for a point without any.
+
+    Three neighbours are 3DGS's choice for the size of initial Gaussians (Kerbl et al. 2023, section 5.1).
+    """
+    k = min(neighbours, len(points) - 1)
+    if k < 1:
+        return np.full(len(points), np.inf)
+    distances, _ = KDTree(points).query(points, k=k + 1)
+    return np.sqrt(np.mean(distances[:, 1:] ** 2, axis=1))
+
+
+def local_planes(
+    points: Float[np.ndarray, "n 3"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+    """Return unit normals of unknown sign, and the flatness of each neighbourhood, by principal components.
+
+    The flatness is the smallest over the largest standard deviation of the eight nearest neighbours: 0 in a
+    plane, near 1 in a ball, and 1 where there are too few points.
+    """
+    k = min(_PLANE_NEIGHBOURS, len(points) - 1)
+    if k < 3:
+        return np.tile([0.0, 0.0, 1.0], (len(points), 1)), np.ones(len(points))
+    _, nearest = KDTree(points).query(points, k=k + 1)
+    around = points[nearest] - points[nearest].mean(axis=1, keepdims=True)
+    variances, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))
+    widest = np.maximum(variances[:, 2], np.finfo(float).tiny)
+    return axes[:, :, 0], np.sqrt(np.clip(variances[:, 0] / widest, 0.0, 1.0))
+
+
+def orient_towards(
+    normals: Float[np.ndarray, "n 3"],
+    points: Float[np.ndarray, "n 3"],
+    eyes: Float[np.ndarray, "c 3"],
+) -> Float[np.ndarray, "n 3"]:
+    """Flip each normal to the side of the nearest camera centre."""
+    _, nearest = KDTree(eyes).query(points)
+    away = np.einsum("ni,ni->n", normals, eyes[nearest] - points) < 0
+    return np.where(away[:, None], -normals, normals)
+
+
+def quaternions_from_normals(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 4"]:
+    """Return wxyz quaternions that rotate the z axis to the given unit normals."""
+    return np.roll(Rotation.from_matrix(frame_from_normal(normals)).as_quat(), 1, axis=1)

@@ -1,4 +1,4 @@
-"""The processor's side of ``splatting.render``: torch tensors in, numba kernels, tensors out."""
+"""CPU backend of ``splatting.render``: torch functions around the numba kernels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from point2act.core.types import Camera
 from point2act.splatting.cpu import project_kernels, raster_kernels, tile_kernels
 from point2act.splatting.cpu.project_kernels import Gaussians, ImageGaussians, Lens
 from point2act.splatting.cpu.tile_kernels import Splats, Tiles
-from point2act.splatting.projection import Projection
+from point2act.splatting.gaussians import Projection
 
 _LOCK = threading.Lock()
-"""One kernel at a time: numba's plainest thread pool ends the program when two threads start work at once."""
+"""Runs one kernel at a time: numba's basic thread pool aborts when two threads start parallel work."""
 
 
 @dataclass(frozen=True, eq=False)
 class NumbaProjection(Projection):
-    """What a camera sees, with what the kernels need to draw it."""
+    """Projection with the inputs of the kernels; see ``tile_kernels`` for shapes and extents."""
 
     shapes: Float32[Tensor, "n 3"]
-    reach: Float32[np.ndarray, "n 3"]
+    extent: Float32[np.ndarray, "n 3"]
     tiles: Tiles
 
 
@@ -40,42 +40,42 @@ def project(
     T_cam_world: Float32[Tensor, "4 4"],
     camera: Camera,
 ) -> NumbaProjection:
-    """Gaussians in the world to Gaussians on the image plane and the tiles they touch."""
+    """Project Gaussians to the image plane and assign them to tiles."""
     values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
     outputs = _Project.apply(means, quats, scales, T_cam_world, opacities.detach(), Lens(*map(float, values)))
-    means2d, shapes, depths, radii, reach = outputs
-    reach = reach.numpy()
-    tiles = _tiles(_splats(means2d, shapes, opacities, reach), _array(depths), camera)
-    return NumbaProjection(camera, T_cam_world, opacities, means2d, depths, radii, shapes, reach, tiles)
+    means2d, shapes, depths, radii, extent = outputs
+    extent = extent.numpy()
+    tiles = _tiles(_splats(means2d, shapes, opacities, extent), _array(depths), camera)
+    return NumbaProjection(camera, T_cam_world, opacities, means2d, depths, radii, shapes, extent, tiles)
 
 
 def rasterize(
     projection: NumbaProjection, features: Float32[Tensor, "n c"]
 ) -> tuple[Float32[Tensor, "h w c"], Float32[Tensor, "h w"]]:
-    """Gaussians on the image plane to accumulated features and alpha."""
+    """Return blended features and alpha."""
     return _Rasterize.apply(
         projection.means2d,
         projection.shapes,
         projection.opacities,
         features,
-        projection.reach,
+        projection.extent,
         projection.tiles,
         projection.camera,
     )
 
 
 def gather(projection: NumbaProjection, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q+1"]:
-    """Blending weights times maps, and in the last column weights alone, summed over the pixels."""
+    """Sum blending weights times maps over the pixels, and in the last column the weights alone."""
     return _gather(raster_kernels.gather, projection, maps, maps.shape[2] + 1)
 
 
 def gather_maps(projection: NumbaProjection, maps: Float32[Tensor, "h w q"]) -> Float32[Tensor, "n q"]:
-    """The same without the last column, bit for bit; tiles in which all maps are 0 are passed over."""
-    return _gather(raster_kernels.gather_heard, projection, maps, maps.shape[2])
+    """Do the same without the last column, bit for bit; tiles in which all maps are 0 are skipped."""
+    return _gather(raster_kernels.gather_nonzero, projection, maps, maps.shape[2])
 
 
 def _gather(kernel: Callable[..., Any], projection: NumbaProjection, maps: Tensor, columns: int) -> Tensor:
-    splats = _splats(projection.means2d, projection.shapes, projection.opacities, projection.reach)
+    splats = _splats(projection.means2d, projection.shapes, projection.opacities, projection.extent)
     records = np.zeros((len(projection.tiles.members), maps.shape[2] + 1), np.float32)
     totals = np.empty((len(projection.opacities), columns), np.float32)
     _run(kernel, splats, projection.tiles, _array(maps), records)
@@ -92,19 +92,20 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-def _splats(means2d: Tensor, shapes: Tensor, opacities: Tensor, reach: np.ndarray) -> Splats:
-    return Splats(_array(means2d), _array(shapes), _array(opacities), reach)
+def _splats(means2d: Tensor, shapes: Tensor, opacities: Tensor, extent: np.ndarray) -> Splats:
+    return Splats(_array(means2d), _array(shapes), _array(opacities), extent)
 
 
 def _tiles(splats: Splats, depths: np.ndarray, camera: Camera) -> Tiles:
-    order = _run(tile_kernels.sort_by_depth, depths, splats.reach)
+    order = _run(tile_kernels.sort_by_depth, depths, splats.extent)
     tiles_x = -(-camera.width // tile_kernels.WIDTH)
     tiles_y = -(-camera.height // tile_kernels.HEIGHT)
     return _run(tile_kernels.bin_tiles, order, splats, tiles_x, tiles_y)
 
 
 class _Project(torch.autograd.Function):
-    """means, quats, scales, pose -> centres, shapes, depths (and, without gradients, radii and reach)."""
+    """Function of means, quats, scales and pose: centres, shapes, depths; without gradients, radii and
+    extent."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
@@ -112,12 +113,12 @@ class _Project(torch.autograd.Function):
         gaussians = Gaussians(_array(means), _array(quats), _array(scales))
         T, n = _array(pose).astype(np.float64), len(means)
         projected = ImageGaussians(*(np.zeros(shape, np.float32) for shape in ((n, 2), (n, 3), (n,))))
-        radii, reach = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
+        radii, extent = np.zeros(n, np.int32), np.zeros((n, 3), np.float32)
         kernel = project_kernels.project_forward
-        _run(kernel, gaussians, _array(opacities), T, lens, projected, radii, reach)
+        _run(kernel, gaussians, _array(opacities), T, lens, projected, radii, extent)
         ctx.save_for_backward(means, quats, scales, pose)
         ctx.plan = (lens, projected.shapes, radii)
-        outputs = tuple(map(torch.from_numpy, (*projected, radii, reach)))
+        outputs = tuple(map(torch.from_numpy, (*projected, radii, extent)))
         ctx.mark_non_differentiable(*outputs[3:])
         return outputs
 
@@ -136,27 +137,27 @@ class _Project(torch.autograd.Function):
 
 
 class _Rasterize(torch.autograd.Function):
-    """centres, shapes, opacities, features -> picture, alpha."""
+    """Function of centres, shapes, opacities and features: image and alpha."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
-        means2d, shapes, opacities, features, reach, tiles, camera = inputs
-        splats = _splats(means2d, shapes, opacities, reach)
-        picture = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
+        means2d, shapes, opacities, features, extent, tiles, camera = inputs
+        splats = _splats(means2d, shapes, opacities, extent)
+        image = np.empty((camera.height, camera.width, features.shape[1]), np.float32)
         transmittance, last = (np.empty((camera.height, camera.width, 1), np.float32) for _ in range(2))
-        _run(raster_kernels.draw, splats, _array(features), tiles, picture, transmittance, last)
+        _run(raster_kernels.draw, splats, _array(features), tiles, image, transmittance, last)
         ctx.save_for_backward(means2d, shapes, opacities, features)
-        ctx.plan = (reach, tiles, transmittance, last)
-        return torch.from_numpy(picture), torch.from_numpy(1 - transmittance[..., 0])
+        ctx.plan = (extent, tiles, transmittance, last)
+        return torch.from_numpy(image), torch.from_numpy(1 - transmittance[..., 0])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Any) -> Any:
         means2d, shapes, opacities, features = ctx.saved_tensors
-        reach, tiles, *drawn = ctx.plan
-        splats = _splats(means2d, shapes, opacities, reach)
-        v_picture, v_alpha = map(_array, gradients)
-        pixels = (*drawn, v_picture, v_alpha[..., None])
+        extent, tiles, *drawn = ctx.plan
+        splats = _splats(means2d, shapes, opacities, extent)
+        v_image, v_alpha = map(_array, gradients)
+        pixels = (*drawn, v_image, v_alpha[..., None])
         records = np.zeros((len(tiles.members), features.shape[1] + raster_kernels.MOMENTS), np.float32)
         _run(raster_kernels.differentiate, splats, _array(features), tiles, *pixels, records)
         outputs = [np.empty(tensor.shape, np.float32) for tensor in ctx.saved_tensors]

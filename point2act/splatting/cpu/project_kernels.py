@@ -1,7 +1,7 @@
-"""Gaussians in the world to Gaussians on the image plane, and back for gradients. numba.
+"""Projection of Gaussians to the image plane (EWA splatting) and its gradients, in numba.
 
-The mathematics is derived, with these names, in ``splatting.render``. Arithmetic is in double
-precision, which costs nothing here; only results are rounded to float32.
+``splatting.render`` derives the mathematics with the same names. Arithmetic is in double precision, which is
+free here; only results are rounded to float32.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from numba import prange
 from point2act.splatting.cpu.compile_kernels import compiled, compiled_parallel
 
 NEAR = 0.01
-"""Metres. Gaussians nearer than this are not drawn (gsplat's default near plane)."""
+"""Near plane: smaller z-depths are not drawn (gsplat's default)."""
 BLUR = 0.3
 """Pixels squared, added to the 2D covariance as a low-pass filter (Kerbl et al. 2023)."""
 MARGIN = 0.15
-"""The perspective's derivative is taken at most this share of the image outside of it (as gsplat)."""
+"""Fraction of the image beyond its borders to which the perspective is linearised (as gsplat)."""
 ALPHA_MIN = 1 / 255
-"""Fainter contributions are not drawn (Kerbl et al. 2023)."""
+"""Smallest alpha that is drawn (Kerbl et al. 2023)."""
 HUGE = 1e30
-"""Whatever is larger, or not a number, is not drawn: float32 ends at 3e38."""
+"""Bound of numbers; Gaussians beyond it, or NaN, are not drawn: float32 ends at 3e38."""
 BLOCK = 256
-"""Gaussians summed in a row for the camera's gradient; fixed, lest sums depend on the threads."""
+"""Number of Gaussians per partial sum of the pose gradient; fixed, for the same bits with any thread
+count."""
 
 
 class Lens(NamedTuple):
-    """A pinhole camera, in pixels."""
+    """Pinhole intrinsics, pixels."""
 
     fx: float
     fy: float
@@ -40,7 +41,7 @@ class Lens(NamedTuple):
 
 
 class Gaussians(NamedTuple):
-    """Gaussians in the world, float32; or the gradients for them."""
+    """Gaussians in the world, float32; or their gradients."""
 
     means: np.ndarray
     quats: np.ndarray
@@ -48,14 +49,14 @@ class Gaussians(NamedTuple):
 
 
 class ImageGaussians(NamedTuple):
-    """Gaussians on the image plane, float32; or the gradients for them."""
+    """Gaussians on the image plane, float32; or their gradients."""
 
     centers: np.ndarray
     shapes: np.ndarray
     depths: np.ndarray
 
 
-# ── vectors are tuples of three ──────────────────────────────────────────────────────────────────
+# ── vectors as tuples of three ──────────────────────────────────────────────────────────────────
 @compiled
 def _row(array, i):
     return np.float64(array[i, 0]), np.float64(array[i, 1]), np.float64(array[i, 2])
@@ -73,13 +74,13 @@ def _cross(a, b):
 
 @compiled
 def _combine(s, a, t, b):
-    """The vector s a + t b."""
+    """Return s a + t b."""
     return s * a[0] + t * b[0], s * a[1] + t * b[1], s * a[2] + t * b[2]
 
 
 @compiled
 def _mix(weights, vectors):
-    """The sum of three vectors, weighted."""
+    """Return the weighted sum of three vectors."""
     return _combine(1.0, _combine(weights[0], vectors[0], weights[1], vectors[1]), weights[2], vectors[2])
 
 
@@ -91,7 +92,7 @@ def _to_camera(T, m):
 
 @compiled
 def _axes(quats, i):
-    """The quaternion (w, v) made unit, one over its length before, and the columns of its rotation."""
+    """Return the unit quaternion (w, v), the inverse of its length before, and its rotation's columns."""
     w, (x, y, z) = np.float64(quats[i, 0]), _row(quats[:, 1:], i)
     n = 1 / math.sqrt(max(w * w + x * x + y * y + z * z, 1e-24))
     w, x, y, z = w * n, x * n, y * n, z * n
@@ -102,38 +103,38 @@ def _axes(quats, i):
 
 
 @compiled
-def _held_slope(slope, focal, center, side):
-    """A slope held within the widened field of view."""
+def _clamped_slope(slope, focal, center, side):
+    """Clamp a slope to the widened field of view."""
     low, high = (-center - MARGIN * side) / focal, (side - center + MARGIN * side) / focal
     return min(max(slope, low), high)
 
 
 @compiled
-def _image_rows(p, T, lens):
-    """How the pixel changes with the world point, j_x and j_y, and the slopes X and Y at which."""
-    x = _held_slope(p[0] / p[2], lens.fx, lens.cx, lens.width)
-    y = _held_slope(p[1] / p[2], lens.fy, lens.cy, lens.height)
+def _jacobian(p, T, lens):
+    """Return the rows j_x, j_y of the Jacobian of the pixel, and the slopes X, Y where it is taken."""
+    x = _clamped_slope(p[0] / p[2], lens.fx, lens.cx, lens.width)
+    y = _clamped_slope(p[1] / p[2], lens.fy, lens.cy, lens.height)
     j_x = _combine(lens.fx / p[2], T[0], -lens.fx / p[2] * x, T[2])
     j_y = _combine(lens.fy / p[2], T[1], -lens.fy / p[2] * y, T[2])
     return j_x, j_y, x, y
 
 
 @compiled
-def _seen_axes(axes, scale, j):
-    """One image coordinate of the Gaussian's three half-axes."""
+def _projected_axes(axes, scale, j):
+    """Return one image coordinate of the three projected axes."""
     return scale[0] * _dot(j, axes[0]), scale[1] * _dot(j, axes[1]), scale[2] * _dot(j, axes[2])
 
 
 @compiled
-def _project(i, gaussians, opacities, T, lens, projected, radii, reach):
+def _project(i, gaussians, opacities, T, lens, projected, radii, extent):
     p = _to_camera(T, _row(gaussians.means, i))
     projected.depths[i] = p[2]
     if not p[2] > NEAR:
         return
     _, _, _, axes = _axes(gaussians.quats, i)
-    j_x, j_y, _, _ = _image_rows(p, T, lens)
+    j_x, j_y, _, _ = _jacobian(p, T, lens)
     scale = _row(gaussians.scales, i)
-    u, v = _seen_axes(axes, scale, j_x), _seen_axes(axes, scale, j_y)
+    u, v = _projected_axes(axes, scale, j_x), _projected_axes(axes, scale, j_y)
     uu, uv, vv, n = _dot(u, u), _dot(u, v), _dot(v, v), _cross(u, v)
     xx, yy, det = uu + BLUR, vv + BLUR, _dot(n, n) + BLUR * (uu + vv + BLUR)
     x, y = lens.fx * p[0] / p[2] + lens.cx, lens.fy * p[1] / p[2] + lens.cy
@@ -149,26 +150,30 @@ def _project(i, gaussians, opacities, T, lens, projected, radii, reach):
         return
     half_width, half_height = math.sqrt(2 * limit * xx), math.sqrt(2 * limit * yy)
     if max(-x, x - lens.width) < half_width and max(-y, y - lens.height) < half_height:
-        reach[i, 0], reach[i, 1], reach[i, 2] = limit, half_height, half_width * uv / xx
+        extent[i, 0], extent[i, 1], extent[i, 2] = limit, half_height, half_width * uv / xx
         middle = 0.5 * (xx + yy)
         longest = middle + math.sqrt(max(middle * middle - det, 0.01))
         radii[i] = min(math.ceil(3 * math.sqrt(longest)), 2**30)
 
 
 @compiled_parallel
-def project_forward(gaussians, opacities, T, lens, projected, radii, reach):
-    """Fill the last three, zero on entry; the latter two stay zero for Gaussians that are not drawn.
+def project_forward(gaussians, opacities, T, lens, projected, radii, extent):
+    """Fill ``projected``, ``radii`` and ``extent``, zero on entry.
 
-    Shapes and reach are explained in ``splatting.cpu.tile_kernels``. Depths are filled for all.
+    Radii and extents stay zero for Gaussians that are not drawn; depths are filled for all. Shapes and
+    extents are defined in ``splatting.cpu.tile_kernels``.
     """
     for i in prange(len(radii)):
-        _project(np.int64(i), gaussians, opacities, T, lens, projected, radii, reach)
+        _project(np.int64(i), gaussians, opacities, T, lens, projected, radii, extent)
 
 
-# ── backward: v_x is the gradient for x ──────────────────────────────────────────────────────────
+# ── backward: v_x is the gradient of x ───────────────────────────────────────────────────────────
 @compiled
 def _covariance_gradient(shape, v_shape):
-    """From the gradient for a shape to that for the covariance xx, xy, yy."""
+    """Return the gradient of the covariance (A, B, D) from that of the shape (a, s, e) = (D/det, B/D, 1/D).
+
+    A' = -a^2 a'      B' = 2 a^2 s a' + e s'      D' = -a^2 s^2 a' - e s s' - e^2 e'
+    """
     a, s, e = shape
     v_xx = -a * a * v_shape[0]
     v_xy = -2 * s * v_xx + e * v_shape[1]
@@ -178,7 +183,10 @@ def _covariance_gradient(shape, v_shape):
 
 @compiled
 def _quaternion_gradient(w, v, n, axes, v_axes):
-    """From the gradients for the rotation's columns to that for the quaternion, of length 1 / n."""
+    """Return the gradient of a quaternion of length 1 / n from those of its rotation's columns r_k.
+
+    With t = sum_k r_k x r_k': q' = 2 / |q|^2 (-t.v, w t + t x v).
+    """
     turns = (_cross(axes[0], v_axes[0]), _cross(axes[1], v_axes[1]), _cross(axes[2], v_axes[2]))
     turn = _mix((1.0, 1.0, 1.0), turns)
     return -2 * n * _dot(turn, v), _combine(2 * n * w, turn, 2 * n, _cross(turn, v))
@@ -186,7 +194,7 @@ def _quaternion_gradient(w, v, n, axes, v_axes):
 
 @compiled
 def _point_gradient(p, T, lens, j_x, j_y, x, y, v_j_x, v_j_y, v_center, v_depth):
-    """For the point in the camera, through its pixel, its depth and the derivative of the perspective."""
+    """Return the gradient of the point in the camera, through its pixel, its depth and the Jacobian."""
     z = p[2]
     v_x, v_y = lens.fx * v_center[0], lens.fy * v_center[1]
     if abs(x * z - p[0]) <= 1e-9 * z:
@@ -197,13 +205,15 @@ def _point_gradient(p, T, lens, j_x, j_y, x, y, v_j_x, v_j_y, v_center, v_depth)
     return v_x / z, v_y / z, v_z
 
 
+# u' = 2 A' u + B' v      v' = B' u + 2 D' v      s_k' = u_k' (j_x.r_k) + v_k' (j_y.r_k)
+# r_k' = s_k (u_k' j_x + v_k' j_y)      j_x' = sum_k s_k u_k' r_k      j_y' = sum_k s_k v_k' r_k
 @compiled
-def _unproject(i, gaussians, T, lens, shapes, v_projected, v_gaussians, v_pose):
+def _project_gradients(i, gaussians, T, lens, shapes, v_projected, v_gaussians, v_pose):
     m, scale = _row(gaussians.means, i), _row(gaussians.scales, i)
     w, vector, n, axes = _axes(gaussians.quats, i)
     p = _to_camera(T, m)
-    j_x, j_y, x, y = _image_rows(p, T, lens)
-    u, v = _seen_axes(axes, scale, j_x), _seen_axes(axes, scale, j_y)
+    j_x, j_y, x, y = _jacobian(p, T, lens)
+    u, v = _projected_axes(axes, scale, j_x), _projected_axes(axes, scale, j_y)
 
     v_xx, v_xy, v_yy = _covariance_gradient(_row(shapes, i), _row(v_projected.shapes, i))
     v_u, v_v = _combine(2 * v_xx, u, v_xy, v), _combine(v_xy, u, 2 * v_yy, v)
@@ -233,8 +243,10 @@ def _unproject(i, gaussians, T, lens, shapes, v_projected, v_gaussians, v_pose):
 
 @compiled_parallel
 def project_backward(gaussians, T, lens, shapes, radii, v_projected, v_gaussians, v_poses):
-    """Fill the last two, zero on entry; ``v_poses`` gets one 3x4 sum for each block of Gaussians."""
+    """Fill ``v_gaussians`` and ``v_poses``, zero on entry: one 3x4 sum for each block of Gaussians."""
     for block in prange(len(v_poses)):
         for i in range(block * BLOCK, min((block + 1) * BLOCK, len(radii))):
             if radii[i] > 0:
-                _unproject(np.int64(i), gaussians, T, lens, shapes, v_projected, v_gaussians, v_poses[block])
+                _project_gradients(
+                    np.int64(i), gaussians, T, lens, shapes, v_projected, v_gaussians, v_poses[block]
+                )

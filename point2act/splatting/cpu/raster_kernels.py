@@ -1,7 +1,7 @@
-"""Gaussians on the image plane to pixels, and back for gradients: one task for each tile. numba.
+"""Rasterisation of projected Gaussians and its gradients, one task per tile, in numba.
 
-The mathematics is derived in ``splatting.render``, and what happens in a row of pixels is in
-``splatting.cpu.row_kernels``. Each task copies its tile into planes, works there, and copies back.
+``splatting.render`` derives the mathematics; ``row_kernels`` has the operations on rows of pixels. Each task
+copies its tile into planes, works there, and copies the result back.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from point2act.splatting.cpu.row_kernels import (
     PIXELS,
     ZERO,
     alpha_at,
-    clear,
+    blend,
     columns,
-    cover,
     exponent_at,
     from_planes,
-    is_full,
-    is_touched,
+    initial_transmittance,
+    is_covered,
+    is_opaque,
     largest,
     plane,
     to_planes,
 )
-from point2act.splatting.cpu.simd import LANES, load, select, store, total
-from point2act.splatting.cpu.tile_kernels import pick, tile_bounds, touched_rows
+from point2act.splatting.cpu.simd import SIMD_WIDTH, load, select, store, total
+from point2act.splatting.cpu.tile_kernels import covered_rows, pick, tile_bounds
 
 CHECK = 16
-"""Gaussians between two looks at whether a tile is opaque already."""
+"""Number of Gaussians between two tests of whether a tile is opaque."""
 MOMENTS = 6
-"""Sums recorded for the gradients for one Gaussian's opacity, centre and shape."""
+"""Number of sums recorded for the gradients of a Gaussian's opacity, centre and shape."""
 STRIDE = 1597
-"""A prime, so that equal shares of the tiles in the order of multiples are equal shares of the work."""
+"""Prime step of the permutation of tiles, which balances the work of the threads."""
 
 
 @compiled
-def _shuffled(task, count):
-    """A permutation of the tiles, so that neighbours, alike in work, go to different threads."""
+def _permuted(task, count):
+    """Permute the tiles, so that adjacent ones, which take similar work, go to different threads."""
     return np.int64(task) * STRIDE % count if count % STRIDE else np.int64(task)
 
 
@@ -51,44 +51,49 @@ def _draw(tile, splats, features, tiles, image, transmittance, last):
     height, width, channels = image.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
-    through = clear(bounds)
+    through = initial_transmittance(bounds)
     latest = plane(-ONE)
-    picture = np.zeros(channels * PIXELS, np.float32)
+    colors = np.zeros(channels * PIXELS, np.float32)
     for number in range(tiles.start[tile + 1] - tiles.start[tile]):
-        if number % CHECK == CHECK - 1 and is_full(through):
+        if number % CHECK == CHECK - 1 and is_opaque(through):
             break
         i = tiles.members[tiles.start[tile] + number]
-        center, shape, opacity, reach = pick(splats, i)
+        center, shape, opacity, extent = pick(splats, i)
         dx = columns(x0, center)
-        low, high = touched_rows(center, reach, y0, y1)
+        low, high = covered_rows(center, extent, y0, y1)
         for y in range(low, high):
             _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
-            if is_touched(exponent, reach):
-                at = (y - y0) * LANES
+            if is_covered(exponent, extent):
+                at = (y - y0) * SIMD_WIDTH
                 _, alpha = alpha_at(opacity, exponent)
-                drawn, weight = cover(through, at, alpha)
+                drawn, weight = blend(through, at, alpha)
                 store(latest, at, select(drawn, np.float32(number), load(latest, at)))
                 for k in range(channels):
                     spot = k * PIXELS + at
-                    store(picture, spot, load(picture, spot) + weight * features[i, k])
-    for at in range(0, PIXELS, LANES):
+                    store(colors, spot, load(colors, spot) + weight * features[i, k])
+    for at in range(0, PIXELS, SIMD_WIDTH):
         left = load(through, at)
         store(through, at, select(left > ZERO, left, ZERO - left))
-    from_planes(picture, bounds, image)
+    from_planes(colors, bounds, image)
     from_planes(through, bounds, transmittance)
     from_planes(latest, bounds, last)
 
 
 @compiled_parallel
 def draw(splats, features, tiles, image, transmittance, last):
-    """Fill the last three: (h, w, c), (h, w, 1), and (h, w, 1) with the place in its tile's list of the last
-    Gaussian drawn on each pixel, -1 for none.
+    """Fill ``image`` (h, w, c), ``transmittance`` and ``last`` (h, w, 1).
+
+    ``last`` is the index, in its tile's list, of the last Gaussian drawn on each pixel, -1 for none.
     """
     count = len(tiles.start) - 1
     for task in prange(count):
-        _draw(_shuffled(task, count), splats, features, tiles, image, transmittance, last)
+        _draw(_permuted(task, count), splats, features, tiles, image, transmittance, last)
 
 
+# Back to front, with T the transmittance and G_i = f_i . image':   f_i' = w_i image'      alpha_i' = T_i G_i
+# - S_i / (1 - alpha_i)      S_i = sum_{j > i} w_j G_j - T_end alpha'   T_i = T_{i+1} / (1 - alpha_i)
+# S_{i-1} = S_i + w_i G_i      h = alpha_i alpha_i' ``through`` holds T, ``behind`` S; the sums are of h, h u,
+# h u^2, h dy, h u dy and h dy^2 over the pixels.
 @compiled
 def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, v_alpha, records):
     height, width, channels = v_image.shape
@@ -96,27 +101,27 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
     x0, _, y0, y1 = bounds
     through, behind, latest = plane(ZERO), plane(ZERO), plane(-ONE)
     upstream = np.zeros(channels * PIXELS, np.float32)
-    sums = np.zeros(channels * LANES, np.float32)
+    sums = np.zeros(channels * SIMD_WIDTH, np.float32)
     to_planes(transmittance, bounds, through)
     to_planes(v_alpha, bounds, behind)
     to_planes(last, bounds, latest)
     to_planes(v_image, bounds, upstream)
-    for at in range(0, PIXELS, LANES):
+    for at in range(0, PIXELS, SIMD_WIDTH):
         store(behind, at, ZERO - load(behind, at) * load(through, at))
     for number in range(largest(latest), -1, -1):
         place = tiles.start[tile] + number
         i = tiles.members[place]
-        center, shape, opacity, reach = pick(splats, i)
+        center, shape, opacity, extent = pick(splats, i)
         dx = columns(x0, center)
         none = ZERO * dx
         sum_1, sum_u, sum_uu, sum_y, sum_uy, sum_yy = none, none, none, none, none, none
         sums[:] = ZERO
-        low, high = touched_rows(center, reach, y0, y1)
+        low, high = covered_rows(center, extent, y0, y1)
         for y in range(low, high):
             dy = np.float32(y) + HALF - center[1]
             u, exponent = exponent_at(dx, dy, shape)
-            if is_touched(exponent, reach):
-                at = (y - y0) * LANES
+            if is_covered(exponent, extent):
+                at = (y - y0) * SIMD_WIDTH
                 density, alpha = alpha_at(opacity, exponent)
                 drawn = (alpha >= ALPHA_MIN) & (load(latest, at) >= np.float32(number))
                 alpha = select(drawn, alpha, ZERO)
@@ -127,7 +132,7 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
                 for k in range(channels):
                     v_pixel = load(upstream, k * PIXELS + at)
                     gain = gain + features[i, k] * v_pixel
-                    store(sums, k * LANES, load(sums, k * LANES) + weight * v_pixel)
+                    store(sums, k * SIMD_WIDTH, load(sums, k * SIMD_WIDTH) + weight * v_pixel)
                 v_exponent = alpha * (now * gain - later * inverse)
                 v_exponent = select(density <= ALPHA_MAX, v_exponent, ZERO)
                 store(through, at, now)
@@ -138,7 +143,7 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
                 sum_yy = sum_yy + dy * dy * v_exponent
         record = records[tiles.slots[place]]
         for k in range(channels):
-            record[k] = total(load(sums, k * LANES))
+            record[k] = total(load(sums, k * SIMD_WIDTH))
         record[channels] = total(sum_1)
         record[channels + 1] = total(sum_u)
         record[channels + 2] = total(sum_uu)
@@ -149,85 +154,86 @@ def _differentiate(tile, splats, features, tiles, transmittance, last, v_image, 
 
 @compiled_parallel
 def differentiate(splats, features, tiles, transmittance, last, v_image, v_alpha, records):
-    """Fill ``records`` (meetings, c + 6), zero on entry: gradients for the features, then the moments.
+    """Fill ``records`` (pairs, c + 6), zero on entry: gradients of the features, then the six sums.
 
-    ``transmittance`` and ``last`` are what ``draw`` filled, ``v_alpha`` is (h, w, 1).
+    ``transmittance`` and ``last`` are from ``draw``; ``v_alpha`` is (h, w, 1).
     """
     count = len(tiles.start) - 1
     for task in prange(count):
         _differentiate(
-            _shuffled(task, count), splats, features, tiles, transmittance, last, v_image, v_alpha, records
+            _permuted(task, count), splats, features, tiles, transmittance, last, v_image, v_alpha, records
         )
 
 
 @compiled
-def _heard(tile, maps):
-    """The numbers of the maps that say anything in a tile: most say nothing in most."""
+def _nonzero_maps(tile, maps):
+    """Return the indices of the maps that are not all 0 in a tile."""
     x0, x1, y0, y1 = tile_bounds(tile, maps.shape[1], maps.shape[0])
-    says = np.zeros(maps.shape[2], np.bool_)
+    nonzero = np.zeros(maps.shape[2], np.bool_)
     for y in range(y0, y1):
         for x in range(x0, x1):
             for k in range(maps.shape[2]):
-                says[k] |= maps[y, x, k] != ZERO
-    return np.nonzero(says)[0]
+                nonzero[k] |= maps[y, x, k] != ZERO
+    return np.nonzero(nonzero)[0]
 
 
 @compiled
-def _gather(tile, splats, tiles, maps, heard, records):
+def _gather(tile, splats, tiles, maps, nonzero, records):
     height, width, channels = maps.shape
     bounds = tile_bounds(tile, width, height)
     x0, _, y0, y1 = bounds
-    through = clear(bounds)
+    through = initial_transmittance(bounds)
     planes = np.zeros(channels * PIXELS, np.float32)
-    sums = np.zeros(channels * LANES, np.float32)
+    sums = np.zeros(channels * SIMD_WIDTH, np.float32)
     to_planes(maps, bounds, planes)
     for number in range(tiles.start[tile + 1] - tiles.start[tile]):
-        if number % CHECK == CHECK - 1 and is_full(through):
+        if number % CHECK == CHECK - 1 and is_opaque(through):
             break
         place = tiles.start[tile] + number
-        center, shape, opacity, reach = pick(splats, tiles.members[place])
+        center, shape, opacity, extent = pick(splats, tiles.members[place])
         dx = columns(x0, center)
         weights = ZERO * dx
         sums[:] = ZERO
-        low, high = touched_rows(center, reach, y0, y1)
+        low, high = covered_rows(center, extent, y0, y1)
         for y in range(low, high):
             _, exponent = exponent_at(dx, np.float32(y) + HALF - center[1], shape)
-            if is_touched(exponent, reach):
-                at = (y - y0) * LANES
+            if is_covered(exponent, extent):
+                at = (y - y0) * SIMD_WIDTH
                 _, alpha = alpha_at(opacity, exponent)
-                _, weight = cover(through, at, alpha)
+                _, weight = blend(through, at, alpha)
                 weights = weights + weight
-                for k in heard:
-                    store(sums, k * LANES, load(sums, k * LANES) + weight * load(planes, k * PIXELS + at))
+                for k in nonzero:
+                    spot = k * SIMD_WIDTH
+                    store(sums, spot, load(sums, spot) + weight * load(planes, k * PIXELS + at))
         record = records[tiles.slots[place]]
-        for k in heard:
-            record[k] = total(load(sums, k * LANES))
+        for k in nonzero:
+            record[k] = total(load(sums, k * SIMD_WIDTH))
         record[channels] = total(weights)
 
 
 @compiled_parallel
 def gather(splats, tiles, maps, records):
-    """Fill ``records`` (meetings, q + 1), zero on entry: sums of weights times maps, and of weights."""
+    """Fill ``records`` (pairs, q + 1), zero on entry: sums of weights times maps, and of weights."""
     count = len(tiles.start) - 1
     for task in prange(count):
-        tile = _shuffled(task, count)
-        _gather(tile, splats, tiles, maps, _heard(tile, maps), records)
+        tile = _permuted(task, count)
+        _gather(tile, splats, tiles, maps, _nonzero_maps(tile, maps), records)
 
 
 @compiled_parallel
-def gather_heard(splats, tiles, maps, records):
-    """As ``gather``, but only in tiles where some map is not 0: the sums of weights are not whole."""
+def gather_nonzero(splats, tiles, maps, records):
+    """Do as ``gather``, but only in tiles where some map is not 0; sums of weights are incomplete."""
     count = len(tiles.start) - 1
     for task in prange(count):
-        tile = _shuffled(task, count)
-        heard = _heard(tile, maps)
-        if len(heard) > 0:
-            _gather(tile, splats, tiles, maps, heard, records)
+        tile = _permuted(task, count)
+        nonzero = _nonzero_maps(tile, maps)
+        if len(nonzero) > 0:
+            _gather(tile, splats, tiles, maps, nonzero, records)
 
 
 @compiled
 def _column_sum(records, slot_start, i, column):
-    """Over the records of Gaussian i, in the order of the tiles."""
+    """Sum a column over the records of Gaussian i, in the order of the tiles."""
     total = ZERO
     for slot in range(slot_start[i], slot_start[i + 1]):
         total += records[slot, column]
@@ -236,7 +242,7 @@ def _column_sum(records, slot_start, i, column):
 
 @compiled_parallel
 def sum_columns(slot_start, records, totals):
-    """Fill ``totals`` (n, c) with the sums of the first c columns of the records of each Gaussian."""
+    """Fill ``totals`` (n, c) with the sums of the first c columns of each Gaussian's records."""
     for i in prange(len(totals)):
         for column in range(totals.shape[1]):
             totals[i, column] = _column_sum(records, slot_start, i, column)
@@ -244,7 +250,11 @@ def sum_columns(slot_start, records, totals):
 
 @compiled_parallel
 def sum_moments(splats, slot_start, records, v_centers, v_shapes, v_opacities):
-    """Fill the last three from the last columns of the records of each Gaussian."""
+    """Fill the gradients of centres, shapes and opacities from the last six columns of the records.
+
+    o' = sum h / o      c' = (a sum h u, e sum h dy - a s sum h u)
+    a' = -sum h u^2 / 2      s' = a sum h u dy      e' = -sum h dy^2 / 2
+    """
     first = records.shape[1] - MOMENTS
     for i in prange(len(v_centers)):
         a, s, e = splats.shapes[i, 0], splats.shapes[i, 1], splats.shapes[i, 2]

@@ -1,9 +1,9 @@
-"""Vectors of float32 for numba kernels: one instruction works on all lanes.
+"""SIMD vectors of float32 as numba types.
 
-LLVM does not vectorise the rasterizer's loops by itself. With these types a kernel is written as if for
-one pixel and runs for a row of them: ``+ - * /`` and comparisons work lane by lane, numbers are spread
-over all lanes, and there are no branches but ``select`` and ``any_lane``. The vectors are LLVM's
-own, so each processor gets its best instructions (SSE, AVX, AVX-512, NEON).
+LLVM does not vectorise the rasteriser's loops automatically. With these types, a kernel written for one pixel
+runs for a row of pixels: ``+ - * /`` and comparisons are elementwise, scalars are broadcast, and ``select``
+and ``any_true`` replace branches. They are LLVM's vector types, compiled to each CPU's instructions (SSE,
+AVX, AVX-512, NEON).
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from numba.extending import intrinsic, lower_builtin, lower_cast, register_model
 
 from point2act.splatting.cpu.compile_kernels import OPTIONS
 
-LANES = 16
-"""Pixels in a vector."""
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_BITS = ir.VectorType(ir.IntType(1), LANES)
+SIMD_WIDTH = 16
+"""Number of elements, i.e. pixels, of a vector."""
+_FLOATS = ir.VectorType(ir.FloatType(), SIMD_WIDTH)
+_BITS = ir.VectorType(ir.IntType(1), SIMD_WIDTH)
 _FLAGS = tuple(sorted(OPTIONS["fastmath"]))
-"""The freedoms that scalars have."""
+"""Fast-math flags, equal to those of scalar code."""
 
 
-class _Lanes(types.Type):
-    """A float32 for each pixel."""
+class _SimdFloats(types.Type):
+    """Vector of float32."""
 
 
-class _Mask(types.Type):
-    """A truth value for each pixel."""
+class _SimdMask(types.Type):
+    """Vector of booleans."""
 
 
-floats, mask = _Lanes("floats"), _Mask("mask")
+floats, mask = _SimdFloats("floats"), _SimdMask("mask")
 
 
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
+@register_model(_SimdFloats)
+class _SimdFloatsModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: types.Type) -> None:
         super().__init__(manager, kind, _FLOATS)
 
 
-@register_model(_Mask)
-class _MaskModel(models.PrimitiveModel):
+@register_model(_SimdMask)
+class _SimdMaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: types.Type) -> None:
         super().__init__(manager, kind, _BITS)
 
 
-def _spread(builder: Any, value: Any, vector: ir.VectorType) -> Any:
-    """One value in all lanes."""
+def _broadcast(builder: Any, value: Any, vector: ir.VectorType) -> Any:
+    """Broadcast a value to all elements."""
     nothing = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), SIMD_WIDTH), [0] * SIMD_WIDTH)
     return builder.shuffle_vector(first, nothing, zeros)
 
 
-@lower_cast(types.Float, _Lanes)
+@lower_cast(types.Float, _SimdFloats)
 def _from_number(context: Any, builder: Any, number_type: Any, _: Any, value: Any) -> Any:
-    return _spread(builder, context.cast(builder, value, number_type, types.float32), _FLOATS)
+    return _broadcast(builder, context.cast(builder, value, number_type, types.float32), _FLOATS)
 
 
 def _operator(function: Callable[..., Any], operand: Any, result: Any, emit: Callable[..., Any]) -> None:
-    """Teach numba one operator of two vectors, or of a vector and a number."""
+    """Register an operator of two vectors, or of a vector and a scalar."""
 
     class Template(AbstractTemplate):
         def generic(self, args: Any, _: Any) -> Any:
@@ -84,7 +84,7 @@ def _arithmetic(function: Callable[..., Any], instruction: str) -> None:
 
 
 def _comparison(function: Callable[..., Any], sign: str) -> None:
-    """Never true of what is not a number."""
+    """Register a comparison, which is false for NaN."""
     _operator(function, floats, mask, lambda b, x, y: b.fcmp_ordered(sign, x, y))
 
 
@@ -100,22 +100,22 @@ _operator(operator.and_, mask, mask, lambda b, x, y: b.and_(x, y))
 
 
 def _inline(function: Callable[..., Any]) -> Callable[..., Any]:
-    """numba's ``intrinsic``; callers leave out the first parameter."""
+    """Return numba's ``intrinsic``; callers omit the first parameter."""
     return intrinsic(function)
 
 
 @_inline
 def select(_, condition, yes, no):
-    """Lane by lane ``yes`` where the condition holds, else ``no``."""
+    """Return, elementwise, ``yes`` where the condition is true, else ``no``."""
     return floats(mask, floats, floats), lambda context, builder, sig, args: builder.select(*args)
 
 
 @_inline
-def any_lane(_, condition):
-    """Whether the condition holds in any lane."""
+def any_true(_, condition):
+    """Return whether the condition is true in any element."""
 
     def emit(context, builder, sig, args):
-        bits = builder.bitcast(args[0], ir.IntType(LANES))
+        bits = builder.bitcast(args[0], ir.IntType(SIMD_WIDTH))
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(mask), emit
@@ -123,17 +123,17 @@ def any_lane(_, condition):
 
 @_inline
 def ramp(_):
-    """0, 1, 2 and so on."""
-    return floats(), lambda *_: ir.Constant(_FLOATS, [float(lane) for lane in range(LANES)])
+    """Return the vector 0, 1, 2, ..."""
+    return floats(), lambda *_: ir.Constant(_FLOATS, [float(i) for i in range(SIMD_WIDTH)])
 
 
 @_inline
 def total(_, values):
-    """The sum of all lanes."""
+    """Return the sum of all elements."""
 
     def emit(context, builder, sig, args):
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS])
-        name = f"llvm.vector.reduce.fadd.v{LANES}f32"
+        name = f"llvm.vector.reduce.fadd.v{SIMD_WIDTH}f32"
         add = cgutils.get_or_insert_function(builder.module, kind, name)
         return builder.call(add, [ir.Constant(ir.FloatType(), -0.0), args[0]], fastmath=_FLAGS)
 
@@ -147,7 +147,7 @@ def _place(context, builder, array_type, array, index):
 
 @_inline
 def load(_, array, index):
-    """The lanes from ``array[index]`` on, of a flat float32 array; nobody checks that they are inside."""
+    """Load a vector from ``array[index]`` on, of a flat float32 array, without a bounds check."""
 
     def emit(context, builder, sig, args):
         return builder.load(_place(context, builder, sig.args[0], *args), align=4)
@@ -157,7 +157,7 @@ def load(_, array, index):
 
 @_inline
 def store(_, array, index, values):
-    """The inverse of ``load``."""
+    """Store a vector to ``array[index]`` and after, without a bounds check."""
 
     def emit(context, builder, sig, args):
         builder.store(args[2], _place(context, builder, sig.args[0], *args[:2]), align=4)
