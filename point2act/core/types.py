@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
 
 Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the thing asked for."""
@@ -45,7 +46,7 @@ class Camera:
     width: int
 
     @property
-    def K(self) -> Float[np.ndarray, "3 3"]:
+    def K(self) -> Float[NDArray[np.float64], "3 3"]:
         """The intrinsic matrix."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
@@ -76,7 +77,7 @@ class Frame:
     camera: Camera
     """Of the image on disk."""
     lens: Lens
-    T_world_cam: Float[np.ndarray, "4 4"]
+    T_world_cam: Float[NDArray[np.float64], "4 4"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +89,12 @@ class Capture:
     depth_unit: float
     """Metres for one unit of the 16-bit depth images."""
     point_cloud_path: Path | None
-    T_base_world: Float[np.ndarray, "4 4"] | None
+    T_base_world: Float[NDArray[np.float64], "4 4"] | None
     metric: bool
     """Whether lengths are known to be metres. A capture without depth has an unknown scale."""
 
     @property
-    def base(self) -> Float[np.ndarray, "3"] | None:
+    def base(self) -> Float[NDArray[np.float64], "3"] | None:
         """Where the robot's base stands, world; None where the capture does not say."""
         T = self.T_base_world
         return None if T is None else -T[:3, :3].T @ T[:3, 3]
@@ -105,15 +106,15 @@ class View:
 
     name: str
     camera: Camera
-    T_world_cam: Float[np.ndarray, "4 4"]
-    rgb: UInt8[np.ndarray, "h w 3"]
-    depth: Float[np.ndarray, "h w"] | None = None
+    T_world_cam: Float[NDArray[np.float64], "4 4"]
+    rgb: UInt8[NDArray[np.uint8], "h w 3"]
+    depth: Float[NDArray[np.floating], "h w"] | None = None
     """Metres, 0 where there is no reading."""
-    mask: Bool[np.ndarray, "h w"] | None = None
+    mask: Bool[NDArray[np.bool_], "h w"] | None = None
     """True where the image may be used."""
 
     @property
-    def T_cam_world(self) -> Float[np.ndarray, "4 4"]:
+    def T_cam_world(self) -> Float[NDArray[np.float64], "4 4"]:
         """World to camera."""
         return np.linalg.inv(self.T_world_cam)
 
@@ -134,7 +135,7 @@ class Answer:
 
     image: str
     query: str
-    points: Float[np.ndarray, "n 2"]
+    points: Float[NDArray[np.float64], "n 2"]
     """Pixels of the image on disk, ``(x, y)``; none when not visible."""
     visible: bool = True
     model: str = ""
@@ -195,14 +196,14 @@ class PointSet:
 class GaussianScene:
     """3D Gaussians in the capture's world frame, in activated form (no logits, no logarithms)."""
 
-    means: Float[np.ndarray, "n 3"]
-    quats: Float[np.ndarray, "n 4"]
+    means: Float[NDArray[np.float64], "n 3"]
+    quats: Float[NDArray[np.float64], "n 4"]
     """wxyz, unit length."""
-    scales: Float[np.ndarray, "n 3"]
+    scales: Float[NDArray[np.float64], "n 3"]
     """Standard deviations along the local axes."""
-    opacities: Float[np.ndarray, " n"]
+    opacities: Float[NDArray[np.float64], " n"]
     """In (0, 1)."""
-    sh: Float[np.ndarray, "n k 3"]
+    sh: Float[NDArray[np.float64], "n k 3"]
     """Spherical harmonics of the colour, k = (degree + 1)^2; colour = 0.5 + SH(direction)."""
 
     def __len__(self) -> int:
@@ -214,9 +215,9 @@ class RelevancyField:
     """How much each Gaussian is what was asked for, one column per query."""
 
     queries: tuple[Query, ...]
-    values: Float[np.ndarray, "n q"]
+    values: Float[NDArray[np.float64], "n q"]
     """In [0, 1]: the evidence for, over all evidence and the prior."""
-    evidence: Float[np.ndarray, "n q"]
+    evidence: Float[NDArray[np.float64], "n q"]
     """How many views really saw the Gaussian and said something about the query."""
 
 
@@ -234,16 +235,16 @@ class Support:
 class OrientedBox:
     """A box with orthonormal axes (rows of ``axes``) in world coordinates."""
 
-    center: Float[np.ndarray, " 3"]
-    axes: Float[np.ndarray, "3 3"]
-    half_extents: Float[np.ndarray, " 3"]
+    center: Float[NDArray[np.float64], " 3"]
+    axes: Float[NDArray[np.float64], "3 3"]
+    half_extents: Float[NDArray[np.float64], " 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """Where to act: one hypothesis for a query."""
 
-    action_point: Float[np.ndarray, " 3"]
+    action_point: Float[NDArray[np.float64], " 3"]
     confidence: float
     support: Support
     box: OrientedBox
@@ -264,9 +265,9 @@ class JointPath:
 
     joints: tuple[str, ...]
     """Names, in the order of the columns."""
-    approach: Float[np.ndarray, "a d"]
+    approach: Float[NDArray[np.float64], "a d"]
     """From straight behind the grasp to the grasp itself."""
-    lift: Float[np.ndarray, "l d"]
+    lift: Float[NDArray[np.float64], "l d"]
     """From the grasp to where it is held up."""
     limit_margin: float
     """Smallest distance to a joint limit, radians."""
@@ -276,7 +277,7 @@ class JointPath:
     """Smallest distance between a link and another, the table or what was seen, metres; 0.05 at most."""
 
     @property
-    def grasp(self) -> Float[np.ndarray, " d"]:
+    def grasp(self) -> Float[NDArray[np.float64], " d"]:
         """Where the fingers close."""
         return self.approach[-1]
 
@@ -285,13 +286,13 @@ class JointPath:
 class Grasp:
     """One way to close the gripper on the region."""
 
-    T_world_gripper: Float[np.ndarray, "4 4"]
+    T_world_gripper: Float[NDArray[np.float64], "4 4"]
     width: float
     """Distance between the contacts, metres."""
     score: float
     relevancy: float
     quality: float
-    contacts: Float[np.ndarray, "2 3"]
+    contacts: Float[NDArray[np.float64], "2 3"]
     approach_clearance: float
     """Smallest distance from the hand to the scene along the approach, metres."""
     lift_clearance: float | None = None
@@ -311,7 +312,7 @@ class Grasp:
 class PlacePose:
     """Where to set something down."""
 
-    T_world_place: Float[np.ndarray, "4 4"]
+    T_world_place: Float[NDArray[np.float64], "4 4"]
     """Origin on the surface, +z its outward unit normal, +x along the longest extent of the flat patch."""
     flat_radius: float
     """Radius of the disc about the origin that is seen, free and flat, in the world's unit."""
@@ -319,7 +320,7 @@ class PlacePose:
     """Standard deviation of the surface about its plane in that disc, in the world's unit."""
 
     @property
-    def normal(self) -> Float[np.ndarray, " 3"]:
+    def normal(self) -> Float[NDArray[np.float64], " 3"]:
         """Outward unit normal of the surface, world."""
         return self.T_world_place[:3, 2]
 
@@ -336,3 +337,13 @@ class QueryResult:
     detail: str | None = None
     place: PlacePose | None = None
     """For the role ``place`` only."""
+
+    @property
+    def action_point(self) -> Float[NDArray[np.float64], " 3"] | None:
+        """World point to act on, metres; None with a ``reason``."""
+        return None if self.region is None else self.region.action_point
+
+    @property
+    def confidence(self) -> float:
+        """Probability in [0, 1] that the region is the one the query means; 0 without a region."""
+        return 0.0 if self.region is None else self.region.confidence
