@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from benchmarks import _check_faults as faults
+from benchmarks.check.suite import faults
 from point2act.calibration.checks import Evidence, Finding, run_checks
 from point2act.calibration.checks.coverage import check_coverage, scene_center
 from point2act.calibration.checks.depths import check_depths, depth_scale, relative_errors

@@ -16,7 +16,7 @@ from test_run import RED, write_capture
 
 from point2act.cli.main import main
 from point2act.data.capture import read_capture
-from point2act.data.capture.view_selection import thin
+from point2act.data.capture.view_selection import select_views
 from point2act.data.points import read_points
 from point2act.grasping.grasps_json import read_grasps
 
@@ -106,7 +106,7 @@ def test_of_many_images_some_are_asked_about(folder, asked, tmp_path, capsys):
     main(["ask", str(folder), "--query", "the red box", "--output", str(points), *few, *asked])
     capture = read_capture(folder)
     about = [answer.image for answer in read_points(points, capture).answers]
-    assert about == [frame.name for frame in thin(capture.frames, 4)]
+    assert about == [frame.name for frame in select_views(capture.frames, 4)]
     assert "images: 4 of 10, spread over viewpoints (--max-views 10: all)" in capsys.readouterr().out
 
 

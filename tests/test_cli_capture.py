@@ -16,7 +16,7 @@ from point2act.cli import capture as command
 from point2act.core.errors import CaptureError
 from point2act.data.capture import read_capture
 from point2act.data.importers import phones
-from point2act.data.importers.sfm import Structure
+from point2act.data.importers.sfm import SfmModel
 
 
 def test_a_recording_becomes_a_capture_and_the_command_says_what_it_took(tmp_path: Path, capsys):
@@ -65,7 +65,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
     """COLMAP's part is played: the cameras are those that the photographs were drawn with."""
     from point2act.data.importers import sfm
 
-    def found(photos, folder, *, progress=None) -> Structure:
+    def found(photos, folder, *, progress=None) -> SfmModel:
         truth = material.structure_of(synthetic.views(6, height=360, width=480))
         pictures = tuple(photos[: len(truth.frames)])
         frames = tuple(
@@ -73,7 +73,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
             for frame, photo in zip(truth.frames, pictures, strict=True)
         )
         missing = tuple(photo.name for photo in photos[len(frames) :])
-        return Structure(frames, pictures, truth.points, truth.colors, missing)
+        return SfmModel(frames, pictures, truth.points, truth.colors, missing)
 
     monkeypatch.setattr(sfm, "find_structure", found)
 

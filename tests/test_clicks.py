@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from point2act.core.geometry import to_tangents
 from point2act.core.types import Answer, NoAnswer, Region
-from point2act.data.points import PERSON, pointed_by_person, that_count
+from point2act.data.points import PERSON, effective_answers, pointed_by_person
 from point2act.localization.click_model import ClickConfig
 from point2act.localization.likelihood import EvidenceConfig, weigh
 from point2act.localization.region import RegionConfig, find_region
@@ -46,9 +46,9 @@ def answers_of(drawn: list[tuple[str, str, bool, str]]) -> tuple[Answer, ...]:
 @given(drawn=st.lists(fields, max_size=12))
 def test_a_persons_word_stands_alone(drawn: list[tuple[str, str, bool, str]]):
     answers = answers_of(drawn)
-    kept = that_count(answers)
+    kept = effective_answers(answers)
     assert [answer for answer in answers if answer in kept] == list(kept)
-    assert that_count(kept) == kept
+    assert effective_answers(kept) == kept
     for answer in answers:
         others = [other for other in answers if other.model == PERSON and other.query == answer.query]
         overruled = any(len(other.points) or other.image == answer.image for other in others)
@@ -59,7 +59,7 @@ def test_without_a_person_everything_counts():
     answers = answers_of(
         [("0.png", "mug", True, "a"), ("0.png", "mug", False, "b"), ("1.png", "lid", True, "")]
     )
-    assert that_count(answers) == answers
+    assert effective_answers(answers) == answers
     assert pointed_by_person(answers) == set()
 
 
@@ -68,14 +68,14 @@ def test_a_click_in_one_image_overrules_models_in_all_but_for_that_query_alone()
         [("0.png", "mug", True, "m"), ("1.png", "mug", True, "m"), ("1.png", "lid", True, "m")]
     )
     click = said("0.png", "mug", HERE, PERSON)
-    assert that_count((*models, click)) == (models[2], click)
+    assert effective_answers((*models, click)) == (models[2], click)
     assert pointed_by_person((*models, click)) == {"mug"}
 
 
 def test_a_persons_not_visible_replaces_the_models_answer_in_that_image_alone():
     models = answers_of([("0.png", "mug", True, "m"), ("1.png", "mug", True, "m")])
     hidden = said("0.png", "mug", NOWHERE, PERSON)
-    assert that_count((*models, hidden)) == (models[1], hidden)
+    assert effective_answers((*models, hidden)) == (models[1], hidden)
     assert pointed_by_person((*models, hidden)) == set()
 
 
@@ -184,9 +184,9 @@ class Tabletop:
 @pytest.fixture
 def person() -> Any:
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
-    from benchmarks import _clicks_person
+    from benchmarks.clicks.suite import simulated_person as clicks_person
 
-    return _clicks_person
+    return clicks_person
 
 
 def test_the_simulated_person_clicks_where_most_is_seen_once_in_each_image(person: Any):

@@ -25,13 +25,13 @@ from point2act.core.geometry import project
 from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
-from point2act.pipeline.stream import FollowConfig, CaptureFollower
+from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig
 from point2act.vlm.pointing.ask import Questions
-from point2act.vlm.pointing.point import Said
+from point2act.vlm.pointing.point import PointerReply
 
 HERE = Path(__file__).resolve().parent
-GROW = IncrementalConfig(first=6, steps=20, share=0.75)
+GROW = IncrementalConfig(initial_views=6, steps=20, count_fraction=0.75)
 SOON = FollowConfig(quiet=1.0, start=20.0)
 
 
@@ -61,9 +61,9 @@ def pointer(views, **how):
     """Points at the top of the red box, wherever it is asked."""
     known = {f"{view.name.removesuffix('.png')}.png": view for view in views}
 
-    def point(query, image, look):
+    def point(query, image, crop):
         view = known[image]
-        return Said(look.from_disk(project(view.camera, view.T_world_cam, RED[None])[0]))
+        return PointerReply(crop.from_disk(project(view.camera, view.T_world_cam, RED[None])[0]))
 
     return Scripted(point, **how)
 
@@ -128,7 +128,7 @@ def test_a_capture_nobody_marks_as_complete_ends_when_it_is_quiet(tmp_path):
 
 
 def test_a_model_that_never_answers_ends_it_with_its_error(tmp_path):
-    def point(query, image, look):
+    def point(query, image, crop):
         raise ModelError("nobody listens: start the server")
 
     write_capture(tmp_path / "done", pictures(9))
@@ -155,7 +155,7 @@ def following(live, output, address, cache):
     """Our command, on a capture that may not be there yet."""
     command = [sys.executable, "-m", "point2act.cli", "run", str(live), "--output", str(output), "--follow"]
     command += ["--query", "the red box", "--model", "qwen3_vl_8b", "--server", address]
-    command += ["--cache", str(cache), "--grow.first", "6", "--grow.steps", "20"]
+    command += ["--cache", str(cache), "--grow.initial-views", "6", "--grow.steps", "20"]
     command += ["--start.target-count", "5000", "--following.quiet", "20"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -12,7 +12,7 @@ from point2act.core.geometry import (
     at_pixels,
     back_project,
     cross_matrix,
-    frame_at,
+    frame_from_axes,
     frame_from_normal,
     fundamental,
     inside,
@@ -202,7 +202,7 @@ def test_parallel_lines_have_no_nearest_point():
 def test_a_frame_has_the_axes_that_were_asked_for(rng: np.random.Generator):
     origin, z, x = rng.normal(size=(3, 3))
     z = z / np.linalg.norm(z)
-    T = frame_at(origin, z, x)
+    T = frame_from_axes(origin, z, x)
     np.testing.assert_allclose(T[:3, :3].T @ T[:3, :3], np.eye(3), atol=1e-9)
     assert np.linalg.det(T[:3, :3]) == pytest.approx(1.0)
     np.testing.assert_array_equal(T[:3, 2:].T, [z, origin])

@@ -23,30 +23,30 @@ from point2act.core.types import Camera, Frame, Lens, View
 from point2act.data.capture import distortion as lenses
 from point2act.data.capture import load_views, read_capture
 from point2act.data.capture.images import image_size
-from point2act.data.importers.alignment import place_structure
+from point2act.data.importers.alignment import align_model
 from point2act.data.importers.calibration import (
     Calibration,
     DepthCamera,
-    Sensor,
+    DistortedCamera,
     inverse_lens,
     read_calibration,
 )
 from point2act.data.importers.depth_registration import register_depth
-from point2act.data.importers.layouts import LAYOUTS, read_recording, recognise
+from point2act.data.importers.layouts import LAYOUTS, detect_layout, read_recording
 from point2act.data.importers.markers import find_markers
 from point2act.data.importers.metric_scale import (
     KnownDistance,
-    Markers,
-    Marks,
-    Measure,
-    measure_distance,
-    measure_markers,
+    MarkedPair,
+    MetricScale,
+    PrintedMarkers,
     parse_scale,
+    scale_from_distance,
+    scale_from_markers,
 )
-from point2act.data.importers.photos import Photo, develop, list_photos, sharp_frames
+from point2act.data.importers.photos import Photo, extract_sharp_frames, list_photos, prepare_photos
 from point2act.data.importers.pose_text import nearest_times, read_poses, read_rows, read_trajectory
-from point2act.data.importers.sfm import Structure, find_structure, paired
-from point2act.data.importers.write import thin_out, write_recording, write_structure
+from point2act.data.importers.sfm import SfmModel, image_pairs, reconstruct_photos
+from point2act.data.importers.write import subsample, write_recording, write_structure
 
 VIEWS = synthetic.views(4)
 MILLIMETRES, TUM = 1e-3, 1 / 5000
@@ -173,7 +173,7 @@ def given_camera(folder: Path) -> Calibration | None:
 def test_a_recording_comes_back_as_the_views_it_was_made_of(tmp_path: Path, kind: str):
     layout, write = WRITERS[kind]
     write(tmp_path / "recording")
-    assert recognise(tmp_path / "recording") == layout
+    assert detect_layout(tmp_path / "recording") == layout
     recording = read_recording(tmp_path / "recording", calibration=given_camera(tmp_path / "recording"))
     capture = write_recording(tmp_path / "capture", recording)
     assert capture.metric
@@ -333,7 +333,7 @@ def test_registering_agrees_with_its_slow_twin(seed: int):
     T[:3, 3] = rng.uniform(-0.05, 0.05, 3)
     depth = rng.uniform(0.4, 0.6, (6, 8)).astype(np.float32) * (rng.random((6, 8)) > 0.2)
     depth = depth.astype(np.float32)
-    beside = DepthCamera(Sensor(source), T)
+    beside = DepthCamera(DistortedCamera(source), T)
     found = register_depth(depth, beside, camera)
     np.testing.assert_allclose(found, register_slowly(depth, beside, camera), atol=1e-6)
 
@@ -341,7 +341,7 @@ def test_registering_agrees_with_its_slow_twin(seed: int):
 def test_registering_to_the_same_camera_changes_nothing():
     for view in VIEWS:
         assert view.depth is not None
-        same = DepthCamera(Sensor(view.camera), np.eye(4))
+        same = DepthCamera(DistortedCamera(view.camera), np.eye(4))
         np.testing.assert_allclose(register_depth(view.depth, same, view.camera), view.depth, atol=1e-6)
 
 
@@ -352,7 +352,7 @@ def test_depth_that_is_nowhere_in_the_picture_registers_to_nothing(shift: float)
     T[2, 3] = shift if shift < 0 else 0.0
     T[0, 3] = max(shift, 0.0)
     depth = np.full((12, 16), 0.5 if shift else 0.0, dtype=np.float32)
-    assert not register_depth(depth, DepthCamera(Sensor(camera), T), camera).any()
+    assert not register_depth(depth, DepthCamera(DistortedCamera(camera), T), camera).any()
 
 
 # ── cameras ───────────────────────────────────────────────────────────────────────────────────
@@ -436,7 +436,7 @@ def test_a_broken_recording_is_told_in_one_sentence(tmp_path: Path, kind: str):
     write(tmp_path)
     break_it(tmp_path)
     with pytest.raises(CaptureError, match=words) as caught:
-        read_recording(tmp_path, recognise(tmp_path), given_camera(tmp_path))
+        read_recording(tmp_path, detect_layout(tmp_path), given_camera(tmp_path))
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -459,7 +459,7 @@ def test_wrong_pixels_leave_no_capture_behind(tmp_path: Path, file: str, pixels:
 
 def test_an_unknown_layout_says_what_was_looked_for(tmp_path: Path):
     with pytest.raises(CaptureError) as caught:
-        recognise(tmp_path)
+        detect_layout(tmp_path)
     assert all(name in str(caught.value) for name in LAYOUTS)
 
 
@@ -511,7 +511,7 @@ def test_the_nearest_time_is_nearest(wanted: list[float], offered: list[float], 
 
 @given(st.integers(1, 50), st.integers(1, 7), st.integers(1, 60))
 def test_thinning_out_keeps_order_ends_and_number(count: int, every: int, at_most: int):
-    kept = thin_out(range(count), every, at_most)
+    kept = subsample(range(count), every, at_most)
     offered = list(range(0, count, every))
     assert len(kept) == min(at_most, len(offered))
     assert list(kept) == sorted(set(kept))
@@ -523,11 +523,11 @@ def test_thinning_out_keeps_order_ends_and_number(count: int, every: int, at_mos
 @pytest.mark.parametrize("numbers", [(0, None), (1, 0), (-2, 3)])
 def test_thinning_out_to_nothing_is_told(numbers: tuple[int, int | None]):
     with pytest.raises(CaptureError, match="ask for 1 or more"):
-        thin_out((1, 2), *numbers)
+        subsample((1, 2), *numbers)
 
 
 # ── photographs ───────────────────────────────────────────────────────────────────────────────
-def structure_of(views: tuple[View, ...], lens: Lens | None = None) -> Structure:
+def structure_of(views: tuple[View, ...], lens: Lens | None = None) -> SfmModel:
     """The views' cameras, in a world of another place, turn and unit; see ``elsewhere``."""
     T, scale = elsewhere()
     frames, photos = [], []
@@ -539,7 +539,7 @@ def structure_of(views: tuple[View, ...], lens: Lens | None = None) -> Structure
         photos.append(Photo(Path(view.name).name, Path(view.name), *size, 0.5, None))
     points = np.random.default_rng(0).uniform(-0.1, 0.1, (50, 3))
     inside = (points - T[:3, 3]) @ T[:3, :3] / scale
-    return Structure(tuple(frames), tuple(photos), inside, np.zeros((50, 3), np.uint8), ())
+    return SfmModel(tuple(frames), tuple(photos), inside, np.zeros((50, 3), np.uint8), ())
 
 
 def elsewhere() -> tuple[np.ndarray, float]:
@@ -556,10 +556,10 @@ def test_two_marked_points_tell_the_scale():
     for view in VIEWS[:3]:
         # Photographs are shown at twice the size of what COLMAP saw.
         (a, b), _ = project(view.camera, view.T_world_cam, ends)
-        marks.append(Marks(Path(view.name).name, tuple(2 * a), tuple(2 * b)))
-    measure = measure_distance(structure, KnownDistance(0.1, tuple(marks)))
+        marks.append(MarkedPair(Path(view.name).name, tuple(2 * a), tuple(2 * b)))
+    measure = scale_from_distance(structure, KnownDistance(0.1, tuple(marks)))
     assert measure.metres == pytest.approx(elsewhere()[1])
-    placed = place_structure(structure, measure)
+    placed = align_model(structure, measure)
     eyes = np.array([frame.T_world_cam[:3, 3] for frame in placed.frames])
     truth = np.array([view.T_world_cam[:3, 3] for view in VIEWS])
     np.testing.assert_allclose(
@@ -579,15 +579,15 @@ def test_marks_that_tell_no_distance_are_refused(change: Callable, words: str):
     marks = []
     for view in VIEWS[:2]:
         (a, b), _ = project(view.camera, view.T_world_cam, np.array([[0.03, 0.0, 0.1], [-0.1, -0.08, 0.04]]))
-        marks.append(Marks(Path(view.name).name, tuple(2 * a), tuple(2 * b)))
+        marks.append(MarkedPair(Path(view.name).name, tuple(2 * a), tuple(2 * b)))
     with pytest.raises(CaptureError, match=words):
-        measure_distance(structure_of(VIEWS), KnownDistance(0.1, tuple(change(marks))))
+        scale_from_distance(structure_of(VIEWS), KnownDistance(0.1, tuple(change(marks))))
 
 
 def test_placing_moves_cameras_and_points_together():
     structure = structure_of(VIEWS)
-    for measure in (None, Measure(2.5)):
-        placed = place_structure(structure, measure)
+    for measure in (None, MetricScale(2.5)):
+        placed = align_model(structure, measure)
         for before, after in zip(structure.frames, placed.frames, strict=True):
             pixels, depth = project(before.camera, before.T_world_cam, structure.points)
             moved, moved_depth = project(after.camera, after.T_world_cam, placed.points)
@@ -596,7 +596,7 @@ def test_placing_moves_cameras_and_points_together():
 
 
 def test_up_is_up_after_placing():
-    placed = place_structure(structure_of(VIEWS), None)
+    placed = align_model(structure_of(VIEWS), None)
     ups = -np.array([frame.T_world_cam[:3, 1] for frame in placed.frames])
     np.testing.assert_allclose(ups.mean(axis=0)[:2], 0, atol=1e-9)
     assert ups.mean(axis=0)[2] > 0
@@ -639,10 +639,10 @@ def test_markers_tell_the_scale_and_the_table(tmp_path: Path):
     structure = structure_of(marker_pictures(tmp_path / "photos"))
     seen = find_markers(structure.frames, "4x4_50")
     assert sum(set(found) == {3, 7} for _, found in seen) >= 5
-    measure = measure_markers(seen, Markers("4X4_50", SIDE))
+    measure = scale_from_markers(seen, PrintedMarkers("4X4_50", SIDE))
     assert measure.metres == pytest.approx(elsewhere()[1], rel=0.01)
     assert measure.T_structure_board is not None
-    placed = place_structure(structure, measure)
+    placed = align_model(structure, measure)
     # Marker 3, at (0.08, 0, 0), becomes the origin, the table z = 0, x as it is drawn.
     for frame, view in zip(placed.frames, synthetic.views(6), strict=True):
         expected = view.T_world_cam.copy()
@@ -653,7 +653,7 @@ def test_markers_tell_the_scale_and_the_table(tmp_path: Path):
 def test_markers_that_nobody_sees_twice_are_no_measure(tmp_path: Path):
     structure = structure_of(marker_pictures(tmp_path / "photos"))
     with pytest.raises(CaptureError, match="no marker of 5X5_50"):
-        measure_markers(find_markers(structure.frames, "5X5_50"), Markers("5X5_50", SIDE))
+        scale_from_markers(find_markers(structure.frames, "5X5_50"), PrintedMarkers("5X5_50", SIDE))
     with pytest.raises(CaptureError, match="OpenCV has no markers 9X9"):
         find_markers(structure.frames, "9X9")
 
@@ -666,7 +666,7 @@ def test_markers_of_different_sizes_are_no_measure():
         sizes = {1: corners, 2: 2 * corners + [0.1, 0.0, 0.0]}
         seen.append((frame, {n: project(view.camera, view.T_world_cam, at)[0] for n, at in sizes.items()}))
     with pytest.raises(CaptureError, match="1, 2 differ by 33 %"):
-        measure_markers(seen, Markers("4X4_50", SIDE))
+        scale_from_markers(seen, PrintedMarkers("4X4_50", SIDE))
 
 
 @pytest.mark.parametrize(
@@ -685,10 +685,14 @@ def test_any_text_is_a_scale_or_an_error(text: str):
 
 
 def test_a_scale_is_read_as_written():
-    assert parse_scale("aruco:APRILTAG_36h11:0.05") == Markers("APRILTAG_36h11", 0.05)
+    assert parse_scale("aruco:APRILTAG_36h11:0.05") == PrintedMarkers("APRILTAG_36h11", 0.05)
     known = parse_scale("distance:0.31:a.jpg:412,233.5:518,240:b.jpg:80,300:190,310")
     assert known == KnownDistance(
-        0.31, (Marks("a.jpg", (412.0, 233.5), (518.0, 240.0)), Marks("b.jpg", (80.0, 300.0), (190.0, 310.0)))
+        0.31,
+        (
+            MarkedPair("a.jpg", (412.0, 233.5), (518.0, 240.0)),
+            MarkedPair("b.jpg", (80.0, 300.0), (190.0, 310.0)),
+        ),
     )
 
 
@@ -700,7 +704,7 @@ def test_photographs_are_turned_and_made_smaller(tmp_path: Path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         picture.save(tmp_path / "in" / name, exif=exif)
-    photos = develop(list_photos(tmp_path / "in"), tmp_path / "out", 30)
+    photos = prepare_photos(list_photos(tmp_path / "in"), tmp_path / "out", 30)
     assert [photo.name for photo in photos] == ["a.jpg", "b.jpg", "c.jpg"]
     assert (photos[0].height, photos[0].width, photos[0].scale) == (30, 20, 0.5)
     assert photos[0].focal == pytest.approx(27 / 36 * 30)
@@ -720,7 +724,7 @@ def test_folders_that_are_no_photographs_are_told(tmp_path: Path, names: list[st
 def test_a_broken_photograph_is_named(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(CaptureError, match=r"a\.png cannot be read"):
-        develop([tmp_path / "a.png"], tmp_path / "out", 100)
+        prepare_photos([tmp_path / "a.png"], tmp_path / "out", 100)
 
 
 def test_the_sharpest_picture_of_each_stretch_is_taken(tmp_path: Path):
@@ -732,7 +736,7 @@ def test_the_sharpest_picture_of_each_stretch_is_taken(tmp_path: Path):
         picture = cv2.resize(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8), (160, 120))
         writer.write(picture if index in sharp else cv2.GaussianBlur(picture, (0, 0), 4))
     writer.release()
-    paths = sharp_frames(tmp_path / "turn.avi", 4, tmp_path / "pictures")
+    paths = extract_sharp_frames(tmp_path / "turn.avi", 4, tmp_path / "pictures")
     assert {int(path.stem.split("_")[1]) for path in paths} == sharp
     assert all(image_size(path) == (120, 160) for path in paths)
 
@@ -740,14 +744,14 @@ def test_the_sharpest_picture_of_each_stretch_is_taken(tmp_path: Path):
 def test_what_is_no_video_is_told(tmp_path: Path):
     (tmp_path / "no.mp4").write_bytes(b"no video")
     with pytest.raises(CaptureError, match="gives 0 pictures"):
-        sharp_frames(tmp_path / "no.mp4", 4, tmp_path / "pictures")
+        extract_sharp_frames(tmp_path / "no.mp4", 4, tmp_path / "pictures")
     with pytest.raises(CaptureError, match="there is no file"):
-        sharp_frames(tmp_path / "none.mp4", 4, tmp_path / "pictures")
+        extract_sharp_frames(tmp_path / "none.mp4", 4, tmp_path / "pictures")
 
 
 def test_few_photographs_are_all_compared_and_many_with_those_after_them():
-    assert len(paired(60)) == 60 * 59 // 2
-    many = paired(200)
+    assert len(image_pairs(60)) == 60 * 59 // 2
+    many = image_pairs(200)
     assert len(set(many)) == len(many) < 200 * 16
     assert {(0, 1), (0, 10), (0, 16), (0, 128), (198, 199)} <= set(many)
     assert all(i < j < 200 for i, j in many)
@@ -756,17 +760,17 @@ def test_few_photographs_are_all_compared_and_many_with_those_after_them():
 def test_photographs_that_show_nothing_are_told(tmp_path: Path):
     for name in "abc":
         save(tmp_path / f"in/{name}.png", np.full((96, 128, 3), 90, np.uint8))
-    photos = develop(list_photos(tmp_path / "in"), tmp_path / "photos", 480)
+    photos = prepare_photos(list_photos(tmp_path / "in"), tmp_path / "photos", 480)
     with pytest.raises(CaptureError, match="none of the 3 photographs could be placed"):
-        find_structure(photos, tmp_path)
+        reconstruct_photos(photos, tmp_path)
 
 
 @pytest.mark.slow
 def test_photographs_of_a_phone_are_placed_as_published(tmp_path: Path, shared_data: Path):
     truth = read_capture(shared_data / "fox")
     chosen = truth.frames[:7]
-    photos = develop([frame.image_path for frame in chosen], tmp_path / "photos", 480)
-    structure = find_structure(photos, tmp_path)
+    photos = prepare_photos([frame.image_path for frame in chosen], tmp_path / "photos", 480)
+    structure = reconstruct_photos(photos, tmp_path)
     assert structure.missing == ()
     assert len({frame.camera.fx for frame in structure.frames}) == 1
     found = np.array([frame.T_world_cam[:3, 3] for frame in structure.frames])
@@ -774,22 +778,22 @@ def test_photographs_of_a_phone_are_placed_as_published(tmp_path: Path, shared_d
     # Ratios of distances do not know of place, turn and unit.
     far, near = (np.linalg.norm(eyes[:, None] - eyes[None], axis=2) for eyes in (found, expected))
     np.testing.assert_allclose(far / far.max(), near / near.max(), atol=0.02)
-    capture = write_structure(tmp_path / "capture", place_structure(structure, None), metric=False)
+    capture = write_structure(tmp_path / "capture", align_model(structure, None), metric=False)
     assert not capture.metric
     assert capture.point_cloud_path is not None
     assert lenses.is_pinhole(capture.frames[0].lens)
-    metric = write_structure(tmp_path / "metric", place_structure(structure, Measure(0.1)), metric=True)
+    metric = write_structure(tmp_path / "metric", align_model(structure, MetricScale(0.1)), metric=True)
     assert metric.metric
 
 
 @pytest.mark.slow
 def test_photographs_are_placed_the_same_each_time(tmp_path: Path, shared_data: Path):
     paths = sorted((shared_data / "fox/images").iterdir())[:5]
-    photos = develop(paths, tmp_path / "photos", 320)
+    photos = prepare_photos(paths, tmp_path / "photos", 320)
     found = []
     for name in ("once", "again"):
         (tmp_path / name).mkdir()
-        found.append(find_structure(photos, tmp_path / name))
+        found.append(reconstruct_photos(photos, tmp_path / name))
     once, again = found
     np.testing.assert_array_equal(once.points, again.points)
     for frame, other in zip(once.frames, again.frames, strict=True):

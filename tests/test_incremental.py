@@ -16,7 +16,7 @@ from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig, Reconstructor
 
 CONFIG = ReconstructionConfig(fit=FitConfig(iterations=60), start=StartConfig(target_count=4000))
-QUICK = IncrementalConfig(first=6, steps=20, share=0.75)
+QUICK = IncrementalConfig(initial_views=6, steps=20, count_fraction=0.75)
 
 
 def reconstructor(config=CONFIG):
@@ -101,7 +101,7 @@ def test_cameras_that_turn_out_to_be_elsewhere_mean_building_anew(views):
         T = view.T_world_cam.copy()
         T[:3, 3] += rng.normal(0, 0.004, 3)
         off.append(dataclasses.replace(view, T_world_cam=T))
-    result = scene_of([off], grow=dataclasses.replace(QUICK, moved=0.0))
+    result = scene_of([off], grow=dataclasses.replace(QUICK, max_motion=0.0))
     if not result.poses_changed:
         pytest.skip("these pictures do not ask for other poses")
     assert np.array_equal(result.scene.means, reconstructor().reconstruct(off).scene.means)

@@ -19,7 +19,7 @@ from point2act.core.errors import GripperError, ModelError, Point2ActError, Poin
 from point2act.core.geometry import project
 from point2act.core.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
 from point2act.data.capture import disk_to_view, load_views, read_capture
-from point2act.data.points import PERSON, pointed_by_person, read_points, that_count
+from point2act.data.points import PERSON, effective_answers, pointed_by_person, read_points
 from point2act.grasping.antipodal.contact_pairs import PairConfig
 from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.tsdf import SurfaceConfig
@@ -197,7 +197,7 @@ def test_a_persons_word_is_kept_and_stands_alone(interactive, points):
     click(interactive, "red", GREEN)
     assert same_points(kept(interactive), interactive.state.points)
     assert len(interactive.state.points.answers) == len(points.answers) + 1
-    said = [answer for answer in that_count(kept(interactive).answers) if answer.query == "red"]
+    said = [answer for answer in effective_answers(kept(interactive).answers) if answer.query == "red"]
     assert [(a.image, a.model) for a in said] == [(interactive.images[3], PERSON)]
     np.testing.assert_allclose(said[0].points[0], pixel(interactive.session, 3, GREEN))
     counted = [interactive.state.counted("red", image) for image in interactive.images]
@@ -393,7 +393,9 @@ def scripted(point):
 
 def at_green(session: Session):
     numbers = {view.name: number for number, view in enumerate(session.views)}
-    return lambda query, image, look: PointerReply(look.from_disk(pixel(session, numbers[image], GREEN)[None]))
+    return lambda query, image, crop: PointerReply(
+        crop.from_disk(pixel(session, numbers[image], GREEN)[None])
+    )
 
 
 @pytest.fixture
@@ -430,10 +432,10 @@ def test_a_model_finds_something_new(asked):
 
 
 def test_images_without_an_answer_are_named(asked, session, points):
-    def point(query, image, look):
+    def point(query, image, crop):
         if image in asked.images[2:4]:
             raise ModelError("the server is on fire: put it out")
-        return middle(query, image, look)
+        return middle(query, image, crop)
 
     asked.make_questions = scripted(point)
     (sentence,) = asked.ask(points.queries[0])
@@ -444,7 +446,7 @@ def test_images_without_an_answer_are_named(asked, session, points):
 
 
 def test_where_nobody_answers_everything_stays(asked, points):
-    def point(query, image, look):
+    def point(query, image, crop):
         raise ModelError("nobody listens: start the server")
 
     asked.make_questions = scripted(point)

@@ -19,7 +19,7 @@ from reply_formats import format_reply, resolution
 
 from point2act.core.errors import ModelError
 from point2act.vlm.clients.client import PointingModel, Request
-from point2act.vlm.clients.local import LocalAsker, LocalConfig
+from point2act.vlm.clients.local import LocalClient, LocalConfig
 from point2act.vlm.parsers import parse_reply, qwen_input_size
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
@@ -38,8 +38,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def askers(folders: dict[str, Path]) -> dict[str, LocalAsker]:
-    return {name: asker(name, folder) for name, folder in folders.items()}
+def clients(folders: dict[str, Path]) -> dict[str, LocalClient]:
+    return {name: client(name, folder) for name, folder in folders.items()}
 
 
 def pointing_model(dialect: str, **changes: Any) -> PointingModel:
@@ -55,8 +55,8 @@ def pointing_model(dialect: str, **changes: Any) -> PointingModel:
     return PointingModel(**{**values, **changes})
 
 
-def asker(dialect: str, folder: Path | None, **changes: Any) -> LocalAsker:
-    return LocalAsker(
+def client(dialect: str, folder: Path | None, **changes: Any) -> LocalClient:
+    return LocalClient(
         pointing_model(dialect, **changes),
         config=LocalConfig(device="cpu", dtype="float32", path=folder),
     )
@@ -75,10 +75,10 @@ def test_they_are_tiny(folders: dict[str, Path]):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_question_has_a_reply_always_the_same(
-    askers: dict[str, LocalAsker], name: str, size: tuple[int, int]
+    clients: dict[str, LocalClient], name: str, size: tuple[int, int]
 ):
     request = Request("Point to the mug.", (noise(size),))
-    first, again = askers[name].ask(request), askers[name].ask(request)
+    first, again = clients[name].ask(request), clients[name].ask(request)
     assert first.text
     assert first.text == again.text
     assert first.seconds > 0
@@ -87,9 +87,9 @@ def test_a_question_has_a_reply_always_the_same(
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_images_and_the_words_matter(askers: dict[str, LocalAsker], name: str):
+def test_the_images_and_the_words_matter(clients: dict[str, LocalClient], name: str):
     def ask(words: str, *seeds: int) -> str:
-        return askers[name].ask(Request(words, tuple(noise((60, 80), seed) for seed in seeds))).text
+        return clients[name].ask(Request(words, tuple(noise((60, 80), seed) for seed in seeds))).text
 
     texts = [ask("the mug", 0), ask("the pan", 0), ask("the mug", 1), ask("the mug", 0, 1), ask("the mug")]
     assert len(set(texts)) == len(texts)
@@ -97,9 +97,9 @@ def test_the_images_and_the_words_matter(askers: dict[str, LocalAsker], name: st
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_images_come_before_the_words(
-    askers: dict[str, LocalAsker], monkeypatch: pytest.MonkeyPatch, name: str
+    clients: dict[str, LocalClient], monkeypatch: pytest.MonkeyPatch, name: str
 ):
-    weights = askers[name]._load()
+    weights = clients[name]._load()
     asked = []
 
     def listen(**inputs: Any) -> torch.Tensor:
@@ -107,7 +107,7 @@ def test_the_images_come_before_the_words(
         return inputs["input_ids"]
 
     monkeypatch.setattr(weights.network, "generate", listen)
-    reply = askers[name].ask(Request("Point to the <mug>.", (noise((60, 80)), noise((40, 40)))))
+    reply = clients[name].ask(Request("Point to the <mug>.", (noise((60, 80)), noise((40, 40)))))
     assert (reply.text, reply.tokens[1]) == ("", 0)
     image = "<im_patch>" if name == "molmo2" else "<|image_pad|>"
     assert asked[0].rindex(image) < asked[0].index("Point to the <mug>.<|im_end|>")
@@ -115,26 +115,26 @@ def test_the_images_come_before_the_words(
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_model_loaded_again_says_the_same(
-    askers: dict[str, LocalAsker], folders: dict[str, Path], name: str
+    clients: dict[str, LocalClient], folders: dict[str, Path], name: str
 ):
     """Although its publisher's settings are to sample."""
     assert json.loads((folders[name] / "generation_config.json").read_text())["do_sample"] is True
     request = Request("Point to the mug.", (noise((60, 80)),))
-    assert asker(name, folders[name]).ask(request).text == askers[name].ask(request).text
+    assert client(name, folders[name]).ask(request).text == clients[name].ask(request).text
 
 
 def test_the_usual_precision_works(folders: dict[str, Path]):
-    usual = LocalAsker(pointing_model("qwen2_5_vl"), config=LocalConfig(path=folders["qwen2_5_vl"]))
+    usual = LocalClient(pointing_model("qwen2_5_vl"), config=LocalConfig(path=folders["qwen2_5_vl"]))
     assert usual.ask(Request("Point to the mug.", (noise((60, 80)),))).text
 
 
-def test_threads_take_turns(askers: dict[str, LocalAsker]):
+def test_threads_take_turns(clients: dict[str, LocalClient]):
     requests = [Request(f"Point to thing {k}.", (noise((40, 40), k),)) for k in range(6)]
-    alone = [askers["qwen3_vl"].ask(request).text for request in requests]
+    alone = [clients["qwen3_vl"].ask(request).text for request in requests]
     with ThreadPoolExecutor(6) as pool:
-        together = [reply.text for reply in pool.map(askers["qwen3_vl"].ask, requests)]
+        together = [reply.text for reply in pool.map(clients["qwen3_vl"].ask, requests)]
     assert together == alone
-    assert askers["qwen3_vl"].concurrency == 1
+    assert clients["qwen3_vl"].concurrency == 1
 
 
 # ── where points are ───────────────────────────────────────────────────────────────────────────
@@ -149,9 +149,9 @@ def test_threads_take_turns(askers: dict[str, LocalAsker]):
     ],
 )
 def test_sizes_are_those_that_the_processor_made(
-    askers: dict[str, LocalAsker], name: str, rule: dict[str, int] | None, size: tuple[int, int]
+    clients: dict[str, LocalClient], name: str, rule: dict[str, int] | None, size: tuple[int, int]
 ):
-    reply = askers[name].ask(Request("Point to the mug.", (noise(size), noise((100, 60)))))
+    reply = clients[name].ask(Request("Point to the mug.", (noise(size), noise((100, 60)))))
     expected = () if rule is None else (qwen_input_size(size, **rule), qwen_input_size((100, 60), **rule))
     assert reply.input_sizes == expected
 
@@ -159,14 +159,14 @@ def test_sizes_are_those_that_the_processor_made(
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_the_network_sees_is_found_in_the_image(
-    askers: dict[str, LocalAsker], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
+    clients: dict[str, LocalClient], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ):
     """A network that really points: it looks for the bright spot in what the processor shows it.
 
     It answers in its family's units, from its own resized view, and knows nothing of the image. The reply has
     to come back to where the spot is.
     """
-    weights = askers[name]._load()
+    weights = clients[name]._load()
     true = np.array([0.62 * size[1], 0.41 * size[0]])
 
     def point(**inputs: Any) -> torch.Tensor:
@@ -181,7 +181,7 @@ def test_what_the_network_sees_is_found_in_the_image(
         return torch.cat([inputs["input_ids"], written], dim=1)
 
     monkeypatch.setattr(weights.network, "generate", point)
-    reply = askers[name].ask(Request("Point to the bright spot.", (bright_spot(size, true),)))
+    reply = clients[name].ask(Request("Point to the bright spot.", (bright_spot(size, true),)))
     seen = reply.input_sizes[0] if reply.input_sizes else None
     (found,) = parse_reply(reply.text, name, image_size=size, input_size=seen)
     # Half a unit of the dialect, and what resampling moves a spot by: a pixel of the coarser side.
@@ -218,11 +218,11 @@ def spot_in_view(name: str, inputs: dict[str, Any]) -> tuple[np.ndarray, tuple[i
 @pytest.mark.parametrize("size", SIZES[:2])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_known_reply_comes_through_word_for_word(
-    askers: dict[str, LocalAsker], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
+    clients: dict[str, LocalClient], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ):
     """generate itself writes it, a token at a time, with no choice left; special tokens are not lost."""
-    model = asker(name, None, max_tokens=200)
-    model._weights = weights = askers[name]._load()
+    model = client(name, None, max_tokens=200)
+    model._weights = weights = clients[name]._load()
     points = [(0.31 * size[1], 0.77 * size[0]), (0.9 * size[1], 0.2 * size[0])]
     rule = {"min_pixels": 3136, "max_pixels": 12845056}
     seen = qwen_input_size(size, **rule) if name == "qwen2_5_vl" else None
@@ -246,31 +246,31 @@ def test_a_known_reply_comes_through_word_for_word(
     assert (np.abs(np.array(found) - points) <= 0.5 * step + 1e-6).all()
 
 
-def test_a_reply_may_be_cut_off(askers: dict[str, LocalAsker], folders: dict[str, Path]):
+def test_a_reply_may_be_cut_off(clients: dict[str, LocalClient], folders: dict[str, Path]):
     request = Request("Point to the mug.", (noise((60, 80)),))
-    short = asker("qwen3_vl", folders["qwen3_vl"], max_tokens=3).ask(request)
+    short = client("qwen3_vl", folders["qwen3_vl"], max_tokens=3).ask(request)
     assert short.tokens[1] == 3
-    whole = askers["qwen3_vl"]._load().processor.tokenizer
-    assert len(whole(askers["qwen3_vl"].ask(request).text).input_ids) > 3
+    whole = clients["qwen3_vl"]._load().processor.tokenizer
+    assert len(whole(clients["qwen3_vl"].ask(request).text).input_ids) > 3
 
 
 # ── who is asked ───────────────────────────────────────────────────────────────────────────────
 def test_identity_changes_with_what_replies_depend_on(folders: dict[str, Path], tmp_path: Path):
     folder = tmp_path / "model"
     shutil.copytree(folders["qwen3_vl"], folder)
-    hub = asker("qwen3_vl", None)
+    hub = client("qwen3_vl", None)
     known = [
-        asker("qwen3_vl", folder).identity,
+        client("qwen3_vl", folder).identity,
         hub.identity,
-        asker("qwen3_vl", None, max_tokens=13).identity,
-        asker("qwen3_vl", None, model="somebody/else").identity,
-        LocalAsker(pointing_model("qwen3_vl"), config=LocalConfig(dtype="bfloat16")).identity,
+        client("qwen3_vl", None, max_tokens=13).identity,
+        client("qwen3_vl", None, model="somebody/else").identity,
+        LocalClient(pointing_model("qwen3_vl"), config=LocalConfig(dtype="bfloat16")).identity,
     ]
     (folder / "model.safetensors").write_bytes(b"other weights")
-    known.append(asker("qwen3_vl", folder).identity)
+    known.append(client("qwen3_vl", folder).identity)
     assert len({json.dumps(identity) for identity in known}) == len(known)
-    assert asker("qwen3_vl", folder).identity == known[-1]
-    on_gpu = LocalAsker(
+    assert client("qwen3_vl", folder).identity == known[-1]
+    on_gpu = LocalClient(
         pointing_model("qwen3_vl"), config=LocalConfig(device="cuda", dtype="float32")
     ).identity
     assert on_gpu == hub.identity
@@ -280,9 +280,9 @@ def test_nothing_heavy_is_imported_before_the_first_question():
     """So that a run whose answers are all remembered starts at once."""
     code = (
         "import sys\n"
-        "from point2act.vlm.clients.local import LocalAsker, LocalConfig\n"
+        "from point2act.vlm.clients.local import LocalClient, LocalConfig\n"
         "from point2act.vlm.clients.models import load_model\n"
-        "print(LocalAsker(load_model('qwen3_vl_8b')).identity['model'])\n"
+        "print(LocalClient(load_model('qwen3_vl_8b')).identity['model'])\n"
         "assert not {'torch', 'transformers', 'openai'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -293,7 +293,7 @@ def test_nothing_heavy_is_imported_before_the_first_question():
 QUESTION = Request("Point to the mug.", (np.zeros((20, 20, 3), np.uint8),))
 
 
-def failure(model: LocalAsker, request: Request = QUESTION) -> str:
+def failure(model: LocalClient, request: Request = QUESTION) -> str:
     with pytest.raises(ModelError) as caught:
         model.ask(request)
     return str(caught.value)
@@ -301,26 +301,26 @@ def failure(model: LocalAsker, request: Request = QUESTION) -> str:
 
 def test_a_model_that_only_servers_have_is_refused():
     with pytest.raises(ModelError, match=r"tiny-robopoint \(tiny\) does not run here: .*--server"):
-        LocalAsker(pointing_model("robopoint", local=False))
+        LocalClient(pointing_model("robopoint", local=False))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ModelError, match="not a folder with a model"):
-            asker("qwen3_vl", folder)
+            client("qwen3_vl", folder)
 
 
 @pytest.mark.parametrize("device", ["banana", "cuda:99"])
 def test_a_device_that_is_not_there(folders: dict[str, Path], device: str):
     config = LocalConfig(device=device, path=folders["qwen3_vl"])
-    message = failure(LocalAsker(pointing_model("qwen3_vl"), config=config))
+    message = failure(LocalClient(pointing_model("qwen3_vl"), config=config))
     assert message.startswith(f"device '{device}' cannot be used (")
     assert message.endswith(": use cpu, cuda, cuda:1 or mps")
 
 
 def test_a_model_that_was_not_downloaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    message = failure(asker("qwen3_vl", None, model="nobody/has-this-model"))
+    message = failure(client("qwen3_vl", None, model="nobody/has-this-model"))
     assert "nobody/has-this-model cannot be had: " in message
     assert "'hf download nobody/has-this-model'" in message
     assert "--server" in message
@@ -328,7 +328,7 @@ def test_a_model_that_was_not_downloaded(monkeypatch: pytest.MonkeyPatch):
 
 def test_an_architecture_that_transformers_does_not_have(tmp_path: Path):
     (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
-    message = failure(asker("qwen3_vl", tmp_path))
+    message = failure(client("qwen3_vl", tmp_path))
     assert "`unheard_of`" in message
     assert "pip install -U transformers" in message
     assert "--server" in message
@@ -337,7 +337,7 @@ def test_an_architecture_that_transformers_does_not_have(tmp_path: Path):
 def test_a_failure_to_load_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Twenty-four views would each wait for the network to give up."""
     (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
-    model = asker("qwen3_vl", tmp_path)
+    model = client("qwen3_vl", tmp_path)
     first = failure(model)
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda *a, **k: pytest.fail("tried again"))
     assert failure(model) == first
@@ -345,11 +345,11 @@ def test_a_failure_to_load_is_not_repeated(tmp_path: Path, monkeypatch: pytest.M
 
 def broken(
     folders: dict[str, Path], tmp_path: Path, file: str, change: Callable[[bytes], bytes]
-) -> LocalAsker:
+) -> LocalClient:
     shutil.copytree(folders["qwen3_vl"], tmp_path / "model")
     path = tmp_path / "model" / file
     path.write_bytes(change(path.read_bytes()))
-    return asker("qwen3_vl", tmp_path / "model")
+    return client("qwen3_vl", tmp_path / "model")
 
 
 def test_a_download_that_was_cut_off(folders: dict[str, Path], tmp_path: Path):
@@ -380,11 +380,11 @@ def test_a_processor_without_a_chat_template(folders: dict[str, Path], tmp_path:
     assert "does not have a chat template" in failure(model)
 
 
-def test_an_image_that_the_processor_refuses(askers: dict[str, LocalAsker]):
+def test_an_image_that_the_processor_refuses(clients: dict[str, LocalClient]):
     thin = Request("Point to the mug.", (np.zeros((10, 2400, 3), np.uint8),))
-    message = failure(askers["qwen2_5_vl"], thin)
+    message = failure(clients["qwen2_5_vl"], thin)
     assert "cannot take the question with 2400x10" in message
-    assert askers["qwen2_5_vl"].ask(QUESTION).text, "the next one is answered"
+    assert clients["qwen2_5_vl"].ask(QUESTION).text, "the next one is answered"
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_an_image_that_the_processor_refuses(askers: dict[str, LocalAsker]):
     ],
 )
 def test_too_little_memory(
-    askers: dict[str, LocalAsker],
+    clients: dict[str, LocalClient],
     folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
@@ -404,11 +404,11 @@ def test_too_little_memory(
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    model = askers["qwen3_vl"]
+    model = clients["qwen3_vl"]
     monkeypatch.setattr(model._load().network, "generate", fail)
     assert "failed on 20x20 (cpu, " in failure(model)
     assert "try a smaller image_side in its file, or a smaller model" in failure(model)
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", fail)
-    message = failure(asker("qwen3_vl", folders["qwen3_vl"]))
+    message = failure(client("qwen3_vl", folders["qwen3_vl"]))
     assert "does not fit into the memory of cpu" in message
     assert message.endswith("It takes 1 MB")

@@ -21,7 +21,7 @@ from recalled import Recalled
 from test_run import write_capture
 
 from point2act.cli.main import main
-from point2act.core.logs import Teller, printable, telling
+from point2act.core.logs import StderrHandler, log_to_stderr, printable
 from point2act.core.progress import Stages
 from point2act.data.points import read_points
 
@@ -162,7 +162,7 @@ def test_what_others_print_becomes_objects():
 
 
 def test_a_crash_in_a_thread_is_an_object(capsys):
-    with telling(json_log=True):
+    with log_to_stderr(json_log=True):
         thread = threading.Thread(target=lambda: 1 / 0)
         thread.start()
         thread.join()
@@ -172,7 +172,7 @@ def test_a_crash_in_a_thread_is_an_object(capsys):
 
 
 def test_fields_are_json_whatever_they_are(capsys):
-    with telling(json_log=True):
+    with log_to_stderr(json_log=True):
         extra = {"nan": float("nan"), "path": Path("x"), "many": 3, "odd": ODD}
         logging.getLogger("point2act.test").info("%s\n%s", "two", "lines", extra=extra)
     record = json.loads(capsys.readouterr().err)
@@ -220,7 +220,7 @@ LEAKS = {
 def test_other_libraries_leak_no_key(name, capsys, monkeypatch):
     monkeypatch.setenv("SOME_OTHER_TOKEN", KEY)
     log = logging.getLogger("another.library")
-    with telling(verbose=True):
+    with log_to_stderr(verbose=True):
         log.info("sent %s", LEAKS[name])
         try:
             raise ValueError(f"not taken: {LEAKS[name]}")
@@ -250,13 +250,13 @@ def test_an_exception_that_nobody_catches_shows_no_key(tmp_path):
 
 
 def test_words_stay_what_they_are(capsys):
-    with telling():
+    with log_to_stderr():
         logging.getLogger("point2act.test").info("masks/mask-0001.png, 12 tokens, disk-shaped **bold**")
     assert capsys.readouterr().err == "masks/mask-0001.png, 12 tokens, disk-shaped **bold**\n"
 
 
 def test_pictures_are_not_told(capsys):
-    with telling():
+    with log_to_stderr():
         logging.getLogger("openai").warning("sent %s", {"url": "data:image/jpeg;base64," + "A" * 1000})
     assert capsys.readouterr().err == "openai: warning: sent {'url': 'data:image/jpeg;base64,…'}\n"
 
@@ -272,7 +272,7 @@ def drawn(monkeypatch, **how) -> str:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with telling(**how):
+    with log_to_stderr(**how):
         stages = Stages(show=True)
         with stages.stage("look") as bar:
             bar(3, 3)
@@ -338,7 +338,7 @@ def test_a_command_leaves_logging_as_it_was(tmp_path):
     before = state()
     tell("check", tmp_path, "--json-log", "--verbose", code=2)
     assert state() == before
-    assert not any(isinstance(handler, Teller) for handler in before[1])
+    assert not any(isinstance(handler, StderrHandler) for handler in before[1])
 
 
 def test_a_library_is_silent_until_it_is_asked(capsys, caplog):
@@ -353,7 +353,7 @@ def test_a_library_is_silent_until_it_is_asked(capsys, caplog):
 
 
 def test_what_python_warns_of_is_a_line(capsys):
-    with telling(), warnings.catch_warnings():
+    with log_to_stderr(), warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning("old\nways", DeprecationWarning, "x.py", 3)
     assert capsys.readouterr().err == "py: warning: old ways (DeprecationWarning, x.py:3)\n"

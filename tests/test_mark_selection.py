@@ -18,7 +18,7 @@ from point2act.core.errors import ModelError, ReplyError
 from point2act.core.geometry import project
 from point2act.core.types import Answer, Camera, Frame, Lens, PointSet, Query, View
 from point2act.data.capture import load_views, read_capture
-from point2act.data.crops import Window, look_into
+from point2act.data.crops import Window, crop_image
 from point2act.pipeline.mark_candidates import (
     MarksConfig,
     candidates_in_sight,
@@ -41,7 +41,7 @@ from point2act.visualization.drawing.set_of_mark import (
 )
 from point2act.vlm.clients.cache import ReplyCache
 from point2act.vlm.clients.client import Reply, Request
-from point2act.vlm.pointing.mark_selector import Choice, ModelChooser, Question, parse_choice
+from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion, ModelMarkSelector, parse_choice
 
 VIEWS = synthetic.views(10, height=96, width=128)
 IDS = {view.name: synthetic.render(view.T_world_cam, synthetic.rays(view.camera)).ids for view in VIEWS}
@@ -88,25 +88,25 @@ class Scripted:
 
     def __init__(self, script, concurrency: int = 1):
         self.script, self.concurrency = script, concurrency
-        self.seen: list[Question] = []
+        self.seen: list[MarkQuestion] = []
 
-    def choose(self, question: Question) -> Choice:
+    def select(self, question: MarkQuestion) -> MarkChoice:
         self.seen.append(question)
-        return Choice(self.script(question), raw=f"said of {question.image}", seconds=0.5)
+        return MarkChoice(self.script(question), raw=f"said of {question.image}", seconds=0.5)
 
     @property
-    def numbered(self) -> list[Question]:
+    def numbered(self) -> list[MarkQuestion]:
         return [question for question in self.seen if is_numbered(question)]
 
 
-def is_numbered(question: Question) -> bool:
+def is_numbered(question: MarkQuestion) -> bool:
     return next(iter(question.places)).isdigit()
 
 
 def knows(block: int):
     """Names the label with the most pixels on a block, if nearly all are; the cell nearest to its middle."""
 
-    def script(question: Question) -> str | None:
+    def script(question: MarkQuestion) -> str | None:
         on_block = IDS[question.image] == block
         if not is_numbered(question):
             rows, columns = np.nonzero(on_block)
@@ -147,13 +147,13 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
     other = Query("blue", "the blue box", "avoid")
     extra = tuple(said("blue", BLUE, view) for view in VIEWS)
     both = PointSet((RED_QUERY, other), mistaken.answers + extra)
-    chooser = Scripted(knows(RED))
-    chosen = choose(session, answered, both, chooser, config=SMALL).points
+    mark_selector = Scripted(knows(RED))
+    chosen = choose(session, answered, both, mark_selector, config=SMALL).points
     assert chosen.queries == both.queries
     assert Counter((a.image, a.query) for a in chosen.answers) == Counter(
         (a.image, a.query) for a in both.answers
     )
-    asked = {question.image for question in chooser.seen if not is_numbered(question)}
+    asked = {question.image for question in mark_selector.seen if not is_numbered(question)}
     for answer in chosen.answers:
         if answer.query == "red" and answer.image in asked:
             assert answer.model == "scripted"
@@ -168,22 +168,24 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
 @pytest.mark.parametrize("number", ["1", "2", "3"])
 @pytest.mark.parametrize("seed", range(4))
 def test_who_always_says_the_same_number_decides_nothing(session, answered, mistaken, number, seed):
-    chooser = Scripted(lambda question: number if number in question.places else None)
-    chosen = choose(session, answered, mistaken, chooser, config=MarkSelectionConfig(side=160, seed=seed))
+    mark_selector = Scripted(lambda question: number if number in question.places else None)
+    chosen = choose(
+        session, answered, mistaken, mark_selector, config=MarkSelectionConfig(side=160, seed=seed)
+    )
     assert chosen.decisions[0].winner is None
     assert chosen.points.answers == mistaken.answers
-    assert len(chooser.numbered) == len(chooser.seen) > 1
+    assert len(mark_selector.numbered) == len(mark_selector.seen) > 1
 
 
 def test_numbers_go_round(session, answered, mistaken):
     """In six pictures none of six candidates or more has the same number twice."""
-    chooser = Scripted(lambda question: None)
-    chosen = choose(session, answered, mistaken, chooser, config=SMALL)
+    mark_selector = Scripted(lambda question: None)
+    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
     candidates, parts = chosen.decisions[0].candidates, session.hypotheses().parts
-    assert len(candidates) >= len(chooser.numbered) == 6
+    assert len(candidates) >= len(mark_selector.numbered) == 6
     views = {view.name: number for number, view in enumerate(session.views)}
     had = defaultdict(list)
-    for question in chooser.numbered:
+    for question in mark_selector.numbered:
         number = views[question.image]
         shown = points_in_sight(parts, session.views[number], session.surfaces[number])
         where = candidates_in_sight(parts, candidates, shown)
@@ -201,27 +203,27 @@ def test_none_of_them_changes_nothing(session, answered, mistaken):
     assert chosen.decisions[0].none == chosen.count.asked > 0
     # Nor does a grid in which no cell is right.
     script = knows(RED)
-    chooser = Scripted(lambda question: script(question) if is_numbered(question) else None)
-    chosen = choose(session, answered, mistaken, chooser, config=SMALL)
+    mark_selector = Scripted(lambda question: script(question) if is_numbered(question) else None)
+    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
     assert chosen.decisions[0].winner is not None
     assert chosen.points.answers == mistaken.answers
 
 
 def test_with_one_candidate_only_the_grid_is_asked(session, answered, mistaken):
-    chooser = Scripted(knows(GREEN))
+    mark_selector = Scripted(knows(GREEN))
     config = MarkSelectionConfig(marks=MarksConfig(candidates=1), side=160)
-    chosen = choose(session, answered, mistaken, chooser, config=config)
-    assert chooser.numbered == []
+    chosen = choose(session, answered, mistaken, mark_selector, config=config)
+    assert mark_selector.numbered == []
     assert chosen.decisions[0].winner == 0
-    assert 1 < len(chooser.seen) == chosen.count.total <= config.views
+    assert 1 < len(mark_selector.seen) == chosen.count.total <= config.views
 
 
 def test_where_nothing_was_found_nothing_is_asked(session):
     nowhere = tuple(Answer(view.name, "red", np.zeros((0, 2)), visible=False) for view in VIEWS)
     points = PointSet((RED_QUERY,), nowhere)
-    chooser = Scripted(knows(RED))
-    chosen = choose(session, session.ask(points), points, chooser, config=SMALL)
-    assert chooser.seen == []
+    mark_selector = Scripted(knows(RED))
+    chosen = choose(session, session.ask(points), points, mark_selector, config=SMALL)
+    assert mark_selector.seen == []
     assert chosen.points.answers == nowhere
     assert chosen.decisions[0].winner is None
 
@@ -229,16 +231,16 @@ def test_where_nothing_was_found_nothing_is_asked(session):
 def test_failures_are_counted_and_do_not_sink_the_rest(session, answered, mistaken):
     script, broken = knows(RED), {VIEWS[0].name, VIEWS[5].name, VIEWS[2].name}
 
-    def fails(question: Question) -> str | None:
+    def fails(question: MarkQuestion) -> str | None:
         if question.image in broken:
             raise ReplyError(f"no choice for {question.image}")
         return script(question)
 
-    chooser = Scripted(fails, concurrency=4)
-    chosen = choose(session, answered, mistaken, chooser, config=SMALL)
-    hit = sum(question.image in broken for question in chooser.seen)
+    mark_selector = Scripted(fails, concurrency=4)
+    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
+    hit = sum(question.image in broken for question in mark_selector.seen)
     assert chosen.count.failed == hit > 0
-    assert chosen.count.asked == len(chooser.seen) - hit > 0
+    assert chosen.count.asked == len(mark_selector.seen) - hit > 0
     assert chosen.why.startswith("no choice for")
     kept = {(a.image, a.query): a for a in chosen.points.answers}
     for answer in mistaken.answers:
@@ -247,7 +249,7 @@ def test_failures_are_counted_and_do_not_sink_the_rest(session, answered, mistak
 
 
 def test_all_failed_is_an_error(session, answered, mistaken):
-    def fails(question: Question) -> str | None:
+    def fails(question: MarkQuestion) -> str | None:
         raise ModelError("nobody is there")
 
     with pytest.raises(ModelError, match="nobody is there"):
@@ -262,7 +264,7 @@ def test_the_number_of_threads_does_not_matter(session, answered, mistaken):
         np.testing.assert_array_equal(a.points, b.points)
 
 
-class ScriptedAsker:
+class ScriptedClient:
     """Speaks as a model does; only sees requests."""
 
     concurrency = 2
@@ -277,14 +279,14 @@ class ScriptedAsker:
 
 
 def test_a_model_is_asked_once_and_remembered(session, answered, mistaken, tmp_path):
-    asker = ScriptedAsker(lambda request: json.dumps({"choice": labels_of(request)[0]}))
-    chooser = ModelChooser("model/x", asker, ReplyCache(tmp_path))
+    client = ScriptedClient(lambda request: json.dumps({"choice": labels_of(request)[0]}))
+    mark_selector = ModelMarkSelector("model/x", client, ReplyCache(tmp_path))
     config = MarkSelectionConfig(side=160, marks=MarksConfig(candidates=1))
-    first = choose(session, answered, mistaken, chooser, config=config)
-    asked = len(asker.requests)
+    first = choose(session, answered, mistaken, mark_selector, config=config)
+    asked = len(client.requests)
     assert first.count.asked == asked > 0
-    again = choose(session, answered, mistaken, chooser, config=config)
-    assert len(asker.requests) == asked
+    again = choose(session, answered, mistaken, mark_selector, config=config)
+    assert len(client.requests) == asked
     assert again.count.cached == asked
     assert {a.model for a in again.points.answers} == {"pointer", "model/x"}
     for a, b in zip(first.points.answers, again.points.answers, strict=True):
@@ -297,9 +299,9 @@ def labels_of(request: Request) -> list[str]:
 
 
 def test_the_prompt_names_the_query_and_every_label(session, answered, mistaken):
-    asker = ScriptedAsker(lambda request: '{"choice": "0"}')
-    choose(session, answered, mistaken, ModelChooser("m", asker), config=SMALL)
-    for request in asker.requests:
+    client = ScriptedClient(lambda request: '{"choice": "0"}')
+    choose(session, answered, mistaken, ModelMarkSelector("m", client), config=SMALL)
+    for request in client.requests:
         *labels, none = labels_of(request)
         assert none == "0"
         assert "the red box" in request.prompt
@@ -309,9 +311,11 @@ def test_the_prompt_names_the_query_and_every_label(session, answered, mistaken)
 
 
 def test_replies_of_another_format_are_no_votes(session, answered, mistaken, tmp_path):
-    asker = ScriptedAsker(lambda request: "I would say the second one." * 30)
+    client = ScriptedClient(lambda request: "I would say the second one." * 30)
     with pytest.raises(ModelError, match="I would say the second"):
-        choose(session, answered, mistaken, ModelChooser("m", asker, ReplyCache(tmp_path)), config=SMALL)
+        choose(
+            session, answered, mistaken, ModelMarkSelector("m", client, ReplyCache(tmp_path)), config=SMALL
+        )
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -431,7 +435,7 @@ def test_a_mark_lies_on_its_region_whatever_the_lens(seed: int):
     middle, radius = rng.uniform([50, 40], [110, 80]), rng.uniform(6, 25)
     away = np.hypot(columns - middle[0], rows - middle[1])
     ring = (away < radius) & (away > 0.5 * radius)
-    look = look_into(np.zeros((240, 320, 3), np.uint8), Window(0, 0, 320, 240), side=640)
+    look = crop_image(np.zeros((240, 320, 3), np.uint8), Window(0, 0, 320, 240), side=640)
     made = mark(frame, view, look, "1", ring)
     pixels = look.from_disk(on_disk(frame, view, ring))
     assert np.linalg.norm(pixels - made.place, axis=1).min() < 1e-6

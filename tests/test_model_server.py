@@ -14,9 +14,9 @@ import pytest
 
 from point2act.core.errors import ModelError
 from point2act.data.capture import read_capture, read_image
-from point2act.data.crops import look_at
+from point2act.data.crops import resize_image
 from point2act.vlm.clients.client import PointingModel, Request
-from point2act.vlm.clients.server import ServerAsker, ServerConfig
+from point2act.vlm.clients.server import ServerClient, ServerConfig
 from point2act.vlm.parsers import parse_reply
 
 PROGRAM = Path(__file__).with_name("model_server.py")
@@ -54,21 +54,21 @@ def test_it_knows_the_images_of_a_capture_that_grows(small_capture: Path, tmp_pa
     transforms.write_text(json.dumps(whole | {"frames": whole["frames"][:1]}))
     options = ("--points", points, "--capture", small_capture, "--dialect", "gemini", "--log", log)
     with running(*options) as url:
-        asker = ServerAsker(MODEL, url, served_as=None, config=ServerConfig(retries=0))
+        client = ServerClient(MODEL, url, served_as=None, config=ServerConfig(retries=0))
         for index, frame in enumerate(frames):
             transforms.write_text(json.dumps(whole | {"frames": whole["frames"][: index + 1]}))
-            look = look_at(read_image(frame), max_side=50)
+            crop = resize_image(read_image(frame), max_side=50)
             for words, expected in (
                 ("the mug", [[5.0 + 6 * index, 20.0]]),
                 ("the mug beside the teapot", []),
             ):
-                reply = asker.ask(Request(f"Point at {words}.", (look.image,)))
-                found = np.array(parse_reply(reply.text, "gemini", image_size=look.size)).reshape(-1, 2)
-                np.testing.assert_allclose(look.to_disk(found), np.array(expected).reshape(-1, 2), atol=0.05)
+                reply = client.ask(Request(f"Point at {words}.", (crop.image,)))
+                found = np.array(parse_reply(reply.text, "gemini", image_size=crop.size)).reshape(-1, 2)
+                np.testing.assert_allclose(crop.to_disk(found), np.array(expected).reshape(-1, 2), atol=0.05)
         with pytest.raises(ModelError, match="no query of points"):
-            asker.ask(Request("the fork", (look.image,)))
+            client.ask(Request("the fork", (crop.image,)))
         with pytest.raises(ModelError, match="not of the capture"):
-            asker.ask(Request("the mug", (255 - look.image,)))
+            client.ask(Request("the mug", (255 - crop.image,)))
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(e["image"], e["query"]) for e in entries] == [
         (f.name, q) for f in frames for q in ("mug", "pot")

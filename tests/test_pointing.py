@@ -18,16 +18,18 @@ from point2act.core.errors import ModelError, PointsError
 from point2act.core.geometry import project
 from point2act.core.types import Query
 from point2act.data.capture import load_views, read_capture, write_capture
+from point2act.data.crops import resize_image
 from point2act.vlm.clients.cache import ReplyCache
 from point2act.vlm.clients.client import PointingModel, Reply, Request
-from point2act.vlm.clients.server import ServerAsker, ServerConfig
-from point2act.vlm.pointing.ask import Asking, Questions
-from point2act.vlm.pointing.point import ModelPointer, Said
+from point2act.vlm.clients.server import ServerClient, ServerConfig
+from point2act.vlm.pointing.ask import PointingJob, Questions
+from point2act.vlm.pointing.point import FunctionPointer, ModelPointer, Pointer, PointerReply
 from point2act.vlm.pointing.questions import ask, name_queries
-from point2act.vlm.pointing.zoom import TwiceConfig
+from point2act.vlm.pointing.zoom import ZoomConfig
 
 RED = np.array([0.0, 0.0, 0.1])
 """The middle of the top of the highest box."""
+SHOWN = resize_image(np.zeros((48, 64, 3), np.uint8), max_side=64)
 QUERIES = (Query("red", "the red box"), Query("lid", "the lid", "avoid"))
 
 
@@ -41,23 +43,23 @@ class Scripted:
         self.asked, self.busiest, self._busy = [], 0, 0
         self._point, self._lock = point, threading.Lock()
 
-    def point(self, query, image, look):
+    def point(self, query, image, crop):
         with self._lock:
             self.asked.append((image, query.name))
             self._busy += 1
             self.busiest = max(self.busiest, self._busy)
         try:
             time.sleep(self.delay)
-            return self._point(query, image, look)
+            return self._point(query, image, crop)
         finally:
             with self._lock:
                 self._busy -= 1
 
 
-def middle(query, image, look):
+def middle(query, image, crop):
     """The middle of what is shown."""
-    height, width = look.size
-    return Said(np.array([[width / 2, height / 2]]))
+    height, width = crop.size
+    return PointerReply(np.array([[width / 2, height / 2]]))
 
 
 def pairs(points):
@@ -67,9 +69,9 @@ def pairs(points):
 def test_every_view_is_asked_every_query_once_and_answers_keep_the_order(small_capture):
     rng = np.random.default_rng(0)
 
-    def point(query, image, look):
+    def point(query, image, crop):
         time.sleep(rng.uniform(0, 0.02))
-        return middle(query, image, look)
+        return middle(query, image, crop)
 
     pointer = Scripted(point)
     answers = ask(small_capture, Questions(QUERIES, pointer, 1280))
@@ -94,17 +96,52 @@ def test_points_come_back_in_pixels_of_the_image_on_disk(small_capture):
     assert all(np.allclose(answer.points, [[32, 24]]) for answer in answers.points.answers)
 
 
+def test_a_plain_function_is_a_pointer(small_capture):
+    """It is given RGB images as shown and the text of the query, and answers in pixels of these images."""
+    given = []
+
+    def function(image, text):
+        given.append((image.shape, image.dtype, text))
+        return [(8, 6.0)] if text == "the red box" else None
+
+    pointer = FunctionPointer(function, name="mine")
+    assert isinstance(pointer, Pointer)
+    answers = ask(small_capture, Questions(QUERIES, pointer, side=16)).points.answers
+    assert given == [((12, 16, 3), np.uint8, query.text) for _ in range(8) for query in QUERIES]
+    for answer in answers:
+        assert answer.model == "mine"
+        assert answer.visible == (answer.query == "red")
+        np.testing.assert_allclose(answer.points, [[32, 24]] if answer.visible else np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("nothing", [None, [], (), np.zeros((0, 2)), np.zeros(0)])
+def test_a_function_says_in_several_ways_that_nothing_is_visible(nothing):
+    reply = FunctionPointer(lambda image, text: nothing).point(QUERIES[0], "a.png", SHOWN)
+    assert reply.points.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [[(1,)], [(1, 2, 3)], (3, 4), [(-1, 2)], [(65, 2)], [(np.nan, 2)], "left", [("a", "b")], 7, [None]],
+)
+def test_what_is_no_pixel_of_the_image_is_refused(wrong):
+    with pytest.raises(ModelError, match=r"'function' returned .* for 'the red box' in a.png: .*64x48"):
+        FunctionPointer(lambda image, text: wrong).point(QUERIES[0], "a.png", SHOWN)
+
+
 def test_a_negative_answer_is_an_answer(small_capture):
-    answers = ask(small_capture, Questions(QUERIES[:1], Scripted(lambda *_: Said(np.zeros((0, 2)))), 1280))
+    answers = ask(
+        small_capture, Questions(QUERIES[:1], Scripted(lambda *_: PointerReply(np.zeros((0, 2)))), 1280)
+    )
     assert len(answers.points.answers) == 8
     assert not any(answer.visible for answer in answers.points.answers)
 
 
 def test_one_view_that_fails_is_named_and_sinks_nothing(small_capture):
-    def point(query, image, look):
+    def point(query, image, crop):
         if image.endswith("3.png"):
             raise ModelError("the server is on fire: put it out")
-        return middle(query, image, look)
+        return middle(query, image, crop)
 
     answers = ask(small_capture, Questions(QUERIES[:1], Scripted(point), 1280))
     assert len(answers.points.answers) == 7
@@ -113,7 +150,7 @@ def test_one_view_that_fails_is_named_and_sinks_nothing(small_capture):
 
 
 def test_when_all_fail_the_first_error_is_told(small_capture):
-    def point(query, image, look):
+    def point(query, image, crop):
         raise ModelError("nobody listens: start the server")
 
     with pytest.raises(ModelError, match=r"none of 8 questions was answered: nobody listens"):
@@ -123,7 +160,7 @@ def test_when_all_fail_the_first_error_is_told(small_capture):
 def test_after_some_failures_and_no_answer_the_others_are_not_asked(tmp_path):
     write_capture(tmp_path / "many", synthetic.views(30))
 
-    def point(query, image, look):
+    def point(query, image, crop):
         raise ModelError("nobody listens")
 
     pointer = Scripted(point, concurrency=1)
@@ -136,8 +173,8 @@ def test_a_broken_image_is_one_unanswered_view(small_capture):
     capture = read_capture(small_capture)
     capture.frames[2].image_path.write_bytes(b"no image")
     pointer = Scripted(middle)
-    with Asking(Questions(QUERIES[:1], pointer, 1280)) as asking:
-        asking.look(capture.frames)
+    with PointingJob(Questions(QUERIES[:1], pointer, 1280)) as asking:
+        asking.add(capture.frames)
         asking.end(capture.frames, ())
         answers = asking.answers()
     (told,) = answers.unanswered
@@ -147,8 +184,8 @@ def test_a_broken_image_is_one_unanswered_view(small_capture):
 
 def test_leaving_early_drops_what_nobody_has_begun_with(small_capture):
     pointer = Scripted(middle, concurrency=1, delay=0.05)
-    with Asking(Questions(QUERIES, pointer, 1280)) as asking:
-        asking.look(read_capture(small_capture).frames)
+    with PointingJob(Questions(QUERIES, pointer, 1280)) as asking:
+        asking.add(read_capture(small_capture).frames)
         time.sleep(0.02)
     time.sleep(0.2)
     assert len(pointer.asked) <= 2
@@ -163,19 +200,19 @@ def test_a_second_look_corrects_a_wrong_first_one(tmp_path):
     views = {view.name: view for view in load_views(capture)}
     names = list(views)
 
-    def truth(image, look):
+    def truth(image, crop):
         view = views[image]
-        return look.from_disk(project(view.camera, view.T_world_cam, RED[None])[0])
+        return crop.from_disk(project(view.camera, view.T_world_cam, RED[None])[0])
 
-    def point(query, image, look):
-        if look.magnification <= 1 and image == names[4]:
-            return Said(np.array([[5.0, 90.0]]))
-        place = truth(image, look)
-        height, width = look.size
+    def point(query, image, crop):
+        if crop.magnification <= 1 and image == names[4]:
+            return PointerReply(np.array([[5.0, 90.0]]))
+        place = truth(image, crop)
+        height, width = crop.size
         inside = (place > 0).all() and (place < [width, height]).all()
-        return Said(place if inside else np.zeros((0, 2)))
+        return PointerReply(place if inside else np.zeros((0, 2)))
 
-    twice = TwiceConfig(side=256)
+    twice = ZoomConfig(side=256)
     once = ask(capture, Questions(QUERIES[:1], Scripted(point), 1280))
     again = ask(capture, Questions(QUERIES[:1], Scripted(point), 1280, twice))
     expected = [project(views[n].camera, views[n].T_world_cam, RED[None])[0] for n in names]
@@ -255,10 +292,10 @@ def test_24_views_of_a_real_server_take_little_longer_than_its_answers(tmp_path)
         return '[{"point_2d": [500, 250], "label": "box"}]'
 
     with ModelServer(answer, deal) as server:
-        asker = ServerAsker(MODEL, server.url, config=ServerConfig(concurrency=8, backoff=0.02))
-        asker.ask(Request("hello"))  # The first one pays for imports.
+        client = ServerClient(MODEL, server.url, config=ServerConfig(concurrency=8, backoff=0.02))
+        client.ask(Request("hello"))  # The first one pays for imports.
         begin = time.perf_counter()
-        answers = ask(tmp_path / "many", Questions(QUERIES[:1], ModelPointer(MODEL, asker), 1280))
+        answers = ask(tmp_path / "many", Questions(QUERIES[:1], ModelPointer(MODEL, client), 1280))
         took = time.perf_counter() - begin
     names = [frame.name for frame in read_capture(tmp_path / "many").frames]
     assert pairs(answers.points) == [(name, "red") for name in names]

@@ -197,7 +197,7 @@ def test_perfect_tracks_take_the_poses_back(with_depth):
     K, tracks = perfect_tracks(T)
     tracks = tracks if with_depth else tracks.without_depth()
     T_given = apply_steps(T, rng(6).normal(0, 1, (5, 6)) * np.repeat([TURN, SHIFT], 3) / 2)
-    exact = BundleConfig(pixel=0.01, depth=0.0001, iterations=100)
+    exact = BundleConfig(pixel_std=0.01, depth_std=0.0001, max_iterations=100)
     found = bundle_adjust(K, tracks, Prior(T_given, SHIFT, TURN), exact)
     assert np.median(residuals(T_given, K, tracks)) > 0.5
     assert residuals(found, K, tracks).max() < 0.01
@@ -214,7 +214,7 @@ def test_bundle_adjustment_against_scipy():
     K, tracks = perfect_tracks(T, count=12)
     tracks = replace(tracks, pixels=tracks.pixels + rng(7).normal(0, 0.5, tracks.pixels.shape))
     T_given = apply_steps(T, rng(8).normal(0, 0.002, (3, 6)))
-    config = BundleConfig(pixel=20.0, depth=0.2, iterations=100)
+    config = BundleConfig(pixel_std=20.0, depth_std=0.2, max_iterations=100)
     fast = bundle_adjust(K, tracks, Prior(T_given, SHIFT, TURN), config)
 
     def off(x: np.ndarray) -> np.ndarray:
@@ -344,7 +344,7 @@ def test_nothing_to_see_is_no_mistake(true_views, count):
 def test_poses_of_other_pictures_are_left_alone(true_views):
     """What asks for motions that no robot makes is some other mistake."""
     far = spoilt(true_views, size=8.0)
-    refined = refine_poses(far, config=PoseRefinementConfig(tracks=TrackConfig(search=0.5)))
+    refined = refine_poses(far, config=PoseRefinementConfig(tracks=TrackConfig(search_radius=0.5)))
     turns, shifts = np.linalg.norm(
         pose_differences(stack_poses(far), stack_poses(refined.views)).reshape(-1, 2, 3), axis=2
     ).T

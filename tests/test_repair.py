@@ -22,7 +22,7 @@ from point2act.core.errors import CaptureError
 from point2act.core.geometry import invert, pixel_centers
 from point2act.core.types import Camera, View
 from point2act.data.capture import load_view, load_views, read_capture, write_capture
-from point2act.data.capture.rewrite import amend_capture, as_stored
+from point2act.data.capture.rewrite import depth_on_disk, rewrite_capture
 from point2act.visualization.drawing.borders import registration_picture
 from point2act.visualization.drawing.canvas import PALETTE
 
@@ -158,7 +158,7 @@ def test_what_all_cameras_have_in_common_is_told_and_only_that():
 
 # ── the copy ───────────────────────────────────────────────────────────────────────────────────
 def test_a_copy_without_changes_is_the_same(small_capture: Path, tmp_path: Path):
-    amend_capture(small_capture, tmp_path / "copy", poses={})
+    rewrite_capture(small_capture, tmp_path / "copy", poses={})
     for path in sorted(path for path in small_capture.rglob("*") if path.is_file()):
         copy = tmp_path / "copy" / path.relative_to(small_capture)
         if path.name == "transforms.json":
@@ -171,7 +171,7 @@ def test_a_copy_has_the_poses_and_the_depth_it_is_given(small_capture: Path, tmp
     source = read_capture(small_capture)
     rng = np.random.default_rng(1)
     poses = {view.name: away(view, rng, 0.01, 1.0).T_world_cam for view in load_views(source)[:3]}
-    amend_capture(
+    rewrite_capture(
         small_capture, tmp_path / "copy", poses=poses, depth=lambda name: np.full((48, 64), 0.5, np.float32)
     )
     for view, old in zip(load_views(read_capture(tmp_path / "copy")), load_views(source), strict=True):
@@ -186,7 +186,7 @@ def test_files_elsewhere_are_not_copied(small_capture: Path, tmp_path: Path):
     document["frames"][2]["file_path"] = str(small_capture / document["frames"][2]["file_path"])
     path.write_text(json.dumps(document))
     with pytest.raises(CaptureError, match=r"frame 2.*outside the capture's folder: copy the file"):
-        amend_capture(small_capture, tmp_path / "copy", poses={})
+        rewrite_capture(small_capture, tmp_path / "copy", poses={})
 
 
 def test_depth_goes_back_into_the_pixels_of_a_lens(tmp_path: Path):
@@ -201,7 +201,7 @@ def test_depth_goes_back_into_the_pixels_of_a_lens(tmp_path: Path):
     # Depth that tells where it is: there and back it moves by less than two roundings to a pixel.
     grid = pixel_centers(view.camera.height, view.camera.width)
     for axis in (0, 1):
-        stored = as_stored(frame, replace(view, depth=grid[..., axis].astype(np.float32)))
+        stored = depth_on_disk(frame, replace(view, depth=grid[..., axis].astype(np.float32)))
         assert stored.shape == (48, 64)
         back = load_view_depth(tmp_path, frame.camera, stored)
         seen = back > 0

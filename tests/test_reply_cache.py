@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from point2act.core.errors import ModelError, Point2ActError, ReplyError
-from point2act.vlm.clients.cache import ReplyCache, ask_or_recall, default_folder
+from point2act.vlm.clients.cache import ReplyCache, ask_with_cache, default_folder
 from point2act.vlm.clients.client import Reply, Request
 
 WHO = {"provider": "server", "model": "a", "extra": {"b": 1}}
@@ -195,16 +195,16 @@ def number(reply: Reply) -> int:
 
 def test_what_was_asked_is_recalled(tmp_path: Path):
     cache, parrot = ReplyCache(tmp_path), Parrot("7", "8")
-    assert ask_or_recall(parrot, ASKED, number, cache=cache) == (Reply("7", 0.1), 7, False)
-    assert ask_or_recall(parrot, ASKED, number, cache=cache) == (Reply("7", 0.1), 7, True)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache) == (Reply("7", 0.1), 7, False)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache) == (Reply("7", 0.1), 7, True)
     other = Request("the cup")
-    assert ask_or_recall(parrot, other, number, cache=cache) == (Reply("8", 0.1), 8, False)
+    assert ask_with_cache(parrot, other, number, cache=cache) == (Reply("8", 0.1), 8, False)
     assert parrot.asked == 2
 
 
 def test_without_a_cache_everything_is_asked():
     parrot = Parrot("7", "8")
-    assert [ask_or_recall(parrot, ASKED, number, cache=None)[1:] for _ in range(2)] == [
+    assert [ask_with_cache(parrot, ASKED, number, cache=None)[1:] for _ in range(2)] == [
         (7, False),
         (8, False),
     ]
@@ -213,21 +213,21 @@ def test_without_a_cache_everything_is_asked():
 def test_a_reply_that_cannot_be_read_is_not_remembered(tmp_path: Path):
     cache, parrot = ReplyCache(tmp_path), Parrot("seven", "7")
     with pytest.raises(ReplyError, match="seven"):
-        ask_or_recall(parrot, ASKED, number, cache=cache)
+        ask_with_cache(parrot, ASKED, number, cache=cache)
     assert cache.get(WHO, ASKED) is None
-    assert ask_or_recall(parrot, ASKED, number, cache=cache)[1:] == (7, False)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache)[1:] == (7, False)
 
 
 def test_a_remembered_reply_that_cannot_be_read_any_more_is_asked_again(tmp_path: Path):
     cache, parrot = ReplyCache(tmp_path), Parrot("7")
     cache.put(WHO, ASKED, Reply("seven", 0.1))
-    assert ask_or_recall(parrot, ASKED, number, cache=cache)[1:] == (7, False)
-    assert ask_or_recall(parrot, ASKED, number, cache=cache)[1:] == (7, True)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache)[1:] == (7, False)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache)[1:] == (7, True)
 
 
 def test_a_damaged_entry_is_asked_again(tmp_path: Path):
     cache, parrot = ReplyCache(tmp_path), Parrot("7", "8")
-    ask_or_recall(parrot, ASKED, number, cache=cache)
+    ask_with_cache(parrot, ASKED, number, cache=cache)
     os.truncate(entry(cache), 20)
-    assert ask_or_recall(parrot, ASKED, number, cache=cache)[1:] == (8, False)
-    assert ask_or_recall(parrot, ASKED, number, cache=cache)[1:] == (8, True)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache)[1:] == (8, False)
+    assert ask_with_cache(parrot, ASKED, number, cache=cache)[1:] == (8, True)

@@ -21,8 +21,8 @@ import point2act
 from point2act.core.errors import Point2ActError, RunError
 from point2act.core.types import GaussianScene
 from point2act.data.capture import read_capture
-from point2act.data.resume import NAME, fingerprint, forget, keep, recall
-from point2act.data.run_manifest import SavedRun, read_run
+from point2act.data.resume import NAME, find_saved, fingerprint, remove_saved, save_scene
+from point2act.data.run_manifest import RunManifest, read_run
 from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 
@@ -41,19 +41,19 @@ def scene(seed: int = 0, count: int = 20) -> GaussianScene:
     )
 
 
-def saved(capture: Path, made: str = "as it was") -> SavedRun:
-    return SavedRun(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, made=made, told={"start": "depth"})
+def saved(capture: Path, made: str = "as it was") -> RunManifest:
+    return RunManifest(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, made=made, told={"start": "depth"})
 
 
 # ── what is kept ───────────────────────────────────────────────────────────────────────────────
 def test_what_is_kept_is_recalled_and_forgotten(tmp_path: Path, small_capture: Path):
-    keep(tmp_path / "out", saved(small_capture), scene())
-    found = recall(tmp_path / "out", "as it was")
+    save_scene(tmp_path / "out", saved(small_capture), scene())
+    found = find_saved(tmp_path / "out", "as it was")
     assert found is not None
     assert (found.psnr, found.told, found.max_side) == (30.0, {"start": "depth"}, PIXELS)
     np.testing.assert_allclose(read_splat_ply(found.scene).means, scene().means, atol=1e-6)
-    forget(tmp_path / "out")
-    assert recall(tmp_path / "out", "as it was") is None
+    remove_saved(tmp_path / "out")
+    assert find_saved(tmp_path / "out", "as it was") is None
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -62,7 +62,7 @@ def test_what_was_cut_off_is_forgotten_but_not_what_another_run_is_about_to_keep
     names = [f"{NAME}.{whose}.part" for whose in (os.getpid(), 999_999_999, 10**30, "nobody")]
     for name in (NAME, *names):
         (tmp_path / name).mkdir()
-    forget(tmp_path)
+    remove_saved(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == names[:1]
 
 
@@ -72,7 +72,7 @@ def test_what_is_gone_on_with_is_what_is_read_however_often_it_is_written(
     """A file has the logarithms of scales and opacities, whose last digits do not come back."""
     made = scene(count=20_000)
     made = replace(made, opacities=np.random.default_rng(1).uniform(1e-4, 1 - 1e-4, 20_000))
-    kept = keep(tmp_path, saved(small_capture), made)
+    kept = save_scene(tmp_path, saved(small_capture), made)
     for number in range(3):
         write_splat_ply(tmp_path / f"{number}.ply", kept)
         again = read_splat_ply(tmp_path / f"{number}.ply")
@@ -82,27 +82,27 @@ def test_what_is_gone_on_with_is_what_is_read_however_often_it_is_written(
 
 
 def test_nothing_else_is_taken_for_it(tmp_path: Path, small_capture: Path):
-    keep(tmp_path, saved(small_capture), scene())
-    assert recall(tmp_path, "as it is now") is None
-    assert recall(tmp_path / "elsewhere", "as it was") is None
+    save_scene(tmp_path, saved(small_capture), scene())
+    assert find_saved(tmp_path, "as it is now") is None
+    assert find_saved(tmp_path / "elsewhere", "as it was") is None
 
 
 def test_the_last_one_is_kept(tmp_path: Path, small_capture: Path):
     for seed in range(3):
-        keep(tmp_path / "out", saved(small_capture), scene(seed))
-    found = recall(tmp_path / "out", "as it was")
+        save_scene(tmp_path / "out", saved(small_capture), scene(seed))
+    found = find_saved(tmp_path / "out", "as it was")
     assert found is not None
     np.testing.assert_allclose(read_splat_ply(found.scene).means, scene(2).means, atol=1e-6)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
 
 
 def test_a_damaged_scene_is_none(tmp_path: Path, small_capture: Path):
-    keep(tmp_path, saved(small_capture), scene())
+    save_scene(tmp_path, saved(small_capture), scene())
     path = tmp_path / NAME / "scene.ply"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    assert recall(tmp_path, "as it was") is None
+    assert find_saved(tmp_path, "as it was") is None
     with pytest.raises(RunError, match="--resume"):
         read_run(tmp_path / NAME)
 
@@ -110,7 +110,7 @@ def test_a_damaged_scene_is_none(tmp_path: Path, small_capture: Path):
 def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, small_capture: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Point2ActError, match="cannot be written"):
-        keep(tmp_path / "file", saved(small_capture), scene())
+        save_scene(tmp_path / "file", saved(small_capture), scene())
 
 
 # ── whether it is the same ─────────────────────────────────────────────────────────────────────
@@ -150,7 +150,7 @@ def test_a_file_that_is_gone_is_named(small_capture: Path):
 def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("point2act.pipeline.steps.ask_and_choose", lambda *_, **__: 1 / 0)
+        patch.setattr("point2act.pipeline.steps.ask_with_marks", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             point2act.run(capture, out, config=QUICK)
     assert [path.name for path in out.iterdir()] == [NAME]

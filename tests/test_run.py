@@ -23,7 +23,7 @@ from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig, split
 from point2act.splatting.rendering import project_view, render_surface
-from point2act.vlm.pointing.mark_selector import Choice
+from point2act.vlm.pointing.mark_selector import MarkChoice
 
 QUICK = RunConfig(
     build=ReconstructionConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000))
@@ -158,25 +158,25 @@ class Truthful:
     def __init__(self, views):
         self.views, self.asked = {f"{view.name.removesuffix('.png')}.png": view for view in views}, []
 
-    def choose(self, question):
+    def select(self, question):
         view = self.views[question.image]
         top = project(view.camera, view.T_world_cam, RED[None])[0][0]
         away = {label: np.abs(np.median(p, axis=0) - top).max() for label, p in question.places.items()}
         self.asked.append(question)
-        return Choice(min(away, key=away.get), "")
+        return MarkChoice(min(away, key=away.get), "")
 
 
 def test_what_is_chosen_takes_the_place_of_what_was_pointed_at(capture, tmp_path):
-    """The views that were asked have the chooser's points, which are kept beside the grasps."""
+    """The views that were asked have the mark_selector's points, which are kept beside the grasps."""
     views = synthetic.views(10, height=96, width=128)
-    chooser = Truthful(views)
-    point2act.run(capture, tmp_path, config=QUICK, chooser=chooser)
-    assert chooser.asked
+    mark_selector = Truthful(views)
+    point2act.run(capture, tmp_path, config=QUICK, mark_selector=mark_selector)
+    assert mark_selector.asked
     points = read_points(tmp_path / "points.json")
     chosen = [answer for answer in points.answers if answer.model == "truthful"]
     assert chosen
     for answer in chosen:
-        view = chooser.views[answer.image]
+        view = mark_selector.views[answer.image]
         top = project(view.camera, view.T_world_cam, RED[None])[0]
         assert np.abs(answer.points - top).max() < 25
     assert read_grasps(tmp_path / "grasps.json")["results"][0]["action_point"] is not None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.core.geometry import beside_box
+from point2act.core.geometry import distance_to_box
 from point2act.core.types import OrientedBox
 from point2act.grasping.antipodal.score import (
     PreferConfig,
@@ -122,7 +122,7 @@ def test_distance_to_a_box_is_the_one_to_its_nearest_point(seed):
     axes = Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
     box = OrientedBox(rng.uniform(-0.1, 0.1, 3), axes, rng.uniform(0.01, 0.05, 3))
     points = rng.uniform(-0.2, 0.2, (5, 3))
-    for point, distance in zip(points, beside_box(points, box), strict=True):
+    for point, distance in zip(points, distance_to_box(points, box), strict=True):
         local = axes @ (point - box.center)
         nearest = box.center + axes.T @ np.clip(local, -box.half_extents, box.half_extents)
         assert distance == pytest.approx(np.linalg.norm(point - nearest), abs=1e-12)

@@ -30,7 +30,7 @@ from point2act.core.secrets import hide_key, hide_key_in_reply, is_loopback, is_
 from point2act.vlm.clients.chat import read_completion
 from point2act.vlm.clients.client import PointingModel, Request
 from point2act.vlm.clients.limits import LimitsConfig
-from point2act.vlm.clients.server import ServerAsker, ServerConfig
+from point2act.vlm.clients.server import ServerClient, ServerConfig
 
 KEY = "sk-proj-Zq8vT3mLw0KxN5bY7rJd"
 VARIABLE = "TEST_SERVER_KEY"
@@ -54,9 +54,9 @@ def a_model(**changes: Any) -> PointingModel:
     return dataclasses.replace(model, **changes)
 
 
-def an_asker(url: str, model: PointingModel | None = None, **config: Any) -> ServerAsker:
+def a_client(url: str, model: PointingModel | None = None, **config: Any) -> ServerClient:
     quick: dict[str, Any] = {"timeout": 5.0, "retries": 2, "backoff": 0.01}
-    return ServerAsker(model or a_model(), url, served_as=None, config=ServerConfig(**(quick | config)))
+    return ServerClient(model or a_model(), url, served_as=None, config=ServerConfig(**(quick | config)))
 
 
 def picture(height: int = 48, width: int = 64) -> np.ndarray:
@@ -73,7 +73,7 @@ def refused(fault: Fault, **config: Any) -> tuple[str, int]:
     """The error after a fault that does not end, and how many requests were made."""
     with ModelServer(yes, lambda *_: fault) as server:
         with pytest.raises(ModelError) as caught:
-            an_asker(server.url, **config).ask(Request("where?"))
+            a_client(server.url, **config).ask(Request("where?"))
         assert str(caught.value).startswith(server.url)
         return str(caught.value), len(server.requests)
 
@@ -83,7 +83,7 @@ def test_a_request_is_what_servers_expect():
     model = a_model(max_tokens=77, extra={"top_k": 1, "mm": {"max_pixels": 9}})
     shown = picture(33, 51), picture(20, 20)
     with ModelServer(lambda request: "the reply") as server:
-        reply = an_asker(server.url, model).ask(Request("where is it?", shown, {"type": "object"}))
+        reply = a_client(server.url, model).ask(Request("where is it?", shown, {"type": "object"}))
     (sent,) = server.requests
     content = sent["messages"][0]["content"]
     assert [part["type"] for part in content] == ["image_url", "image_url", "text"]
@@ -102,15 +102,15 @@ def test_a_request_is_what_servers_expect():
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (333, 517)])
 def test_images_arrive_in_their_size(size: tuple[int, int]):
     with ModelServer(lambda request: str(model_server.decode_image(request).shape)) as server:
-        assert an_asker(server.url).ask(Request("", (picture(*size),))).text == str((*size, 3))
+        assert a_client(server.url).ask(Request("", (picture(*size),))).text == str((*size, 3))
 
 
 def test_a_schema_holds_servers_that_can_be_held_to_it():
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     with ModelServer(yes) as server:
-        an_asker(server.url, a_model(structured=True)).ask(Request("a", schema=schema))
-        an_asker(server.url, a_model(structured=True)).ask(Request("b"))
-        an_asker(server.url, a_model(structured=False)).ask(Request("c", schema=schema))
+        a_client(server.url, a_model(structured=True)).ask(Request("a", schema=schema))
+        a_client(server.url, a_model(structured=True)).ask(Request("b"))
+        a_client(server.url, a_model(structured=False)).ask(Request("c", schema=schema))
     form, *others = [request.get("response_format", {}) for request in server.requests]
     assert form["type"] == "json_schema"
     assert form["json_schema"]["schema"] == schema
@@ -120,12 +120,12 @@ def test_a_schema_holds_servers_that_can_be_held_to_it():
 def test_half_a_character_at_the_end_of_a_reply_can_be_written_as_utf8():
     cut = completion("mug \ud83d", finish="length")
     with ModelServer(yes, in_turn(says(cut))) as server:
-        assert an_asker(server.url).ask(Request("")).text == "mug ?"
+        assert a_client(server.url).ask(Request("")).text == "mug ?"
 
 
 def test_seconds_count_retries():
     with ModelServer(yes, in_turn(after(0.2, status(500)), after(0.3))) as server:
-        assert 0.5 <= an_asker(server.url).ask(Request("")).seconds < 4
+        assert 0.5 <= a_client(server.url).ask(Request("")).seconds < 4
 
 
 @given(
@@ -171,7 +171,7 @@ PASSING = {
 @pytest.mark.parametrize("name", PASSING)
 def test_what_passes_is_asked_again(name: str):
     with ModelServer(yes, in_turn(PASSING[name])) as server:
-        assert an_asker(server.url, timeout=0.6).ask(Request("where?")).text == "yes"
+        assert a_client(server.url, timeout=0.6).ask(Request("where?")).text == "yes"
     assert len(server.requests) == 2
     assert server.requests[0] == server.requests[1]
 
@@ -179,7 +179,7 @@ def test_what_passes_is_asked_again(name: str):
 def test_right_answers_of_a_wrong_type_are_read():
     body = json.dumps(completion("yes")).encode()
     with ModelServer(yes, in_turn(raw(body, kind="text/plain"))) as server:
-        assert an_asker(server.url).ask(Request("")).text == "yes"
+        assert a_client(server.url).ask(Request("")).text == "yes"
     assert len(server.requests) == 1
 
 
@@ -245,7 +245,7 @@ def test_what_will_not_change_is_an_error_at_once(name: str):
 )
 def test_a_server_is_left_alone_for_as_long_as_it_wants(headers: Callable[[], dict], least: float):
     with ModelServer(yes, in_turn(status(429, **headers()))) as server:
-        reply = an_asker(server.url).ask(Request(""))
+        reply = a_client(server.url).ask(Request(""))
     assert least <= reply.seconds < least + 8  # on a busy machine; the time allowed is longer
 
 
@@ -255,7 +255,7 @@ def test_a_server_that_drips_is_left_in_time(head: bool):
     with ModelServer(yes, lambda *_: drip(0.05, head=head)) as server:
         start = time.monotonic()
         with pytest.raises(ModelError, match=r"no whole answer within 0\.5 s"):
-            an_asker(server.url, timeout=0.5, retries=0).ask(Request(""))
+            a_client(server.url, timeout=0.5, retries=0).ask(Request(""))
         assert 0.5 <= time.monotonic() - start < 3
         assert server.hung_up.wait(2)  # The connection was given up, too.
         assert server.drops >= 5
@@ -265,21 +265,21 @@ def test_a_server_that_drips_is_left_in_time(head: bool):
 def test_an_unknown_model_is_answered_with_those_that_there_are():
     unknown = status(404, {"error": {"message": "The model `test` does not exist."}})
     with ModelServer(yes, lambda *_: unknown, models=("Qwen/Qwen3-VL-8B-Instruct", "other")) as server:
-        asker = an_asker(server.url)
+        client = a_client(server.url)
         with pytest.raises(ModelError, match="served_as, such as Qwen/Qwen3-VL-8B-Instruct, other"):
-            asker.ask(Request(""))
+            client.ask(Request(""))
 
 
 def test_an_address_that_is_not_whole_is_said_to_be():
     with ModelServer(yes) as server, pytest.raises(ModelError, match="Most end in /v1"):
-        an_asker(server.url.removesuffix("/v1")).ask(Request(""))
+        a_client(server.url.removesuffix("/v1")).ask(Request(""))
 
 
 def test_a_model_can_be_served_under_another_name():
     with ModelServer(yes) as server:
-        asker = ServerAsker(a_model(), server.url, served_as="qwen", config=ServerConfig())
-        asker.ask(Request(""))
-    assert server.requests[0]["model"] == asker.identity["model"] == "qwen"
+        client = ServerClient(a_model(), server.url, served_as="qwen", config=ServerConfig())
+        client.ask(Request(""))
+    assert server.requests[0]["model"] == client.identity["model"] == "qwen"
 
 
 def picky(words: dict[str, str]) -> model_server.Faults:
@@ -305,12 +305,12 @@ NEW_MODELS = {
 
 def test_parameters_that_a_server_refuses_are_left_out_from_then_on():
     with ModelServer(yes, picky(NEW_MODELS)) as server:
-        asker = an_asker(server.url, a_model(structured=True, max_tokens=9), retries=0)
+        client = a_client(server.url, a_model(structured=True, max_tokens=9), retries=0)
         with ThreadPoolExecutor(8) as pool:
-            asked = [pool.submit(asker.ask, Request(str(i), schema={"type": "object"})) for i in range(8)]
+            asked = [pool.submit(client.ask, Request(str(i), schema={"type": "object"})) for i in range(8)]
             assert [reply.result().text for reply in asked] == ["yes"] * 8
         before = len(server.requests)
-        asker.ask(Request("one more", schema={"type": "object"}))
+        client.ask(Request("one more", schema={"type": "object"}))
     assert len(server.requests) == before + 1
     assert before <= 8 * 4
     last = server.requests[-1]
@@ -334,16 +334,16 @@ def nobody() -> str:
 
 def test_a_server_that_was_never_there_is_not_waited_for():
     with pytest.raises(ModelError, match=r"cannot be reached .*is it running.*vllm serve test") as caught:
-        an_asker(nobody(), backoff=60.0).ask(Request(""))
+        a_client(nobody(), backoff=60.0).ask(Request(""))
     assert "tried" not in str(caught.value)
 
 
 def test_a_server_that_goes_away_for_a_while_is_waited_for():
     with ModelServer(yes) as server:
-        asker = an_asker(server.url, retries=8, backoff=0.05)
-        asker.ask(Request(""))
+        client = a_client(server.url, retries=8, backoff=0.05)
+        client.ask(Request(""))
     with ThreadPoolExecutor(1) as pool:
-        later = pool.submit(asker.ask, Request(""))
+        later = pool.submit(client.ask, Request(""))
         time.sleep(0.3)
         with ModelServer(lambda request: "back", port=int(server.url.split(":")[2][:-3])):
             assert later.result().text == "back"
@@ -353,7 +353,7 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, nobody())
     with ModelServer(yes) as server:
-        assert an_asker(server.url).ask(Request("")).text == "yes"
+        assert a_client(server.url).ask(Request("")).text == "yes"
 
 
 @pytest.mark.parametrize(
@@ -370,36 +370,36 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch):
 )
 def test_wrong_addresses_are_errors_before_anything_is_asked(url: str, words: str):
     with pytest.raises(ModelError, match=words) as caught:
-        an_asker(url)
+        a_client(url)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"retries": -1}, {"timeout": 0.0}, {"backoff": -1.0}])
 def test_wrong_configurations_are_errors(wrong: dict[str, Any]):
     with pytest.raises(ModelError, match=next(iter(wrong))):
-        an_asker("http://localhost/v1", **wrong)
+        a_client("http://localhost/v1", **wrong)
 
 
 def test_identity_is_json_without_a_key_and_tells_askers_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, KEY)
     url = "http://localhost:1/v1"
-    one = an_asker(url).identity
+    one = a_client(url).identity
     assert one == {
         "provider": "server", "base_url": url, "model": "test", "temperature": 0.0, "max_tokens": 512,
         "extra": {},
     }  # fmt: skip
     assert KEY not in json.dumps(dict(one))
-    assert an_asker(url + "/", timeout=3.0, retries=9).identity == one
+    assert a_client(url + "/", timeout=3.0, retries=9).identity == one
     for changed in (a_model(model="b"), a_model(max_tokens=1), a_model(extra={"top_k": 1})):
-        assert an_asker(url, changed).identity != one
-    assert an_asker("http://localhost:2/v1").identity != one
+        assert a_client(url, changed).identity != one
+    assert a_client("http://localhost:2/v1").identity != one
 
 
 def test_limits_count_every_try():
     with ModelServer(yes, lambda *_: status(500)) as server:
-        asker = an_asker(server.url, retries=9, limits=LimitsConfig(max_requests=3))
+        client = a_client(server.url, retries=9, limits=LimitsConfig(max_requests=3))
         with pytest.raises(ModelError, match="3 requests were allowed"):
-            asker.ask(Request(""))
+            client.ask(Request(""))
     assert len(server.requests) == 3
 
 
@@ -407,25 +407,25 @@ def test_cost_is_counted_from_what_the_server_says():
     """1000 tokens read and 20 written, at 10 and 100 dollars a million: 1.2 cents a request."""
     model = a_model(price=(10.0, 100.0))
     with ModelServer(yes) as server:
-        asker = an_asker(server.url, model, limits=LimitsConfig(max_cost=0.03))
-        asker.ask(Request(""))
-        asker.ask(Request(""))
+        client = a_client(server.url, model, limits=LimitsConfig(max_cost=0.03))
+        client.ask(Request(""))
+        client.ask(Request(""))
         with pytest.raises(ModelError, match=r"0\.03 USD were allowed, 0\.024 are spent on 2 requests"):
-            asker.ask(Request(""))
+            client.ask(Request(""))
 
 
 # ── keys ───────────────────────────────────────────────────────────────────────────────────────
 def test_the_key_is_sent_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, f"{KEY}\n")  # As `export KEY=$(cat file)` can leave it on some systems.
     with ModelServer(yes) as server:
-        an_asker(server.url).ask(Request("", (picture(),)))
+        a_client(server.url).ask(Request("", (picture(),)))
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert KEY not in json.dumps(server.requests)
 
 
 def test_one_s_own_servers_need_no_key():
     with ModelServer(yes) as server:
-        an_asker(server.url).ask(Request(""))
+        a_client(server.url).ask(Request(""))
     assert server.headers[0]["authorization"] == "Bearer EMPTY"
 
 
@@ -448,10 +448,10 @@ def test_the_key_is_in_no_message(
     caplog.set_level(logging.DEBUG)
     echo = status(code, {"error": {"message": ECHOES[name]}})
     with ModelServer(yes, lambda *_: echo) as server:
-        asker = an_asker(server.url, retries=1)
+        client = a_client(server.url, retries=1)
         with pytest.raises(ModelError) as caught:
-            asker.ask(Request("", (picture(),)))
-    everything = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(asker)
+            client.ask(Request("", (picture(),)))
+    everything = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(client)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     for secret in (KEY, KEY[:8], KEY[-4:], "0123456789abcdef"):
@@ -462,12 +462,12 @@ def test_the_key_is_in_no_message(
 def test_the_key_is_in_no_reply(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, KEY)
     with ModelServer(lambda request: f"**bold** {KEY} (0.5, 0.5)") as server:
-        assert an_asker(server.url).ask(Request("")).text == "**bold** (hidden key) (0.5, 0.5)"
+        assert a_client(server.url).ask(Request("")).text == "**bold** (hidden key) (0.5, 0.5)"
 
 
 def test_a_service_without_its_key_is_an_error_that_names_the_variable():
     with pytest.raises(ModelError, match=f"needs a key: .* environment variable {VARIABLE}"):
-        an_asker("https://api.example.com/v1")
+        a_client("https://api.example.com/v1")
 
 
 @pytest.mark.parametrize("key", ["sk-one\nsk-two-abcdef", "sk-über-abcdef", "sk-one two-abcdef"])
@@ -476,7 +476,7 @@ def test_a_key_that_cannot_be_sent_is_an_error_that_does_not_show_it(
 ):
     monkeypatch.setenv(VARIABLE, key)
     with pytest.raises(ModelError, match=VARIABLE) as caught:
-        an_asker("https://api.example.com/v1")
+        a_client("https://api.example.com/v1")
     assert "sk-" not in str(caught.value)
 
 
@@ -554,14 +554,14 @@ def test_many_requests_at_once_lose_nothing_and_little_time():
         return f"{prompt(request)}: {model_server.decode_image(request)[0, 0].tolist()}"
 
     with ModelServer(answer, lambda request, earlier: plan[prompt(request)][earlier]) as server:
-        asker = an_asker(server.url, concurrency=8, backoff=0.05)
-        asker.ask(Request("view 1", (picture(),)))  # The first one pays for imports.
+        client = a_client(server.url, concurrency=8, backoff=0.05)
+        client.ask(Request("view 1", (picture(),)))  # The first one pays for imports.
         server.requests.clear()
         plan["view 1"].append(plan["view 1"][0])
         start = time.monotonic()
-        with ThreadPoolExecutor(asker.concurrency) as pool:
+        with ThreadPoolExecutor(client.concurrency) as pool:
             shown = [np.full((48, 64, 3), 10 * number, np.uint8) for number in range(24)]
-            asked = [pool.submit(asker.ask, Request(f"view {n}", (shown[n],))) for n in range(24)]
+            asked = [pool.submit(client.ask, Request(f"view {n}", (shown[n],))) for n in range(24)]
             replies = [reply.result() for reply in asked]
         took = time.monotonic() - start
     assert [reply.text for reply in replies] == [f"view {n}: {[10 * n] * 3}" for n in range(24)]
@@ -582,7 +582,7 @@ def test_askers_that_are_let_go_leave_no_thread_behind():
 
     before = requests()
     with ModelServer(yes) as server:
-        an_asker(server.url).ask(Request(""))
+        a_client(server.url).ask(Request(""))
         for _ in range(100):
             if requests() <= before:
                 break

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point2act.core.errors import Point2ActError
-from point2act.visualization.viewer.request_filter import guarded, own_names, refusal
+from point2act.visualization.viewer.request_filter import filtered, own_names, refusal
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -100,6 +100,14 @@ def test_no_file_of_the_machine_comes(server: viser.ViserServer, up: str):
     assert b"The page's server" not in answer
 
 
+def test_files_that_never_change_are_kept_by_the_browser(server: viser.ViserServer):
+    """The page starts a worker script whenever the Gaussians change: it must not need the server for that."""
+    page = fetched(server, "/").decode()
+    (script,) = re.findall(r'"\.?(/assets/[^"]*\.js)"', page)
+    assert b"immutable" in fetched(server, script).split(b"\r\n\r\n")[0]
+    assert "immutable" not in page.split("\r\n\r\n")[0]
+
+
 def test_another_name_gets_nothing(server: viser.ViserServer):
     answer = fetched(server, "/", host="evil.example")
     assert b" 403 " in answer.split(b"\r\n")[0]
@@ -164,7 +172,7 @@ def test_what_is_sent_arrives_in_that_order(server: viser.ViserServer, monkeypat
 
 
 def test_a_server_that_is_not_known_is_not_used():
-    with pytest.raises(Point2ActError, match="viser"), guarded(NAMES, 1):
+    with pytest.raises(Point2ActError, match="viser"), filtered(NAMES, 1):
         pass
 
 

@@ -16,7 +16,7 @@ from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query, View
 from point2act.data.capture import load_views, read_capture
 from point2act.data.points import PERSON, read_points, write_points
-from point2act.data.run_manifest import NAME, SavedRun, read_run, with_poses, write_run
+from point2act.data.run_manifest import NAME, RunManifest, read_run, with_poses, write_run
 from point2act.grasping.grasps_json import read_grasps
 from point2act.localization.relevancy import RelevancyConfig
 from point2act.pipeline.outputs import RunSummary, publish, publish_report
@@ -155,11 +155,11 @@ def test_the_grasps_do_not_wait_for_the_report(session, capture, tmp_path, monke
 
 # ── run.json ───────────────────────────────────────────────────────────────────────────────────
 @pytest.fixture
-def saved(tmp_path) -> SavedRun:
+def saved(tmp_path) -> RunManifest:
     (tmp_path / "capture").mkdir()
     (tmp_path / "scene.ply").write_bytes(b"")
     timings = {"fit the Gaussians": 1.25}
-    return SavedRun(tmp_path / "capture", tmp_path / "scene.ply", 320, True, 31.5, timings)
+    return RunManifest(tmp_path / "capture", tmp_path / "scene.ply", 320, True, 31.5, timings)
 
 
 @pytest.mark.parametrize("poses", [None, {f"{k}.png": T for k, T in enumerate(synthetic.orbit(3))}])

@@ -24,7 +24,7 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points
 from point2act.grasping.grasps_json import write_grasps
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.simulation.camera import Shot, WristConfig, look_at, pinhole, shoot, wrist_poses
+from point2act.simulation.camera import SimulatedView, WristConfig, look_at, pinhole, render_views, wrist_poses
 from point2act.simulation.layout import read_layout
 from point2act.simulation.oracle import oracle_grasps
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
@@ -60,8 +60,8 @@ def drawing(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def shots(scene: Scene, drawing: None) -> tuple[Shot, ...]:
-    return shoot(scene, WristConfig(views=8), np.random.default_rng(1))
+def shots(scene: Scene, drawing: None) -> tuple[SimulatedView, ...]:
+    return render_views(scene, WristConfig(views=8), np.random.default_rng(1))
 
 
 def grasp_at(T_world_gripper: np.ndarray, width: float) -> Grasp:
@@ -190,7 +190,7 @@ def test_a_machine_without_mujoco_or_graphics_is_told(
 
 
 # ── camera ─────────────────────────────────────────────────────────────────────────────────────
-def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     for shot in shots:
         pixels = pixel_centers(*shot.true_depth.shape).reshape(-1, 2)
         depth = shot.true_depth.reshape(-1).astype(float)
@@ -200,7 +200,7 @@ def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[S
         assert np.abs(height[near] - scene.layout.table.height).max() < 1e-5
 
 
-def test_every_pixel_of_a_part_lies_in_its_true_box(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_every_pixel_of_a_part_lies_in_its_true_box(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     """One law over segmentation, depth, poses and boxes: a slip in any of them breaks it."""
     seen = 0
     for query in scene.queries:
@@ -256,14 +256,14 @@ def test_depth_noise_grows_with_the_square_of_the_depth(depth: float) -> None:
     assert np.abs(noisy * 1000 - np.round(noisy * 1000)).max() < 1e-3
 
 
-def test_a_sensor_without_faults_only_rounds(shots: tuple[Shot, ...]) -> None:
+def test_a_sensor_without_faults_only_rounds(shots: tuple[SimulatedView, ...]) -> None:
     shot = shots[0]
     depth = measured_depth(shot.true_depth, shot.part_ids, shot.view.camera, QUIET, np.random.default_rng(0))
     near = shot.true_depth < 9
     assert np.abs(depth - shot.true_depth)[near].max() <= 0.00051
 
 
-def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     shaft = scene.parts.index(("screwdriver", "shaft"))
     config = replace(QUIET, thin_dropout=0.2)
     lost = []
@@ -281,7 +281,7 @@ def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[Shot, 
 
 
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
-def rates(scene: Scene, shots: tuple[Shot, ...], config: PointingConfig) -> dict[str, float]:
+def rates(scene: Scene, shots: tuple[SimulatedView, ...], config: PointingConfig) -> dict[str, float]:
     """Shares that really occurred, over many draws without jitter."""
     said: list[tuple[bool, bool, str]] = []
     for seed in range(10):
@@ -312,7 +312,7 @@ def rates(scene: Scene, shots: tuple[Shot, ...], config: PointingConfig) -> dict
     }
 
 
-def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     typical = rates(scene, shots, TYPICAL)
     assert typical["missed"] == pytest.approx(TYPICAL.missed, abs=0.04)
     assert typical["wrong"] == pytest.approx(TYPICAL.wrong, abs=0.05)
@@ -324,7 +324,7 @@ def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[Shot, ...]) -
     assert clean["missed"] == clean["wrong"] == clean["hallucinated"] == 0.0
 
 
-def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     """For the mug's handle that is the other mug's handle: far more often than any other wrong part."""
     rival = scene.parts.index(("red_mug", "handle"))
     facing = tuple(shot for shot in shots if np.count_nonzero(shot.part_ids == rival) >= HARD.min_pixels)
@@ -340,7 +340,7 @@ def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[Shot, 
     assert np.mean([part == rival for part in wrong]) == pytest.approx(HARD.distractor, abs=0.12)
 
 
-def test_points_stay_inside_the_image_and_repeat_with_the_seed(scene: Scene, shots: tuple[Shot, ...]) -> None:
+def test_points_stay_inside_the_image_and_repeat_with_the_seed(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
     wild = replace(TYPICAL, jitter=100.0)
     first, again = (answer(scene, shots, wild, np.random.default_rng(4)) for _ in range(2))
     assert len(first.answers) == len(scene.queries) * len(shots)
@@ -366,7 +366,7 @@ def test_a_capture_reads_back_and_replays(scene: Scene, drawing: None, tmp_path:
     assert [query.name for query in points.queries] == ["mug", "hammer", "bottle", "screwdriver", "box"]
     assert capture.metric
     np.testing.assert_allclose(capture.T_base_world, scene.T_base_world)
-    expected = shoot(scene, config.wrist, np.random.default_rng(7))
+    expected = render_views(scene, config.wrist, np.random.default_rng(7))
     for view, shot in zip(load_views(capture), expected, strict=True):
         np.testing.assert_array_equal(view.rgb, shot.view.rgb)
         np.testing.assert_allclose(view.depth, shot.view.depth, atol=1e-6)

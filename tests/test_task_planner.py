@@ -53,11 +53,11 @@ class Scripted:
 
 
 def test_a_model_is_asked_with_everything_it_needs():
-    asker = Scripted(json.dumps(COFFEE))
+    client = Scripted(json.dumps(COFFEE))
     images = tuple(np.full((4, 6, 3), grey, np.uint8) for grey in (0, 255))
-    made = task_planner.plan(asker, f"  {WANTED} \n", model_name="m", images=images)
+    made = task_planner.plan(client, f"  {WANTED} \n", model_name="m", images=images)
     assert plan_document(made) == COFFEE_DOCUMENT
-    (request,) = asker.asked
+    (request,) = client.asked
     assert request.schema == schema("plan_reply")
     assert all(sent is image for sent, image in zip(request.images, images, strict=True))
     for needed in (WANTED, "The 2 images", json.dumps(schema("plan_reply")), '"grasp"', '"place"', '"avoid"'):
@@ -65,39 +65,39 @@ def test_a_model_is_asked_with_everything_it_needs():
 
 
 def test_without_images_a_model_is_told_so():
-    asker = Scripted(json.dumps(COFFEE), json.dumps(COFFEE))
-    task_planner.plan(asker, WANTED, model_name="m")
-    task_planner.plan(asker, WANTED, model_name="m", images=(np.zeros((2, 2, 3), np.uint8),))
-    assert "cannot see the scene" in asker.asked[0].prompt
-    assert "The image shows the scene" in asker.asked[1].prompt
+    client = Scripted(json.dumps(COFFEE), json.dumps(COFFEE))
+    task_planner.plan(client, WANTED, model_name="m")
+    task_planner.plan(client, WANTED, model_name="m", images=(np.zeros((2, 2, 3), np.uint8),))
+    assert "cannot see the scene" in client.asked[0].prompt
+    assert "The image shows the scene" in client.asked[1].prompt
 
 
 def test_the_example_is_a_plan():
     made = parse_plan(json.dumps(task_planner.EXAMPLE), task_planner.EXAMPLE_INSTRUCTION)
     assert [query.role for query in made.queries] == ["grasp", "avoid", "place"]
-    asker = Scripted(json.dumps(COFFEE))
-    task_planner.plan(asker, WANTED, model_name="m")
-    assert json.dumps(task_planner.EXAMPLE) in asker.asked[0].prompt
+    client = Scripted(json.dumps(COFFEE))
+    task_planner.plan(client, WANTED, model_name="m")
+    assert json.dumps(task_planner.EXAMPLE) in client.asked[0].prompt
 
 
 @pytest.mark.parametrize(
     "wanted", ['say "hello" {name}', "{0} {instruction}", "%s\nand\tmore", "кофе, {{please}}"]
 )
 def test_any_instruction_may_be_given(wanted: str):
-    asker = Scripted("no", json.dumps(COFFEE))
-    assert task_planner.plan(asker, wanted, model_name="m").instruction == wanted
-    assert json.dumps(" ".join(wanted.split()), ensure_ascii=False) in asker.asked[1].prompt
+    client = Scripted("no", json.dumps(COFFEE))
+    assert task_planner.plan(client, wanted, model_name="m").instruction == wanted
+    assert json.dumps(" ".join(wanted.split()), ensure_ascii=False) in client.asked[1].prompt
 
 
 @pytest.mark.parametrize(
     "first", ["I would {take} the mug.", json.dumps(COFFEE)[:-9], "\ud800", "x" * 200_000]
 )
 def test_what_cannot_be_read_is_shown_and_asked_for_once_more(first: str):
-    asker = Scripted(first, json.dumps(COFFEE))
+    client = Scripted(first, json.dumps(COFFEE))
     image = np.zeros((2, 2, 3), np.uint8)
-    made = task_planner.plan(asker, WANTED, model_name="m", images=(image,))
+    made = task_planner.plan(client, WANTED, model_name="m", images=(image,))
     assert plan_document(made) == COFFEE_DOCUMENT
-    request, again = asker.asked
+    request, again = client.asked
     assert again.prompt.startswith(request.prompt)
     assert first[:1000].encode("utf-8", "replace").decode() in again.prompt
     assert "is not a plan" in again.prompt
@@ -107,10 +107,10 @@ def test_what_cannot_be_read_is_shown_and_asked_for_once_more(first: str):
 
 
 def test_two_replies_that_cannot_be_read_are_enough():
-    asker = Scripted("no", "never", json.dumps(COFFEE))
+    client = Scripted("no", "never", json.dumps(COFFEE))
     with pytest.raises(ReplyError, match="never"):
-        task_planner.plan(asker, WANTED, model_name="m")
-    assert len(asker.asked) == 2
+        task_planner.plan(client, WANTED, model_name="m")
+    assert len(client.asked) == 2
 
 
 def test_a_model_that_is_gone_is_an_error():
@@ -121,48 +121,50 @@ def test_a_model_that_is_gone_is_an_error():
 
 
 def test_nobody_is_asked_for_nothing():
-    asker = Scripted(json.dumps(COFFEE))
+    client = Scripted(json.dumps(COFFEE))
     with pytest.raises(ModelError, match="instruction is empty"):
-        task_planner.plan(asker, " \n", model_name="m")
-    assert not asker.asked
+        task_planner.plan(client, " \n", model_name="m")
+    assert not client.asked
 
 
 def test_a_plan_is_asked_for_once(tmp_path: Path):
-    asker, cache = Scripted(json.dumps(COFFEE), json.dumps({"steps": [PUT]})), ReplyCache(tmp_path)
-    plans = [plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) for _ in range(2)]
+    client, cache = Scripted(json.dumps(COFFEE), json.dumps({"steps": [PUT]})), ReplyCache(tmp_path)
+    plans = [plan_document(task_planner.plan(client, WANTED, model_name="m", cache=cache)) for _ in range(2)]
     assert plans[0] == plans[1]
-    assert len(asker.asked) == 1
-    task_planner.plan(asker, "something else", model_name="m", cache=cache)
-    assert len(asker.asked) == 2
+    assert len(client.asked) == 1
+    task_planner.plan(client, "something else", model_name="m", cache=cache)
+    assert len(client.asked) == 2
 
 
 def test_what_was_asked_once_more_costs_nothing_again(tmp_path: Path):
-    asker, cache = Scripted("no", json.dumps(COFFEE)), ReplyCache(tmp_path)
+    client, cache = Scripted("no", json.dumps(COFFEE)), ReplyCache(tmp_path)
     for _ in range(2):
-        assert plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
-    assert len(asker.asked) == 2
+        assert (
+            plan_document(task_planner.plan(client, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
+        )
+    assert len(client.asked) == 2
 
 
 def test_a_second_reply_that_cannot_be_read_is_not_remembered(tmp_path: Path):
-    asker, cache = Scripted("no", "never", json.dumps(COFFEE)), ReplyCache(tmp_path)
+    client, cache = Scripted("no", "never", json.dumps(COFFEE)), ReplyCache(tmp_path)
     with pytest.raises(ReplyError):
-        task_planner.plan(asker, WANTED, model_name="m", cache=cache)
-    assert plan_document(task_planner.plan(asker, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
-    assert len(asker.asked) == 3
+        task_planner.plan(client, WANTED, model_name="m", cache=cache)
+    assert plan_document(task_planner.plan(client, WANTED, model_name="m", cache=cache)) == COFFEE_DOCUMENT
+    assert len(client.asked) == 3
 
 
 # ── the command ────────────────────────────────────────────────────────────────────────────────
-def opened(monkeypatch: pytest.MonkeyPatch, asker: Scripted) -> None:
+def opened(monkeypatch: pytest.MonkeyPatch, client: Scripted) -> None:
     """Let the command ask this one, whatever model it is told."""
     model = PointingModel("m", "makers/m", "qwen3_vl", "Point at {query}.", "none", "made up")
-    monkeypatch.setattr(command, "open_model", lambda config: OpenModel(model, asker, None))
+    monkeypatch.setattr(command, "open_model", lambda config: OpenModel(model, client, None))
 
 
 def test_the_command_writes_queries_to_be_answered(
     tmp_path: Path, small_capture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    asker = Scripted(json.dumps(COFFEE))
-    opened(monkeypatch, asker)
+    client = Scripted(json.dumps(COFFEE))
+    opened(monkeypatch, client)
     path = tmp_path / "points.json"
     command.main([WANTED, "--model", "m", "--capture", str(small_capture), "--output", str(path)])
     points = read_points(path)
@@ -171,7 +173,7 @@ def test_the_command_writes_queries_to_be_answered(
     assert [vars(query) for query in points.queries] == [
         target["query"] for step in COFFEE_DOCUMENT["steps"] for target in step["targets"]
     ]
-    assert [image.shape for image in asker.asked[0].images] == [(48, 64, 3)] * 4
+    assert [image.shape for image in client.asked[0].images] == [(48, 64, 3)] * 4
     shown = " ".join(capsys.readouterr().out.split())
     for word in ("lift", "grasp", "avoid", "place", "coaster", str(path.name)):
         assert word in shown

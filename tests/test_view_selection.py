@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from point2act.core.errors import CaptureError
 from point2act.core.types import Capture, Frame, Lens
-from point2act.data.capture.view_selection import Apart, only, spread, thin
+from point2act.data.capture.view_selection import (
+    ViewDistance,
+    farthest_point_sampling,
+    keep_frames,
+    select_views,
+)
 
 
 def frames_of(poses, folder: Path, sizes=None) -> list[Frame]:
@@ -55,17 +60,17 @@ def test_farthest_first_against_plain_loops():
     eyes, axes = rng.normal(size=(2, 40, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     everything = [np.ones(40, dtype=bool)]
-    assert spread(Apart(eyes, axes), 12, everything) == plain_spread(eyes, axes, 12)
+    assert farthest_point_sampling(ViewDistance(eyes, axes), 12, everything) == plain_spread(eyes, axes, 12)
 
 
 def test_few_frames_stay_as_they_are(tmp_path):
     frames = frames_of(synthetic.orbit(6), tmp_path)
-    assert thin(frames, 6) == thin(frames, 100) == tuple(frames)
+    assert select_views(frames, 6) == select_views(frames, 100) == tuple(frames)
 
 
 def test_the_order_stays(tmp_path):
     frames = frames_of(turned(np.random.default_rng(0).uniform(0, 6, 50)), tmp_path)
-    kept = names(thin(frames, 20))
+    kept = names(select_views(frames, 20))
     assert len(kept) == 20
     assert kept == sorted(kept)
 
@@ -74,7 +79,7 @@ def test_no_gap_is_left_and_no_crowd(tmp_path):
     """Nine tenths of the cameras stand in a tenth of the circle: they get few of the views."""
     angles = np.sort(np.concatenate([np.linspace(0, 0.6, 180), np.linspace(0.7, 6.2, 40)]))
     frames = frames_of(turned(angles), tmp_path)
-    kept = [int(Path(name).stem) for name in names(thin(frames, 24))]
+    kept = [int(Path(name).stem) for name in names(select_views(frames, 24))]
     gaps = np.diff(angles[kept])
     assert gaps.max() < 0.5
     assert sum(angles[kept] < 0.6) < 8
@@ -85,13 +90,13 @@ def test_no_gap_is_left_and_no_crowd(tmp_path):
 def test_cameras_that_only_turn_are_spread_too(tmp_path):
     angles = np.linspace(0, np.pi, 60)
     poses = [synthetic.look_at(np.zeros(3), np.array([np.cos(a), np.sin(a), 0.2])) for a in angles]
-    kept = [int(Path(name).stem) for name in names(thin(frames_of(poses, tmp_path), 8))]
+    kept = [int(Path(name).stem) for name in names(select_views(frames_of(poses, tmp_path), 8))]
     assert np.diff(angles[kept]).max() < 2 * np.pi / 7  # Gonzalez: never twice the least that there can be
 
 
 def test_where_all_stand_in_one_place(tmp_path):
     frames = frames_of([np.eye(4)] * 9, tmp_path, sizes=np.arange(9, 0, -1))
-    assert len(set(names(thin(frames, 4)))) == 4
+    assert len(set(names(select_views(frames, 4)))) == 4
 
 
 @given(st.permutations(range(12)), st.integers(1, 11), st.integers(0, 10**6))
@@ -104,15 +109,17 @@ def test_the_same_viewpoints_whatever_the_world(order, at_most, seed):
     scaled[:, :3, 3] *= 1000.0
     moved = T @ poses
     groups = [np.ones(12, dtype=bool)]
-    first = spread(Apart(poses[:, :3, 3], poses[:, :3, 2]), at_most, groups)
+    first = farthest_point_sampling(ViewDistance(poses[:, :3, 3], poses[:, :3, 2]), at_most, groups)
     for other in (scaled, moved):
-        assert spread(Apart(other[:, :3, 3], other[:, :3, 2]), at_most, groups) == first
+        assert (
+            farthest_point_sampling(ViewDistance(other[:, :3, 3], other[:, :3, 2]), at_most, groups) == first
+        )
 
 
 def test_wanted_views_stay(tmp_path):
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path, sizes=np.arange(60) + 1)
     wanted = {frames[i].name for i in (3, 4, 5, 6, 30)}
-    kept = names(thin(frames, 12, first=[wanted]))
+    kept = names(select_views(frames, 12, first=[wanted]))
     assert wanted <= set(kept)
     assert len(kept) == 12
 
@@ -120,7 +127,7 @@ def test_wanted_views_stay(tmp_path):
 def test_the_most_wanted_come_first_where_there_is_no_room_for_all(tmp_path):
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path)
     person, model = {frames[7].name, frames[8].name}, {frame.name for frame in frames[10:50]}
-    kept = set(names(thin(frames, 6, first=[person, model])))
+    kept = set(names(select_views(frames, 6, first=[person, model])))
     assert person <= kept
     assert kept - person <= model
 
@@ -130,7 +137,7 @@ def test_a_wanted_view_is_not_taken_for_a_sharper_one(tmp_path):
     sizes[::2] = 900
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path, sizes=sizes)
     wanted = {frames[i].name for i in range(1, 60, 12)}
-    assert wanted <= set(names(thin(frames, 10, first=[wanted])))
+    assert wanted <= set(names(select_views(frames, 10, first=[wanted])))
 
 
 def test_sharp_views_before_blurred_ones(tmp_path):
@@ -138,7 +145,7 @@ def test_sharp_views_before_blurred_ones(tmp_path):
     sizes = np.full(240, 1000)
     sizes[::2] = 970
     frames = frames_of(turned(np.linspace(0, 6, 240)), tmp_path, sizes=sizes)
-    kept = np.array([int(Path(name).stem) for name in names(thin(frames, 20))])
+    kept = np.array([int(Path(name).stem) for name in names(select_views(frames, 20))])
     assert (kept % 2 == 1).all()
     assert len(set(kept)) == 20
     assert np.diff(kept).max() < 24
@@ -147,7 +154,7 @@ def test_sharp_views_before_blurred_ones(tmp_path):
 def test_a_far_view_is_no_substitute_however_sharp(tmp_path):
     sizes = np.full(40, 1000)
     sizes[0] = 9000
-    kept = names(thin(frames_of(turned(np.linspace(0, 6, 40)), tmp_path, sizes=sizes), 10))
+    kept = names(select_views(frames_of(turned(np.linspace(0, 6, 40)), tmp_path, sizes=sizes), 10))
     assert len(set(kept)) == 10
 
 
@@ -162,20 +169,20 @@ def test_names_of_the_files_in_their_folder_do_not_matter(tmp_path):
         path = other / f"{39 - number:04}.png"
         path.write_bytes(bytes(1000))
         shuffled[number] = dataclasses.replace(frames[number], image_path=path)
-    assert names(thin(frames, 9)) == names(thin(shuffled, 9))
+    assert names(select_views(frames, 9)) == names(select_views(shuffled, 9))
 
 
 def test_what_cannot_be(tmp_path):
     frames = frames_of(synthetic.orbit(5), tmp_path)
     with pytest.raises(CaptureError, match="one view or more"):
-        thin(frames, 0)
+        select_views(frames, 0)
     frames[2].image_path.unlink()
     with pytest.raises(CaptureError, match=r"0002\.png is gone"):
-        thin(frames, 3)
+        select_views(frames, 3)
 
 
 def test_only_some_frames(tmp_path):
     frames = tuple(frames_of(synthetic.orbit(5), tmp_path))
     capture = Capture(tmp_path, frames, 1e-3, None, None, True)
-    assert only(capture, None) is capture
-    assert only(capture, [frames[3].name, frames[1].name, "another"]).frames == (frames[1], frames[3])
+    assert keep_frames(capture, None) is capture
+    assert keep_frames(capture, [frames[3].name, frames[1].name, "another"]).frames == (frames[1], frames[3])

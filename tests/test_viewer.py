@@ -17,7 +17,7 @@ import point2act
 from point2act.core.errors import Point2ActError
 from point2act.core.geometry import project
 from point2act.core.types import GaussianScene, PointSet, Query
-from point2act.data.crops import Look
+from point2act.data.crops import Crop
 from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
@@ -239,8 +239,8 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     """The new field is there in the end, and how far the asking is was shown meanwhile."""
     numbers = {view.name: number for number, view in enumerate(session.views)}
 
-    def at_blue(query: Query, image: str, look: Look) -> PointerReply:
-        return PointerReply(look.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
+    def at_blue(query: Query, image: str, crop: Crop) -> PointerReply:
+        return PointerReply(crop.from_disk(pixel_of(session, numbers[image], BLUE)[None]))
 
     interactive = interactive_of(viewer)
     interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import pytest
 from browser import Said, Window, changed_share, complaints, noise, open_browser
 from test_run import RED, write_capture
-from test_viewer import BLUE, FEW
+from test_viewer import BLUE, FEW, large
 
 import point2act
 from point2act.core.geometry import project
@@ -29,6 +30,7 @@ from point2act.core.types import Answer, PointSet, Query
 from point2act.data.capture import read_capture
 from point2act.data.points import PERSON, read_points, write_points
 from point2act.grasping.grasps_json import read_grasps
+from point2act.visualization.viewer import Viewer, ViewerConfig, request_filter
 from point2act.visualization.viewer.photos import gaze, hang
 
 HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
@@ -121,9 +123,32 @@ def test_relevancy_is_blended(window: Window):
     before = window.wait_until_still()
     window.slide("Blend", 0.1)
     window.wait_for(lambda: float(window.value("Blend")) < 0.3, "the slider to move")
-    dim = window.wait_until_changed(before, share=0.01)
+    window.wait_until_changed(before, share=0.01)
+    # Not what was drawn on the way: nothing, or the first of the new Gaussians.
+    dim = window.wait_until_still()
     window.slide("Blend", 0.9)
     window.wait_until_changed(dim, share=0.01)
+
+
+def test_gaussians_are_drawn_without_the_servers_help(browser: Any, monkeypatch: pytest.MonkeyPatch):
+    """A script that viser's page asks for at every change and did not get left the scene empty for good."""
+    viewer = Viewer(large(1500), (), title="large", grippers=("panda",), config=ViewerConfig(port=8650))
+    window = Window(browser, viewer.url)
+    before = window.wait_until_still()
+    refused: list[str] = []
+    monkeypatch.setattr(
+        request_filter, "refusal", lambda path, *_: (refused.append(path), (HTTPStatus.NOT_FOUND, ""))[1]
+    )
+    for blend in np.tile([0.1, 0.9], 10):
+        viewer.page.nodes.paint(np.linspace(0, 1, 1500), blend=float(blend), threshold=0.0)
+        window.page.wait_for_timeout(50)
+    window.wait_until_changed(before, share=0.05)
+    after = window.wait_until_still()
+    window.wait_for(lambda: (window.canvas().max(axis=-1) > 60).mean() > 0.3, "the Gaussians to be drawn")
+    assert changed_share(before, after) > 0.05
+    assert not refused
+    window.close()
+    viewer.stop()
 
 
 def test_a_query_is_chosen(window: Window):

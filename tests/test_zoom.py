@@ -16,10 +16,10 @@ from point2act.core.errors import ReplyError
 from point2act.core.geometry import project
 from point2act.core.types import Answer, Camera, Frame, Lens, Query, View
 from point2act.data.capture import view_to_disk
-from point2act.data.crops import Look, Window
+from point2act.data.crops import Crop, Window
 from point2act.localization.multiview_consensus import Meeting
-from point2act.vlm.pointing.point import Said
-from point2act.vlm.pointing.zoom import TwiceConfig, second_look, windows
+from point2act.vlm.pointing.point import PointerReply
+from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
 
 QUERY = Query("mug", "the handle of the mug")
 PLACE = np.array([0.02, -0.03, 0.04])
@@ -51,9 +51,9 @@ def answer(points: np.ndarray) -> Answer:
 
 
 def window_of(
-    of: Frame, meeting: Meeting | None, first: Answer | None, config: TwiceConfig = TwiceConfig()
+    of: Frame, meeting: Meeting | None, first: Answer | None, config: ZoomConfig = ZoomConfig()
 ) -> Window | None:
-    return windows([of], [view(of)], meeting, [first], config=config)[0]
+    return zoom_windows([of], [view(of)], meeting, [first], config=config)[0]
 
 
 def middle(window: Window) -> np.ndarray:
@@ -73,8 +73,8 @@ class Fixed:
     name: str = "fixed"
     concurrency: int = 8
 
-    def point(self, query: Query, image: str, look: Look) -> Said:
-        return Said(self.points, f"{query.text} in {image}", 0.5)
+    def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
+        return PointerReply(self.points, f"{query.text} in {image}", 0.5)
 
 
 # ── which window ─────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +140,7 @@ def test_a_window_lies_in_the_image_and_holds_what_it_is_about(
     x: float, y: float, share: float, side: int
 ) -> None:
     point = np.array([[x, y]])
-    window = window_of(towards(PLACE), None, answer(point), TwiceConfig(side=side, share=share))
+    window = window_of(towards(PLACE), None, answer(point), ZoomConfig(side=side, share=share))
     assert window is not None
     assert min(window.left, window.top) >= 0
     assert window.left + window.width <= 640
@@ -165,14 +165,14 @@ def test_points_come_back_exactly(
 ) -> None:
     """A share of what is shown is the same share of the window, however sizes were rounded."""
     image, window = np.zeros((480, 640, 3), np.uint8), Window(left, top, width, height)
-    shown: list[Look] = []
+    shown: list[Crop] = []
 
     class Sharing(Fixed):
-        def point(self, query: Query, image: str, look: Look) -> Said:
-            shown.append(look)
-            return Said(np.array([[at[0] * look.size[1], at[1] * look.size[0]]]))
+        def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
+            shown.append(crop)
+            return PointerReply(np.array([[at[0] * crop.size[1], at[1] * crop.size[0]]]))
 
-    told = second_look(Sharing(NONE), QUERY, towards(PLACE), image, window, config=TwiceConfig(side=side))
+    told = point_in_window(Sharing(NONE), QUERY, towards(PLACE), image, window, config=ZoomConfig(side=side))
     np.testing.assert_allclose(told.points, [[left + at[0] * width, top + at[1] * height]], atol=1e-9)
     assert max(shown[0].size) == side
     np.testing.assert_allclose(shown[0].from_disk(told.points) / shown[0].size[::-1], [at], atol=1e-9)
@@ -184,17 +184,17 @@ def test_the_model_is_shown_the_window_alone() -> None:
     seen: list[np.ndarray] = []
 
     class Looking(Fixed):
-        def point(self, query: Query, image: str, look: Look) -> Said:
-            seen.append(look.image)
-            return Said(NONE)
+        def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
+            seen.append(crop.image)
+            return PointerReply(NONE)
 
-    second_look(Looking(NONE), QUERY, towards(PLACE), image, Window(200, 100, 80, 80))
+    point_in_window(Looking(NONE), QUERY, towards(PLACE), image, Window(200, 100, 80, 80))
     assert seen[0].shape == (1024, 1024, 3)
     assert (seen[0] == 255).all()
 
 
 def test_an_answer_says_where_from() -> None:
-    told = second_look(
+    told = point_in_window(
         Fixed(np.array([[512.0, 512.0]])),
         QUERY,
         towards(PLACE),
@@ -209,15 +209,15 @@ def test_an_answer_says_where_from() -> None:
 
 def test_nothing_there_is_a_negative_answer_and_an_error_stays_one() -> None:
     class Failing(Fixed):
-        def point(self, query: Query, image: str, look: Look) -> Said:
+        def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
             raise ReplyError("cannot be read")
 
     image, window = np.zeros((480, 640, 3), np.uint8), Window(0, 0, 50, 50)
-    told = second_look(Fixed(NONE), QUERY, towards(PLACE), image, window)
+    told = point_in_window(Fixed(NONE), QUERY, towards(PLACE), image, window)
     assert not told.visible
     assert told.points.shape == (0, 2)
     with pytest.raises(ReplyError):
-        second_look(Failing(NONE), QUERY, towards(PLACE), image, window)
+        point_in_window(Failing(NONE), QUERY, towards(PLACE), image, window)
 
 
 # ── the simulated model ──────────────────────────────────────────────────────────────────────────
@@ -228,8 +228,8 @@ TARGET, OTHER = 0, 1
 def table():
     """A scene whose first part is a disc in a larger square, its object's second part; one image."""
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
-    from benchmarks._localisation_scenes import Simulated, Table
-    from point2act.simulation.camera import Shot
+    from benchmarks.common.tables import Simulated, Table
+    from point2act.simulation.camera import SimulatedView
     from point2act.simulation.layout import Target
     from point2act.simulation.scene import load_scene
 
@@ -242,20 +242,20 @@ def table():
     ids[60:180, 60:200] = OTHER
     ids[np.hypot(x - 130, y - 120) < 10] = TARGET
     seen = View("a.png", pinhole(240, 320), np.eye(4), np.zeros((240, 320, 3), np.uint8))
-    shot = Shot(seen, ids, np.ones((240, 320)))
+    shot = SimulatedView(seen, ids, np.ones((240, 320)))
     return Simulated(Table("desk", 0), scene, None, (shot,))  # type: ignore[arg-type]
 
 
 def says(table, window: Window, draws: int = 300, side: int = 320):
     """Points on disk over many draws; None for "not visible"."""
-    from benchmarks._looks_pointer import SizedConfig, SizedPointer
-    from point2act.data.crops import look_into
+    from benchmarks.zoom.simulated_pointer import SizedConfig, SizedPointer
+    from point2act.data.crops import crop_image
 
-    look = look_into(table.shots[0].view.rgb, window, side=side)
+    crop = crop_image(table.shots[0].view.rgb, window, side=side)
     for draw in range(draws):
         config = SizedConfig(misunderstood=0.0)
-        said = SizedPointer(table, draw, config).point(QUERY, "a.png", look)
-        yield look.to_disk(said.points)[0] if len(said.points) else None
+        said = SizedPointer(table, draw, config).point(QUERY, "a.png", crop)
+        yield crop.to_disk(said.points)[0] if len(said.points) else None
 
 
 WHOLE, CLOSE = Window(0, 0, 320, 240), Window(77, 67, 106, 106)
@@ -282,16 +282,16 @@ def test_the_simulated_model_answers_only_from_what_it_is_shown(table) -> None:
 
 
 def test_the_same_look_has_the_same_answer_in_any_order_and_thread(table) -> None:
-    from benchmarks._looks_pointer import SizedPointer
-    from point2act.data.crops import look_into
+    from benchmarks.zoom.simulated_pointer import SizedPointer
+    from point2act.data.crops import crop_image
 
     pointer = SizedPointer(table)
-    looks = [look_into(table.shots[0].view.rgb, Window(i, i, 150, 150), side=320) for i in range(40)]
+    looks = [crop_image(table.shots[0].view.rgb, Window(i, i, 150, 150), side=320) for i in range(40)]
 
-    def ask(look: Look) -> list:
-        return pointer.point(QUERY, "a.png", look).points.tolist()
+    def ask(crop: Crop) -> list:
+        return pointer.point(QUERY, "a.png", crop).points.tolist()
 
-    alone = [ask(look) for look in looks]
+    alone = [ask(crop) for crop in looks]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(ask, reversed(looks)))
     assert alone == together[::-1]
@@ -300,7 +300,7 @@ def test_the_same_look_has_the_same_answer_in_any_order_and_thread(table) -> Non
 
 def test_what_counts_as_on_target() -> None:
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
-    from benchmarks._looks_trials import on_target
+    from benchmarks.zoom.trials import on_target
 
     mask = np.zeros((20, 30), dtype=bool)
     mask[8:12, 10:15] = True
@@ -313,9 +313,9 @@ def test_what_counts_as_on_target() -> None:
 
 def test_a_summary_counts_what_was_corrected_and_spoiled() -> None:
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
-    from benchmarks._localisation_measures import judge
-    from benchmarks._looks_trials import ONE, Trial
-    from benchmarks.looks import summarise, table
+    from benchmarks.localization.measures import judge
+    from benchmarks.zoom.suite import summarise, table
+    from benchmarks.zoom.trials import ONE, Trial
     from point2act.core.types import NoAnswer, OrientedBox
 
     refused = judge((NoAnswer("no_points", ""), ()), OrientedBox(np.zeros(3), np.eye(3), np.ones(3)))

@@ -13,7 +13,7 @@ from point2act.cli.query_args import Wanted
 from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
 from point2act.data.capture import read_capture
-from point2act.data.capture.view_selection import thin
+from point2act.data.capture.view_selection import select_views
 from point2act.data.points import write_points
 from point2act.vlm.pointing.questions import ask
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
         questions = wanted.questions_of(arguments.points)
     else:
         questions = wanted.questions(lambda: capture)
-    asked = replace(capture, frames=thin(capture.frames, arguments.max_views))
+    asked = replace(capture, frames=select_views(capture.frames, arguments.max_views))
     answers = ask(asked, questions, stages=stages)
     write_points(output, answers.points)
     print(f"answers: {answers.count}")

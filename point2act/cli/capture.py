@@ -13,14 +13,14 @@ import tyro
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
 from point2act.data.importers.calibration import read_calibration
-from point2act.data.importers.layouts import LayoutName, read_recording, recognise
+from point2act.data.importers.layouts import LayoutName, detect_layout, read_recording
 from point2act.data.importers.phones import App, convert_export
-from point2act.data.importers.photos import develop, list_photos, sharp_frames
-from point2act.data.importers.write import check_free, thin_out, write_recording, write_structure
+from point2act.data.importers.photos import extract_sharp_frames, list_photos, prepare_photos
+from point2act.data.importers.write import check_output_free, subsample, write_recording, write_structure
 
 if TYPE_CHECKING:
-    from point2act.data.importers.metric_scale import KnownDistance, Markers, Measure
-    from point2act.data.importers.sfm import Structure
+    from point2act.data.importers.metric_scale import KnownDistance, MetricScale, PrintedMarkers
+    from point2act.data.importers.sfm import SfmModel
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ Arguments = (
 def main(argv: Sequence[str]) -> None:
     """Parse and run."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act capture")  # type: ignore[call-overload]
-    check_free(arguments.output)
+    check_output_free(arguments.output)
     if isinstance(arguments, Rgbd):
         _rgbd(arguments)
     elif isinstance(arguments, Photos):
@@ -130,10 +130,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _rgbd(arguments: Rgbd) -> None:
-    layout = arguments.layout or recognise(arguments.recording)
+    layout = arguments.layout or detect_layout(arguments.recording)
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     recording = read_recording(arguments.recording, layout, calibration)
-    shots = thin_out(recording.shots, arguments.every, arguments.max_frames)
+    shots = subsample(recording.shots, arguments.every, arguments.max_frames)
     for note in (f"laid out like {layout}: {len(shots)} of {len(recording.shots)} images", *recording.notes):
         print(printable(note))
     with Stages(show=True).stage("write the capture") as tick:
@@ -143,26 +143,26 @@ def _rgbd(arguments: Rgbd) -> None:
 def _video(arguments: Video) -> None:
     with TemporaryDirectory(prefix="point2act-") as temporary:
         with Stages(show=True).stage("find sharp pictures") as tick:
-            paths = sharp_frames(arguments.video, arguments.frames, Path(temporary), progress=tick)
+            paths = extract_sharp_frames(arguments.video, arguments.frames, Path(temporary), progress=tick)
         _structure(paths, arguments.output, arguments.scale_from, arguments.max_side)
 
 
 def _structure(paths: Sequence[Path], output: Path, scale_from: str | None, max_side: int) -> None:
-    from point2act.data.importers.alignment import place_structure
-    from point2act.data.importers.sfm import find_structure
+    from point2act.data.importers.alignment import align_model
+    from point2act.data.importers.sfm import reconstruct_photos
 
     reference = None if scale_from is None else _reference(scale_from, paths)
     stages = Stages(show=True)
     with TemporaryDirectory(prefix="point2act-") as temporary:
         with stages.stage("read the photographs") as tick:
-            photos = develop(paths, Path(temporary) / "photos", max_side, progress=tick)
+            photos = prepare_photos(paths, Path(temporary) / "photos", max_side, progress=tick)
         with stages.stage("find the cameras") as tick:
-            structure = find_structure(photos, Path(temporary), progress=tick)
+            structure = reconstruct_photos(photos, Path(temporary), progress=tick)
         print(f"{len(structure.frames)} of {len(photos)} photographs placed")
         if structure.missing:
             print(printable(f"not placed: {', '.join(structure.missing)}"))
         measure = None if reference is None else _measured(structure, reference)
-        placed = place_structure(structure, measure)
+        placed = align_model(structure, measure)
         with stages.stage("write the capture"):
             write_structure(output, placed, metric=measure is not None)
     if measure is None:
@@ -171,29 +171,29 @@ def _structure(paths: Sequence[Path], output: Path, scale_from: str | None, max_
         )
 
 
-def _reference(scale_from: str, paths: Sequence[Path]) -> KnownDistance | Markers:
+def _reference(scale_from: str, paths: Sequence[Path]) -> KnownDistance | PrintedMarkers:
     """What the scale is to be known from, checked as far as it can be before the long work."""
-    from point2act.data.importers.metric_scale import Markers, check_marks, parse_scale
+    from point2act.data.importers.metric_scale import PrintedMarkers, check_marked_photos, parse_scale
 
     reference = parse_scale(scale_from)
-    if isinstance(reference, Markers):
+    if isinstance(reference, PrintedMarkers):
         from point2act.data.importers.markers import open_dictionary
 
         open_dictionary(reference.dictionary)
     else:
-        check_marks(reference, {path.name for path in paths})
+        check_marked_photos(reference, {path.name for path in paths})
     return reference
 
 
-def _measured(structure: Structure, reference: KnownDistance | Markers) -> Measure:
+def _measured(structure: SfmModel, reference: KnownDistance | PrintedMarkers) -> MetricScale:
     """The scale, told."""
-    from point2act.data.importers.metric_scale import Markers, measure_distance, measure_markers
+    from point2act.data.importers.metric_scale import PrintedMarkers, scale_from_distance, scale_from_markers
 
-    if not isinstance(reference, Markers):
-        return measure_distance(structure, reference)
+    if not isinstance(reference, PrintedMarkers):
+        return scale_from_distance(structure, reference)
     from point2act.data.importers.markers import find_markers
 
-    measure = measure_markers(find_markers(structure.frames, reference.dictionary), reference)
+    measure = scale_from_markers(find_markers(structure.frames, reference.dictionary), reference)
     print(f"sides of the markers agree within {100 * (measure.spread or 0.0):.1f} %")
     if measure.T_structure_board is None:
         print("the markers lie in no plane: up is where the cameras say")

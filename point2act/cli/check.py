@@ -18,7 +18,7 @@ from point2act.core.files import write_json
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
 from point2act.data.capture import load_views, read_capture
-from point2act.data.importers.write import check_free
+from point2act.data.importers.write import check_output_free
 
 _NAMED = 4
 """Images named under a finding; of more the number is told."""
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse and run; leaves with the report's exit code unless that is 0."""
     arguments = tyro.cli(Arguments, args=argv, prog="point2act check")
     if arguments.refine is not None:
-        check_free(arguments.refine)
+        check_output_free(arguments.refine)
     stages = Stages(show=True)
     capture = read_capture(arguments.capture, allow_outside=arguments.allow_outside)
     with stages.stage("load the images") as bar:

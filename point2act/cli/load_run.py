@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from point2act.core.progress import Tick
 from point2act.core.types import Capture, Frame, GaussianScene
 from point2act.data.capture import load_views, read_capture
-from point2act.data.capture.view_selection import only
+from point2act.data.capture.view_selection import keep_frames
 from point2act.data.run_manifest import NAME, Poses, read_run, with_poses
 from point2act.data.scene_ply import read_splat_ply
 
@@ -44,7 +44,7 @@ class Opened:
     @property
     def used(self) -> Capture:
         """The capture with the frames that are used alone."""
-        return only(self.capture, self.views)
+        return keep_frames(self.capture, self.views)
 
     @property
     def frames(self) -> tuple[Frame, ...]:

@@ -114,15 +114,15 @@ def _obey(arguments: Sequence[str], flags: Set[str]) -> None:
 
         print(version("point2act"))
         return
-    from point2act.core.logs import log_machine, telling
+    from point2act.core.logs import log_environment, log_to_stderr
 
     contradiction = {"--verbose", "--quiet"} <= flags
     verbose, quiet = "--verbose" in flags, "--quiet" in flags and not contradiction
-    with telling(verbose=verbose, quiet=quiet, json_log="--json-log" in flags):
+    with log_to_stderr(verbose=verbose, quiet=quiet, json_log="--json-log" in flags):
         if contradiction:
             _fail("--verbose and --quiet contradict each other: leave one of them away")
         if verbose:
-            log_machine(arguments)
+            log_environment(arguments)
         _run(arguments[0], arguments[1:], debug="--debug" in flags)
 
 

@@ -16,7 +16,7 @@ from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, View
 from point2act.data.capture import load_view, load_views, read_capture
-from point2act.data.capture.rewrite import amend_capture, as_stored
+from point2act.data.capture.rewrite import depth_on_disk, rewrite_capture
 from point2act.data.capture.write import png_bytes
 from point2act.data.importers.write import new_capture
 from point2act.visualization.drawing.borders import registration_picture
@@ -55,7 +55,7 @@ def mended_copy(
     with stages.stage("mend") as bar:
         mended = repair(views, metric=capture.metric, config=poses, progress=bar)
     with stages.stage("write the copy") as bar, new_capture(output) as folder:
-        amend_capture(
+        rewrite_capture(
             capture.folder,
             folder,
             poses={view.name: view.T_world_cam for view in mended.views} if mended.poses_changed else {},
@@ -79,7 +79,7 @@ def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | N
 
     def registered(name: str) -> np.ndarray | None:
         view = alignment.registered(load_view(capture, frames[name]))
-        return None if view.depth is None else as_stored(frames[name], view)
+        return None if view.depth is None else depth_on_disk(frames[name], view)
 
     return registered
 

@@ -142,7 +142,7 @@ def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n
     return np.stack([x, y, normals], axis=-1)
 
 
-def frame_at(
+def frame_from_axes(
     origin: Float[np.ndarray, " 3"], z: Float[np.ndarray, " 3"], x: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
     """The frame with this origin and unit z whose x is as near to the given one as it can be: ``T_a_frame``.
@@ -157,7 +157,7 @@ def frame_at(
     return T_a_frame
 
 
-def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
+def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     """A box along the principal axes of at least one point, about all but the outermost 2 % at each end."""
     center = points.mean(axis=0)
     _, _, axes = np.linalg.svd(points - center, full_matrices=False) if len(points) > 2 else (0, 0, np.eye(3))
@@ -170,14 +170,14 @@ def box_about(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     )
 
 
-def thinned(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
+def voxel_downsample(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
     """The first of the points in every cell of a grid, by cells; within 1024 cells of the origin."""
     cell = np.floor(points / spacing).astype(np.int64) + 1024
     _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
     return points[first]
 
 
-def beside_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
+def distance_to_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
     """Distance from each point to a box, 0 inside; both in one frame."""
     local = (points - box.center) @ box.axes.T
     return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)

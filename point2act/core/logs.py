@@ -56,13 +56,13 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
-def bars_wanted() -> bool:
+def bars_enabled() -> bool:
     """Whether progress may be drawn: not where the command line tells JSON, or as little as possible."""
-    return all(teller.bars for teller in logging.getLogger().handlers if isinstance(teller, Teller))
+    return all(teller.bars for teller in logging.getLogger().handlers if isinstance(teller, StderrHandler))
 
 
 @contextmanager
-def telling(*, verbose: bool = False, quiet: bool = False, json_log: bool = False) -> Iterator[None]:
+def log_to_stderr(*, verbose: bool = False, quiet: bool = False, json_log: bool = False) -> Iterator[None]:
     """Tell on standard error, for as long as the ``with`` lasts, what is logged and what Python warns of.
 
     ``verbose`` also tells what helps to hunt a problem, and what other libraries have to say; ``quiet``
@@ -71,7 +71,7 @@ def telling(*, verbose: bool = False, quiet: bool = False, json_log: bool = Fals
     """
     ours = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     others = logging.INFO if verbose else logging.WARNING
-    teller = Teller(
+    teller = StderrHandler(
         _Objects() if json_log else _Lines(),
         levels=(ours, others),
         bars=not (quiet or json_log),
@@ -99,7 +99,7 @@ def telling(*, verbose: bool = False, quiet: bool = False, json_log: bool = Fals
         warnings.showwarning, threading.excepthook, sys.stderr = before[2:]
 
 
-def log_machine(arguments: Sequence[str]) -> None:
+def log_environment(arguments: Sequence[str]) -> None:
     """Log what is run, by what, on what: what a report of a problem should begin with."""
     versions = []
     for name in ("point2act", *_LIBRARIES):
@@ -110,7 +110,7 @@ def log_machine(arguments: Sequence[str]) -> None:
     _log.debug("%s; %s", system, ", ".join(versions))
 
 
-class Teller(logging.Handler):
+class StderrHandler(logging.Handler):
     """Writes records to standard error, whatever that is at the time: above bars, where some are drawn."""
 
     def __init__(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from point2act.core.logs import bars_wanted, printable
+from point2act.core.logs import bars_enabled, printable
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Stages:
         self._lock = threading.Lock()
         self._birth = time.perf_counter()
         self._console = Console(stderr=True)
-        self._drawn = show and bars_wanted() and (self._console.file.isatty() or self._console.is_jupyter)
+        self._drawn = show and bars_enabled() and (self._console.file.isatty() or self._console.is_jupyter)
         self._level = logging.INFO if show else logging.DEBUG
 
     @property

@@ -27,7 +27,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Sensor:
+class ColmapCamera:
     """A camera as COLMAP knows it."""
 
     model: str
@@ -41,7 +41,7 @@ class Sensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ColmapImage:
     """An image and its sensor."""
 
     name: str
@@ -53,7 +53,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class SparsePoints:
     """Points in the world that images see."""
 
     xyz: Float[np.ndarray, "n 3"]
@@ -63,17 +63,17 @@ class Points:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class SparseModel:
     """Images with their poses in a world of arbitrary origin, axes and unit."""
 
     T_world_cam: Mapping[str, Float[np.ndarray, "4 4"]]
     """Of the images that could be placed, by name."""
     params: Mapping[str, tuple[float, ...]]
     """Of their sensors, also by the image's name."""
-    points: Points
+    points: SparsePoints
 
 
-def batches(items: Sequence, size: int) -> list[Sequence]:
+def in_batches(items: Sequence, size: int) -> list[Sequence]:
     """Parts of a sequence, for COLMAP to work on between two words about progress."""
     return [items[first : first + size] for first in range(0, len(items), size)]
 
@@ -89,7 +89,7 @@ def quiet() -> Iterator[None]:
         pycolmap.logging.minloglevel = level
 
 
-def register(folder: Path, sensors: Sequence[Sensor], pictures: Sequence[Picture]) -> None:
+def create_database(folder: Path, sensors: Sequence[ColmapCamera], pictures: Sequence[ColmapImage]) -> None:
     """A database of pictures in their order: left to itself, COLMAP numbers them as threads finish."""
     scene = _scene(sensors, pictures)
     with pycolmap.Database.open(_database(folder)) as database:
@@ -103,7 +103,7 @@ def register(folder: Path, sensors: Sequence[Sensor], pictures: Sequence[Picture
             database.write_image(scene.images[number], use_image_id=True)
 
 
-def extract(
+def extract_features(
     folder: Path, images: Path, names: Sequence[str], *, max_features: int, masks: Path | None = None
 ) -> None:
     """SIFT features (Lowe 2004) of some of the registered images, where their masks allow.
@@ -125,7 +125,7 @@ def extract(
     )
 
 
-def match(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
+def match_pairs(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
     """Mutual best matches of some pairs of images that fit one motion between the two cameras."""
     listing = folder / "pairs.txt"
     listing.write_text("".join(f"{first} {second}\n" for first, second in pairs), encoding="ascii")
@@ -140,9 +140,14 @@ def match(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def triangulate(
-    folder: Path, images: Path, sensors: Sequence[Sensor], pictures: Sequence[Picture], *, max_error: float
-) -> Points:
+def triangulate_points(
+    folder: Path,
+    images: Path,
+    sensors: Sequence[ColmapCamera],
+    pictures: Sequence[ColmapImage],
+    *,
+    max_error: float,
+) -> SparsePoints:
     """Points of the matches, at most ``max_error`` pixels off where they are seen; poses stay as they are."""
     options = _options()
     options.mapper.filter_max_reproj_error = max_error
@@ -150,7 +155,9 @@ def triangulate(
     return _points(pycolmap.triangulate_points(scene, _database(folder), images, folder, options=options))
 
 
-def place(folder: Path, images: Path, *, at_least: int, tick: Callable[[], None]) -> Placed | None:
+def map_incrementally(
+    folder: Path, images: Path, *, at_least: int, tick: Callable[[], None]
+) -> SparseModel | None:
     """Poses and points of the matches by incremental structure from motion; None where there are none.
 
     Where COLMAP finds several scenes that do not hang together, each of ``at_least`` images, the one with
@@ -165,7 +172,7 @@ def place(folder: Path, images: Path, *, at_least: int, tick: Callable[[], None]
         return None
     model = max(models.values(), key=lambda model: model.num_reg_images())
     placed = [image for image in model.images.values() if image.has_pose]
-    return Placed(
+    return SparseModel(
         {image.name: _pose(image) for image in placed},
         {image.name: tuple(map(float, model.cameras[image.camera_id].params)) for image in placed},
         _points(model),
@@ -181,7 +188,7 @@ def _options() -> pycolmap.IncrementalPipelineOptions:
     return pycolmap.IncrementalPipelineOptions(random_seed=_SEED, num_threads=1)
 
 
-def _scene(sensors: Sequence[Sensor], pictures: Sequence[Picture]) -> pycolmap.Reconstruction:
+def _scene(sensors: Sequence[ColmapCamera], pictures: Sequence[ColmapImage]) -> pycolmap.Reconstruction:
     """Without points. What is sensor or picture i here has the number i + 1: COLMAP needs one > 0."""
     scene = pycolmap.Reconstruction()
     for number, sensor in enumerate(sensors, start=1):
@@ -209,9 +216,9 @@ def _pose(image: pycolmap.Image) -> Float[np.ndarray, "4 4"]:
     return T_world_cam
 
 
-def _points(scene: pycolmap.Reconstruction) -> Points:
+def _points(scene: pycolmap.Reconstruction) -> SparsePoints:
     points = [scene.points3D[number] for number in sorted(scene.points3D)]
-    return Points(
+    return SparsePoints(
         np.array([point.xyz for point in points], dtype=float).reshape(-1, 3),
         np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3),
         np.array([point.track.length() for point in points], dtype=int),

@@ -24,7 +24,7 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Crop:
     """A window of an image as a model is shown it."""
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -54,13 +54,13 @@ class Look:
         return np.array([self.window.width / width, self.window.height / height])
 
 
-def look_at(image: UInt8[np.ndarray, "h w 3"], *, max_side: int) -> Look:
+def resize_image(image: UInt8[np.ndarray, "h w 3"], *, max_side: int) -> Crop:
     """All of an image, its longer side reduced to at most ``max_side`` pixels."""
     height, width = image.shape[:2]
-    return look_into(image, Window(0, 0, width, height), side=min(max_side, max(height, width)))
+    return crop_image(image, Window(0, 0, width, height), side=min(max_side, max(height, width)))
 
 
-def window_about(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndarray, "2"]) -> Window:
+def window_around(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndarray, "2"]) -> Window:
     """A square about a place, shifted so that it lies in the image, and cut where it is larger than that.
 
     ``size`` is the image's ``(width, height)``, as ``middle`` is ``(x, y)``.
@@ -70,12 +70,12 @@ def window_about(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndar
     return Window(*corner.tolist(), *extent.tolist())
 
 
-def look_into(image: UInt8[np.ndarray, "h w 3"], window: Window, *, side: int) -> Look:
+def crop_image(image: UInt8[np.ndarray, "h w 3"], window: Window, *, side: int) -> Crop:
     """A window of an image, resampled so that its longer side is ``side`` pixels."""
     cut = image[window.top : window.top + window.height, window.left : window.left + window.width]
     scale = side / max(window.width, window.height)
     size = max(1, round(window.width * scale)), max(1, round(window.height * scale))
     if size == (window.width, window.height):
-        return Look(np.ascontiguousarray(cut), window)
+        return Crop(np.ascontiguousarray(cut), window)
     # Lanczos for both ways: sharp where enlarged, averaged over the window where reduced.
-    return Look(np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS)), window)
+    return Crop(np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS)), window)

@@ -57,6 +57,12 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     return PointSet(queries, answers, _plan(document, queries, path))
 
 
+def points_file(path: Path | str | None, *folders: Path) -> Path | None:
+    """Return a path that was given, else the points.json in the first of the folders that has one, else None."""
+    beside = (folder / "points.json" for folder in folders)
+    return Path(path) if path is not None else next((file for file in beside if file.is_file()), None)
+
+
 def write_points(path: Path | str, points: PointSet) -> None:
     """Write a points.json atomically. Raises ``PointsError`` for what could not be read back."""
     _check_queries(path, points.queries)
@@ -77,7 +83,7 @@ def write_points(path: Path | str, points: PointSet) -> None:
     write_json(path, document)
 
 
-def that_count(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+def effective_answers(answers: Iterable[Answer]) -> tuple[Answer, ...]:
     """The answers that are evidence, in their order: a person's word stands alone.
 
     Where a person (``PERSON``) has pointed at what a query asks for, in whichever image, what models

@@ -17,7 +17,7 @@ from point2act.core.errors import Point2ActError, RunError
 from point2act.core.files import writing
 from point2act.core.types import Capture, GaussianScene
 from point2act.data.capture.read import NAME as TRANSFORMS
-from point2act.data.run_manifest import SavedRun, read_run, write_run
+from point2act.data.run_manifest import RunManifest, read_run, write_run
 from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 
 NAME = ".unfinished"
@@ -40,7 +40,7 @@ def fingerprint(capture: Capture, *how: object) -> str:
     return hashlib.sha256(json.dumps([files, repr(how)]).encode()).hexdigest()
 
 
-def probe(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """See whether an output folder can be made and written to: better known before the work than after.
 
     Leaves nothing behind. Raises ``Point2ActError`` where it cannot.
@@ -50,7 +50,7 @@ def probe(folder: Path) -> None:
         TemporaryFile(dir=place).close()
 
 
-def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> GaussianScene:
+def save_scene(folder: Path, saved: RunManifest, scene: GaussianScene) -> GaussianScene:
     """Keep a scene in an output folder, beside whatever an earlier run left there: all of it or nothing.
 
     Returns it as it will be read, which differs in last digits: what goes on with that comes to the same as
@@ -71,7 +71,7 @@ def keep(folder: Path, saved: SavedRun, scene: GaussianScene) -> GaussianScene:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def recall(folder: Path, made: str) -> SavedRun | None:
+def find_saved(folder: Path, made: str) -> RunManifest | None:
     """A scene that is in an output folder, kept or finished, and was made from and as ``made`` says."""
     for place in (folder / NAME, folder):
         try:
@@ -83,7 +83,7 @@ def recall(folder: Path, made: str) -> SavedRun | None:
     return None
 
 
-def forget(folder: Path) -> None:
+def remove_saved(folder: Path) -> None:
     """Remove what was kept in an output folder, also what was cut off while it was being kept.
 
     What a process that still runs is about to keep there is its own.

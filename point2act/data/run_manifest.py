@@ -22,7 +22,7 @@ Poses = Mapping[str, Float[np.ndarray, "4 4"]]
 
 
 @dataclass(frozen=True, eq=False)
-class SavedRun:
+class RunManifest:
     """What a run leaves beside its scene."""
 
     capture: Path
@@ -58,7 +58,7 @@ def with_poses(views: Sequence[View], poses: Poses | None) -> tuple[View, ...]:
     return tuple(replace(view, T_world_cam=known.get(view.name, view.T_world_cam)) for view in views)
 
 
-def write_run(folder: Path, run: SavedRun) -> None:
+def write_run(folder: Path, run: RunManifest) -> None:
     """Write run.json into the folder that the scene lies in already, atomically."""
     document: dict[str, Any] = {
         "version": 1,
@@ -81,7 +81,7 @@ def write_run(folder: Path, run: SavedRun) -> None:
     write_json(folder / NAME, document)
 
 
-def read_run(path: Path | str) -> SavedRun:
+def read_run(path: Path | str) -> RunManifest:
     """Read a run.json, or the one in a folder.
 
     Raises ``RunError`` where it is missing, broken or newer than this program, or where the
@@ -109,7 +109,7 @@ def read_run(path: Path | str) -> SavedRun:
             "run point2act run again, with --resume"
         )
     poses = document.get("T_world_cam")
-    return SavedRun(
+    return RunManifest(
         capture=capture,
         scene=scene,
         max_side=document["max_side"],

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.errors import SceneError
-from point2act.core.geometry import frame_from_normal, invert, thinned, transform_points
+from point2act.core.geometry import frame_from_normal, invert, transform_points, voxel_downsample
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import View
 from point2act.grasping.antipodal.volume import LocalVolume
@@ -266,7 +266,7 @@ def _obstacles(
     local = transform_points(invert(T_world_volume), points)
     x, y, z = np.abs(local).T
     outside = (np.maximum(np.maximum(x, y), z) > half_size) & (x**2 + y**2 + z**2 < config.obstacle_reach**2)
-    sparse = transform_points(T_world_volume, thinned(local[outside], config.obstacle_voxel))
+    sparse = transform_points(T_world_volume, voxel_downsample(local[outside], config.obstacle_voxel))
     return sparse[confirmed(sparse, views, depths, slack=config.slack)]
 
 

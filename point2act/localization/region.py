@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.core.geometry import box_about, to_tangents
+from point2act.core.geometry import fit_box, to_tangents
 from point2act.core.types import NoAnswer, Region, View
 from point2act.localization.likelihood import Evidence, Looks
 from point2act.localization.part_tree import Parts
@@ -219,5 +219,5 @@ def _regions(
             place.action_point, place.body, views, depths, answers, spent, config=config.support
         )
         spent |= backed
-        regions.append(Region(place.action_point, place.chance, support, box_about(place.body)))
+        regions.append(Region(place.action_point, place.chance, support, fit_box(place.body)))
     return regions

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from point2act.core.types import Capture, PointSet, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view
-from point2act.data.points import that_count
+from point2act.data.points import effective_answers
 from point2act.localization.heatmaps import HeatmapConfig, heatmaps
 from point2act.splatting.gaussians import Projection
 from point2act.splatting.render import gather
@@ -75,12 +75,12 @@ def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[Vi
     """Every query's answers as pixels of the loaded views, those that count.
 
     Answers that are set aside because a person has spoken are not among them
-    (``that_count``). Several to one query in one image are joined; None where there
+    (``effective_answers``). Several to one query in one image are joined; None where there
     are none.
     """
     frames = {frame.name: frame for frame in capture.frames}
     said: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
-    for entry in that_count(points.answers):
+    for entry in effective_answers(points.answers):
         said.setdefault((entry.query, entry.image), []).append(entry.points)
 
     def pixels(query: Query, view: View) -> Float[np.ndarray, "_ 2"] | None:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Answer, NoAnswer, Plan, PointSet, Query, QueryResult, Role, View
 from point2act.data.capture import disk_to_view, load_view, view_to_disk
-from point2act.data.points import PERSON, that_count, write_points
+from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
 from point2act.pipeline.query import AnswerConfig, Localization, find_robot
@@ -61,7 +61,7 @@ class State:
     @cached_property
     def _counted(self) -> frozenset[tuple[str, str]]:
         """Queries and images of which something that was said is evidence."""
-        return frozenset((answer.query, answer.image) for answer in that_count(self.points.answers))
+        return frozenset((answer.query, answer.image) for answer in effective_answers(self.points.answers))
 
     def said(self, query: str, image: str) -> tuple[Answer, ...]:
         """All that was said about a query in one image."""
@@ -141,7 +141,7 @@ class InteractiveSession:
             raise Point2ActError("nobody can be asked: start the viewer with --model")
         session = self.session
         with PointingJob(self.make_questions([query])) as asking:
-            asking.look(session.frames)
+            asking.add(session.frames)
             asking.end(session.frames, session.views)
             tell = None if progress is None else lambda count: progress(count.done, count.total)
             answers = asking.answers(tell)

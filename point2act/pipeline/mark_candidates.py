@@ -1,4 +1,4 @@
-"""What a chooser may choose from: parts of the scene that may be meant, who sees them best, and where."""
+"""What a mark_selector may choose from: parts of the scene that may be meant, who sees them best, and where."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
-from point2act.core.geometry import back_project, beside_box, pixel_centers
+from point2act.core.geometry import back_project, distance_to_box, pixel_centers
 from point2act.core.types import Frame, QueryResult, Region, View
 from point2act.data.capture import view_to_disk
-from point2act.data.crops import Look
+from point2act.data.crops import Crop
 from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import Hypotheses
 from point2act.splatting.rendering import RenderedSurface
@@ -90,7 +90,7 @@ def find_candidates(
 
 def _part_of(parts: Parts, region: Region) -> int:
     """The part that a region's box holds best: by intersection over union."""
-    within = (beside_box(parts.points, region.box) == 0).astype(float)
+    within = (distance_to_box(parts.points, region.box) == 0).astype(float)
     shared = parts.sums(within)
     return int((shared / (parts.end - parts.first + within.sum() - shared)).argmax())
 
@@ -192,7 +192,7 @@ def on_disk(frame: Frame, view: View, mask: Bool[np.ndarray, "h w"]) -> Float[np
     return view_to_disk(frame, view, pixel_centers(*mask.shape)[mask])
 
 
-def mark(frame: Frame, view: View, look: Look, label: str, mask: Bool[np.ndarray, "h w"]) -> Mark:
+def mark(frame: Frame, view: View, look: Crop, label: str, mask: Bool[np.ndarray, "h w"]) -> Mark:
     """What a view shows of a candidate, at least one pixel, as a mark on a look at its image on disk."""
     depth = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)

@@ -16,7 +16,7 @@ from point2act.core.errors import ModelError, Point2ActError
 from point2act.core.progress import Stages
 from point2act.core.types import Answer, Frame, PointSet, Query, View
 from point2act.data.capture import read_image
-from point2act.data.crops import Look, Window, look_into, window_about
+from point2act.data.crops import Crop, Window, crop_image, window_around
 from point2act.pipeline.mark_candidates import (
     Candidate,
     MarksConfig,
@@ -31,7 +31,7 @@ from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.drawing.set_of_mark import Cells, draw_cells, draw_marks
 from point2act.vlm.pointing.executor import RequestCounts
-from point2act.vlm.pointing.mark_selector import MarkChoice, MarkSelector, MarkQuestion, reply_instruction
+from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion, MarkSelector, reply_instruction
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def choose(
     session: Session,
     answered: SessionResult,
     points: PointSet,
-    chooser: MarkSelector,
+    mark_selector: MarkSelector,
     *,
     config: MarkSelectionConfig = MarkSelectionConfig(),
 ) -> Chosen:
@@ -118,7 +118,7 @@ def choose(
     Questions that fail are counted, and their views keep their answers. Raises
     ``ModelError`` where all failed.
     """
-    asking, cases = _Asking(chooser), _cases(session, answered, config)
+    asking, cases = _Asking(mark_selector), _cases(session, answered, config)
     said = asking.all(
         {
             (case, sight): partial(_which, case.query, sight, config)
@@ -138,13 +138,13 @@ def choose(
     )
     if asking.count.total and asking.count.failed == asking.count.total:
         raise ModelError(f"none of {asking.count.total} questions was answered: {asking.why}")
-    return Chosen(_replaced(points, said, cells, chooser.name), decisions, asking.count, asking.why)
+    return Chosen(_replaced(points, said, cells, mark_selector.name), decisions, asking.count, asking.why)
 
 
 def ask_with_marks(
     session: Session,
     points: PointSet,
-    chooser: MarkSelector | None,
+    mark_selector: MarkSelector | None,
     *,
     config: AnswerConfig,
     choosing: MarkSelectionConfig,
@@ -152,10 +152,10 @@ def ask_with_marks(
 ) -> tuple[SessionResult, PointSet]:
     """What a scene answers to points, and the points: other ones, where there is somebody who chooses."""
     answered = session.ask(points, config=config, stages=stages)
-    if chooser is None:
+    if mark_selector is None:
         return answered, points
     with stages.stage("choose") as bar:
-        chosen = choose(session, answered, points, chooser, config=choosing)
+        chosen = choose(session, answered, points, mark_selector, config=choosing)
         bar.note(str(chosen.count))
     if chosen.why:
         stages.warn(f"not all was chosen: {chosen.why}")
@@ -212,11 +212,11 @@ def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfi
 def _which(query: Query, sight: _Sight, config: MarkSelectionConfig) -> MarkQuestion:
     """The whole image, with a number on every candidate."""
     image = read_image(sight.frame)
-    look = look_into(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
+    look = crop_image(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
     masks = {number: sight.where == index for number, index in sight.numbers.items()}
     marks = [mark(sight.frame, sight.view, look, number, mask) for number, mask in masks.items()]
     places = {number: on_disk(sight.frame, sight.view, mask) for number, mask in masks.items()}
-    drawn = Look(draw_marks(look.image, marks), look.window)
+    drawn = Crop(draw_marks(look.image, marks), look.window)
     prompt = _WHICH.format(count=len(marks), query=query.text) + reply_instruction(list(places))
     return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
 
@@ -225,12 +225,12 @@ def _cell(query: Query, sight: _Sight, candidate: int | None, config: MarkSelect
     """A close-up of a candidate under a grid."""
     image = read_image(sight.frame)
     window, low, high = _close(image, on_disk(sight.frame, sight.view, sight.where == candidate), config)
-    look = look_into(image, window, side=config.side)
+    look = crop_image(image, window, side=config.side)
     low, high = look.from_disk(np.stack([low, high]))
     cells = Cells.over(low, high, along=config.cells)
     middles = look.to_disk(cells.middles)
     places = {label: middle[None] for label, middle in zip(cells.labels, middles, strict=True)}
-    drawn = Look(draw_cells(look.image, cells), look.window)
+    drawn = Crop(draw_cells(look.image, cells), look.window)
     prompt = _CELL.format(query=query.text) + reply_instruction(cells.labels)
     return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
 
@@ -245,7 +245,7 @@ def _close(
     margin = np.maximum(config.margin * (high - low), 1.0)
     low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
     side = max(config.context * size.max(), 1.5 * (high - low).max())
-    return window_about((low + high) / 2, int(np.ceil(side)), size=size), low, high
+    return window_around((low + high) / 2, int(np.ceil(side)), size=size), low, high
 
 
 def _decide(case: _Case, said: _Heard) -> Decision:
@@ -295,14 +295,14 @@ _Heard = Mapping[tuple[_Case, _Sight], _Told]
 class _Asking:
     """Asks many questions at once, and counts."""
 
-    def __init__(self, chooser: MarkSelector):
-        self._chooser = chooser
+    def __init__(self, mark_selector: MarkSelector):
+        self._selector = mark_selector
         self.count = RequestCounts()
         self.why = ""
 
     def all(self, questions: Mapping[tuple[_Case, _Sight], Callable[[], MarkQuestion]]) -> _Heard:
         """The answers to those that got one. Pictures are drawn when their turn comes."""
-        with ThreadPoolExecutor(self._chooser.concurrency, thread_name_prefix="choose") as pool:
+        with ThreadPoolExecutor(self._selector.concurrency, thread_name_prefix="choose") as pool:
             outcomes = list(pool.map(self._ask, questions.values()))
         told = {key: one for key, one in zip(questions, outcomes, strict=True) if isinstance(one, _Told)}
         errors = [str(one) for one in outcomes if not isinstance(one, _Told)]

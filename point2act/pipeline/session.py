@@ -1,7 +1,9 @@
-"""A reconstructed scene, ready for question after question. Nothing is trained, nothing is done twice."""
+"""A reconstructed scene that answers queries without further training."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,29 +12,31 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 
-from point2act.core.progress import Stages
+from point2act.core.errors import PointsError, SceneError
+from point2act.core.progress import Stages, Tick
 from point2act.core.types import (
     Capture,
     Frame,
     GaussianScene,
     Plan,
     PointSet,
+    Query,
     QueryResult,
     RelevancyField,
     View,
 )
-from point2act.data.capture import load_views, read_capture
 from point2act.data.capture.view_selection import keep_frames
-from point2act.data.points import pointed_by_person, read_points
-from point2act.data.run_manifest import read_run, with_poses
-from point2act.data.scene_ply import read_splat_ply
+from point2act.data.points import effective_answers, pointed_by_person, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.localization.relevancy import ViewAnswers, lift, locate
+from point2act.localization.relevancy import RelevancyConfig, ViewAnswers, lift, locate
 from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
+from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import (
     AnswerConfig,
     Localization,
+    Planner,
     QueryContext,
     confirmed_depths,
     find_robot,
@@ -52,60 +56,74 @@ from point2act.splatting.rendering import (
 
 @dataclass(frozen=True, eq=False)
 class SessionResult:
-    """Everything said about the queries, with what is needed to show why."""
+    """The results of a set of points, with everything needed to explain them."""
 
     results: tuple[QueryResult, ...]
     """One per query, in the capture's world frame."""
     relevancy: RelevancyField
     pixels: tuple[ViewAnswers, ...]
-    """What was said, as pixels of the views, per query and view."""
+    """Per query and view: the answers, as pixels of the view."""
     gripper: Gripper
     config: AnswerConfig
     plan: Plan | None = None
-    """What the queries are for, where the points say it."""
+    """The task plan that the queries belong to, if any."""
 
     @staticmethod
     def of(
-        located: Sequence[Localization],
+        localized: Sequence[Localization],
         results: Sequence[QueryResult],
         gripper: Gripper,
         config: AnswerConfig,
         plan: Plan | None = None,
     ) -> SessionResult:
-        """Put together what was worked out for each query, at least one."""
-        relevancy = RelevancyField(
-            tuple(one.query for one in located),
-            np.stack([one.asked.relevancy for one in located], axis=1),
-            np.stack([one.asked.heard for one in located], axis=1),
-        )
-        pixels = tuple(one.asked.pixels for one in located)
-        return SessionResult(tuple(results), relevancy, pixels, gripper, config, plan)
+        """Put together the results of at least one query."""
+        pixels = tuple(one.context.pixels for one in localized)
+        return SessionResult(tuple(results), _joined(localized), pixels, gripper, config, plan)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRelevancy:
+    """A relevancy that was lifted before the session began, with what it was lifted from."""
+
+    relevancy: RelevancyField
+    config: RelevancyConfig
+    digest: str
+    """``points_digest`` of the points."""
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A scene and its views, and what every question needs of them.
+    """A Gaussian scene and the views it was fitted to, ready for queries.
 
-    The scene never changes, so what each view sees of it is worked out at the first question and kept.
-    Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted
-    Gaussians take 1.9 MB and save 4 ms a question, the drawn surface takes 0.6 MB and saves 6 ms.
+    The scene never changes, so its projections, rendered surfaces and segmentation are computed at the first
+    query and kept.
+
+    Args:
+        capture: The capture, with all its frames.
+        views: The loaded views that are used, at their refined poses.
+        scene: The Gaussians, in the capture's world frame.
+        metric: Whether lengths are known to be metres.
+        device: Where torch computes.
+        stored: Relevancy lifted by an earlier training, used again for the same points.
     """
 
+    # Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted
+    # Gaussians take 1.9 MB and save 4 ms a query, the rendered surface takes 0.6 MB and saves 6 ms.
     capture: Capture
     views: Sequence[View]
     scene: GaussianScene
-    """In the capture's world frame."""
     metric: bool
-    """Whether lengths are known to be metres."""
     device: torch.device
-    _hypotheses: dict[HypothesesConfig, Hypotheses] = field(default_factory=dict, init=False, repr=False)
+    stored: StoredRelevancy | None = None
+    _segmentations: dict[HypothesesConfig, Hypotheses] = field(default_factory=dict, init=False, repr=False)
     _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
         default_factory=dict, init=False, repr=False
     )
+    _contexts: dict[str, QueryContext] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """The capture's of the views, one by one: of very many only some are used."""
+        """The capture's frames of the views, one by one."""
         return keep_frames(self.capture, [view.name for view in self.views]).frames
 
     @cached_property
@@ -115,140 +133,237 @@ class Session:
 
     @cached_property
     def projections(self) -> tuple[Projection, ...]:
-        """What every view sees of the Gaussians."""
+        """The Gaussians projected into every view."""
         return tuple(project_view(view, self.frozen) for view in self.views)
 
     @cached_property
     def surfaces(self) -> tuple[RenderedSurface, ...]:
-        """Depth and coverage as the Gaussians have them, from every view."""
+        """Depth and coverage of the Gaussians, rendered from every view."""
         return tuple(render_surface(projection) for projection in self.projections)
 
     def hypotheses(self, config: HypothesesConfig = HypothesesConfig()) -> Hypotheses:
-        """All that a question may mean."""
-        if config not in self._hypotheses:
-            self._hypotheses[config] = find_hypotheses(
+        """Segment the Gaussians into the parts that a query may mean."""
+        if config not in self._segmentations:
+            self._segmentations[config] = find_hypotheses(
                 self.scene, self.views, self.projections, config=config
             )
-        return self._hypotheses[config]
+        return self._segmentations[config]
 
     def depths(self, agreement: float) -> Sequence[Float[np.ndarray, "_h _w"]]:
-        """To plan grasps on, from every view: the ``confirmed_depths``."""
+        """Return ``confirmed_depths`` of every view, to plan grasps on."""
         if agreement not in self._depths:
             self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)
         return self._depths[agreement]
 
-    def picture(self, number: int, relevancy: RelevancyField) -> RenderedView:
-        """Draw the scene and its relevancy from one view."""
-        return render_view(self.projections[number], self.frozen, relevancy=relevancy)
+    def render(self, view: View | str, *, relevancy: RelevancyField | None = None) -> RenderedView:
+        """Render the scene from a view.
+
+        Args:
+            view: A view, which may have any camera and pose, or the name of one of the session's views.
+            relevancy: Relevancies to render beside the colours, one channel per query.
+
+        Returns:
+            ``rgb`` (h, w, 3) in [0, 1], ``depth`` (h, w) in metres along the optical axis, ``alpha`` (h, w) and
+            ``relevancy`` (h, w, q).
+
+        Raises:
+            SceneError: There is no view of this name.
+        """
+        names = [own.name for own in self.views]
+        if isinstance(view, View):
+            projection = project_view(view, self.frozen)
+        elif view in names:
+            projection = self.projections[names.index(view)]
+        else:
+            raise SceneError(f"there is no view named {view!r}: the first is {names[0]!r}")
+        return render_view(projection, self.frozen, relevancy=relevancy)
+
+    def relevancy(self, query: Query | str) -> Float[NDArray[np.float64], " n"]:
+        """Return the relevancy of every Gaussian for a query that was localized.
+
+        Args:
+            query: The query, its name or its text.
+
+        Returns:
+            One number in [0, 1] per Gaussian, in the order of ``scene``.
+
+        Raises:
+            PointsError: The query was not localized by ``ask`` or ``localize``.
+        """
+        name = query.name if isinstance(query, Query) else query
+        named = {context.query.text: context for context in self._contexts.values()} | self._contexts
+        if name not in named:
+            raise PointsError(f"the query {name!r} was not localized: ask it first")
+        return named[name].relevancy
 
     def ask(
         self,
         points: PointSet | Path | str,
         *,
         config: AnswerConfig = AnswerConfig(),
+        gripper: Gripper | None = None,
+        planner: Planner | None = None,
         stages: Stages | None = None,
     ) -> SessionResult:
-        """Relevancy, region and grasps for every query of a set of points, or of a points.json.
+        """Localize every query of a set of points and plan for it.
 
-        The first question takes longer by the looks from every view. ``stages`` times and shows what
-        happens. Raises a ``Point2ActError`` where the points do not belong to the
-        capture, or there is no such gripper or arm.
+        The first call takes longer, as it renders the scene from every view.
+
+        Args:
+            points: Queries and answers, or the path of a points.json.
+            config: How to localize and plan.
+            gripper: A gripper that is loaded already; by default ``config.gripper`` is loaded.
+            planner: Replaces the antipodal grasp planner, see ``Planner``.
+            stages: Times and shows the stages.
+
+        Raises:
+            Point2ActError: The points do not belong to the capture, or there is no such gripper or arm.
         """
         stages = stages or Stages(show=False)
         if not isinstance(points, PointSet):
             points = read_points(points, self.capture)
-        gripper = load_gripper(config.gripper)
-        located = self.localize(points, config=config, stages=stages)
-        results = self.plan(located, config=config, stages=stages)
-        return SessionResult.of(located, results, gripper, config, points.plan)
+        gripper = gripper or load_gripper(config.gripper)
+        localized = self.localize(points, config=config, stages=stages)
+        results = self.plan(localized, config=config, gripper=gripper, planner=planner, stages=stages)
+        return SessionResult.of(localized, results, gripper, config, points.plan)
+
+    def lift(
+        self, points: PointSet, *, config: RelevancyConfig = RelevancyConfig(), progress: Tick | None = None
+    ) -> tuple[RelevancyField, Sequence[ViewAnswers]]:
+        """Lift points from the views onto the Gaussians.
+
+        Args:
+            points: Queries and answers, in pixels of the images on disk.
+            config: How views are weighted.
+            progress: Called with views done and all views.
+
+        Returns:
+            The relevancy of every Gaussian for every query, and the answers as pixels of the views.
+        """
+        pixels = locate(points, self.capture, self.views)
+        stored = self.stored
+        if stored is not None and (stored.config, stored.digest) == (config, points_digest(points)):
+            return stored.relevancy, pixels
+        return lift(self.projections, pixels, points.queries, config=config, progress=progress), pixels
 
     def localize(
         self, points: PointSet, *, config: AnswerConfig = AnswerConfig(), stages: Stages | None = None
     ) -> tuple[Localization, ...]:
-        """The first half of ``ask``: relevancy and region, for every query of a set of points.
+        """Find the relevancy and the region of every query of a set of points: the first half of ``ask``.
 
-        A person's word stands alone, as ``that_count`` has it.
+        Where a person has pointed at a query, the models' answers to it do not count.
         """
         stages = stages or Stages(show=False)
-        with stages.stage("look from the views"):
+        with stages.stage("render the views"):
             surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
-        person = pointed_by_person(points.answers)
-        pixels = locate(points, self.capture, self.views)
+        by_person = pointed_by_person(points.answers)
         with stages.stage("lift the points") as tick:
-            lifted = lift(self.projections, pixels, points.queries, config=config.relevancy, progress=tick)
-        metric, base = self.metric or config.metric, self.capture.base
-        with stages.stage("find the places"):
-            depths = self.depths(config.depth_agreement)
-            asked = [
+            lifted, pixels = self.lift(points, config=config.relevancy, progress=tick)
+        with stages.stage("localize the queries"):
+            contexts = [
                 QueryContext(
-                    query,
-                    self.views,
-                    surfaces,
-                    depths,
-                    self.scene,
-                    hypotheses,
-                    values,
-                    heard,
-                    said,
-                    query.name in person,
-                    metric,
-                    base,
+                    lifted=lifted,
+                    column=column,
+                    views=self.views,
+                    surfaces=surfaces,
+                    depths=self.depths(config.depth_agreement),
+                    scene=self.scene,
+                    hypotheses=hypotheses,
+                    pixels=pixels[column],
+                    by_person=query.name in by_person,
+                    metric=self.metric or config.metric,
+                    base=self.capture.base,
                 )
-                for query, values, heard, said in zip(
-                    points.queries, lifted.values.T, lifted.evidence.T, pixels, strict=True
-                )
+                for column, query in enumerate(points.queries)
             ]
-            return tuple(localize(one, config=config) for one in asked)
+            self._contexts.update({context.query.name: context for context in contexts})
+            return tuple(localize(context, config=config) for context in contexts)
 
     def plan(
         self,
-        located: Sequence[Localization],
+        localized: Sequence[Localization],
         *,
         among: Sequence[Localization] | None = None,
         config: AnswerConfig = AnswerConfig(),
+        gripper: Gripper | None = None,
+        planner: Planner | None = None,
         stages: Stages | None = None,
     ) -> tuple[QueryResult, ...]:
-        """The second half of ``ask``: what each query's role wants at its place.
+        """Plan what each query's role wants at its region: the second half of ``ask``.
 
-        Hands keep away from what is to be avoided ``among`` all that is located; by default these.
+        Args:
+            localized: The queries to plan for.
+            among: All queries of the scene: the gripper keeps away from those with the role ``avoid``. By
+                default the ones that are planned for.
+            config: How to plan.
+            gripper: A gripper that is loaded already; by default ``config.gripper`` is loaded.
+            planner: Replaces the antipodal grasp planner.
+            stages: Times and shows the stages.
         """
         stages = stages or Stages(show=False)
-        gripper = load_gripper(config.gripper)
+        gripper = gripper or load_gripper(config.gripper)
         robot = find_robot(self.capture, gripper, config=config)
         results = []
         with stages.stage("find the grasps") as tick:
-            # What is to be avoided has to be known before anything is grasped.
-            avoid = to_avoid(located if among is None else among, config=config)
-            for one in located:
-                results.append(plan(one, avoid, gripper, robot, config=config))
-                tick(len(results), len(located))
+            # Regions to avoid have to be known before anything is grasped.
+            avoid = to_avoid(localized if among is None else among, config=config)
+            for one in localized:
+                results.append(plan(one, avoid, gripper, robot, config=config, planner=planner))
+                tick(len(results), len(localized))
         return tuple(results)
 
 
 def open_run(path: Path | str, *, device: str | None = None) -> Session:
-    """Open what ``point2act run`` left, its output folder or the run.json in it, for new questions.
+    """Open a finished run for new queries.
 
-    Reads the scene and the images again and looks from every view, so that the first question is as
-    quick as the others. ``device`` is ``cpu`` or ``cuda``, by default what is there. Raises a
-    ``Point2ActError`` that says what to mend.
+    Reads the scene and the images again and renders the scene from every view, so that the first query is as
+    quick as the others.
+
+    Args:
+        path: The output folder of ``point2act run``, or the run.json in it.
+        device: ``cpu`` or ``cuda``; by default CUDA if there is one.
+
+    Raises:
+        Point2ActError: The run, its capture or its scene cannot be read.
     """
-    run = read_run(path)
-    capture = read_capture(run.capture, allow_outside=run.allow_outside)
-    scene = read_splat_ply(run.scene)
-    views = with_poses(load_views(keep_frames(capture, run.views), max_side=run.max_side), run.poses)
-    session = Session(capture, views, scene, run.metric, choose_device(device))
+    session = FinishedRun.read(path).session(device=device)
     _ = session.surfaces, session.hypotheses()
     return session
 
 
+def points_digest(points: PointSet) -> str:
+    """Return a hash of all that lifting takes from a set of points."""
+    queries = [(query.name, query.text, query.role) for query in points.queries]
+    answers = [
+        (answer.query, answer.image, np.asarray(answer.points, dtype=float).tolist(), answer.visible)
+        for answer in effective_answers(points.answers)
+    ]
+    return hashlib.sha256(json.dumps([queries, answers]).encode()).hexdigest()
+
+
+def _joined(localized: Sequence[Localization]) -> RelevancyField:
+    """Return the relevancy of all queries: the one they were lifted into, where that is the same for all."""
+    contexts = [one.context for one in localized]
+    lifted = contexts[0].lifted
+    columns = [context.column for context in contexts]
+    if all(one.lifted is lifted for one in contexts) and columns == list(range(len(lifted.queries))):
+        return lifted
+    return RelevancyField(
+        tuple(context.query for context in contexts),
+        np.stack([context.relevancy for context in contexts], axis=1),
+        np.stack([context.lifted.evidence[:, context.column] for context in contexts], axis=1),
+    )
+
+
 def choose_device(name: str | None) -> torch.device:
-    """The device asked for, else CUDA where it is, else the CPU."""
+    """Return the device of this name; by default CUDA if there is one, else the CPU."""
     return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def find_points(capture: Capture, path: Path | str | None) -> PointSet | None:
-    """The points given, else those beside the capture, else None."""
-    beside = capture.folder / "points.json"
-    if path is None and not beside.is_file():
-        return None
-    return read_points(beside if path is None else path, capture)
+def find_points(capture: Capture, path: Path | str | None = None, *folders: Path) -> PointSet | None:
+    """Read the points at a path, else the points.json in the first folder that has one, else the capture's.
+
+    Returns None if there is none.
+    """
+    found = points_file(path, *folders, capture.folder)
+    return None if found is None else read_points(found, capture)

@@ -17,8 +17,8 @@ from point2act.core.types import Capture, GaussianScene, PointSet, QueryResult, 
 from point2act.data.capture import load_views
 from point2act.data.capture.view_selection import keep_frames, select_views
 from point2act.data.points import PERSON, write_points
-from point2act.data.resume import fingerprint, forget, keep, probe, recall
-from point2act.data.run_manifest import SavedRun, with_poses, write_run
+from point2act.data.resume import check_writable, find_saved, fingerprint, remove_saved, save_scene
+from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.tsdf import open3d
@@ -101,7 +101,7 @@ class RunContext:
         load_gripper(config.answer.gripper)
         folder = None if output is None else Path(output)
         if folder is not None:
-            probe(folder)
+            check_writable(folder)
         device = choose_device(config.device)
         _log.debug("on %s, torch with %d threads", device, torch.get_num_threads())
         return RunContext(config, folder, resume, grown, Stages(show=show), device)
@@ -163,12 +163,14 @@ class RunContext:
         if taken_up is not None:
             return taken_up
         built = self.reconstructor(source).reconstruct(views)
-        return replace(built, scene=keep(self.output, self._saved(self.output, source, built), built.scene))
+        return replace(
+            built, scene=save_scene(self.output, self._saved(self.output, source, built), built.scene)
+        )
 
     def _take_up(self, folder: Path, source: Capture, views: Sequence[View]) -> Reconstruction | None:
         """The scene of a run that was cut off, where there is one."""
         with self.stages.stage("look for the scene") as bar:
-            saved = recall(folder, self._made(source, views))
+            saved = find_saved(folder, self._made(source, views))
             if saved is None:
                 return None
             bar.note("it is there already: going on with it")
@@ -183,9 +185,9 @@ class RunContext:
         used = keep_frames(source, [view.name for view in views])
         return fingerprint(used, version("point2act"), self.device.type, *how)
 
-    def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> SavedRun:
+    def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> RunManifest:
         names = tuple(view.name for view in built.views)
-        return SavedRun(
+        return RunManifest(
             capture=source.folder,
             scene=folder / "scene.ply",
             max_side=self.config.max_side,
@@ -253,7 +255,7 @@ class RunContext:
             publish(folder, RunSummary(session, answered, timings, facts, self.stages.spans))
         write_timings(folder / "timings.json", timings)
         write_run(folder, self._saved(folder, session.capture, built))
-        forget(folder)
+        remove_saved(folder)
 
 
 def _counted(points: PointSet | None) -> str:

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from point2act.calibration.checks.depth_edges import border_points, edges, smooth
 from point2act.calibration.checks.registration import Registration
 from point2act.core.types import Camera, Lens, View
-from point2act.data.importers.calibration import DepthCamera, Sensor
+from point2act.data.importers.calibration import DepthCamera, DistortedCamera
 from point2act.data.importers.depth_registration import register_depth
 
 _VIEWS = 30
@@ -69,7 +69,9 @@ class DepthExtrinsics:
         cx, cy = camera.cx - self.axis_shift[0] * fx, camera.cy - self.axis_shift[1] * fy
         T_color_depth = np.eye(4)
         T_color_depth[:2, 3] = self.offset
-        return DepthCamera(Sensor(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy), Lens()), T_color_depth)
+        return DepthCamera(
+            DistortedCamera(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy), Lens()), T_color_depth
+        )
 
     def registered(self, view: View) -> View:
         """The view with its depth as the colour camera sees it; views without depth are as they were."""

@@ -23,7 +23,7 @@ _BESIDE = "points.json"
 _LARGEST = 2**31  # Bytes: a file that is copied is read whole.
 
 
-def amend_capture(
+def rewrite_capture(
     capture: Path | str,
     folder: Path,
     *,
@@ -67,7 +67,7 @@ def amend_capture(
     write_json(folder / NAME, document | unit | {"frames": frames})
 
 
-def as_stored(frame: Frame, view: View) -> Float[np.ndarray, "h w"]:
+def depth_on_disk(frame: Frame, view: View) -> Float[np.ndarray, "h w"]:
     """Depth of a full-size view in the pixels of its image on disk: nearest, 0 where the view has none."""
     assert view.depth is not None
     height, width = frame.camera.height, frame.camera.width

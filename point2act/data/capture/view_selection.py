@@ -16,7 +16,7 @@ _NEAR = 0.5
 between chosen views. Chosen: what is nearer to another chosen view stays with that."""
 
 
-def thin(
+def select_views(
     frames: Sequence[Frame], at_most: int, *, first: Sequence[Collection[str]] = ()
 ) -> tuple[Frame, ...]:
     """At most so many of the frames, in their order, spread evenly over viewpoints; no pixel is read.
@@ -35,14 +35,14 @@ def thin(
     if len(frames) <= at_most:
         return tuple(frames)
     wanted = [np.array([frame.name in names for frame in frames]) for names in first]
-    apart = Apart.of(frames)
-    chosen = spread(apart, at_most, [*wanted, np.ones(len(frames), dtype=bool)])
+    apart = ViewDistance.of(frames)
+    chosen = farthest_point_sampling(apart, at_most, [*wanted, np.ones(len(frames), dtype=bool)])
     fixed = np.logical_or.reduce([np.zeros(len(frames), dtype=bool), *wanted])
     chosen = _sharper(apart, chosen, fixed, _density(frames))
     return tuple(frames[index] for index in sorted(chosen))
 
 
-def only(capture: Capture, names: Collection[str] | None) -> Capture:
+def keep_frames(capture: Capture, names: Collection[str] | None) -> Capture:
     """The capture with the frames of these names alone, in its own order; as it is with None."""
     if names is None:
         return capture
@@ -50,7 +50,7 @@ def only(capture: Capture, names: Collection[str] | None) -> Capture:
     return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name in wanted))
 
 
-class Apart:
+class ViewDistance:
     """How different the pictures from several viewpoints are: the way between the cameras, as a share of
     how far they are spread, plus the angle between their axes, radians.
     """
@@ -61,10 +61,10 @@ class Apart:
         self._eyes, self._axes = eyes / (size if size > 0 else 1.0), axes
 
     @staticmethod
-    def of(frames: Sequence[Frame]) -> Apart:
+    def of(frames: Sequence[Frame]) -> ViewDistance:
         """Of some frames' cameras."""
         poses = np.array([frame.T_world_cam for frame in frames])
-        return Apart(poses[:, :3, 3], poses[:, :3, 2])
+        return ViewDistance(poses[:, :3, 3], poses[:, :3, 2])
 
     def __len__(self) -> int:
         return len(self._eyes)
@@ -76,7 +76,9 @@ class Apart:
         return ways + 2 * np.arcsin(np.clip(chords / 2, 0.0, 1.0))
 
 
-def spread(apart: Apart, at_most: int, groups: Sequence[Bool[np.ndarray, " n"]]) -> list[int]:
+def farthest_point_sampling(
+    apart: ViewDistance, at_most: int, groups: Sequence[Bool[np.ndarray, " n"]]
+) -> list[int]:
     """So many viewpoints, each the farthest from those before; those of earlier groups come first."""
     chosen: list[int] = []
     nearest = np.full(len(apart), np.inf)
@@ -92,7 +94,7 @@ def spread(apart: Apart, at_most: int, groups: Sequence[Bool[np.ndarray, " n"]])
 
 
 def _sharper(
-    apart: Apart,
+    apart: ViewDistance,
     chosen: Sequence[int],
     fixed: Bool[np.ndarray, " n"],
     density: Float[np.ndarray, " n"],

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import frame_at, invert, transform_points
+from point2act.core.geometry import frame_from_axes, invert, transform_points
 from point2act.core.types import Frame
-from point2act.data.importers.metric_scale import Measure
-from point2act.data.importers.sfm import Structure
+from point2act.data.importers.metric_scale import MetricScale
+from point2act.data.importers.sfm import SfmModel
 
 
-def place_structure(structure: Structure, measure: Measure | None) -> Structure:
+def align_model(structure: SfmModel, measure: MetricScale | None) -> SfmModel:
     """Turn and scale a structure: z up, metres with a measure.
 
     Up is where the markers' plane says, or else the cameras do. The origin is the first marker's, or the
@@ -37,14 +37,14 @@ def _moved(frame: Frame, T_world_structure: Float[np.ndarray, "4 4"], scale: flo
     return replace(frame, T_world_cam=T_world_cam)
 
 
-def _upright(structure: Structure) -> Float[np.ndarray, "4 4"]:
+def _upright(structure: SfmModel) -> Float[np.ndarray, "4 4"]:
     """A frame whose z is the mean of what is up in the photographs, x along the first one's rows."""
     up = mean_up(structure.frames)
     x = structure.frames[0].T_world_cam[:3, 0]
     # A first photograph taken with its rows upright, among others, has no direction along the ground.
     if np.linalg.norm(np.cross(up, x)) < 1e-6:
         x = np.cross(up, structure.frames[0].T_world_cam[:3, 2])
-    return frame_at(np.median(structure.points, axis=0), up, x)
+    return frame_from_axes(np.median(structure.points, axis=0), up, x)
 
 
 def mean_up(frames: Sequence[Frame]) -> Float[np.ndarray, " 3"]:

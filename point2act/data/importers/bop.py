@@ -13,10 +13,10 @@ from point2act.core.files import read_json
 from point2act.core.geometry import invert
 from point2act.data.capture.images import image_size
 from point2act.data.capture.validators import positive
-from point2act.data.importers.calibration import Calibration, Sensor, sensor
+from point2act.data.importers.calibration import Calibration, DistortedCamera, camera_from_intrinsics
 from point2act.data.importers.folders import COLORS, DEPTHS, named_files
 from point2act.data.importers.pose_text import checked_pose
-from point2act.data.importers.recording import Recording, Shot, left_out, make_shot
+from point2act.data.importers.recording import RecordedFrame, Recording, make_frame, omitted_note
 
 
 def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
@@ -28,7 +28,7 @@ def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
     if not isinstance(document, dict):
         raise CaptureError(f"{path} holds no JSON object: write one with the number of every image")
     entries = {int(key): value for key, value in document.items() if key.isdecimal()}
-    shots: list[Shot] = []
+    shots: list[RecordedFrame] = []
     unposed = 0
     for number, stem in sorted(numbered.items()):
         place = f"{path}: image {number}"
@@ -38,19 +38,19 @@ def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
             continue
         eye = calibration.color if calibration else _bop_sensor(fields, image_size(color[stem]), place)
         unit = positive(fields.get("depth_scale", 1.0), f"{place}: depth_scale") * 1e-3
-        shots.append(make_shot(color[stem], depth[stem], eye, _bop_pose(fields, place), unit))
+        shots.append(make_frame(color[stem], depth[stem], eye, _bop_pose(fields, place), unit))
     if not shots:
         raise CaptureError(
             f"{path} has no cam_R_w2c and cam_t_w2c for any of {len(numbered)} images with depth: take a "
             "scene whose cameras have poses"
         )
-    notes = left_out("depth", len(color) - len(numbered)) + left_out("a pose", unposed)
+    notes = omitted_note("depth", len(color) - len(numbered)) + omitted_note("a pose", unposed)
     return Recording(tuple(shots), calibration.depth if calibration else None, notes)
 
 
-def _bop_sensor(fields: dict[str, Any], size: tuple[int, int], place: str) -> Sensor:
+def _bop_sensor(fields: dict[str, Any], size: tuple[int, int], place: str) -> DistortedCamera:
     K = _array(fields.get("cam_K"), (3, 3), f"{place}: cam_K")
-    return sensor((K[0, 0], K[1, 1], K[0, 2], K[1, 2]), size)
+    return camera_from_intrinsics((K[0, 0], K[1, 1], K[0, 2], K[1, 2]), size)
 
 
 def _bop_pose(fields: dict[str, Any], place: str) -> Float[np.ndarray, "4 4"]:

@@ -1,7 +1,7 @@
 """The cameras of an RGB-D recording, and the JSON files that describe them.
 
 Others put the centre of the first pixel at 0 (OpenCV, librealsense, ROS, the datasets' own tools), we at
-0.5: ``sensor`` is the door between the two.
+0.5: ``camera_from_intrinsics`` converts between the two.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LARGEST_UNIT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Sensor:
+class DistortedCamera:
     """A camera and its lens."""
 
     camera: Camera
@@ -41,7 +41,7 @@ class Sensor:
 class DepthCamera:
     """A depth camera beside the colour camera."""
 
-    sensor: Sensor
+    sensor: DistortedCamera
     T_color_depth: Float[np.ndarray, "4 4"]
 
 
@@ -49,17 +49,19 @@ class DepthCamera:
 class Calibration:
     """Both cameras of a recording."""
 
-    color: Sensor
+    color: DistortedCamera
     depth: DepthCamera | None = None
     """None where depth is registered to the colours."""
     depth_unit: float | None = None
     """Metres for one unit of the depth files; None where it is the layout's."""
 
 
-def sensor(K: Sequence[float], size: tuple[int, int], lens: Lens | None = None) -> Sensor:
+def camera_from_intrinsics(
+    K: Sequence[float], size: tuple[int, int], lens: Lens | None = None
+) -> DistortedCamera:
     """A camera from ``(fx, fy, cx, cy)`` as others write them, the centre of the first pixel being 0."""
     fx, fy, cx, cy = (float(value) for value in K)
-    return Sensor(Camera(fx, fy, cx + 0.5, cy + 0.5, *size), lens or Lens())
+    return DistortedCamera(Camera(fx, fy, cx + 0.5, cy + 0.5, *size), lens or Lens())
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -90,7 +92,7 @@ def _unit(value: Any, place: str) -> float | None:
     return None if value is None else positive(value, place)
 
 
-def _sensor(fields: Any, place: str) -> Sensor:
+def _sensor(fields: Any, place: str) -> DistortedCamera:
     if not isinstance(fields, dict):
         raise CaptureError(f"{place} is not a JSON object: write width, height, fx, fy, ppx and ppy")
     if "intrinsic_matrix" in fields:
@@ -101,8 +103,10 @@ def _sensor(fields: Any, place: str) -> Sensor:
     if missing:
         raise CaptureError(f"{place} has no {', '.join(missing)}: write the camera's intrinsics in pixels")
     height, width = (round(positive(fields[key], f"{place}: {key}")) for key in ("height", "width"))
-    found = sensor([positive(fields[name], f"{place}: {name}") for name in names], (height, width))
-    return Sensor(found.camera, _lens(fields, found.camera, place))
+    found = camera_from_intrinsics(
+        [positive(fields[name], f"{place}: {name}") for name in names], (height, width)
+    )
+    return DistortedCamera(found.camera, _lens(fields, found.camera, place))
 
 
 def _lens(fields: dict[str, Any], camera: Camera, place: str) -> Lens:
@@ -145,7 +149,7 @@ def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
     return Lens("opencv", tuple(float(value) for value in found))
 
 
-def sensor_rays(sensor: Sensor) -> Float[np.ndarray, "h w 2"]:
+def ray_directions(sensor: DistortedCamera) -> Float[np.ndarray, "h w 2"]:
     """The directions ``x/z, y/z`` that the pixels of a camera look in."""
     camera = sensor.camera
     tangents = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from point2act.core.geometry import transform_points
 from point2act.core.types import Camera
-from point2act.data.importers.calibration import DepthCamera, sensor_rays
+from point2act.data.importers.calibration import DepthCamera, ray_directions
 
 _SAME_SURFACE = 0.02
 """Of the depth. Chosen: a hole is filled between neighbours that differ by less, 1 cm at half a metre."""
@@ -26,7 +26,7 @@ def register_depth(
     (a slanted one spreads the squares) is filled with their mean; what no depth pixel saw stays empty.
     """
     seen = depth > 0
-    rays = sensor_rays(source.sensor)[seen]
+    rays = ray_directions(source.sensor)[seen]
     half = np.array([0.5 / source.sensor.camera.fx, 0.5 / source.sensor.camera.fy])
     metres = depth[seen, None].astype(np.float64)
     corners = [_moved(source, rays + half * sign, metres) for sign in ((-1, -1), (1, -1), (-1, 1), (1, 1))]

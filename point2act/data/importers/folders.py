@@ -10,9 +10,15 @@ import numpy as np
 from point2act.core.errors import CaptureError
 from point2act.data.capture.images import depth_size, image_size
 from point2act.data.capture.validators import positive
-from point2act.data.importers.calibration import Calibration, DepthCamera, Sensor, read_calibration, sensor
+from point2act.data.importers.calibration import (
+    Calibration,
+    DepthCamera,
+    DistortedCamera,
+    camera_from_intrinsics,
+    read_calibration,
+)
 from point2act.data.importers.pose_text import read_matrix, read_pose, read_poses
-from point2act.data.importers.recording import Files, Poses, Recording, assemble
+from point2act.data.importers.recording import FilePairs, Poses, Recording, assemble
 
 CAMERA_FILES = ("camera.json", "intrinsics.json", "camera_intrinsic.json")
 """What a plain recording's description of its cameras may be called; the last one is Open3D's name."""
@@ -34,16 +40,16 @@ def read_seven_scenes(folder: Path, calibration: Calibration | None) -> Recordin
     notes = ()
     if calibration is None:
         K_color, K_depth = _SEVEN_SCENES
-        beside = DepthCamera(sensor(K_depth, (480, 640)), np.eye(4))
-        calibration = Calibration(sensor(K_color, (480, 640)), beside)
+        beside = DepthCamera(camera_from_intrinsics(K_depth, (480, 640)), np.eye(4))
+        calibration = Calibration(camera_from_intrinsics(K_color, (480, 640)), beside)
         notes = ("intrinsics are nominal: fx 525 for colours, 585 for depth, no distance between the two",)
-    found = assemble(folder, Files(color, depth), poses, calibration)
+    found = assemble(folder, FilePairs(color, depth), poses, calibration)
     return Recording(found.shots, found.depth_camera, found.notes + notes)
 
 
 def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
     """``color/0.jpg``, ``depth/0.png``, ``pose/0.txt`` and ``intrinsic/``, as its SensReader exports them."""
-    files = Files(named_files(folder / "color", COLORS), named_files(folder / "depth", DEPTHS))
+    files = FilePairs(named_files(folder / "color", COLORS), named_files(folder / "depth", DEPTHS))
     if calibration is None:
         calibration = _scannet_cameras(folder / "intrinsic", files)
     return assemble(folder, files, _pose_files(folder / "pose"), calibration)
@@ -52,7 +58,7 @@ def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
 def read_plain(folder: Path, calibration: Calibration | None) -> Recording:
     """``color/`` (or ``rgb/``), ``depth/``, ``pose/*.txt`` or ``poses.txt``, and ``camera.json``."""
     images = next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), folder / "color")
-    files = Files(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
+    files = FilePairs(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
     poses = _pose_files(folder / "pose") if (folder / "pose").is_dir() else _listed_poses(folder, files)
     if calibration is None:
         described = next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None)
@@ -65,7 +71,7 @@ def read_plain(folder: Path, calibration: Calibration | None) -> Recording:
     return assemble(folder, files, poses, calibration)
 
 
-def _scannet_cameras(folder: Path, files: Files) -> Calibration:
+def _scannet_cameras(folder: Path, files: FilePairs) -> Calibration:
     for name in ("extrinsic_color.txt", "extrinsic_depth.txt"):
         if (folder / name).is_file() and not np.allclose(read_matrix(folder / name), np.eye(4), atol=1e-6):
             raise CaptureError(
@@ -81,17 +87,17 @@ def _scannet_cameras(folder: Path, files: Files) -> Calibration:
     return Calibration(color, DepthCamera(depth, np.eye(4)))
 
 
-def _scannet_sensor(path: Path, size: tuple[int, int]) -> Sensor:
+def _scannet_sensor(path: Path, size: tuple[int, int]) -> DistortedCamera:
     K = read_matrix(path)
     focal = [positive(K[i, i], f"{path}: the focal length") for i in (0, 1)]
-    return sensor((*focal, float(K[0, 2]), float(K[1, 2])), size)
+    return camera_from_intrinsics((*focal, float(K[0, 2]), float(K[1, 2])), size)
 
 
 def _pose_files(folder: Path) -> Poses:
     return {stem: read_pose(path) for stem, path in named_files(folder, (".txt",)).items()}
 
 
-def _listed_poses(folder: Path, files: Files) -> Poses:
+def _listed_poses(folder: Path, files: FilePairs) -> Poses:
     """The poses of poses.txt, in the order of the colour images."""
     path = folder / "poses.txt"
     poses = read_poses(path)

@@ -45,7 +45,7 @@ LAYOUTS: dict[LayoutName, Layout] = {
 }
 
 
-def recognise(folder: Path) -> LayoutName:
+def detect_layout(folder: Path) -> LayoutName:
     """The layout of a recording. Raises ``CaptureError``, saying what was looked for, if it is none."""
     if not folder.is_dir():
         raise CaptureError(f"there is no folder {folder}: give the folder of a recording")
@@ -64,4 +64,4 @@ def read_recording(
     ``calibration`` replaces the cameras that the recording describes. Raises ``CaptureError`` for an
     unknown layout and for files that are missing or wrong.
     """
-    return LAYOUTS[layout or recognise(folder)].read(folder, calibration)
+    return LAYOUTS[layout or detect_layout(folder)].read(folder, calibration)

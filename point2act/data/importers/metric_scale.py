@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
-from point2act.core.geometry import frame_at
+from point2act.core.geometry import frame_from_axes
 from point2act.core.types import Frame
 from point2act.data.capture.validators import positive
-from point2act.data.importers.sfm import Structure
-from point2act.data.importers.triangulation import Sighting, meeting_point
+from point2act.data.importers.sfm import SfmModel
+from point2act.data.importers.triangulation import Observation, triangulate_point
 
-FORMS = "aruco:4X4_50:0.04, or distance:0.31:a.jpg:412,233:518,240:b.jpg:80,300:190,310"
+EXAMPLES = "aruco:4X4_50:0.04, or distance:0.31:a.jpg:412,233:518,240:b.jpg:80,300:190,310"
 """Examples of what ``--scale-from`` takes."""
 
 _SPREAD = 0.1
@@ -30,7 +30,7 @@ _PIXEL = re.compile(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)")
 
 
 @dataclass(frozen=True)
-class Marks:
+class MarkedPair:
     """Two points in one photograph, pixels of the original as a viewer shows it."""
 
     photo: str
@@ -43,11 +43,11 @@ class KnownDistance:
     """Two points that are so many metres apart."""
 
     metres: float
-    marks: tuple[Marks, ...]
+    marks: tuple[MarkedPair, ...]
 
 
 @dataclass(frozen=True)
-class Markers:
+class PrintedMarkers:
     """Printed ArUco or AprilTag markers, all of one size."""
 
     dictionary: str
@@ -57,7 +57,7 @@ class Markers:
 
 
 @dataclass(frozen=True, eq=False)
-class Measure:
+class MetricScale:
     """The unit of a structure in metres, and what else its reference tells."""
 
     metres: float
@@ -68,32 +68,32 @@ class Measure:
     """The plane that markers lie in: +z towards the cameras, origin and x those of the first marker."""
 
 
-def parse_scale(text: str) -> KnownDistance | Markers:
+def parse_scale(text: str) -> KnownDistance | PrintedMarkers:
     """Read ``aruco:DICTIONARY:SIDE`` or ``distance:METRES:PHOTO:x,y:x,y:PHOTO:x,y:x,y…``.
 
     Raises ``CaptureError`` with an example for anything else.
     """
     kind, *words = text.split(":")
     if kind == "aruco" and len(words) == 2 and words[0]:
-        return Markers(words[0], positive(words[1], "--scale-from: the side of a marker in metres"))
+        return PrintedMarkers(words[0], positive(words[1], "--scale-from: the side of a marker in metres"))
     if kind == "distance" and len(words) >= 7 and len(words) % 3 == 1:
         metres = positive(words[0], "--scale-from: the distance in metres")
         names, firsts, seconds = words[1::3], words[2::3], words[3::3]
         marks = zip(names, map(_pixel, firsts), map(_pixel, seconds), strict=True)
-        return KnownDistance(metres, tuple(Marks(*mark) for mark in marks))
+        return KnownDistance(metres, tuple(MarkedPair(*mark) for mark in marks))
     raise CaptureError(
-        f"--scale-from {text} cannot be read: write something like {FORMS} (two photographs or more)"
+        f"--scale-from {text} cannot be read: write something like {EXAMPLES} (two photographs or more)"
     )
 
 
 def _pixel(text: str) -> tuple[float, float]:
     match = _PIXEL.fullmatch(text)
     if match is None:
-        raise CaptureError(f"--scale-from: {text!r} is no pixel: write x,y as in {FORMS}")
+        raise CaptureError(f"--scale-from: {text!r} is no pixel: write x,y as in {EXAMPLES}")
     return float(match[1]), float(match[2])
 
 
-def check_marks(known: KnownDistance, photos: Collection[str]) -> None:
+def check_marked_photos(known: KnownDistance, photos: Collection[str]) -> None:
     """Raise ``CaptureError`` where a distance is marked in a photograph that is none of these."""
     unknown = [mark.photo for mark in known.marks if mark.photo not in photos]
     if unknown:
@@ -103,7 +103,7 @@ def check_marks(known: KnownDistance, photos: Collection[str]) -> None:
         )
 
 
-def measure_distance(structure: Structure, known: KnownDistance) -> Measure:
+def scale_from_distance(structure: SfmModel, known: KnownDistance) -> MetricScale:
     """The scale from two points that were marked in two photographs or more.
 
     Raises ``CaptureError`` for photographs that were not placed and for marks that do not meet.
@@ -112,13 +112,13 @@ def measure_distance(structure: Structure, known: KnownDistance) -> Measure:
         photo.name: (frame, photo.scale)
         for frame, photo in zip(structure.frames, structure.photos, strict=True)
     }
-    check_marks(known, places)
+    check_marked_photos(known, places)
     seen = [(*places[mark.photo], mark) for mark in known.marks]
-    first = [Sighting(frame, _scaled(mark.first, scale)) for frame, scale, mark in seen]
-    second = [Sighting(frame, _scaled(mark.second, scale)) for frame, scale, mark in seen]
-    a, b = meeting_point(first, "the first point"), meeting_point(second, "the second point")
+    first = [Observation(frame, _scaled(mark.first, scale)) for frame, scale, mark in seen]
+    second = [Observation(frame, _scaled(mark.second, scale)) for frame, scale, mark in seen]
+    a, b = triangulate_point(first, "the first point"), triangulate_point(second, "the second point")
     distance = positive(np.linalg.norm(a - b), "--scale-from: the distance between the two points")
-    return Measure(known.metres / distance)
+    return MetricScale(known.metres / distance)
 
 
 def _scaled(pixel: tuple[float, float], scale: float) -> tuple[float, float]:
@@ -128,7 +128,9 @@ def _scaled(pixel: tuple[float, float], scale: float) -> tuple[float, float]:
 Corners = Float[np.ndarray, "4 2"]
 
 
-def measure_markers(seen: Sequence[tuple[Frame, Mapping[int, Corners]]], markers: Markers) -> Measure:
+def scale_from_markers(
+    seen: Sequence[tuple[Frame, Mapping[int, Corners]]], markers: PrintedMarkers
+) -> MetricScale:
     """The scale, and the plane, from the corners of markers that two photographs or more show.
 
     ``seen`` has for every photograph the markers in it by number, corners in OpenCV's order (clockwise from
@@ -155,15 +157,17 @@ def measure_markers(seen: Sequence[tuple[Frame, Mapping[int, Corners]]], markers
             f"{100 * spread:.0f} %: print all of one size, each number once, and lay them flat"
         )
     eyes = np.array([frame.T_world_cam[:3, 3] for frame, _ in seen])
-    return Measure(markers.side / float(np.median(sides)), spread, _board(corners, eyes, float(sides.mean())))
+    return MetricScale(
+        markers.side / float(np.median(sides)), spread, _board(corners, eyes, float(sides.mean()))
+    )
 
 
 def _square(sightings: Sequence[tuple[Frame, Corners]], what: str) -> Float[np.ndarray, "4 3"]:
     corners = [
-        [Sighting(frame, (float(found[k, 0]), float(found[k, 1]))) for frame, found in sightings]
+        [Observation(frame, (float(found[k, 0]), float(found[k, 1]))) for frame, found in sightings]
         for k in range(4)
     ]
-    return np.array([meeting_point(corner, what) for corner in corners])
+    return np.array([triangulate_point(corner, what) for corner in corners])
 
 
 def _board(
@@ -175,4 +179,4 @@ def _board(
     if lengths[2] / np.sqrt(len(points)) > _FLAT * side:
         return None
     z = axes[2] if (eyes.mean(axis=0) - points.mean(axis=0)) @ axes[2] > 0 else -axes[2]
-    return frame_at(corners[0].mean(axis=0), z, corners[0, 1] - corners[0, 0])
+    return frame_from_axes(corners[0].mean(axis=0), z, corners[0, 1] - corners[0, 0])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from point2act.core.errors import CaptureError
-from point2act.data.importers.write import declare, new_capture
+from point2act.data.importers.write import mark_metric, new_capture
 
 App = Literal["record3d", "polycam"]
 
@@ -31,7 +31,7 @@ def convert_export(app: App, export: Path, output: Path) -> None:
             raise CaptureError(
                 f"nerfstudio made no transforms.json of {export}: look whether it is from {app}"
             )
-        declare(folder, metric=True)
+        mark_metric(folder, metric=True)
 
 
 def _options(app: App, export: Path) -> Sequence[str]:

@@ -51,7 +51,7 @@ def list_photos(folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def develop(
+def prepare_photos(
     paths: Sequence[Path],
     folder: Path,
     max_side: int,
@@ -73,7 +73,7 @@ def develop(
     return tuple(photos)
 
 
-def sharp_frames(
+def extract_sharp_frames(
     video: Path, count: int, folder: Path, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Path, ...]:
     """Write the sharpest picture of each of ``count`` equally long stretches of a video, PNG, upright.

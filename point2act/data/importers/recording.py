@@ -13,7 +13,7 @@ from point2act.core.errors import CaptureError
 from point2act.core.types import Capture, Frame, View
 from point2act.data.capture import load_view
 from point2act.data.capture.images import depth_size, image_size, read_depth
-from point2act.data.importers.calibration import Calibration, DepthCamera, Sensor
+from point2act.data.importers.calibration import Calibration, DepthCamera, DistortedCamera
 from point2act.data.importers.depth_registration import register_depth
 
 Poses = Mapping[str, Float[np.ndarray, "4 4"] | None]
@@ -24,7 +24,7 @@ _SATURATED = 65535
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class RecordedFrame:
     """One image of a recording with its depth."""
 
     frame: Frame
@@ -36,7 +36,7 @@ class Shot:
 class Recording:
     """What a folder of somebody's recording holds, in order."""
 
-    shots: tuple[Shot, ...]
+    shots: tuple[RecordedFrame, ...]
     depth_camera: DepthCamera | None
     """The camera that depth was taken with; None where depth is registered to the colours."""
     notes: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Files:
+class FilePairs:
     """The colour and depth files of a recording by what both are called."""
 
     color: Mapping[str, Path]
@@ -52,7 +52,7 @@ class Files:
 
 
 def assemble(
-    folder: Path, files: Files, poses: Poses, calibration: Calibration, depth_unit: float = 1e-3
+    folder: Path, files: FilePairs, poses: Poses, calibration: Calibration, depth_unit: float = 1e-3
 ) -> Recording:
     """The recording of the images that have depth and a pose, all taken with the same camera.
 
@@ -71,27 +71,31 @@ def assemble(
         T_world_cam = poses[name]
         assert T_world_cam is not None
         unit = calibration.depth_unit or depth_unit
-        shots.append(make_shot(files.color[name], files.depth[name], calibration.color, T_world_cam, unit))
-    notes = left_out("depth", len(files.color) - len(with_depth))
-    notes += left_out("a pose", len(with_depth) - len(names))
+        shots.append(make_frame(files.color[name], files.depth[name], calibration.color, T_world_cam, unit))
+    notes = omitted_note("depth", len(files.color) - len(with_depth))
+    notes += omitted_note("a pose", len(with_depth) - len(names))
     return Recording(tuple(shots), calibration.depth, notes)
 
 
-def make_shot(
-    color: Path, depth: Path, sensor: Sensor, T_world_cam: Float[np.ndarray, "4 4"], depth_unit: float
-) -> Shot:
+def make_frame(
+    color: Path,
+    depth: Path,
+    sensor: DistortedCamera,
+    T_world_cam: Float[np.ndarray, "4 4"],
+    depth_unit: float,
+) -> RecordedFrame:
     """A shot named after its colour file."""
     stem = color.stem.removesuffix(".color")  # 7-Scenes' frame-000000.color.png
     frame = Frame(f"images/{stem}.png", color, depth, None, sensor.camera, sensor.lens, T_world_cam)
-    return Shot(frame, depth_unit)
+    return RecordedFrame(frame, depth_unit)
 
 
-def left_out(what: str, count: int) -> tuple[str, ...]:
+def omitted_note(what: str, count: int) -> tuple[str, ...]:
     """The note that so many images were left out for lack of something; none for none."""
     return (f"{count} images without {what} are left out",) if count else ()
 
 
-def load_shot(recording: Recording, shot: Shot) -> View:
+def load_frame(recording: Recording, shot: RecordedFrame) -> View:
     """Pixels of a shot: undistorted colours, and depth in metres of the same camera.
 
     Raises ``CaptureError`` for files that cannot be read, or of another size than their camera's.

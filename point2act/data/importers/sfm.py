@@ -41,7 +41,7 @@ k1."""
 
 
 @dataclass(frozen=True, eq=False)
-class Structure:
+class SfmModel:
     """Cameras and points in a world whose origin, axes and unit are arbitrary, until they are placed."""
 
     frames: tuple[Frame, ...]
@@ -54,27 +54,27 @@ class Structure:
     """File names of the photographs that could not be placed."""
 
 
-def find_structure(
+def reconstruct_photos(
     photos: Sequence[Photo], folder: Path, *, progress: Callable[[int, int], None] | None = None
-) -> Structure:
+) -> SfmModel:
     """The cameras of photographs that lie in one folder, and points that they see; works in ``folder``.
 
     Photographs of one size and one focal length share a camera. Where COLMAP finds several scenes that do not
     hang together, the one with most photographs is taken. Raises ``CaptureError`` where there is none.
     """
-    pairs = paired(len(photos))
+    pairs = image_pairs(len(photos))
     images = photos[0].path.parent
     tick = _Tick(progress, 2 * len(photos) + len(pairs) // 10)
     with colmap.quiet():
         _register(folder, photos)
-        for batch in colmap.batches(photos, _BATCH):
+        for batch in colmap.in_batches(photos, _BATCH):
             names = [photo.path.name for photo in batch]
-            colmap.extract(folder, images, names, max_features=_MAX_FEATURES)
+            colmap.extract_features(folder, images, names, max_features=_MAX_FEATURES)
             tick(len(batch))
-        for batch in colmap.batches(pairs, 10 * _BATCH):
-            colmap.match(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
+        for batch in colmap.in_batches(pairs, 10 * _BATCH):
+            colmap.match_pairs(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
             tick(len(batch) // 10)
-        placed = colmap.place(folder, images, at_least=_LEAST, tick=lambda: tick(1))
+        placed = colmap.map_incrementally(folder, images, at_least=_LEAST, tick=lambda: tick(1))
     tick(tick.left)
     if placed is None:
         raise CaptureError(
@@ -84,7 +84,7 @@ def find_structure(
     return _structure(placed, photos)
 
 
-def paired(count: int) -> list[tuple[int, int]]:
+def image_pairs(count: int) -> list[tuple[int, int]]:
     """Which photographs are compared."""
     if count <= _EXHAUSTIVE:
         return list(combinations(range(count), 2))
@@ -109,27 +109,27 @@ class _Tick:
 
 def _register(folder: Path, photos: Sequence[Photo]) -> None:
     """Photographs of one size and one focal length share a sensor."""
-    sensors: dict[object, colmap.Sensor] = {}
+    sensors: dict[object, colmap.ColmapCamera] = {}
     kinds = [(photo.height, photo.width, photo.focal) for photo in photos]
     for kind, photo in zip(kinds, photos, strict=True):
         sensors.setdefault(kind, _first_guess(photo))
     numbers = {kind: number for number, kind in enumerate(sensors)}
     pictures = [
-        colmap.Picture(photo.path.name, numbers[kind]) for kind, photo in zip(kinds, photos, strict=True)
+        colmap.ColmapImage(photo.path.name, numbers[kind]) for kind, photo in zip(kinds, photos, strict=True)
     ]
-    colmap.register(folder, list(sensors.values()), pictures)
+    colmap.create_database(folder, list(sensors.values()), pictures)
 
 
-def _first_guess(photo: Photo) -> colmap.Sensor:
+def _first_guess(photo: Photo) -> colmap.ColmapCamera:
     """A photograph's camera with the focal length that it notes, or COLMAP's default one."""
     focal = float(photo.focal or _FOCAL * max(photo.height, photo.width))
     params = (focal, focal, photo.width / 2, photo.height / 2, 0.0, 0.0, 0.0, 0.0)
-    return colmap.Sensor(_MODEL, params, photo.height, photo.width, focal_known=photo.focal is not None)
+    return colmap.ColmapCamera(_MODEL, params, photo.height, photo.width, focal_known=photo.focal is not None)
 
 
-def _structure(placed: colmap.Placed, photos: Sequence[Photo]) -> Structure:
+def _structure(placed: colmap.SparseModel, photos: Sequence[Photo]) -> SfmModel:
     there = tuple(photo for photo in photos if photo.path.name in placed.T_world_cam)
-    return Structure(
+    return SfmModel(
         frames=tuple(_frame(photo, placed) for photo in there),
         photos=there,
         points=placed.points.xyz,
@@ -138,7 +138,7 @@ def _structure(placed: colmap.Placed, photos: Sequence[Photo]) -> Structure:
     )
 
 
-def _frame(photo: Photo, placed: colmap.Placed) -> Frame:
+def _frame(photo: Photo, placed: colmap.SparseModel) -> Frame:
     fx, fy, cx, cy, *coefficients = placed.params[photo.path.name]
     camera = Camera(fx, fy, cx, cy, photo.height, photo.width)
     lens = Lens("opencv", tuple(coefficients))

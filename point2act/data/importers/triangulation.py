@@ -21,14 +21,14 @@ _MISS = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class Observation:
     """Where a photograph shows a point; the pixel is of the picture as the lens drew it."""
 
     frame: Frame
     pixel: tuple[float, float]
 
 
-def meeting_point(sightings: Sequence[Sighting], what: str) -> Float[np.ndarray, " 3"]:
+def triangulate_point(sightings: Sequence[Observation], what: str) -> Float[np.ndarray, " 3"]:
     """The point nearest to the rays of two photographs or more, by least squares, in the unit of their poses.
 
     ``what`` names it in errors. Raises ``CaptureError`` for rays that nearly coincide or that miss.
@@ -52,7 +52,7 @@ def meeting_point(sightings: Sequence[Sighting], what: str) -> Float[np.ndarray,
     return point
 
 
-def _undistorted(sighting: Sighting) -> Float[np.ndarray, " 2"]:
+def _undistorted(sighting: Observation) -> Float[np.ndarray, " 2"]:
     tangent = to_tangents(sighting.frame.camera, np.array([sighting.pixel]))
     if not distortion.is_pinhole(sighting.frame.lens):
         tangent = distortion.undistort(sighting.frame.lens, tangent)
@@ -60,7 +60,7 @@ def _undistorted(sighting: Sighting) -> Float[np.ndarray, " 2"]:
 
 
 def _check(
-    sightings: Sequence[Sighting],
+    sightings: Sequence[Observation],
     tangents: Sequence[Float[np.ndarray, " 2"]],
     point: Float[np.ndarray, " 3"],
     what: str,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from point2act.core.errors import CaptureError
 from point2act.data.capture.images import image_size
-from point2act.data.importers.calibration import Calibration, sensor
+from point2act.data.importers.calibration import Calibration, camera_from_intrinsics
 from point2act.data.importers.pose_text import checked_pose, nearest_times, read_stamped, read_trajectory
-from point2act.data.importers.recording import Files, Recording, assemble
+from point2act.data.importers.recording import FilePairs, Recording, assemble
 
 _TOLERANCE = 0.02
 """Seconds between a colour image and its depth or pose: what the dataset's own associate.py takes."""
@@ -42,7 +42,7 @@ def read_tum(folder: Path, calibration: Calibration | None) -> Recording:
     notes = ()
     if calibration is None:
         calibration, notes = _published(folder, next(iter(color.values())))
-    found = assemble(folder, Files(color, depth), poses, calibration, _UNIT)
+    found = assemble(folder, FilePairs(color, depth), poses, calibration, _UNIT)
     return Recording(found.shots, found.depth_camera, found.notes + notes)
 
 
@@ -58,4 +58,4 @@ def _published(folder: Path, image: Path) -> tuple[Calibration, tuple[str, ...]]
     note = (
         f"intrinsics are TUM's for {'freiburg3' if third else 'registered depth'}: fx {K[0]:g}, fy {K[1]:g}"
     )
-    return Calibration(sensor(K, (480, 640)), depth_unit=_UNIT), (note,)
+    return Calibration(camera_from_intrinsics(K, (480, 640)), depth_unit=_UNIT), (note,)

@@ -13,15 +13,15 @@ from point2act.core.errors import CaptureError, Point2ActError
 from point2act.core.files import read_json, write_json
 from point2act.core.types import Capture
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
-from point2act.data.importers.recording import Recording, load_shot
+from point2act.data.importers.recording import Recording, load_frame
 
 if TYPE_CHECKING:  # pycolmap takes seconds to load, and RGB-D needs none
-    from point2act.data.importers.sfm import Structure
+    from point2act.data.importers.sfm import SfmModel
 
 T = TypeVar("T")
 
 
-def check_free(output: Path) -> None:
+def check_output_free(output: Path) -> None:
     """Raise ``CaptureError`` where a capture cannot be put because something is there."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise CaptureError(f"{output} is there already: choose another --output, or delete it")
@@ -33,7 +33,7 @@ def new_capture(output: Path) -> Iterator[Path]:
 
     Raises ``CaptureError`` at once where the place is taken.
     """
-    check_free(output)
+    check_output_free(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as draft:
@@ -55,13 +55,13 @@ def write_recording(
     """
     with new_capture(output) as folder, CaptureWriter(folder) as writer:
         for done, shot in enumerate(recording.shots, start=1):
-            writer.add(load_shot(recording, shot))
+            writer.add(load_frame(recording, shot))
             if progress is not None:
                 progress(done, len(recording.shots))
     return read_capture(output)
 
 
-def write_structure(output: Path, structure: Structure, *, metric: bool) -> Capture:
+def write_structure(output: Path, structure: SfmModel, *, metric: bool) -> Capture:
     """Write placed photographs, undistorted, and their points as a capture.
 
     ``metric`` says whether lengths are metres; the capture keeps it. Raises as ``new_capture``.
@@ -70,17 +70,17 @@ def write_structure(output: Path, structure: Structure, *, metric: bool) -> Capt
         photos = structure.frames[0].image_path.parent
         views = load_views(Capture(photos, structure.frames, 1e-3, None, None, metric=metric))
         write_capture(folder, views, point_cloud=(structure.points, structure.colors))
-        declare(folder, metric=metric)
+        mark_metric(folder, metric=metric)
     return read_capture(output)
 
 
-def declare(folder: Path, *, metric: bool) -> None:
+def mark_metric(folder: Path, *, metric: bool) -> None:
     """Say in a capture's transforms.json whether its lengths are metres."""
     path = folder / "transforms.json"
     write_json(path, {"metric": metric, **read_json(path, CaptureError)})
 
 
-def thin_out(items: Sequence[T], every: int, at_most: int | None) -> tuple[T, ...]:
+def subsample(items: Sequence[T], every: int, at_most: int | None) -> tuple[T, ...]:
     """Every n-th item; of those, spread evenly from the first to the last, as many as wanted at most."""
     for name, number in (("--every", every), ("--max-frames", 1 if at_most is None else at_most)):
         if number < 1:

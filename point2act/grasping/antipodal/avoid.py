@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.geometry import box_about, transform_points
+from point2act.core.geometry import fit_box, transform_points
 from point2act.core.types import OrientedBox, Query, Region
 from point2act.grasping.antipodal.collision import approach_opening, hand_boxes
 from point2act.grasping.antipodal.contact_pairs import Pairs
@@ -61,7 +61,7 @@ def avoid_region(
     near = ((points - region.box.center) ** 2).sum(axis=1) < config.reach**2
     points, values = points[near], values[near]
     meant = points[values >= config.share * values.max(initial=0.0)] if values.any() else points[:0]
-    return Avoid(query.text, box_about(meant) if len(meant) > 2 else region.box)
+    return Avoid(query.text, fit_box(meant) if len(meant) > 2 else region.box)
 
 
 @dataclass(frozen=True, eq=False)

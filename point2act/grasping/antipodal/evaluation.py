@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import beside_box, transform_points
+from point2act.core.geometry import distance_to_box, transform_points
 from point2act.core.types import Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, caution, nearness
 from point2act.grasping.antipodal.boundary import Solid, SurfacePoints
@@ -171,7 +171,7 @@ def _worth(
     T = task.volume.T_world_volume
     contacts = transform_points(T, pairs.contacts)
     absolute, relative = contact_relevancy(contacts, task.region, task.relevancy, config=config)
-    means = meaning(relative, beside_box(contacts.mean(axis=1), task.region.box), config=config)
+    means = meaning(relative, distance_to_box(contacts.mean(axis=1), task.region.box), config=config)
     from_base = None if task.base is None else task.region.action_point - task.base
     approaches = poses.rotations[:, :, 2] @ T[:3, :3].T
     liked = preference(approaches, task.volume.up, from_base, config.prefer)

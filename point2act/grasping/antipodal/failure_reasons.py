@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import thinned
+from point2act.core.geometry import voxel_downsample
 from point2act.core.types import NoAnswer
 from point2act.grasping.antipodal.boundary import Solid
 from point2act.grasping.antipodal.collision import (
@@ -89,7 +89,7 @@ def _nearest(
     volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
 ) -> str:
     """The pose that collides least, in words; empty when no pose is tried."""
-    points, depths = thinned(solid.points, ways.body_grid), depths_of(gripper, ways)
+    points, depths = voxel_downsample(solid.points, ways.body_grid), depths_of(gripper, ways)
     # What is farther from a hand than this leaves room, which no pose lacks.
     margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
     fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]

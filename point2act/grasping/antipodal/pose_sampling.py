@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.core.geometry import frame_from_normal, thinned
+from point2act.core.geometry import frame_from_normal, voxel_downsample
 from point2act.grasping.antipodal.boundary import Solid
 from point2act.grasping.antipodal.collision import (
     SPARSE,
@@ -143,7 +143,7 @@ def free_poses(
     points = solid.points.astype(np.float32)
     around = _Around(
         np.ascontiguousarray(points.T),
-        np.ascontiguousarray(thinned(points, config.body_grid).T),
+        np.ascontiguousarray(voxel_downsample(points, config.body_grid).T),
         np.ascontiguousarray(points[~solid.on_object].T),
     )
     tally, found, free_so_far = Tally(), [], 0

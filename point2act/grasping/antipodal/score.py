@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.special import expit
 
-from point2act.core.geometry import beside_box
+from point2act.core.geometry import distance_to_box
 from point2act.core.types import Region
 from point2act.grasping.antipodal.terms import GraspTerms
 
@@ -18,7 +18,7 @@ from point2act.grasping.antipodal.terms import GraspTerms
 class QualityWeights:
     """The quality is the logistic function of the bias and the terms, weighed.
 
-    Fitted by ``python -m benchmarks._grasp_quality`` to 1533 physics trials of random free poses on 131
+    Fitted by ``python -m benchmarks.grasps.fit_quality`` to 1533 physics trials of random free poses on 131
     tables (89 % lifted), a third each with slippery and heavy things, half of them 3 mm and 3 degrees off;
     towards the grasp study's weights, none below 0. A weight of 0 says that the others tell as much.
     Clearance and robustness came out at 0 too and are chosen: of hands executed 3 mm and 3 degrees off 2
@@ -123,7 +123,7 @@ def contact_relevancy(
     it. World frame.
     """
     if relevancy is None:
-        beside = beside_box(contacts, region.box).max(axis=1)
+        beside = distance_to_box(contacts, region.box).max(axis=1)
         near = np.exp(-0.5 * (beside / config.relevancy_radius) ** 2)
         return near, near
     points, values = relevancy

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from point2act.core.types import Answer, Grasp, QueryResult, Reason, Role
-from point2act.data.points import PERSON, that_count
+from point2act.data.points import PERSON, effective_answers
 
 _ROLES: dict[Role, str] = {
     "grasp": "to be grasped",
@@ -119,7 +119,7 @@ def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResu
         return "no place agreed on"
     if image in result.region.support.rejected_images:
         return "outvoted"
-    return "backs it" if any(len(answer.points) for answer in that_count(said)) else "not against it"
+    return "backs it" if any(len(answer.points) for answer in effective_answers(said)) else "not against it"
 
 
 def about_grasp(grasp: Grasp, number: int, count: int) -> str:

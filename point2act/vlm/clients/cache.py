@@ -15,7 +15,7 @@ import numpy as np
 
 from point2act.core.errors import ModelError, ReplyError
 from point2act.core.files import read_json, write_text
-from point2act.vlm.clients.client import Asker, Reply, Request
+from point2act.vlm.clients.client import ModelClient, Reply, Request
 
 T = TypeVar("T")
 
@@ -56,9 +56,9 @@ class ReplyCache:
                 "or ask without a cache"
             ) from err
 
-    def get(self, asker_identity: Mapping[str, Any], request: Request) -> Reply | None:
+    def get(self, identity: Mapping[str, Any], request: Request) -> Reply | None:
         """The remembered reply; None where there is none, or what is there is damaged or not ours."""
-        key = _key(asker_identity, request)
+        key = _key(identity, request)
         try:
             entry = read_json(self._path(key), ModelError)
             reply = entry["reply"]
@@ -70,12 +70,12 @@ class ReplyCache:
         except (ModelError, KeyError, TypeError, ValueError, RecursionError):
             return None
 
-    def put(self, asker_identity: Mapping[str, Any], request: Request, reply: Reply) -> None:
+    def put(self, identity: Mapping[str, Any], request: Request, reply: Reply) -> None:
         """Remember a reply, in place of whatever was there.
 
         Raises ``Point2ActError`` where the file cannot be written.
         """
-        key = _key(asker_identity, request)
+        key = _key(identity, request)
         document = {
             "text": reply.text,
             "seconds": reply.seconds,
@@ -89,16 +89,16 @@ class ReplyCache:
         return self.folder / key[:2] / f"{key}.json"
 
 
-def ask_or_recall(
-    asker: Asker, request: Request, read: Callable[[Reply], T], *, cache: ReplyCache | None
+def ask_with_cache(
+    client: ModelClient, request: Request, read: Callable[[Reply], T], *, cache: ReplyCache | None
 ) -> tuple[Reply, T, bool]:
     """The reply, what ``read`` makes of it, and whether it was remembered rather than asked for.
 
     A remembered reply that ``read`` refuses with ``ReplyError`` is asked for again, and only what it
-    accepts is remembered. Raises what ``asker`` and ``read`` raise, and
+    accepts is remembered. Raises what ``client`` and ``read`` raise, and
     ``Point2ActError`` where the cache cannot be written.
     """
-    known = cache.get(asker.identity, request) if cache else None
+    known = cache.get(client.identity, request) if cache else None
     if known is not None:
         try:
             made = read(known)
@@ -106,10 +106,10 @@ def ask_or_recall(
             return known, made, True
         except ReplyError:
             pass  # It was readable once: the reader has become stricter since.
-    reply = asker.ask(request)
+    reply = client.ask(request)
     made = read(reply)
     if cache:
-        cache.put(asker.identity, request, reply)
+        cache.put(client.identity, request, reply)
     return reply, made, False
 
 
@@ -123,7 +123,7 @@ def _key(identity: Mapping[str, Any], request: Request) -> str:
     return _digest(
         {
             "version": _VERSION,
-            "asker": dict(identity),
+            "client": dict(identity),
             "prompt": request.prompt,
             "schema": schema,
             "max_tokens": request.max_tokens,

@@ -45,7 +45,7 @@ class Reply:
 
 
 @runtime_checkable
-class Asker(Protocol):
+class ModelClient(Protocol):
     """Whoever answers requests."""
 
     @property

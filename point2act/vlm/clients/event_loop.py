@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Loop:
+class EventLoopThread:
     """An event loop in a thread of its own, which does not keep the program from ending."""
 
     def __init__(self) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from point2act.core.errors import ModelError
 from point2act.vlm.clients.cache import ReplyCache, default_folder
-from point2act.vlm.clients.client import Asker, PointingModel
-from point2act.vlm.clients.local import LocalAsker, LocalConfig
+from point2act.vlm.clients.client import ModelClient, PointingModel
+from point2act.vlm.clients.local import LocalClient, LocalConfig
 from point2act.vlm.clients.models import load_model
-from point2act.vlm.clients.server import ServerAsker, ServerConfig
+from point2act.vlm.clients.server import ServerClient, ServerConfig
 
 
 @dataclass(frozen=True)
-class AskerConfig:
+class ClientConfig:
     """Who is asked."""
 
     model: str | None = None
@@ -41,11 +41,11 @@ class OpenModel:
     """A model that may be asked."""
 
     model: PointingModel
-    asker: Asker
+    client: ModelClient
     cache: ReplyCache | None
 
 
-def open_model(config: AskerConfig) -> OpenModel:
+def open_model(config: ClientConfig) -> OpenModel:
     """Find the model and whoever runs it; nothing is loaded or asked yet.
 
     Raises ``ModelError`` where there is no such model, where nobody can run it, or
@@ -59,17 +59,17 @@ def open_model(config: AskerConfig) -> OpenModel:
     cache = ReplyCache(config.cache or default_folder()) if config.remember else None
     if cache is not None:
         cache.prepare()
-    asker = _asker(model, config)
-    return OpenModel(model, asker, cache)
+    client = _open_client(model, config)
+    return OpenModel(model, client, cache)
 
 
-def _asker(model: PointingModel, config: AskerConfig) -> Asker:
+def _open_client(model: PointingModel, config: ClientConfig) -> ModelClient:
     """The server that was named, the service that has the model, or this machine."""
     if config.server is not None:
         # A key for one service is no other server's business.
         own = config.server.rstrip("/") == (model.server or "").rstrip("/")
         theirs = model if own else replace(model, key_variable=PointingModel.key_variable, price=None)
-        return ServerAsker(theirs, config.server, served_as=config.served_as, config=config.requests)
+        return ServerClient(theirs, config.server, served_as=config.served_as, config=config.requests)
     if model.server is not None:
-        return ServerAsker(model, model.server, served_as=config.served_as, config=config.requests)
-    return LocalAsker(model, config=config.local)
+        return ServerClient(model, model.server, served_as=config.served_as, config=config.requests)
+    return LocalClient(model, config=config.local)

@@ -34,7 +34,7 @@ class LocalConfig:
     """Folder with its weights and processor, in place of the download from Hugging Face."""
 
 
-class LocalAsker:
+class LocalClient:
     """Asks a model by transformers' own classes; code that comes with weights is never run.
 
     The weights are loaded at the first question, and decoding is greedy: the same question has the same

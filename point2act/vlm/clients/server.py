@@ -16,7 +16,7 @@ from point2act.core.errors import ModelError
 from point2act.core.secrets import find_key, hide_key, hide_key_in_reply, is_loopback
 from point2act.vlm.clients.chat import TEMPERATURE, Completion, messages, parameters, read_completion
 from point2act.vlm.clients.client import PointingModel, Reply, Request
-from point2act.vlm.clients.event_loop import Loop
+from point2act.vlm.clients.event_loop import EventLoopThread
 from point2act.vlm.clients.failures import Failure, failure_of
 from point2act.vlm.clients.limits import Limits, LimitsConfig
 
@@ -51,7 +51,7 @@ class ServerConfig:
     """What asking may come to."""
 
 
-class ServerAsker:
+class ServerClient:
     """Asks one model of one server; safe to use from several threads.
 
     ``base_url`` as servers print it, ending in ``/v1`` for most; ``served_as`` is the model's name there
@@ -79,7 +79,7 @@ class ServerAsker:
         self._key = find_key(model.key_variable, base_url)
         self._answers = False
         self._refused: set[str] = set()
-        self._loop = Loop()
+        self._loop = EventLoopThread()
         self._client = openai.AsyncOpenAI(
             api_key=self._key,
             base_url=self._base_url,
@@ -251,5 +251,5 @@ def _check(base_url: str, config: ServerConfig) -> None:
         raise ModelError(f"timeout is {config.timeout} and backoff {config.backoff}: write positive seconds")
 
 
-def _close(loop: Loop, client: Any) -> None:
+def _close(loop: EventLoopThread, client: Any) -> None:
     loop.close(client.close())

@@ -14,11 +14,11 @@ from point2act.core.errors import ModelError
 from point2act.core.progress import Stages
 from point2act.core.types import Answer, Frame, Plan, PointSet, Query, View
 from point2act.data.capture import disk_to_view
-from point2act.data.crops import Window, look_at
+from point2act.data.crops import Window, resize_image
 from point2act.localization.multiview_consensus import meet
-from point2act.vlm.pointing.executor import Count, Crowd, Task, Told
-from point2act.vlm.pointing.point import Pointer, look_for
-from point2act.vlm.pointing.zoom import TwiceConfig, second_look, windows
+from point2act.vlm.pointing.executor import PointingExecutor, PointingTask, RequestCounts, TaskResult
+from point2act.vlm.pointing.point import Pointer, point_at
+from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
 
 # How often people are told how far it is, seconds.
 _TELL = 0.1
@@ -34,9 +34,9 @@ class Questions:
 
     queries: tuple[Query, ...]
     pointer: Pointer
-    side: int
+    side: int = 1280
     """The longer side of a whole image as it is shown, pixels."""
-    twice: TwiceConfig | None = None
+    zoom: ZoomConfig | None = None
     """How to look a second time, closer; None for one look."""
     plan: Plan | None = None
     """What the queries are for."""
@@ -47,12 +47,12 @@ class Answers:
     """What came back."""
 
     points: PointSet
-    told: tuple[Told, ...]
+    told: tuple[TaskResult, ...]
     """Every question, in the order of asking."""
-    count: Count
+    count: RequestCounts
 
     @property
-    def unanswered(self) -> tuple[Told, ...]:
+    def unanswered(self) -> tuple[TaskResult, ...]:
         """The questions without an answer."""
         return tuple(told for told in self.told if told.answer is None)
 
@@ -64,7 +64,7 @@ class Answers:
         return [f"not answered, {_listed(asked)}: {why}" for why, asked in reasons.items()]
 
 
-class Asking:
+class PointingJob:
     """Questions under way, from the first image to the last answer. Use it as a context manager.
 
     ``look`` asks about frames as they come, ``end`` says that there are no more, and
@@ -74,11 +74,11 @@ class Asking:
     def __init__(self, questions: Questions):
         """Nothing is asked yet."""
         self._questions = questions
-        self._crowd = Crowd(questions.pointer)
+        self._crowd = PointingExecutor(questions.pointer)
         self._conductor = ThreadPoolExecutor(1, thread_name_prefix="conduct")
-        self._ended: Future[tuple[Told, ...]] | None = None
+        self._ended: Future[tuple[TaskResult, ...]] | None = None
 
-    def __enter__(self) -> Asking:
+    def __enter__(self) -> PointingJob:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -86,15 +86,15 @@ class Asking:
         self._conductor.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def count(self) -> Count:
+    def count(self) -> RequestCounts:
         """How far the asking is."""
         return self._crowd.count
 
-    def look(self, frames: Iterable[Frame]) -> None:
+    def add(self, frames: Iterable[Frame]) -> None:
         """Ask every query about whole images."""
         ask = partial(_first_look, side=self._questions.side)
         self._crowd.ask(
-            Task(frame, query, partial(ask, query, frame))
+            PointingTask(frame, query, partial(ask, query, frame))
             for frame in frames
             for query in self._questions.queries
         )
@@ -106,7 +106,7 @@ class Asking:
         """
         self._ended = self._conductor.submit(self._to_the_end, frames, views)
 
-    def answers(self, progress: Callable[[Count], None] | None = None) -> Answers:
+    def answers(self, progress: Callable[[RequestCounts], None] | None = None) -> Answers:
         """Wait for the last answer, after ``end``.
 
         Raises ``ModelError`` where no question at all was answered.
@@ -123,16 +123,16 @@ class Asking:
         points = PointSet(self._questions.queries, tuple(latest.values()), self._questions.plan)
         return Answers(points, told, self.count)
 
-    def _to_the_end(self, frames: Sequence[Frame], views: Sequence[View]) -> tuple[Told, ...]:
+    def _to_the_end(self, frames: Sequence[Frame], views: Sequence[View]) -> tuple[TaskResult, ...]:
         first = self._crowd.told()
-        if self._questions.twice is None:
+        if self._questions.zoom is None:
             return first
-        self._crowd.ask(self._second_looks(first, frames, views, self._questions.twice))
+        self._crowd.ask(self._second_looks(first, frames, views, self._questions.zoom))
         return first + self._crowd.told()
 
     def _second_looks(
-        self, first: Sequence[Told], frames: Sequence[Frame], views: Sequence[View], config: TwiceConfig
-    ) -> Iterable[Task]:
+        self, first: Sequence[TaskResult], frames: Sequence[Frame], views: Sequence[View], config: ZoomConfig
+    ) -> Iterable[PointingTask]:
         """A closer look for every view and query that has a place to look at."""
         said = {(told.task.frame.name, told.task.query.name): told.answer for told in first}
         for query in self._questions.queries:
@@ -142,18 +142,18 @@ class Asking:
                 for answer, frame, view in zip(answers, frames, views, strict=True)
             ]
             met = meet(views, pixels, config=config.meet)
-            about = windows(frames, views, met, answers, config=config)
+            about = zoom_windows(frames, views, met, answers, config=config)
             for frame, window in zip(frames, about, strict=True):
                 if window is not None:
                     ask = partial(_second_look, query, frame, window, config)
-                    yield Task(frame, query, ask)
+                    yield PointingTask(frame, query, ask)
 
 
-def wait_for(asking: Asking, stages: Stages) -> Answers:
+def wait_for_answers(asking: PointingJob, stages: Stages) -> Answers:
     """All answers, and what is to be said about them."""
     with stages.stage("wait for the answers") as bar:
 
-        def tell(count: Count) -> None:
+        def tell(count: RequestCounts) -> None:
             bar(count.done, count.total)
             bar.note(str(count))
 
@@ -172,10 +172,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _first_look(query: Query, frame: Frame, pointer: Pointer, image: Image, *, side: int) -> Answer:
-    return look_for(pointer, query, frame.name, look_at(image, max_side=side))
+    return point_at(pointer, query, frame.name, resize_image(image, max_side=side))
 
 
 def _second_look(
-    query: Query, frame: Frame, window: Window, config: TwiceConfig, pointer: Pointer, image: Image
+    query: Query, frame: Frame, window: Window, config: ZoomConfig, pointer: Pointer, image: Image
 ) -> Answer:
-    return second_look(pointer, query, frame, image, window, config=config)
+    return point_in_window(pointer, query, frame, image, window, config=config)

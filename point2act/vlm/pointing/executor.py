@@ -15,17 +15,17 @@ from jaxtyping import UInt8
 from point2act.core.errors import ModelError, Point2ActError
 from point2act.core.types import Answer, Frame, Query
 from point2act.data.capture import read_image
-from point2act.data.crops import Look
-from point2act.vlm.pointing.point import Pointer, Said
+from point2act.data.crops import Crop
+from point2act.vlm.pointing.point import Pointer, PointerReply
 
 _log = logging.getLogger(__name__)
 
 # When so many questions failed and none was answered, nobody is there: the others are not asked. Chosen.
-_HOPELESS = 8
+_FAILURE_THRESHOLD = 8
 
 
 @dataclass(frozen=True)
-class Count:
+class RequestCounts:
     """How far the asking is."""
 
     total: int = 0
@@ -43,7 +43,7 @@ class Count:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class PointingTask:
     """One question about one frame."""
 
     frame: Frame
@@ -53,10 +53,10 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class TaskResult:
     """What became of a task."""
 
-    task: Task
+    task: PointingTask
     answer: Answer | None
     why: str
     """Why there is no answer."""
@@ -65,16 +65,16 @@ class Told:
     end: float
 
 
-class Crowd:
+class PointingExecutor:
     """Asks a pointer in the background, from as many threads as it allows."""
 
     def __init__(self, pointer: Pointer):
         """Nothing is asked yet."""
         self._pointer = _Counted(pointer)
         self._pool = ThreadPoolExecutor(pointer.concurrency, thread_name_prefix="ask")
-        self._pending: list[Future[Told]] = []
+        self._pending: list[Future[TaskResult]] = []
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> PointingExecutor:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -82,11 +82,11 @@ class Crowd:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def count(self) -> Count:
+    def count(self) -> RequestCounts:
         """How far the asking is."""
         return self._pointer.count
 
-    def ask(self, tasks: Iterable[Task]) -> None:
+    def ask(self, tasks: Iterable[PointingTask]) -> None:
         """Put questions into the queue; those about one frame share its picture."""
         pictures: dict[str, _Picture] = {}
         for task in tasks:
@@ -94,24 +94,24 @@ class Crowd:
             self._pointer.add(total=1)
             self._pending.append(self._pool.submit(self._work, task, picture))
 
-    def told(self) -> tuple[Told, ...]:
+    def told(self) -> tuple[TaskResult, ...]:
         """Wait for the questions asked since the last time: what became of each, in their order."""
         pending, self._pending = self._pending, []
         return tuple(future.result() for future in pending)
 
-    def _work(self, task: Task, picture: _Picture) -> Told:
+    def _work(self, task: PointingTask, picture: _Picture) -> TaskResult:
         begin = time.perf_counter()
         try:
-            hopeless = self._pointer.hopeless
-            if hopeless is not None:
-                raise ModelError(f"not asked, as nobody answers: {hopeless}")
+            fatal_error = self._pointer.fatal_error
+            if fatal_error is not None:
+                raise ModelError(f"not asked, as nobody answers: {fatal_error}")
             answer, why = task.answer(self._pointer, picture.pixels()), ""
         except Point2ActError as err:
             answer, why = None, str(err)
             self._pointer.fail(why)
             about = {"image": task.frame.name, "query": task.query.name}
             _log.debug("%s (%s) is not answered: %s", task.frame.name, task.query.name, why, extra=about)
-        return Told(task, answer, why, begin, time.perf_counter())
+        return TaskResult(task, answer, why, begin, time.perf_counter())
 
 
 class _Picture:
@@ -136,7 +136,7 @@ class _Counted:
         self._pointer = pointer
         self._lock = threading.Lock()
         self._first = ""
-        self.count = Count()
+        self.count = RequestCounts()
 
     @property
     def name(self) -> str:
@@ -147,13 +147,13 @@ class _Counted:
         return self._pointer.concurrency
 
     @property
-    def hopeless(self) -> str | None:
+    def fatal_error(self) -> str | None:
         """The first error where nobody answers, else None."""
         count = self.count
-        return self._first if count.failed >= _HOPELESS and count.failed == count.done else None
+        return self._first if count.failed >= _FAILURE_THRESHOLD and count.failed == count.done else None
 
-    def point(self, query: Query, image: str, look: Look) -> Said:
-        said = self._pointer.point(query, image, look)
+    def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
+        said = self._pointer.point(query, image, crop)
         self.add(cached=1) if said.cached else self.add(asked=1)
         return said
 

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from point2act.core.errors import ReplyError
 from point2act.core.reply_text import after_thinking, shown
 from point2act.core.types import Query
-from point2act.data.crops import Look
-from point2act.vlm.clients.cache import ReplyCache, ask_or_recall
-from point2act.vlm.clients.client import Asker, Reply, Request
+from point2act.data.crops import Crop
+from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
+from point2act.vlm.clients.client import ModelClient, Reply, Request
 from point2act.vlm.parsers.blocks import read_blocks
 from point2act.vlm.parsers.reading import UnreadableError
 from point2act.vlm.pointing.point import ModelPointer
@@ -31,13 +31,13 @@ or {{"choice": "{none}"}} if it is none of them."""
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class MarkQuestion:
     """A picture with labels, of which one is to be named."""
 
     query: Query
     image: str
     """The frame's name."""
-    look: Look
+    crop: Crop
     """With the labels drawn."""
     places: Mapping[str, Float[np.ndarray, "_ 2"]]
     """What each label stands for: pixels of the image on disk."""
@@ -45,7 +45,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Choice:
+class MarkChoice:
     """What was named."""
 
     label: str | None
@@ -57,7 +57,7 @@ class Choice:
 
 
 @runtime_checkable
-class Chooser(Protocol):
+class MarkSelector(Protocol):
     """Whoever chooses: a model, a simulated one, a person."""
 
     @property
@@ -70,7 +70,7 @@ class Chooser(Protocol):
         """How many questions it may be given at the same time, from as many threads."""
         ...
 
-    def choose(self, question: Question) -> Choice:
+    def select(self, question: MarkQuestion) -> MarkChoice:
         """Name a label, or none.
 
         Raises a ``Point2ActError`` where there is no answer.
@@ -79,24 +79,24 @@ class Chooser(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ModelChooser:
+class ModelMarkSelector:
     """A model and what it said before."""
 
     name: str
-    asker: Asker
+    client: ModelClient
     cache: ReplyCache | None = None
 
     @staticmethod
-    def of(pointer: ModelPointer) -> ModelChooser:
+    def of(pointer: ModelPointer) -> ModelMarkSelector:
         """The model that points, choosing."""
-        return ModelChooser(pointer.name, pointer.asker, pointer.cache)
+        return ModelMarkSelector(pointer.name, pointer.client, pointer.cache)
 
     @property
     def concurrency(self) -> int:
-        """The asker's."""
-        return self.asker.concurrency
+        """The client's."""
+        return self.client.concurrency
 
-    def choose(self, question: Question) -> Choice:
+    def select(self, question: MarkQuestion) -> MarkChoice:
         """Ask, or remember; a reply that cannot be read is not remembered."""
         labels = tuple(question.places)
         choice = {"type": "string", "enum": [*labels, NONE]}
@@ -106,13 +106,13 @@ class ModelChooser:
             "required": ["choice"],
             "additionalProperties": False,
         }
-        request = Request(question.prompt, (question.look.image,), schema, about=question.image)
+        request = Request(question.prompt, (question.crop.image,), schema, about=question.image)
 
         def read(reply: Reply) -> str | None:
             return parse_choice(reply.text, labels)
 
-        reply, label, cached = ask_or_recall(self.asker, request, read, cache=self.cache)
-        return Choice(label, reply.text, reply.seconds, cached)
+        reply, label, cached = ask_with_cache(self.client, request, read, cache=self.cache)
+        return MarkChoice(label, reply.text, reply.seconds, cached)
 
 
 def parse_choice(text: str, labels: Sequence[str]) -> str | None:
@@ -145,6 +145,6 @@ def _label(value: object) -> str:
     return str(value) if type(value) is int else json.dumps(value)[:_SHOWN]
 
 
-def how_to_reply(labels: Sequence[str]) -> str:
+def reply_instruction(labels: Sequence[str]) -> str:
     """The words that ask for one of the labels, as ``parse_choice`` reads it."""
     return _REPLY.format(example=labels[0], labels=", ".join(labels), none=NONE)

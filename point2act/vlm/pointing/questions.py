@@ -17,11 +17,11 @@ from point2act.core.progress import Stages
 from point2act.core.types import Capture, Plan, Query, Role
 from point2act.data.capture import load_views, read_capture
 from point2act.data.task_plan import free_name
-from point2act.vlm.clients.factory import AskerConfig, OpenModel, open_model
-from point2act.vlm.pointing.ask import Answers, Asking, Questions, wait_for
+from point2act.vlm.clients.factory import ClientConfig, OpenModel, open_model
+from point2act.vlm.pointing.ask import Answers, PointingJob, Questions, wait_for_answers
 from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.task_planner import plan
-from point2act.vlm.pointing.zoom import TwiceConfig
+from point2act.vlm.pointing.zoom import ZoomConfig
 
 _ARTICLE = re.compile(r"\A(?:the|an|a)\s+", re.IGNORECASE)
 # To see where answers meet, images need no detail.
@@ -32,11 +32,11 @@ _MAX_SIDE = 480
 class AskConfig:
     """Who is asked, and how."""
 
-    asker: Annotated[AskerConfig, tyro.conf.arg(name="")] = field(default_factory=AskerConfig)
-    look_twice: bool = False
+    client: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
+    zoom: bool = False
     """Ask again about an enlarged part of every image, around the place where the first answers meet: small
     parts are where models fail. Twice the questions."""
-    twice: TwiceConfig = field(default_factory=TwiceConfig)
+    zooming: ZoomConfig = field(default_factory=ZoomConfig)
     """How the second look looks."""
 
 
@@ -63,7 +63,7 @@ def open_questions(queries: Sequence[Query | str], *, config: AskConfig) -> Ques
     """
     given = [query for query in queries if isinstance(query, Query)]
     named = name_queries([(query, "grasp") for query in queries if isinstance(query, str)])
-    return questions_for(open_model(config.asker), (*given, *named), config=config)
+    return questions_for(open_model(config.client), (*given, *named), config=config)
 
 
 def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, config: AskConfig) -> Questions:
@@ -72,8 +72,8 @@ def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, conf
     Raises ``ModelError`` where the model cannot be asked, and
     ``ReplyError`` where it makes no plan.
     """
-    opened = open_model(config.asker)
-    made = plan(opened.asker, task, model_name=opened.model.model, images=images, cache=opened.cache)
+    opened = open_model(config.client)
+    made = plan(opened.client, task, model_name=opened.model.model, images=images, cache=opened.cache)
     return questions_for(opened, made.queries, config=config, plan=made)
 
 
@@ -83,9 +83,9 @@ def questions_for(
     """Questions for a model that is open."""
     return Questions(
         queries=tuple(queries),
-        pointer=ModelPointer(opened.model, opened.asker, opened.cache),
+        pointer=ModelPointer(opened.model, opened.client, opened.cache),
         side=opened.model.image_side,
-        twice=config.twice if config.look_twice else None,
+        zoom=config.zooming if config.zoom else None,
         plan=plan,
     )
 
@@ -99,9 +99,9 @@ def ask(capture: Capture | Path | str, questions: Questions, *, stages: Stages |
     """
     stages = stages or Stages(show=False)
     source = capture if isinstance(capture, Capture) else read_capture(capture)
-    with Asking(questions) as asking:
-        asking.look(source.frames)
+    with PointingJob(questions) as asking:
+        asking.add(source.frames)
         # Only where the answers meet needs to be known, and only for a second look.
-        views = load_views(source, max_side=_MAX_SIDE) if questions.twice is not None else ()
+        views = load_views(source, max_side=_MAX_SIDE) if questions.zoom is not None else ()
         asking.end(source.frames, views)
-        return wait_for(asking, stages)
+        return wait_for_answers(asking, stages)

@@ -13,8 +13,8 @@ from point2act.core.errors import ModelError, ReplyError
 from point2act.core.files import schema
 from point2act.core.types import Plan
 from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
-from point2act.vlm.clients.cache import ReplyCache, ask_or_recall
-from point2act.vlm.clients.client import Asker, Reply, Request
+from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
+from point2act.vlm.clients.client import ModelClient, Reply, Request
 
 # Of a reply that could not be read, as much is shown again. Chosen: a plan is rarely longer.
 _SHOWN_AGAIN = 6000
@@ -92,7 +92,7 @@ Reply again, with a JSON object that follows the schema and with nothing else.""
 
 
 def plan(
-    asker: Asker,
+    client: ModelClient,
     instruction: str,
     *,
     model_name: str,
@@ -120,12 +120,12 @@ def plan(
         return parse_plan(reply.text, instruction, model=model_name)
 
     # Remembered whether it can be read or not: it is a part of the next question.
-    reply = ask_or_recall(asker, request, lambda reply: reply, cache=cache)[0]
+    reply = ask_with_cache(client, request, lambda reply: reply, cache=cache)[0]
     try:
         return read(reply)
     except ReplyError as err:
         again = replace(request, prompt=_again(request.prompt, reply.text, str(err)))
-    return ask_or_recall(asker, again, read, cache=cache)[1]
+    return ask_with_cache(client, again, read, cache=cache)[1]
 
 
 def _prompt(instruction: str, images: int) -> str:

@@ -11,13 +11,13 @@ from jaxtyping import Float, UInt8
 from point2act.core.geometry import inside, project
 from point2act.core.types import Answer, Frame, Query, View
 from point2act.data.capture import view_to_disk
-from point2act.data.crops import Window, look_into, window_about
+from point2act.data.crops import Window, crop_image, window_around
 from point2act.localization.multiview_consensus import MeetConfig, Meeting
-from point2act.vlm.pointing.point import Pointer, look_for
+from point2act.vlm.pointing.point import Pointer, point_at
 
 
 @dataclass(frozen=True)
-class TwiceConfig:
+class ZoomConfig:
     """Where the second look goes, and how close."""
 
     side: int = 1024
@@ -31,13 +31,13 @@ class TwiceConfig:
     meet: MeetConfig = field(default_factory=MeetConfig)
 
 
-def windows(
+def zoom_windows(
     frames: Sequence[Frame],
     views: Sequence[View],
     met: Meeting | None,
     first: Sequence[Answer | None],
     *,
-    config: TwiceConfig = TwiceConfig(),
+    config: ZoomConfig = ZoomConfig(),
 ) -> tuple[Window | None, ...]:
     """What each view looks at again: a window of its image on disk, or None to let its answer be.
 
@@ -54,14 +54,14 @@ def windows(
     return tuple(chosen)
 
 
-def second_look(
+def point_in_window(
     pointer: Pointer,
     query: Query,
     frame: Frame,
     image: UInt8[np.ndarray, "h w 3"],
     window: Window,
     *,
-    config: TwiceConfig = TwiceConfig(),
+    config: ZoomConfig = ZoomConfig(),
 ) -> Answer:
     """Point again inside a window of a frame's ``image`` on disk; the answer is in pixels of that image.
 
@@ -71,7 +71,7 @@ def second_look(
 
     Safe to call from several threads. Raises what the pointer raises where there is no answer.
     """
-    return look_for(pointer, query, frame.name, look_into(image, window, side=config.side))
+    return point_at(pointer, query, frame.name, crop_image(image, window, side=config.side))
 
 
 def _place_on_disk(frame: Frame, view: View, met: Meeting) -> tuple[Float[np.ndarray, " 2"], float] | None:
@@ -85,8 +85,8 @@ def _place_on_disk(frame: Frame, view: View, met: Meeting) -> tuple[Float[np.nda
     return place[0], met.scatter * max(frame.camera.fx, frame.camera.fy) / float(z[0])
 
 
-def _window(frame: Frame, middle: Float[np.ndarray, "2"], scatter: float, config: TwiceConfig) -> Window:
+def _window(frame: Frame, middle: Float[np.ndarray, "2"], scatter: float, config: ZoomConfig) -> Window:
     """What to look at again about a place."""
     size = np.array([frame.camera.width, frame.camera.height])
     side = max(config.share * size.max(), config.scatters * scatter)
-    return window_about(middle, max(round(side), 1), size=size)
+    return window_around(middle, max(round(side), 1), size=size)

@@ -1,0 +1,163 @@
+"""One look beside two: how many answers are right, and where one would act, when a second look is closer.
+
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views of 320x240 each, and two simulated
+models whose errors shrink with what they are shown; ``_looks_pointer.py`` states how. Both looks show 320
+pixels, so that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables
+are kept; each takes 20 s to make. To tune, on other tables:
+``python -m benchmarks.zoom.suite --share 0.25 0.33 0.5``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import Metric, Plan
+from benchmarks.common.tables import REPORT, TUNE, Table, simulated
+from benchmarks.localization.measures import Mean, clustered_mean
+from benchmarks.zoom.simulated_pointer import CAUTIOUS, SHOWN, SIZED
+from benchmarks.zoom.trials import ONE, Trial, calibration, compare
+from point2act.core.threads import configure_threads
+from point2act.vlm.pointing.zoom import ZoomConfig
+
+TABLES = 12
+DRAWS = 3
+"""Of answers, for each table and model."""
+QUICK = 3
+"""Tables for ``--quick``, with one draw each."""
+TWO = "two looks"
+MODELS = {"sized": SIZED, "cautious": CAUTIOUS}
+SEEDS = {"tune": TUNE, "report": REPORT}
+CERTAIN = 1.96
+"""Standard errors in half an interval of 95 %."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One way with one model. Shares are of 1, over views in which the target is in sight where not said."""
+
+    right: Mean
+    """Points on the target."""
+    spread: float
+    """Standard deviation of that over the draws."""
+    parts: Mean
+    """The same where a part was asked for."""
+    hidden: float
+    """Points where the target is out of sight."""
+    acts: Mean
+    """Action points inside the part's box, over queries; a refusal is not inside."""
+    acts_spread: float
+    corrected: float
+    """Of the answers that were not right at one look, those that are now."""
+    spoiled: float
+    """Of those that were right at one look, those that are not now."""
+    questions: float
+    """For each view."""
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Figures of both ways for both models."""
+    count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
+    ways = {TWO: ZoomConfig(side=SHOWN)}
+    found = gather(REPORT[:count], ways, draws)
+    print(f"{table(found)}\n", flush=True)
+    for (model, way), s in found.items():
+        name = f"looks.{model}.{'one' if way == ONE else 'two'}"
+        yield Metric(f"{name}.right_points", 100 * s.right.value, "%", "higher")
+        yield Metric(f"{name}.right_points_error", 100 * s.right.error, "%")
+        yield Metric(f"{name}.right_actions", 100 * s.acts.value, "%", "higher")
+        yield Metric(f"{name}.right_actions_error", 100 * s.acts.error, "%")
+        yield Metric(f"{name}.questions", s.questions, "a view")
+
+
+def gather(
+    tables: Sequence[Table], ways: Mapping[str, ZoomConfig], draws: int
+) -> dict[tuple[str, str], Summary]:
+    """A summary for every model and way; each table is opened once."""
+    trials: dict[tuple[str, str], list[Trial]] = {(m, w): [] for m in MODELS for w in (ONE, *ways)}
+    for one in tables:
+        opened = simulated(one)
+        for model, errs in MODELS.items():
+            for trial in compare(opened, ways, draws, errs):
+                trials[model, trial.way].append(trial)
+    return {key: summarise(found, trials[key[0], ONE]) for key, found in trials.items()}
+
+
+def summarise(trials: Sequence[Trial], first: Sequence[Trial]) -> Summary:
+    """The figures of one way; ``first`` are the same questions at one look, in the same order."""
+    seen = np.concatenate([trial.visible for trial in trials])
+    right, before = (np.concatenate([trial.right for trial in one])[seen] for one in (trials, first))
+    views = [len(trial.visible) for trial in trials]
+    scene, draw, part = (
+        np.repeat([getattr(trial, name) for trial in trials], views)[seen]
+        for name in ("scene", "draw", "part")
+    )
+    pointed = np.concatenate([trial.pointed for trial in trials])[~seen]
+    inside = np.array([trial.verdict.inside for trial in trials])
+    return Summary(
+        right=clustered_mean(right, scene),
+        spread=_spread(right, draw),
+        parts=clustered_mean(right[part], scene[part]),
+        hidden=_share(pointed),
+        acts=clustered_mean(inside, np.array([trial.scene for trial in trials])),
+        acts_spread=_spread(inside, np.array([trial.draw for trial in trials])),
+        corrected=_share(right[~before]),
+        spoiled=_share(~right[before]),
+        questions=sum(trial.questions for trial in trials) / sum(views),
+    )
+
+
+def _spread(values: np.ndarray, draws: np.ndarray) -> float:
+    return float(np.std([values[draws == draw].mean() for draw in np.unique(draws)]))
+
+
+def _share(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def table(found: Mapping[tuple[str, str], Summary]) -> str:
+    """A line for every model and way; percent with intervals of 95 %, in brackets the spread over draws."""
+    rows = [
+        "| model | way | right points | of parts | right action points | corrected | spoiled "
+        "| pointed though hidden | questions a view |",
+        "|---" * 9 + "|",
+    ]
+    for (model, way), s in found.items():
+        change = ("", "") if way == ONE else (f"{100 * s.corrected:.0f}", f"{100 * s.spoiled:.0f}")
+        right = f"{_interval(s.right)} ({100 * s.spread:.1f})"
+        acts = f"{_interval(s.acts)} ({100 * s.acts_spread:.1f})"
+        cells = (model, way, right, _interval(s.parts), acts, *change, f"{100 * s.hidden:.0f}")
+        rows.append("| " + " | ".join((*cells, f"{s.questions:.2f}")) + " |")
+    return "\n".join(rows)
+
+
+def _interval(mean: Mean) -> str:
+    return f"{100 * mean.value:.1f} ± {100 * CERTAIN * mean.error:.1f}"
+
+
+def main() -> None:
+    """Compare sizes of the second look's window, or show how right the simulated models are at first."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.zoom.suite", description=main.__doc__)
+    parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
+    parser.add_argument("--count", type=int, default=6, help="no more than so many tables")
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--share", type=float, nargs="+", default=[ZoomConfig().share])
+    parser.add_argument("--calibrate", action="store_true", help="show first looks at all things and parts")
+    arguments = parser.parse_args()
+    configure_threads()
+    chosen = SEEDS[arguments.seeds][: arguments.count]
+    if not arguments.calibrate:
+        ways = {f"{share:g} of the image": ZoomConfig(side=SHOWN, share=share) for share in arguments.share}
+        print(table(gather(chosen, ways, arguments.draws)))
+        return
+    for model, errs in MODELS.items():
+        pairs = [calibration(simulated(one), arguments.draws, errs) for one in chosen]
+        things, parts = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+        print(f"{model}: right on {things.mean():.1%} of things, {parts.mean():.1%} of parts", flush=True)
+
+
+if __name__ == "__main__":
+    main()

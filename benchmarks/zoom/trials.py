@@ -1,0 +1,166 @@
+"""One look beside two at the same questions: what was answered in every view, and where one would act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import distance_transform_edt
+
+from benchmarks.common.tables import Simulated
+from benchmarks.localization.levels import LEVELS, ours
+from benchmarks.localization.measures import Verdict, judge
+from benchmarks.zoom.simulated_pointer import MIN_PIXELS, SHOWN, SizedConfig, SizedPointer
+from point2act.core.types import Answer, PointSet, Query
+from point2act.data.crops import resize_image
+from point2act.localization.multiview_consensus import meet
+from point2act.localization.relevancy import locate
+from point2act.simulation import Scene, part_box
+from point2act.simulation.layout import Target
+from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
+
+MARGIN = 2.0
+"""A point is right within so many pixels of the target's own."""
+ONE = "one look"
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One query of one table, asked once, in one of the ways that are compared."""
+
+    way: str
+    scene: str
+    query: str
+    draw: int
+    part: bool
+    """Whether a part was asked for, and not a whole thing."""
+    visible: Bool[np.ndarray, " v"]
+    """In which views the target is in sight."""
+    pointed: Bool[np.ndarray, " v"]
+    """In which views there is a point."""
+    right: Bool[np.ndarray, " v"]
+    """In which views there is a point on the target."""
+    questions: int
+    """How many were asked, the first look included."""
+    verdict: Verdict
+    """On the action point."""
+
+
+def compare(
+    opened: Simulated, ways: Mapping[str, ZoomConfig], draws: int, errs: SizedConfig = SizedConfig()
+) -> list[Trial]:
+    """All queries of a table, so many times over: with one look, and with two in some ways."""
+    asked: list[_Asked] = []
+    for draw in range(draws):
+        pointer = SizedPointer(opened, draw, errs)
+        for query in opened.scene.queries:
+            first = first_look(pointer, query)
+            asked.append(_Asked(ONE, query, draw, first, len(first)))
+            for way, config in ways.items():
+                second, extra = look_again(pointer, query, first, config)
+                asked.append(_Asked(way, query, draw, second, len(first) + extra))
+    queries = tuple(replace(one.query, name=one.name) for one in asked)
+    answers = tuple(replace(answer, query=one.name) for one in asked for answer in one.answers)
+    outcomes = ours()(opened, LEVELS["typical"], PointSet(queries, answers))
+    return [
+        _trial(opened, one, judge(outcome, part_box(opened.scene, one.query.name)))
+        for one, outcome in zip(asked, outcomes, strict=True)
+    ]
+
+
+def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
+    """What is said to each whole image."""
+    answers = []
+    for view in pointer.opened.session.views:
+        look = resize_image(view.rgb, max_side=SHOWN)
+        said = pointer.point(query, view.name, look)
+        answers.append(Answer(view.name, query.name, look.to_disk(said.points), len(said.points) > 0))
+    return answers
+
+
+def look_again(
+    pointer: SizedPointer, query: Query, first: Sequence[Answer], config: ZoomConfig
+) -> tuple[list[Answer], int]:
+    """The answers after the second look, and how many were asked for it."""
+    session = pointer.opened.session
+    pixels = locate(PointSet((query,), tuple(first)), session.capture, session.views)[0]
+    met = meet(session.views, pixels, config=config.meet)
+    frames = session.capture.frames
+    chosen = zoom_windows(frames, session.views, met, first, config=config)
+    answers = []
+    for answer, frame, view, window in zip(first, frames, session.views, chosen, strict=True):
+        if window is not None:
+            # The simulated images are loaded at their full size, without distortion.
+            answer = point_in_window(pointer, query, frame, view.rgb, window, config=config)
+        answers.append(answer)
+    return answers, sum(window is not None for window in chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    way: str
+    query: Query
+    draw: int
+    answers: list[Answer]
+    questions: int
+
+    @property
+    def name(self) -> str:
+        """One for all that is fused at the same time."""
+        return f"{self.query.name}/{self.way}/{self.draw}"
+
+
+def _trial(opened: Simulated, asked: _Asked, verdict: Verdict) -> Trial:
+    parts = list(opened.scene.target_parts(asked.query.name))
+    masks = [np.isin(shot.part_ids, parts) for shot in opened.shots]
+    return Trial(
+        way=asked.way,
+        scene=opened.table.name,
+        query=asked.query.name,
+        draw=asked.draw,
+        part=opened.scene.target(asked.query.name).part != "",
+        visible=np.array([mask.sum() >= MIN_PIXELS for mask in masks]),
+        pointed=np.array([len(answer.points) > 0 for answer in asked.answers]),
+        right=np.array([on_target(mask, a.points) for mask, a in zip(masks, asked.answers, strict=True)]),
+        questions=asked.questions,
+        verdict=verdict,
+    )
+
+
+def on_target(mask: Bool[np.ndarray, "h w"], points: Float[np.ndarray, "n 2"]) -> bool:
+    """Whether there is a point, and all of them lie on the mask or next to it."""
+    if len(points) == 0 or not mask.any():
+        return False
+    away = np.asarray(distance_transform_edt(~mask))
+    height, width = mask.shape
+    column, row = np.clip(points, 0, [width - 1, height - 1]).astype(int).T
+    return bool((away[row, column] <= MARGIN).all())
+
+
+def of_all_sizes(scene: Scene) -> Scene:
+    """The same scene, asked for every whole thing and for every part of those that have several."""
+    targets = []
+    for thing in scene.layout.things:
+        several = [part.name for part in thing.parts if len(thing.parts) > 1]
+        targets += [
+            Target(Query(f"{thing.name} {part}".strip(), f"{thing.name} {part}"), thing.name, part)
+            for part in ("", *several)
+        ]
+    return replace(scene, layout=replace(scene.layout, targets=tuple(targets)))
+
+
+def calibration(opened: Simulated, draws: int, errs: SizedConfig) -> tuple[list[bool], list[bool]]:
+    """Of the first looks that have it in sight, which are right: at all whole things, and at all parts."""
+    everything = replace(opened, scene=of_all_sizes(opened.scene))
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for target in everything.scene.layout.targets:
+        parts = list(everything.scene.target_parts(target.query.name))
+        masks = [np.isin(shot.part_ids, parts) for shot in opened.shots]
+        for draw in range(draws):
+            answers = first_look(SizedPointer(everything, draw, errs), target.query)
+            for mask, answer in zip(masks, answers, strict=True):
+                if mask.sum() >= MIN_PIXELS:
+                    right[target.part != ""].append(on_target(mask, answer.points))
+    return right[False], right[True]
