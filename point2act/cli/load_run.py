@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from point2act.core.progress import Tick
-from point2act.core.types import Capture, Frame, GaussianScene
+from point2act.core.types import Capture, Frame, GaussianScene, ProgressCallback
 from point2act.data.capture import load_views, read_capture
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.run_manifest import NAME, Poses, read_run, with_poses
@@ -60,7 +59,7 @@ class Opened:
         files = (self.folder / "points.json", self.capture.folder / "points.json")
         return next((path for path in files if path.is_file()), None)
 
-    def session(self, *, max_side: int | None, device: str | None, progress: Tick) -> Session:
+    def session(self, *, max_side: int | None, device: str | None, progress: ProgressCallback) -> Session:
         """Ready for questions; images as large as the run had them unless ``max_side`` says otherwise."""
         # Late: torch takes seconds, in which the scene may be shown already.
         from point2act.pipeline.session import Session, choose_device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,9 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from point2act.core.logs import bars_enabled, printable
 
 _log = logging.getLogger(__name__)
-
-Tick = Callable[[int, int], None]
-"""Called with (done, total) as a stage advances."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ pixel is ``(0.5, 0.5)``. Depth is z-depth, along the optical axis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with ``(done, total)`` as work advances."""
 
 Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the thing asked for."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from point2act.core.progress import Tick
-from point2act.core.types import Capture, Frame, PointSet, View
+from point2act.core.types import Capture, Frame, PointSet, ProgressCallback, View
 from point2act.data.capture import load_view, load_views, read_capture
 from point2act.data.capture.view_selection import keep_frames, select_views
 from point2act.data.points import PERSON
@@ -54,7 +53,7 @@ class ViewLoader:
         frames = select_views(capture.frames, self.max_views, first=(by_person, answered))
         return replace(capture, frames=frames)
 
-    def load(self, capture: Capture, progress: Tick | None = None) -> tuple[View, ...]:
+    def load(self, capture: Capture, progress: ProgressCallback | None = None) -> tuple[View, ...]:
         """Load all frames of a capture, at most ``max_side`` large, at the run's poses where it has some.
 
         Raises:

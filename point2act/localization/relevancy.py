@@ -10,7 +10,7 @@ of wrong answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from point2act.core.types import Capture, PointSet, Query, RelevancyField, View
+from point2act.core.types import Capture, PointSet, ProgressCallback, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view
 from point2act.data.points import effective_answers
 from point2act.localization.heatmaps import HeatmapConfig, heatmaps
@@ -32,7 +32,6 @@ _GLIMPSE = 1e-3
 # A relevancy far below what a single agreeing view gives (about 1/6 with the prior of 5 views).
 _KNOWN = 0.02
 
-Progress = Callable[[int, int], None]
 ViewAnswers = Sequence[Float[np.ndarray, "_ 2"] | None]
 """One query's answer in every view: pixels of the view, none of them for "not visible", or None
 where nobody was asked."""
@@ -96,7 +95,7 @@ def lift(
     queries: Sequence[Query],
     *,
     config: RelevancyConfig = RelevancyConfig(),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> RelevancyField:
     """Give every Gaussian a relevancy in [0, 1] for every query.
 

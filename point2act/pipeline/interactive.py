@@ -11,7 +11,17 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import Point2ActError
-from point2act.core.types import Answer, NoAnswer, Plan, PointSet, Query, QueryResult, Role, View
+from point2act.core.types import (
+    Answer,
+    NoAnswer,
+    Plan,
+    PointSet,
+    ProgressCallback,
+    Query,
+    QueryResult,
+    Role,
+    View,
+)
 from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
@@ -25,7 +35,6 @@ from point2act.vlm.pointing.questions import name_queries
 _PHOTO = 1280
 _PHOTOS = 8
 
-Progress = Callable[[int, int], None]
 QuestionFactory = Callable[[Sequence[Query]], Questions]
 """Makes questions of queries: someone is configured who can be asked."""
 
@@ -131,7 +140,7 @@ class InteractiveSession:
             self._keep(replace(self.state.points, answers=left))
         return changed
 
-    def ask(self, query: Query, progress: Progress | None = None) -> list[str]:
+    def ask(self, query: Query, progress: ProgressCallback | None = None) -> list[str]:
         """Have whoever is configured point at a query's thing in all images.
 
         Replaces what was said about it by others than persons. Returns sentences about images without an

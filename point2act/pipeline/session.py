@@ -15,13 +15,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from point2act.core.errors import PointsError, SceneError
-from point2act.core.progress import Stages, Tick
+from point2act.core.progress import Stages
 from point2act.core.types import (
     Capture,
     Frame,
     GaussianScene,
     Plan,
     PointSet,
+    ProgressCallback,
     Query,
     QueryResult,
     RelevancyField,
@@ -163,8 +164,8 @@ class Session:
             relevancy: Relevancies to render beside the colours, one channel per query.
 
         Returns:
-            ``rgb`` (h, w, 3) in [0, 1], ``depth`` (h, w) in metres along the optical axis, ``alpha`` (h, w) and
-            ``relevancy`` (h, w, q).
+            ``rgb`` (h, w, 3) in [0, 1], ``depth`` (h, w) along the optical axis in metres, ``alpha`` (h, w) in
+            [0, 1] and ``relevancy`` (h, w, q).
 
         Raises:
             SceneError: There is no view of this name.
@@ -228,7 +229,11 @@ class Session:
         return SessionResult.of(localized, results, gripper, config, points.plan)
 
     def lift(
-        self, points: PointSet, *, config: RelevancyConfig = RelevancyConfig(), progress: Tick | None = None
+        self,
+        points: PointSet,
+        *,
+        config: RelevancyConfig = RelevancyConfig(),
+        progress: ProgressCallback | None = None,
     ) -> tuple[RelevancyField, Sequence[ViewAnswers]]:
         """Lift points from the views onto the Gaussians.
 

@@ -1,4 +1,4 @@
-"""What is done on the way from a capture to files, step by step, however its images come."""
+"""The steps from a capture to files, shared by ``run`` and ``follow``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Annotated
 import torch
 import tyro
 
-from point2act.core.progress import Bar, Stages, Tick
+from point2act.core.progress import Bar, Stages
 from point2act.core.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
-from point2act.data.capture import load_views
-from point2act.data.capture.view_selection import keep_frames, select_views
-from point2act.data.points import PERSON, write_points
+from point2act.data.capture.view_selection import keep_frames
+from point2act.data.points import write_points
+from point2act.data.resume import NAME as UNFINISHED
 from point2act.data.resume import check_writable, find_saved, fingerprint, remove_saved, save_scene
 from point2act.data.run_manifest import RunManifest, with_poses, write_run
-from point2act.data.scene_ply import read_splat_ply, write_splat_ply
-from point2act.grasping.grippers import load_gripper
+from point2act.data.scene_ply import read_splat_ply
+from point2act.data.view_loader import MAX_SIDE, ViewLoader
+from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.tsdf import open3d
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
-from point2act.pipeline.outputs import RunSummary, publish, write_timings
-from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.outputs import RunSummary, publish, write_scene, write_timings
+from point2act.pipeline.query import AnswerConfig, Planner
 from point2act.pipeline.session import Session, SessionResult, choose_device
 from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
@@ -33,7 +34,7 @@ from point2act.vlm.pointing.mark_selector import MarkSelector
 
 _log = logging.getLogger(__name__)
 
-# What the fit keeps of each pixel of all views (splat/fit.py): colours and depth, in float32.
+# What fitting keeps in memory for each pixel of all views: colours and depth in float32.
 _TARGET_BYTES = 16
 
 
@@ -41,11 +42,11 @@ _TARGET_BYTES = 16
 class RunConfig:
     """From a capture to grasps."""
 
-    max_side: int = 480
+    max_side: int = MAX_SIDE
     """Images are reduced until their longer side is at most this many pixels."""
     max_views: int = 150
-    """Of a capture with more views, as many are used: spread evenly over viewpoints, the answered ones first
-    and sharp ones before blurred ones."""
+    """Maximum number of views. Of a larger capture, views are selected that cover all viewpoints: answered ones
+    first, and sharp ones before blurred ones."""
     build: Annotated[ReconstructionConfig, tyro.conf.arg(name="")] = field(
         default_factory=ReconstructionConfig
     )
@@ -53,99 +54,109 @@ class RunConfig:
     allow_outside: bool = False
     """Read files that the capture names outside its folder, also by way of symbolic links."""
     choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
-    """How choices are put to whoever chooses."""
+    """Set-of-mark prompting, for --choose."""
     device: str | None = None
-    """``cpu`` or ``cuda``; by default what is there."""
+    """``cpu`` or ``cuda``; by default CUDA if there is one."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """What ``run`` returns; everything is in the capture's world frame."""
+    """The result of ``run``, in the capture's world frame."""
 
     results: tuple[QueryResult, ...]
     """One per query; empty for a capture without points."""
     points: PointSet | None
-    """What they were made from."""
+    """The queries and answers that the results come from."""
     scene: GaussianScene
     relevancy: RelevancyField | None
     psnr: float | None
-    """Of held-out views, dB."""
+    """Mean PSNR of the held-out views, dB; None if none was held out."""
     timings: dict[str, float]
     """Seconds per stage."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """The steps, and what every one of them needs."""
+    """Options and state of one run."""
 
     config: RunConfig
     output: Path | None
+    """Folder to write to; None writes nothing."""
     resume: bool
-    """Whether to go on with what is in the output."""
-    grown: bool
-    """Whether the scene is made while its images come, which makes another one."""
+    """Whether to go on with an interrupted run in the output folder."""
+    incremental: bool
+    """Whether the scene is made while its images arrive, which gives another scene."""
+    gripper: Gripper
+    planner: Planner | None
     stages: Stages
     device: torch.device
 
     @staticmethod
-    def begin(
+    def create(
         config: RunConfig,
         output: Path | str | None,
         *,
         resume: bool = False,
-        grown: bool = False,
+        incremental: bool = False,
+        planner: Planner | None = None,
         show: bool,
     ) -> RunContext:
-        """See that what was asked for can be done, before any of it is."""
-        # Asked for again later; here, so that a wrong name is told before the work begins.
-        load_gripper(config.answer.gripper)
+        """Check that the gripper, the output folder and the device exist, before any work is done."""
+        gripper = load_gripper(config.answer.gripper)
         folder = None if output is None else Path(output)
         if folder is not None:
             check_writable(folder)
         device = choose_device(config.device)
         _log.debug("on %s, torch with %d threads", device, torch.get_num_threads())
-        return RunContext(config, folder, resume, grown, Stages(show=show), device)
+        return RunContext(config, folder, resume, incremental, gripper, planner, Stages(show=show), device)
 
-    def thinned(self, source: Capture, known: PointSet | None, bar: Bar) -> Capture:
-        """What is used of a capture with very many views: what was answered first, by persons before all."""
-        answers = () if known is None else known.answers
-        answered = {answer.image for answer in answers}
-        persons = {answer.image for answer in answers if answer.model == PERSON}
-        frames = select_views(source.frames, self.config.max_views, first=(persons, answered))
-        views, lost = len(source.frames), len(answered - {frame.name for frame in frames})
-        if len(frames) < views:
+    @property
+    def loader(self) -> ViewLoader:
+        """How captures are read, selected from and loaded."""
+        return ViewLoader(
+            max_side=self.config.max_side,
+            max_views=self.config.max_views,
+            allow_outside=self.config.allow_outside,
+            extra_bytes=_TARGET_BYTES if self.device.type == "cpu" else 0,
+        )
+
+    def select_views(self, source: Capture, points: PointSet | None, bar: Bar) -> Capture:
+        """Return the capture with the frames to use alone, and note how many are left out."""
+        used = self.loader.select(source, points)
+        total, count = len(source.frames), len(used.frames)
+        if count < total:
+            answered = {answer.image for answer in (() if points is None else points.answers)}
+            lost = len(answered - {frame.name for frame in used.frames})
             also = f", without {lost} answered ones" if lost else ""
             bar.note(
-                f"{views} views: {len(frames)} are used, spread over viewpoints{also}; "
-                f"--max-views {views} uses all"
+                f"{total} views: {count} are used, spread over viewpoints{also}; --max-views {total} uses all"
             )
-        return replace(source, frames=frames)
+        return used
 
-    def load_views(self, source: Capture, tick: Tick) -> tuple[View, ...]:
-        """The images, where memory will hold them and what the fit makes of them."""
-        beside = _TARGET_BYTES if self.device.type == "cpu" else 0
-        views = load_views(source, max_side=self.config.max_side, beside=beside, progress=tick)
-        disk, here = source.frames[0].camera, views[0].camera
+    def load_views(self, used: Capture, bar: Bar) -> tuple[View, ...]:
+        """Load the images, if memory will hold them and what fitting keeps of them."""
+        views = self.loader.load(used, bar)
+        disk, here = used.frames[0].camera, views[0].camera
         sizes = f"{here.width}x{here.height} pixels ({disk.width}x{disk.height} on disk)"
         _log.debug(
             "%d views of %s, %d with depth", len(views), sizes, sum(v.depth is not None for v in views)
         )
         return views
 
-    def load(self, *, grasps: bool) -> None:
-        """Load what is needed later: that it cannot start is better known before the work."""
-        with self.stages.stage("load what it takes") as bar:
+    def load_dependencies(self, *, grasps: bool) -> None:
+        """Import and compile what is needed later, so that what is missing shows before the work."""
+        with self.stages.stage("load dependencies") as bar:
             if grasps:
                 open3d()
             if self.device.type == "cpu":
                 warm_up(compiling=lambda: bar.note("compiling the kernels, once on this machine: 15 s"))
 
     def metric(self, source: Capture) -> bool:
-        """Whether lengths are taken for metres."""
+        """Return whether lengths are taken for metres."""
         return source.metric or self.config.answer.metric
 
     def reconstructor(self, source: Capture) -> Reconstructor:
-        """Who makes the scene."""
+        """Return what makes a capture's scene."""
         return Reconstructor(
             self.config.build,
             self.metric(source),
@@ -155,37 +166,32 @@ class RunContext:
             self.stages,
         )
 
-    def reconstruct(self, source: Capture, views: Sequence[View]) -> Reconstruction:
-        """The scene, made now, or by a run that was cut off. It is kept until all else is written."""
+    def reconstruct(self, source: Capture, views: Sequence[View]) -> tuple[Reconstruction, Path | None]:
+        """Make the scene, or take that of an interrupted run.
+
+        Returns:
+            The scene, and the PLY file that it is saved in until the run is complete.
+        """
         if self.output is None:
-            return self.reconstructor(source).reconstruct(views)
-        taken_up = self._take_up(self.output, source, views) if self.resume else None
-        if taken_up is not None:
-            return taken_up
+            return self.reconstructor(source).reconstruct(views), None
+        if self.resume:
+            with self.stages.stage("check for a saved scene") as bar:
+                saved = find_saved(self.output, self._fingerprint(source, views))
+                if saved is not None:
+                    bar.note("found: going on with it")
+                    return _reopened(saved, views), saved.scene
         built = self.reconstructor(source).reconstruct(views)
-        return replace(
-            built, scene=save_scene(self.output, self._saved(self.output, source, built), built.scene)
-        )
+        scene = save_scene(self.output, self._manifest(self.output, source, built), built.scene)
+        return replace(built, scene=scene), self.output / UNFINISHED / "scene.ply"
 
-    def _take_up(self, folder: Path, source: Capture, views: Sequence[View]) -> Reconstruction | None:
-        """The scene of a run that was cut off, where there is one."""
-        with self.stages.stage("look for the scene") as bar:
-            saved = find_saved(folder, self._made(source, views))
-            if saved is None:
-                return None
-            bar.note("it is there already: going on with it")
-            posed, moved = with_poses(views, saved.poses), saved.poses is not None
-            scene, told = read_splat_ply(saved.scene), saved.told
-            return Reconstruction(scene, posed, moved, told["poses"], told["start"], saved.psnr)
-
-    def _made(self, source: Capture, views: Sequence[View]) -> str:
-        """What the scene is made from and how."""
+    def _fingerprint(self, source: Capture, views: Sequence[View]) -> str:
+        """Return a hash of what the scene is made from and how."""
         config = self.config
-        how = (config.build, config.max_side, config.answer.seed, self.metric(source), self.grown)
+        how = (config.build, config.max_side, config.answer.seed, self.metric(source), self.incremental)
         used = keep_frames(source, [view.name for view in views])
         return fingerprint(used, version("point2act"), self.device.type, *how)
 
-    def _saved(self, folder: Path, source: Capture, built: Reconstruction) -> RunManifest:
+    def _manifest(self, folder: Path, source: Capture, built: Reconstruction) -> RunManifest:
         names = tuple(view.name for view in built.views)
         return RunManifest(
             capture=source.folder,
@@ -196,20 +202,31 @@ class RunContext:
             timings=self.stages.seconds,
             poses={view.name: view.T_world_cam for view in built.views} if built.poses_changed else None,
             allow_outside=self.config.allow_outside,
-            made=self._made(source, built.views),
+            made=self._fingerprint(source, built.views),
             views=names if len(names) < len(source.frames) else None,
             told={"poses": built.poses, "start": built.start},
         )
 
-    def conclude(
+    def finish(
         self,
         source: Capture,
         built: Reconstruction,
         known: PointSet | None,
         answers: Answers | None,
         mark_selector: MarkSelector | None,
+        *,
+        saved_scene: Path | None = None,
     ) -> RunResult:
-        """From a scene and points to grasps, written where that is wanted."""
+        """Get from a scene and points to grasps, and write all files.
+
+        Args:
+            source: The capture, with all its frames.
+            built: The scene and the views that it was fitted to.
+            known: Recorded points, if no model was asked.
+            answers: What a model answered, if one was asked.
+            mark_selector: Selects among numbered regions, see ``ask_with_marks``.
+            saved_scene: A PLY file of the scene that is written already.
+        """
         points = known if answers is None else answers.points
         session = Session(source, built.views, built.scene, self.metric(source), self.device)
         _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
@@ -223,12 +240,14 @@ class RunContext:
                 mark_selector,
                 config=self.config.answer,
                 choosing=self.config.choosing,
+                gripper=self.gripper,
+                planner=self.planner,
                 stages=self.stages,
             )
         if self.output is not None:
             if points is not known and points is not None:
                 write_points(self.output / "points.json", points)
-            self._write(self.output, session, answered, built, answers)
+            self._write(self.output, session, answered, built, answers, saved_scene)
         return RunResult(
             results=() if answered is None else answered.results,
             points=points,
@@ -245,17 +264,25 @@ class RunContext:
         answered: SessionResult | None,
         built: Reconstruction,
         answers: Answers | None,
+        saved_scene: Path | None,
     ) -> None:
-        """All files of a run; run.json last, so that what it leads to is there."""
+        """Write all files of a run; run.json last, as it refers to the others."""
         timings = self.stages.seconds
         if answered is None:
-            write_splat_ply(folder / "scene.ply", session.scene)
+            write_scene(folder, session.scene, saved_scene)
         else:
             facts = _facts(session, built, answers)
-            publish(folder, RunSummary(session, answered, timings, facts, self.stages.spans))
+            publish(folder, RunSummary(session, answered, timings, facts, self.stages.spans, saved_scene))
         write_timings(folder / "timings.json", timings)
-        write_run(folder, self._saved(folder, session.capture, built))
+        write_run(folder, self._manifest(folder, session.capture, built))
         remove_saved(folder)
+
+
+def _reopened(saved: RunManifest, views: Sequence[View]) -> Reconstruction:
+    """Return the scene of an interrupted run as its reconstruction returned it."""
+    posed, changed = with_poses(views, saved.poses), saved.poses is not None
+    scene, notes = read_splat_ply(saved.scene), saved.told
+    return Reconstruction(scene, posed, changed, notes["poses"], notes["start"], saved.psnr)
 
 
 def _counted(points: PointSet | None) -> str:
@@ -263,7 +290,7 @@ def _counted(points: PointSet | None) -> str:
 
 
 def _facts(session: Session, built: Reconstruction, answers: Answers | None) -> dict[str, str]:
-    """What is worth knowing about a run, for the report."""
+    """Return facts about a run for the report."""
     camera, views = session.views[0].camera, len(session.capture.frames)
     used = f"{len(session.views)} of {views}, each" if len(session.views) < views else str(views)
     facts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from point2act.core.errors import SceneError
-from point2act.core.types import Camera, GaussianScene, View
+from point2act.core.types import Camera, GaussianScene, ProgressCallback, View
 from point2act.splatting.densify import Densifier, DensifyConfig
 from point2act.splatting.gaussians import activated, colors, to_parameters, to_scene
 from point2act.splatting.losses import depth_loss, photometric
 from point2act.splatting.nonfinite_steps import SkippedSteps, finite_only, is_finite
 from point2act.splatting.render import Rendered, render
-
-Progress = Callable[[int, int], None]
 
 _STEPS_FROM_DEPTH, _STEPS = 600, 2000
 _MIN_ROUND = 20
@@ -102,7 +100,7 @@ def fit(
     config: FitConfig = FitConfig(),
     device: torch.device | str = "cpu",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> GaussianScene:
     """Fit a scene's Gaussians to views by Adam on colour and, where measured, depth.
 

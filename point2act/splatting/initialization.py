@@ -1,12 +1,11 @@
-"""Where the Gaussians start: on depth images, on a point cloud, on triangulated features, or spread.
+"""Initialisation of Gaussians from depth images, a point cloud, triangulated features, or at random.
 
-The better the start, the fewer steps the fit needs. All functions return Gaussians in the world frame
-of the views, coloured by spherical harmonics of degree 0.
+All functions return Gaussians in the world frame of the views, coloured by spherical harmonics of degree 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from scipy.spatial import KDTree
 from point2act.core.errors import SceneError
 from point2act.core.geometry import frame_from_normal
 from point2act.core.ply import as_columns, read_ply
-from point2act.core.types import GaussianScene, View
+from point2act.core.types import GaussianScene, ProgressCallback, View
 from point2act.splatting.fill import fill_holes, random_surfels
 from point2act.splatting.gaussians import SH_DC
 from point2act.splatting.surfels import (
@@ -32,59 +31,58 @@ from point2act.splatting.surfels import (
     voxel_downsample,
 )
 
-Progress = Callable[[int, int], None]
-
 _AGREEMENT = 0.3
-"""Normals of a cell whose mean is shorter than this contradict one another: ask the neighbours."""
+"""Length of a voxel's mean normal below which the local plane's normal is used in its place."""
 
 _MAX_COPIES = 3
-"""Of each point of a sparse cloud: measured on photographs, 3 gain 1 dB after 300 steps, more cost time."""
+"""Maximum number of Gaussians per point of a sparse cloud. On photographs, 3 gain 1 dB after 300 steps, and
+more only cost time."""
 
 _WIDEST = 0.1
-"""Of the distance to the camera: a stray point must not become a wall."""
+"""Largest standard deviation over the distance to the camera, for points without near neighbours."""
 
 _NEAREST = 1e-3
-"""Of the median distance to the camera, or of one unit: a point in a camera's centre has a size too."""
+"""Smallest distance to the camera that sizes are computed from, over the median one (or one unit)."""
 
 
-# Of a cloud's points, from the origin: squares of what is further away overflow sooner or later. Chosen.
 _FAR = 1e7
+"""Largest coordinate of a cloud's points; squares of larger ones overflow sooner or later."""
 _CHANNELS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """How many Gaussians to start with, and how they look."""
+    """Number, size and opacity of the initial Gaussians."""
 
     target_count: int = 30_000
-    """About how many Gaussians to start with where the data allow it."""
+    """Approximate number of initial Gaussians."""
     fill_share: float = 0.1
-    """At most this share more where no depth is: shiny things, the background out of range."""
+    """Maximum fraction of additional Gaussians in holes of the depth: shiny surfaces, distant background."""
     opacity: float = 0.8
-    """Of Gaussians on measured surfaces."""
+    """Opacity of Gaussians on measured surfaces."""
     cloud_opacity: float = 0.3
-    """Of Gaussians on and around the points of a cloud, which may be off the surface."""
+    """Opacity of Gaussians at the points of a cloud, which may be off the surface."""
     loose_opacity: float = 0.1
-    """Of Gaussians spread at random. The value of 3DGS (Kerbl et al. 2023)."""
+    """Opacity of Gaussians at random places, as in 3DGS (Kerbl et al. 2023)."""
     width: float = 0.7
-    """Standard deviation along the surface, as a share of the distance to the neighbours."""
+    """Standard deviation along the surface over the distance to the neighbours."""
     thickness: float = 0.3
-    """Smallest standard deviation along the normal, as a share of the one along the surface."""
+    """Smallest standard deviation along the normal over the one along the surface."""
     depth_tolerance: float = 0.02
-    """Depths that differ by less than this share agree."""
+    """Relative difference below which depths agree."""
     min_features: int = 100
-    """With fewer triangulated features than this the start is spread at random."""
+    """Smallest number of triangulated features to initialise from, in place of random places."""
 
 
 @dataclass(frozen=True, eq=False)
 class InitialGaussians:
-    """Gaussians to fit, and where they come from."""
+    """Gaussians to fit, with their source."""
 
     scene: GaussianScene
     source: str
     """``depth``, ``cloud``, ``features`` or ``spread``."""
     detail: str
-    """The rest of the sentence "30000 Gaussians ..."."""
+    """Source in words, for the sentence "30000 Gaussians ..."."""
 
 
 def initialize_gaussians(
@@ -93,15 +91,22 @@ def initialize_gaussians(
     point_cloud_path: Path | None,
     config: StartConfig = StartConfig(),
     rng: np.random.Generator,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> InitialGaussians:
-    """Start from the best that there is: depth, else the point cloud, else features, else spread.
+    """Initialise Gaussians from the best source: depth, else a point cloud, else features, else at random.
 
-    Views are undistorted and in the world frame, as is the point cloud (PLY with x, y, z and, at will,
-    red, green, blue). Raises ``SceneError`` where there are no views or the cloud cannot be read.
+    Args:
+        views: Undistorted views in the world frame.
+        point_cloud_path: PLY file in the world frame, with x, y, z and optionally red, green, blue.
+        config: Number, size and opacity of the Gaussians.
+        rng: Source of all random draws.
+        progress: Called with the steps done and the steps in all.
+
+    Raises:
+        SceneError: If there are no views, or the cloud cannot be read.
     """
     if not views:
-        raise SceneError("the capture has no views, so there is nothing to start from: add frames to it")
+        raise SceneError("the capture has no views to initialise Gaussians from: add frames to it")
     with_depth = sum(view.depth is not None for view in views)
     if with_depth:
         scene = from_depth(views, config, rng, progress=progress)
@@ -122,7 +127,7 @@ def initialize_gaussians(
         )
     scene = from_nothing(views, config, rng)
     return InitialGaussians(
-        scene, "spread", f"spread before the cameras, where only {len(points)} features were found"
+        scene, "spread", f"at random places before the cameras, as only {len(points)} features were found"
     )
 
 
@@ -131,11 +136,11 @@ def from_depth(
     config: StartConfig,
     rng: np.random.Generator,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> GaussianScene:
-    """Flat Gaussians on the surfaces that the depth images show; none where no depth can be used.
+    """Return flat Gaussians on the surfaces that depth images show; an empty scene without usable depth.
 
-    Masked pixels, flying pixels at edges, and what no more views measure than look through are left out.
+    Masked pixels, flying pixels at edges, and points that no more views confirm than contradict are left out.
     """
     parts = []
     for done, view in enumerate(views, start=1):
@@ -147,7 +152,7 @@ def from_depth(
     surfels = surfels[measured > crossed]
     if len(surfels) == 0:
         return _gaussians(surfels, np.zeros((0, 3)), config.opacity)
-    surfels = _mend_normals(surfels, views)
+    surfels = _unit_normals(surfels, views)
     scales = _scales(surfels, views, config, np.zeros(len(surfels)))
     return _with_filled_holes(surfels, scales, config.opacity, views, config, rng)
 
@@ -159,10 +164,10 @@ def from_cloud(
     config: StartConfig,
     rng: np.random.Generator,
 ) -> GaussianScene:
-    """Gaussians on given points with colours in [0, 1], as wide as the distance to three neighbours.
+    """Return Gaussians at given points with colours in [0, 1], as flat as the points around them.
 
-    They are as flat as the points around them. A cloud of more than the target count is thinned; one
-    of few points is thickened with copies scattered over each Gaussian.
+    A cloud of more than the target count is downsampled; one of few points is augmented by copies drawn from
+    each Gaussian.
     """
     cloud = Surfels(points, np.zeros_like(points), colors)
     if len(cloud) > config.target_count:
@@ -178,16 +183,18 @@ def from_cloud(
 
 
 def from_nothing(views: Sequence[View], config: StartConfig, rng: np.random.Generator) -> GaussianScene:
-    """Faint round Gaussians at random depths around the place that the cameras look at."""
+    """Return faint round Gaussians at random depths around the point that the cameras look at."""
     cloud = random_surfels(views, config.target_count, rng)
     return _gaussians(cloud, _scales(cloud, views, config, np.ones(len(cloud))), config.loose_opacity)
 
 
 def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Points of a PLY file and their colours in [0, 1], grey where it has none.
+    """Read the points of a PLY file and their colours in [0, 1], grey if it has none.
 
-    Points that are not finite or absurdly far are left out. Raises ``SceneError`` where the file cannot
-    be read or has no coordinates.
+    Non-finite points and coordinates beyond 1e7 are left out.
+
+    Raises:
+        SceneError: If the file cannot be read or has no coordinates.
     """
     vertices = read_ply(path, SceneError)
     names = vertices.dtype.names or ()
@@ -198,12 +205,12 @@ def read_cloud(path: Path) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, 
     if set(_CHANNELS) <= set(names):
         first = vertices.dtype[_CHANNELS[0]]
         colors = as_columns(vertices, _CHANNELS) / (np.iinfo(first).max if first.kind in "iu" else 1.0)
-    near = (np.abs(points) <= _FAR).all(axis=1)  # no NaN is
+    near = (np.abs(points) <= _FAR).all(axis=1)
     return points[near], np.clip(np.nan_to_num(colors[near], nan=0.5), 0.0, 1.0)
 
 
-def _mend_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
-    """Unit normals; those of the neighbours' plane where the surfel's own are not to be trusted."""
+def _unit_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
+    """Normalise normals, with those of local planes where a surfel's own contradict one another."""
     planes = orient_towards(local_planes(surfels.points)[0], surfels.points, _eyes(views))
     lengths = np.linalg.norm(surfels.normals, axis=1, keepdims=True)
     normals = np.where(lengths < _AGREEMENT, planes, surfels.normals / np.maximum(lengths, _AGREEMENT))
@@ -213,7 +220,8 @@ def _mend_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
 def _scales(
     surfels: Surfels, views: Sequence[View], config: StartConfig, roundness: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Sizes from the distance to the neighbours, at least a pixel; the third axis is the normal's."""
+    """Return standard deviations from the distance to neighbours, at least a pixel; the last along the
+    normal."""
     distance, _ = KDTree(_eyes(views)).query(surfels.points)
     distance = np.maximum(distance, _NEAREST * (np.median(distance) or 1.0))
     pixel = distance / max(view.camera.fx for view in views)
@@ -224,7 +232,7 @@ def _scales(
 def _scatter(
     cloud: Surfels, scales: Float[np.ndarray, "n 3"], copies: int, rng: np.random.Generator
 ) -> Surfels:
-    """The cloud, then copies of it with every point drawn anew from its Gaussian."""
+    """Return the cloud and copies of it, with every point drawn from its Gaussian."""
     frames = np.tile(frame_from_normal(cloud.normals), (copies - 1, 1, 1))
     steps = rng.standard_normal((len(frames), 3)) * np.tile(scales, (copies - 1, 1))
     moved = concatenate([cloud] * (copies - 1))

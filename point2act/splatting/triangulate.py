@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from point2act.calibration.poses.tracks import TrackConfig, near_pairs
-from point2act.core.types import View
+from point2act.core.types import ProgressCallback, View
 from point2act.data import colmap
 
 _MAX_FEATURES = 2000
@@ -32,7 +32,7 @@ _BATCH = 8
 
 
 def triangulate(
-    views: Sequence[View], *, progress: Callable[[int, int], None] | None = None
+    views: Sequence[View], *, progress: ProgressCallback | None = None
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
     """Triangulate SIFT features that three or more undistorted views share, with poses fixed.
 

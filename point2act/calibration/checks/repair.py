@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from point2act.calibration.checks.registration import best_registration, lies_on
 from point2act.calibration.poses import PoseRefinementConfig, Refined, refine_poses
 from point2act.calibration.poses.pose_prior import pose_differences, stack_poses
 from point2act.core.geometry import invert
-from point2act.core.types import View
+from point2act.core.types import ProgressCallback, View
 
 _SAME = 0.5
 """Cameras moved alike, each in its own frame, where what is left differs by less than this share of how far
@@ -42,7 +42,7 @@ def repair(
     *,
     metric: bool,
     config: PoseRefinementConfig = PoseRefinementConfig(),
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Repaired:
     """Register the depth of undistorted views to their colours, then refine their poses.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from point2act.calibration.checks.coverage import check_coverage
@@ -12,7 +12,7 @@ from point2act.calibration.checks.findings import Evidence, Finding, Report, mer
 from point2act.calibration.checks.image_quality import check_image_quality
 from point2act.calibration.checks.matches import match_views
 from point2act.calibration.checks.registration import check_registration
-from point2act.core.types import View
+from point2act.core.types import ProgressCallback, View
 
 _STEPS = 4
 """Beside one for each view: pictures, poses, depth, registration."""
@@ -26,7 +26,7 @@ class CheckConfig:
     """Images are reduced to this longer side; pixels in the report are of that size."""
 
 
-def run_checks(views: Sequence[View], *, progress: Callable[[int, int], None] | None = None) -> Report:
+def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = None) -> Report:
     """What is wrong or weak with undistorted views: pictures, coverage, poses, depth, registration.
 
     No scale is assumed but where depth is compared with poses. Pixels in messages are of the views as

@@ -1,4 +1,4 @@
-"""Poses of a robot's camera, made to fit the pictures, or left alone where that is not clearly better."""
+"""Refinement of a robot's camera poses on its images; poses are kept unless others fit clearly better."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ from point2act.calibration.poses.bundle import BundleConfig, bundle_adjust, resi
 from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.pose_prior import Prior, pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
-from point2act.core.types import View
+from point2act.core.types import ProgressCallback, View
 
 
 @dataclass(frozen=True)
 class PoseRefinementConfig:
-    """How far poses may be off, and when others are better."""
+    """Expected errors of camera poses, and criteria to accept refined ones."""
 
-    shift: float = 0.005
-    """How far a camera may be from where it is said to be: one standard deviation, metres."""
-    turn: float = 0.0122
-    """How far it may be turned: one standard deviation, radians; 0.7 degrees."""
-    limit: float = 3.0
-    """When half of the views want to move further than so many standard deviations, something else is
-    wrong, the lens or the depth; the poses are then held tighter. Chosen."""
-    tighter: tuple[float, ...] = (1.0, 3.0, 10.0)
-    """The standard deviations are divided by the first of these that keeps the limit. Chosen."""
-    gain: float = 0.8
-    """New poses are kept when the features are off by less than this share of what they were. Chosen: on
-    simulated tables 0.9 to 1.0 with true poses, 0.04 to 0.27 with poses off by 5 mm and 0.7 degrees."""
-    gain_alone: float = 0.5
-    """The same for poses found from these very features, without depth to confirm them. Chosen: few
-    features, some of them wrong, once came to 0.63 from true poses."""
-    excess: float = 1.6
-    """Poses found with depth are dropped for those found without when the features are off by so much more:
-    depth that is not registered to the colours. Chosen: 0.93 to 1.13 on simulated tables of 24 views, more
-    with fewer, 2.1 and 2.5 on such a real capture."""
+    position_std: float = 0.005
+    """Standard deviation of the given camera positions, metres."""
+    rotation_std: float = 0.0122
+    """Standard deviation of the given camera rotations, radians."""
+    # Larger updates are explained by a wrong lens or depth. Chosen.
+    max_deviation: float = 3.0
+    """Largest plausible median pose update, in standard deviations; beyond it the prior is tightened."""
+    tightening: tuple[float, ...] = (1.0, 3.0, 10.0)
+    """Divisors of the standard deviations, tried in order until the updates are plausible."""
+    # Chosen: on simulated tables 0.9 to 1.0 with true poses, 0.04 to 0.27 with poses off by 5 mm and 0.7
+    # degrees.
+    max_error_ratio: float = 0.8
+    """Largest ratio of the reprojection error after refinement to that before, to accept the refined
+    poses."""
+    # Chosen: few features, some of them wrong, once gave 0.63 from true poses.
+    max_error_ratio_without_depth: float = 0.5
+    """Largest such ratio for poses from features alone, without depth to confirm them."""
+    # Chosen: 0.93 to 1.13 on simulated tables of 24 views, more with fewer; 2.1 and 2.5 on a real capture
+    # whose depth is not registered.
+    max_depth_excess: float = 1.6
+    """Largest ratio of the reprojection errors with and without depth; beyond it, depth counts as
+    unregistered and is ignored."""
     min_tracks: int = 30
-    """Fewer features that three or more views share say nothing."""
+    """Smallest number of features in three or more views that poses are refined on."""
     tracks: TrackConfig = field(default_factory=TrackConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
@@ -48,23 +51,24 @@ class PoseRefinementConfig:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """What ``refine_poses`` returns."""
+    """Result of ``refine_poses``."""
 
     views: tuple[View, ...]
-    """With new poses, or as they were."""
+    """Views with refined poses, or as given."""
     changed: bool
+    """Whether the poses were refined."""
     detail: str
-    """What was done, or why nothing was: a sentence without its full stop."""
+    """What was done and why, in words, without a full stop."""
     tracks: int
-    """Features that three or more views share."""
+    """Number of features in three or more views."""
     pixels_before: float
-    """Median distance between a feature and its point, in the views as they were; nan without features."""
+    """Median reprojection error under the given poses, pixels; NaN without features."""
     pixels_after: float
-    """The same in the views as they are returned; corrected where the poses were fitted to these features."""
+    """Median reprojection error under the returned poses, corrected for degrees of freedom, pixels."""
     shifts: Float[np.ndarray, " n"]
-    """How far each camera moved, metres."""
+    """Translation of each camera, metres."""
     turns: Float[np.ndarray, " n"]
-    """How far each turned, radians."""
+    """Rotation of each camera, radians."""
 
 
 def refine_poses(
@@ -72,43 +76,49 @@ def refine_poses(
     *,
     config: PoseRefinementConfig = PoseRefinementConfig(),
     features: MutableMapping[str, Features] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Refined:
-    """Move the cameras of undistorted views a little, to where their pictures agree.
+    """Refine camera poses by bundle adjustment of SIFT tracks and, with depth, photometric alignment.
 
-    SIFT features in three or more views are adjusted in a bundle; with depth in every view, all pixels
-    then fit colour and depth. Poses stay in the world frame: a prior holds each near the given one, and
-    so their mean. The given poses are returned where the pictures have too few features or do not ask
-    for others clearly. ``features``, of views by name, are what was found in them before; what is found now
-    is added. ``progress(done, total)`` is called as the work goes on. The prior is in metres:
-    not for captures of unknown scale.
+    A prior in metres keeps each pose near the given one, and so the world frame; it does not suit captures of
+    unknown scale. The given poses are returned if there are too few features, or if others do not fit clearly
+    better.
+
+    Args:
+        views: Undistorted views with camera-to-world poses in metres; depth in all of them enables the
+            photometric alignment.
+        config: Expected errors, and criteria to accept refined poses.
+        features: Features of views by name, found earlier; those of other views are added.
+        progress: Called with the steps done and the steps in all.
     """
-    advance, finish = _counter(progress, len(views) + _rounds(views, config))
+    advance, finish = _counter(progress, len(views) + _photometric_steps(views, config))
     given = stack_poses(views)
     pairs = near_pairs(views, config.tracks)
     tracks = find_tracks(views, pairs, config=config.tracks, known=features, advance=advance)
     if tracks.count < config.min_tracks:
         finish()
-        return _unchanged(views, tracks, np.nan, f"only {tracks.count} features lie in three or more views")
+        return _unchanged(views, tracks, np.nan, f"only {tracks.count} features are in three or more views")
     task = _Task(views, np.array([view.camera.K for view in views]), tracks, pairs, config)
-    before = task.off(given)
-    for tighter in config.tighter:
-        prior = Prior(given, config.shift / tighter, config.turn / tighter)
-        found, after, share = _solve(task, prior, before, advance)
-        if after > share * before:
+    before = task.error(given)
+    for divisor in config.tightening:
+        prior = Prior(given, config.position_std / divisor, config.rotation_std / divisor)
+        found, after, max_ratio = _solve(task, prior, before, advance)
+        if after > max_ratio * before:
             finish()
-            why = f"{tracks.count} features fit them to {before:.2f} pixels, and others not clearly better"
+            why = f"{tracks.count} features fit to {before:.2f} pixels, and others fit no better"
             return _unchanged(views, tracks, before, f"{why}, to {after:.2f}")
         if _plausible(prior, found, config):
             finish()
             return _changed(views, found, tracks, before, after)
     finish()
-    return _unchanged(views, tracks, before, "the poses that features ask for are further off than a robot's")
+    return _unchanged(
+        views, tracks, before, "the features suggest larger corrections than a robot's poses need"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What poses are sought for."""
+    """Inputs of the refinement."""
 
     views: Sequence[View]
     K: Float[np.ndarray, "n 3 3"]
@@ -116,13 +126,14 @@ class _Task:
     pairs: Sequence[tuple[int, int]]
     config: PoseRefinementConfig
 
-    def off(self, T_world_cam: Float[np.ndarray, "n 4 4"]) -> float:
-        """Median distance between a feature and its point, pixels."""
+    def error(self, T_world_cam: Float[np.ndarray, "n 4 4"]) -> float:
+        """Return the median reprojection error, pixels."""
         return float(np.median(residuals(T_world_cam, self.K, self.tracks)))
 
     @property
     def dof_correction(self) -> float:
-        """By how much features are further off poses that were not fitted to them: degrees of freedom."""
+        """Ratio of the expected errors without and with a fit of poses to the features (degrees of
+        freedom)."""
         free = 2 * len(self.tracks.view) - 3 * self.tracks.count
         left = free - 6 * len(self.views)
         return math.sqrt(free / left) if left > 0 else math.inf
@@ -131,45 +142,48 @@ class _Task:
 def _solve(
     task: _Task, prior: Prior, before: float, advance: Callable[[], None]
 ) -> tuple[Float[np.ndarray, "n 4 4"], float, float]:
-    """Poses, how far the features are off, and the share of ``before`` that this must not exceed."""
+    """Return poses, their reprojection error, and its largest accepted ratio to ``before``."""
     config = task.config
     plain = bundle_adjust(task.K, task.tracks.without_depth(), prior, config.bundle)
-    alone = plain, task.off(plain) * task.dof_correction, config.gain_alone
-    if not _rounds(task.views, config) or alone[1] > config.gain * before:
+    alone = plain, task.error(plain) * task.dof_correction, config.max_error_ratio_without_depth
+    if not _photometric_steps(task.views, config) or alone[1] > config.max_error_ratio * before:
         return alone
-    begun = bundle_adjust(task.K, task.tracks, prior, config.bundle)
-    if not _plausible(prior, begun, config):
-        return begun, task.off(begun), config.gain_alone
-    dense = refine_photometric(task.views, begun, task.pairs, prior, config.photometric, advance=advance)
-    off = task.off(dense)
-    return (dense, off, config.gain) if off <= config.excess * alone[1] else alone
+    adjusted = bundle_adjust(task.K, task.tracks, prior, config.bundle)
+    if not _plausible(prior, adjusted, config):
+        return adjusted, task.error(adjusted), config.max_error_ratio_without_depth
+    aligned = refine_photometric(task.views, adjusted, task.pairs, prior, config.photometric, advance=advance)
+    error = task.error(aligned)
+    return (aligned, error, config.max_error_ratio) if error <= config.max_depth_excess * alone[1] else alone
 
 
-def _rounds(views: Sequence[View], config: PoseRefinementConfig) -> int:
-    """How many rounds the photometric refinement may take: none without depth in every view."""
+def _photometric_steps(views: Sequence[View], config: PoseRefinementConfig) -> int:
+    """Return the maximum number of photometric iterations: 0 unless every view has depth."""
     if any(view.depth is None for view in views):
         return 0
-    return config.photometric.rounds * len(config.photometric.blurs)
+    return config.photometric.max_iterations * len(config.photometric.blur_stds)
 
 
 def _plausible(prior: Prior, T_world_cam: Float[np.ndarray, "n 4 4"], config: PoseRefinementConfig) -> bool:
-    """Whether most views stay within the limit."""
+    """Return whether the median pose update is within the limit."""
     turns, shifts = _lengths(prior.T_world_cam, T_world_cam)
-    return bool(max(np.median(shifts) / config.shift, np.median(turns) / config.turn) <= config.limit)
+    return bool(
+        max(np.median(shifts) / config.position_std, np.median(turns) / config.rotation_std)
+        <= config.max_deviation
+    )
 
 
 def _lengths(
     T_from: Float[np.ndarray, "n 4 4"], T_to: Float[np.ndarray, "n 4 4"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """How far each camera turned, radians, and how far it moved, metres."""
+    """Return the rotation of each camera, radians, and its translation, metres."""
     turns, shifts = np.linalg.norm(pose_differences(T_from, T_to).reshape(-1, 2, 3), axis=2).T
     return turns, shifts
 
 
 def _unchanged(views: Sequence[View], tracks: Tracks, pixels: float, why: str) -> Refined:
-    still = np.zeros(len(views))
-    detail = f"poses left as they were: {why}"
-    return Refined(tuple(views), False, detail, tracks.count, pixels, pixels, still, still)
+    zero = np.zeros(len(views))
+    detail = f"poses kept: {why}"
+    return Refined(tuple(views), False, detail, tracks.count, pixels, pixels, zero, zero)
 
 
 def _changed(
@@ -190,10 +204,8 @@ def _changed(
     return Refined(placed, True, detail, tracks.count, before, after, shifts, turns)
 
 
-def _counter(
-    progress: Callable[[int, int], None] | None, total: int
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Count one more; count all."""
+def _counter(progress: ProgressCallback | None, total: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return functions that report one more step, and all steps, as done."""
     done = 0
 
     def advance() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
@@ -13,7 +12,7 @@ from PIL import Image
 
 from point2act.core.errors import CaptureError
 from point2act.core.geometry import pixel_centers, to_tangents
-from point2act.core.types import Camera, Capture, Frame, Lens, View
+from point2act.core.types import Camera, Capture, Frame, Lens, ProgressCallback, View
 from point2act.data.capture import distortion
 from point2act.data.capture.images import read_depth, read_mask, read_rgb
 from point2act.data.capture.memory import check_memory
@@ -54,7 +53,7 @@ def load_views(
     *,
     max_side: int | None = None,
     beside: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[View, ...]:
     """Load every frame, see ``load_view``; ``progress(done, total)`` is called after each.
 

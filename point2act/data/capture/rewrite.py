@@ -13,7 +13,7 @@ from jaxtyping import Float
 from point2act.core.errors import CaptureError
 from point2act.core.files import read_bytes, write_bytes, write_json
 from point2act.core.geometry import at_pixels, inside, opengl_to_opencv, pixel_centers
-from point2act.core.types import Frame, View
+from point2act.core.types import Frame, ProgressCallback, View
 from point2act.data.capture.entry import FILES
 from point2act.data.capture.load import disk_to_view
 from point2act.data.capture.read import NAME, read_document, read_entries, transforms_path
@@ -29,7 +29,7 @@ def rewrite_capture(
     *,
     poses: Mapping[str, Float[np.ndarray, "4 4"]],
     depth: Callable[[str], Float[np.ndarray, "h w"] | None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Copy a capture into a folder, with other poses (``T_world_cam`` by name) and, if given, other depth.
 

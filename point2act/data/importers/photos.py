@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from point2act.core.errors import CaptureError
+from point2act.core.types import ProgressCallback
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FILM_WIDTH = 36.0  # Millimetres: EXIF's FocalLengthIn35mmFilm is for film of 36x24.
@@ -56,7 +57,7 @@ def prepare_photos(
     folder: Path,
     max_side: int,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Photo, ...]:
     """Copy photographs into a folder: turned upright as EXIF says, the longer side ``max_side`` at most.
 
@@ -74,7 +75,7 @@ def prepare_photos(
 
 
 def extract_sharp_frames(
-    video: Path, count: int, folder: Path, *, progress: Callable[[int, int], None] | None = None
+    video: Path, count: int, folder: Path, *, progress: ProgressCallback | None = None
 ) -> tuple[Path, ...]:
     """Write the sharpest picture of each of ``count`` equally long stretches of a video, PNG, upright.
 
@@ -101,7 +102,7 @@ def extract_sharp_frames(
     return tuple(paths)
 
 
-def _sharpness(video: Path, progress: Callable[[int, int], None] | None) -> np.ndarray:
+def _sharpness(video: Path, progress: ProgressCallback | None) -> np.ndarray:
     """The sharpness of every picture of a video."""
     import cv2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import CaptureError
-from point2act.core.types import Camera, Frame, Lens
+from point2act.core.types import Camera, Frame, Lens, ProgressCallback
 from point2act.data import colmap
 from point2act.data.importers.photos import Photo
 
@@ -55,7 +55,7 @@ class SfmModel:
 
 
 def reconstruct_photos(
-    photos: Sequence[Photo], folder: Path, *, progress: Callable[[int, int], None] | None = None
+    photos: Sequence[Photo], folder: Path, *, progress: ProgressCallback | None = None
 ) -> SfmModel:
     """The cameras of photographs that lie in one folder, and points that they see; works in ``folder``.
 
@@ -93,7 +93,7 @@ def image_pairs(count: int) -> list[tuple[int, int]]:
 
 
 class _Tick:
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int):
+    def __init__(self, progress: ProgressCallback | None, total: int):
         self._progress, self._total, self._done = progress, total, 0
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from point2act.core.errors import CaptureError, Point2ActError
 from point2act.core.files import read_json, write_json
-from point2act.core.types import Capture
+from point2act.core.types import Capture, ProgressCallback
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
 from point2act.data.importers.recording import Recording, load_frame
 
@@ -47,7 +47,7 @@ def new_capture(output: Path) -> Iterator[Path]:
 
 
 def write_recording(
-    output: Path, recording: Recording, *, progress: Callable[[int, int], None] | None = None
+    output: Path, recording: Recording, *, progress: ProgressCallback | None = None
 ) -> Capture:
     """Write a recording as a capture: one view in memory at a time; ``progress(done, total)`` after each.
 

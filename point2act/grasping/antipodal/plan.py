@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from point2act.core.geometry import invert, transform_points
-from point2act.core.types import Grasp, NoAnswer, Region
+from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
 from point2act.grasping.antipodal.boundary import BoundaryConfig, all_solid, surface_points
 from point2act.grasping.antipodal.contact_pairs import PairConfig, Pairs, find_pairs
@@ -55,7 +55,7 @@ def plan_grasps(
     base: Float[np.ndarray, "3"] | None = None,
     config: GraspConfig = GraspConfig(),
     rng: np.random.Generator,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     """Grasps near the region's action point in world coordinates, best first, or why there are none.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from point2act.core.geometry import frame_from_normal, voxel_downsample
+from point2act.core.types import ProgressCallback
 from point2act.grasping.antipodal.boundary import Solid
 from point2act.grasping.antipodal.collision import (
     SPARSE,
@@ -132,7 +132,7 @@ def free_poses(
     *,
     clearance: float,
     config: PoseConfig,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Poses, Tally]:
     """All poses about the pairs' closing axes at which the open hand arrives freely.
 
