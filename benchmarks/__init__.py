@@ -1,7 +1,6 @@
-"""Measurements: ``python -m benchmarks`` runs every suite, ``python -m benchmarks raster fit`` two.
+"""Benchmarks: ``python -m benchmarks`` runs every short suite, ``python -m benchmarks raster fit`` two.
 
-A suite is a module of this package whose name does not begin with an underscore. It has a
-``measure(plan)`` that yields figures as it gets them. README.md says what each of them measures.
+``suites.py`` lists the suites. README.md says what each of them measures.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ class Metric:
     """One measured number."""
 
     name: str
-    """The suite's, a dot, and the figure's own."""
+    """Name of the suite, a dot, and the name of the metric in the suite."""
     value: float
     unit: str
     better: Literal["lower", "higher"] = "lower"
@@ -24,20 +23,20 @@ class Metric:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure."""
+    """Amount of work for each measurement."""
 
     seconds: float = 3.0
-    """Spent on each thing that is quick to do."""
+    """Seconds spent on each measurement of a fast operation."""
     rounds: int = 5
-    """How often each thing that is slow to do is done; the best of them counts."""
+    """Number of repetitions of each slow operation; the fastest counts."""
     every: int = 1
-    """Growth is measured at every so many-th size."""
+    """Stride over the sizes at which growth is measured."""
     plot: Path | None = None
-    """Where growth is drawn, if anywhere."""
+    """PNG file of the plot of growth; None for no plot."""
 
 
 QUICK = Plan(seconds=0.5, rounds=2, every=2)
 
 
 class CannotMeasureError(Exception):
-    """A suite's need is not met on this machine; the message is one sentence that says which."""
+    """A requirement of a suite is missing on this machine; the message is one sentence that names it."""

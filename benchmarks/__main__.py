@@ -1,6 +1,6 @@
-"""Run suites by name, print what they measured, and compare it with the committed baseline.
+"""Run suites by name, print their metrics, and compare them with the committed baseline.
 
-argparse and not tyro, because ``python -m benchmarks gpu`` has to run where there is little but torch.
+argparse and not tyro, because ``python -m benchmarks gpu`` has to run where little but torch is installed.
 """
 
 from __future__ import annotations
@@ -8,53 +8,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 
-import benchmarks
 from benchmarks import QUICK, CannotMeasureError, Metric, Plan
-from benchmarks._gate import read_baseline, verdicts
+from benchmarks.gate import read_baseline, verdicts
+from benchmarks.suites import LONG, QUALITY, SUITES
 from point2act.core.errors import SimulationError
 from point2act.core.threads import configure_threads
 
-LONG = (
-    "check",
-    "choose",
-    "clicks",
-    "follow",
-    "fuzz",
-    "grasps",
-    "kills",
-    "large",
-    "localisation",
-    "looks",
-    "own_data",
-    "real",
-    "soak",
-    "tabletop",
-    "view",
-)
-"""Suites that take many minutes: they run only when they are named."""
-
-
-def names() -> list[str]:
-    """The suites: modules of this package without an underscore."""
-    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    return sorted(name for name in found if not name.startswith("_"))
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a line for each figure; 1 when a gated one is worse than it may be, 2 for a wrong call."""
+    """Print a line for each metric; return 1 if a gated metric is too bad, 2 for an unknown suite."""
     arguments = parse(argv)
-    unknown = sorted(set(arguments.suites) - set(names()))
+    unknown = sorted(set(arguments.suites) - set(SUITES))
     if unknown:
-        print(f"no suite is named {', '.join(unknown)}: choose from {', '.join(names())}", file=sys.stderr)
+        print(f"no suite is named {', '.join(unknown)}: choose from {', '.join(SUITES)}", file=sys.stderr)
         return 2
-    chosen = arguments.suites or [name for name in names() if name not in LONG]
+    chosen = arguments.suites or [name for name in SUITES if name not in LONG]
     plan = replace(QUICK if arguments.quick else Plan(), plot=arguments.plot)
     configure_threads()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start", file=sys.stderr)
@@ -65,28 +39,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure point2act.")
     parser.add_argument(
         "suites",
         nargs="*",
         metavar="suite",
-        help=f"{', '.join(names())}; by default all but {', '.join(LONG)}",
+        help=f"{', '.join(SUITES)}; by default all but {', '.join(LONG)}; "
+        f"checks of quality: {', '.join(QUALITY)}",
     )
-    parser.add_argument("--quick", action="store_true", help="measure less; in about three minutes")
-    parser.add_argument("--gate", action="store_true", help="fail when a figure of baseline.json is worse")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw growth there, as PNG")
+    parser.add_argument("--quick", action="store_true", help="measure less, in about three minutes")
+    parser.add_argument(
+        "--gate", action="store_true", help="fail when a metric is worse than its baseline"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics to this file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot of growth to this PNG file")
     return parser.parse_args(argv)
 
 
 def run_suites(chosen: Sequence[str], plan: Plan) -> tuple[list[Metric], list[str]]:
-    """Every figure of the suites, printed when it comes, and the suites that could be measured."""
+    """Return the metrics of the suites, each printed as it is measured, and the suites that were measured."""
     figures: list[Metric] = []
     measured: list[str] = []
     for name in chosen:
         try:
-            for metric in import_module(f"benchmarks.{name}").measure(plan):
+            for metric in import_module(SUITES[name]).measure(plan):
                 line = f"{metric.name:<38} {metric.value:>10.4g} {metric.unit:<8} {metric.better} is better"
                 print(line, flush=True)
                 figures.append(metric)
@@ -97,16 +74,16 @@ def run_suites(chosen: Sequence[str], plan: Plan) -> tuple[list[Metric], list[st
 
 
 def as_json(figures: Sequence[Metric]) -> str:
-    """A list of objects with the fields of ``Metric``."""
+    """Return a JSON list of objects with the fields of ``Metric``."""
     return json.dumps([asdict(metric) for metric in figures], indent=1, allow_nan=False) + "\n"
 
 
 def gate(figures: Sequence[Metric], measured: Sequence[str]) -> int:
-    """Print what is worse than it may be; 1 when anything is."""
+    """Print the metrics that are too bad; return 1 if there are any."""
     checked, failures = verdicts(figures, read_baseline(), measured)
     for failure in failures:
         print(f"gate: {failure}")
-    print(f"gate: {checked - len(failures)} of {checked} figures hold")
+    print(f"gate: {checked - len(failures)} of {checked} metrics hold")
     return 1 if failures else 0
 
 

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("mujoco", reason="arms need mujoco: pip install point2act[arm]")
 pytest.importorskip("mink", reason="arms need mink: pip install point2act[arm]")
 
+from benchmarks.common.oracle import oracle_grasps
 from point2act.core.config_files import available
 from point2act.core.errors import ArmError
 from point2act.core.geometry import invert, transform_points
@@ -27,7 +28,6 @@ from point2act.grasping.reachability.filter import in_base, reach_grasps
 from point2act.grasping.reachability.joint_path import find_path
 from point2act.grasping.reachability.path import ReachConfig, Unreachable
 from point2act.simulation.arm import try_grasp_on_arm
-from point2act.simulation.oracle import oracle_grasps
 from point2act.simulation.scene import Scene, load_scene
 from point2act.simulation.trial import TrialConfig
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
+from benchmarks.common.oracle import oracle_grasps
 from point2act.core.config_files import available
 from point2act.core.errors import SimulationError
 from point2act.core.geometry import back_project, invert, pixel_centers, transform_points
@@ -24,16 +25,22 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points
 from point2act.grasping.grasps_json import write_grasps
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.simulation.camera import SimulatedView, WristConfig, look_at, pinhole, render_views, wrist_poses
+from point2act.simulation.camera import (
+    SimView,
+    WristConfig,
+    look_at,
+    pinhole,
+    render_views,
+    wrist_poses,
+)
 from point2act.simulation.layout import read_layout
-from point2act.simulation.oracle import oracle_grasps
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
 from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig, measured_depth
 from point2act.simulation.trial import TrialConfig, try_grasp, try_grasps_file
 
-HAND = Gripper(
+GRIPPER = Gripper(
     name="test",
     max_width=0.08,
     pad_size=(0.018, 0.018),
@@ -60,7 +67,7 @@ def drawing(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def shots(scene: Scene, drawing: None) -> tuple[SimulatedView, ...]:
+def shots(scene: Scene, drawing: None) -> tuple[SimView, ...]:
     return render_views(scene, WristConfig(views=8), np.random.default_rng(1))
 
 
@@ -70,7 +77,7 @@ def grasp_at(T_world_gripper: np.ndarray, width: float) -> Grasp:
 
 
 def oracle(scene: Scene, query: str) -> Grasp:
-    return oracle_grasps(scene, query, HAND, np.random.default_rng(0))[0]
+    return oracle_grasps(scene, query, GRIPPER, np.random.default_rng(0))[0]
 
 
 # ── scenes ─────────────────────────────────────────────────────────────────────────────────────
@@ -152,7 +159,7 @@ def test_reach_and_volume_are_those_of_the_solid(name: str, seed: int) -> None:
 def test_a_wrong_scene_file_is_explained(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     source = read_layout("tabletop").source
     assert old in source
-    path = tmp_path / "mine.toml"
+    path = tmp_path / "own.toml"
     path.write_text(source.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SimulationError, match=complaint):
         load_scene(path, 0)
@@ -176,7 +183,7 @@ def test_unknown_names_list_the_known(scene: Scene) -> None:
         ({"MUJOCO_GL": "nonsense"}, "", "libosmesa6"),
     ],
 )
-def test_a_machine_without_mujoco_or_graphics_is_told(
+def test_a_machine_without_mujoco_or_graphics_is_reported(
     setting: dict[str, str], before: str, says: str
 ) -> None:
     code = (
@@ -190,7 +197,7 @@ def test_a_machine_without_mujoco_or_graphics_is_told(
 
 
 # ── camera ─────────────────────────────────────────────────────────────────────────────────────
-def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[SimView, ...]) -> None:
     for shot in shots:
         pixels = pixel_centers(*shot.true_depth.shape).reshape(-1, 2)
         depth = shot.true_depth.reshape(-1).astype(float)
@@ -200,7 +207,7 @@ def test_depth_of_the_table_is_a_plane_in_the_world(scene: Scene, shots: tuple[S
         assert np.abs(height[near] - scene.layout.table.height).max() < 1e-5
 
 
-def test_every_pixel_of_a_part_lies_in_its_true_box(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_every_pixel_of_a_part_lies_in_its_true_box(scene: Scene, shots: tuple[SimView, ...]) -> None:
     """One law over segmentation, depth, poses and boxes: a slip in any of them breaks it."""
     seen = 0
     for query in scene.queries:
@@ -256,14 +263,14 @@ def test_depth_noise_grows_with_the_square_of_the_depth(depth: float) -> None:
     assert np.abs(noisy * 1000 - np.round(noisy * 1000)).max() < 1e-3
 
 
-def test_a_sensor_without_faults_only_rounds(shots: tuple[SimulatedView, ...]) -> None:
+def test_a_sensor_without_faults_only_rounds(shots: tuple[SimView, ...]) -> None:
     shot = shots[0]
     depth = measured_depth(shot.true_depth, shot.part_ids, shot.view.camera, QUIET, np.random.default_rng(0))
     near = shot.true_depth < 9
     assert np.abs(depth - shot.true_depth)[near].max() <= 0.00051
 
 
-def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[SimView, ...]) -> None:
     shaft = scene.parts.index(("screwdriver", "shaft"))
     config = replace(QUIET, thin_dropout=0.2)
     lost = []
@@ -281,9 +288,9 @@ def test_thin_parts_and_edges_lose_their_share(scene: Scene, shots: tuple[Simula
 
 
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
-def rates(scene: Scene, shots: tuple[SimulatedView, ...], config: PointingConfig) -> dict[str, float]:
+def rates(scene: Scene, shots: tuple[SimView, ...], config: PointingConfig) -> dict[str, float]:
     """Shares that really occurred, over many draws without jitter."""
-    said: list[tuple[bool, bool, str]] = []
+    answers: list[tuple[bool, bool, str]] = []
     for seed in range(10):
         points = answer(scene, shots, replace(config, jitter=0.0), np.random.default_rng(seed))
         by_name = {shot.view.name: shot.part_ids for shot in shots}
@@ -299,9 +306,9 @@ def rates(scene: Scene, shots: tuple[SimulatedView, ...], config: PointingConfig
             several = any(
                 t[0] == scene.parts[target[0]][0] for i, t in enumerate(scene.parts) if i not in target
             )
-            said.append((bool(seen), several, kind))
-    seen = [s for s in said if s[0]]
-    unseen = [s for s in said if not s[0]]
+            answers.append((bool(seen), several, kind))
+    seen = [s for s in answers if s[0]]
+    unseen = [s for s in answers if not s[0]]
     spoken = [s for s in seen if s[2] != "none"]
     wrong = [s for s in spoken if s[2] != "right" and s[1]]
     return {
@@ -312,7 +319,7 @@ def rates(scene: Scene, shots: tuple[SimulatedView, ...], config: PointingConfig
     }
 
 
-def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[SimView, ...]) -> None:
     typical = rates(scene, shots, TYPICAL)
     assert typical["missed"] == pytest.approx(TYPICAL.missed, abs=0.04)
     assert typical["wrong"] == pytest.approx(TYPICAL.wrong, abs=0.05)
@@ -324,7 +331,7 @@ def test_errors_come_at_their_set_rates(scene: Scene, shots: tuple[SimulatedView
     assert clean["missed"] == clean["wrong"] == clean["hallucinated"] == 0.0
 
 
-def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[SimView, ...]) -> None:
     """For the mug's handle that is the other mug's handle: far more often than any other wrong part."""
     rival = scene.parts.index(("red_mug", "handle"))
     facing = tuple(shot for shot in shots if np.count_nonzero(shot.part_ids == rival) >= HARD.min_pixels)
@@ -340,7 +347,9 @@ def test_hard_answers_agree_on_one_wrong_place(scene: Scene, shots: tuple[Simula
     assert np.mean([part == rival for part in wrong]) == pytest.approx(HARD.distractor, abs=0.12)
 
 
-def test_points_stay_inside_the_image_and_repeat_with_the_seed(scene: Scene, shots: tuple[SimulatedView, ...]) -> None:
+def test_points_stay_inside_the_image_and_repeat_with_the_seed(
+    scene: Scene, shots: tuple[SimView, ...]
+) -> None:
     wild = replace(TYPICAL, jitter=100.0)
     first, again = (answer(scene, shots, wild, np.random.default_rng(4)) for _ in range(2))
     assert len(first.answers) == len(scene.queries) * len(shots)
@@ -388,7 +397,7 @@ def test_a_capture_of_something_else_cannot_be_replayed(tmp_path: Path) -> None:
 # ── trials ─────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("query", ["mug", "hammer", "bottle"])
 def test_grasps_from_the_true_shapes_lift_by_the_part(scene: Scene, query: str) -> None:
-    trial = try_grasp(scene, query, oracle(scene, query), HAND, FAST)
+    trial = try_grasp(scene, query, oracle(scene, query), GRIPPER, FAST)
     assert (trial.outcome, trial.success, trial.by_part) == ("success", True, True)
     assert trial.lifted == scene.target(query).thing
     assert trial.rise > 0.08
@@ -404,7 +413,7 @@ def test_random_poses_mostly_fail(scene: Scene) -> None:
         T[:3, 2] *= np.linalg.det(T[:3, :3])
         box = part_box(scene, query)
         T[:3, 3] = box.center + (rng.uniform(-1, 1, 3) * box.half_extents) @ box.axes
-        lifted += try_grasp(scene, query, grasp_at(T, 0.05), HAND, FAST).success
+        lifted += try_grasp(scene, query, grasp_at(T, 0.05), GRIPPER, FAST).success
     assert lifted <= 2
 
 
@@ -413,11 +422,11 @@ def test_failures_have_their_names(scene: Scene) -> None:
     high, low = good.T_world_gripper.copy(), good.T_world_gripper.copy()
     high[2, 3] += 0.06
     low[2, 3] -= 0.02
-    assert try_grasp(scene, "hammer", grasp_at(high, good.width), HAND, FAST).outcome == "missed"
-    assert try_grasp(scene, "hammer", grasp_at(low, good.width), HAND, FAST).outcome == "collision"
-    other = try_grasp(scene, "mug", good, HAND, FAST)
+    assert try_grasp(scene, "hammer", grasp_at(high, good.width), GRIPPER, FAST).outcome == "missed"
+    assert try_grasp(scene, "hammer", grasp_at(low, good.width), GRIPPER, FAST).outcome == "collision"
+    other = try_grasp(scene, "mug", good, GRIPPER, FAST)
     assert (other.outcome, other.lifted, other.by_part) == ("wrong_object", "hammer", False)
-    feeble = try_grasp(scene, "hammer", good, HAND, replace(FAST, force=0.5))
+    feeble = try_grasp(scene, "hammer", good, GRIPPER, replace(FAST, force=0.5))
     assert feeble.outcome == "slip"
 
 
@@ -428,7 +437,7 @@ def test_the_friction_of_the_object_decides(tmp_path: Path) -> None:
         read_layout("tabletop").source.replace("friction = 0.7", "friction = 0.03"), encoding="utf-8"
     )
     slippery = load_scene(path, 0)
-    assert try_grasp(slippery, "mug", oracle(slippery, "mug"), HAND, FAST).outcome == "slip"
+    assert try_grasp(slippery, "mug", oracle(slippery, "mug"), GRIPPER, FAST).outcome == "slip"
 
 
 def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: None, tmp_path: Path) -> None:
@@ -442,8 +451,8 @@ def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: No
         QueryResult(replace(scene.queries[1], role="avoid"), None, (), reason="no_points", detail="nothing"),
     ]
     path = tmp_path / "grasps.json"
-    write_grasps(path, results, capture=read_capture(tmp_path / "capture"), gripper=HAND)
-    box, mug = try_grasps_file(tmp_path / "capture", path, HAND)
+    write_grasps(path, results, capture=read_capture(tmp_path / "capture"), gripper=GRIPPER)
+    box, mug = try_grasps_file(tmp_path / "capture", path, GRIPPER)
     assert (box.query, box.outcome, box.lifted) == ("box", "success", "box")
     assert box.moments == ("before", "at the grasp", "closed", "lifted", "shaken", "held")
     assert all(picture.shape == (360, 480, 3) and picture.std() > 20 for picture in box.pictures)

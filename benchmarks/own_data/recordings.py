@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import back_project, pixel_centers
 from point2act.core.types import Camera, View
-from point2act.simulation.camera import SimulatedView, WristConfig, look_at, pinhole, render, wrist_poses
+from point2act.simulation.camera import SimView, WristConfig, look_at, pinhole, render, wrist_poses
 from point2act.simulation.scene import Scene
 from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
 
@@ -46,23 +46,23 @@ def T_world_board(scene: Scene) -> Float[np.ndarray, "4 4"]:
     return T
 
 
-def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimulatedView, ...]:
+def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Write a video of the table with its markers; returns the truth of every picture."""
     poses = _by_hand(scene, rng)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _RATE, (_PHONE.width, _PHONE.height))
     sheet = _sheet()
-    shots: list[SimulatedView] = []
+    shots: list[SimView] = []
     for some in np.array_split(np.array(poses), _PICTURES // 20):
         for pose, color, depth, ids in zip(some, *render(scene, list(some), _PHONE), strict=True):
             painted = _with_markers(scene, sheet, pose, color, depth, ids)
             rgb = measured_color(painted, SensorConfig(), rng)
             writer.write(np.ascontiguousarray(rgb[..., ::-1]))
-            shots.append(SimulatedView(View(str(len(shots)), _PHONE, pose, rgb), ids, depth))
+            shots.append(SimView(View(str(len(shots)), _PHONE, pose, rgb), ids, depth))
     writer.release()
     return tuple(shots)
 
 
-def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int = 24) -> tuple[SimulatedView, ...]:
+def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int = 24) -> tuple[SimView, ...]:
     """Write colour, depth of the other camera, poses and camera.json; returns the truth of every image."""
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
     T_color_depth = np.eye(4)
@@ -80,7 +80,7 @@ def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int =
         cv2.imwrite(str(folder / f"color/{name}.jpg"), rgb[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 92))
         cv2.imwrite(str(folder / f"depth/{name}.png"), np.round(1000 * metres).astype(np.uint16))
         np.savetxt(folder / f"pose/{name}.txt", pose @ _step(rng, *_WRONG))
-        shots.append(SimulatedView(View(f"images/{name}.png", _COLOR, pose, rgb, near), ids, near))
+        shots.append(SimView(View(f"images/{name}.png", _COLOR, pose, rgb, near), ids, near))
     extrinsics = {
         "rotation": np.eye(3).reshape(-1).tolist(),
         "translation": T_color_depth[:3, 3].tolist(),

@@ -30,7 +30,7 @@ from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
 
 if TYPE_CHECKING:  # the simulator is only needed here
-    from point2act.simulation.camera import SimulatedView
+    from point2act.simulation.camera import SimView
     from point2act.simulation.scene import Scene
 
 SEEDS = (510, 511)
@@ -103,7 +103,7 @@ def _command(folder: Path, words: str, *more: str) -> None:
         raise RuntimeError(f"point2act {words} ended with {done.returncode}:\n{done.stdout[-2000:]}")
 
 
-def _answered(folder: Path, scene: Scene, shots: Sequence[SimulatedView], rng: np.random.Generator) -> None:
+def _answered(folder: Path, scene: Scene, shots: Sequence[SimView], rng: np.random.Generator) -> None:
     """Put a model's answers beside the capture."""
     from point2act.simulation.pointing import PointingConfig, answer
 
@@ -111,7 +111,7 @@ def _answered(folder: Path, scene: Scene, shots: Sequence[SimulatedView], rng: n
 
 
 def _judged(
-    capture: Path, out: Path, scene: Scene, shots: Sequence[SimulatedView], T_world_capture: Float[np.ndarray, "4 4"]
+    capture: Path, out: Path, scene: Scene, shots: Sequence[SimView], T_world_capture: Float[np.ndarray, "4 4"]
 ) -> tuple[float, float, int, int]:
     """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
     from point2act.simulation import part_box, try_grasp

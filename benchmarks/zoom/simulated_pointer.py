@@ -31,7 +31,7 @@ from jaxtyping import Int
 from benchmarks.common.tables import Simulated
 from point2act.core.types import Query
 from point2act.data.crops import Crop
-from point2act.simulation.camera import SimulatedView
+from point2act.simulation.camera import SimView
 from point2act.simulation.pointing import _interior_pixel, _places
 from point2act.vlm.pointing.point import PointerReply
 
@@ -144,5 +144,5 @@ class SizedPointer:
         return np.random.default_rng([seed, self.draw])
 
     @cached_property
-    def _shots(self) -> dict[str, SimulatedView]:
+    def _shots(self) -> dict[str, SimView]:
         return {shot.view.name: shot for shot in self.opened.shots}

@@ -144,13 +144,15 @@ def main() -> None:
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, default=6, help="no more than so many tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--share", type=float, nargs="+", default=[ZoomConfig().share])
+    parser.add_argument("--share", type=float, nargs="+", default=[ZoomConfig().min_fraction])
     parser.add_argument("--calibrate", action="store_true", help="show first looks at all things and parts")
     arguments = parser.parse_args()
     configure_threads()
     chosen = SEEDS[arguments.seeds][: arguments.count]
     if not arguments.calibrate:
-        ways = {f"{share:g} of the image": ZoomConfig(side=SHOWN, share=share) for share in arguments.share}
+        ways = {
+            f"{share:g} of the image": ZoomConfig(side=SHOWN, min_fraction=share) for share in arguments.share
+        }
         print(table(gather(chosen, ways, arguments.draws)))
         return
     for model, errs in MODELS.items():

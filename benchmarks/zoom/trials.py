@@ -14,12 +14,13 @@ from benchmarks.localization.levels import LEVELS, ours
 from benchmarks.localization.measures import Verdict, judge
 from benchmarks.zoom.simulated_pointer import MIN_PIXELS, SHOWN, SizedConfig, SizedPointer
 from point2act.core.types import Answer, PointSet, Query
-from point2act.data.crops import resize_image
+from point2act.data.crops import crop_image, resize_image
 from point2act.localization.multiview_consensus import meet
 from point2act.localization.relevancy import locate
 from point2act.simulation import Scene, part_box
 from point2act.simulation.layout import Target
-from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
+from point2act.vlm.pointing.point import point_at
+from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
 MARGIN = 2.0
 """A point is right within so many pixels of the target's own."""
@@ -93,7 +94,8 @@ def look_again(
     for answer, frame, view, window in zip(first, frames, session.views, chosen, strict=True):
         if window is not None:
             # The simulated images are loaded at their full size, without distortion.
-            answer = point_in_window(pointer, query, frame, view.rgb, window, config=config)
+            crop = crop_image(view.rgb, window, side=config.side)
+            answer = point_at(pointer, query, frame.name, crop)[0]
         answers.append(answer)
     return answers, sum(window is not None for window in chosen)
 

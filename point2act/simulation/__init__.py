@@ -2,7 +2,6 @@
 
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.camera import WristConfig
-from point2act.simulation.oracle import oracle_grasps
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
 from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
 from point2act.simulation.scene import Scene, load_scene, part_box
@@ -23,7 +22,6 @@ __all__ = [
     "capture_scene",
     "captured_scene",
     "load_scene",
-    "oracle_grasps",
     "part_box",
     "try_grasp",
     "try_grasp_on_arm",

@@ -1,4 +1,4 @@
-"""A wrist camera: poses on an arc around the table, and RGB, z-depth and part ids from each."""
+"""A simulated wrist camera: poses on an arc around the table; RGB, z-depth and part ids from each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from point2act.simulation.sensor import SensorConfig, measured_color, measured_d
 
 @dataclass(frozen=True)
 class WristConfig:
-    """The camera and where the arm carries it."""
+    """The wrist camera and its path."""
 
     views: int = 24
     """Number of images."""
@@ -28,31 +28,31 @@ class WristConfig:
     focal: float = 300.0
     """Focal length, pixels."""
     distance: tuple[float, float] = (0.44, 0.64)
-    """Nearest and farthest from the point looked at, metres."""
+    """Minimum and maximum distance from the point that the camera faces, metres."""
     elevation: tuple[float, float] = (42.0, 72.0)
-    """Lowest and highest, degrees above the table."""
+    """Minimum and maximum elevation above the table, degrees."""
     sweep: float = 300.0
-    """The arc about the table's centre, degrees; its gap is on the far side from the robot."""
+    """Arc around the table's centre, degrees; its gap is opposite the robot."""
     aim: float = 0.03
-    """How far the point looked at strays from the table's centre, metres."""
+    """Maximum offset of the point that the camera faces from the table's centre, metres."""
     roll: float = 8.0
-    """How far the image leans, degrees."""
+    """Maximum roll about the optical axis, degrees."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """Noise of the images."""
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
-    """What the simulator knows of one image: a view, and the truth behind it."""
+class SimView:
+    """A rendered view with its ground truth."""
 
     view: View
     part_ids: Int[np.ndarray, "h w"]
-    """Index into the scene's parts, -1 for anything else."""
+    """Index into the scene's parts, -1 for everything else."""
     true_depth: Float[np.ndarray, "h w"]
-    """z-depth without noise, metres."""
+    """Noise-free z-depth, metres."""
 
 
-def shoot(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[Shot, ...]:
+def render_views(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Render every view of a capture."""
     poses = wrist_poses(scene.layout.table.height, config, rng)
     camera = pinhole(config.size, config.focal)
@@ -66,12 +66,12 @@ def shoot(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[
             rgb=measured_color(color[index], config.sensor, rng),
             depth=measured_depth(depth[index], ids[index], camera, config.sensor, rng),
         )
-        shots.append(Shot(view, ids[index], depth[index]))
+        shots.append(SimView(view, ids[index], depth[index]))
     return tuple(shots)
 
 
 def pinhole(size: tuple[int, int], focal: float) -> Camera:
-    """A camera with square pixels that looks through the middle of its image."""
+    """Return a camera with square pixels and a centred principal point."""
     height, width = size
     return Camera(focal, focal, width / 2, height / 2, height, width)
 
@@ -79,7 +79,7 @@ def pinhole(size: tuple[int, int], focal: float) -> Camera:
 def wrist_poses(
     table_height: float, config: WristConfig, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "4 4"], ...]:
-    """Camera poses (T_world_cam) along an arc that rises and sinks, as an arm would carry a camera."""
+    """Return camera poses (T_world_cam) along an arc that rises and falls, as an arm would move a camera."""
     center = np.array([0.0, 0.0, table_height + 0.03])
     along = (np.arange(config.views) + 0.5) / config.views
     azimuth = np.deg2rad(180 + config.sweep * (along - 0.5))
@@ -100,7 +100,7 @@ def wrist_poses(
 
 
 def look_at(eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
-    """T_world_cam of an upright camera at ``eye`` that looks at ``target``, not straight up or down."""
+    """Return T_world_cam of an upright camera at ``eye`` that faces ``target``, not straight up or down."""
     z = (target - eye) / np.linalg.norm(target - eye)
     x = np.cross(z, [0.0, 0.0, 1.0])
     x /= np.linalg.norm(x)
@@ -111,7 +111,7 @@ def look_at(eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Fl
 
 
 def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4 4"], camera: Camera) -> None:
-    """Put the model's camera at a pose (OpenCV's axes) and give it the pinhole's field of view."""
+    """Set the pose (OpenCV axes) and the field of view of the model's camera."""
     T_world_glcam = opengl_to_opencv(T_world_cam)
     eye = model.body(CAMERA).mocapid[0]
     data.mocap_pos[eye] = T_world_glcam[:3, 3]
@@ -124,7 +124,7 @@ def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4
 def render(
     scene: Scene, poses: Sequence[Float[np.ndarray, "4 4"]], camera: Camera
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colour (n, h, w, 3) uint8, z-depth (n, h, w) float32 metres and part ids (n, h, w), no noise."""
+    """Render noise-free colour (n, h, w, 3) uint8, z-depth (n, h, w) in metres and part ids (n, h, w)."""
     data = scene.start(scene.model)
     color, depth, ids = [], [], []
     with open_renderer(scene.model, camera.height, camera.width) as renderer:

@@ -1,4 +1,4 @@
-"""Scene files: what stands on the table, in parts made of convex shapes, and what is asked for.
+"""Scene files: objects on a table, in parts made of convex shapes, and the queries about them.
 
 The file's lengths are full sizes in metres, its angles degrees. A part is any number of boxes,
 cylinders, capsules, ellipsoids and rings; a ring is cut into boxes, so that its hole stays open.
@@ -35,7 +35,7 @@ class Shape:
 
     @property
     def volume(self) -> float:
-        """In cubic metres."""
+        """Volume, cubic metres."""
         x, y, z = self.half_size
         straight = {
             "box": 8 * x * y * z,
@@ -46,7 +46,7 @@ class Shape:
         return float(straight[self.kind])
 
     def reach(self, directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """How far the shape extends from its centre along unit directions of the object's frame."""
+        """Return how far the shape extends from its centre along unit directions of the object's frame."""
         along = np.abs(directions @ self.rotation)
         x, y, z = self.half_size
         if self.kind == "box":
@@ -66,30 +66,30 @@ class Part:
     color: tuple[float, float, float]
     texture: str
     shine: float
-    """How strong its highlights are, 0 to 1."""
+    """Specular strength, 0 to 1."""
     density: float
-    """Relative to the other parts of the object."""
+    """Density relative to the other parts of the object."""
     shapes: tuple[Shape, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """An object on the table; its frame has z up and touches the table wherever its shapes end."""
+    """An object on the table; its frame has z up and gripper_contacts the table wherever its shapes end."""
 
     name: str
     mass: float
     """Kilograms."""
     friction: float
     position: tuple[float, float]
-    """On the table, from its centre, metres."""
+    """Position on the table from its centre, metres."""
     yaw: float
-    """Degrees about the vertical."""
+    """Rotation about the vertical axis, degrees."""
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a query asks for: a part of an object, or the whole object when ``part`` is empty."""
+    """Ground truth of a query: a part of an object, or the whole object if ``part`` is empty."""
 
     query: Query
     thing: str
@@ -108,19 +108,19 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Jitter:
-    """How far a seed moves the objects from their written places."""
+    """Random displacement of the objects from their positions in the file."""
 
     position: float = 0.0
-    """Metres, uniform, either way along x and y."""
+    """Maximum displacement along x and y, metres, uniform."""
     yaw: float = 0.0
-    """Degrees, uniform, either way."""
+    """Maximum rotation, degrees, uniform."""
     scale: float = 0.0
-    """Share of the size, uniform, either way."""
+    """Maximum change of size, as a fraction, uniform."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A scene file, read."""
+    """A parsed scene file."""
 
     name: str
     source: str
@@ -134,7 +134,8 @@ class Layout:
 def read_layout(name: str | Path) -> Layout:
     """Read a scene by its shipped name or from a path ending in ``.toml``.
 
-    Raises SimulationError, which says what in the file is wrong.
+    Raises:
+        SimulationError: with what is wrong in the file.
     """
     path, table = config_files.load("scenes", name, SimulationError)
     try:
@@ -157,7 +158,7 @@ def read_layout(name: str | Path) -> Layout:
 
 
 def scaled(thing: Thing, scale: float) -> Thing:
-    """The same object, larger or smaller; its mass stays."""
+    """Return the object scaled in size, with the same mass."""
 
     def shape(old: Shape) -> Shape:
         return replace(old, half_size=old.half_size * scale, center=old.center * scale)
@@ -167,7 +168,7 @@ def scaled(thing: Thing, scale: float) -> Thing:
 
 
 def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML's numbers and lists as the fields of a dataclass: floats and tuples of floats."""
+    """Convert TOML numbers and lists to floats and tuples of floats."""
 
     def value(old: Any) -> Any:
         if isinstance(old, list):
@@ -178,7 +179,7 @@ def _floats(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(entry: Mapping[str, Any], keys: str, what: str) -> None:
-    """A misspelt key is an error, not a default."""
+    """Reject unknown keys, so that a misspelt key is an error and not a default."""
     unknown = sorted(set(entry) - set(keys.split()))
     if unknown:
         raise ValueError(f"{what} has no '{unknown[0]}', only {', '.join(keys.split())}")
@@ -253,7 +254,7 @@ def _shapes(entry: Mapping[str, Any]) -> list[Shape]:
 
 
 def _ring(entry: Mapping[str, Any], center: np.ndarray, rotation: np.ndarray) -> list[Shape]:
-    """An upright ring about z, or the arc between two angles, of boxes that meet at their outer edges."""
+    """Return a ring about z, or an arc of it, made of boxes that touch at their outer edges."""
     start, stop = np.deg2rad(entry.get("arc", (0.0, 360.0)))
     pieces, radius, thickness = int(entry["pieces"]), float(entry["radius"]), float(entry["thickness"])
     step = (stop - start) / pieces

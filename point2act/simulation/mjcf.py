@@ -1,4 +1,4 @@
-"""A layout as MuJoCo's XML: every shape stays a primitive, so that what collides is what is seen."""
+"""Scene layouts as MuJoCo models: every shape is a primitive, so that collision and visual geometry agree."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ CAMERA = "eye"
 
 
 def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
-    """Compile a layout; ``extra`` are further top-level elements (a hand).
+    """Compile a layout with further top-level XML elements, such as a gripper.
 
-    Raises SimulationError when MuJoCo refuses it.
+    Raises:
+        SimulationError: if MuJoCo rejects the model.
     """
     return _built(layout, lambda: mujoco.MjModel.from_xml_string(*_document(layout, extra)))
 
 
 def build_with(layout: Layout, add: Callable[[Any], None]) -> MjModel:
-    """Compile a layout after ``add`` has attached something to its MuJoCo spec (an arm).
+    """Compile a layout after ``add`` has attached something, such as an arm, to its MuJoCo spec.
 
-    Raises SimulationError when MuJoCo refuses it.
+    Raises:
+        SimulationError: if MuJoCo rejects the model.
     """
     xml, images = _document(layout, ())
     spec = mujoco.MjSpec.from_string(xml, assets=images)
@@ -40,7 +42,7 @@ def build_with(layout: Layout, add: Callable[[Any], None]) -> MjModel:
 
 
 def _document(layout: Layout, extra: Sequence[ET.Element]) -> tuple[str, dict[str, bytes]]:
-    """The XML, and the pictures that it names."""
+    """Return the XML and the texture images that it names."""
     root = ET.Element("mujoco", model=layout.name)
     _options(root)
     _assets(root, layout)
@@ -61,17 +63,17 @@ def _built(layout: Layout, make: Callable[[], MjModel]) -> MjModel:
 
 
 def numbers(values: Sequence[float] | np.ndarray | float) -> str:
-    """Numbers as an XML attribute."""
+    """Format numbers as an XML attribute."""
     return " ".join(f"{value:.9g}" for value in np.atleast_1d(values))
 
 
 def geom_name(thing: str, part: str, index: int) -> str:
-    """The name of a shape in the model."""
+    """Return the name of a shape in the model."""
     return f"{thing}/{part}/{index}"
 
 
 def resting_height(thing: Thing, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
-    """Height of the object's frame above the table when it is turned so and its lowest point touches it."""
+    """Return the height of the rotated object's frame above the table on which it rests."""
     down = -turn[2]
     return float(
         max(shape.reach(down[None])[0] + shape.center @ down for part in thing.parts for shape in part.shapes)
@@ -135,7 +137,7 @@ def _surroundings(world: ET.Element, table: Table) -> None:
         world, "geom", name="table", type="box", size=numbers(half), material="table",
         pos=numbers([0.0, 0.0, table.height - half[2]]), contype="0", conaffinity="0",
     )  # fmt: skip
-    # Seen as a box, felt as a plane: bottles and cans stand more quietly on a plane.
+    # A visual box, but a collision plane: bottles and cans rest more stably on a plane.
     ET.SubElement(
         world, "geom", name="table/top", type="plane", size=numbers([half[0], half[1], 0.1]), group="3",
         pos=numbers([0.0, 0.0, table.height]),

@@ -1,4 +1,4 @@
-"""Pictures of a trial, from a tripod that sees both fingers."""
+"""Images of a trial, from a tripod that sees both fingers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FOCAL = 500.0
 _DISTANCE = 0.6
 _ELEVATION = np.deg2rad(20.0)
 _TURN = np.deg2rad(35.0)
-"""Away from straight across the closing axis, so that the palm does not look like a wall."""
+"""Angle away from perpendicular to the closing axis, so that the palm does not fill the image."""
 _RAISED = 0.05
-"""The tripod looks this far above the grasp, so that the lifted object stays in the picture."""
+"""Height above the grasp that the tripod faces, so that the lifted object stays in the image, metres."""
 
 
-def photograph(
+def render_states(
     model: MjModel,
     states: Sequence[Float[np.ndarray, " q"]],
     T_world_gripper: Float[np.ndarray, "4 4"],
 ) -> tuple[UInt8[np.ndarray, "360 480 3"], ...]:
-    """One picture of each recorded state (``qpos``) of a model with a hand at a grasp."""
+    """Render one image of each recorded state (``qpos``) of a model with a gripper at a grasp."""
     data = mujoco.MjData(model)
     camera, T_world_cam = pinhole(_SIZE, _FOCAL), _tripod(T_world_gripper)
     pictures = []
@@ -40,7 +40,7 @@ def photograph(
 
 
 def _tripod(T_world_gripper: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """Beside the hand, across its closing axis, on the side of the lamp."""
+    """Return a pose beside the gripper, perpendicular to its closing axis, on the side of the lamp."""
     closing = T_world_gripper[:2, 1]
     across = np.array([-closing[1], closing[0]])
     across = across / np.linalg.norm(across) if np.linalg.norm(across) > 0.2 else np.array([-0.8, -0.6])

@@ -1,4 +1,4 @@
-"""Recorded answers of a pointing model that errs: near misses, wrong parts, wrong objects, silence."""
+"""Simulated answers of a pointing model that errs: near misses, wrong parts, wrong objects, "not visible"."""
 
 from __future__ import annotations
 
@@ -10,86 +10,87 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from point2act.core.types import Answer, PointSet
-from point2act.simulation.camera import Shot
+from point2act.simulation.camera import SimView
 from point2act.simulation.scene import Scene
 
 
 @dataclass(frozen=True)
 class PointingConfig:
-    """How a simulated pointing model errs. Shares are of 1."""
+    """Error model of a simulated pointing model."""
 
     name: str = "typical"
-    """Written into the answers as the model ``simulated/<name>``."""
+    """Name of the model in the answers: ``simulated/<name>``."""
     jitter: float = 6.0
-    """Standard deviation of a point about the place meant, pixels."""
+    """Standard deviation of a point about the intended place, pixels."""
     wrong: float = 0.25
-    """Share of the points that mean something else than the target."""
+    """Fraction of points at something else than the target."""
     other_part: float = 0.5
-    """Share of those on another part of the same object."""
+    """Fraction of wrong points on another part of the same object."""
     distractor: float = 0.0
-    """Share of those on the query's one distractor, the same in all views; the rest is anywhere."""
+    """Fraction of wrong points on the query's one distractor, the same in all views; the rest is anywhere."""
     missed: float = 0.10
-    """Share of 'not visible' where the target is visible."""
+    """Fraction of "not visible" answers where the target is visible."""
     hallucinated: float = 0.3
-    """Share of points where the target is not visible."""
+    """Fraction of points where the target is not visible."""
     min_pixels: int = 20
-    """A target of fewer pixels is not visible."""
+    """Minimum number of pixels of a visible target."""
 
 
 CLEAN = PointingConfig("clean", jitter=2.0, wrong=0.0, missed=0.0, hallucinated=0.0)
 """A model that is always right."""
 TYPICAL = PointingConfig()
-"""About what single answers of good models are today: a quarter wrong."""
+"""About what single answers of good models are today: 25 % wrong."""
 HARD = PointingConfig("hard", 10.0, wrong=0.4, other_part=0.0, distractor=0.75, missed=0.15, hallucinated=0.6)
-"""Two in five wrong, three quarters of them agreeing on the same wrong place."""
+"""40 % wrong, three quarters of them agreeing on the same wrong place."""
 ADVERSARIAL = PointingConfig(
     "adversarial", wrong=0.6, other_part=0.0, distractor=0.5, missed=0.10, hallucinated=0.6
 )
-"""Three in five wrong, half of them agreeing on the same wrong place: right answers are a minority."""
+"""60 % wrong, half of them agreeing on the same wrong place: right answers are a minority."""
 
 
 @dataclass(frozen=True)
 class AbsentConfig:
-    """How a model answers when asked for what is not in the scene.
+    """Error model for queries about objects that are not in the scene.
 
-    Models are trained to please: they say "not visible" in many views, and in the others they point at
-    what comes closest, mostly at the same thing. Our choice, not a measurement: how readily they do
-    differs from sentence to sentence, so the share is drawn for each query.
+    Such a model answers "not visible" in many views and points at the closest match in the others, mostly
+    the same one. The rate varies between queries and is drawn for each. Chosen, not measured.
     """
 
     name: str = "absent"
-    """Written into the answers as the model ``simulated/<name>``."""
+    """Name of the model in the answers: ``simulated/<name>``."""
     jitter: float = 6.0
-    """Standard deviation of a point about the place meant, pixels."""
+    """Standard deviation of a point about the intended place, pixels."""
     pointed: tuple[float, float] = (0.3, 0.6)
-    """Least and greatest share of the views with a point; the others say 'not visible'."""
+    """Range of the fraction of views with a point; the others answer "not visible"."""
     look_alike: float = 0.6
-    """Share of the points on the query's one look-alike, where it is in sight; the rest is on any part."""
+    """Fraction of points on the query's one look-alike where it is visible; the rest is on any part."""
 
 
 ABSENT = AbsentConfig()
-"""What is asked for is not there."""
+"""The queried objects are not in the scene."""
 
 
-def answer(scene: Scene, shots: Sequence[Shot], config: PointingConfig, rng: np.random.Generator) -> PointSet:
-    """What the model says about every query in every view. Points are pixels of the views' images."""
+def answer(
+    scene: Scene, shots: Sequence[SimView], config: PointingConfig, rng: np.random.Generator
+) -> PointSet:
+    """Simulate answers to every query in every view, in pixels of the views' images."""
     answers = []
     for query in scene.queries:
-        answers += _replies(query.name, shots, _places(scene, query.name, rng), config, rng)
+        answers += _answers_to_query(query.name, shots, _part_choices(scene, query.name, rng), config, rng)
     return PointSet(scene.queries, tuple(answers))
 
 
-def answer_absent(
-    scene: Scene, shots: Sequence[Shot], config: AbsentConfig, rng: np.random.Generator
+def simulate_absent_answers(
+    scene: Scene, shots: Sequence[SimView], config: AbsentConfig, rng: np.random.Generator
 ) -> PointSet:
-    """What the model would say if none of what the queries ask for were in the scene.
+    """Simulate answers as if none of the queried objects were in the scene.
 
-    The queries keep their names, but stand for something else: any part may be taken for it.
+    The queries keep their names but stand for something else: any part may be mistaken for it.
     """
     answers = []
     parts = list(range(len(scene.parts)))
     for query in scene.queries:
-        places = _Places([], [], parts, [int(rng.choice(parts))])
+        choices = _PartChoices([], [], parts, [int(rng.choice(parts))])
         errs = PointingConfig(
             config.name,
             config.jitter,
@@ -97,17 +98,21 @@ def answer_absent(
             distractor=config.look_alike,
             hallucinated=rng.uniform(*config.pointed),
         )
-        answers += _replies(query.name, shots, places, errs, rng)
+        answers += _answers_to_query(query.name, shots, choices, errs, rng)
     return PointSet(scene.queries, tuple(answers))
 
 
-def _replies(
-    query: str, shots: Sequence[Shot], places: _Places, config: PointingConfig, rng: np.random.Generator
+def _answers_to_query(
+    query: str,
+    shots: Sequence[SimView],
+    choices: _PartChoices,
+    config: PointingConfig,
+    rng: np.random.Generator,
 ) -> list[Answer]:
-    """One answer for each view."""
+    """Simulate one answer per view."""
     answers = []
     for shot in shots:
-        point = _point(shot.part_ids, places, config, rng)
+        point = _point(shot.part_ids, choices, config, rng)
         answers.append(
             Answer(
                 image=shot.view.name,
@@ -121,21 +126,21 @@ def _replies(
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Ids of the parts that an answer to one query can mean."""
+class _PartChoices:
+    """Ids of the parts that an answer to one query can refer to."""
 
     target: list[int]
-    """None when what is asked for is not there."""
+    """Empty if the queried object is not in the scene."""
     same: list[int]
     """Other parts of the target's object."""
     others: list[int]
     """All parts of the other objects."""
     distractor: list[int]
-    """The one wrong part that many answers agree on."""
+    """Wrong part that many answers agree on."""
 
 
-def _places(scene: Scene, query: str, rng: np.random.Generator) -> _Places:
-    """The distractor is the same part of a like object, else a part of the same name, else any part."""
+def _part_choices(scene: Scene, query: str, rng: np.random.Generator) -> _PartChoices:
+    """Choose parts; the distractor is the same part of a similar object, else of the same name, else any."""
     target = list(scene.target_parts(query))
     thing, names = scene.parts[target[0]][0], {scene.parts[i][1] for i in target}
     same = [i for i, (name, _) in enumerate(scene.parts) if name == thing and i not in target]
@@ -143,29 +148,36 @@ def _places(scene: Scene, query: str, rng: np.random.Generator) -> _Places:
     alike = [i for i in others if scene.parts[i][1] in names]
     make = {thing.name: [part.name for part in thing.parts] for thing in scene.layout.things}
     twins = [i for i in alike if make[scene.parts[i][0]] == make[thing]]
-    return _Places(target, same, others, [int(rng.choice(twins or alike or same + others))])
+    return _PartChoices(target, same, others, [int(rng.choice(twins or alike or same + others))])
 
 
 def _point(
-    part_ids: Int[np.ndarray, "h w"], places: _Places, config: PointingConfig, rng: np.random.Generator
+    part_ids: Int[np.ndarray, "h w"],
+    choices: _PartChoices,
+    config: PointingConfig,
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, " 2"] | None:
-    """One answer, or None for 'not visible'."""
+    """Draw one answer, or None for "not visible"."""
     pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
     seen = set(np.flatnonzero(pixels >= config.min_pixels).tolist())
-    visible = sum(pixels[part] for part in places.target if part < len(pixels)) >= config.min_pixels
+    visible = sum(pixels[part] for part in choices.target if part < len(pixels)) >= config.min_pixels
     if rng.random() < (config.missed if visible else 1 - config.hallucinated):
         return None
-    meant = places.target
+    meant = choices.target
     if not visible or rng.random() < config.wrong:
         kind = rng.choice(3, p=_shares(config))
-        orders = ([places.same, places.others], [places.distractor, places.others], [places.others])
+        orders = (
+            [choices.same, choices.others],
+            [choices.distractor, choices.others],
+            [choices.others],
+        )
         wrong = (sorted(seen & set(order)) for order in orders[kind])
         meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
     if not meant:
         return None
     point = _interior_pixel(np.isin(part_ids, meant), rng) + config.jitter * rng.standard_normal(2)
     height, width = part_ids.shape
-    # To a tenth of a pixel, as models write it.
+    # Models write tenths of a pixel.
     return np.round(np.clip(point, 0.5, [width - 0.5, height - 0.5]), 1)
 
 
@@ -174,7 +186,7 @@ def _shares(config: PointingConfig) -> tuple[float, float, float]:
 
 
 def _interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, " 2"]:
-    """The centre of a random pixel among the half of the mask that lies deeper inside."""
+    """Draw a pixel centre from the half of the mask that lies deeper inside."""
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()
     cut = mask[top : rows.max() + 1, left : columns.max() + 1]

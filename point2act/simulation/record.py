@@ -1,4 +1,4 @@
-"""A simulated capture on disk, and the scene behind it for a replay."""
+"""Simulated captures on disk, with the scene to replay them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from point2act.core.files import read_json, write_bytes, write_json
 from point2act.core.types import OrientedBox
 from point2act.data.capture import write_capture
 from point2act.data.points import write_points
-from point2act.simulation.camera import WristConfig, shoot
+from point2act.simulation.camera import WristConfig, render_views
 from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import PointingConfig, answer
 from point2act.simulation.scene import Scene, at_rest, part_box
@@ -24,21 +24,27 @@ LAYOUT_FILE = "scene.toml"
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """Everything that a simulated capture depends on, beside the scene and its seed."""
+    """Parameters of a simulated capture."""
 
     wrist: WristConfig = field(default_factory=WristConfig)
-    """The camera and its path."""
+    """Camera and its path."""
     pointing: PointingConfig = field(default_factory=PointingConfig)
-    """How the pointing model errs."""
+    """Error model of the pointing model."""
 
 
 def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: np.random.Generator) -> None:
-    """Write a capture folder: images, depth, transforms.json, points.json; scene.json and scene.toml beside.
+    """Write a capture folder, with scene.json and scene.toml as ground truth.
 
-    The last two hold the truth, for trials and for measuring; nothing else reads them.
+    Only trials and benchmarks read the ground truth.
+
+    Args:
+        scene: Settled scene.
+        folder: Folder to write: images, depth, transforms.json, points.json.
+        config: Camera and pointing model.
+        rng: Generator of all noise.
     """
     folder = Path(folder)
-    shots = shoot(scene, config.wrist, rng)
+    shots = render_views(scene, config.wrist, rng)
     points = answer(scene, shots, config.pointing, rng)
     write_capture(folder, [shot.view for shot in shots], T_base_world=scene.T_base_world)
     write_points(folder / "points.json", points)
@@ -47,9 +53,10 @@ def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: 
 
 
 def captured_scene(folder: Path | str) -> Scene:
-    """The scene that a capture folder was made of, its objects as they stood then.
+    """Load the scene that a capture folder was rendered from, with its objects at the same poses.
 
-    Raises SimulationError when the folder was not written by ``capture_scene``.
+    Raises:
+        SimulationError: if the folder was not written by ``capture_scene``.
     """
     folder = Path(folder)
     document = read_json(folder / SCENE_FILE, SimulationError)

@@ -1,4 +1,4 @@
-"""A table at rest: objects placed by a seed, settled by physics, and where their parts then are."""
+"""Settled scenes: objects placed by a seed, at rest in physics, with the true boxes of their parts."""
 
 from __future__ import annotations
 
@@ -20,54 +20,54 @@ from point2act.simulation.mjcf import TIMESTEP, build, geom_name
 
 _SETTLING_SECONDS = 1.5
 _GAP = 0.01
-"""Objects are placed at least this far apart, metres."""
+"""Minimum distance between placed objects, metres."""
 _ATTEMPTS = 200
-_STILL = 0.005
-"""Metres or radians a second below which an object counts as at rest."""
+_AT_REST = 0.005
+"""Speed below which an object counts as at rest, metres or radians per second."""
 
 BASE_BEHIND_TABLE = 0.5
-"""The pretended robot's base stands this far behind the table's centre (along -x), on its top."""
+"""Distance of the robot's base behind the table's centre (along -x), on the table's top, metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Objects at rest on the table, in MuJoCo's world: z up, metres."""
+    """Objects at rest on the table, in MuJoCo's world frame: z up, metres."""
 
     layout: Layout
     seed: int
     model: MjModel
     T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]
-    """Where each object came to rest."""
+    """Pose of each object at rest."""
 
     @property
     def name(self) -> str:
-        """The scene file's name."""
+        """Name of the scene file."""
         return self.layout.name
 
     @property
     def queries(self) -> tuple[Query, ...]:
-        """What is asked for in this scene."""
+        """Queries of this scene."""
         return tuple(target.query for target in self.layout.targets)
 
     @property
     def T_base_world(self) -> Float[np.ndarray, "4 4"]:
-        """World to the base of the pretended robot, which faces +x."""
+        """Transform from the world to the robot's base, which faces +x."""
         T = np.eye(4)
         T[:3, 3] = BASE_BEHIND_TABLE, 0.0, -self.layout.table.height
         return T
 
     @cached_property
     def parts(self) -> tuple[tuple[str, str], ...]:
-        """All parts as (object, part); their places in this list are the ids of a segmentation."""
+        """All parts as (object, part); their indices are the ids of a segmentation."""
         return tuple((thing.name, part.name) for thing in self.layout.things for part in thing.parts)
 
     @cached_property
     def part_of_geom(self) -> Int[np.ndarray, " g"]:
-        """For each geom of the model the id of its part, -1 for the table and the floor."""
+        """Part id of each geom of the model, -1 for the table and the floor."""
         return parts_of_geoms(self, self.model)
 
     def target(self, query: str) -> Target:
-        """What a query asks for. Raises SimulationError for an unknown name."""
+        """Return the ground truth of a query; raise SimulationError for an unknown name."""
         for target in self.layout.targets:
             if target.query.name == query:
                 return target
@@ -75,7 +75,7 @@ class Scene:
         raise SimulationError(f"scene '{self.name}' has no query '{query}': its queries are {known}")
 
     def target_parts(self, query: str) -> tuple[int, ...]:
-        """Ids of the parts that a query asks for: one, or all of an object."""
+        """Return the part ids of a query: one part, or all of an object."""
         target = self.target(query)
         return tuple(
             index
@@ -84,7 +84,7 @@ class Scene:
         )
 
     def start(self, model: MjModel) -> MjData:
-        """A fresh state of ``model`` (this scene's, or one with a hand added), objects at rest."""
+        """Return a new state of ``model`` (this scene's, or with a gripper added), objects at rest."""
         data = mujoco.MjData(model)
         for name, T in self.T_world_thing.items():
             data.joint(name).qpos[:] = _pose(T)
@@ -93,9 +93,14 @@ class Scene:
 
 
 def load_scene(name_or_path: str | Path, seed: int = 0) -> Scene:
-    """Read a scene, move its objects by the seed, and let them settle for 1.5 seconds.
+    """Read a scene, place its objects by the seed, and let them settle for 1.5 seconds.
 
-    Raises SimulationError when the file is wrong, the objects find no room, or one does not stand.
+    Args:
+        name_or_path: Shipped name, or path of a ``.toml`` file.
+        seed: Seed of positions, rotations and sizes.
+
+    Raises:
+        SimulationError: if the file is invalid, no arrangement without contacts is found, or an object falls.
     """
     layout = read_layout(name_or_path)
     rng = np.random.default_rng(seed)
@@ -107,14 +112,14 @@ def load_scene(name_or_path: str | Path, seed: int = 0) -> Scene:
 
 
 def at_rest(layout: Layout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
-    """The scene of a layout and seed with its objects in recorded places: what a replay needs."""
+    """Rebuild the scene of a layout and seed with its objects at recorded poses."""
     rng = np.random.default_rng(seed)
     layout = replace(layout, things=tuple(_resized(thing, layout, rng) for thing in layout.things))
     return Scene(layout, seed, build(layout), dict(T_world_thing))
 
 
 def part_box(scene: Scene, query: str) -> OrientedBox:
-    """The true box of what a query asks for, in the world, along the axes of its object."""
+    """Return the true box of a query's part in the world frame, along the axes of its object."""
     target = scene.target(query)
     thing = next(thing for thing in scene.layout.things if thing.name == target.thing)
     parts = [part for part in thing.parts if target.part in ("", part.name)]
@@ -125,7 +130,7 @@ def part_box(scene: Scene, query: str) -> OrientedBox:
 
 
 def parts_of_geoms(scene: Scene, model: MjModel) -> Int[np.ndarray, " g"]:
-    """Part ids of a model's geoms: this scene's model, or one with a hand added."""
+    """Return the part ids of a model's geoms: this scene's model, possibly with a gripper added."""
     ids = np.full(model.ngeom, -1)
     for thing in scene.layout.things:
         for part in thing.parts:
@@ -147,7 +152,7 @@ def _resized(thing: Thing, layout: Layout, rng: np.random.Generator) -> Thing:
 
 
 def _place(model: MjModel, layout: Layout, rng: np.random.Generator) -> MjData:
-    """Objects in their written places plus jitter, drawn again until none is close to another."""
+    """Draw positions with jitter until no two objects are close to each other."""
     data = mujoco.MjData(model)
     written = data.qpos.copy()
     jitter = layout.jitter
@@ -178,7 +183,7 @@ def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
         mujoco.mj_step(model, data)
     for thing in layout.things:
         beyond = np.any(np.abs(data.body(thing.name).xipos[:2]) > np.array(layout.table.size) / 2)
-        if beyond or np.abs(data.joint(thing.name).qvel).max() > _STILL:
+        if beyond or np.abs(data.joint(thing.name).qvel).max() > _AT_REST:
             raise SimulationError(
                 f"scene '{layout.name}': '{thing.name}' does not stand still on the table; "
                 "give it a flat foot, or move it from the edge"
@@ -186,7 +191,7 @@ def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
 
 
 def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
-    """T_world_body of a body, once its poses are up to date."""
+    """Return T_world_body of a body; its kinematics must be up to date."""
     T = np.eye(4)
     T[:3, :3] = data.body(name).xmat.reshape(3, 3)
     T[:3, 3] = data.body(name).xpos
@@ -194,5 +199,5 @@ def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
 
 
 def _pose(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 7"]:
-    """Position and wxyz quaternion, as a free joint has them."""
+    """Return position and wxyz quaternion, as a free joint stores them."""
     return np.concatenate([T[:3, 3], Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]])

@@ -1,4 +1,4 @@
-"""What a depth camera makes of the truth: noise that grows with distance, holes, whole millimetres."""
+"""Simulated depth sensor: noise that grows with distance, missing readings, quantisation to millimetres."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from point2act.core.types import Camera
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """Noise of the simulated RGB-D camera, in the range of short-range stereo cameras."""
+    """Noise of the simulated RGB-D camera, typical of short-range stereo cameras."""
 
     depth_sigma: float = 0.001
-    """Standard deviation of depth at half a metre, metres; grows with the square of the depth."""
+    """Standard deviation of depth at 0.5 m, metres; proportional to the square of the depth."""
     correlation: float = 1.0
-    """How far depth noise reaches, pixels: stereo matches windows, not pixels."""
+    """Correlation length of depth noise, pixels: stereo matches windows."""
     edge_dropout: float = 0.4
-    """Share of pixels without a reading where depth jumps."""
+    """Fraction of pixels without a reading at depth edges."""
     jump: float = 0.03
-    """Difference between neighbours that counts as a jump, as a share of the depth."""
+    """Difference between neighbours that counts as a depth edge, as a fraction of the depth."""
     farthest: float = 2.0
-    """No reading beyond, metres."""
+    """Maximum range, metres."""
     grazing: float = 0.2
-    """Surfaces whose normal has less than this cosine with the line of sight give no reading."""
+    """Minimum cosine between surface normal and viewing ray for a reading."""
     thin_dropout: float = 0.2
-    """Share of pixels without a reading on thin parts."""
+    """Fraction of pixels without a reading on thin parts."""
     thin_width: int = 7
-    """Parts narrower than this many pixels are thin."""
+    """Width below which a part is thin, pixels."""
     blob_share: float = 0.01
-    """Share of the image lost in random blobs."""
+    """Fraction of the image lost in random blobs."""
     rgb_sigma: float = 2.0
     """Standard deviation of the colours, in levels of 256."""
 
@@ -41,7 +41,7 @@ class SensorConfig:
 def measured_color(
     color: UInt8[np.ndarray, "h w 3"], config: SensorConfig, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with a little noise on every pixel."""
+    """Add Gaussian noise to an image."""
     noisy = color + config.rgb_sigma * rng.standard_normal(color.shape)
     return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
@@ -53,7 +53,7 @@ def measured_depth(
     config: SensorConfig,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "h w"]:
-    """True z-depth in metres to what a sensor would say: whole millimetres, 0 where it has no reading."""
+    """Simulate a sensor's reading of the true z-depth: whole millimetres in metres, 0 without a reading."""
     noise = rng.standard_normal(depth.shape)
     if config.correlation > 0:
         noise = gaussian_filter(noise, config.correlation)
@@ -74,7 +74,7 @@ def _jumps(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarray, "h 
 
 
 def _facing(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w"]:
-    """Cosine between the surface normal and the line of sight."""
+    """Return the cosine between the surface normal and the viewing ray."""
     pixels = pixel_centers(camera.height, camera.width).reshape(-1, 2)
     points = back_project(camera, np.eye(4), pixels, depth.reshape(-1)).reshape(*depth.shape, 3)
     normals = np.cross(np.gradient(points, axis=1), np.gradient(points, axis=0))

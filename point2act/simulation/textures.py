@@ -1,4 +1,4 @@
-"""Procedural pictures for the simulated surfaces, so that no image files need to be shipped."""
+"""Procedural textures of the simulated surfaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIDE = 256
 
 @lru_cache
 def texture_png(name: str, seed: int) -> bytes:
-    """A square PNG: grey levels near white, to be multiplied by a colour.
+    """Return a square PNG of grey levels near white, to be multiplied by a colour.
 
     ``name`` is one of ``TEXTURES``; raises KeyError for another.
     """
@@ -28,7 +28,7 @@ def texture_png(name: str, seed: int) -> bytes:
 
 
 def _noise(rng: np.random.Generator, down: float, across: float) -> Float[np.ndarray, "h w"]:
-    """Noise without seams, smooth over so many pixels down and across, of unit variance."""
+    """Return tileable noise of unit variance, smoothed over the given number of pixels."""
     smooth = gaussian_filter(rng.standard_normal((_SIDE, _SIDE)), (down, across), mode="wrap")
     return smooth / smooth.std()
 
@@ -74,4 +74,4 @@ TEXTURES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "striped": _striped,
     "label": _label,
 }
-"""What a part's or the table's ``texture`` may be."""
+"""Names of textures, and their generators."""

@@ -1,4 +1,4 @@
-"""Physics proof of a grasp: approach, close, lift, shake and hold, and see what the hand then holds."""
+"""Grasp trials in physics: approach, close, lift, shake and hold; then check what the gripper holds."""
 
 from __future__ import annotations
 
@@ -15,115 +15,129 @@ from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import Gripper
-from point2act.simulation.hand import FreeRig, Hand, Rig, add_hand, mount, squeeze, touches
+from point2act.simulation.gripper_model import (
+    FreeFlyingRig,
+    GripperModel,
+    Rig,
+    add_gripper,
+    gripper_contacts,
+    mount,
+    squeeze,
+)
 from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.pictures import photograph
+from point2act.simulation.pictures import render_states
 from point2act.simulation.record import captured_scene
 from point2act.simulation.scene import Scene, parts_of_geoms
 
 Outcome = Literal["success", "collision", "missed", "slip", "wrong_object", "no_grasp"]
-"""How a trial ended: pressed into something on the way; closed on nothing, or on nothing it could
-lift; lost the object; lifted another object than the one asked for; nothing to try."""
+"""Outcome of a trial: ``collision`` on the approach; ``missed`` if the object was not touched; ``slip`` if it
+was lost; ``wrong_object`` if another one was lifted; ``no_grasp`` if there was nothing to execute."""
 
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """How a grasp is tried."""
+    """Parameters of a trial."""
 
     force: float = 40.0
-    """Squeezing force of each finger, newtons; the gripper's own limit where that is lower."""
+    """Squeezing force of each finger, newtons, limited by the gripper's maximum."""
     clearance: float = 0.006
-    """The fingers approach this much from the object on each side, metres, if the gripper opens so far;
-    the planner checks its grasps with the same."""
+    """Clearance of each finger from the object on the approach, metres, limited by the gripper's opening."""
     approach: float = 0.10
-    """Length of the straight way to the grasp, metres."""
+    """Length of the straight approach, metres."""
     lift: float = 0.15
     """Height of the lift, metres."""
     shake: tuple[float, float] = (0.01, 6.0)
     """Amplitude of the shake, metres and degrees."""
     guard: tuple[float, float] = (20.0, 2.0)
-    """An approach that pushes or turns harder than this, newtons and newton metres, is a collision."""
+    """Force and torque at which an approach counts as a collision, newtons and newton metres."""
     min_rise: float = 0.05
-    """A held object's centre of mass has risen by at least this, metres."""
+    """Minimum rise of a held object's centre of mass, metres."""
     pictures: bool = True
-    """Whether to render pictures of the trial."""
+    """Render images of the trial."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What came of a grasp."""
+    """Result of a trial."""
 
     query: str
     success: bool
-    """The object asked for was lifted, shaken and held."""
+    """Whether the queried object was lifted, shaken and held."""
     outcome: Outcome
     by_part: bool
-    """It was, and by the part asked for: most of both fingers' force was on it."""
+    """Whether it was held by the queried part: most of both fingers' force was on it."""
     lifted: str
-    """The object in the hand at the end, empty for none."""
+    """Object held at the end, empty for none."""
     rise: float
-    """How far the centre of mass of the target has risen at the end, metres."""
+    """Rise of the target's centre of mass at the end, metres."""
     parts: tuple[tuple[str, str], ...]
-    """The parts (object, part) that the closed fingers touched, most force first."""
+    """Parts (object, part) that the closed fingers touched, most force first."""
     pictures: tuple[UInt8[np.ndarray, "h w 3"], ...] = ()
-    """Before the approach, at the grasp, closed, lifted, shaken and held; or before, and where it stopped."""
+    """Images before the approach, at the grasp, closed, lifted, shaken and held; or up to a collision."""
     moments: tuple[str, ...] = ()
-    """A word for each picture."""
+    """Label of each image."""
 
 
 def try_grasp(
     scene: Scene, query: str, grasp: Grasp, gripper: Gripper, config: TrialConfig | None = None
 ) -> Trial:
-    """Try a grasp on a fresh copy of the settled scene.
+    """Execute a grasp with a free-flying gripper on a new copy of the settled scene.
 
-    ``query`` names what the hand is to lift; the grasp is in the world frame. Raises SimulationError for
-    an unknown query.
+    Args:
+        scene: Settled scene.
+        query: Name of the query that the grasp answers.
+        grasp: Grasp in the world frame.
+        gripper: Gripper to use.
+        config: Parameters of the trial.
+
+    Raises:
+        SimulationError: for an unknown query.
     """
     config = config or TrialConfig()
-    scene.target(query)  # an unknown query is told before anything is built
-    opening = open_for(grasp, gripper, config)
-    hand = add_hand(scene, gripper, force=min(config.force, gripper.max_force), opening=opening)
-    data = scene.start(hand.model)
-    mount(hand, data, grasp.T_world_gripper, opening)
+    scene.target(query)  # reject an unknown query before anything is built
+    opening = approach_opening(grasp, gripper, config)
+    mounted = add_gripper(scene, gripper, force=min(config.force, gripper.max_force), opening=opening)
+    data = scene.start(mounted.model)
+    mount(mounted, data, grasp.T_world_gripper, opening)
     rest, back = np.zeros(6), np.array([0.0, 0.0, -config.approach, 0.0, 0.0, 0.0])
     up = np.concatenate([grasp.T_world_gripper[:3, :3].T @ [0.0, 0.0, config.lift], np.zeros(3)])
-    way = Way(np.array([back, rest]), np.array([rest, up]))
-    return carry_out(scene, query, grasp, FreeRig(hand), data, way, config)
+    way = Trajectory(np.array([back, rest]), np.array([rest, up]))
+    return execute(scene, query, grasp, FreeFlyingRig(mounted), data, way, config)
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """Where a hand is sent, as targets of its rig; from each to the next it goes straight."""
+class Trajectory:
+    """Waypoints of a rig; motion between them is linear."""
 
     approach: Float[np.ndarray, "a n"]
     lift: Float[np.ndarray, "l n"]
-    """From the last of the approach."""
+    """Waypoints from the end of the approach."""
 
 
-def open_for(grasp: Grasp, gripper: Gripper, config: TrialConfig) -> float:
-    """How far the pads are apart on the approach, metres."""
+def approach_opening(grasp: Grasp, gripper: Gripper, config: TrialConfig) -> float:
+    """Return the opening of the pads on the approach, metres."""
     return min(grasp.width + 2 * config.clearance, gripper.max_width)
 
 
-def carry_out(
-    scene: Scene, query: str, grasp: Grasp, rig: Rig, data: MjData, way: Way, config: TrialConfig
+def execute(
+    scene: Scene, query: str, grasp: Grasp, rig: Rig, data: MjData, way: Trajectory, config: TrialConfig
 ) -> Trial:
-    """Play a trial: an open hand on its rig, in a fresh state of the scene, goes along its way."""
-    run = _Run(scene, rig.hand, rig, data, parts_of_geoms(scene, rig.hand.model))
+    """Execute a trial with an open gripper on its rig in a new state of the scene."""
+    run = _Run(scene, rig.mounted, rig, data, parts_of_geoms(scene, rig.mounted.model))
     trial = _play(run, query, scene.target(query).thing, way, config)
     if not config.pictures:
         return trial
-    pictures = photograph(rig.hand.model, list(run.album.values()), grasp.T_world_gripper)
-    return replace(trial, pictures=pictures, moments=tuple(run.album))
+    pictures = render_states(rig.mounted.model, list(run.recorded.values()), grasp.T_world_gripper)
+    return replace(trial, pictures=pictures, moments=tuple(run.recorded))
 
 
 def try_grasps_file(
     folder: Path | str, grasps_path: Path | str, gripper: Gripper, config: TrialConfig | None = None
 ) -> list[Trial]:
-    """Try the best grasp of every query in a grasps.json against the scene that a capture was made of.
+    """Execute the best grasp of every query in a grasps.json in the scene of a simulated capture.
 
-    Queries with the role ``grasp`` only; each starts from a fresh copy of the scene. A query without a
-    grasp has the outcome ``no_grasp``.
+    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
+    outcome ``no_grasp``.
     """
     scene = captured_scene(folder)
     trials = []
@@ -134,12 +148,12 @@ def try_grasps_file(
         if not result["grasps"]:
             trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
             continue
-        trials.append(try_grasp(scene, query["name"], written_grasp(result["grasps"][0]), gripper, config))
+        trials.append(try_grasp(scene, query["name"], grasp_from_json(result["grasps"][0]), gripper, config))
     return trials
 
 
-def written_grasp(entry: Mapping[str, Any]) -> Grasp:
-    """What a trial needs to know of a grasp in a grasps.json."""
+def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
+    """Read the fields of a grasp in a grasps.json that a trial needs."""
     return Grasp(
         T_world_gripper=np.array(entry["T_world_gripper"], dtype=float),
         width=float(entry["width"]),
@@ -153,22 +167,22 @@ def written_grasp(entry: Mapping[str, Any]) -> Grasp:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """What the phases of one trial share."""
+    """State that the phases of one trial share."""
 
     scene: Scene
-    hand: Hand
+    mounted: GripperModel
     rig: Rig
     data: MjData
     part_of_geom: Int[np.ndarray, " g"]
-    album: dict[str, Float[np.ndarray, " q"]] = field(default_factory=dict)
-    """The moments worth a picture, and the state then."""
+    recorded: dict[str, Float[np.ndarray, " q"]] = field(default_factory=dict)
+    """Labelled states to render."""
 
-    def remember(self, moment: str) -> None:
-        """Keep this moment for a picture."""
-        self.album[moment] = self.data.qpos.copy()
+    def record_moment(self, moment: str) -> None:
+        """Record the state to render."""
+        self.recorded[moment] = self.data.qpos.copy()
 
     def go(self, way: Float[np.ndarray, "k n"], seconds: float) -> Iterator[None]:
-        """Move the hand smoothly from the first target to the last, a physics step an item."""
+        """Move smoothly from the first waypoint to the last; yield after each physics step."""
         steps = round(seconds / TIMESTEP)
         for step in range(1, steps + 1):
             s = step / steps
@@ -179,42 +193,42 @@ class _Run:
             yield
 
     def shake(self, center: Float[np.ndarray, " n"], amplitude: tuple[float, float]) -> None:
-        """One second of swinging along and about all axes, from and to a standstill."""
+        """Oscillate for one second along and about all axes, starting and ending at rest."""
         size = np.array([*[amplitude[0]] * 3, *[np.deg2rad(amplitude[1])] * 3])
-        ways = self.rig.ways(center)
+        targets_per_twist = self.rig.targets_per_twist(center)
         for time in np.arange(0, 1, TIMESTEP):
             swing = np.sin(2 * np.pi * time * np.array([1, 2, 3, 3, 1, 2])) * np.sin(np.pi * time)
-            self.rig.move(self.data, center + ways @ (size * swing))
+            self.rig.move(self.data, center + targets_per_twist @ (size * swing))
             self._step()
 
     def _step(self) -> None:
-        mujoco.mj_step(self.hand.model, self.data)
+        mujoco.mj_step(self.mounted.model, self.data)
         if not np.isfinite(self.data.qpos).all():
             raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
 
 
-def _play(run: _Run, query: str, target: str, way: Way, config: TrialConfig) -> Trial:
+def _play(run: _Run, query: str, target: str, way: Trajectory, config: TrialConfig) -> Trial:
     rest, up = way.lift[[0, 0]], way.lift[[-1, -1]]
     start_height = run.data.body(target).xipos[2]
 
     run.rig.jump(run.data, way.approach[0])
-    run.remember("before")
+    run.record_moment("before")
     free = _penetration(run) < 0.001 and _approach(run, way, config)
-    run.remember("at the grasp" if free else "stopped")
+    run.record_moment("at the grasp" if free else "stopped")
     parts: tuple[tuple[str, str], ...] = ()
     by_part = False
     if free:
         squeeze(run.data)
-        _exhaust(run.go(rest, 0.8))
-        run.remember("closed")
-        parts, by_part = _grip(run, query)
-        _exhaust(run.go(way.lift, 1.5))
-        run.remember("lifted")
+        _run_to_end(run.go(rest, 0.8))
+        run.record_moment("closed")
+        parts, by_part = _gripped_parts(run, query)
+        _run_to_end(run.go(way.lift, 1.5))
+        run.record_moment("lifted")
         run.shake(up[0], config.shake)
-        run.remember("shaken")
-        _exhaust(run.go(up, 1.0))
-        run.remember("held")
-    held = _held(run) if free else []
+        run.record_moment("shaken")
+        _run_to_end(run.go(up, 1.0))
+        run.record_moment("held")
+    held = _held_objects(run) if free else []
     lifted = target if target in held else next(iter(held), "")
     rise = float(run.data.body(target).xipos[2] - start_height)
     success = lifted == target and rise >= config.min_rise
@@ -234,8 +248,8 @@ def _outcome(
     return "slip" if any(thing == target for thing, _ in parts) else "missed"
 
 
-def _approach(run: _Run, way: Way, config: TrialConfig) -> bool:
-    """Move to the grasp; False as soon as the hand presses harder than its guard allows."""
+def _approach(run: _Run, way: Trajectory, config: TrialConfig) -> bool:
+    """Move to the grasp; return False as soon as force or torque exceed the guard."""
     for _ in run.go(way.approach, 1.5):
         push, turn = run.rig.load(run.data)
         if push > config.guard[0] or turn > config.guard[1]:
@@ -243,29 +257,32 @@ def _approach(run: _Run, way: Way, config: TrialConfig) -> bool:
     return True
 
 
-def _exhaust(steps: Iterator[None]) -> None:
+def _run_to_end(steps: Iterator[None]) -> None:
     for _ in steps:
         pass
 
 
 def _penetration(run: _Run) -> float:
-    """How deep the hand is in something, metres."""
-    mujoco.mj_forward(run.hand.model, run.data)
+    """Return the deepest penetration of the gripper, metres."""
+    mujoco.mj_forward(run.mounted.model, run.data)
     return float(
-        max((-run.data.contact.dist[index] for index, _, _ in touches(run.hand, run.data)), default=0.0)
+        max(
+            (-run.data.contact.dist[index] for index, _, _ in gripper_contacts(run.mounted, run.data)),
+            default=0.0,
+        )
     )
 
 
-def _grip(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """The parts that the fingers press, and whether each presses mostly on the part asked for."""
+def _gripped_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """Return the parts that the fingers press, and whether each presses mostly on the queried part."""
     wanted = run.scene.target_parts(query)
     force = np.zeros((2, len(run.scene.parts)))
     wrench = np.zeros(6)
-    for index, mine, other in touches(run.hand, run.data):
+    for index, gripper_geom, other in gripper_contacts(run.mounted, run.data):
         part = run.part_of_geom[other]
-        for side, geoms in enumerate(run.hand.fingers):
-            if part >= 0 and mine in geoms:
-                mujoco.mj_contactForce(run.hand.model, run.data, index, wrench)
+        for side, geoms in enumerate(run.mounted.fingers):
+            if part >= 0 and gripper_geom in geoms:
+                mujoco.mj_contactForce(run.mounted.model, run.data, index, wrench)
                 force[side, part] += wrench[0]
     order = np.argsort(-force.sum(axis=0))
     parts = tuple(run.scene.parts[i] for i in order if force[:, i].sum() > 0)
@@ -273,18 +290,22 @@ def _grip(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
     return parts, bool(np.all(total > 0) and np.all(on_it > 0.5 * total))
 
 
-def _held(run: _Run) -> list[str]:
-    """The objects that both fingers touch and that do not stand on the table or the floor."""
-    standing: set[str] = set()
+def _held_objects(run: _Run) -> list[str]:
+    """Return the objects that both fingers touch and that do not rest on the table or the floor."""
+    resting: set[str] = set()
     for a, b in run.data.contact.geom.tolist():
         things = {_thing_of(run, a), _thing_of(run, b)}
-        if "" in things and not (run.hand.geoms[a] or run.hand.geoms[b]):
-            standing |= things
+        if "" in things and not (run.mounted.geoms[a] or run.mounted.geoms[b]):
+            resting |= things
     left, right = (
-        {_thing_of(run, other) for _, mine, other in touches(run.hand, run.data) if mine in geoms}
-        for geoms in run.hand.fingers
+        {
+            _thing_of(run, other)
+            for _, gripper_geom, other in gripper_contacts(run.mounted, run.data)
+            if gripper_geom in geoms
+        }
+        for geoms in run.mounted.fingers
     )
-    return sorted((left & right) - standing - {""})
+    return sorted((left & right) - resting - {""})
 
 
 def _thing_of(run: _Run, geom: int) -> str:

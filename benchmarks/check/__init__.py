@@ -1,0 +1,1 @@
+"""Faults put into simulated captures, and which of them ``point2act check`` finds."""

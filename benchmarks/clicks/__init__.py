@@ -1,0 +1,1 @@
+"""Localization from one, two or three clicks of a simulated person."""

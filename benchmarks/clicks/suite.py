@@ -1,0 +1,135 @@
+"""What a person's clicks are worth: one, two or three of them, on whole things and on parts of things.
+
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and a simulated person who
+picks images in which the thing is well visible and clicks near its middle; ``_clicks_person.py`` states how.
+Each click is weighed as a person's, and for comparison as if a model had said the same. Right is an action
+point inside the true box of what was meant, zero margin; a refusal is not. ``POINT2ACT_BENCHMARK_CACHE`` as
+for ``localisation``. To tune, on other tables: ``python -m benchmarks.clicks.suite --seeds tune``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from benchmarks import Metric, Plan
+from benchmarks.clicks.simulated_person import clicks
+from benchmarks.common.tables import FRESH, REPORT, TUNE, Simulated, Table, simulated
+from benchmarks.localization.measures import Record, claims, judge, summarise
+from benchmarks.localization.result_tables import reliability_table, tables
+from benchmarks.zoom.trials import of_all_sizes
+from point2act.core.threads import configure_threads
+from point2act.core.types import PointSet
+from point2act.data.points import PERSON
+from point2act.pipeline.query import AnswerConfig
+from point2act.simulation import part_box
+
+TABLES = 8
+"""One of every kind."""
+DRAWS = 2
+"""Of clicks, for each thing and part."""
+COUNTS = (1, 2, 3)
+QUICK = 2
+"""Tables for ``--quick``, with one draw each."""
+GRASPED = 4
+"""Tables on which grasps are planned as well, at one click."""
+SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
+WHO = {"person": PERSON, "model": "simulated/clean"}
+"""By whom the clicks are said to be."""
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Percent of the action points inside the box, and how sure they were."""
+    count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
+    records = [record for table in REPORT[:count] for record in compare(simulated(table), draws)]
+    print(f"{report(records)}\n", flush=True)
+    for level in dict.fromkeys(record.level for record in records):
+        for who in WHO:
+            here = [record for record in records if (record.level, record.method) == (level, who)]
+            summary, (confidence, _) = summarise(here), claims(here)
+            name = f"clicks.{level.replace(' ', '_')}.{who}"
+            yield Metric(f"{name}.inside", 100 * summary.inside.value, "%", "higher")
+            yield Metric(f"{name}.inside_error", 100 * summary.inside.error, "%")
+            yield Metric(f"{name}.confidence", 100 * float(confidence.mean()), "%", "higher")
+            yield Metric(f"{name}.refused", 100 * summary.refused.value, "%")
+    grasped = [found for table in REPORT[: min(count, GRASPED)] for found in has_grasps(simulated(table))]
+    yield Metric("clicks.grasped", 100 * float(np.mean(grasped)), "%", "higher")
+
+
+def compare(
+    opened: Simulated,
+    draws: int,
+    *,
+    counts: Sequence[int] = COUNTS,
+    who: Iterable[str] = tuple(WHO),
+    config: AnswerConfig = AnswerConfig(),
+) -> Iterator[Record]:
+    """A record for every thing and part of a table, number of clicks, draw, and who is said to click."""
+    opened = replace(opened, scene=of_all_sizes(opened.scene))
+    for draw in range(draws):
+        for count in counts:
+            asked = clicked(opened, draw, count)
+            for name in who:
+                said = tuple(replace(answer, model=WHO[name]) for answer in asked.answers)
+                located = opened.session.localize(replace(asked, answers=said), config=config)
+                for one in located:
+                    target = opened.scene.target(one.query.name)
+                    level = f"{count} {'part' if target.part else 'thing'}"
+                    verdict = judge((one.region, one.rivals), part_box(opened.scene, one.query.name))
+                    yield Record(level, name, opened.table.name, one.query.name, draw, verdict)
+
+
+def clicked(opened: Simulated, draw: int, count: int) -> PointSet:
+    """So many clicks on everything in a scene that is well visible in so many images."""
+    found = {query: tuple(islice(clicks(opened, query.name, draw), count)) for query in opened.scene.queries}
+    found = {query: answers for query, answers in found.items() if len(answers) == count}
+    return PointSet(tuple(found), sum(found.values(), ()))
+
+
+def has_grasps(opened: Simulated, *, config: AnswerConfig = AnswerConfig()) -> list[bool]:
+    """For each query of a table itself that wants a grasp, whether one click leads to one."""
+    answered = opened.session.ask(clicked(opened, 0, 1), config=config)
+    wanted = [result for result in answered.results if result.query.role == "grasp"]
+    for result in wanted:
+        if not result.grasps:
+            print(f"{opened.table.name}, {result.query.name}: {result.reason}, {result.detail}", flush=True)
+    return [len(result.grasps) > 0 for result in wanted]
+
+
+def report(records: Sequence[Record]) -> str:
+    """Figures by number of clicks and size of target, and how sure the places were."""
+    blocks = [tables(sorted(records, key=lambda record: (record.level[2:], record.level)))]
+    for who in dict.fromkeys(record.method for record in records):
+        for level in dict.fromkeys(record.level for record in records):
+            here = [record for record in records if (record.level, record.method) == (level, who)]
+            confidence, right = claims(here)
+            blocks.append(
+                f"{who}, {level}: mean confidence {confidence.mean():.3f}, right {right.mean():.3f}\n"
+                + reliability_table(here)
+            )
+    return "\n\n".join(blocks)
+
+
+def main() -> None:
+    """Compare clicks as a person's and as a model's."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.clicks.suite", description=main.__doc__)
+    parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
+    parser.add_argument("--count", type=int, default=TABLES, help="no more than so many tables")
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--grasps", action="store_true", help="see whether one click leads to grasps instead")
+    arguments = parser.parse_args()
+    configure_threads()
+    chosen: Sequence[Table] = SEEDS[arguments.seeds][: arguments.count]
+    if arguments.grasps:
+        grasped = [found for table in chosen for found in has_grasps(simulated(table))]
+        print(f"{sum(grasped)} of {len(grasped)} queries have grasps")
+        return
+    print(report([record for table in chosen for record in compare(simulated(table), arguments.draws)]))
+
+
+if __name__ == "__main__":
+    main()

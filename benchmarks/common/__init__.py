@@ -1,0 +1,1 @@
+"""Shared captures, tables, synthetic Gaussians and timing of the suites."""

@@ -1,0 +1,236 @@
+"""Tables that are drawn, not written: objects put down apart from one another, or dropped in a heap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from point2act.core.errors import SimulationError
+from point2act.core.mujoco_import import MjData, MjModel, mujoco
+from point2act.simulation.layout import Layout, Thing
+from point2act.simulation.mjcf import TIMESTEP, build, resting_height
+from point2act.simulation.scene import Scene, body_pose
+
+_PARKED = 3.0
+"""Metres from the table's centre where objects wait for their turn; the plane they stand on is endless."""
+_CLEAR = 0.002
+"""An object falls from where it is this far from all others, metres. Chosen."""
+_CHUNK = 0.25
+"""Seconds of physics between two checks whether everything is at rest."""
+_AIR = 0.998
+"""What a step of settling leaves of all speeds: a ball on a real table stops too. Chosen."""
+_AT_REST = (0.0005, 0.01)
+"""Metres and radians by which an object at rest moves in such a while at most. Chosen."""
+
+
+Poses = Mapping[str, Float[np.ndarray, "4 4"]]
+"""T_world_thing by the objects' names."""
+
+
+@dataclass(frozen=True)
+class PileConfig:
+    """How objects come onto a table. All values are chosen."""
+
+    radius: float = 0.17
+    """Objects that are put down apart have their frames within this of the table's centre, metres."""
+    gap: float = 0.015
+    """Such objects are at least this far apart as seen from above, metres."""
+    spread: float = 0.05
+    """Standard deviation of the qpos_indices over which objects are dropped, metres along x and y."""
+    tumbled: float = 0.5
+    """Share of the dropped objects that fall in any orientation; the others fall upright."""
+    height: float = 0.01
+    """An object is dropped from this far above the lowest free place, metres."""
+    reach: float = 0.20
+    """What comes to rest with its middle further than this from the table's centre is removed, metres."""
+    attempts: int = 200
+    """Places tried for an object that is put down."""
+    patience: float = 5.0
+    """Seconds given to come to rest."""
+
+
+def put_apart(
+    layout: Layout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
+) -> Scene:
+    """Every object upright in a random place and turn, none near or over another, settled.
+
+    Raises SimulationError if an object cannot be placed or does not stand.
+    """
+    model = build(layout)
+    data = _parked(model, layout)
+    put: list[Outline] = []
+    for thing in layout.things:
+        for _ in range(config.attempts):
+            angle = rng.uniform(0, 2 * np.pi)
+            place = config.radius * np.sqrt(rng.uniform()) * np.array([np.cos(angle), np.sin(angle)])
+            turn = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi))
+            outline = _outline(thing, turn, place)
+            if all(_plan_gap(outline, other) >= config.gap for other in put):
+                break
+        else:
+            raise SimulationError(f"scene '{layout.name}': '{thing.name}' cannot be placed")
+        put.append(outline)
+        _put(
+            data,
+            thing,
+            np.array([*place, layout.table.height + resting_height(thing, turn.as_matrix())]),
+            turn,
+        )
+    if _settle(model, data, layout, config.patience):
+        raise SimulationError(f"scene '{layout.name}': not all of its objects stand still")
+    return _checked(layout, seed, _poses(data, layout))
+
+
+def drop(layout: Layout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()) -> Scene:
+    """Objects dropped onto and beside one another in the order of the layout, settled.
+
+    What rolls away is not in the scene that returns. Raises SimulationError when the rest does not rest.
+    """
+    model = build(layout)
+    data = _parked(model, layout)
+    for thing in layout.things:
+        x, y = config.spread * rng.standard_normal(2)
+        upright = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi))
+        turn = _any_turn(rng) if rng.uniform() < config.tumbled else upright
+        z = layout.table.height + resting_height(thing, turn.as_matrix()) + config.height
+        for raised in np.arange(0.0, 0.5, 0.01).tolist():
+            _put(data, thing, np.array([x, y, z + raised]), turn)
+            if _is_free(model, data, thing.name):
+                break
+        _steps(model, data, 2 * _CHUNK, air=_AIR)
+    moving = _settle(model, data, layout, config.patience)
+    poses = _poses(data, layout)
+    gone = [name for name, T in poses.items() if np.hypot(*T[:2, 3]) > config.reach]
+    return _checked(_without(layout, {*moving, *gone}), seed, poses)
+
+
+def neighbours(scene: Scene, thing: str, within: float) -> set[str]:
+    """The other objects that are less than ``within`` metres from one, by the true shapes."""
+    model, data = scene.model, scene.start(scene.model)
+    body = model.body(thing).id
+    gripper_geom = np.flatnonzero(model.geom_bodyid == body).tolist()
+    near = set()
+    for other in scene.T_world_thing.keys() - {thing}:
+        theirs = np.flatnonzero(model.geom_bodyid == model.body(other).id).tolist()
+        pairs = ((a, b) for a in gripper_geom for b in theirs)
+        if any(mujoco.mj_geomDistance(model, data, a, b, within, None) < within for a, b in pairs):
+            near.add(other)
+    return near
+
+
+class Outline(NamedTuple):
+    """An object from above: for each of its shapes the middle, and how far it reaches every way."""
+
+    centers: Float[np.ndarray, "s 2"]
+    reach: Float[np.ndarray, "s w"]
+
+
+_ANGLES = np.arange(36) * np.pi / 18
+_WAYS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES), np.zeros(36)], axis=1)
+"""Directions in which it is looked for a gap between two objects."""
+
+
+def _outline(thing: Thing, turn: Rotation, place: Float[np.ndarray, " 2"]) -> Outline:
+    R = turn.as_matrix()
+    shapes = [shape for part in thing.parts for shape in part.shapes]
+    centers = np.array([R @ shape.center for shape in shapes])[:, :2] + place
+    return Outline(centers, np.array([shape.reach(_WAYS @ R) for shape in shapes]))
+
+
+def _plan_gap(a: Outline, b: Outline) -> float:
+    """How far apart two objects are from above; convex shapes are apart as far as some line keeps them so."""
+    away = (b.centers[None] - a.centers[:, None]) @ _WAYS[:, :2].T
+    opposite = np.roll(b.reach, len(_WAYS) // 2, axis=1)
+    return float((away - a.reach[:, None] - opposite[None]).max(axis=2).min())
+
+
+def _any_turn(rng: np.random.Generator) -> Rotation:
+    """Every orientation is as likely (a normal quaternion points anywhere in its four dimensions)."""
+    return Rotation.from_quat(rng.standard_normal(4))
+
+
+def _parked(model: MjModel, layout: Layout) -> MjData:
+    data = mujoco.MjData(model)
+    for index, thing in enumerate(layout.things):
+        upright = Rotation.identity()
+        height = layout.table.height + resting_height(thing)
+        _put(data, thing, np.array([_PARKED + index, 0.0, height]), upright)
+    return data
+
+
+def _put(data: MjData, thing: Thing, place: Float[np.ndarray, " 3"], turn: Rotation) -> None:
+    joint = data.joint(thing.name)
+    joint.qpos[:] = [*place, *turn.as_quat()[[3, 0, 1, 2]]]
+    joint.qvel[:] = 0.0
+
+
+def _is_free(model: MjModel, data: MjData, thing: str) -> bool:
+    """Whether an object, as it was put, is clear of all others."""
+    margins = model.geom_margin.copy()
+    try:
+        model.geom_margin[model.geom_bodyid > 0] = _CLEAR
+        mujoco.mj_fwdPosition(model, data)
+        bodies = model.geom_bodyid[data.contact.geom[data.contact.dist < _CLEAR]]
+    finally:
+        model.geom_margin[:] = margins
+    return not np.any(np.any(bodies == model.body(thing).id, axis=1) & np.all(bodies > 0, axis=1))
+
+
+def _steps(model: MjModel, data: MjData, seconds: float, *, air: float = 1.0) -> None:
+    for _ in range(round(seconds / TIMESTEP)):
+        mujoco.mj_step(model, data)
+        data.qvel *= air
+
+
+def _settle(model: MjModel, data: MjData, layout: Layout, patience: float) -> set[str]:
+    """Settle everything; return the objects that are not at rest after the given seconds."""
+    moving = {thing.name for thing in layout.things}
+    for _ in range(round(patience / _CHUNK)):
+        before = _poses(data, layout)
+        _steps(model, data, _CHUNK, air=_AIR)
+        moving = _moved(before, _poses(data, layout))
+        if not moving:
+            break
+    return moving
+
+
+def _moved(before: Poses, after: Poses, times: float = 1.0) -> set[str]:
+    """Return the objects that moved further than an object at rest does, times a factor."""
+    moved = set()
+    for name, T in after.items():
+        turned = np.linalg.norm(T[:3, :3] - before[name][:3, :3]) / np.sqrt(2)
+        shifted = np.linalg.norm(T[:3, 3] - before[name][:3, 3])
+        if shifted > times * _AT_REST[0] or turned > times * _AT_REST[1]:
+            moved.add(name)
+    return moved
+
+
+def _poses(data: MjData, layout: Layout) -> Poses:
+    mujoco.mj_kinematics(data.model, data)
+    return {thing.name: body_pose(data, thing.name) for thing in layout.things}
+
+
+def _without(layout: Layout, gone: Iterable[str]) -> Layout:
+    lost = set(gone)
+    return replace(
+        layout,
+        things=tuple(thing for thing in layout.things if thing.name not in lost),
+        targets=tuple(target for target in layout.targets if target.thing not in lost),
+    )
+
+
+def _checked(layout: Layout, seed: int, poses: Poses) -> Scene:
+    """The scene of objects in these qpos_indices, if they stay there by themselves for half a second."""
+    scene = Scene(layout, seed, build(layout), {thing.name: poses[thing.name] for thing in layout.things})
+    data = scene.start(scene.model)
+    _steps(scene.model, data, 2 * _CHUNK)
+    after = _poses(data, layout)
+    moved = _moved(scene.T_world_thing, after, times=4.0)
+    if moved:
+        raise SimulationError(f"scene '{layout.name}': {', '.join(sorted(moved))} would not stay in place")
+    return replace(scene, T_world_thing=after)

@@ -1,0 +1,174 @@
+"""Simulated tabletops on which answers are fused: captured and fitted once, kept in a folder.
+
+What is slow, the pictures and the fit, depends on the scene's kind and seed alone; answers are drawn anew
+for every question. Each scene lies in a folder of its own; delete it when the fit has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+import point2act
+from point2act.core.threads import configure_threads
+from point2act.core.types import View
+from point2act.data.capture import load_views, read_capture, write_capture
+from point2act.pipeline.session import Session, open_run
+from point2act.simulation import CaptureConfig, Scene, capture_scene, captured_scene, load_scene
+from point2act.simulation.camera import SimView, render
+
+CACHE = "POINT2ACT_BENCHMARK_CACHE"
+"""The environment variable that names the folder; without it scenes go when the process ends."""
+KINDS = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")
+VARIANTS = ("rgbd", "rgb", "perturbed")
+"""As captured; the same pictures without depth; the same with poses that are a little off."""
+
+SHIFT = 0.005
+"""How far a perturbed camera is from where it says it is, metres ..."""
+TURN = np.deg2rad(0.7)
+"""... and how far it is turned, radians; both in directions that differ from view to view."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to be made or found."""
+
+    kind: str
+    """A shipped scene."""
+    seed: int
+    variant: str = "rgbd"
+
+    @property
+    def name(self) -> str:
+        """``desk-3``, whichever variant: the objects are the same."""
+        return f"{self.kind}-{self.seed}"
+
+
+def tables(seeds: Sequence[int], *, variant: str = "rgbd", count: int | None = None) -> tuple[Table, ...]:
+    """Every kind with every seed, or the first so many of them; kinds take turns."""
+    return tuple(Table(kind, seed, variant) for seed in seeds for kind in KINDS)[:count]
+
+
+TUNE = tables(range(5))
+"""For choosing parameters."""
+REPORT = tables(range(500, 506))
+"""For figures that are published; nothing may be chosen on them."""
+FRESH = tables(range(600, 602))
+"""For a last look: nobody has seen these before a version is finished."""
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """A fitted scene with the truth behind its pictures."""
+
+    table: Table
+    scene: Scene
+    session: Session
+    shots: tuple[SimView, ...]
+    """What the simulator knows of each view; ``shots[v].view`` is the session's v-th."""
+
+
+def simulated(table: Table) -> Simulated:
+    """A table from the folder; made first where it is not there."""
+    run = made(table)
+    source = folder() / table.name
+    session = open_run(run)
+    with np.load(source / "truth.npz") as truth:
+        shots = [
+            SimView(*known) for known in zip(session.views, truth["part_ids"], truth["depth"], strict=True)
+        ]
+    return Simulated(table, captured_scene(source / "capture"), session, tuple(shots))
+
+
+def made(table: Table) -> Path:
+    """The folder of a table's fitted scene; simulates and fits where there is none yet."""
+    source = folder() / table.name
+    output = source / table.variant
+    if (output / "run.json").is_file():
+        return output
+    if not (source / "truth.npz").is_file():
+        _capture(table, source)
+    capture = source / "capture"
+    if table.variant != "rgbd":
+        views = load_views(read_capture(capture), max_side=480)
+        capture = source / f"{table.variant}-capture"
+        write_capture(capture, _spoilt(views, table))
+    point2act.run(capture, output)
+    return output
+
+
+@cache
+def folder() -> Path:
+    """Where scenes are kept."""
+    named = os.environ.get(CACHE)
+    return Path(named) if named else Path(_temporary().name)
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="point2act-localisation-")
+
+
+def _capture(table: Table, source: Path) -> None:
+    """Pictures with noise, and beside them which part each pixel shows and how far it truly is."""
+    capture_scene(
+        load_scene(table.kind, table.seed),
+        source / "capture",
+        CaptureConfig(),
+        np.random.default_rng(table.seed),
+    )
+    (source / "capture" / "points.json").unlink()  # answers are drawn for every question
+    views = load_views(read_capture(source / "capture"), max_side=480)
+    scene = captured_scene(source / "capture")
+    _, depth, part_ids = render(scene, [view.T_world_cam for view in views], views[0].camera)
+    np.savez_compressed(source / "truth.npz", part_ids=part_ids, depth=depth)
+
+
+def _spoilt(views: Sequence[View], table: Table) -> list[View]:
+    if table.variant == "rgb":
+        return [replace(view, depth=None) for view in views]
+    rng = np.random.default_rng(table.seed)
+    return [replace(view, T_world_cam=perturbed(view.T_world_cam, rng)) for view in views]
+
+
+def perturbed(
+    T_world_cam: Float[np.ndarray, "4 4"],
+    rng: np.random.Generator,
+    *,
+    shift: float = SHIFT,
+    turn: float = TURN,
+) -> Float[np.ndarray, "4 4"]:
+    """The pose moved by ``shift`` metres and turned by ``turn`` radians, each in a random direction."""
+    T = T_world_cam.copy()
+    way, axis = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 3)))
+    T[:3, 3] += shift * way
+    T[:3, :3] = T[:3, :3] @ Rotation.from_rotvec(turn * axis).as_matrix()
+    return T
+
+
+def main() -> None:
+    """``python -m benchmarks.common.tables 0 5``: make the tables of seeds 0 to 4 beforehand."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("first", type=int, help="seed")
+    parser.add_argument("end", type=int, help="one more than the last seed")
+    parser.add_argument("--variant", choices=VARIANTS, default="rgbd")
+    parser.add_argument("--count", type=int, help="no more than so many")
+    arguments = parser.parse_args()
+    configure_threads()
+    for table in tables(
+        range(arguments.first, arguments.end), variant=arguments.variant, count=arguments.count
+    ):
+        print(made(table), flush=True)
+
+
+if __name__ == "__main__":
+    main()

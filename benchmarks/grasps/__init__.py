@@ -1,0 +1,1 @@
+"""Success of grasps in physics simulation, beside simpler planners."""

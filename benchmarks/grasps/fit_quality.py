@@ -1,0 +1,157 @@
+"""The weights of a grasp's quality from physics: many of the head's own poses tried, and a fit to what held.
+
+``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the cases that parameters are chosen
+on, and prints ``QualityWeights`` and how well they tell. What is in FILE already is not tried again, so a run
+can be stopped and gone on with; an empty range of seeds only fits. Of another head begin another FILE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from benchmarks.common.tables import perturbed
+from benchmarks.grasps.cases import ROWS, SEEDS, Case, case, grasp_at
+from benchmarks.grasps.quality_weights import Attempt, report
+from benchmarks.grasps.tables import QUERY, table_rng
+from benchmarks.grasps.trials import OFF
+from point2act.core.errors import SimulationError
+from point2act.core.files import read_json, write_json
+from point2act.core.geometry import invert, transform_points
+from point2act.core.threads import configure_threads
+from point2act.grasping.antipodal.boundary import all_solid, surface_points
+from point2act.grasping.antipodal.contact_pairs import Pairs, find_pairs
+from point2act.grasping.antipodal.evaluation import Judged, Task, judge, look_closer
+from point2act.grasping.antipodal.plan import GraspConfig
+from point2act.grasping.antipodal.pose_sampling import Poses, Tally, free_poses
+from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.tsdf import fuse_local
+from point2act.simulation import Scene, TrialConfig, try_grasp
+from point2act.simulation.mjcf import build
+
+SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
+SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5
+"""How often objects are slippery, or weigh twice as much, or the hand is a little off. Chosen."""
+FRICTION = 0.3
+"""Of slippery objects, as in the row ``slippery``."""
+
+
+def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
+    """Try some free poses of a case, each under conditions of its own; none where no pose is free."""
+    rng = table_rng(opened.setting, opened.seed)
+    found = free(opened, gripper, rng)
+    if found is None:
+        return []
+    task, pairs, poses = found
+    config = GraspConfig()
+    judged = judge(task, pairs, poses, Tally(), opens=config.pairs, ways=config.poses, config=config.judge)
+    some = judged.only(drawn(judged.score, count, rng))
+    closer = look_closer(task, pairs, some, opens=config.pairs, ways=config.poses, config=config.judge)
+    # As in the planner: its palm was checked against thinned points.
+    closer = closer.only(np.flatnonzero(closer.approach >= config.poses.table_margin))
+    return [_attempt(opened, task, pairs, closer, index, rng) for index in range(len(closer))]
+
+
+def free(opened: Case, gripper: Gripper, rng: np.random.Generator) -> tuple[Task, Pairs, Poses] | None:
+    """All free poses of the planner, from the smallest radius about the action point that has any."""
+    config, region = GraspConfig(), opened.region
+    volume = fuse_local(opened.views, opened.depths, region.action_point)
+    middle = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
+    surface = surface_points(volume, middle, config=config.boundary)
+    solid = all_solid(volume, surface, config=config.boundary)
+    task = Task(volume, surface, solid, region, middle, gripper, None, (), None)
+    opens, ways = config.pairs, config.poses
+    for radius in opens.radii:
+        widest = gripper.max_width
+        pairs = find_pairs(volume, surface, middle, radius=radius, max_width=widest, config=opens, rng=rng)
+        poses, _ = free_poses(volume, solid, pairs, gripper, clearance=opens.clearance, config=ways)
+        if len(poses):
+            return task, pairs, poses
+    return None
+
+
+def drawn(score: Float[np.ndarray, " n"], count: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
+    """Different indices, half of them of the best quarter, the others of all that are left."""
+    best = np.argsort(-score, kind="stable")[: -(-len(score) // 4)]
+    good = rng.choice(best, min(count // 2, len(best)), replace=False)
+    others = np.setdiff1d(np.arange(len(score)), good)
+    return np.concatenate([good, rng.choice(others, min(count - len(good), len(others)), replace=False)])
+
+
+def _attempt(
+    opened: Case, task: Task, pairs: Pairs, judged: Judged, index: int, rng: np.random.Generator
+) -> Attempt:
+    slippery, heavy, astray = (bool(chance) for chance in rng.random(3) < (SLIPPERY, HEAVY, ASTRAY))
+    heavy = heavy and opened.setting.mass == 1.0  # else the object is heavy already
+    T_volume_gripper = np.eye(4)
+    T_volume_gripper[:3, :3] = judged.poses.rotations[index]
+    T_volume_gripper[:3, 3] = judged.poses.origins[index]
+    pose = task.volume.T_world_volume @ T_volume_gripper
+    if astray:
+        pose = perturbed(pose, rng, shift=OFF[0], turn=OFF[1])
+    grasp = grasp_at(pose, float(pairs.widths[judged.poses.pair[index]]))
+    scene = altered(opened.scene, FRICTION if slippery else None, 2.0 if heavy else 1.0)
+    trial = try_grasp(scene, QUERY, grasp, task.gripper, TrialConfig(pictures=False))
+    return Attempt(
+        opened.setting.name,
+        opened.seed,
+        opened.target.thing,
+        opened.target.part,
+        slippery,
+        heavy,
+        astray,
+        trial.outcome,
+        trial.success,
+        judged.terms.of(index),
+    )
+
+
+def altered(scene: Scene, friction: float | None, mass: float) -> Scene:
+    """The same table with objects of another friction, and so many times as heavy."""
+    things = tuple(
+        replace(thing, mass=mass * thing.mass, friction=friction or thing.friction)
+        for thing in scene.layout.things
+    )
+    layout = replace(scene.layout, things=things)
+    return replace(scene, layout=layout, model=build(layout))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Try poses, write what came of each case as it comes, and print the fit."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grasps.fit_quality", description=main.__doc__)
+    parser.add_argument(
+        "--seeds", nargs=2, type=int, default=(0, 40), metavar=("FROM", "TO"), help="TO is left out"
+    )
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--poses", type=int, default=12, help="poses a case")
+    parser.add_argument(
+        "--json", type=Path, required=True, metavar="FILE", help="what was tried, and is gone on with"
+    )
+    arguments = parser.parse_args(argv)
+    configure_threads()
+    path, gripper = arguments.json, load_gripper("panda")
+    done = read_json(path, SimulationError) if path.is_file() else []
+    before = {(entry["setting"], entry["seed"]) for entry in done}
+    for seed in (SEEDS["tune"] + number for number in range(*arguments.seeds)):
+        for name in arguments.settings:
+            if (name, seed) in before:
+                continue
+            begin = time.perf_counter()
+            tried = attempts(case(SETTINGS[name], seed), gripper, arguments.poses)
+            done.append({"setting": name, "seed": seed, "tried": [asdict(one) for one in tried]})
+            write_json(path, done)
+            held = sum(one.lifted for one in tried)
+            took = time.perf_counter() - begin
+            print(f"{name} {seed}: {held} of {len(tried)} in {took:.0f} s", file=sys.stderr, flush=True)
+    print(report([Attempt(**one) for entry in done for one in entry["tried"]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Ways to grasp what is asked for, all told the true region: ours, and what it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.grasps.analytic_baseline import study
+from benchmarks.grasps.baselines import Found, antipodal, random, straight_down
+from benchmarks.grasps.cases import Case
+from benchmarks.grasps.whole_pipeline import system
+from point2act.grasping.antipodal.plan import plan_grasps
+from point2act.grasping.grippers import Gripper
+from point2act.grasping.tsdf import fuse_local
+
+Head = Callable[[Case, Gripper, np.random.Generator], Found]
+
+
+def ours(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+    """The program's own head, from the measured depth on."""
+    volume = fuse_local(case.views, case.depths, case.region.action_point)
+    grasps, none = plan_grasps(volume, case.region, gripper, rng=rng)
+    return grasps, "" if none is None else f"{none.reason}: {none.detail}"
+
+
+def oracle(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+    """The grasp from the true shapes for which the case was kept; it must hold, or the trials are wrong."""
+    return (case.oracle,), ""
+
+
+WITH_TRUE_POINTS = ("ours", "oracle", "random", "straight_down", "antipodal", "study")
+"""The heads that are told the region; ``system`` has to find it and costs a fit a case."""
+
+HEADS: dict[str, Head] = {
+    "ours": ours,
+    "oracle": oracle,
+    "random": random,
+    "straight_down": straight_down,
+    "antipodal": antipodal,
+    "study": study,
+    "system": system,
+}

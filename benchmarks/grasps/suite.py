@@ -1,0 +1,114 @@
+"""Whether grasps hold, in physics: heads against rows that ask for more and more.
+
+Every head is told the true region of a part, gets the same measured depth, and its first grasp is executed by
+a free-flying hand: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` chooses
+rows, heads and seeds; cases are kept in the folder named by ``POINT2ACT_BENCHMARK_CACHE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import QUICK, Metric, Plan
+from benchmarks.grasps.cases import ROWS, SEEDS
+from benchmarks.grasps.planners import HEADS, WITH_TRUE_POINTS
+from benchmarks.grasps.records import Record, groups, summarise, table
+from benchmarks.grasps.trials import Task, run_task, tasks
+from point2act.core.threads import configure_threads
+
+QUICK_COUNT = 4
+COUNT = 60
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Shares and seconds by row and head on the published seeds; a quick plan tries a handful of others."""
+    quick = plan.every == QUICK.every
+    rows = ("easy", "clutter") if quick else tuple(ROWS)
+    heads = ("ours", "straight_down") if quick else WITH_TRUE_POINTS
+    # A quick run is for those who are changing a head: it must not show them the published seeds.
+    first, count = (SEEDS["tune"], QUICK_COUNT) if quick else (SEEDS["report"], COUNT)
+    seeds = range(first, first + count)
+    todo = tasks(rows, seeds, heads) + ([] if quick else tasks(["easy"], seeds, ["system"]))
+    records = [record for task in todo for record in run_task(task)]
+    for (row, head), here in groups(records).items():
+        summary, name = summarise(here), f"grasps.{row}.{head}"
+        yield Metric(f"{name}_lift_percent", 100 * summary.lifted, "%", "higher")
+        yield Metric(f"{name}_by_part_percent", 100 * summary.by_part, "%", "higher")
+        if head == "ours":
+            yield Metric(f"{name}_slip_percent", 100 * summary.shares["slip"], "%")
+            yield Metric(f"{name}_seconds", summary.seconds[0], "s")
+            yield Metric(f"{name}_seconds_p95", summary.seconds[1], "s")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the chosen trials, write every record as it comes, and print the table."""
+    arguments = _parse(argv)
+    configure_threads()
+    seeds = [
+        SEEDS[arguments.seeds] + number
+        for number in range(arguments.first, arguments.first + arguments.count)
+    ]
+    todo = tasks(arguments.rows, seeds, arguments.heads)
+    records: list[Record] = []
+    begin = time.perf_counter()
+    for done, found in enumerate(_results(todo, arguments.jobs), start=1):
+        records += found
+        if arguments.json is not None:
+            _write(arguments.json, records)
+        _progress(found, done, len(todo), time.perf_counter() - begin)
+    order = {name: place for place, name in enumerate([*ROWS, *HEADS])}
+    records.sort(key=lambda record: (order[record.row], order[record.head], record.seed))
+    if arguments.json is not None:
+        _write(arguments.json, records)
+    print(table(records))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grasps.suite", description=main.__doc__)
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--heads", nargs="+", choices=list(HEADS), default=list(WITH_TRUE_POINTS))
+    parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
+    parser.add_argument("--first", type=int, default=0, help="start at this case of the seeds")
+    parser.add_argument("--count", type=int, default=COUNT, help="cases a row")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there, as they come")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; with one, seconds are comparable")
+    return parser.parse_args(argv)
+
+
+def _results(todo: Sequence[Task], jobs: int) -> Iterable[list[Record]]:
+    """What comes of the tasks, in the order in which it does."""
+    if jobs == 1:
+        yield from map(run_task, todo)
+        return
+    # Each process starts afresh (a fork with numba's threads in it stands still) and keeps to one core.
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    with multiprocessing.get_context("spawn").Pool(jobs, initializer=configure_threads) as pool:
+        yield from pool.imap_unordered(run_task, todo)
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(json.dumps([asdict(record) for record in records], indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _progress(found: Sequence[Record], done: int, all_of: int, seconds: float) -> None:
+    for r in found:
+        print(
+            f"{r.row:<9} {r.seed:>4} {r.head:<13} {r.outcome:<12} {r.object} {r.part} ({r.detail})",
+            file=sys.stderr,
+        )
+    print(f"{done}/{all_of} cases in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Time and memory for captures of 500 views of 1280x720 pixels."""

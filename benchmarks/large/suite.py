@@ -1,0 +1,62 @@
+"""Large captures: 500 views of 1280x720, checked and made into grasps by the real commands.
+
+Wall time, the processor's time, the largest resident set, and how many views are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import Metric, Plan
+from benchmarks.common.capture import workspace
+from benchmarks.common.timing import python
+from benchmarks.common.whole_run import environment, first
+from benchmarks.large.capture import large_capture
+
+VIEWS, QUICK_VIEWS = 500, 40
+_RUN_AND_TELL = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+done = subprocess.run([sys.executable, "-m", "point2act.cli", *sys.argv[1:]])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+figures = time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
+print("\\n" + json.dumps([done.returncode, *figures]))
+"""
+"""A small process in between: one that is started by a large one is counted as if it had been as large."""
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Figures of ``point2act check`` and ``point2act run``."""
+    views = QUICK_VIEWS if plan.every > 1 else VIEWS
+    capture, output = large_capture(views), workspace() / "large"
+    first()  # compiles
+    yield Metric("large.views", views, "", "higher")
+    # A check ends with 1 where it has warnings: some of the pictures are blurred.
+    yield from _figures("check", _told("check", str(capture)), well=(0, 1))
+    yield from _figures("run", _told("run", str(capture), "--output", str(output)), well=(0,))
+    yield Metric("large.run_views", _views_used(output), "", "higher")
+
+
+def _told(*arguments: str) -> str:
+    return python("-c", _RUN_AND_TELL, *arguments, environment=environment()).output
+
+
+def _figures(name: str, output: str, *, well: tuple[int, ...]) -> Iterator[Metric]:
+    code, seconds, cores, gigabytes = json.loads(output.splitlines()[-1])
+    if code not in well:
+        raise RuntimeError(f"point2act {name} ended with {code}:\n{output[-2000:]}")
+    yield Metric(f"large.{name}_seconds", seconds, "s")
+    yield Metric(f"large.{name}_processor_seconds", cores, "s")
+    yield Metric(f"large.{name}_peak_gb", gigabytes, "GB")
+
+
+def _views_used(output: Path) -> int:
+    """As the report tells it."""
+    text = re.sub(r"<[^>]+>", " ", (output / "report.html").read_text(encoding="utf-8"))
+    found = re.search(r"Views\s+(\d+)", text)
+    if found is None:
+        raise RuntimeError("report.html does not say how many views were used")
+    return int(found.group(1))

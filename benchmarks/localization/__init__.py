@@ -1,0 +1,1 @@
+"""Accuracy and calibration of the fusion of answers, beside simpler methods."""

@@ -1,0 +1,127 @@
+"""How often fused answers find the part that was meant, and whether they know: beside simpler methods.
+
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and pointing models that
+err in more and more ways. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which captured and fitted tables
+are kept; each takes 20 s to make. With ``--plot FILE`` the reliability diagram is drawn into
+``localisation.png`` beside that file. For tables to tune on, and fewer levels or methods:
+``python -m benchmarks.localization.suite --seeds tune --levels hard few --methods ours``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import Metric, Plan
+from benchmarks.common.tables import FRESH, REPORT, TUNE, Table
+from benchmarks.localization.baselines import ONE_BY_ONE, TOGETHER
+from benchmarks.localization.ceiling import knowing_parts_and_errors
+from benchmarks.localization.levels import LEVELS, Method, all_at_once, compare, one_by_one, ours
+from benchmarks.localization.measures import Record, Summary, calibration_error, claims, summarise
+from benchmarks.localization.result_tables import reliability_table, tables
+from point2act.core.threads import configure_threads
+
+DRAWS = 3
+"""Of answers, for each table and level."""
+ON_OTHER_CAPTURES = 12
+"""Tables for the levels on captures of their own: without depth a fit takes 40 s."""
+TRAINED = 4
+"""Tables for the baseline that trains, with one draw each."""
+QUICK = 4
+"""Tables for ``--quick``."""
+
+SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
+OURS = "ours"
+CEILING = "knowing parts and errors"
+ADAM = "trained by Adam"
+
+
+def methods() -> dict[str, Method]:
+    """Ours and the simpler ones."""
+    others = {name: one_by_one(method) for name, method in ONE_BY_ONE.items()}
+    together = {name: all_at_once(method) for name, method in TOGETHER.items()}
+    return {OURS: ours(), CEILING: knowing_parts_and_errors, **others, **together}
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Our figures by level; the others' are printed beside them."""
+    quick = plan.every > 1
+    chosen = [name for name, level in LEVELS.items() if not quick or level.variant == "rgbd"]
+    records = gather(chosen, REPORT[:QUICK] if quick else REPORT, 1 if quick else DRAWS, methods())
+    mine = [record for record in records if record.method == OURS]
+    print(f"{tables(records)}\n\n{reliability_table(mine)}\n", flush=True)
+    if plan.plot is not None:
+        from benchmarks.localization.plot import draw_reliability
+
+        draw_reliability(mine, plan.plot.with_name("localisation.png"))
+    for level in chosen:
+        yield from _figures(level, summarise([record for record in mine if record.level == level]))
+    yield Metric("localisation.ece", _overall(mine), "of 1")
+
+
+def gather(
+    levels: Sequence[str], scenes: Sequence[Table], draws: int, compared: Mapping[str, Method]
+) -> list[Record]:
+    """Records of all that is to be compared; of what is slow, on fewer tables."""
+    quick = {name: method for name, method in compared.items() if name != ADAM}
+    slow = {name: method for name, method in compared.items() if name == ADAM}
+    own = [name for name in levels if LEVELS[name].variant == "rgbd"]
+    other = [name for name in levels if LEVELS[name].variant != "rgbd"]
+    records = list(compare(own, scenes, draws, quick)) if quick else []
+    records += compare(other, scenes[:ON_OTHER_CAPTURES], draws, quick) if quick else []
+    records += compare(own, scenes[:TRAINED], 1, slow) if slow else []
+    return records
+
+
+def _figures(level: str, summary: Summary) -> Iterator[Metric]:
+    name = f"localisation.{level}"
+    if level != "absent":
+        yield Metric(f"{name}.inside", 100 * summary.inside.value, "%", "higher")
+        yield Metric(f"{name}.inside_error", 100 * summary.inside.error, "%")
+        yield Metric(f"{name}.inside_by_scene", 100 * summary.inside_scenes, "%", "higher")
+        yield Metric(f"{name}.inside_1cm", 100 * summary.inside_1cm.value, "%", "higher")
+        yield Metric(f"{name}.top2", 100 * summary.top2.value, "%", "higher")
+        yield Metric(f"{name}.center_mm", 1000 * summary.center_error, "mm")
+    yield Metric(f"{name}.refused", 100 * summary.refused.value, "%", _refusing(level))
+    yield Metric(f"{name}.ece", summary.ece, "of 1")
+
+
+def _refusing(level: str):
+    return "higher" if level == "absent" else "lower"
+
+
+def _overall(records: Sequence[Record]) -> float:
+    """Calibration error over all levels together."""
+    return calibration_error(*claims(records))
+
+
+def main() -> None:
+    """Compare some methods at some levels."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.localization.suite", description=main.__doc__)
+    parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
+    parser.add_argument("--count", type=int, help="no more than so many tables")
+    parser.add_argument("--draws", type=int, default=DRAWS)
+    parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=list(LEVELS))
+    parser.add_argument("--methods", nargs="+", choices=list(methods()), default=[OURS])
+    parser.add_argument(
+        "--plot", type=Path, help="draw the first method's reliability diagram into this file"
+    )
+    arguments = parser.parse_args()
+    configure_threads()
+    scenes = SEEDS[arguments.seeds][: arguments.count]
+    compared = {name: method for name, method in methods().items() if name in arguments.methods}
+    records = gather(arguments.levels, scenes, arguments.draws, compared)
+    print(tables(records))
+    for name in compared:
+        of_it = [record for record in records if record.method == name]
+        print(f"\n{name}: calibration error {_overall(of_it):.3f}\n{reliability_table(of_it)}")
+    if arguments.plot is not None:
+        from benchmarks.localization.plot import draw_reliability
+
+        first = next(iter(compared))
+        draw_reliability([record for record in records if record.method == first], arguments.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""How long a new question to a saved scene takes, from its points.json to grasps.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import point2act
+from benchmarks import Metric, Plan
+from benchmarks.common.capture import capture, workspace
+from benchmarks.common.timing import python
+from benchmarks.common.whole_run import environment, later, output
+from point2act.core.types import PointSet
+from point2act.grasping.grasps_json import write_grasps
+from point2act.pipeline.session import Session
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Seconds in a process that has the scene open, the third question on; and as a fresh command."""
+    later(0)
+    session = point2act.open_run(output())
+    asked = one_by_one()
+    # The first questions pay for what is imported, compiled and kept.
+    seconds = [ask(session, path) for path in asked[:2] + asked * (plan.rounds // 2)]
+    yield Metric("question.warm_s", median(seconds[2:]), "s")
+    yield Metric("question.cold_s", min(_command(path) for path in asked[: plan.rounds // 2]), "s")
+
+
+def one_by_one() -> list[Path]:
+    """A points.json for each query of the capture."""
+    source = point2act.read_capture(capture())
+    points = point2act.read_points(source.folder / "points.json", source)
+    paths = []
+    for query in points.queries:
+        said = tuple(answer for answer in points.answers if answer.query == query.name)
+        paths.append(workspace() / f"{query.name}.json")
+        point2act.write_points(paths[-1], PointSet((query,), said))
+    return paths
+
+
+def ask(session: Session, path: Path) -> float:
+    """Seconds from a file of points to a file of grasps."""
+    begin = time.perf_counter()
+    answered = session.ask(path)
+    written = workspace() / "grasps.json"
+    write_grasps(written, answered.results, capture=session.capture, gripper=answered.gripper)
+    return time.perf_counter() - begin
+
+
+def _command(points: Path) -> float:
+    run, written = output() / "run.json", workspace() / "cold" / "grasps.json"
+    arguments = ("--load-config", str(run), "--points", str(points), "--output", str(written))
+    return python("-m", "point2act.cli", "grasp", *arguments, environment=environment()).seconds

@@ -1,0 +1,184 @@
+"""Nothing lost: programs are killed at random moments, looked at, and begun again until they are through.
+
+A robot writes a capture, ``point2act run`` makes grasps of it, ``point2act grasp`` others, and ``run`` writes
+over its own output. Each program is killed (SIGKILL, with all its children) after a time drawn evenly from
+nothing to a tenth more than it takes when left alone, and begun again, until it ends before its time is up;
+then the next one's turn has come. After each kill every file is read with the reader it is meant for. At the
+end of a pass the grasps are compared with those of programs that were left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import Metric, Plan
+from benchmarks.common.capture import workspace
+from benchmarks.common.timing import REPOSITORY
+from benchmarks.common.whole_run import environment
+from point2act.core.errors import Point2ActError
+from point2act.data.capture import load_views, read_capture
+from point2act.data.run_manifest import read_run
+from point2act.data.scene_ply import read_splat_ply
+from point2act.grasping.grasps_json import read_grasps
+
+SEED = 700
+"""Of the moments."""
+_A_ROUND = 20
+"""Kills."""
+_RATE = 40.0
+"""Views a second that the robot writes."""
+_LONGER = 1.1
+_SHORT = ("--fit.iterations", "60")
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """How often something was lost, of how many kills."""
+    rng = np.random.default_rng(SEED)
+    for command in _programs(workspace() / "first"):
+        _let_run(command)  # compiles
+    alone = workspace() / "alone"
+    seconds = [_let_run(command) for command in _programs(alone)]
+    wanted, kills, passes = plan.rounds * _A_ROUND, 0, 0
+    broken = gone = other = 0
+    while kills < wanted:
+        folder = workspace() / "killed"
+        shutil.rmtree(folder, ignore_errors=True)
+        for command, usual in zip(_programs(folder), seconds, strict=True):
+            before = _files(folder)
+            while not (
+                _is_recorded(folder, command) or _ends_in_time(command, rng.uniform(0, _LONGER * usual))
+            ):
+                kills += 1
+                now = _files(folder)
+                gone, broken = gone + len(before - now), broken + len(_broken(folder))
+                before = now
+        passes += 1
+        other += _outcome(folder) != _outcome(alone)
+        so_far = f"{kills} kills in {passes} passes: {broken} broken, {gone} lost, {other} other results"
+        print(so_far, file=sys.stderr, flush=True)
+    yield Metric("kills.kills", kills, "", "higher")
+    yield Metric("kills.passes", passes, "", "higher")
+    yield Metric("kills.broken_files", broken, "")
+    yield Metric("kills.lost_files", gone, "")
+    yield Metric("kills.other_results", other, "")
+
+
+@cache
+def _capture() -> Path:
+    """A small one: what is looked at is files, and kills are many."""
+    # Late: only here is the simulator needed.
+    from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
+
+    config = CaptureConfig(WristConfig(views=12, size=(120, 160), focal=150.0))
+    capture_scene(load_scene("tabletop", SEED), workspace() / "capture", config, np.random.default_rng(SEED))
+    return workspace() / "capture"
+
+
+def _programs(folder: Path) -> list[tuple[str, ...]]:
+    """What is run on a folder, one after the other."""
+    run = ("-m", "point2act.cli", "run", str(folder / "capture"), "--output", str(folder / "out"), *_SHORT)
+    points = ("--points", str(_capture() / "points.json"))
+    grasp = ("-m", "point2act.cli", "grasp", "--load-config", str(folder / "out"), *points)
+    return [
+        ("-m", "benchmarks.follow.simulated_robot", str(_capture()), str(folder / "capture"), str(_RATE)),
+        (*run, *points, "--resume"),
+        (*grasp, "--output", str(folder / "grasps.json")),
+        (*run, *points),
+    ]
+
+
+def _is_recorded(folder: Path, command: tuple[str, ...]) -> bool:
+    """Whether this is the robot, and it was killed after its last word: it would not write over that."""
+    path = folder / "capture" / "transforms.json"
+    robot = "benchmarks.follow.simulated_robot" in command
+    return robot and path.exists() and json.loads(path.read_text(encoding="utf-8")).get("complete") is True
+
+
+def _let_run(command: tuple[str, ...]) -> float:
+    begin = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=os.environ | environment(),
+        capture_output=True,
+        check=True,
+    )
+    return time.perf_counter() - begin
+
+
+def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
+    """Whether a program ends well within its time; it is killed when that is up."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=os.environ | environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return False
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} could not go on: {said}")
+    return True
+
+
+def _files(folder: Path) -> set[Path]:
+    """What people see there: neither drafts nor what an unfinished run keeps."""
+    paths = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path for path in paths if not any(part.startswith(".") for part in path.parts)}
+
+
+def _broken(folder: Path) -> list[str]:
+    """What cannot be read."""
+    found: list[str] = []
+    if (folder / "capture" / "transforms.json").exists():
+        found += _said(lambda: load_views(read_capture(folder / "capture"), max_side=80))
+    for path in sorted(_files(folder)):
+        place = folder / path
+        if path.name == "run.json":
+            # Of its scene it may say that a run was cut off in between: that is no broken file.
+            found += _said(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+        elif path.name == "grasps.json":
+            found += _said(lambda place=place: read_grasps(place))
+        elif path.name == "scene.ply":
+            found += _said(lambda place=place: read_splat_ply(place))
+        elif path.suffix == ".json":
+            found += _said(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+        elif path.suffix == ".html":
+            whole = place.read_text(encoding="utf-8").rstrip().endswith("</html>")
+            found += [] if whole else [f"{path} has no end"]
+    return found
+
+
+def _said(read: object) -> list[str]:
+    """What is wrong, as its reader says."""
+    assert callable(read)
+    try:
+        read()
+    except (Point2ActError, ValueError) as err:
+        return [str(err)]
+    return []
+
+
+def _outcome(folder: Path) -> object:
+    """Where everything was found and how it is to be grasped."""
+    _ = read_run(folder / "out")
+    files = (folder / "grasps.json", folder / "out" / "grasps.json")
+    return [read_grasps(path)["results"] for path in files]

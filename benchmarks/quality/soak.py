@@ -1,0 +1,117 @@
+"""A long day in one process: 200 questions to one scene, then 20 scenes; what is left behind.
+
+Memory (resident set), open files and threads after each question and after each scene. Growth is from the
+first tenth's largest to the last tenth's largest. Questions are new words with new answers each time: a place
+in the scene that every view points at, as pointed at by a pointer who errs by some pixels.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+import point2act
+from benchmarks import Metric, Plan
+from benchmarks.common.capture import capture, workspace
+from point2act.core.geometry import project
+from point2act.core.types import Answer, PointSet, Query
+from point2act.pipeline.session import Session
+from point2act.pipeline.steps import RunConfig
+
+QUESTIONS, SCENES = 200, 20
+SEED = 710
+_PIXELS = 3.0
+"""By which the pointer errs, one standard deviation of each coordinate."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a process has at one moment."""
+
+    megabytes: float
+    files: int
+    threads: int
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Growth in percent, and what was left behind."""
+    rng = np.random.default_rng(SEED)
+    quick = plan.rounds < Plan().rounds
+    out = workspace() / "soaked"
+    point2act.run(capture(), out)
+    session = point2act.open_run(out)
+    asked = _repeat(lambda: _ask(session, rng), QUESTIONS // (10 if quick else 1))
+    yield from _metrics("questions", asked)
+    made = _repeat(lambda: _make(rng), max(4, SCENES // (5 if quick else 1)))
+    yield from _metrics("scenes", made)
+    if plan.plot is not None:
+        _draw(plan.plot.with_name("soak.png"), {"questions": asked, "scenes": made})
+
+
+def _ask(session: Session, rng: np.random.Generator) -> None:
+    """One question of new words about a new place."""
+    place = session.scene.means[rng.integers(len(session.scene))]
+    answers = []
+    for view in session.views:
+        pixel = project(view.camera, view.T_world_cam, place[None])[0] + rng.normal(0, _PIXELS, (1, 2))
+        size = np.array([view.camera.width, view.camera.height])
+        seen = bool(((pixel > 0) & (pixel < size)).all())
+        answers.append(Answer(view.name, "thing", pixel if seen else np.zeros((0, 2)), visible=seen))
+    words = f"thing number {rng.integers(10**9)}"
+    session.ask(PointSet((Query("thing", words),), tuple(answers)))
+
+
+def _make(rng: np.random.Generator) -> None:
+    """One scene, with its grasps, written and thrown away."""
+    folder = workspace() / "scene"
+    config = RunConfig()
+    answer = replace(config.answer, seed=int(rng.integers(10**6)))
+    point2act.run(capture(), folder, config=replace(config, answer=answer))
+    shutil.rmtree(folder)
+
+
+def _repeat(work: Callable[[], None], times: int) -> list[Left]:
+    """What is there after each time."""
+    process, found = psutil.Process(), []
+    for _ in range(times):
+        work()
+        gc.collect()
+        megabytes = process.memory_info().rss / 1e6
+        found.append(Left(megabytes, process.num_fds(), threading.active_count()))
+    return found
+
+
+def _metrics(name: str, left: Sequence[Left]) -> Iterator[Metric]:
+    tenth = max(1, len(left) // 10)
+    first, last = left[:tenth], left[-tenth:]
+    before, after = (max(one.megabytes for one in some) for some in (first, last))
+    yield Metric(f"soak.{name}", len(left), "", "higher")
+    yield Metric(f"soak.{name}_megabytes", before, "MB")
+    yield Metric(f"soak.{name}_growth_percent", 100 * (after / before - 1), "%")
+    yield Metric(f"soak.{name}_files_left", last[-1].files - first[-1].files, "")
+    yield Metric(f"soak.{name}_threads_left", last[-1].threads - first[-1].threads, "")
+
+
+def _draw(path: Path, found: dict[str, list[Left]]) -> None:
+    """Memory over time."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(found), figsize=(9, 3), sharey=True)
+    for axis, (name, left) in zip(axes, found.items(), strict=True):
+        axis.plot(range(1, len(left) + 1), [one.megabytes for one in left])
+        axis.set_xlabel(name)
+    axes[0].set_ylabel("resident set, MB")
+    axes[0].set_ylim(0, 1.1 * max(one.megabytes for left in found.values() for one in left))
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,1 @@
+"""Grasps on recorded frames and point clouds, compared with the measured depth."""

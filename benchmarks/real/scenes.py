@@ -1,0 +1,151 @@
+"""Real captures of others, as scenes to grasp in: four RGB-D frames of a table and two point clouds.
+
+They lie in a folder beside the repository and are not part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from benchmarks.real.clouds import read_cloud, view_of_cloud
+from point2act.core.geometry import back_project, inside, pixel_centers, project
+from point2act.core.types import Answer, Camera, PointSet, Query, View
+from point2act.data.capture import write_capture
+from point2act.data.points import write_points
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Something asked for, and where it is."""
+
+    name: str
+    text: str
+    pixel: tuple[float, float]
+    """In the scene's first view."""
+
+
+@dataclass(frozen=True, eq=False)
+class RealScene:
+    """Views as they were measured, and what is asked for."""
+
+    name: str
+    views: tuple[View, ...]
+    asks: tuple[Ask, ...]
+
+    @property
+    def depths(self) -> list[Float[np.ndarray, "_h _w"]]:
+        """Of all views, metres, 0 where there is no reading."""
+        return [view.depth for view in self.views if view.depth is not None]
+
+    def place(self, ask: Ask) -> Float[np.ndarray, "3"]:
+        """The reading nearest to the pixel, world."""
+        view, depth = self.views[0], self.depths[0]
+        pixels = pixel_centers(*depth.shape)[depth > 0]
+        depth = depth[depth > 0].astype(float)
+        nearest = [np.linalg.norm(pixels - ask.pixel, axis=1).argmin()]
+        return back_project(view.camera, view.T_world_cam, pixels[nearest], depth[nearest])[0]
+
+    def write(self, folder: Path) -> None:
+        """A capture with its points.json."""
+        write_capture(folder, self.views)
+        answers = [answer for ask in self.asks for answer in self._answers(ask)]
+        queries = tuple(Query(ask.name, ask.text) for ask in self.asks)
+        write_points(folder / "points.json", PointSet(queries, tuple(answers)))
+
+    def _answers(self, ask: Ask) -> list[Answer]:
+        """In the first view the pixel itself, in the others where the reading there falls."""
+        answers = [Answer(self.views[0].name, ask.name, np.array([ask.pixel], float))]
+        for view in self.views[1:]:
+            pixels, _ = project(view.camera, view.T_world_cam, self.place(ask)[None])
+            pixels = pixels[inside(view.camera, pixels)]
+            answers.append(Answer(view.name, ask.name, pixels, visible=len(pixels) > 0))
+        return answers
+
+
+FRAMES = {
+    "blue_mug": (
+        Ask("handle", "the handle of the blue mug", (404, 203)),
+        Ask("body", "the blue mug", (322, 265)),
+    ),
+    "red_mug": (
+        Ask("handle", "the handle of the red mug", (250, 258)),
+        Ask("rim", "the rim of the red mug", (352, 234)),
+        Ask("body", "the red mug", (352, 280)),
+    ),
+    "green_bowl": (
+        Ask("side", "the right side of the rim of the bowl", (429, 235)),
+        Ask("front", "the front of the rim of the bowl", (335, 272)),
+    ),
+    "mustard": (
+        Ask("cap", "the cap of the mustard bottle", (430, 130)),
+        Ask("bottle", "the mustard bottle", (415, 240)),
+    ),
+}
+"""Pixels that a person chose by looking at the pictures."""
+
+TABLE_MUG = (
+    Ask("handle", "the handle of the mug", (270, 101)),
+    Ask("body", "the mug", (204, 110)),
+)
+SPRAY_CAN = (Ask("can", "the spray can", (57, 80)),)
+
+CLOUD_FOCAL = 700.0
+"""Of the virtual cameras, pixels: a point of either cloud covers one to two of them."""
+AROUND = 6
+"""Virtual cameras about the spray can, whose cloud shows it from all sides."""
+AWAY = (0.35, 0.30)
+"""How far they stand beside and over it, metres."""
+
+
+def scenes(data: Path) -> tuple[RealScene, ...]:
+    """All of them, from the folder that holds ``mug_frames`` and ``clouds``."""
+    frames = [frame_scene(data, name) for name in FRAMES]
+    return (*frames, table_mug(data), spray_can(data, 1), spray_can(data, AROUND))
+
+
+def frame_scene(data: Path, name: str) -> RealScene:
+    """One RGB-D frame of the table; its camera is the world."""
+    folder = data / "mug_frames"
+    lens = json.loads((folder / f"{name}_camera.json").read_text(encoding="utf-8"))
+    rgb = np.array(Image.open(folder / f"{name}_color.png").convert("RGB"))
+    depth = np.array(Image.open(folder / f"{name}_depth.png")) * lens["depth_unit_m"]
+    # The camera's maker counts pixels from the centre of the first.
+    camera = Camera(lens["fx"], lens["fy"], lens["cx"] + 0.5, lens["cy"] + 0.5, *depth.shape)
+    view = View("images/0000.png", camera, np.eye(4), rgb, depth.astype(np.float32))
+    return RealScene(name, (view,), FRAMES[name])
+
+
+def table_mug(data: Path) -> RealScene:
+    """A mug on a table; its cloud is in the frame of the camera that took it."""
+    cloud = read_cloud(data / "clouds" / "table_mug.pcd")
+    view = view_of_cloud("images/0000.png", cloud, np.eye(4), CLOUD_FOCAL)
+    return RealScene("table_mug", (view,), TABLE_MUG)
+
+
+def spray_can(data: Path, count: int) -> RealScene:
+    """A can in mid-air, seen by so many cameras about its upright axis."""
+    cloud = read_cloud(data / "clouds" / "krylon.pcd")
+    angles = 2 * np.pi * np.arange(count) / count
+    eyes = [np.array([AWAY[0] * np.cos(angle), AWAY[0] * np.sin(angle), AWAY[1]]) for angle in angles]
+    views = [
+        view_of_cloud(f"images/{number:04}.png", cloud, upright_camera(eye), CLOUD_FOCAL)
+        for number, eye in enumerate(eyes)
+    ]
+    return RealScene(f"spray_can_{count}", tuple(views), SPRAY_CAN)
+
+
+def upright_camera(eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """T_world_cam of a camera that looks at the origin, with z up; not from straight above."""
+    forward = -eye / np.linalg.norm(eye)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    T = np.eye(4)
+    T[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    T[:3, 3] = eye
+    return T

@@ -1,0 +1,1 @@
+"""Speed and accuracy of rendering, fitting and lifting on the processor and on CUDA."""

@@ -1,0 +1,57 @@
+"""The suites: each is a module with ``measure(plan)``, which yields metrics as it measures them."""
+
+from __future__ import annotations
+
+METHOD = {
+    "check": "check.suite",
+    "choose": "pipeline.choose",
+    "clicks": "clicks.suite",
+    "fit": "splatting.fit",
+    "follow": "follow.suite",
+    "gpu": "splatting.gpu",
+    "grasps": "grasps.suite",
+    "large": "large.suite",
+    "lift": "splatting.lift",
+    "localisation": "localization.suite",
+    "own_data": "own_data.suite",
+    "question": "pipeline.question",
+    "raster": "splatting.raster",
+    "real": "real.suite",
+    "run": "pipeline.run",
+    "tabletop": "pipeline.tabletop",
+    "view": "view.suite",
+    "zoom": "zoom.suite",
+}
+"""Benchmarks of the method: how accurate and how fast it is. Modules are relative to this package."""
+
+QUALITY = {
+    "fuzz": "quality.fuzz",
+    "growth": "quality.growth",
+    "kills": "quality.kills",
+    "memory": "quality.memory",
+    "soak": "quality.soak",
+    "startup": "quality.startup",
+}
+"""Checks of quality: robustness, memory, start-up and growth of time with the size of the input."""
+
+SUITES = {name: f"benchmarks.{module}" for name, module in sorted((METHOD | QUALITY).items())}
+"""The module of each suite."""
+
+LONG = (
+    "check",
+    "choose",
+    "clicks",
+    "follow",
+    "fuzz",
+    "grasps",
+    "kills",
+    "large",
+    "localisation",
+    "own_data",
+    "real",
+    "soak",
+    "tabletop",
+    "view",
+    "zoom",
+)
+"""Suites that take many minutes: they run only when they are named."""

@@ -1,0 +1,185 @@
+"""What people do on the page, done to a viewer in this process without a browser."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import viser
+from jaxtyping import Float
+
+from benchmarks.common.timing import Work, best
+from point2act.cli.load_run import open_scene
+from point2act.core import config_files
+from point2act.core.types import Answer
+from point2act.data.points import read_points
+from point2act.pipeline.interactive import InteractiveSession
+from point2act.pipeline.session import open_run
+from point2act.visualization.viewer import Viewer, ViewerConfig
+from point2act.visualization.viewer.clients import Guest, PhotoActions
+from point2act.visualization.viewer.photos import OVERLAYS
+
+PATIENCE = 600.0
+"""Seconds at most for anything."""
+
+
+@contextmanager
+def viewer_of(run: Path) -> Iterator[Viewer]:
+    """A viewer of a run in which everything is located and acted on; the query with most grasps is chosen."""
+    opened, session = open_scene(run), open_run(run)
+    grippers = config_files.available("grippers")
+    viewer = Viewer(opened.scene, opened.frames, title="benchmark", grippers=grippers, config=ViewerConfig())
+    try:
+        keep = run / "points.json"
+        interactive = InteractiveSession(session, read_points(keep, opened.capture), keep=keep)
+        viewer.begin(interactive, command=lambda: "")
+        settle(viewer)
+        viewer.choose(
+            max(interactive.state.results.values(), key=lambda result: len(result.grasps)).query.name
+        )
+        settle(viewer)
+        yield viewer
+    finally:
+        viewer.stop()
+
+
+def settle(viewer: Viewer) -> None:
+    """Wait until nothing is under way."""
+    assert viewer.settle(PATIENCE), f"the viewer is not done after {PATIENCE:g} s"
+
+
+# ── what is drawn ──────────────────────────────────────────────────────────────────────────────
+def costs(viewer: Viewer, seconds: float) -> dict[str, float]:
+    """Seconds of every action, the shortest of many, from the call until nothing is under way."""
+    with guest_of(viewer) as guest:
+        works = actions(viewer, guest)
+        return {
+            name: best(lambda work=work: (work(), settle(viewer)), seconds) for name, work in works.items()
+        }
+
+
+def actions(viewer: Viewer, guest: Guest) -> Mapping[str, Work]:
+    """What may be done over and over; each time changes what is shown."""
+    page, panel, interactive = viewer.page, viewer.page.panel, viewer.page.interactive
+    assert interactive is not None
+    shares, shown, overlays = cycle((0.3, 0.7)), cycle((False, True)), cycle(OVERLAYS)
+    other = next(query.name for query in interactive.state.points.queries if query.name != page.query)
+    queries = cycle((other, page.query))
+    # There are more images than are kept.
+    images, few = cycle(interactive.images), cycle(interactive.images[:2])
+
+    def overlay() -> None:
+        guest.overlay = next(overlays)
+        page.draw_photo(guest)
+
+    return {
+        "grasp": lambda: viewer.choose_grasp(1 - page.grasp),
+        "blend": lambda: (_slide(panel.blend, next(shares)), viewer.repaint()),
+        "threshold": lambda: (_slide(panel.threshold, next(shares)), viewer.repaint()),
+        "show": lambda: page.world.show("scene", next(shown)),
+        "photo": lambda: viewer.open(guest, next(images)),
+        "photo_again": lambda: viewer.open(guest, next(few)),
+        "overlay": overlay,
+        "query": lambda: viewer.choose(str(next(queries))),
+    }
+
+
+def _slide(handle: Any, value: float) -> None:
+    handle.value = value
+
+
+@contextmanager
+def guest_of(viewer: Viewer) -> Iterator[Guest]:
+    """Somebody whose browser is a second server: it takes what a client takes, and sends it nowhere."""
+    # viser greets in a box of its own.
+    with redirect_stdout(io.StringIO()):
+        server = viser.ViserServer(host="127.0.0.1", verbose=False)
+    camera = SimpleNamespace(
+        position=np.zeros(3), look_at=np.ones(3), up_direction=np.array([0.0, 0.0, 1.0]), fov=0.9, aspect=1.6
+    )
+    client: Any = SimpleNamespace(
+        client_id=0, scene=server.scene, gui=server.gui, atomic=server.atomic, camera=camera
+    )
+    world = viewer.page.world
+    parts = {part: box.value for part, box in viewer.page.panel.shown.items()}
+    try:
+        yield Guest(client, world.outlook, world.unit, lambda: parts, _NO_ACTIONS)
+    finally:
+        server.stop()
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+_NO_ACTIONS = PhotoActions(_nothing, _nothing, _nothing, _nothing, _nothing)
+
+
+# ── what is worked out ─────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True)
+class Lifted:
+    """Seconds from a click until ..."""
+
+    field: float
+    """the relevancy on the page is the new one ..."""
+    grasps: float
+    """and until its grasps are there as well."""
+
+
+def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
+    """A person's click about the chosen query; it is taken back afterwards."""
+    page, query = viewer.page, viewer.page.query
+    assert page.now is not None
+    assert query is not None
+    before, painted = page.now.located[query].asked.relevancy, []
+    paint: Callable[..., None] = page.world.paint
+
+    def watched(relevancy: np.ndarray | None, **how: float) -> None:
+        paint(relevancy, **how)
+        if relevancy is not before:
+            painted.append(time.perf_counter())
+
+    with patch.object(page.world, "paint", watched):
+        begin = time.perf_counter()
+        viewer.point(image, pixel)
+        settle(viewer)
+        end = time.perf_counter()
+    viewer.take_back(image)
+    settle(viewer)
+    return Lifted(painted[0] - begin, end - begin)
+
+
+def lifting(viewer: Viewer, rounds: int) -> Lifted:
+    """The shortest of some clicks, each where a model pointed in another image."""
+    each = [click(viewer, said.image, said.points[0]) for said in _seen(viewer)[: rounds + 1]]
+    # The first compiles and keeps what all need.
+    return Lifted(min(one.field for one in each[1:]), min(one.grasps for one in each[1:]))
+
+
+def _seen(viewer: Viewer) -> list[Answer]:
+    now = viewer.page.now
+    assert now is not None
+    return [
+        answer for answer in now.points.answers if answer.query == viewer.page.query and len(answer.points)
+    ]
+
+
+def change_gripper(viewer: Viewer, rounds: int) -> float:
+    """Seconds until all queries have the grasps of another gripper, the shortest of some."""
+    names = cycle(("robotiq_2f85", "panda"))
+    times = []
+    for _ in range(2 * rounds):
+        begin = time.perf_counter()
+        viewer.use(next(names))
+        settle(viewer)
+        times.append(time.perf_counter() - begin)
+    return min(times)
