@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from point2act.core.progress import Span
 from point2act.core.types import Plan, QueryResult, View
@@ -17,15 +17,15 @@ from point2act.visualization.drawing import PALETTE, Color
 
 @dataclass(frozen=True, eq=False)
 class ReportView:
-    """One view with what was said about it and what was made of it."""
+    """One view with the model's answers about it and what was rendered from it."""
 
     view: View
     points: Mapping[str, Float[np.ndarray, "_ 2"]]
-    """Query name to pixels of the view; none of them for "not visible", no entry where nobody was asked."""
+    """Query name to pixels of the view: empty for "not visible", no entry if the model was not asked."""
     heatmaps: Mapping[str, Float[np.ndarray, "_ _"]]
     """Query name to the view's heatmap in [0, 1]."""
     picture: RenderedView
-    """The scene rendered from here; channel k of its relevancy is that of result k."""
+    """The scene rendered from this view; channel k of the relevancy belongs to result k."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +36,37 @@ class ReportInput:
     capture: str
     gripper: Gripper
     views: tuple[ReportView, ...]
-    """A selection, about six."""
+    """A selection of about six views."""
     results: tuple[QueryResult, ...]
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage, in order."""
     spans: tuple[Span, ...] = ()
-    """When what was done; without any, the timings are laid end to end."""
+    """Start and end of everything that took time; if empty, the timings are drawn one after another."""
     plan: Plan | None = None
-    """What the queries are for."""
+    """The task that the queries were derived from."""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Anything worth knowing, such as the device and the held-out PSNR."""
+    """Names and values worth knowing, such as the device and the held-out PSNR."""
     metric: bool = True
-    """Whether lengths are metres, or the capture's own unit."""
+    """Whether lengths are in metres, not in the capture's own unit."""
 
     @property
     def colors(self) -> tuple[Color, ...]:
-        """One per result, the same all over the page."""
+        """One colour per result, the same on the whole page."""
         return tuple(PALETTE[k % len(PALETTE)] for k in range(len(self.results)))
+
+
+@dataclass(frozen=True, eq=False)
+class ReportTrial:
+    """One grasp executed in a simulator."""
+
+    query: str
+    """Text or name of the query."""
+    success: bool
+    outcome: str
+    """Outcome in a word or two, such as "lifted" or "slipped"."""
+    text: str
+    """Outcome in a sentence."""
+    pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]] = ()
+    """Pictures in the order in which they were taken."""
+    moments: Sequence[str] = ()
+    """A caption for each picture, or none at all."""

@@ -1,27 +1,109 @@
-"""The report's own sections in their order."""
+"""Writing of the report: one HTML file with its pictures and styles, to which sections can be added."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from point2act.visualization.report import sections
-from point2act.visualization.report.grasps import action_pictures, grasp_section
-from point2act.visualization.report.inputs import ReportInput
-from point2act.visualization.report.page import Section, write_page
-from point2act.visualization.report.steps import plan_section
+from markupsafe import Markup
+
+from point2act.core.errors import ReportError
+from point2act.core.files import write_bytes
+from point2act.core.types import Plan
+from point2act.visualization.headlines import HEADLINES
+from point2act.visualization.report.figures import query_panels, reconstruction
+from point2act.visualization.report.inputs import ReportInput, ReportTrial
+from point2act.visualization.report.rendering import render, stylesheet
 from point2act.visualization.report.timeline import timeline
+
+_KEY = re.compile(r"[a-z][a-z0-9-]*")
+_NAV = re.compile(r"<!-- nav -->.*?<!-- /nav -->", re.DOTALL)
+_HEADING = re.compile(r'<section id="([a-z0-9-]+)">\s*<h2>(.*?)</h2>')
+_END = Markup("<!-- end of sections -->")
+
+_MAX_ROWS = 8
+"""Grasps listed per query."""
 
 
 def write_report(path: Path | str, report: ReportInput) -> None:
-    """Write the page to ``path``, atomically. Pictures and styles are inside the file."""
-    pictures = action_pictures(report)
-    parts = (
-        Section("summary", "Summary", sections.summary(report, pictures)),
-        Section("plan", "The plan", plan_section(report.plan)),
-        Section("said", "What the model said", sections.said(report)),
-        Section("built", "What was reconstructed", sections.built(report)),
-        Section("grasps", "Where to grasp", grasp_section(report, pictures)),
-        Section("time", "Time", timeline(report.spans, report.timings)),
-        Section("facts", "Facts", sections.facts(report.facts)),
+    """Write the report atomically; pictures and styles are inside the file.
+
+    Args:
+        path: HTML file to write.
+        report: Content of the page.
+    """
+    panels = query_panels(report)
+    names, rows = reconstruction(report)
+    shared = {"panels": panels, "metric": report.metric}
+    parts = {
+        ("summary", "Summary"): render("summary.html", headlines=HEADLINES, **shared),
+        ("plan", "Plan"): plan_section(report.plan),
+        ("answers", "Model answers"): render("answers.html", **shared),
+        ("reconstruction", "Reconstruction"): render("reconstruction.html", names=names, rows=rows),
+        ("grasps", "Grasps"): render("grasps.html", max_rows=_MAX_ROWS, **shared),
+        ("time", "Time"): timeline(report.spans, report.timings),
+        ("facts", "Facts"): render("facts.html", facts=report.facts) if report.facts else "",
+    }
+    page = render(
+        "page.html",
+        report=report,
+        style=stylesheet(),
+        found=sum(result.region is not None for result in report.results),
+        grasps=sum(len(result.grasps) for result in report.results),
+        wanted=any(result.query.role == "grasp" for result in report.results),
+        sections=[_block(key, title, body) for (key, title), body in parts.items() if body],
+        end=_END,
     )
-    write_page(path, report.title, sections.head(report), [part for part in parts if part.body])
+    write_bytes(path, _linked(page).encode("utf-8"))
+
+
+def add_section(path: Path | str, key: str, title: str, html: str) -> None:
+    """Add a section to the end of a written report, or replace the one with the same key.
+
+    Args:
+        path: A report written by ``write_report``.
+        key: Anchor of the section: lower-case letters, digits and dashes.
+        title: Heading, plain text.
+        html: Trusted HTML, such as that of ``trial_section``.
+
+    Raises:
+        ReportError: The file is missing or is not a report of point2act.
+    """
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"section key {key!r}: use lower-case letters, digits and dashes")
+    try:
+        page = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ReportError(
+            f"{path} cannot be read ({err}): write it first, with point2act run"
+        ) from err
+    if _END not in page:
+        raise ReportError(f"{path} is not a report of point2act: name the report.html that it wrote")
+    block = _block(key, title, html)
+    page, replaced = re.subn(
+        f"<!-- {key} -->.*?<!-- /{key} -->\n", lambda _: block, page, count=1, flags=re.DOTALL
+    )
+    if not replaced:
+        page = page.replace(_END, block + _END)
+    write_bytes(path, _linked(page).encode("utf-8"))
+
+
+def plan_section(plan: Plan | None) -> str:
+    """Render a task plan: its steps, the queries of each, and why they are needed; empty without a plan."""
+    return "" if plan is None else render("plan.html", plan=plan)
+
+
+def trial_section(trials: Sequence[ReportTrial]) -> str:
+    """Render grasps executed in a simulator, as the HTML of a section for ``add_section``."""
+    return render("trials.html", trials=list(trials))
+
+
+def _block(key: str, title: str, html: str) -> Markup:
+    return render("section.html", key=key, title=title, body=Markup(html))
+
+
+def _linked(page: str) -> str:
+    """Return the page with its navigation made anew from its headings."""
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, title in _HEADING.findall(page))
+    return _NAV.sub(lambda _: f"<!-- nav --><nav>{links}</nav><!-- /nav -->", page, count=1)

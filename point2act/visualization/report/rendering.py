@@ -1,0 +1,79 @@
+"""Jinja environment of the report's templates, and the text formats that they use."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+_LONGEST_SIDE = 560
+"""Longest side of an embedded picture in pixels: sharp at twice its usual width on the page."""
+
+
+def render(template: str, **values: object) -> Markup:
+    """Fill in a template of the folder ``templates``; text is escaped, ``Markup`` is not."""
+    return Markup(_environment().get_template(template).render(**values).strip() + "\n")
+
+
+def stylesheet() -> Markup:
+    """Return the report's style sheet."""
+    return Markup(files("point2act.visualization.report").joinpath("report.css").read_text(encoding="utf-8"))
+
+
+def duration(seconds: float) -> str:
+    """Format a duration as minutes and seconds, seconds, or milliseconds."""
+    if seconds >= 60:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    return f"{seconds:.1f} s" if seconds >= 0.95 else f"{1000 * seconds:.0f} ms"
+
+
+def count(number: int, one: str, many: str) -> str:
+    """Format a number with its noun."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def _distance(value: float, metric: bool, digits: int = 0) -> str:
+    """Format a small length in millimetres, or in the capture's own unit."""
+    return f"{1000 * value:.{digits}f} mm" if metric else f"{value:.{digits + 3}f}"
+
+
+def _numbers(vector: Float[np.ndarray, " n"], digits: int) -> str:
+    """Format the numbers of a vector, without a negative zero."""
+    return ", ".join(f"{x:.{digits}f}" for x in np.round(vector, digits) + 0.0)
+
+
+def _data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Encode a picture as a JPEG with colours at full resolution, so that thin marks stay clean."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "jpeg", quality=85, subsampling=0)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("point2act.visualization.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "count": count,
+        "data_uri": _data_uri,
+        "distance": _distance,
+        "numbers": _numbers,
+        "seconds": duration,
+        "zip": zip,
+    }
+    return environment
