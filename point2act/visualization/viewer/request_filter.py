@@ -1,7 +1,8 @@
-"""Who may talk to the page's server, and what they may ask for. viser 0.2 hands out any file by ``/../``.
+"""Filter of requests to viser's server: which host names, origins and paths it answers.
 
-Browsers say by which name they call a machine (Host) and which page asks (Origin). By these a page from
-elsewhere is turned away, also one whose name was made to lead to this machine (DNS rebinding).
+viser 0.2 serves any file of the machine under ``/../``. Browsers send the name by which they address a
+machine (Host) and the page that sends the request (Origin); requests of other pages are refused, also under a
+name that was made to resolve to this machine (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -20,22 +21,32 @@ import websockets.server
 
 from point2act.core.errors import Point2ActError
 
-# What a browser may send at once, bytes: a screenshot of its window. viser 1.x has the same.
-_LARGEST = 50 * 2**20
+# Largest message of a browser in bytes: a screenshot of its window. The same as in viser 1.x.
+_MAX_MESSAGE_SIZE = 50 * 2**20
+# Seconds until a request has to be complete. By default websockets closes a connection without a reply after
+# 10 s, which a busy machine may need.
+_OPEN_TIMEOUT = 120.0
+# viser 0.2 fetches a worker script for every change of the Gaussians, and draws none if that fails. Files of
+# assets/ carry a hash of their content in their names, so browsers may keep them for good: only the start of a
+# page depends on the server's reply.
+_KEEP = ("Cache-Control", "public, max-age=31536000, immutable")
 
 Refusal = tuple[HTTPStatus, str]
 
 
 def refusal(path: str, host: str | None, origin: str | None, names: frozenset[str]) -> Refusal | None:
-    """Why a request is turned away, or None.
+    """Return why a request is refused, or None if it is allowed.
 
-    ``names`` are those that this machine may be called by; its addresses may be always. ``origin`` is the
-    page that asks; what is no browser names none.
+    Args:
+        path: Path of the request, percent-encoded.
+        host: Host header.
+        origin: Origin header: the page that sends the request; None for programs that are no browsers.
+        names: Host names of this machine; its addresses are always allowed.
     """
     parts = unquote(urlsplit(path).path).replace("\\", "/").split("/")
     if ".." in parts or "\0" in path:
         return HTTPStatus.NOT_FOUND, "not found"
-    name = _name(host)
+    name = _host_name(host)
     if name is None or not (name in names or _is_address(name)):
         return HTTPStatus.FORBIDDEN, f"this page is not served as {host}: start it with --names {name}"
     if origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
@@ -44,100 +55,106 @@ def refusal(path: str, host: str | None, origin: str | None, names: frozenset[st
 
 
 def own_names(others: tuple[str, ...]) -> frozenset[str]:
-    """What this machine is called, and other names."""
+    """Return this machine's host names, and others, in lower case."""
     own = socket.gethostname().lower()
     return frozenset({"localhost", own, f"{own}.local", *(other.lower() for other in others)})
 
 
 @contextmanager
-def guarded(names: frozenset[str], pages: int) -> Iterator[None]:
-    """Servers that viser starts within turn away what ``refusal`` names, and more than so many pages.
+def filtered(names: frozenset[str], max_pages: int) -> Iterator[None]:
+    """Make servers that viser starts within this context refuse what ``refusal`` names and too many pages.
 
-    Raises ``Point2ActError`` where viser started one that this does not know.
+    Raises:
+        Point2ActError: viser started its server in an unknown way.
     """
-    gate = _Gate(names, pages)
+    gate = _Gate(names, max_pages)
     with (
-        _instead(websockets.server, gate, gate.before_0_3),
-        _instead(websockets.asyncio.server, gate, gate.since_0_3),
+        _patched(websockets.server, gate, gate.before_0_3),
+        _patched(websockets.asyncio.server, gate, gate.since_0_3),
     ):
         yield
     if not gate.started:
-        raise Point2ActError("this version of viser is not known: install viser 0.2.7 or 1.1")
+        raise Point2ActError("this version of viser is not supported: install viser 0.2.7 or 1.1")
 
 
 @dataclass
 class _Gate:
-    """Before one server."""
+    """The filter and the number of open pages of one server."""
 
     names: frozenset[str]
-    pages: int
+    max_pages: int
     started: bool = False
-    inside: int = 0
+    open_pages: int = 0
 
     def refused(self, path: str, headers: Any) -> Refusal | None:
         found = refusal(path, headers.get("Host"), headers.get("Origin"), self.names)
-        full = self.inside >= self.pages
+        full = self.open_pages >= self.max_pages
         if found is None and full and headers.get("Upgrade", "").lower() == "websocket":
             return HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are open: close one"
         return found
 
-    def counted(self, speak: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """A page's socket, as long as it is open."""
+    def counted(self, handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """Wrap the handler of a page's socket, which runs as long as the page is open."""
 
-        async def inside(*arguments: Any) -> None:
-            self.inside += 1
+        async def counting(*arguments: Any) -> None:
+            self.open_pages += 1
             try:
-                await speak(*arguments)
+                await handler(*arguments)
             finally:
-                self.inside -= 1
+                self.open_pages -= 1
 
-        return inside
+        return counting
 
     def before_0_3(self, process: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """What viser 0.2 answers requests with."""
+        """Wrap the reply to requests of viser 0.2."""
 
-        async def answer(path: str, headers: Any) -> Any:
-            no = self.refused(path, headers)
-            return await process(path, headers) if no is None else (no[0], {}, no[1].encode())
+        async def reply(path: str, headers: Any) -> Any:
+            refused = self.refused(path, headers)
+            if refused is not None:
+                return refused[0], {}, refused[1].encode()
+            found = await process(path, headers)
+            if found is not None and found[0] == HTTPStatus.OK and path.startswith("/assets/"):
+                found[1].update([_KEEP])
+            return found
 
-        return answer
+        return reply
 
     def since_0_3(self, process: Callable[..., Any]) -> Callable[..., Any]:
-        """What later ones answer with."""
+        """Wrap the reply to requests of later versions."""
 
-        def answer(connection: Any, request: Any) -> Any:
-            no = self.refused(request.path, request.headers)
-            return process(connection, request) if no is None else connection.respond(*no)
+        def reply(connection: Any, request: Any) -> Any:
+            refused = self.refused(request.path, request.headers)
+            return process(connection, request) if refused is None else connection.respond(*refused)
 
-        return answer
+        return reply
 
 
 @contextmanager
-def _instead(
-    module: Any, gate: _Gate, guard: Callable[[Callable[..., Any]], Callable[..., Any]]
+def _patched(
+    module: Any, gate: _Gate, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Iterator[None]:
-    """Let a module of websockets start servers behind a gate; the module is as before then."""
-    had, serve = "serve" in vars(module), module.serve
+    """Let a module of websockets start servers behind a gate; the module is restored afterwards."""
+    defined, serve = "serve" in vars(module), module.serve
 
     def start(
-        speak: Callable[..., Any], *where: Any, process_request: Callable[..., Any], **options: Any
+        handler: Callable[..., Any], *where: Any, process_request: Callable[..., Any], **options: Any
     ) -> Any:
         gate.started = True
-        options["max_size"] = _LARGEST
-        return serve(gate.counted(speak), *where, process_request=guard(process_request), **options)
+        options |= {"max_size": _MAX_MESSAGE_SIZE, "open_timeout": _OPEN_TIMEOUT}
+        return serve(gate.counted(handler), *where, process_request=wrap(process_request), **options)
 
     module.serve = start
     try:
         yield
     finally:
-        if had:
+        if defined:
             module.serve = serve
         else:
             del module.serve
 
 
-def _name(host: str | None) -> str | None:
-    """A Host header without its port; None where it is none."""
+def _host_name(host: str | None) -> str | None:
+    """Return a Host header without its port; None if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname if host else None
     except ValueError:

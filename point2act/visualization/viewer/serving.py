@@ -12,7 +12,7 @@ import psutil
 import viser
 
 from point2act.core.errors import Point2ActError
-from point2act.visualization.viewer.request_filter import guarded, own_names
+from point2act.visualization.viewer.request_filter import filtered, own_names
 
 # Processes that end while viser 0.2 looks at all of them: so often in a row is no accident.
 _ATTEMPTS = 5
@@ -42,7 +42,7 @@ def serve(config: ViewerConfig) -> viser.ViserServer:
         socket.create_server((config.host, 0)).close()
     except OSError as err:
         raise Point2ActError(f"nothing can be served at {config.host}: {err}; name another --host") from err
-    with guarded(own_names(config.names), config.pages):
+    with filtered(own_names(config.names), config.pages):
         server = _start(config)
     _keep_in_order(server._websock_server)
     # Before anything else is done for whoever comes.
