@@ -109,7 +109,7 @@ def test_asking_tells_how_many_were_asked_and_what_failed(folder, truth, tmp_pat
     with ModelServer(truth, lambda _, earlier: status(400) if len(server.requests) == 1 else None) as server:
         _, err = tell("ask", folder, "--output", points, *whom(server, tmp_path))
     stage, trouble = err.splitlines()
-    assert STAGE.fullmatch(stage)[3] == "9 asked, 0 remembered, 1 failed"
+    assert STAGE.fullmatch(stage)[3] == "9 asked, 0 cached, 1 failed"
     assert trouble.startswith("point2act: warning: not answered, images/")
     with ModelServer(truth) as server:
         _, err = tell("ask", folder, "--output", points, *whom(server, tmp_path), "--quiet")

@@ -79,7 +79,7 @@ def test_every_view_is_asked_every_query_once_and_answers_keep_the_order(small_c
     expected = [(name, query.name) for name in names for query in QUERIES]
     assert pairs(answers.points) == expected
     assert sorted(pointer.asked) == sorted(expected)
-    assert str(answers.count) == "16 asked, 0 remembered, 0 failed"
+    assert str(answers.count) == "16 asked, 0 cached, 0 failed"
     assert answers.points.queries == QUERIES
 
 
@@ -145,8 +145,8 @@ def test_one_view_that_fails_is_named_and_sinks_nothing(small_capture):
 
     answers = ask(small_capture, Questions(QUERIES[:1], Scripted(point), 1280))
     assert len(answers.points.answers) == 7
-    (told,) = answers.unanswered
-    assert (told.task.frame.name[-5:], told.why) == ("3.png", "the server is on fire: put it out")
+    (result,) = answers.unanswered
+    assert (result.task.frame.name[-5:], result.error) == ("3.png", "the server is on fire: put it out")
 
 
 def test_when_all_fail_the_first_error_is_told(small_capture):
@@ -175,11 +175,11 @@ def test_a_broken_image_is_one_unanswered_view(small_capture):
     pointer = Scripted(middle)
     with PointingJob(Questions(QUERIES[:1], pointer, 1280)) as asking:
         asking.add(capture.frames)
-        asking.end(capture.frames, ())
+        asking.finish(capture.frames, ())
         answers = asking.answers()
-    (told,) = answers.unanswered
-    assert told.task.frame is capture.frames[2]
-    assert "is not an image" in told.why or "cannot be read" in told.why
+    (result,) = answers.unanswered
+    assert result.task.frame is capture.frames[2]
+    assert "is not an image" in result.error or "cannot be read" in result.error
 
 
 def test_leaving_early_drops_what_nobody_has_begun_with(small_capture):
@@ -262,7 +262,7 @@ def test_what_was_answered_is_not_asked_again(small_capture, tmp_path):
     first = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
     again = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
     assert len(parrot.heard) == 8
-    assert str(again.count) == "0 asked, 8 remembered, 0 failed"
+    assert str(again.count) == "0 asked, 8 cached, 0 failed"
     assert pairs(first.points) == pairs(again.points)
 
 

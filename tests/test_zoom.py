@@ -16,10 +16,10 @@ from point2act.core.errors import ReplyError
 from point2act.core.geometry import project
 from point2act.core.types import Answer, Camera, Frame, Lens, Query, View
 from point2act.data.capture import view_to_disk
-from point2act.data.crops import Crop, Window
+from point2act.data.crops import Crop, Window, crop_image
 from point2act.localization.multiview_consensus import Meeting
-from point2act.vlm.pointing.point import PointerReply
-from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
+from point2act.vlm.pointing.point import Pointer, PointerReply, point_at
+from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
 QUERY = Query("mug", "the handle of the mug")
 PLACE = np.array([0.02, -0.03, 0.04])
@@ -54,6 +54,12 @@ def window_of(
     of: Frame, meeting: Meeting | None, first: Answer | None, config: ZoomConfig = ZoomConfig()
 ) -> Window | None:
     return zoom_windows([of], [view(of)], meeting, [first], config=config)[0]
+
+
+def point_in_window(
+    pointer: Pointer, image: np.ndarray, window: Window, config: ZoomConfig = ZoomConfig()
+) -> Answer:
+    return point_at(pointer, QUERY, "a.png", crop_image(image, window, side=config.side))[0]
 
 
 def middle(window: Window) -> np.ndarray:
@@ -140,7 +146,7 @@ def test_a_window_lies_in_the_image_and_holds_what_it_is_about(
     x: float, y: float, share: float, side: int
 ) -> None:
     point = np.array([[x, y]])
-    window = window_of(towards(PLACE), None, answer(point), ZoomConfig(side=side, share=share))
+    window = window_of(towards(PLACE), None, answer(point), ZoomConfig(side=side, min_fraction=share))
     assert window is not None
     assert min(window.left, window.top) >= 0
     assert window.left + window.width <= 640
@@ -172,7 +178,7 @@ def test_points_come_back_exactly(
             shown.append(crop)
             return PointerReply(np.array([[at[0] * crop.size[1], at[1] * crop.size[0]]]))
 
-    told = point_in_window(Sharing(NONE), QUERY, towards(PLACE), image, window, config=ZoomConfig(side=side))
+    told = point_in_window(Sharing(NONE), image, window, ZoomConfig(side=side))
     np.testing.assert_allclose(told.points, [[left + at[0] * width, top + at[1] * height]], atol=1e-9)
     assert max(shown[0].size) == side
     np.testing.assert_allclose(shown[0].from_disk(told.points) / shown[0].size[::-1], [at], atol=1e-9)
@@ -188,7 +194,7 @@ def test_the_model_is_shown_the_window_alone() -> None:
             seen.append(crop.image)
             return PointerReply(NONE)
 
-    point_in_window(Looking(NONE), QUERY, towards(PLACE), image, Window(200, 100, 80, 80))
+    point_in_window(Looking(NONE), image, Window(200, 100, 80, 80))
     assert seen[0].shape == (1024, 1024, 3)
     assert (seen[0] == 255).all()
 
@@ -196,8 +202,6 @@ def test_the_model_is_shown_the_window_alone() -> None:
 def test_an_answer_says_where_from() -> None:
     told = point_in_window(
         Fixed(np.array([[512.0, 512.0]])),
-        QUERY,
-        towards(PLACE),
         np.zeros((480, 640, 3), np.uint8),
         Window(10, 20, 100, 100),
     )
@@ -213,11 +217,11 @@ def test_nothing_there_is_a_negative_answer_and_an_error_stays_one() -> None:
             raise ReplyError("cannot be read")
 
     image, window = np.zeros((480, 640, 3), np.uint8), Window(0, 0, 50, 50)
-    told = point_in_window(Fixed(NONE), QUERY, towards(PLACE), image, window)
+    told = point_in_window(Fixed(NONE), image, window)
     assert not told.visible
     assert told.points.shape == (0, 2)
     with pytest.raises(ReplyError):
-        point_in_window(Failing(NONE), QUERY, towards(PLACE), image, window)
+        point_in_window(Failing(NONE), image, window)
 
 
 # ── the simulated model ──────────────────────────────────────────────────────────────────────────
@@ -229,7 +233,7 @@ def table():
     """A scene whose first part is a disc in a larger square, its object's second part; one image."""
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
     from benchmarks.common.tables import Simulated, Table
-    from point2act.simulation.camera import SimulatedView
+    from point2act.simulation.camera import SimView
     from point2act.simulation.layout import Target
     from point2act.simulation.scene import load_scene
 
@@ -242,7 +246,7 @@ def table():
     ids[60:180, 60:200] = OTHER
     ids[np.hypot(x - 130, y - 120) < 10] = TARGET
     seen = View("a.png", pinhole(240, 320), np.eye(4), np.zeros((240, 320, 3), np.uint8))
-    shot = SimulatedView(seen, ids, np.ones((240, 320)))
+    shot = SimView(seen, ids, np.ones((240, 320)))
     return Simulated(Table("desk", 0), scene, None, (shot,))  # type: ignore[arg-type]
 
 

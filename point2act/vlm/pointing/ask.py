@@ -1,4 +1,4 @@
-"""Words and images to points: every view is asked, as it comes, and once more closer where that is wanted."""
+"""Asking a pointer about every view: one pass over whole images, and optionally a second, zoomed pass."""
 
 from __future__ import annotations
 
@@ -7,175 +7,168 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from jaxtyping import UInt8
-
 from point2act.core.errors import ModelError
 from point2act.core.progress import Stages
-from point2act.core.types import Answer, Frame, Plan, PointSet, Query, View
+from point2act.core.types import Frame, Plan, PointSet, Query, View
 from point2act.data.capture import disk_to_view
-from point2act.data.crops import Window, resize_image
+from point2act.data.crops import crop_image, resize_image
 from point2act.localization.multiview_consensus import meet
 from point2act.vlm.pointing.executor import PointingExecutor, PointingTask, RequestCounts, TaskResult
-from point2act.vlm.pointing.point import Pointer, point_at
-from point2act.vlm.pointing.zoom import ZoomConfig, point_in_window, zoom_windows
+from point2act.vlm.pointing.point import Pointer
+from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
-# How often people are told how far it is, seconds.
-_TELL = 0.1
-# Of the questions that failed alike, so many are named.
+_PROGRESS_INTERVAL = 0.1
+"""Seconds between two reports of progress."""
 _NAMED = 3
-
-Image = UInt8[np.ndarray, "_h _w 3"]
+"""Number of unanswered requests that a warning names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """What is to be found, and who is asked."""
+    """Queries, and the pointer that answers them.
+
+    Args:
+        queries: Targets to find.
+        pointer: What points: a ``ModelPointer``, or a ``FunctionPointer`` around a plain function.
+        side: Longer side of the whole images that the pointer is shown, pixels; smaller images are shown as
+            they are.
+        zoom: Settings of the second, zoomed pass; None for a single pass.
+        plan: Task plan that the queries belong to.
+    """
 
     queries: tuple[Query, ...]
     pointer: Pointer
     side: int = 1280
-    """The longer side of a whole image as it is shown, pixels."""
     zoom: ZoomConfig | None = None
-    """How to look a second time, closer; None for one look."""
     plan: Plan | None = None
-    """What the queries are for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What came back."""
+    """Result of a ``PointingJob``."""
 
     points: PointSet
-    told: tuple[TaskResult, ...]
-    """Every question, in the order of asking."""
+    results: tuple[TaskResult, ...]
+    """Outcome of every request, in the order of asking."""
     count: RequestCounts
 
     @property
     def unanswered(self) -> tuple[TaskResult, ...]:
-        """The questions without an answer."""
-        return tuple(told for told in self.told if told.answer is None)
+        """Requests without an answer."""
+        return tuple(result for result in self.results if result.answer is None)
 
-    def troubles(self) -> list[str]:
-        """Which questions were not answered, and why: a sentence for each reason."""
+    def warnings(self) -> list[str]:
+        """Return a sentence for each reason why requests were not answered."""
         reasons: dict[str, list[str]] = {}
-        for told in self.unanswered:
-            reasons.setdefault(told.why, []).append(f"{told.task.frame.name} ({told.task.query.name})")
-        return [f"not answered, {_listed(asked)}: {why}" for why, asked in reasons.items()]
+        for result in self.unanswered:
+            name = f"{result.task.frame.name} ({result.task.query.name})"
+            reasons.setdefault(result.error, []).append(name)
+        return [f"not answered, {_listed(names)}: {reason}" for reason, names in reasons.items()]
 
 
 class PointingJob:
-    """Questions under way, from the first image to the last answer. Use it as a context manager.
+    """Requests in progress, from the first image to the last answer; a context manager.
 
-    ``look`` asks about frames as they come, ``end`` says that there are no more, and
-    ``answers`` waits. Everything is asked in the background.
+    Call ``add`` with frames as they arrive, ``finish`` after the last one, and ``answers`` to wait for the
+    result. All requests run in the background.
     """
 
     def __init__(self, questions: Questions):
-        """Nothing is asked yet."""
+        """Start the threads; nothing is asked yet."""
         self._questions = questions
-        self._crowd = PointingExecutor(questions.pointer)
-        self._conductor = ThreadPoolExecutor(1, thread_name_prefix="conduct")
-        self._ended: Future[tuple[TaskResult, ...]] | None = None
+        self._executor = PointingExecutor(questions.pointer)
+        self._coordinator = ThreadPoolExecutor(1, thread_name_prefix="coordinate")
+        self._finished: Future[tuple[TaskResult, ...]] | None = None
 
     def __enter__(self) -> PointingJob:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._crowd.__exit__(*exception)
-        self._conductor.shutdown(wait=False, cancel_futures=True)
+        self._executor.__exit__(*exception)
+        self._coordinator.shutdown(wait=False, cancel_futures=True)
 
     @property
     def count(self) -> RequestCounts:
-        """How far the asking is."""
-        return self._crowd.count
+        """Progress so far."""
+        return self._executor.count
 
     def add(self, frames: Iterable[Frame]) -> None:
         """Ask every query about whole images."""
-        ask = partial(_first_look, side=self._questions.side)
-        self._crowd.ask(
-            PointingTask(frame, query, partial(ask, query, frame))
-            for frame in frames
-            for query in self._questions.queries
+        crop = partial(resize_image, max_side=self._questions.side)
+        self._executor.submit(
+            PointingTask(frame, query, crop) for frame in frames for query in self._questions.queries
         )
 
-    def end(self, frames: Sequence[Frame], views: Sequence[View]) -> None:
-        """Say that all frames were given; second looks begin when the first have been answered.
+    def finish(self, frames: Sequence[Frame], views: Sequence[View]) -> None:
+        """Declare that all frames were added; a zoomed pass starts when the first one is answered.
 
-        ``views`` belong to the frames one by one; they tell where the first answers meet.
+        Args:
+            frames: All frames.
+            views: Loaded view of each frame, in which the first answers are triangulated. It may be empty if
+                there is no zoomed pass.
         """
-        self._ended = self._conductor.submit(self._to_the_end, frames, views)
+        self._finished = self._coordinator.submit(self._run_passes, frames, views)
 
     def answers(self, progress: Callable[[RequestCounts], None] | None = None) -> Answers:
-        """Wait for the last answer, after ``end``.
+        """Wait for the last answer, after ``finish``.
 
-        Raises ``ModelError`` where no question at all was answered.
+        Raises:
+            ModelError: Every request failed.
         """
-        assert self._ended is not None, "end() comes first"
-        while wait([self._ended], timeout=_TELL).not_done:
+        assert self._finished is not None, "call finish() first"
+        while wait([self._finished], timeout=_PROGRESS_INTERVAL).not_done:
             if progress is not None:
                 progress(self.count)
-        told = self._ended.result()
-        found = [one.answer for one in told if one.answer is not None]
-        if told and not found:
-            raise ModelError(f"none of {len(told)} questions was answered: {told[0].why}")
+        results = self._finished.result()
+        found = [result.answer for result in results if result.answer is not None]
+        if results and not found:
+            raise ModelError(f"none of {len(results)} questions was answered: {results[0].error}")
         latest = {(answer.image, answer.query): answer for answer in found}
         points = PointSet(self._questions.queries, tuple(latest.values()), self._questions.plan)
-        return Answers(points, told, self.count)
+        return Answers(points, results, self.count)
 
-    def _to_the_end(self, frames: Sequence[Frame], views: Sequence[View]) -> tuple[TaskResult, ...]:
-        first = self._crowd.told()
+    def _run_passes(self, frames: Sequence[Frame], views: Sequence[View]) -> tuple[TaskResult, ...]:
+        first = self._executor.results()
         if self._questions.zoom is None:
             return first
-        self._crowd.ask(self._second_looks(first, frames, views, self._questions.zoom))
-        return first + self._crowd.told()
+        self._executor.submit(self._zoomed_tasks(first, frames, views, self._questions.zoom))
+        return first + self._executor.results()
 
-    def _second_looks(
+    def _zoomed_tasks(
         self, first: Sequence[TaskResult], frames: Sequence[Frame], views: Sequence[View], config: ZoomConfig
     ) -> Iterable[PointingTask]:
-        """A closer look for every view and query that has a place to look at."""
-        said = {(told.task.frame.name, told.task.query.name): told.answer for told in first}
+        """Yield a task for every view and query that has a window to zoom into."""
+        answer_of = {(result.task.frame.name, result.task.query.name): result.answer for result in first}
         for query in self._questions.queries:
-            answers = [said.get((frame.name, query.name)) for frame in frames]
+            answers = [answer_of.get((frame.name, query.name)) for frame in frames]
             pixels = [
                 None if answer is None else disk_to_view(frame, view, answer.points)
                 for answer, frame, view in zip(answers, frames, views, strict=True)
             ]
-            met = meet(views, pixels, config=config.meet)
-            about = zoom_windows(frames, views, met, answers, config=config)
-            for frame, window in zip(frames, about, strict=True):
+            consensus = meet(views, pixels, config=config.meet)
+            windows = zoom_windows(frames, views, consensus, answers, config=config)
+            for frame, window in zip(frames, windows, strict=True):
                 if window is not None:
-                    ask = partial(_second_look, query, frame, window, config)
-                    yield PointingTask(frame, query, ask)
+                    yield PointingTask(frame, query, partial(crop_image, window=window, side=config.side))
 
 
-def wait_for_answers(asking: PointingJob, stages: Stages) -> Answers:
-    """All answers, and what is to be said about them."""
+def wait_for_answers(job: PointingJob, stages: Stages) -> Answers:
+    """Wait for all answers, show the progress, and warn about unanswered requests."""
     with stages.stage("wait for the answers") as bar:
 
-        def tell(count: RequestCounts) -> None:
+        def show(count: RequestCounts) -> None:
             bar(count.done, count.total)
             bar.note(str(count))
 
-        answers = asking.answers(tell)
-        tell(answers.count)
-    for told in answers.told:
-        stages.beside("the model answers", told.begin, told.end)
-    for line in answers.troubles():
-        stages.warn(line)
+        answers = job.answers(show)
+        show(answers.count)
+    for result in answers.results:
+        stages.beside("the model answers", result.start, result.end)
+    for warning in answers.warnings():
+        stages.warn(warning)
     return answers
 
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def _first_look(query: Query, frame: Frame, pointer: Pointer, image: Image, *, side: int) -> Answer:
-    return point_at(pointer, query, frame.name, resize_image(image, max_side=side))
-
-
-def _second_look(
-    query: Query, frame: Frame, window: Window, config: ZoomConfig, pointer: Pointer, image: Image
-) -> Answer:
-    return point_in_window(pointer, query, frame, image, window, config=config)

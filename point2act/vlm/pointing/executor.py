@@ -1,4 +1,4 @@
-"""Many questions at once: so many at a time, none lost, and one that fails does not sink the others."""
+"""A thread pool that asks a pointer about many crops at once; one failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,17 +17,19 @@ from point2act.core.errors import ModelError, Point2ActError
 from point2act.core.types import Answer, Frame, Query
 from point2act.data.capture import read_image
 from point2act.data.crops import Crop
-from point2act.vlm.pointing.point import Pointer, PointerReply
+from point2act.vlm.pointing.point import Pointer, point_at
 
 _log = logging.getLogger(__name__)
 
-# When so many questions failed and none was answered, nobody is there: the others are not asked. Chosen.
+Image = UInt8[np.ndarray, "_h _w 3"]
+
 _FAILURE_THRESHOLD = 8
+"""After this many failures and no answer, the remaining requests are not sent. Chosen."""
 
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """How far the asking is."""
+    """Progress of a set of requests."""
 
     total: int = 0
     asked: int = 0
@@ -35,139 +38,100 @@ class RequestCounts:
 
     @property
     def done(self) -> int:
-        """Answered or failed."""
+        """Number of requests that were answered or failed."""
         return self.asked + self.cached + self.failed
 
     def __str__(self) -> str:
-        return f"{self.asked} asked, {self.cached} remembered, {self.failed} failed"
+        return f"{self.asked} asked, {self.cached} cached, {self.failed} failed"
 
 
 @dataclass(frozen=True, eq=False)
 class PointingTask:
-    """One question about one frame."""
+    """One query about one crop of one frame."""
 
     frame: Frame
     query: Query
-    answer: Callable[[Pointer, UInt8[np.ndarray, "_h _w 3"]], Answer]
-    """From who points and the image on disk to the answer."""
+    crop: Callable[[Image], Crop]
+    """Function from the image on disk to the crop that is shown."""
 
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """What became of a task."""
+    """Outcome of one task."""
 
     task: PointingTask
     answer: Answer | None
-    why: str
-    """Why there is no answer."""
-    begin: float
-    """By ``time.perf_counter``, as is the end."""
+    error: str
+    """Why there is no answer; empty if there is one."""
+    start: float
+    """Time of ``time.perf_counter``, seconds; likewise ``end``."""
     end: float
 
 
 class PointingExecutor:
-    """Asks a pointer in the background, from as many threads as it allows."""
+    """Asks a pointer in the background, with as many threads as the pointer allows."""
 
     def __init__(self, pointer: Pointer):
-        """Nothing is asked yet."""
-        self._pointer = _Counted(pointer)
+        """Start the thread pool; nothing is asked yet."""
+        self._pointer = pointer
         self._pool = ThreadPoolExecutor(pointer.concurrency, thread_name_prefix="ask")
         self._pending: list[Future[TaskResult]] = []
+        self._lock = threading.Lock()
+        self._first_error = ""
+        self.count = RequestCounts()
 
     def __enter__(self) -> PointingExecutor:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Drop the questions that nobody has begun with."""
+        """Cancel the tasks that have not started."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    @property
-    def count(self) -> RequestCounts:
-        """How far the asking is."""
-        return self._pointer.count
-
-    def ask(self, tasks: Iterable[PointingTask]) -> None:
-        """Put questions into the queue; those about one frame share its picture."""
-        pictures: dict[str, _Picture] = {}
+    def submit(self, tasks: Iterable[PointingTask]) -> None:
+        """Queue tasks; each frame's image is read once, when its first task starts."""
+        images: dict[str, Callable[[], Image]] = {}
         for task in tasks:
-            picture = pictures.setdefault(task.frame.name, _Picture(task.frame))
-            self._pointer.add(total=1)
-            self._pending.append(self._pool.submit(self._work, task, picture))
+            image = images.setdefault(task.frame.name, _lazy_image(task.frame))
+            self._add(total=1)
+            self._pending.append(self._pool.submit(self._execute, task, image))
 
-    def told(self) -> tuple[TaskResult, ...]:
-        """Wait for the questions asked since the last time: what became of each, in their order."""
+    def results(self) -> tuple[TaskResult, ...]:
+        """Wait for the tasks submitted since the last call, and return their results in the same order."""
         pending, self._pending = self._pending, []
         return tuple(future.result() for future in pending)
 
-    def _work(self, task: PointingTask, picture: _Picture) -> TaskResult:
-        begin = time.perf_counter()
+    def _execute(self, task: PointingTask, image: Callable[[], Image]) -> TaskResult:
+        start, answer, error = time.perf_counter(), None, ""
         try:
-            fatal_error = self._pointer.fatal_error
-            if fatal_error is not None:
-                raise ModelError(f"not asked, as nobody answers: {fatal_error}")
-            answer, why = task.answer(self._pointer, picture.pixels()), ""
+            self._check_that_any_succeeds()
+            crop = task.crop(image())
+            answer, cached = point_at(self._pointer, task.query, task.frame.name, crop)
+            self._add(cached=1) if cached else self._add(asked=1)
         except Point2ActError as err:
-            answer, why = None, str(err)
-            self._pointer.fail(why)
+            error = str(err)
+            self._first_error = self._first_error or error
+            self._add(failed=1)
             about = {"image": task.frame.name, "query": task.query.name}
-            _log.debug("%s (%s) is not answered: %s", task.frame.name, task.query.name, why, extra=about)
-        return TaskResult(task, answer, why, begin, time.perf_counter())
+            _log.debug("%s (%s) is not answered: %s", task.frame.name, task.query.name, error, extra=about)
+        return TaskResult(task, answer, error, start, time.perf_counter())
 
+    def _check_that_any_succeeds(self) -> None:
+        """Raise ``ModelError`` if all of the first requests failed, as with a server that is down."""
+        if self.count.failed >= _FAILURE_THRESHOLD and self.count.failed == self.count.done:
+            raise ModelError(f"not asked, because all earlier requests failed: {self._first_error}")
 
-class _Picture:
-    """A frame's pixels, read when the first question about it is asked."""
-
-    def __init__(self, frame: Frame):
-        self._frame = frame
-        self._pixels: UInt8[np.ndarray, "_h _w 3"] | None = None
-        self._lock = threading.Lock()
-
-    def pixels(self) -> UInt8[np.ndarray, "_h _w 3"]:
-        with self._lock:
-            if self._pixels is None:
-                self._pixels = read_image(self._frame)
-            return self._pixels
-
-
-class _Counted:
-    """A pointer that counts, from many threads."""
-
-    def __init__(self, pointer: Pointer):
-        self._pointer = pointer
-        self._lock = threading.Lock()
-        self._first = ""
-        self.count = RequestCounts()
-
-    @property
-    def name(self) -> str:
-        return self._pointer.name
-
-    @property
-    def concurrency(self) -> int:
-        return self._pointer.concurrency
-
-    @property
-    def fatal_error(self) -> str | None:
-        """The first error where nobody answers, else None."""
-        count = self.count
-        return self._first if count.failed >= _FAILURE_THRESHOLD and count.failed == count.done else None
-
-    def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
-        said = self._pointer.point(query, image, crop)
-        self.add(cached=1) if said.cached else self.add(asked=1)
-        return said
-
-    def fail(self, why: str) -> None:
-        self._first = self._first or why
-        self.add(failed=1)
-
-    def add(self, *, total: int = 0, asked: int = 0, cached: int = 0, failed: int = 0) -> None:
+    def _add(self, **increments: int) -> None:
         with self._lock:
             now = self.count
-            self.count = replace(
-                now,
-                total=now.total + total,
-                asked=now.asked + asked,
-                cached=now.cached + cached,
-                failed=now.failed + failed,
-            )
+            self.count = replace(now, **{key: getattr(now, key) + n for key, n in increments.items()})
+
+
+def _lazy_image(frame: Frame) -> Callable[[], Image]:
+    """Return a function, safe to call from several threads, that reads a frame's image once."""
+    lock, read = threading.Lock(), cache(lambda: read_image(frame))
+
+    def image() -> Image:
+        with lock:
+            return read()
+
+    return image

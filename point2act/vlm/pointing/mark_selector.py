@@ -1,4 +1,4 @@
-"""A picture with labels, of which a model names one: the question, who answers it, and how that is read."""
+"""Set-of-mark prompting: a model names one of the labels drawn on an image (Yang et al. 2023)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from point2act.vlm.parsers.reading import UnreadableError
 from point2act.vlm.pointing.point import ModelPointer
 
 NONE = "0"
-"""What is answered where no label is right."""
-# Characters of a wrong label that an error shows.
+"""Label that stands for "none of them"."""
+# Maximum number of characters of a wrong label in an error message.
 _SHOWN = 200
 
 _REPLY = """\
@@ -32,55 +32,58 @@ or {{"choice": "{none}"}} if it is none of them."""
 
 @dataclass(frozen=True, eq=False)
 class MarkQuestion:
-    """A picture with labels, of which one is to be named."""
+    """An image with labels, and the prompt that asks for one of them."""
 
     query: Query
     image: str
-    """The frame's name."""
+    """Name of the frame."""
     crop: Crop
-    """With the labels drawn."""
+    """The image that is shown, with the labels drawn on it."""
     places: Mapping[str, Float[np.ndarray, "_ 2"]]
-    """What each label stands for: pixels of the image on disk."""
+    """Pixels of the image on disk that each label stands for."""
     prompt: str
 
 
 @dataclass(frozen=True)
 class MarkChoice:
-    """What was named."""
+    """A selector's reply to one question."""
 
     label: str | None
-    """None where none of them is right."""
+    """None if no label is right."""
     raw: str = ""
+    """Text of the reply."""
     seconds: float = 0.0
+    """Duration of the original request."""
     cached: bool = False
-    """Whether it was remembered from an earlier time."""
+    """Whether the reply was read from the cache."""
 
 
 @runtime_checkable
 class MarkSelector(Protocol):
-    """Whoever chooses: a model, a simulated one, a person."""
+    """Interface of everything that can select a label: a model, a simulated model, a person."""
 
     @property
     def name(self) -> str:
-        """Written into points.json as the answers' model."""
+        """Name that points.json gives as the answers' model."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many questions it may be given at the same time, from as many threads."""
+        """Maximum number of simultaneous calls of ``select``, each from its own thread."""
         ...
 
     def select(self, question: MarkQuestion) -> MarkChoice:
-        """Name a label, or none.
+        """Select a label, or none.
 
-        Raises a ``Point2ActError`` where there is no answer.
+        Raises:
+            Point2ActError: There is no answer.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ModelMarkSelector:
-    """A model and what it said before."""
+    """A vision-language model as a selector, with an optional cache of its replies."""
 
     name: str
     client: ModelClient
@@ -88,21 +91,20 @@ class ModelMarkSelector:
 
     @staticmethod
     def of(pointer: ModelPointer) -> ModelMarkSelector:
-        """The model that points, choosing."""
+        """Return a selector that uses the model of a pointer."""
         return ModelMarkSelector(pointer.name, pointer.client, pointer.cache)
 
     @property
     def concurrency(self) -> int:
-        """The client's."""
+        """Maximum number of simultaneous requests of the client."""
         return self.client.concurrency
 
     def select(self, question: MarkQuestion) -> MarkChoice:
-        """Ask, or remember; a reply that cannot be read is not remembered."""
+        """Return the cached or newly requested reply; an unreadable reply is not cached."""
         labels = tuple(question.places)
-        choice = {"type": "string", "enum": [*labels, NONE]}
         schema = {
             "type": "object",
-            "properties": {"choice": choice},
+            "properties": {"choice": {"type": "string", "enum": [*labels, NONE]}},
             "required": ["choice"],
             "additionalProperties": False,
         }
@@ -116,11 +118,20 @@ class ModelMarkSelector:
 
 
 def parse_choice(text: str, labels: Sequence[str]) -> str | None:
-    """The label that a reply names in its JSON object ``{"choice": "3"}``; None for ``"0"``, none of them.
+    """Read the label that a reply names in a JSON object such as ``{"choice": "3"}``.
 
-    Prose and fences around the object and thinking before it are passed over; numbers may be without
-    quotation marks, letters small. Raises ``ReplyError``, which shows the reply, where there is no such
-    object, several that differ, or another label.
+    Prose and code fences around the object and reasoning before it are skipped; numbers may be without
+    quotation marks, and letters in lower case.
+
+    Args:
+        text: The reply.
+        labels: Labels to choose from.
+
+    Returns:
+        The label, or None for ``"0"``, none of them.
+
+    Raises:
+        ReplyError: There is no such object, there are several different ones, or the label is unknown.
     """
     answer = after_thinking(text)
     try:
@@ -139,12 +150,12 @@ def parse_choice(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _label(value: object) -> str:
-    """A label as it is written; JSON's true is not the number 1."""
+    """Return a label as text; JSON's ``true`` is not the number 1."""
     if isinstance(value, str):
         return value.strip().upper()
     return str(value) if type(value) is int else json.dumps(value)[:_SHOWN]
 
 
 def reply_instruction(labels: Sequence[str]) -> str:
-    """The words that ask for one of the labels, as ``parse_choice`` reads it."""
+    """Return the end of a prompt that asks for one of the labels in the format of ``parse_choice``."""
     return _REPLY.format(example=labels[0], labels=", ".join(labels), none=NONE)

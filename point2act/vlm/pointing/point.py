@@ -65,13 +65,23 @@ class Pointer(Protocol):
         ...
 
 
-def point_at(pointer: Pointer, query: Query, image: str, crop: Crop) -> Answer:
-    """Return the pointer's answer for one crop, in pixels of the image on disk.
+def point_at(pointer: Pointer, query: Query, image: str, crop: Crop) -> tuple[Answer, bool]:
+    """Ask a pointer about one crop.
 
-    Raises what the pointer raises where there is no answer.
+    Args:
+        pointer: The pointer to ask.
+        query: The query.
+        image: Name of the frame.
+        crop: The crop that is shown.
+
+    Returns:
+        The answer, in pixels of the image on disk, and whether the reply was read from the cache.
+
+    Raises:
+        Point2ActError: There is no answer.
     """
     reply = pointer.point(query, image, crop)
-    return Answer(
+    answer = Answer(
         image=image,
         query=query.name,
         points=crop.to_disk(reply.points),
@@ -80,6 +90,7 @@ def point_at(pointer: Pointer, query: Query, image: str, crop: Crop) -> Answer:
         raw=reply.raw,
         seconds=reply.seconds,
     )
+    return answer, reply.cached
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""From words and a model's name to questions that can be asked."""
+"""From texts and the name of a model to questions, and from questions to the answers for a capture."""
 
 from __future__ import annotations
 
@@ -24,26 +24,31 @@ from point2act.vlm.pointing.task_planner import plan
 from point2act.vlm.pointing.zoom import ZoomConfig
 
 _ARTICLE = re.compile(r"\A(?:the|an|a)\s+", re.IGNORECASE)
-# To see where answers meet, images need no detail.
+# Triangulating the first answers needs poses and depth, but no detail of the images.
 _MAX_SIDE = 480
 
 
 @dataclass(frozen=True)
 class AskConfig:
-    """Who is asked, and how."""
+    """Model to ask, and how."""
 
     client: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
     zoom: bool = False
-    """Ask again about an enlarged part of every image, around the place where the first answers meet: small
-    parts are where models fail. Twice the questions."""
+    """Ask a second time about an enlarged crop of each image, around the point on which the first answers
+    agree. It helps with small parts and doubles the number of requests."""
     zooming: ZoomConfig = field(default_factory=ZoomConfig)
-    """How the second look looks."""
+    """Crops of the second pass."""
 
 
 def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = ()) -> tuple[Query, ...]:
-    """Queries from words and roles, each with a name of its own made from its words, none of those ``taken``.
+    """Return queries for texts and roles, with unique names derived from the texts.
 
-    Raises ``PointsError`` for words that are empty.
+    Args:
+        wanted: Text and role of each query.
+        taken: Names that must not be used.
+
+    Raises:
+        PointsError: A text is empty.
     """
     queries: list[Query] = []
     names = set(taken)
@@ -57,9 +62,14 @@ def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = (
 
 
 def open_questions(queries: Sequence[Query | str], *, config: AskConfig) -> Questions:
-    """Questions for a model; plain text is to be grasped. Nothing is asked or loaded yet.
+    """Return questions for a model; nothing is asked or loaded yet.
 
-    Raises ``ModelError`` where the model cannot be asked.
+    Args:
+        queries: Queries, or texts of queries with the role "grasp".
+        config: Model to ask, and how.
+
+    Raises:
+        ModelError: The model cannot be asked.
     """
     given = [query for query in queries if isinstance(query, Query)]
     named = name_queries([(query, "grasp") for query in queries if isinstance(query, str)])
@@ -67,10 +77,16 @@ def open_questions(queries: Sequence[Query | str], *, config: AskConfig) -> Ques
 
 
 def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, config: AskConfig) -> Questions:
-    """Have a model work out what an instruction needs, given some images of the scene; then the questions.
+    """Have a model plan which queries an instruction needs, and return questions for the same model.
 
-    Raises ``ModelError`` where the model cannot be asked, and
-    ``ReplyError`` where it makes no plan.
+    Args:
+        task: Instruction in plain language, such as "hand me the mug".
+        images: A few RGB images of the scene.
+        config: Model to ask, and how.
+
+    Raises:
+        ModelError: The model cannot be asked.
+        ReplyError: The model's reply is not a plan.
     """
     opened = open_model(config.client)
     made = plan(opened.client, task, model_name=opened.model.model, images=images, cache=opened.cache)
@@ -80,7 +96,7 @@ def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, conf
 def questions_for(
     opened: OpenModel, queries: Sequence[Query], *, config: AskConfig, plan: Plan | None = None
 ) -> Questions:
-    """Questions for a model that is open."""
+    """Return questions for a model that is already open."""
     return Questions(
         queries=tuple(queries),
         pointer=ModelPointer(opened.model, opened.client, opened.cache),
@@ -93,15 +109,22 @@ def questions_for(
 def ask(capture: Capture | Path | str, questions: Questions, *, stages: Stages | None = None) -> Answers:
     """Ask about every image of a capture.
 
-    Raises ``CaptureError`` for a capture that cannot be read, and
-    ``ModelError`` where no question at all is answered; one that is not is listed
-    among the unanswered.
+    Args:
+        capture: A capture, or the folder of one.
+        questions: Queries, and the pointer that answers them.
+        stages: Where progress and warnings are reported; by default they are not shown.
+
+    Returns:
+        The answers. Requests that failed are among ``unanswered``.
+
+    Raises:
+        CaptureError: The capture cannot be read.
+        ModelError: Every request failed.
     """
     stages = stages or Stages(show=False)
     source = capture if isinstance(capture, Capture) else read_capture(capture)
-    with PointingJob(questions) as asking:
-        asking.add(source.frames)
-        # Only where the answers meet needs to be known, and only for a second look.
+    with PointingJob(questions) as job:
+        job.add(source.frames)
         views = load_views(source, max_side=_MAX_SIDE) if questions.zoom is not None else ()
-        asking.end(source.frames, views)
-        return wait_for_answers(asking, stages)
+        job.finish(source.frames, views)
+        return wait_for_answers(job, stages)
