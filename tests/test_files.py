@@ -199,7 +199,7 @@ def test_ply_of_other_kinds(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ((b"ply", b"obj"), "does not begin"),
+        ((b"ply", b"obj"), "does not start"),
         ((b"end_header", b"end"), "header does not end"),
         ((b"vertex 2", b"vertex 4"), "holds 3 of 4"),
         ((b"vertex 2", b"vertex x"), "PLY"),

@@ -14,11 +14,11 @@ from point2act.core.geometry import (
     cross_matrix,
     frame_from_axes,
     frame_from_normal,
-    fundamental,
+    fundamental_matrix,
     inside,
     invert,
     nearest_rotation,
-    nearest_to_lines,
+    line_intersection_equations,
     opengl_to_opencv,
     pixel_centers,
     project,
@@ -148,7 +148,7 @@ def test_nearest_rotation_keeps_rotations_and_undoes_mirrors():
 def test_the_pixels_of_one_point_obey_the_fundamental_matrix(rng: np.random.Generator):
     other = Camera(300.0, 290.0, 330.0, 200.0, 400, 600)
     T_world_a, T_world_b = random_pose(rng), random_pose(rng)
-    F_b_a = fundamental(invert(T_world_b) @ T_world_a, CAMERA.K, other.K)
+    F_b_a = fundamental_matrix(invert(T_world_b) @ T_world_a, CAMERA.K, other.K)
     points = rng.normal(size=(20, 3))
     a, b = (
         np.pad(project(camera, T, points)[0], ((0, 0), (0, 1)), constant_values=1.0)
@@ -158,7 +158,7 @@ def test_the_pixels_of_one_point_obey_the_fundamental_matrix(rng: np.random.Gene
     assert (np.abs(((b @ F_b_a) * a).sum(axis=1)) < 1e-12 * size).all()
     # Another point's do not.
     assert (np.abs(((b @ F_b_a) * np.roll(a, 1, axis=0)).sum(axis=1)) > 1e-9 * size).any()
-    back = fundamental(invert(T_world_a) @ T_world_b, other.K, CAMERA.K)
+    back = fundamental_matrix(invert(T_world_a) @ T_world_b, other.K, CAMERA.K)
     np.testing.assert_allclose(
         back / np.linalg.norm(back), F_b_a.T / np.linalg.norm(F_b_a), atol=1e-9, rtol=1e-6
     )
@@ -167,7 +167,7 @@ def test_the_pixels_of_one_point_obey_the_fundamental_matrix(rng: np.random.Gene
 def test_two_cameras_in_one_place_have_no_epipolar_lines():
     turned = random_pose(np.random.default_rng(0))
     turned[:3, 3] = 0.0
-    assert not fundamental(turned, CAMERA.K, CAMERA.K).any()
+    assert not fundamental_matrix(turned, CAMERA.K, CAMERA.K).any()
 
 
 @given(seeds)
@@ -181,10 +181,10 @@ def test_lines_through_a_point_are_nearest_to_it(rng: np.random.Generator):
     point, ways = rng.normal(size=3), rng.normal(size=(4, 3))
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     eyes = point + rng.normal(size=(4, 1)) * ways
-    np.testing.assert_allclose(np.linalg.solve(*nearest_to_lines(eyes, ways)), point, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.solve(*line_intersection_equations(eyes, ways)), point, atol=1e-6)
     # Lines that miss one another: no step away from the point is nearer to them.
     eyes = eyes + rng.normal(size=(4, 3))
-    best = np.linalg.solve(*nearest_to_lines(eyes, ways))
+    best = np.linalg.solve(*line_intersection_equations(eyes, ways))
     around = best + 1e-2 * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
     away = around[:, None] - eyes
     misses = ((away - (away * ways).sum(axis=2, keepdims=True) * ways) ** 2).sum(axis=(1, 2))
@@ -193,7 +193,7 @@ def test_lines_through_a_point_are_nearest_to_it(rng: np.random.Generator):
 
 def test_parallel_lines_have_no_nearest_point():
     way = np.array([0.6, 0.0, 0.8])
-    matrix, right = nearest_to_lines(np.eye(3), np.stack([way, way, -way]))
+    matrix, right = line_intersection_equations(np.eye(3), np.stack([way, way, -way]))
     np.testing.assert_allclose(matrix @ way, 0.0, atol=1e-15)
     np.testing.assert_allclose(right @ way, 0.0, atol=1e-15)
 

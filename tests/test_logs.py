@@ -91,16 +91,16 @@ def test_a_finished_run_asked_anew_tells_of_each_stage(told, tmp_path):
     _, err = tell("grasp", "--load-config", output, "--output", tmp_path / "grasps.json", "--no-report")
     assert stages_of(err) == [
         "read the run",
-        "look from the views",
+        "render the views",
         "lift the points",
-        "find the places",
+        "localize the queries",
         "find the grasps",
     ]
 
 
 def test_check_tells_of_each_stage_and_quiet_of_none(folder):
     out, err = tell("check", folder)
-    assert stages_of(err) == ["load the images", "look at them"]
+    assert stages_of(err) == ["load the images", "check the capture"]
     assert tell("--quiet", "check", folder) == (out, "")
 
 
@@ -142,7 +142,7 @@ def test_each_line_is_an_object(folder):
         assert record["level"] in ("debug", "info")
         assert record["logger"].startswith("point2act")
     ends = [record for record in records if "stage" in record]
-    assert [end["stage"] for end in ends] == ["load the images", "look at them"]
+    assert [end["stage"] for end in ends] == ["load the images", "check the capture"]
     assert all(end["seconds"] >= 0 and end["level"] == "info" for end in ends)
     assert ends[0]["total"] == 10
 
@@ -235,8 +235,8 @@ def test_other_libraries_leak_no_key(name, capsys, monkeypatch):
 
 def test_an_exception_that_nobody_catches_shows_no_key(tmp_path):
     code = (
-        "import sys; from point2act.core.logs import telling\n"
-        "with telling(json_log='json' in sys.argv):\n"
+        "import sys; from point2act.core.logs import log_to_stderr\n"
+        "with log_to_stderr(json_log='json' in sys.argv):\n"
         "    raise RuntimeError('refused: ' + sys.argv[1])"
     )
     for style in ("lines", "json"):
@@ -278,7 +278,7 @@ def drawn(monkeypatch, **how) -> str:
             bar(3, 3)
             bar.note("at [red]all")
             logging.getLogger("point2act.test").warning("a step is undone")
-        stages.say("a remark [/b] \x1b[31m :mug:")
+        stages.info("a remark [/b] \x1b[31m :mug:")
         stages.warn("it went badly")
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.getvalue())
 

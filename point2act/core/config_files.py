@@ -1,4 +1,4 @@
-"""Where the shipped data files (grippers, scenes) lie: in the checkout, or in the installed prefix."""
+"""Shipped and user TOML files (grippers, models, scenes, arms), found by name or path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ else:
     import tomli as tomllib
 
 # Bytes. The longest shipped file has 5 kB. Chosen.
-_LARGEST = 2**20
+_MAX_BYTES = 2**20
 
 _FOLDERS = (
     Path(__file__).resolve().parents[2] / "configs",
@@ -25,12 +25,12 @@ _FOLDERS = (
 
 
 def available(kind: str) -> list[str]:
-    """Names of the shipped files of one kind (``"grippers"``, ``"scenes"``), sorted."""
+    """Return the names of the shipped files of one kind (``"grippers"``, ``"scenes"``), sorted."""
     return sorted({path.stem for folder in _FOLDERS for path in (folder / kind).glob("*.toml")})
 
 
 def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError]) -> str:
-    """A key's text. Raises ``error`` where there is none."""
+    """Return the text of a key. Raises ``error`` if there is none."""
     value = table.get(key)
     if not isinstance(value, str) or not value.strip():
         raise error(f"{path}: '{key}' is {brief(value)}: write some text there")
@@ -38,9 +38,9 @@ def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError
 
 
 def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path, dict[str, Any]]:
-    """Read a TOML file given by its shipped name or by a path ending in ``.toml``.
+    """Read a TOML file given by its shipped name or by a path ending in ``.toml``; return its path and table.
 
-    Returns the path and the parsed table. Raises ``error``, which lists the shipped names.
+    Raises ``error``, which lists the shipped names, if there is no such file or it is not valid TOML.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -49,7 +49,7 @@ def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path
     known = ", ".join(available(kind))
     if not os.path.isfile(path):
         raise error(f"no {kind[:-1]} named '{name}': use one of {known}, or the path of a .toml file")
-    data = read_bytes(path, error, largest=_LARGEST)
+    data = read_bytes(path, error, max_bytes=_MAX_BYTES)
     try:
         table = tomllib.loads(data.decode())
         check_nesting(table)
@@ -57,11 +57,11 @@ def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path
         return path, table
     except (ValueError, RecursionError) as err:
         why = "nested too deeply" if isinstance(err, RecursionError) else err
-        raise error(f"{path} cannot be read as TOML ({why}): mend it, or use one of {known}") from err
+        raise error(f"{path} cannot be read as TOML ({why}): fix it, or use one of {known}") from err
 
 
 def _check_numbers(table: dict[str, Any]) -> None:
-    """Raise a ``ValueError`` for a whole number beyond 64 bits, which TOML has none of."""
+    """Raise a ``ValueError`` for an integer beyond 64 bits, which TOML does not allow."""
     for level in levels(table):
         for value in level:
             if isinstance(value, int) and not -(2**63) <= value < 2**63:

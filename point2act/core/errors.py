@@ -1,53 +1,53 @@
-"""Every error that point2act raises on purpose.
+"""The exceptions that point2act raises.
 
-A message names the file or argument, says what is wrong with it and what to do. The command line
+A message names the file or argument, the problem and the fix. The command line
 prints it as one sentence and exits with code 2.
 """
 
 
 class Point2ActError(Exception):
-    """Something the user can mend; the message says how."""
+    """An error that the user can fix; the message says how."""
 
 
 class CaptureError(Point2ActError):
-    """A capture folder cannot be used: its transforms.json, an image, a depth file or a pose."""
+    """A capture folder with a bad transforms.json, image, depth file or pose."""
 
 
 class PointsError(Point2ActError):
-    """A points.json cannot be used: unreadable, an unknown image or query, points outside the image."""
+    """A points.json that is unreadable or names an unknown image, an unknown query or a point outside."""
 
 
 class ReplyError(Point2ActError):
-    """A model's reply cannot be read without guessing; the message shows it."""
+    """A model reply that cannot be parsed without guessing; the message quotes it."""
 
 
 class ModelError(Point2ActError):
-    """A model cannot be asked: its file, its server, its key, its weights, or no view got an answer."""
+    """A model that cannot be queried: a bad file, server, key or weights, or no view got an answer."""
 
 
 class ResultsError(Point2ActError):
-    """A grasps.json cannot be used, or results would make a wrong one."""
+    """A grasps.json, or results to write to one, that are not valid."""
 
 
 class SceneError(Point2ActError):
-    """A scene cannot be reconstructed, saved or read back."""
+    """A scene that cannot be reconstructed, saved or read."""
 
 
 class GripperError(Point2ActError):
-    """A gripper file is missing or wrong."""
+    """A gripper file that is missing or invalid."""
 
 
 class ArmError(Point2ActError):
-    """An arm's file is missing or wrong, it has no place for the gripper, or mink is not installed."""
+    """An arm file that is missing, invalid or without a gripper mount, or mink that is not installed."""
 
 
 class RunError(Point2ActError):
-    """A finished run (run.json and scene, or config.yml and checkpoint) cannot be used."""
+    """A finished run (run.json and scene, or config.yml and checkpoint) that cannot be used."""
 
 
 class SimulationError(Point2ActError):
-    """The simulator cannot start, or a simulated scene file is wrong."""
+    """A simulator that cannot start, or an invalid scene file."""
 
 
 class ReportError(Point2ActError):
-    """A report.html cannot be added to."""
+    """A report.html that cannot be extended."""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, JSON read strictly, and the JSON Schemas that ship with the package."""
+"""Atomic file writing, strict JSON reading, and validation against the shipped JSON Schemas."""
 
 from __future__ import annotations
 
@@ -25,42 +25,37 @@ from point2act.core.errors import Point2ActError
 _log = logging.getLogger(__name__)
 _SCHEMAS = Path(__file__).resolve().parent / "schemas"
 # Bytes. 10 000 frames with all their replies stay below a quarter of it. Chosen.
-_LARGEST = 256 * 2**20
-# What is read here nests 8 deep at most; some hundreds more and printing a value overflows the stack. Chosen.
-_DEEPEST = 50
-# What jsonschema checks in a minute (measured: 20 000 a second); 5000 answers have 50 000.
-_MOST_VALUES = 1_000_000
-# What a file is called while it is written: its name, the process, the thread.
+_MAX_BYTES = 256 * 2**20
+# Our files nest 8 deep at most; some hundreds more and printing a value overflows the stack. Chosen.
+_MAX_DEPTH = 50
+# jsonschema checks 20 000 values a second (measured), so this many in a minute; 5000 answers have 50 000.
+_MAX_VALUES = 1_000_000
+# Name of a temporary file: the target's name, the process, the thread.
 _DRAFT = re.compile(r"\..+\.([1-9]\d{0,8})\.\d+\.part", re.DOTALL)
-# Seconds. A draft of no running program was left by one that was killed, unless it is of another machine's
-# that shares the folder: that would still be writing it. A number that is running again may be of another
-# program: then a day tells. Chosen.
-_STILL_WRITING, _FORGOTTEN = 60, 24 * 3600
+# Age in seconds from which a temporary file is removed: of a process that is not running here (one on another
+# machine may share the folder), and of one whose number is running (it may have been reused). Chosen.
+_STALE, _STALE_IF_RUNNING = 60, 24 * 3600
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 80
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write a file atomically: readers see the old file or the new one, never half of one.
-
-    Makes missing folders. Raises ``Point2ActError`` where the file cannot be written.
-    """
+    """Write a file atomically, making missing folders. Raises ``Point2ActError`` if it cannot be written."""
     with replacing(path) as draft:
         draft.write_bytes(data)
 
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """A draft beside a file, to be written within ``with``; at its end it takes the file's place.
+    """Yield a temporary file beside ``path`` that replaces it when the block ends without an error.
 
-    After an error the file is as it was and the draft is gone. Makes missing folders, and removes drafts that
-    a program left in this one when it was killed. Raises ``Point2ActError`` where the file cannot be
-    written.
+    Missing folders are made, and temporary files of killed processes in the folder are removed. Raises
+    ``Point2ActError`` if the file cannot be written.
     """
     path = Path(path)
     with writing(path):
-        # A draft of its own for each writer, also for two threads that write the same file.
+        # Each writer has its own, also two threads that write the same file.
         draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -69,51 +64,37 @@ def replacing(path: Path | str) -> Iterator[Path]:
             _log.debug("wrote %s, %d bytes", path, path.stat().st_size)
         finally:
             draft.unlink(missing_ok=True)
-        # Not with every file: to list a folder of ten thousand takes milliseconds.
-        _remove_drafts(path.parent.absolute(), int(time.monotonic() // _STILL_WRITING))
+        # At most once a minute per folder: listing ten thousand files takes milliseconds.
+        _remove_stale_drafts(path.parent.absolute(), int(time.monotonic() // _STALE))
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise ``Point2ActError`` for any trouble with writing a file or folder within ``with``."""
+    """Turn any error of writing a file or folder within the block into a ``Point2ActError``."""
     try:
         yield
-    except (OSError, ValueError) as err:
-        # A ValueError is a name that no file can have.
+    except (OSError, ValueError) as err:  # ValueError: a name that no file can have
         raise Point2ActError(f"{path} cannot be written ({err}): choose another place for it") from err
 
 
 @lru_cache(maxsize=64)
-def _remove_drafts(folder: Path, minute: int) -> None:
-    """Remove the drafts of programs that are gone; once in a minute, which is there to be remembered."""
+def _remove_stale_drafts(folder: Path, minute: int) -> None:
+    """Remove temporary files of killed processes; the cache limits this to once per ``minute``."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            # One may be gone meanwhile, or not ours to remove.
-            with suppress(OSError):
-                if _is_left(entry):
+            with suppress(OSError):  # Removed meanwhile, or owned by another user.
+                if _is_stale(entry):
                     os.unlink(entry.path)
 
 
-def _is_left(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is a draft that nobody is writing any more."""
+def _is_stale(entry: os.DirEntry[str]) -> bool:
+    import psutil
+
     draft = _DRAFT.fullmatch(entry.name)
     if draft is None or not entry.is_file(follow_symlinks=False):
         return False
     age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-    return age > (_FORGOTTEN if _is_running(int(draft[1])) else _STILL_WRITING)
-
-
-def _is_running(process: int) -> bool:
-    """Whether a process of this number is running; also where the system does not say."""
-    if os.name == "nt":
-        return True  # To ask for it would end it there.
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # It is somebody else's.
-    return True
+    return age > (_STALE_IF_RUNNING if psutil.pid_exists(int(draft[1])) else _STALE)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -122,24 +103,18 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def as_utf8(text: str) -> bytes:
-    """The bytes of a text.
-
-    What UTF-8 cannot say, as in the name of a folder that is not UTF-8, is written as JSON would write it.
-    """
+    """Encode text as UTF-8, lone surrogates (of file names that are not UTF-8) as backslash escapes."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path | str, document: Any) -> None:
-    """Write strict JSON (no NaN, no infinity) atomically."""
+    """Write strict JSON (finite numbers only) atomically."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def read_bytes(path: Path | str, error: type[Point2ActError], *, largest: int = _LARGEST) -> bytes:
-    """The content of a file, which is a regular one: a pipe or a device might never end.
-
-    Raises ``error`` where there is none, where it cannot be read, or is larger than ``largest`` bytes.
-    """
+def read_bytes(path: Path | str, error: type[Point2ActError], *, max_bytes: int = _MAX_BYTES) -> bytes:
+    """Read a regular file of up to ``max_bytes``. Raises ``error`` for others: a pipe may never end."""
     path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -147,45 +122,41 @@ def read_bytes(path: Path | str, error: type[Point2ActError], *, largest: int = 
                 f"{path} cannot be read (it is a folder, a pipe or a device): give the path of a file"
             )
         with path.open("rb") as file:
-            data = file.read(largest + 1)
+            data = file.read(max_bytes + 1)
     except FileNotFoundError as err:
         raise error(f"{path} does not exist: check the path") from err
     except OSError as err:
         raise error(f"{path} cannot be read ({err.strerror}): check the path and its permissions") from err
     except ValueError as err:
         raise error(f"{str(path)!r} cannot be read ({err}): check the path") from err
-    if len(data) > largest:
-        raise error(
-            f"{path} has more than {largest / 2**20:g} MB: give the right file, or a part of this one"
-        )
+    if len(data) > max_bytes:
+        size = f"{max_bytes / 2**20:g} MB"
+        raise error(f"{path} has more than {size}: give the right file, or a part of this one")
     return data
 
 
 def read_json(path: Path | str, error: type[Point2ActError]) -> Any:
-    """Read strict JSON. Raises ``error``, naming the line, where it is not.
-
-    Strict: UTF-8, numbers that are some, no key twice in an object.
-    """
+    """Read strict JSON: UTF-8, finite numbers, no repeated keys, limited nesting. Raises ``error`` if not."""
     data = read_bytes(path, error)
     try:
         document = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_object
+            data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
         )
         check_nesting(document)
         return document
     except (ValueError, RecursionError) as err:
         why = "nested too deeply" if isinstance(err, RecursionError) else err
-        raise error(f"{path} is not valid JSON ({why}): mend it or write it again") from err
+        raise error(f"{path} is not valid JSON ({why}): fix it or write it again") from err
 
 
 def check_nesting(document: Any) -> None:
-    """Raise a ``ValueError`` where lists and tables are nested deeper than any file of ours has them."""
-    if next(islice(levels(document), _DEEPEST, None), None) is not None:
-        raise ValueError(f"nested more than {_DEEPEST} deep")
+    """Raise a ``ValueError`` for lists and objects nested deeper than any file format here allows."""
+    if next(islice(levels(document), _MAX_DEPTH, None), None) is not None:
+        raise ValueError(f"nested more than {_MAX_DEPTH} deep")
 
 
 def levels(document: Any) -> Iterator[list[Any]]:
-    """The values of a document, level by level, without recursion."""
+    """Yield the values of a document level by level, without recursion."""
     level = [document]
     while level:
         yield level
@@ -194,63 +165,57 @@ def levels(document: Any) -> Iterator[list[Any]]:
 
 
 def brief(value: Any) -> str:
-    """A value of a file as an error may show it: on one line, control characters visible, not long."""
+    """Return a short one-line representation of a value, control characters escaped."""
     return _brief.repr(value)
 
 
-def is_text(words: str, *, but: str = "") -> bool:
-    """Whether terminals and files can hold words: no control characters but these, no half surrogates."""
-    return all(unicodedata.category(sign) not in ("Cc", "Cs") or sign in but for sign in words)
+def is_text(words: str, *, allowed: str = "") -> bool:
+    """Return whether text has no control characters (other than ``allowed``) and no lone surrogates."""
+    return all(unicodedata.category(sign) not in ("Cc", "Cs") or sign in allowed for sign in words)
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of a file format: ``"points"`` or ``"grasps"``."""
+    """Return the JSON Schema of a file format, such as ``"points"`` or ``"grasps"``."""
     return json.loads((_SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
 
 
 def schema_problem(document: Any, name: str) -> str | None:
-    """What keeps a document from following a schema, in words, or None.
+    """Return how a document violates a JSON Schema, None if it is valid.
 
-    The words name the place, what is there, and what belongs there (the ``description`` in the schema).
+    The text names the place, the value, and what belongs there (the ``description`` in the schema).
     """
-    with _without_grammar_of_addresses():
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-
-    if sum(map(len, levels(document))) > _MOST_VALUES:
-        return f"it has more than {_MOST_VALUES} values: write less, or several files"
-    problem = best_match(Draft202012Validator(schema(name)).iter_errors(document))
+    Validator, best_match = _import_jsonschema()
+    if sum(map(len, levels(document))) > _MAX_VALUES:
+        return f"it has more than {_MAX_VALUES} values: write less, or several files"
+    problem = best_match(Validator(schema(name)).iter_errors(document))
     if problem is None:
         return None
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem.absolute_path)
     belongs = problem.schema.get("description") if isinstance(problem.schema, dict) else None
-    message = (
-        problem.message
-        if len(problem.message) <= 160
-        else f"{problem.message[:80]} … {problem.message[-70:]}"
-    )
-    return f"at {place.lstrip('.') or 'the top level'}, {message}: {belongs or 'mend it'}"
+    message = problem.message
+    message = message if len(message) <= 160 else f"{message[:80]} … {message[-70:]}"
+    return f"at {place.lstrip('.') or 'the top level'}, {message}: {belongs or 'fix it'}"
 
 
-@contextmanager
-def _without_grammar_of_addresses() -> Iterator[None]:
-    """Import jsonschema without what it would check international addresses by, which no schema of ours has.
-
-    Where that is installed (notebooks bring it), it builds 38 parsers on import: a second for nothing.
+def _import_jsonschema() -> tuple[Any, Any]:
+    """Import jsonschema without ``rfc3987_syntax``, which builds 38 parsers on import (one second) and checks
+    only international addresses, which no schema here has.
     """
     name = "rfc3987_syntax"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say: not there
+    hidden = name not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's mark of an absent module
     try:
-        yield
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
     finally:
-        del sys.modules[name]
+        if hidden:
+            del sys.modules[name]
+    return Draft202012Validator, best_match
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """As json's own, which would keep the last of two values under one key."""
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object, refusing repeated keys."""
     found = dict(pairs)
     if len(found) < len(pairs):
         name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
@@ -258,5 +223,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")

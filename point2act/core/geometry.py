@@ -1,7 +1,7 @@
-"""Rigid transforms and the pinhole camera. numpy only.
+"""Rigid transforms, the pinhole camera and other geometry, with numpy only.
 
-The only place that knows both camera conventions: files are OpenGL's (+y up, looks along -z), the
-code is OpenCV's (+y down, +z forward).
+Files use OpenGL's camera axes (+y up, viewing along -z), the code uses OpenCV's (+y down, +z forward); only
+this module converts between the two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def opengl_to_opencv(T_world_glcam: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """Turn a camera-to-world matrix from OpenGL's camera axes to OpenCV's, or back: its own inverse."""
+    """Convert a camera-to-world matrix from OpenGL's camera axes to OpenCV's, or back."""
     return T_world_glcam @ _FLIP_YZ
 
 
@@ -27,7 +27,7 @@ def transform_points(
 
 
 def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """The inverse of a rigid transform, exactly rigid."""
+    """Invert a rigid transform: ``[R t]⁻¹ = [Rᵀ -Rᵀt]``, exactly rigid."""
     T_b_a = np.eye(4)
     T_b_a[:3, :3] = T_a_b[:3, :3].T
     T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
@@ -35,7 +35,7 @@ def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
 
 
 def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation closest to a matrix in the Frobenius norm (orthogonal Procrustes, by SVD)."""
+    """Return the rotation closest to a matrix in the Frobenius norm (orthogonal Procrustes, by SVD)."""
     u, _, vt = np.linalg.svd(matrix)
     sign = np.sign(np.linalg.det(u @ vt))
     return u @ np.diag([1.0, 1.0, sign]) @ vt
@@ -44,10 +44,16 @@ def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3
 def project(
     camera: Camera, T_world_cam: Float[np.ndarray, "4 4"], points: Float[np.ndarray, "n 3"]
 ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """Project world points to pixels.
+    """Project world points to pixels: ``x = fx X/Z + cx``, ``y = fy Y/Z + cy`` in the camera frame.
 
-    Returns the pixels ``(x, y)`` and the z-depths in metres. Points at or behind the camera plane
-    have a depth <= 0 and meaningless (but finite) pixels.
+    Args:
+        camera: Intrinsics of the pinhole camera.
+        T_world_cam: Pose of the camera (OpenCV axes), camera to world.
+        points: World points, metres.
+
+    Returns:
+        Pixels ``(x, y)`` and z-depths in metres. Points at or behind the camera plane have a depth <= 0 and
+        meaningless but finite pixels.
     """
     cam = transform_points(invert(T_world_cam), points)
     z = np.where(np.abs(cam[:, 2]) < 1e-9, 1e-9, cam[:, 2])
@@ -62,24 +68,24 @@ def back_project(
     pixels: Float[np.ndarray, "n 2"],
     depth: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n 3"]:
-    """World points of pixels with known z-depth: the inverse of ``project``."""
+    """Return the world points of pixels with known z-depth; the inverse of ``project``."""
     x = (pixels[:, 0] - camera.cx) / camera.fx * depth
     y = (pixels[:, 1] - camera.cy) / camera.fy * depth
     return transform_points(T_world_cam, np.stack([x, y, depth], axis=1))
 
 
 def to_tangents(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Pixels as x/z and y/z of the rays through them."""
+    """Return the tangents ``(X/Z, Y/Z)`` of the rays through pixels (normalised image coordinates)."""
     return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
 
 
 def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
-    """The continuous coordinates ``(x, y)`` of every pixel centre."""
+    """Return the continuous coordinates ``(x, y)`` of every pixel centre."""
     return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
 
 
 def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    """Which pixels lie inside the image."""
+    """Return which pixels lie inside the image."""
     x, y = pixels[:, 0], pixels[:, 1]
     return (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
 
@@ -87,43 +93,43 @@ def inside(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray,
 def at_pixels(
     image: Shaped[np.ndarray, "h w *c"], pixels: Float[np.ndarray, "n 2"]
 ) -> Shaped[np.ndarray, "n *c"]:
-    """The values of the pixels that places ``(x, y)`` lie in; of the nearest ones for places outside."""
+    """Sample an image at positions ``(x, y)`` without interpolation, clamped to the border."""
     height, width = image.shape[:2]
     column, row = pixels.astype(int).T
     return image[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
 
 
-def fundamental(
+def fundamental_matrix(
     T_b_a: Float[np.ndarray, "4 4"], K_a: Float[np.ndarray, "3 3"], K_b: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "3 3"]:
-    """The fundamental matrix ``F_b_a`` of two cameras: b.T F a = 0 for the pixels (x, y, 1) of one point.
+    """Return the fundamental matrix ``F_b_a = K_b⁻ᵀ [t]ₓ R K_a⁻¹``, ``bᵀ F a = 0`` for pixels of one point.
 
-    Zero where both stand in one place. Of tangents instead of pixels where K is the identity (Hartley and
-    Zisserman 2004, chapter 9).
+    With identity intrinsics it is the essential matrix, for tangents; it is zero for cameras at one place
+    (Hartley and Zisserman 2004, chapter 9).
     """
     return np.linalg.inv(K_b).T @ cross_matrix(T_b_a[:3, 3]) @ T_b_a[:3, :3] @ np.linalg.inv(K_a)
 
 
 def cross_matrix(v: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
-    """The matrix that turns a vector into its cross product with v: v x w."""
+    """Return the matrix ``[v]ₓ`` with ``[v]ₓ w = v x w``."""
     return np.array([[0.0, -v[2], v[1]], [v[2], 0.0, -v[0]], [-v[1], v[0], 0.0]])
 
 
-def nearest_to_lines(
-    eyes: Float[np.ndarray, "n 3"], ways: Float[np.ndarray, "n 3"]
+def line_intersection_equations(
+    origins: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """Normal equations ``A``, ``b`` of the point nearest to lines through eyes along unit ways: A x = b.
+    """Return the normal equations ``A x = b`` of the point x nearest to lines in least squares.
 
-    Least squares of the distances, means over one line or more. The smallest eigenvalue of A is the mean
-    squared sine of the angles between the lines and the direction nearest to all: 0 where they are parallel,
-    which have no such point.
+    With ``P_i = I - d_i d_iᵀ`` for a line through ``o_i`` along the unit vector ``d_i``: ``A = mean P_i`` and
+    ``b = mean P_i o_i``. The smallest eigenvalue of A is the mean squared sine of the angles between lines
+    and the direction nearest to all of them, 0 for parallel lines, which have no nearest point.
     """
-    across = np.eye(3) - ways[:, :, None] * ways[:, None, :]
-    return across.mean(axis=0), (across @ eyes[:, :, None]).mean(axis=0)[:, 0]
+    across = np.eye(3) - directions[:, :, None] * directions[:, None, :]
+    return across.mean(axis=0), (across @ origins[:, :, None]).mean(axis=0)[:, 0]
 
 
 def quaternion_to_matrix(quats: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 3 3"]:
-    """Rotation matrices of ``wxyz`` quaternions of any non-zero length."""
+    """Convert ``wxyz`` quaternions of any non-zero length to rotation matrices."""
     w, x, y, z = (quats / np.linalg.norm(quats, axis=1, keepdims=True)).T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -134,7 +140,7 @@ def quaternion_to_matrix(quats: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "
 
 
 def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
-    """Right-handed orthonormal frames whose third column is the given unit normal."""
+    """Return right-handed orthonormal frames whose third column is the given unit normal."""
     helper = np.where(np.abs(normals[:, :1]) < 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
     x = np.cross(helper, normals)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -145,7 +151,7 @@ def frame_from_normal(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n
 def frame_from_axes(
     origin: Float[np.ndarray, " 3"], z: Float[np.ndarray, " 3"], x: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
-    """The frame with this origin and unit z whose x is as near to the given one as it can be: ``T_a_frame``.
+    """Return the frame ``T_a_frame`` with an origin, a unit z and an x projected to be orthogonal to z.
 
     ``x`` has any length and must not be parallel to z.
     """
@@ -158,7 +164,7 @@ def frame_from_axes(
 
 
 def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
-    """A box along the principal axes of at least one point, about all but the outermost 2 % at each end."""
+    """Fit a box along the principal axes of points, without the outermost 2 % at each end of an axis."""
     center = points.mean(axis=0)
     _, _, axes = np.linalg.svd(points - center, full_matrices=False) if len(points) > 2 else (0, 0, np.eye(3))
     axes = axes * np.sign(np.linalg.det(axes))
@@ -171,13 +177,13 @@ def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
 
 
 def voxel_downsample(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[np.ndarray, "m 3"]:
-    """The first of the points in every cell of a grid, by cells; within 1024 cells of the origin."""
+    """Return the first point of every grid cell, in order of the cells; within 1024 cells of the origin."""
     cell = np.floor(points / spacing).astype(np.int64) + 1024
     _, first = np.unique(cell @ np.array([1 << 22, 1 << 11, 1]), return_index=True)
     return points[first]
 
 
 def distance_to_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
-    """Distance from each point to a box, 0 inside; both in one frame."""
+    """Return the distance of each point to a box, 0 inside; both in one frame."""
     local = (points - box.center) @ box.axes.T
     return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)

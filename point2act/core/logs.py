@@ -1,7 +1,7 @@
-"""What goes to standard error: lines for people, or JSON for programs, and never a key.
+"""Logging of the command line to standard error: text or JSON lines, without API keys.
 
-The package logs to ``logging.getLogger("point2act…")`` and leaves it at that: whoever uses it as a library
-decides what becomes of the records. Here is what the command line makes of them.
+The package itself only logs to ``logging.getLogger("point2act…")``; a program that uses it as a library
+configures its own handlers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any
 
 from point2act.core.secrets import hide_keys
 
-# Without it, warnings would reach the terminals of those who have not asked for any log.
+# Without it, Python would print warnings on the terminal of a program that has configured no logging.
 logging.getLogger("point2act").addHandler(logging.NullHandler())
 
 _log = logging.getLogger(__name__)
 
-# Which versions are worth knowing.
+# Packages whose versions are logged.
 _LIBRARIES = (
     "numpy",
     "scipy",
@@ -47,32 +47,33 @@ _LIBRARIES = (
 # What tyro puts around an error.
 _FRAME = " \t\r│|"
 _PICTURE = re.compile(r"(data:image/\w+;base64,)[\w+/=]{64,}")
-# What every record has; all else was given to be told.
-_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "drawn"}
+# Attributes of every record; the others were passed as ``extra``.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "drawn"}
 
 
 def printable(text: str) -> str:
-    """Text from outside as a terminal may be given it: control characters as Python would write them."""
+    """Escape the control characters of untrusted text for a terminal."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def bars_enabled() -> bool:
-    """Whether progress may be drawn: not where the command line tells JSON, or as little as possible."""
-    return all(teller.bars for teller in logging.getLogger().handlers if isinstance(teller, StderrHandler))
+    """Return whether progress bars may be drawn: not with ``quiet`` or ``json_log``."""
+    return all(handler.bars for handler in logging.getLogger().handlers if isinstance(handler, StderrHandler))
 
 
 @contextmanager
 def log_to_stderr(*, verbose: bool = False, quiet: bool = False, json_log: bool = False) -> Iterator[None]:
-    """Tell on standard error, for as long as the ``with`` lasts, what is logged and what Python warns of.
+    """Log records, Python warnings and uncaught exceptions to standard error within the block.
 
-    ``verbose`` also tells what helps to hunt a problem, and what other libraries have to say; ``quiet``
-    warnings and errors alone. With ``json_log`` each line is one JSON object, also what others print there.
-    Exceptions that nobody catches are told the same way, even those that end the ``with``.
+    Args:
+        verbose: Also log debug messages, and messages of other libraries.
+        quiet: Log warnings and errors only.
+        json_log: Write each line as one JSON object, also what other code prints to standard error.
     """
     ours = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     others = logging.INFO if verbose else logging.WARNING
-    teller = StderrHandler(
-        _Objects() if json_log else _Lines(),
+    handler = StderrHandler(
+        _JsonFormatter() if json_log else _TextFormatter(),
         levels=(ours, others),
         bars=not (quiet or json_log),
         stream=sys.stderr if json_log else None,
@@ -81,26 +82,27 @@ def log_to_stderr(*, verbose: bool = False, quiet: bool = False, json_log: bool 
     before = root.level, package.level, warnings.showwarning, threading.excepthook, sys.stderr
     root.setLevel(others if verbose else root.level)
     package.setLevel(ours)
-    root.addHandler(teller)
-    warnings.showwarning = _warned
-    threading.excepthook = lambda crash: teller.crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    root.addHandler(handler)
+    warnings.showwarning = _log_warning
+    threading.excepthook = lambda crash: handler.log_exception(
+        crash.exc_type, crash.exc_value, crash.exc_traceback
+    )
     if json_log and sys.stderr is not None:
-        sys.stderr = _Printed(sys.stderr)
+        sys.stderr = _PrintsToRecords(sys.stderr)
     try:
         yield
     except Exception:
-        # Called when everything has been left.
-        sys.excepthook = teller.crashed
+        sys.excepthook = handler.log_exception  # Called at the exit of the program.
         raise
     finally:
-        root.removeHandler(teller)
+        root.removeHandler(handler)
         root.setLevel(before[0])
         package.setLevel(before[1])
         warnings.showwarning, threading.excepthook, sys.stderr = before[2:]
 
 
 def log_environment(arguments: Sequence[str]) -> None:
-    """Log what is run, by what, on what: what a report of a problem should begin with."""
+    """Log the command line, the machine and the versions of libraries, as a bug report needs them."""
     versions = []
     for name in ("point2act", *_LIBRARIES):
         with suppress(PackageNotFoundError):
@@ -111,58 +113,54 @@ def log_environment(arguments: Sequence[str]) -> None:
 
 
 class StderrHandler(logging.Handler):
-    """Writes records to standard error, whatever that is at the time: above bars, where some are drawn."""
+    """A handler that writes to the current ``sys.stderr``, above progress bars if there are some."""
 
     def __init__(
-        self,
-        formatter: logging.Formatter,
-        *,
-        levels: tuple[int, int],
-        bars: bool,
-        stream: Any = None,
+        self, formatter: logging.Formatter, *, levels: tuple[int, int], bars: bool, stream: Any = None
     ):
-        """``levels``: the least of ours, and of others', that are told. ``stream`` in place of sys.stderr."""
+        """Take the lowest levels of this package's and of others' records; ``stream`` replaces sys.stderr."""
         super().__init__()
         self.setFormatter(formatter)
         self.bars = bars
         self._levels, self._stream = levels, stream
 
     def filter(self, record: logging.LogRecord) -> Any:
-        """Leave out what is not worth telling, and what a bar shows already."""
+        """Drop records below the level, and those that a progress bar shows."""
         least = self._levels[0 if _is_ours(record) else 1]
         return record.levelno >= least and not getattr(record, "drawn", False) and super().filter(record)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one."""
+        """Write a record; a closed or missing stream is ignored."""
         stream = self._stream or sys.stderr
         try:
             line = self.format(record) + "\n"
         except Exception:
             return self.handleError(record)
-        # Where nobody reads it any more, or ever did, the work goes on.
         with suppress(OSError, ValueError):
             if stream is not None:
                 stream.write(line)
                 stream.flush()
 
-    def crashed(
+    def log_exception(
         self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Tell an exception that nobody has caught, as ``sys.excepthook`` does."""
+        """Log an uncaught exception; has the signature of ``sys.excepthook``."""
         if error is not None and not issubclass(kind, SystemExit):
-            told = (kind, error, trace)
             words = f"stopped by {kind.__name__}: {error}"
-            self.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, "%s", (words,), told))
+            info = (kind, error, trace)
+            self.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, "%s", (words,), info))
 
 
-class _Lines(logging.Formatter):
-    """A line for people; a traceback has more."""
+class _TextFormatter(logging.Formatter):
+    """A text line per record, followed by its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         library = record.name.split(".")[0]
-        words = _words(record)
+        words = _safe(record.getMessage())
         if hasattr(record, "stage"):
-            line = _stage(vars(record))
+            fields = vars(record)
+            note = _safe(fields["note"] or "")
+            line = f"{fields['stage']:<24} {fields['seconds']:7.1f} s  {note}".rstrip()
         elif record.levelno >= logging.ERROR:
             line = f"{library}: {words}"
         elif record.levelno >= logging.WARNING:
@@ -171,27 +169,27 @@ class _Lines(logging.Formatter):
             line = words
         else:
             line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {record.name}: {words}"
-        return "\n".join([line, *_trace(record)])
+        return "\n".join([line, *_traceback(record)])
 
 
-class _Objects(logging.Formatter):
-    """A JSON object on one line, in ASCII: time, level, logger, message, and what else was given."""
+class _JsonFormatter(logging.Formatter):
+    """An ASCII JSON object per record: time, level, logger, message, traceback and extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        when = datetime.fromtimestamp(record.created, timezone.utc)
-        document = {
-            "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        time_of = datetime.fromtimestamp(record.created, timezone.utc)
+        document = {name: _json_value(value) for name, value in vars(record).items() if name not in _STANDARD}
+        document |= {
+            "time": time_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _words(record),
+            "message": _safe(record.getMessage()),
         }
-        given = {name: _value(value) for name, value in vars(record).items() if name not in _ORDINARY}
-        trace = _trace(record)
-        return json.dumps(given | document | ({"traceback": "\n".join(trace)} if trace else {}))
+        trace = _traceback(record)
+        return json.dumps(document | ({"traceback": "\n".join(trace)} if trace else {}))
 
 
-class _Printed(io.TextIOBase):
-    """Standard error for those who print there: every line becomes a record."""
+class _PrintsToRecords(io.TextIOBase):
+    """A replacement of standard error that logs every printed line."""
 
     encoding = "utf-8"
 
@@ -209,7 +207,7 @@ class _Printed(io.TextIOBase):
         return self._stream.fileno()
 
 
-def _warned(
+def _log_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -217,7 +215,7 @@ def _warned(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    """As ``warnings.showwarning``, on one line."""
+    """Log a Python warning; has the signature of ``warnings.showwarning``."""
     logging.getLogger("py.warnings").warning("%s (%s, %s:%d)", message, category.__name__, filename, lineno)
 
 
@@ -226,28 +224,18 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 
 def _safe(text: str) -> str:
-    """On one line, without keys and pictures."""
+    """Return text on one line, without keys and base64 images."""
     return printable(hide_keys(_PICTURE.sub(r"\1…", " ".join(text.splitlines()))))
 
 
-def _words(record: logging.LogRecord) -> str:
-    return _safe(record.getMessage())
-
-
-def _trace(record: logging.LogRecord) -> list[str]:
+def _traceback(record: logging.LogRecord) -> list[str]:
     if not record.exc_info:
         return []
     return [_safe(line) for line in logging.Formatter().formatException(record.exc_info).splitlines()]
 
 
-def _stage(fields: dict[str, Any]) -> str:
-    """A stage's line, in columns."""
-    note = _safe(fields["note"] or "")
-    return f"{fields['stage']:<24} {fields['seconds']:7.1f} s  {note}".rstrip()
-
-
-def _value(value: object) -> object:
-    """A field as JSON has it: numbers that are some, else words."""
+def _json_value(value: object) -> object:
+    """Return a field as JSON can hold it: other types and non-finite numbers as text."""
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return _safe(str(value))

@@ -1,4 +1,4 @@
-"""The one door to MuJoCo: a clear message where it, or a way to draw without a screen, is missing."""
+"""Import of MuJoCo, with a clear error if it or an offscreen OpenGL is missing."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 from point2act.core.errors import SimulationError
 
-# MuJoCo picks its OpenGL when it is imported; without a screen only EGL or OSMesa can draw.
+# MuJoCo chooses its OpenGL on import; without a display only EGL or OSMesa can render.
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")
 
 _NO_GL = (
-    "MuJoCo cannot draw with MUJOCO_GL={gl!r} ({cause}): install EGL (libegl1) and set MUJOCO_GL=egl, "
+    "MuJoCo cannot render with MUJOCO_GL={gl!r} ({cause}): install EGL (libegl1) and set MUJOCO_GL=egl, "
     "or install OSMesa (libosmesa6) and set MUJOCO_GL=osmesa"
 )
 
 
 def no_gl(cause: BaseException) -> SimulationError:
-    """The error for a machine on which no OpenGL starts."""
+    """Return the error for a machine on which no OpenGL starts."""
     return SimulationError(_NO_GL.format(gl=os.environ.get("MUJOCO_GL", ""), cause=cause))
 
 
-# EGL loads Mesa's LLVM for the whole process to see, and torch's triton, which brings an LLVM of its own,
-# crashes when it is imported after that. torch imports it at a time of its choosing: let it be first.
+# EGL exports the symbols of Mesa's LLVM to the whole process, and torch's triton, which has its own LLVM,
+# crashes if it is imported afterwards. So it is imported first.
 with suppress(ImportError):
     importlib.import_module("triton")
 
 try:
-    mujoco = importlib.import_module("mujoco")  # not a statement: it has no type stubs to check against
+    mujoco = importlib.import_module("mujoco")  # not a statement: it has no type stubs
 except ModuleNotFoundError as err:
     if err.name != "mujoco":
         raise no_gl(err) from err
@@ -46,10 +46,7 @@ else:
 
 
 def open_renderer(model: MjModel, height: int, width: int) -> Renderer:
-    """An offscreen renderer; use it as a context manager.
-
-    Raises SimulationError when no OpenGL starts.
-    """
+    """Open an offscreen renderer, a context manager. Raises ``SimulationError`` if no OpenGL starts."""
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as err:

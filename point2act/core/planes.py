@@ -1,4 +1,4 @@
-"""Find the plane that things stand on, whichever way the world is turned."""
+"""Detection of the supporting plane of a scene (the table) with RANSAC."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class TableConfig:
-    """How to look for a table."""
+    """RANSAC detection of the supporting plane."""
 
-    thickness: float = 0.006
-    """Points this near to a plane belong to it, metres: depth noise of 1-2 mm and small waves."""
-    share: float = 0.15
-    """A table holds at least this share of the points near the action point."""
-    below: float = 0.03
-    """At most this share of the points may lie beneath it: a box's lid has the table beneath."""
+    inlier_distance: float = 0.006
+    """Largest distance of an inlier to the plane, metres."""
+    # Depth noise is 1-2 mm, and tables have small waves.
+    inlier_fraction: float = 0.15
+    """Smallest fraction of the points near the action point that must be inliers."""
+    max_below: float = 0.03
+    """Largest fraction of the points that may lie below the plane: a box's lid has the table below."""
     trials: int = 300
-    """Planes through three random points: enough for a 99 % chance at a share of 0.25."""
-    attempts: int = 4
-    """How many planes, the largest first, may be refused before saying that there is no table."""
+    """Number of planes through three random points."""
+    # 300 give a 99 % chance of a hit at an inlier fraction of 0.25.
+    max_planes: int = 4
+    """Number of planes, largest first, that are tried before the scene counts as having no table."""
 
 
 def find_table(
@@ -31,25 +33,37 @@ def find_table(
     config: TableConfig,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "4"] | None:
-    """The largest plane with next to nothing behind it, as ``(n, d)`` with n towards the cameras.
+    """Find the largest plane with almost no points behind it.
 
-    ``n @ x + d`` is then the height of x over the table. RANSAC (Fischler and Bolles 1981) with a
-    least-squares fit of the inliers; planes with points behind them are set aside one after another.
+    RANSAC (Fischler and Bolles 1981): the plane ``n @ x + d = 0`` through three random points with the most
+    inliers ``|n @ x + d| < inlier_distance``, refined by three rounds of total least squares (n is the
+    singular vector of the centred inliers with the smallest singular value). The inliers of a plane with
+    points behind it are removed before the next one is sought.
+
+    Args:
+        points: Surface points about the action point, in the world frame.
+        towards_cameras: Direction towards the cameras, world; the normal is on its side.
+        config: Thresholds.
+        rng: Source of the random points.
+
+    Returns:
+        ``(n, d)`` with a unit normal, so that ``n @ x + d`` is the height of x above the table; None without
+        a table.
     """
     remaining = points
-    for _ in range(config.attempts):
-        if len(remaining) < max(3, config.share * len(points)):
+    for _ in range(config.max_planes):
+        if len(remaining) < max(3, config.inlier_fraction * len(points)):
             return None
-        plane = _refine(remaining, _best_plane(remaining, config, rng), config.thickness)
+        plane = _refine(remaining, _best_plane(remaining, config, rng), config.inlier_distance)
         plane = plane if plane[:3] @ towards_cameras > 0 else -plane
         height = points @ plane[:3] + plane[3]
-        inliers = np.abs(height) < config.thickness
-        if inliers.mean() < config.share:
+        inliers = np.abs(height) < config.inlier_distance
+        if inliers.mean() < config.inlier_fraction:
             return None
-        if (height < -2 * config.thickness).mean() <= config.below:
+        if (height < -2 * config.inlier_distance).mean() <= config.max_below:
             return plane
-        left = remaining @ plane[:3] + plane[3]
-        remaining = remaining[np.abs(left) >= config.thickness]
+        distance = np.abs(remaining @ plane[:3] + plane[3])
+        remaining = remaining[distance >= config.inlier_distance]
     return None
 
 
@@ -61,16 +75,16 @@ def _best_plane(
     length = np.linalg.norm(normals, axis=1)
     normals /= np.maximum(length, 1e-12)[:, None]
     offsets = -(normals * corners[:, 0]).sum(axis=1)
-    votes = (np.abs(points @ normals.T + offsets) < config.thickness).sum(axis=0)
+    votes = (np.abs(points @ normals.T + offsets) < config.inlier_distance).sum(axis=0)
     best = np.argmax(np.where(length > 1e-9, votes, -1))
     return np.append(normals[best], offsets[best])
 
 
 def _refine(
-    points: Float[np.ndarray, "n 3"], plane: Float[np.ndarray, "4"], thickness: float
+    points: Float[np.ndarray, "n 3"], plane: Float[np.ndarray, "4"], inlier_distance: float
 ) -> Float[np.ndarray, "4"]:
     for _ in range(3):
-        inliers = points[np.abs(points @ plane[:3] + plane[3]) < thickness]
+        inliers = points[np.abs(points @ plane[:3] + plane[3]) < inlier_distance]
         if len(inliers) < 3:
             return plane
         center = inliers.mean(axis=0)

@@ -1,17 +1,17 @@
-"""What all replies of models have in common, whatever was asked."""
+"""Text processing shared by all parsers of model replies."""
 
 from __future__ import annotations
 
 # Characters of a reply that an error shows.
-_SHOWN = 200
+_MAX_SHOWN = 200
 
 
 def after_thinking(text: str) -> str | None:
-    """What a model wrote after ``</think>``, or all where it did not think; None where it only thought."""
+    """Return the text after ``</think>``, all of it without a think block, None if the block never ends."""
     _, closed, answer = text.rpartition("</think>")
     return None if not closed and "<think>" in answer else answer
 
 
 def shown(text: str) -> str:
-    """The beginning of a reply as an error may show it: in quotation marks, control characters visible."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    """Return the start of a reply for an error: quoted, control characters escaped."""
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…")

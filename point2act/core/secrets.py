@@ -1,4 +1,4 @@
-"""Keys of services: found in the environment, and kept out of everything that people or files get to see."""
+"""API keys: read from the environment, and removed from logs, errors and files."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from urllib.parse import urlsplit
 from point2act.core.errors import ModelError
 
 _NO_KEY = "EMPTY"
-"""What vLLM's manual sends to a server that wants no key; the client insists on some."""
+"""Placeholder that vLLM's manual sends to a server without a key; the client insists on one."""
 
-_SECRET = 8
-"""Shortest key that can be told from ordinary words and numbers, characters. Chosen."""
+_MIN_LENGTH = 8
+"""Length in characters from which a key differs from ordinary words and numbers. Chosen."""
 
 _HIDDEN = "(hidden key)"
 
-# What services echo of keys in their errors: OpenAI's and Google's own, header values, and masks of stars.
-_LOOKS_LIKE_A_KEY = re.compile(
+# How services quote keys in errors: OpenAI's and Google's formats, header values, and stars.
+_KEY_FORMAT = re.compile(
     r"\bsk-[\w*.…-]{4,}|AIza[\w*.…-]{4,}|(?<=Bearer )(?!\(hidden)[^\s\"']+|[\w-]*\*{3,}[\w-]*"
 )
 _HEADER = re.compile(
     r"((?:authorization|api[-_]key)[\"']?\s*[:=]\s*[\"']?)(?:\w+ )?(?!\(hidden)[^\s\"',]+", re.IGNORECASE
 )
-_NAMED_LIKE_A_KEY = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
+_KEY_VARIABLE = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$")
 
-# Those that were given out, for files of models may name their variables as they please.
-_given_out: set[str] = set()
+# All keys that find_key returned: model files may choose any name of a variable.
+_used_keys: set[str] = set()
 
 
 def find_key(variable: str, base_url: str) -> str:
-    """The key for a server, from an environment variable; servers of one's own may do without.
+    """Return the key for a server from an environment variable; a server on a private network needs none.
 
-    Raises ``ModelError``, which names the variable, where a public service has no key, or the key
-    cannot be sent.
+    Raises ``ModelError``, which names the variable, if a public service has no key or the key is malformed.
     """
     key = os.environ.get(variable, "").strip()
     if not key:
@@ -46,12 +45,12 @@ def find_key(variable: str, base_url: str) -> str:
             f"the environment variable {variable} holds what cannot be a key (spaces, line breaks or "
             "letters with accents): set it again"
         )
-    _given_out.add(key)
+    _used_keys.add(key)
     return key
 
 
 def is_private(base_url: str) -> bool:
-    """Whether an address lies on this machine or in a local network, by its name alone."""
+    """Return whether a URL's host is this machine or in a private network, by its name alone."""
     host = urlsplit(base_url).hostname or ""
     try:
         return not ipaddress.ip_address(host).is_global
@@ -60,7 +59,7 @@ def is_private(base_url: str) -> bool:
 
 
 def is_loopback(base_url: str) -> bool:
-    """Whether an address lies on this machine."""
+    """Return whether a URL's host is this machine."""
     host = urlsplit(base_url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
@@ -70,27 +69,27 @@ def is_loopback(base_url: str) -> bool:
 
 
 def hide_key(text: str, key: str) -> str:
-    """A message without the key, whole or masked, and without anything that looks like one."""
+    """Remove a key, whole or masked, and anything in the format of a key from a message."""
     if key != _NO_KEY:
         text = text.replace(key, _HIDDEN)
-        if len(key) >= _SECRET:
-            text = re.sub(re.escape(key[: _SECRET - 2]) + r"[^\s\"']*", _HIDDEN, text)
+        if len(key) >= _MIN_LENGTH:
+            text = re.sub(re.escape(key[: _MIN_LENGTH - 2]) + r"[^\s\"']*", _HIDDEN, text)
             text = re.sub(re.escape(key[:4]) + r"[^\s\"']*" + re.escape(key[-4:]), _HIDDEN, text)
-    return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, text)
+    return _KEY_FORMAT.sub(_HIDDEN, text)
 
 
 def hide_key_in_reply(text: str, key: str) -> str:
-    """A model's reply without the key. Everything else stays: stars and numbers mean something there."""
-    return text.replace(key, _HIDDEN) if key != _NO_KEY and len(key) >= _SECRET else text
+    """Remove a key from a model's reply and leave the rest, where stars and numbers have a meaning."""
+    return text.replace(key, _HIDDEN) if key != _NO_KEY and len(key) >= _MIN_LENGTH else text
 
 
 def hide_keys(text: str) -> str:
-    """A text about anything without any key: those given out, those in the environment, what looks like one.
+    """Remove all keys from text: those read, those in the environment, and anything in the format of a key.
 
-    Keys too short to be told from words are left to ``hide_key``, which knows where they may occur.
+    Keys shorter than 8 characters are left to ``hide_key``.
     """
-    known = {value.strip() for name, value in os.environ.items() if _NAMED_LIKE_A_KEY.search(name)}
-    for key in sorted(known | _given_out, key=len, reverse=True):
-        if len(key) >= _SECRET:
+    known = {value.strip() for name, value in os.environ.items() if _KEY_VARIABLE.search(name)}
+    for key in sorted(known | _used_keys, key=len, reverse=True):
+        if len(key) >= _MIN_LENGTH:
             text = text.replace(key, _HIDDEN)
-    return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, _HEADER.sub(rf"\1{_HIDDEN}", text))
+    return _KEY_FORMAT.sub(_HIDDEN, _HEADER.sub(rf"\1{_HIDDEN}", text))

@@ -1,4 +1,4 @@
-"""The nouns of point2act: plain frozen dataclasses over numpy arrays.
+"""The data types of point2act: frozen dataclasses over numpy arrays.
 
 Lengths are metres, angles radians, image sizes ``(height, width)``, quaternions ``wxyz``, and
 ``T_a_b`` maps points from frame b to frame a. Cameras are OpenCV's (+x right, +y down, +z forward).
@@ -21,7 +21,7 @@ ProgressCallback = Callable[[int, int], None]
 """Called with ``(done, total)`` as work advances."""
 
 Role = Literal["grasp", "place", "avoid"]
-"""What the robot is to do with the thing asked for."""
+"""What the robot is to do with the queried thing."""
 
 Reason = Literal[
     "no_points",
@@ -56,7 +56,7 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """How the image on disk departs from a pinhole.
+    """Distortion model of the image on disk.
 
     ``coefficients`` are in OpenCV's order: ``(k1, k2, p1, p2, k3, k4, k5, k6)`` for ``"opencv"``,
     ``(k1, k2, k3, k4)`` for ``"fisheye"``.
@@ -65,12 +65,12 @@ class Lens:
     model: Literal["opencv", "fisheye"] = "opencv"
     coefficients: tuple[float, ...] = ()
     crop_radius: float | None = None
-    """Pixels further than this from the image's centre show the inside of a fisheye lens, not the scene."""
+    """Radius in pixels about the image centre outside of which a fisheye image shows no scene."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One entry of ``transforms.json``: files and calibration, no pixels yet."""
+    """One entry of ``transforms.json``: files and calibration without pixels."""
 
     name: str
     """``file_path`` as written in ``transforms.json``; points.json refers to images by it."""
@@ -78,19 +78,19 @@ class Frame:
     depth_path: Path | None
     mask_path: Path | None
     camera: Camera
-    """Of the image on disk."""
+    """Intrinsics of the image on disk."""
     lens: Lens
     T_world_cam: Float[NDArray[np.float64], "4 4"]
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """A folder of posed images, read but not loaded."""
+    """A folder of posed images whose pixels are not loaded."""
 
     folder: Path
     frames: tuple[Frame, ...]
     depth_unit: float
-    """Metres for one unit of the 16-bit depth images."""
+    """Metres per unit of the 16-bit depth images."""
     point_cloud_path: Path | None
     T_base_world: Float[NDArray[np.float64], "4 4"] | None
     metric: bool
@@ -98,34 +98,34 @@ class Capture:
 
     @property
     def base(self) -> Float[NDArray[np.float64], "3"] | None:
-        """Where the robot's base stands, world; None where the capture does not say."""
+        """Position of the robot base in the world frame, None if unknown."""
         T = self.T_base_world
         return None if T is None else -T[:3, :3].T @ T[:3, 3]
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One image ready for use: undistorted, possibly resized."""
+    """An undistorted, possibly resized image with its pose, and depth and mask if known."""
 
     name: str
     camera: Camera
     T_world_cam: Float[NDArray[np.float64], "4 4"]
     rgb: UInt8[NDArray[np.uint8], "h w 3"]
     depth: Float[NDArray[np.floating], "h w"] | None = None
-    """Metres, 0 where there is no reading."""
+    """z-depth in metres, 0 without a reading."""
     mask: Bool[NDArray[np.bool_], "h w"] | None = None
     """True where the image may be used."""
 
     @property
     def T_cam_world(self) -> Float[NDArray[np.float64], "4 4"]:
-        """World to camera."""
+        """Transform from world to camera."""
         return np.linalg.inv(self.T_world_cam)
 
 
 # ── points ─────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A thing asked for, in words."""
+    """A thing to find, described in words."""
 
     name: str
     text: str
@@ -134,12 +134,12 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a model, a file or a person said about one query in one image."""
+    """Points that a model, a file or a person gave for one query in one image."""
 
     image: str
     query: str
     points: Float[NDArray[np.float64], "n 2"]
-    """Pixels of the image on disk, ``(x, y)``; none when not visible."""
+    """Pixels ``(x, y)`` of the image on disk, empty if the target is not visible."""
     visible: bool = True
     model: str = ""
     raw: str | None = None
@@ -148,50 +148,50 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What a step of a plan needs to find, and why."""
+    """A thing that a step of a plan needs to find."""
 
     query: Query
     object: str
-    """The whole thing, in words."""
+    """The whole object, in words."""
     part: str | None
-    """Where on it, in words; None for all of it."""
+    """The part of the object, in words; None for the whole object."""
     reason: str
-    """Why it is this that the instruction asks for: a short sentence."""
+    """Why the instruction needs this target, one short sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One action of a plan, and what has to be found for it."""
+    """One action of a plan with the targets it needs."""
 
     action: str
-    """What is done, in words."""
+    """The action, in words."""
     targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """An instruction taken apart into steps."""
+    """An instruction decomposed into steps."""
 
     instruction: str
     steps: tuple[Step, ...]
     model: str = ""
-    """Who took it apart."""
+    """Name of the model that made the plan."""
 
     @property
     def queries(self) -> tuple[Query, ...]:
-        """What has to be found for all steps, in their order, each once."""
+        """Queries of all steps in order, without repeats."""
         named = {target.query.name: target.query for step in self.steps for target in step.targets}
         return tuple(named.values())
 
 
 @dataclass(frozen=True, eq=False)
 class PointSet:
-    """All queries and all answers of one points.json."""
+    """The queries and answers of a points.json."""
 
     queries: tuple[Query, ...]
     answers: tuple[Answer, ...]
     plan: Plan | None = None
-    """What the queries are for, where an instruction was taken apart into them."""
+    """The task plan that the queries come from, None without an instruction."""
 
 
 # ── scene ──────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +201,7 @@ class GaussianScene:
 
     means: Float[NDArray[np.float64], "n 3"]
     quats: Float[NDArray[np.float64], "n 4"]
-    """wxyz, unit length."""
+    """Rotations as unit quaternions, wxyz."""
     scales: Float[NDArray[np.float64], "n 3"]
     """Standard deviations along the local axes."""
     opacities: Float[NDArray[np.float64], " n"]
@@ -215,18 +215,18 @@ class GaussianScene:
 
 @dataclass(frozen=True, eq=False)
 class RelevancyField:
-    """How much each Gaussian is what was asked for, one column per query."""
+    """Relevancy of each Gaussian to each query, one column per query."""
 
     queries: tuple[Query, ...]
     values: Float[NDArray[np.float64], "n q"]
-    """In [0, 1]: the evidence for, over all evidence and the prior."""
+    """Relevancy in [0, 1]: positive evidence over all evidence plus the prior."""
     evidence: Float[NDArray[np.float64], "n q"]
-    """How many views really saw the Gaussian and said something about the query."""
+    """Effective number of views that saw the Gaussian and answered the query."""
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """Which views back an action point."""
+    """Numbers of views that support or contradict an action point."""
 
     agree: int
     disagree: int
@@ -245,7 +245,7 @@ class OrientedBox:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Where to act: one hypothesis for a query."""
+    """A hypothesis of where to act for a query."""
 
     action_point: Float[NDArray[np.float64], " 3"]
     confidence: float
@@ -255,7 +255,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class NoAnswer:
-    """An empty result and why."""
+    """The reason why a query has no result."""
 
     reason: Reason
     detail: str
@@ -264,63 +264,63 @@ class NoAnswer:
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
 class JointPath:
-    """An arm's way to a grasp and up, joint positions in radians; a step of the path from row to row."""
+    """Joint path of an arm to a grasp and up again, joint positions in radians, one row per step."""
 
     joints: tuple[str, ...]
-    """Names, in the order of the columns."""
+    """Joint names in the order of the columns."""
     approach: Float[NDArray[np.float64], "a d"]
-    """From straight behind the grasp to the grasp itself."""
+    """Path from the pre-grasp pose behind the grasp to the grasp."""
     lift: Float[NDArray[np.float64], "l d"]
-    """From the grasp to where it is held up."""
+    """Path from the grasp to the lifted pose."""
     limit_margin: float
-    """Smallest distance to a joint limit, radians."""
+    """Smallest distance to a joint limit along the path, radians."""
     manipulability: float
-    """Smallest root of det(J Jᵀ) (Yoshikawa 1985); 0 at a singularity."""
+    """Smallest manipulability sqrt(det(J Jᵀ)) (Yoshikawa 1985); 0 at a singularity."""
     clearance: float
-    """Smallest distance between a link and another, the table or what was seen, metres; 0.05 at most."""
+    """Smallest distance of a link to another link, the table or an observed surface, metres; at most 0.05."""
 
     @property
     def grasp(self) -> Float[NDArray[np.float64], " d"]:
-        """Where the fingers close."""
+        """Joint positions at which the fingers close."""
         return self.approach[-1]
 
 
 @dataclass(frozen=True, eq=False)
 class Grasp:
-    """One way to close the gripper on the region."""
+    """A gripper pose that closes on the region."""
 
     T_world_gripper: Float[NDArray[np.float64], "4 4"]
     width: float
-    """Distance between the contacts, metres."""
+    """Distance between the two contacts, metres."""
     score: float
     relevancy: float
     quality: float
     contacts: Float[NDArray[np.float64], "2 3"]
     approach_clearance: float
-    """Smallest distance from the hand to the scene along the approach, metres."""
+    """Smallest distance from the gripper to the scene along the approach, metres."""
     lift_clearance: float | None = None
-    """Smallest distance from the closed hand to the scene without the object along the lift, metres."""
+    """Smallest distance from the closed gripper to the scene without the object along the lift, metres."""
     contacts_seen: tuple[bool, bool] = (True, True)
-    """Whether a camera saw each contact; the surface of the others is inferred."""
+    """Whether each contact lies on a surface that a camera saw; otherwise its surface is inferred."""
     terms: Mapping[str, float] = field(default_factory=dict)
-    """What the quality is made of, by name, each in [0, 1]."""
+    """Terms of the quality by name, each in [0, 1]."""
     avoid_clearance: float | None = None
-    """Smallest distance from the hand to a region to avoid along the approach, metres; None without one."""
+    """Smallest distance of the gripper to a region to avoid along the approach, metres; None without one."""
     joint_path: JointPath | None = None
-    """How the arm that was named goes there and up; None without one."""
+    """Path of the arm to the grasp and up, None without an arm."""
 
 
 # ── places ─────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
 class PlacePose:
-    """Where to set something down."""
+    """A pose at which to set something down."""
 
     T_world_place: Float[NDArray[np.float64], "4 4"]
     """Origin on the surface, +z its outward unit normal, +x along the longest extent of the flat patch."""
     flat_radius: float
-    """Radius of the disc about the origin that is seen, free and flat, in the world's unit."""
+    """Radius of the observed, free and flat disc about the origin, world unit."""
     roughness: float
-    """Standard deviation of the surface about its plane in that disc, in the world's unit."""
+    """Standard deviation of the surface from its plane within the disc, world unit."""
 
     @property
     def normal(self) -> Float[NDArray[np.float64], " 3"]:
@@ -330,7 +330,7 @@ class PlacePose:
 
 @dataclass(frozen=True, eq=False)
 class QueryResult:
-    """Everything found for one query. ``action_point`` is None, or grasps are empty, with a reason."""
+    """The result of one query; without a region or without grasps it has a reason."""
 
     query: Query
     region: Region | None
@@ -339,7 +339,7 @@ class QueryResult:
     reason: Reason | None = None
     detail: str | None = None
     place: PlacePose | None = None
-    """For the role ``place`` only."""
+    """The placement pose, for the role ``place`` only."""
 
     @property
     def action_point(self) -> Float[NDArray[np.float64], " 3"] | None:

@@ -58,7 +58,7 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
 
 
 def points_file(path: Path | str | None, *folders: Path) -> Path | None:
-    """Return a path that was given, else the points.json in the first of the folders that has one, else None."""
+    """Return the given path, else the points.json in the first folder that has one, else None."""
     beside = (folder / "points.json" for folder in folders)
     return Path(path) if path is not None else next((file for file in beside if file.is_file()), None)
 
@@ -147,15 +147,15 @@ def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
         raise PointsError(f"{path} has {len(queries)} queries: ask {_MOST_QUERIES} at most")
     for index, query in enumerate(queries):
         _check_text(query.name, f"{path}: queries[{index}].name")
-        _check_text(query.text, f"{path}: queries[{index}].text", but="\n\t")
+        _check_text(query.text, f"{path}: queries[{index}].text", allowed="\n\t")
     twice = [name for name, count in Counter(query.name for query in queries).items() if count > 1]
     if twice:
         raise PointsError(f"{path} has two queries named {twice[0]!r}: give each its own name")
 
 
-def _check_text(words: str, place: str, *, but: str = "") -> None:
+def _check_text(words: str, place: str, *, allowed: str = "") -> None:
     """Names and words are printed, and written to other files."""
-    if len(words) > _LONGEST or not is_text(words, but=but):
+    if len(words) > _LONGEST or not is_text(words, allowed=allowed):
         raise PointsError(
             f"{place} is {brief(words)}: write at most {_LONGEST} characters, and no control characters"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ def _ground(
     """What lies on the largest planes: a table, a floor, the back of a shelf."""
     ground = np.zeros(len(points), dtype=bool)
     eye = np.mean([view.T_world_cam[:3, 3] for view in views], axis=0)
-    config = replace(TableConfig(), thickness=thickness, share=0.0, below=1.0)
+    config = TableConfig(inlier_distance=thickness, inlier_fraction=0.0, max_below=1.0)
     for _ in range(_PLANES):
         rest = points[~ground]
         if len(rest) <= _LARGE * len(points):

@@ -1,4 +1,4 @@
-"""A capture that is still being made, watched and loaded beside the work on what is there already."""
+"""A capture that is still being made: its images are loaded in a thread of their own as they arrive."""
 
 from __future__ import annotations
 
@@ -11,99 +11,96 @@ from pathlib import Path
 
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, Frame, View
-from point2act.data.capture import load_view, watch_capture
+from point2act.data.capture import watch_capture
+from point2act.data.view_loader import ViewLoader
 
 
 @dataclass(frozen=True)
 class FollowConfig:
-    """How a growing capture is watched."""
+    """Time limits for a capture that is still being made."""
 
     quiet: float = 5.0
-    """Seconds without a new image after which a capture counts as done, where nobody says that it is."""
+    """Seconds without a new image after which a capture counts as complete if it does not say so itself."""
     start: float = 300.0
-    """Seconds to wait for the first image."""
+    """Maximum number of seconds to wait for the first image."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Arrival:
+class _Batch:
     capture: Capture
     views: tuple[View, ...]
-    """The new ones."""
-    when: float
-    """When they were seen, by ``time.perf_counter``."""
+    """The new views."""
+    time: float
+    """When they were found, by ``time.perf_counter``."""
 
 
 class CaptureFollower:
-    """Watches a capture from a thread of its own. Use it as a context manager."""
+    """A thread that watches a capture and loads its new images. Use it as a context manager.
 
-    def __init__(
-        self,
-        folder: Path | str,
-        *,
-        max_side: int,
-        allow_outside: bool = False,
-        config: FollowConfig = FollowConfig(),
-    ):
-        """Views are loaded with at most ``max_side`` pixels a side, as ``watch_capture`` allows."""
+    Args:
+        folder: The capture's folder.
+        loader: How images are loaded.
+        config: Time limits.
+    """
+
+    def __init__(self, folder: Path | str, loader: ViewLoader, *, config: FollowConfig = FollowConfig()):
         self.capture: Capture | None = None
-        """All that came so far."""
+        """The capture with all frames so far."""
         self.views: list[View] = []
-        self._folder, self._max_side, self._config = folder, max_side, config
-        self._allow_outside = allow_outside
-        self._queue: queue.SimpleQueue[_Arrival | BaseException | None] = queue.SimpleQueue()
-        self._left = threading.Event()
+        self._folder, self._loader, self._config = folder, loader, config
+        self._queue: queue.SimpleQueue[_Batch | BaseException | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
 
     def __enter__(self) -> CaptureFollower:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._left.set()
+        self._stopped.set()
 
-    def start(self, seen: Callable[[Sequence[Frame]], None]) -> None:
-        """Begin to watch; ``seen`` is told of new frames at once, from the watching thread."""
-        # A daemon: where the program gives up, nobody waits for an image that never comes.
-        threading.Thread(target=self._watch, args=(seen,), name="follow", daemon=True).start()
+    def start(self, on_frames: Callable[[Sequence[Frame]], None]) -> None:
+        """Start to watch; ``on_frames`` is called with new frames at once, from the watching thread."""
+        # A daemon: a program that fails does not wait for an image that never comes.
+        threading.Thread(target=self._watch, args=(on_frames,), name="follow", daemon=True).start()
 
     def arrivals(self, stages: Stages) -> Iterator[tuple[Capture, Sequence[View]]]:
-        """The capture so far and the views that came, again and again until the capture is done.
+        """Yield the capture so far and its new views until the capture is complete.
 
-        Raises what went wrong while watching, such as ``CaptureError``.
+        Raises:
+            Point2ActError: The capture cannot be read; it is raised here, in the caller's thread.
         """
         while True:
             with stages.stage("wait for images") as bar:
                 bar.note(f"{len(self.views)} so far")
-                came = [self._queue.get()]
+                batches = [self._queue.get()]
             while not self._queue.empty():
-                came.append(self._queue.get())
+                batches.append(self._queue.get())
             new: list[View] = []
-            for arrival in came:
-                if isinstance(arrival, BaseException):
-                    raise arrival
-                if arrival is not None:
-                    self.capture = arrival.capture
-                    new += arrival.views
-                    for _ in arrival.views:
-                        stages.beside("images arrive", arrival.when, arrival.when)
+            for batch in batches:
+                if isinstance(batch, BaseException):
+                    raise batch
+                if batch is not None:
+                    self.capture = batch.capture
+                    new += batch.views
+                    for _ in batch.views:
+                        stages.record("images arrive", batch.time, batch.time)
             self.views += new
             if self.capture is not None and new:
                 yield self.capture, new
-            if came[-1] is None:
+            if batches[-1] is None:
                 return
 
-    def _watch(self, seen: Callable[[Sequence[Frame]], None]) -> None:
+    def _watch(self, on_frames: Callable[[Sequence[Frame]], None]) -> None:
         try:
-            config = self._config
+            loader, config = self._loader, self._config
             for arrived in watch_capture(
-                self._folder, allow_outside=self._allow_outside, quiet=config.quiet, start=config.start
+                self._folder, allow_outside=loader.allow_outside, quiet=config.quiet, start=config.start
             ):
-                if self._left.is_set():
+                if self._stopped.is_set():
                     return
-                when = time.perf_counter()
-                seen(arrived.new_frames)
-                loaded = [
-                    load_view(arrived.capture, frame, max_side=self._max_side) for frame in arrived.new_frames
-                ]
-                self._queue.put(_Arrival(arrived.capture, tuple(loaded), when))
+                found = time.perf_counter()
+                on_frames(arrived.new_frames)
+                views = [loader.load_frame(arrived.capture, frame) for frame in arrived.new_frames]
+                self._queue.put(_Batch(arrived.capture, tuple(views), found))
             self._queue.put(None)
         except BaseException as err:
             self._queue.put(err)

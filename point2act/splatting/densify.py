@@ -65,8 +65,7 @@ class Densifier:
         self._rendered = rendered
 
     def step(self, step: int) -> None:
-        """Accumulate the last image's gradients; split, duplicate and prune at the configured steps, from
-        0."""
+        """Accumulate the last image's gradients; split, duplicate and prune if ``step`` is due."""
         if self._rendered is None or self._rendered.means2d.grad is None:
             return
         if len(self._parameters["means"]) >= self._config.max_gaussians:

@@ -1,6 +1,6 @@
-"""Surfels for what nothing measured: holes of shiny things, backgrounds out of range, whole scenes.
+"""Surfels where nothing was measured: holes of shiny surfaces, distant backgrounds, scenes without depth.
 
-They let the fit explain the colours there instead of bending the measured surfaces. numpy and scipy.
+They let the fit explain the colours there without deforming the measured surfaces.
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from point2act.core.errors import SceneError
-from point2act.core.geometry import back_project, inside, nearest_to_lines, project
+from point2act.core.geometry import back_project, inside, line_intersection_equations, project
 from point2act.core.types import View
 from point2act.splatting.surfels import Surfels, concatenate, count_votes, spacing, usable_depth
 
-_RIM_SHARE = 0.9
-"""Quantile of the depths around a hole that counts as the farthest of them; one stray may be farther."""
-
+_RIM_QUANTILE = 0.9
+"""Quantile of the depths around a hole that is taken as the farthest, robust to outliers."""
 _PARALLEL = 1e-3
-"""Mean squared sine between the optical axes below which they meet nowhere: a spread of 2 degrees."""
+"""Mean squared sine between the optical axes below which they count as parallel: a spread of 2 degrees."""
 
 
 def fill_holes(
     surfels: Surfels, views: Sequence[View], *, budget: int, tolerance: float, rng: np.random.Generator
 ) -> tuple[Surfels, Float[np.ndarray, " n"]]:
-    """Surfels along the rays that meet no surfel and have no depth, and the width each has to cover.
+    """Return surfels on rays without depth that meet no surfel, and the width that each has to cover.
 
-    Each view is looked at in cells, as many as the budget. Where a patch of empty cells is surrounded by
-    surfels, it is put at the farthest of their depths: what is seen through a hole may stand behind it,
-    and nothing must appear in the free space before it. Surfels that another view looks through
-    (``tolerance`` as in ``votes``) are dropped.
+    Each view is divided into about ``budget`` cells. A connected patch of empty cells is placed at the
+    farthest depth around it: what is seen through a hole may be behind it, and nothing must appear in the
+    free space before it. Surfels that another view contradicts (``tolerance`` as in ``count_votes``) are
+    dropped.
     """
     parts, widths, known = [], [], surfels.points
     for view in views:
@@ -50,14 +49,15 @@ def fill_holes(
 
 
 def random_surfels(views: Sequence[View], count: int, rng: np.random.Generator) -> Surfels:
-    """Points on the rays of random pixels, at random depths around the place the cameras look at.
+    """Return points on the rays of random pixels, with their colours, around the point that cameras look at.
 
-    They have the colour of their pixel. Raises ``SceneError`` where masks forbid every pixel.
+    Raises:
+        SceneError: If the masks exclude every pixel.
     """
     allowed = [_allowed_pixels(view) for view in views]
     total = sum(len(pixels) for pixels in allowed)
     if total == 0:
-        raise SceneError("the masks forbid every pixel of every view: mend them or remove them")
+        raise SceneError("the masks exclude every pixel of every view: fix or remove them")
     counts = rng.multinomial(count, [len(pixels) / total for pixels in allowed])
     parts = []
     for view, pixels, share, depth in zip(views, allowed, counts, _focus_depths(views), strict=True):
@@ -77,16 +77,16 @@ def _allowed_pixels(view: View) -> Int[np.ndarray, " n"]:
 
 
 def _focus_depths(views: Sequence[View]) -> list[float]:
-    """The depth in each view of the point nearest to all optical axes.
+    """Return the depth in each view of the point nearest to all optical axes.
 
-    Where the axes are parallel, or the point is behind a camera, ten times the distance between
-    neighbouring cameras stands in, and one unit of length where that is unknown or zero.
+    If the axes are parallel or the point is behind a camera, the depth is ten times the distance between
+    neighbouring cameras, or one unit of length if that is unknown or zero.
     """
     eyes = np.array([view.T_world_cam[:3, 3] for view in views])
     axes = np.array([view.T_world_cam[:3, 2] for view in views])
-    apart = float(np.median(spacing(eyes, neighbours=1)))
-    usual = 10.0 * apart if 0.0 < apart < np.inf else 1.0
-    matrix, right = nearest_to_lines(eyes, axes)
+    baseline = float(np.median(spacing(eyes, neighbours=1)))
+    usual = 10.0 * baseline if 0.0 < baseline < np.inf else 1.0
+    matrix, right = line_intersection_equations(eyes, axes)
     if np.linalg.eigvalsh(matrix)[0] < _PARALLEL:
         return [usual] * len(views)
     depths = np.einsum("ni,ni->n", axes, np.linalg.solve(matrix, right) - eyes)
@@ -94,7 +94,7 @@ def _focus_depths(views: Sequence[View]) -> list[float]:
 
 
 def _facing(view: View, count: int) -> Float[np.ndarray, "n 3"]:
-    """Normals towards the camera."""
+    """Return normals towards the camera."""
     return np.tile(-view.T_world_cam[:3, 2], (count, 1))
 
 
@@ -123,7 +123,7 @@ def _fill_view(
 def _nearest_in_cells(
     points: Float[np.ndarray, "n 3"], view: View, side: int
 ) -> Float[np.ndarray, "rows columns"]:
-    """The z-depth of the nearest point in each cell of ``side`` pixels, 0 where there is none."""
+    """Return the z-depth of the nearest point in each cell of ``side`` pixels, 0 without any."""
     camera = view.camera
     pixels, z = project(camera, view.T_world_cam, points)
     seen = (z > 0) & inside(camera, pixels)
@@ -134,7 +134,7 @@ def _nearest_in_cells(
 
 
 def _means_of_cells(image: np.ndarray, side: int) -> Float[np.ndarray, "rows columns *c"]:
-    """Means over cells of ``side`` pixels; those at the right and lower border may be smaller."""
+    """Return means over cells of ``side`` pixels; cells at the right and lower border may be smaller."""
     rows, columns = (np.arange(0, size, side) for size in image.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(image.astype(float), rows, axis=0), columns, axis=1)
     heights, widths = (np.minimum(side, size - np.arange(0, size, side)) for size in image.shape[:2])
@@ -145,7 +145,7 @@ def _means_of_cells(image: np.ndarray, side: int) -> Float[np.ndarray, "rows col
 def _behind_holes(
     depth: Float[np.ndarray, "rows columns"], holes: Bool[np.ndarray, "rows columns"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Rows, columns and depths of the hole cells; holes without any surroundings are left out."""
+    """Return rows, columns and depths of the hole cells; holes without surroundings are left out."""
     labels = np.zeros(holes.shape, dtype=np.int64)
     ndimage.label(holes, np.ones((3, 3)), output=labels)
     far = np.zeros(labels.max(initial=0) + 1)
@@ -154,6 +154,6 @@ def _behind_holes(
         around = np.asarray(ndimage.binary_dilation(labels[wider] == index, np.ones((3, 3))), dtype=bool)
         rim = depth[wider][around & (depth[wider] > 0)]
         if len(rim):
-            far[index] = np.quantile(rim, _RIM_SHARE)
+            far[index] = np.quantile(rim, _RIM_QUANTILE)
     rows, columns = np.nonzero(far[labels] > 0)
     return rows, columns, far[labels[rows, columns]]

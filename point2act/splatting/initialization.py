@@ -33,14 +33,11 @@ from point2act.splatting.surfels import (
 
 _AGREEMENT = 0.3
 """Length of a voxel's mean normal below which the local plane's normal is used in its place."""
-
 _MAX_COPIES = 3
 """Maximum number of Gaussians per point of a sparse cloud. On photographs, 3 gain 1 dB after 300 steps, and
 more only cost time."""
-
 _WIDEST = 0.1
 """Largest standard deviation over the distance to the camera, for points without near neighbours."""
-
 _NEAREST = 1e-3
 """Smallest distance to the camera that sizes are computed from, over the median one (or one unit)."""
 
@@ -220,8 +217,7 @@ def _unit_normals(surfels: Surfels, views: Sequence[View]) -> Surfels:
 def _scales(
     surfels: Surfels, views: Sequence[View], config: StartConfig, roundness: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3"]:
-    """Return standard deviations from the distance to neighbours, at least a pixel; the last along the
-    normal."""
+    """Return standard deviations from the distances to neighbours; the last is along the normal."""
     distance, _ = KDTree(_eyes(views)).query(surfels.points)
     distance = np.maximum(distance, _NEAREST * (np.median(distance) or 1.0))
     pixel = distance / max(view.camera.fx for view in views)

@@ -1,4 +1,4 @@
-"""Views to a scene: poses refined, Gaussians placed, fitted, and measured on views kept aside."""
+"""Reconstruction of a Gaussian scene from views: pose refinement, initialisation, fit, evaluation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from point2act.splatting.rendering import project_view, render_view
 
 @dataclass(frozen=True)
 class ReconstructionConfig:
-    """From views to a scene."""
+    """Reconstruction of a scene from views."""
 
     holdout_every: int = 8
-    """Every so many-th view is kept from the fit to measure its quality; 0 fits all views."""
+    """Hold out every n-th view from the fit, to measure its quality; 0 fits all views."""
     refine_poses: bool = True
-    """Move the cameras a little, to where their pictures agree; they stay where that is not clearly better.
-    Only where lengths are known to be metres, as how far poses may be off is given in them."""
+    """Refine the camera poses on the images, for captures in metres; poses are kept unless others fit clearly
+    better."""
     poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     start: StartConfig = field(default_factory=StartConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -36,29 +36,29 @@ class ReconstructionConfig:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A fitted scene, the views with the poses it was fitted to, and how well it explains others."""
+    """A fitted scene, the views with the poses it was fitted to, and its quality."""
 
     scene: GaussianScene
     views: tuple[View, ...]
     poses_changed: bool
-    """Whether these poses are others than the capture's."""
+    """Whether the poses differ from the capture's."""
     poses: str
-    """What was done to the poses."""
+    """Result of the pose refinement, in words."""
     start: str
-    """What the Gaussians started from."""
+    """Source of the initial Gaussians."""
     psnr: float | None
-    """Mean over the held-out views in dB; None when none was held out."""
+    """Mean PSNR of the held-out views, dB; None if no view is held out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstructor:
-    """What every step of building a scene needs to know."""
+    """Reconstruction with its settings, common to reconstruction at once and incrementally."""
 
     config: ReconstructionConfig
     metric: bool
     """Whether lengths are known to be metres."""
     point_cloud_path: Path | None
-    """Where to start without depth."""
+    """PLY file to initialise from, for captures without depth."""
     seed: int
     device: torch.device
     stages: Stages
@@ -71,31 +71,31 @@ class Reconstructor:
     def refine(
         self, views: Sequence[View], features: MutableMapping[str, Features] | None = None
     ) -> Refined | None:
-        """Better poses, if they may be touched; see ``refine_poses``."""
+        """Refine the poses if that is enabled and lengths are metres; see ``refine_poses``."""
         if not (self.metric and self.config.refine_poses):
             return None
         with self.stages.stage("refine the poses") as tick:
             return refine_poses(views, config=self.config.poses, features=features, progress=tick)
 
     def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
-        """Fit Gaussians to the views that are not held out, and measure on those that are."""
+        """Fit Gaussians to the views that are not held out, and evaluate them on those that are."""
         if refined is not None:
-            self.stages.say(refined.detail)
+            self.stages.info(refined.detail)
         kept, held_out = split(views, self.config.holdout_every)
-        with self.stages.stage("place the Gaussians") as tick:
-            begun = initialize_gaussians(
+        with self.stages.stage("initialise the Gaussians") as tick:
+            initial = initialize_gaussians(
                 kept,
                 point_cloud_path=self.point_cloud_path,
                 config=self.config.start,
                 rng=np.random.default_rng(self.seed),
                 progress=tick,
             )
-        self.stages.say(f"{len(begun.scene)} Gaussians {begun.detail}")
-        scene = self.fit(begun.scene, kept, self.config.fit)
-        return self.evaluate(scene, views, held_out, refined, begun.source)
+        self.stages.info(f"{len(initial.scene)} Gaussians {initial.detail}")
+        scene = self.fit(initial.scene, kept, self.config.fit)
+        return self.evaluate(scene, views, held_out, refined, initial.source)
 
     def fit(self, scene: GaussianScene, views: Sequence[View], config: FitConfig) -> GaussianScene:
-        """The scene, better."""
+        """Fit the scene to the views."""
         with self.stages.stage("fit the Gaussians") as tick:
             return fit(scene, views, config=config, device=self.device, seed=self.seed, progress=tick)
 
@@ -107,22 +107,22 @@ class Reconstructor:
         refined: Refined | None,
         source: str,
     ) -> Reconstruction:
-        """The scene with its quality."""
+        """Measure the quality of a fitted scene on the held-out views."""
         quality = None
         if held_out:
-            with self.stages.stage("measure the scene") as bar:
-                quality = measure(scene, held_out, self.device)
+            with self.stages.stage("evaluate the scene") as bar:
+                quality = mean_psnr(scene, held_out, self.device)
                 bar.note(f"{len(scene)} Gaussians, {quality:.1f} dB over {len(held_out)} held-out views")
         moved = refined is not None and refined.changed
-        poses = "as the capture has them" if refined is None else refined.detail
+        poses = "poses of the capture" if refined is None else refined.detail
         return Reconstruction(scene, tuple(views), moved, poses, source, quality)
 
 
 def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
-    """Views to fit, and every so many-th to measure on.
+    """Split views into those to fit and every n-th, which is held out.
 
-    The first held out is the middle of the first so many: the ends of a camera's path see what no other
-    view does. With fewer than nine views, or every = 0, all are fitted.
+    The first one held out is the middle of the first n, as the ends of a camera path see what no other view
+    does. With fewer than nine views, or ``every`` = 0, none is held out.
     """
     if every <= 0 or len(views) < 9:
         return list(views), []
@@ -130,9 +130,9 @@ def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
     return [v for i, v in enumerate(views) if i not in held_out], [views[i] for i in held_out]
 
 
-def measure(scene: GaussianScene, views: Sequence[View], device: torch.device) -> float:
-    """Mean PSNR of the views in dB, over their masks."""
+def mean_psnr(scene: GaussianScene, views: Sequence[View], device: torch.device) -> float:
+    """Return the mean PSNR of a scene's renderings of views over their masks, dB."""
     fixed = freeze(scene, device=device)
-    pictures = [render_view(project_view(view, fixed), fixed) for view in views]
-    values = [psnr(p.rgb, v.rgb / 255.0, v.mask) for p, v in zip(pictures, views, strict=True)]
+    images = [render_view(project_view(view, fixed), fixed) for view in views]
+    values = [psnr(p.rgb, v.rgb / 255.0, v.mask) for p, v in zip(images, views, strict=True)]
     return float(np.mean(values))

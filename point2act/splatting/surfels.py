@@ -1,6 +1,4 @@
-"""Surfels, i.e. oriented and coloured surface points, from depth images: back-projection, rejection of flying
-pixels, voxel downsampling, consistency votes of the views, and local planes of point clouds.
-"""
+"""Surfels, i.e. oriented and coloured surface points, from depth images and point clouds."""
 
 from __future__ import annotations
 
@@ -25,14 +23,11 @@ from point2act.core.geometry import (
 from point2act.core.types import Camera, View
 
 _ADJACENT = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
-
 _MAX_SLOPE = float(np.tan(np.radians(80.0)))
 """Larger depth steps are edges: surfaces at more than 80 degrees to the ray return next to no light."""
-
 _MIN_COMPANIONS = 3
 """Smallest number of the eight adjacent pixels on the same surface. A pixel on a straight edge has 5, of a
 wire two pixels wide 5, of a column of flying pixels between an object and its background at most 2."""
-
 _PLANE_NEIGHBOURS = 8
 """Nearest neighbours of local planes: enough to average noise, few enough to follow edges."""
 

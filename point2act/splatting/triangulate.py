@@ -17,16 +17,12 @@ from point2act.data import colmap
 
 _MAX_FEATURES = 2000
 """Maximum number of features per view; more cost time and are weaker."""
-
 _PAIRING = TrackConfig(partner_views=8, max_angle=np.pi / 3)
 """Pairs of views to match."""
-
 _MAX_ERROR = 1 / 160
 """Largest reprojection error over the longer side: 3 pixels of 480."""
-
 _MIN_VIEWS = 3
 """Smallest number of views of a point: two agree along their epipolar line by chance, a third rarely does."""
-
 _BATCH = 8
 """Number of views per call of COLMAP, between two calls of ``progress``."""
 

@@ -1,4 +1,4 @@
-"""What is wrong or weak with a capture, told before anybody trains on it."""
+"""Quality checks of a capture, and repair of its depth registration and poses."""
 
 from point2act.calibration.checks.findings import Evidence, Finding, Report, Severity
 from point2act.calibration.checks.run_checks import CheckConfig, run_checks

@@ -1,4 +1,4 @@
-"""Borders of depth and edges of pictures: what shows whether the one lies on the other."""
+"""Depth discontinuities and image edges, the evidence for depth registration."""
 
 from __future__ import annotations
 
@@ -11,36 +11,30 @@ from jaxtyping import Bool, Float, Float32
 from point2act.core.types import View
 
 _JUMP = 0.04
-"""Depths that differ by more than this share belong to two surfaces. Chosen."""
-
+"""Relative difference above which depths belong to two surfaces. Chosen."""
 _HOLE = 0.025
-"""Holes up to this share of the longer side are looked across: sensors have none beside a border. Chosen:
-16 px of 640 on a real stereo camera."""
-
-_LEVEL = 0.025
-"""Detail coarser than this share of the longer side is taken away, so that where things are does not count.
-Chosen."""
+"""Largest hole beside a border over the longer side, as sensors have no readings there. Chosen: 16 px of 640
+on a real stereo camera."""
+_HIGH_PASS = 0.025
+"""Smoothing over the longer side that is subtracted, so that the density of edges does not count. Chosen."""
 
 Channels = tuple[np.ndarray, np.ndarray]
-"""Of borders and edges across the picture, and along it."""
+"""Maps of vertical edges, i.e. steps along x, and of horizontal ones, along y."""
 
 
 def edges(view: View) -> Channels:
-    """Slopes of the picture along x and along y, as shares of those around, none where it is masked.
-
-    Their level is taken away: see ``detail``.
-    """
+    """Return image gradients along x and y relative to those around, high-pass filtered, 0 where masked."""
     grey = smooth(cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), 1.0)
     slopes = [np.abs(cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx)) for dx in (1, 0)]
-    # 4 grey levels: noise is no edge. Capped, so that one glaring edge does not outweigh all others.
-    around = smooth(slopes[0] + slopes[1], _LEVEL * max(grey.shape)) + 4.0
+    # 4 grey levels against noise. Clipped, so that no single strong edge outweighs all others.
+    around = smooth(slopes[0] + slopes[1], _HIGH_PASS * max(grey.shape)) + 4.0
     usable = np.float32(1.0) if view.mask is None else view.mask.astype(np.float32)
     x, y = (detail(np.minimum(slope / around, 4.0) * usable) for slope in slopes)
     return x, y
 
 
 def border_maps(depth: Float[np.ndarray, "h w"]) -> Channels:
-    """1 where a surface ends before a farther one: to the left or right of it; above or below it."""
+    """Return maps of 1 where a surface ends before a farther one, horizontally and vertically."""
     across, along = (np.zeros(depth.shape, np.float32) for _ in range(2))
     for turned, borders in ((depth, across), (depth.T, along.T)):
         for last, target in zip(_ends(turned), (borders, borders[:, ::-1]), strict=True):
@@ -53,17 +47,17 @@ def border_maps(depth: Float[np.ndarray, "h w"]) -> Channels:
 def border_points(
     depth: Float[np.ndarray, "h w"],
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "m 3"]]:
-    """The same as pixels x, y and the depth of the nearer surface: those across, and those along."""
+    """Return the same borders as pixels x, y and the depth of the nearer surface."""
     return _points(depth), _points(depth.T)[:, [1, 0, 2]]
 
 
 def detail(image: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """An image less what is coarse in it."""
-    return image - smooth(image, _LEVEL * max(image.shape))
+    """Return the image minus its smoothed version."""
+    return image - smooth(image, _HIGH_PASS * max(image.shape))
 
 
 def smooth(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Blurred by a Gaussian, pixels."""
+    """Smooth an image by a Gaussian; ``sigma`` in pixels."""
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
@@ -77,14 +71,14 @@ def _points(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n 3"]:
 
 
 def _ends(depth: Float[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
-    """The last pixels of surfaces before farther ones to their right; and to their left, in the mirror."""
+    """Yield the last pixels of surfaces before farther ones to the right, and to the left, mirrored."""
     hole = max(1, round(_HOLE * max(depth.shape)))
     for turned in (depth, depth[:, ::-1]):
         yield (turned > 0) & (_next_reading(turned, hole) > (1 + _JUMP) * turned)
 
 
 def _next_reading(depth: Float[np.ndarray, "h w"], hole: int) -> Float[np.ndarray, "h w"]:
-    """The first reading to the right of each pixel, 0 where there is none within so many pixels."""
+    """Return the first reading within ``hole`` pixels to the right of each pixel, 0 without any."""
     found = np.zeros_like(depth)
     for step in range(1, min(hole, depth.shape[1] - 1) + 1):
         ahead = found[:, :-step]

@@ -1,4 +1,4 @@
-"""Does the depth agree with the poses, from view to view and with what matched features say?"""
+"""Check of depth: missing readings, consistency between views, scale against triangulated features."""
 
 from __future__ import annotations
 
@@ -15,54 +15,43 @@ from point2act.core.geometry import at_pixels, back_project, inside, project
 from point2act.core.types import View
 
 _EMPTY = 0.15
-"""Share of pixels with a reading, below which depth counts as missing. Chosen: 0.45 on a real shelf."""
-
+"""Fraction of pixels with a reading below which depth counts as missing. Chosen: 0.45 on a real shelf."""
 _SAMPLES = 2000
-"""Pixels of each view that are carried to its neighbours. Chosen: the share of agreeing ones is known to a
+"""Number of pixels of each view that are projected into its neighbours. Chosen: agreement is then known to a
 hundredth."""
-
 _PARTNERS = 6
-"""Nearest views that a view is compared with. Chosen."""
-
+"""Number of nearest views that a view is compared with. Chosen."""
 _AGREES = 0.03
-"""Depths that differ by less than this share agree. Chosen: a stereo camera's noise at two metres."""
-
+"""Relative difference below which depths agree. Chosen: a stereo camera's noise at two metres."""
 _OWN = 0.6
-"""A view whose depth agrees with its neighbours' this share as often as is usual in the capture, or less,
-is wrong. Measured, on simulated tables and a real shelf: 0.85 and above as captured, 0 to 0.52 with another
-view's depth."""
-
+"""Agreement of a view's depth over the capture's median below which it is wrong. Measured, on simulated
+tables and a real shelf: 0.85 and above as captured, 0 to 0.52 with another view's depth."""
 _ALL = 0.5
-"""Share of agreeing pixels below which all depth is suspect. Measured: 0.66 to 0.97 as captured, also with
+"""Fraction of agreeing pixels below which all depth is suspect. Measured: 0.66 to 0.97 as captured, also with
 poses several pixels off."""
-
-_ENOUGH = 50
-"""Fewer pixels or features that two views share say nothing."""
-
+_MIN_COMMON = 50
+"""Smallest number of common pixels or features to compare."""
 _PARALLAX = np.deg2rad(3.0)
-"""Rays of a match that meet under a smaller angle tell no distance. Chosen."""
-
+"""Smallest angle between the rays of a match that is triangulated. Chosen."""
 _FITS = 2.0
-"""Matches farther from the epipolar line, pixels, are not triangulated. Chosen."""
-
+"""Largest Sampson distance of a match that is triangulated, pixels. Chosen."""
 _SCALE = 1.08, 1.3
-"""Ratio of measured and triangulated distance from which there is a warning and an error. Measured: 0.998 to
-1.000 on simulated tables, 1.06 on a real shelf whose depth is not registered."""
-
+"""Ratios of measured and triangulated distances for a warning and an error. Measured: 0.998 to 1.000 on
+simulated tables, 1.06 on a real shelf whose depth is not registered."""
 _TIGHT = 0.15
-"""Median deviation of the ratios' logarithms above which they say nothing. Chosen."""
+"""Median absolute deviation of the log ratios above which they are inconclusive. Chosen."""
 
 
 def check_depths(views: Sequence[View], matched: Matched, *, poses_fit: bool) -> Evidence:
-    """Depth of each view carried to its neighbours, and the scale of depth beside that of the poses.
+    """Check the depth of each view against its neighbours', and the scale of depth against that of the poses.
 
-    What is hidden may be nearer than predicted, so a view is called wrong only by comparison with the
-    others. ``poses_fit`` says whether the poses may be blamed for nothing.
+    Occlusions make depth nearer than predicted, so a view is only wrong in comparison with the others.
+    ``poses_fit`` states that the poses passed their check.
     """
     known = [view for view in views if view.depth is not None]
     if not known:
         message = (
-            "there is no depth: the scale is unknown and grasps need metres; record depth, or say --metric"
+            "there is no depth: the scale is unknown and grasps need metres; record depth, or pass --metric"
         )
         return Evidence((Finding("remark", "no_depth", message),), {"depth_readings": 0.0})
     readings = [_readings(view) for view in known]
@@ -75,7 +64,7 @@ def check_depths(views: Sequence[View], matched: Matched, *, poses_fit: bool) ->
     own = () if scale else _disagreeing(known, agreement, poses_fit=poses_fit)
     findings = (*empty, *scale, *own)
     settled = not findings and figures["depth_agreement"] is not None
-    return Evidence(findings, figures, "depth agrees from view to view" if settled else None)
+    return Evidence(findings, figures, "depth agrees between views" if settled else None)
 
 
 def _readings(view: View) -> float:
@@ -89,7 +78,7 @@ def _empty(views: Sequence[View], readings: Sequence[float]) -> tuple[Finding, .
     if not names:
         return ()
     message = (
-        f"depth has hardly a reading, {100 * min(readings):.0f} % of the pixels at worst: check the sensor's "
+        f"depth has few readings, {100 * min(readings):.0f} % of the pixels at worst: check the sensor's "
         "range and exposure, and that the right files are named"
     )
     severity = "error" if len(names) == len(views) else "warning"
@@ -97,36 +86,41 @@ def _empty(views: Sequence[View], readings: Sequence[float]) -> tuple[Finding, .
 
 
 def depth_scale(views: Sequence[View], matched: Matched) -> float | None:
-    """Measured over triangulated distance, the median over all matches; None where too few can tell."""
+    """Return the median ratio of measured to triangulated distance over all matches; None if inconclusive."""
     logs = [np.zeros(0)]
     for pair in matched.pairs:
         a, b = views[pair.i], views[pair.j]
         if a.depth is not None and b.depth is not None:
             logs.append(_log_ratios(a, b, pair))
     every = np.concatenate(logs)
-    if len(every) < _ENOUGH or np.median(np.abs(every - np.median(every))) > _TIGHT:
+    if len(every) < _MIN_COMMON or np.median(np.abs(every - np.median(every))) > _TIGHT:
         return None
     return float(np.exp(np.median(every)))
 
 
 def _log_ratios(a: View, b: View, pair: Pair) -> Float[np.ndarray, " m"]:
-    """Of the matches that fit the poses, are seen under an angle, and have depth in both views."""
+    """Return log ratios of the matches that fit the poses, have parallax, and have depth in both views.
+
+    With rays p, q (unit depth) from the centres a, b, the depths s, t that minimise |a + s p - b - t q|^2
+    solve s pp - t pq = p.(b - a), s pq - t qq = q.(b - a).
+    """
+    assert a.depth is not None
+    assert b.depth is not None
     rays = [_rays(a, pair.pixels_i), _rays(b, pair.pixels_j)]
     cosine = (_unit(rays[0]) * _unit(rays[1])).sum(axis=1)
     base = b.T_world_cam[:3, 3] - a.T_world_cam[:3, 3]
-    # Distances along both rays at which they are nearest: least squares of two unknowns, in closed form.
     aa, bb, ab = ((p * q).sum(axis=1) for p, q in ((rays[0], rays[0]), (rays[1], rays[1]), rays))
     ta, tb = rays[0] @ base, rays[1] @ base
     span = np.maximum(aa * bb - ab**2, 1e-12)
-    there = np.stack([(bb * ta - ab * tb) / span, (ab * ta - aa * tb) / span])
-    measured = np.stack([_depth_at(a, pair.pixels_i), _depth_at(b, pair.pixels_j)])
+    triangulated = np.stack([(bb * ta - ab * tb) / span, (ab * ta - aa * tb) / span])
+    measured = np.stack([at_pixels(a.depth, pair.pixels_i), at_pixels(b.depth, pair.pixels_j)]).astype(float)
     good = (epipolar_distances(pair, a, b) < _FITS) & (cosine < np.cos(_PARALLAX))
-    good &= (there > 0).all(axis=0) & (measured > 0).all(axis=0)
-    return np.log(measured[:, good] / there[:, good]).mean(axis=0)
+    good &= (triangulated > 0).all(axis=0) & (measured > 0).all(axis=0)
+    return np.log(measured[:, good] / triangulated[:, good]).mean(axis=0)
 
 
 def _rays(view: View, pixels: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m 3"]:
-    """Directions in the world, of length one along the optical axis."""
+    """Return world directions of unit depth."""
     points = back_project(view.camera, view.T_world_cam, pixels, np.ones(len(pixels)))
     return points - view.T_world_cam[:3, 3]
 
@@ -135,21 +129,16 @@ def _unit(rays: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
     return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
-def _depth_at(view: View, pixels: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
-    assert view.depth is not None
-    return at_pixels(view.depth, pixels).astype(float)
-
-
 def _agreement(views: Sequence[View]) -> Float[np.ndarray, " n"]:
-    """Share of each view's pixels whose depth agrees with a neighbour's: the upper quartile over neighbours.
+    """Return the fraction of each view's pixels that agree, the upper quartile over its neighbours.
 
-    Half of them may be wrong themselves.
+    The quartile allows for half of the neighbours being wrong.
     """
     shares: list[list[float]] = [[] for _ in views]
-    for i, j in near_pairs(views, TrackConfig(partners=_PARTNERS)):
+    for i, j in near_pairs(views, TrackConfig(partner_views=_PARTNERS)):
         for source, target in ((i, j), (j, i)):
             off = relative_errors(views[source], views[target])
-            if len(off) >= _ENOUGH:
+            if len(off) >= _MIN_COMMON:
                 share = float((np.abs(off) < _AGREES).mean())
                 shares[i].append(share)
                 shares[j].append(share)
@@ -157,8 +146,9 @@ def _agreement(views: Sequence[View]) -> Float[np.ndarray, " n"]:
 
 
 def relative_errors(a: View, b: View) -> Float[np.ndarray, " m"]:
-    """Measured over predicted depth, less one, where pixels of ``a`` fall in ``b``; some, evenly spread."""
+    """Return measured over predicted depth, minus one, of evenly spaced pixels of ``a`` in ``b``."""
     assert a.depth is not None
+    assert b.depth is not None
     height, width = a.depth.shape
     step = max(1, round(float(np.sqrt(height * width / _SAMPLES))))
     rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step].reshape(2, -1)
@@ -168,7 +158,7 @@ def relative_errors(a: View, b: View) -> Float[np.ndarray, " m"]:
     points = back_project(a.camera, a.T_world_cam, pixels, depth[usable])
     there, predicted = project(b.camera, b.T_world_cam, points)
     seen = inside(b.camera, there) & (predicted > 1e-6)
-    measured, predicted = _depth_at(b, there[seen]), predicted[seen]
+    measured, predicted = at_pixels(b.depth, there[seen]).astype(float), predicted[seen]
     return measured[measured > 0] / predicted[measured > 0] - 1.0
 
 
@@ -179,18 +169,18 @@ def _median(values: Float[np.ndarray, " n"]) -> float | None:
 def _wrong_scale(ratio: float | None, agreement: float | None) -> tuple[Finding, ...]:
     if ratio is None or max(ratio, 1 / ratio) < _SCALE[0]:
         return ()
-    # Poses that are off spread the ratios but leave depth agreeing with depth.
+    # Wrong poses disperse the ratios, but depth still agrees with depth.
     if max(ratio, 1 / ratio) < _SCALE[1]:
         if agreement is not None and agreement > _ALL:
             return ()
         message = (
-            f"depth is {ratio:.2f} times what the poses say: check the units of both, and the camera's "
+            f"depth is {ratio:.2f} times that of the poses: check the units of both, and the camera's "
             "calibration"
         )
         return (Finding("warning", "depth_scale", message, value=ratio),)
     times = f"{ratio:.1f} times" if ratio > 1 else f"one {1 / ratio:.1f}th of"
     message = (
-        f"depth is {times} what the poses say: set depth_unit_scale_factor to metres for one unit of the "
+        f"depth is {times} that of the poses: set depth_unit_scale_factor to metres for one unit of the "
         "depth files, and write poses in metres"
     )
     return (Finding("error", "depth_scale", message, value=ratio),)
@@ -205,7 +195,7 @@ def _disagreeing(
     if usual < _ALL:
         blame = "depth" if poses_fit else "depth or poses"
         message = (
-            f"only {100 * usual:.0f} % of the depth agrees with that of the views around: check that {blame} "
+            f"only {100 * usual:.0f} % of the depth agrees with neighbouring views: check that {blame} "
             "and images belong together, and depth_unit_scale_factor"
         )
         return (Finding("error", "depth_disagrees", message, value=usual),)
@@ -214,7 +204,7 @@ def _disagreeing(
         return ()
     worst = float(np.nanmin(agreement))
     message = (
-        f"depth disagrees with the views around (agrees in {100 * worst:.0f} % of the pixels at worst, usual "
-        f"are {100 * usual:.0f} %): check that it is this image's depth, and this image's pose"
+        f"depth disagrees with neighbouring views (agrees in {100 * worst:.0f} % of the pixels at worst, "
+        f"usually in {100 * usual:.0f} %): check that it is this image's depth, and this image's pose"
     )
     return (Finding("error", "depth_of_other_view", message, names, worst),)

@@ -1,47 +1,47 @@
-"""What a check says: findings with a severity, the figures behind them, and what is fine."""
+"""Results of checks: findings with a severity, measured figures, and what passed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "remark"]
-"""Grasps from it will be wrong; they may suffer; good to know."""
+"""Error: grasps will be wrong; warning: they may be worse; remark: for information."""
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "remark")
-"""Worst first."""
+"""Severities, worst first."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong or weak."""
+    """A problem of the capture."""
 
     severity: Severity
     code: str
-    """A name for programs, which stays the same from version to version."""
+    """Stable identifier for programs."""
     message: str
-    """One sentence for people: what is the matter, and what to do; no full stop."""
+    """One sentence on the problem and what to do, without a full stop."""
     images: tuple[str, ...] = ()
-    """Where, by the names in transforms.json; none where it concerns the capture as a whole."""
+    """Names of the images concerned, as in transforms.json; empty if it concerns the whole capture."""
     value: float | None = None
-    """The figure that decided, in the message's unit."""
+    """Measured value that decided, in the unit of the message."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one kind of evidence comes to."""
+    """Result of one check."""
 
     findings: tuple[Finding, ...] = ()
     figures: Mapping[str, float | None] = field(default_factory=dict)
-    """What was measured, None where it could not be."""
+    """Measured values by name, None if not measurable."""
     fine: str | None = None
-    """What is as it should be, in a few words; None where that cannot be said."""
+    """What passed, in a few words; None if undecided."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All of it, the worst findings first."""
+    """Results of all checks, the worst findings first."""
 
     findings: tuple[Finding, ...]
     figures: Mapping[str, float | None]
@@ -49,27 +49,18 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 with nothing but remarks, 1 with warnings, 2 with errors."""
+        """0 without warnings or errors, 1 with warnings, 2 with errors."""
         severities = {finding.severity for finding in self.findings}
         return 2 if "error" in severities else 1 if "warning" in severities else 0
 
     def document(self) -> dict[str, Any]:
-        """The report for programs, as JSON has it."""
-        findings = [
-            {
-                "severity": finding.severity,
-                "code": finding.code,
-                "message": finding.message,
-                "images": list(finding.images),
-                "value": finding.value,
-            }
-            for finding in self.findings
-        ]
+        """Return the report as a JSON document."""
+        findings = [asdict(finding) | {"images": list(finding.images)} for finding in self.findings]
         return {"version": 1, "findings": findings, "figures": dict(self.figures), "fine": list(self.fine)}
 
 
 def merge_evidence(parts: Sequence[Evidence]) -> Report:
-    """The report of several kinds of evidence; equally severe findings keep their order."""
+    """Merge the results of several checks; equally severe findings keep their order."""
     findings = sorted(
         (finding for part in parts for finding in part.findings),
         key=lambda finding: SEVERITIES.index(finding.severity),

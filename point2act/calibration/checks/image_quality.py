@@ -1,4 +1,4 @@
-"""The pictures themselves: blurred, unevenly exposed, dark, burnt out, or there twice."""
+"""Image quality: blur, uneven exposure, under- and overexposure, duplicates."""
 
 from __future__ import annotations
 
@@ -14,75 +14,72 @@ from point2act.core.geometry import at_pixels
 from point2act.core.types import View
 
 _NEIGHBOURS = 8
-"""Views that a view is compared with. Chosen."""
-
+"""Number of neighbours that a view is compared with. Chosen."""
 _SCALES = 1.0, 3.0
-"""Smoothings, pixels, whose slopes are compared for sharpness. Chosen: the first is above a camera's own
-blur and the noise, the second above what blur there may be."""
-
+"""Smoothings, pixels, whose gradients are compared for sharpness. Chosen: the first is above a camera's own
+blur and noise, the second above expected blur."""
 _STRONG = 0.98
-"""The slopes of this quantile count: edges, of which there are some in every picture. Chosen."""
-
+"""Quantile of the gradients that is compared: the edges, present in every image. Chosen."""
 _BLUR = 0.84
-"""A view whose sharpness is below this share of its neighbours' is blurred. Measured: 0.89 and above in real
-and simulated captures, 0.70 with a Gaussian of two pixels, 0.75 with nine pixels of motion."""
-
+"""Sharpness over the neighbours' median below which a view is blurred. Measured: 0.89 and above in real and
+simulated captures, 0.70 with a Gaussian of two pixels, 0.75 with nine pixels of motion."""
 _EXPOSURE = 1.35
-"""Ratio of brightness at matched spots from which exposure jumps. Chosen: 0.4 of a stop; up to 1.1 in
+"""Brightness ratio at matched features above which exposure changed. Chosen: 0.4 of a stop; up to 1.1 in
 simulated captures, 1.2 and 1.3 with a phone's automatic exposure."""
-
 _ROUNDS = 10
-"""Of reweighting. Chosen: gains settle to a thousandth."""
-
+"""Number of reweightings. Chosen: gains converge to a thousandth."""
 _PATCH = 2.0
-"""Smoothing, pixels, with which brightness is read. Chosen."""
-
+"""Smoothing, pixels, of the brightness at features. Chosen."""
 _DARK, _BRIGHT = 30, 225
-"""Grey values of 255: pictures whose median is beyond are dark or burnt out. Chosen."""
-
+"""Median grey values, of 255, below and above which images are under- and overexposed. Chosen."""
 _THUMBNAIL = 48
-"""Longer side, pixels, at which pictures are compared for being the same: noise is averaged away. Chosen."""
-
+"""Longer side, pixels, of the thumbnails in which duplicates are found, so that noise averages out.
+Chosen."""
 _SAME = 0.6
-"""Mean difference of thumbnails, grey values of 255, of the same picture. Measured: 6 and above between any
-two views of a simulated, a robot's and a phone's capture, 0.5 between a picture and itself with noise."""
-
-_STOOD = 0.02, 0.03
-"""Poses that differ by less, as a share of the distance between cameras and in radians, are the same pose.
-Chosen: a camera that moves so little shows almost the same picture."""
+"""Mean difference of thumbnails, grey values of 255, below which images are the same. Measured: 6 and above
+between any two views of a simulated, a robot's and a phone's capture, 0.5 between an image and itself with
+noise."""
+_SAME_POSE = 0.02, 0.03
+"""Distance over that between the outermost cameras, and angle, radians, below which poses are the same.
+Chosen: such a camera shows almost the same image."""
 
 
 def check_image_quality(views: Sequence[View], matched: Matched) -> Evidence:
-    """Sharpness and brightness of each view beside its neighbours', and pictures that are there twice."""
+    """Check sharpness and brightness of each view against its neighbours, exposure, and duplicates."""
     around = neighbours(views)
     sharp = np.array([sharpness(view) for view in views])
     relative = np.array([sharp[i] / np.median(sharp[near]) if near else 1.0 for i, near in enumerate(around)])
     jumps = _exposures(views, matched)
-    findings = [*_blurred(views, relative), *_jumping(views, jumps), *_extreme(views), *_twice(views)]
+    findings = [
+        *_blurred(views, relative),
+        *_exposure_changes(views, jumps),
+        *_badly_exposed(views),
+        *_duplicates(views),
+    ]
     figures = {"sharpness_least": float(relative.min()), "exposure_most": float(np.exp(np.abs(jumps).max()))}
-    return Evidence(tuple(findings), figures, None if findings else "pictures are sharp and evenly exposed")
+    return Evidence(tuple(findings), figures, None if findings else "images are sharp and evenly exposed")
 
 
 def neighbours(views: Sequence[View]) -> list[list[int]]:
-    """The views near each view that look the same way."""
+    """Return the views near each view that look in a similar direction."""
     found: list[list[int]] = [[] for _ in views]
-    for i, j in near_pairs(views, TrackConfig(partners=_NEIGHBOURS)):
+    for i, j in near_pairs(views, TrackConfig(partner_views=_NEIGHBOURS)):
         found[i].append(j)
         found[j].append(i)
     return found
 
 
 def sharpness(view: View) -> float:
-    """How much steeper the steepest edges are in the picture than in a smoothed one; about 2 when sharp.
+    """Return the ratio of the strongest gradients in the image to those after smoothing; about 2 if sharp.
 
-    A step edge gives the same ratio whatever its height, so that what is in the picture counts little. The
-    mean over four directions, since a moving camera blurs along one.
+    A step edge has the same ratio for any contrast, so that the scene's content matters little. The ratio is
+    the mean over four directions, as motion blur has one.
     """
     import cv2
 
     grey = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     usable = _usable(view)
-    fine, coarse = (_slopes(cv2.GaussianBlur(grey, (0, 0), sigma)) for sigma in _SCALES)
+    fine, coarse = (_gradients(cv2.GaussianBlur(grey, (0, 0), sigma)) for sigma in _SCALES)
     ratios = [
         np.quantile(a[usable], _STRONG) / max(float(np.quantile(b[usable], _STRONG)), 1e-3)
         for a, b in zip(fine, coarse, strict=True)
@@ -91,14 +88,14 @@ def sharpness(view: View) -> float:
 
 
 def _usable(view: View) -> Bool[np.ndarray, "h w"]:
-    """The pixels that count; all of them where the mask leaves none."""
+    """Return the mask; all pixels if it excludes all."""
     if view.mask is None or not view.mask.any():
         return np.ones(view.rgb.shape[:2], dtype=bool)
     return view.mask
 
 
-def _slopes(image: Float32[np.ndarray, "h w"]) -> list[Float32[np.ndarray, "h w"]]:
-    """Across, down, and along both diagonals."""
+def _gradients(image: Float32[np.ndarray, "h w"]) -> list[Float32[np.ndarray, "h w"]]:
+    """Return absolute gradients along x, y and both diagonals."""
     import cv2
 
     step = np.array([[-0.5, 0.0, 0.5]], np.float32)
@@ -111,17 +108,17 @@ def _blurred(views: Sequence[View], relative: Float[np.ndarray, " n"]) -> list[F
     if not found:
         return []
     message = (
-        "blurred beside the views around: take them again with the camera at rest and a short exposure, or "
-        "leave them out"
+        "blurred compared with neighbouring views: record again with the camera at rest and a short "
+        "exposure, or remove"
     )
     return [Finding("warning", "blur", message, tuple(found), float(relative.min()))]
 
 
 def _exposures(views: Sequence[View], matched: Matched) -> Float[np.ndarray, " n"]:
-    """Logarithm of each view's brightness beside its neighbours' and beside all; the smaller. 0 if unknown.
+    """Return the log brightness of each view relative to its neighbours or to all, the smaller; 0 if unknown.
 
-    Beside all, so that two odd views do not make a third one odd that is matched with them alone; beside its
-    neighbours, so that light may change slowly.
+    The comparison with all protects a view that is matched with outliers only; that with neighbours allows
+    for slow changes of light.
     """
     import cv2
 
@@ -137,22 +134,22 @@ def _exposures(views: Sequence[View], matched: Matched) -> Float[np.ndarray, " n
         partners = ends[(ends == index).any(axis=1)].ravel()
         partners = partners[partners != index]
         if len(partners) > 1:
-            beside = gain - np.median(gains[partners]), gain - np.median(gains)
-            jumps[index] = min(beside, key=abs)
+            relative = gain - np.median(gains[partners]), gain - np.median(gains)
+            jumps[index] = min(relative, key=abs)
     return jumps
 
 
 def _gains(
     count: int, ends: Int[np.ndarray, "m 2"], ratios: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, " n"]:
-    """Logarithms of brightness that differ by the ratios: least absolute deviations, by reweighting."""
+    """Return log gains with the given differences: least absolute deviations, by iterative reweighting."""
     differences = np.zeros((len(ends), count))
     rows = np.arange(len(ends))
     differences[rows, ends[:, 0]], differences[rows, ends[:, 1]] = 1.0, -1.0
     gains, weights = np.zeros(count), np.ones(len(ends))
     for _ in range(_ROUNDS):
         weighted = differences.T * weights
-        # The small rest keeps views without matches at zero.
+        # The regularisation keeps views without matches at zero.
         gains = np.linalg.solve(weighted @ differences + 1e-6 * np.eye(count), weighted @ ratios)
         weights = 1.0 / np.maximum(np.abs(differences @ gains - ratios), 0.01)
     return gains
@@ -163,57 +160,53 @@ def _log_ratio(pair: Pair, greys: Sequence[Float32[np.ndarray, "_h _w"]]) -> flo
     return float(np.median(np.log(brightness)))
 
 
-def _jumping(views: Sequence[View], jumps: Float[np.ndarray, " n"]) -> list[Finding]:
+def _exposure_changes(views: Sequence[View], jumps: Float[np.ndarray, " n"]) -> list[Finding]:
     found = [view.name for view, jump in zip(views, jumps, strict=True) if abs(jump) > np.log(_EXPOSURE)]
     if not found:
         return []
     most = float(np.exp(np.abs(jumps).max()))
     message = (
-        f"brighter or darker than the views around, by up to {most:.2f} times: fix exposure, gain and white "
-        "balance"
+        f"brighter or darker than neighbouring views, by up to {most:.2f} times: fix exposure, gain and "
+        "white balance"
     )
     return [Finding("warning", "exposure", message, tuple(found), most)]
 
 
-def _extreme(views: Sequence[View]) -> list[Finding]:
+def _badly_exposed(views: Sequence[View]) -> list[Finding]:
     levels = [float(np.median(view.rgb[_usable(view)])) for view in views]
     dark = tuple(view.name for view, level in zip(views, levels, strict=True) if level < _DARK)
     bright = tuple(view.name for view, level in zip(views, levels, strict=True) if level > _BRIGHT)
     findings = []
     if dark:
-        message = "mostly dark: light the scene, or expose longer"
+        message = "underexposed: light the scene, or expose longer"
         findings.append(Finding("remark", "dark", message, dark, min(levels)))
     if bright:
-        message = "mostly white: expose shorter unless the scene is white"
+        message = "overexposed: expose shorter, unless the scene is white"
         findings.append(Finding("remark", "bright", message, bright, max(levels)))
     return findings
 
 
-def _twice(views: Sequence[View]) -> list[Finding]:
-    """Pairs of pictures that are the same: with one pose, or with two, of which one is wrong."""
-    standing, moving = [], []
+def _duplicates(views: Sequence[View]) -> list[Finding]:
+    """Report pairs of equal images: with the same pose, or with two, of which one is wrong."""
+    same_pose, other_pose = [], []
     scale = _extent(views)
-    for i, j in _same_pictures(views):
+    for i, j in _equal_images(views):
         turn = views[i].T_world_cam[:3, :3].T @ views[j].T_world_cam[:3, :3]
-        apart = np.linalg.norm(views[i].T_world_cam[:3, 3] - views[j].T_world_cam[:3, 3])
+        distance = np.linalg.norm(views[i].T_world_cam[:3, 3] - views[j].T_world_cam[:3, 3])
         angle = np.arccos(np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0))
-        still = apart <= _STOOD[0] * scale and angle <= _STOOD[1]
-        (standing if still else moving).append((i, j))
+        same = distance <= _SAME_POSE[0] * scale and angle <= _SAME_POSE[1]
+        (same_pose if same else other_pose).append((i, j))
     findings = []
-    if moving:
-        message = (
-            "the same picture with different poses: one pose is wrong, or an image was copied; take one out"
-        )
-        findings.append(Finding("error", "same_picture_other_pose", message, _names(views, moving)))
-    if standing:
-        message = (
-            "the same picture twice from the same place: it counts double and adds nothing; take one out"
-        )
-        findings.append(Finding("warning", "duplicate", message, _names(views, standing)))
+    if other_pose:
+        message = "the same image with different poses: one pose is wrong, or an image was copied; remove one"
+        findings.append(Finding("error", "same_picture_other_pose", message, _names(views, other_pose)))
+    if same_pose:
+        message = "the same image twice with the same pose: it counts double and adds nothing; remove one"
+        findings.append(Finding("warning", "duplicate", message, _names(views, same_pose)))
     return findings
 
 
-def _same_pictures(views: Sequence[View]) -> list[tuple[int, int]]:
+def _equal_images(views: Sequence[View]) -> list[tuple[int, int]]:
     import cv2
 
     height, width = views[0].rgb.shape[:2]
@@ -221,18 +214,18 @@ def _same_pictures(views: Sequence[View]) -> list[tuple[int, int]]:
     size = max(1, round(width * factor)), max(1, round(height * factor))
     greys = [cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) for view in views]
     small = np.array([cv2.resize(grey, size, interpolation=cv2.INTER_AREA).ravel() for grey in greys])
-    # A picture of next to nothing is the same as any other such.
-    telling = small.std(axis=1) > 4 * _SAME
+    # Images without contrast are all alike.
+    distinctive = small.std(axis=1) > 4 * _SAME
     pairs = []
     for i in range(len(views)):
         off = np.abs(small[i + 1 :] - small[i]).mean(axis=1)
-        same = (off < _SAME) & telling[i + 1 :] & telling[i]
+        same = (off < _SAME) & distinctive[i + 1 :] & distinctive[i]
         pairs += [(i, i + 1 + int(step)) for step in np.flatnonzero(same)]
     return pairs
 
 
 def _extent(views: Sequence[View]) -> float:
-    """Distance between the cameras that are farthest apart along an axis, in the world's unit."""
+    """Return the largest extent of the camera centres along an axis, in the world's unit."""
     eyes = np.array([view.T_world_cam[:3, 3] for view in views])
     return float(np.ptp(eyes, axis=0).max())
 

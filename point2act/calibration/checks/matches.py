@@ -1,4 +1,4 @@
-"""The same spots in near views, matched by their looks alone: the given poses have no say."""
+"""Feature matches of near views by appearance and epipolar geometry, independent of the given poses."""
 
 from __future__ import annotations
 
@@ -19,98 +19,94 @@ from point2act.core.geometry import to_tangents
 from point2act.core.types import View
 
 _PARTNERS = 6
-"""Nearest views that each view is compared with. Chosen: on simulated tables of 24 views 50 pairs result."""
-
+"""Number of nearest views that each view is matched with. Chosen: 50 pairs on simulated tables of 24
+views."""
 _FOLLOWING = 2
-"""Views are also compared with so many that follow, as poses may be too wrong to tell who is near. Chosen."""
-
-_STILL = 1.0
-"""A feature that moves by less, pixels, between two views is still. Chosen: what a camera carries along
-moves by a fraction of a pixel."""
-
-_MOVES = 5.0
-"""Features are only called still where those of the pair move by more than this, pixels, in the median.
+"""Number of following views that each view is also matched with, as poses may be too wrong to find near ones.
 Chosen."""
-
+_STATIC = 1.0
+"""Motion between two views, pixels, below which a feature is static. Chosen: what moves with the camera moves
+by a fraction of a pixel in the image."""
+_MIN_MOTION = 5.0
+"""Median motion of a pair's features, pixels, above which static ones are detected. Chosen."""
 _FEWEST = 15
-"""Fewer matches that obey one motion say nothing: five of them any motion explains. Chosen."""
-
+"""Smallest number of matches that fit one motion, as any motion explains five. Chosen."""
 _INLIER = 1.0
-"""How far from its epipolar line a match may lie, pixels, to obey a motion: three times the noise of
-SIFT's features in simulated images."""
+"""Largest distance of an inlier from its epipolar line, pixels: three times the noise of SIFT features in
+simulated images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Matches of two views that one rigid motion, found freely, explains."""
+    """Matches of two views that fit one rigid motion, estimated from them alone."""
 
     i: int
     j: int
     pixels_i: Float[np.ndarray, "n 2"]
     pixels_j: Float[np.ndarray, "n 2"]
     free: float
-    """Median distance to the free motion's epipolar lines (Sampson), pixels."""
+    """Median Sampson distance to the epipolar lines of this estimated motion, pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """All pairs of a capture that could be matched."""
+    """Matched pairs of views of a capture."""
 
     pairs: tuple[Pair, ...]
     tried: int
-    """How many pairs were compared."""
-    still: float
-    """Share of all matches that stay where they are while the others move: they hang on the camera."""
+    """Number of pairs that were compared."""
+    static: float
+    """Fraction of all matches that are static while others move: what is attached to the camera."""
 
     def of(self, index: int) -> list[Pair]:
-        """The pairs that hold a view."""
+        """Return the pairs that contain a view."""
         return [pair for pair in self.pairs if index in (pair.i, pair.j)]
 
 
 def match_views(views: Sequence[View], advance: Callable[[], None] = lambda: None) -> Matched:
-    """Match every view with its neighbours, and keep what one motion for each pair explains.
+    """Match every view with its neighbours, and keep the matches that fit one motion per pair.
 
-    SIFT features, mutual best matches by Lowe's ratio, five-point essential matrices by MAGSAC++ (Barath et
-    al. 2020, OpenCV's). ``advance`` is called once for each view.
+    SIFT features, mutual best matches with Lowe's ratio test, and the five-point essential matrix by MAGSAC++
+    (Barath et al. 2020, in OpenCV). ``advance`` is called once for each view.
     """
-    config = TrackConfig(partners=_PARTNERS)
+    config = TrackConfig(partner_views=_PARTNERS)
     features = []
     for view in views:
         features.append(extract_features(view, config))
         advance()
     wanted = pairs_to_match(views, config)
-    found, still, total = [], 0, 0
+    found, static, total = [], 0, 0
     for i, j in wanted:
-        rows, columns = mutual_nearest(descriptor_distances(features[i], features[j]), config.ratio).T
+        rows, columns = mutual_nearest(descriptor_distances(features[i], features[j]), config.max_ratio).T
         a, b = features[i].pixels[rows], features[j].pixels[columns]
-        carried = _carried(a, b)
-        still, total = still + int(carried.sum()), total + len(carried)
+        carried = _moving_along(a, b)
+        static, total = static + int(carried.sum()), total + len(carried)
         pair = _rigid(views, (i, j), a[~carried], b[~carried])
         if pair is not None:
             found.append(pair)
-    return Matched(tuple(found), len(wanted), still / max(total, 1))
+    return Matched(tuple(found), len(wanted), static / max(total, 1))
 
 
 def pairs_to_match(views: Sequence[View], config: TrackConfig) -> list[tuple[int, int]]:
-    """Near views as the poses have it, and views that follow one another in the file."""
+    """Return pairs of views that are near by their poses, or consecutive in the file."""
     n = len(views)
     following = {(i, i + step) for step in range(1, _FOLLOWING + 1) for i in range(n - step)}
     return sorted(following | set(near_pairs(views, config)))
 
 
-def _carried(a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    """Which matches stay in their place while the others move."""
-    way = np.linalg.norm(a - b, axis=1)
-    still = way < _STILL
-    if still.all() or np.median(way[~still]) < _MOVES:
+def _moving_along(a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
+    """Return which matches are static while the others move."""
+    motion = np.linalg.norm(a - b, axis=1)
+    static = motion < _STATIC
+    if static.all() or np.median(motion[~static]) < _MIN_MOTION:
         return np.zeros(len(a), dtype=bool)
-    return still
+    return static
 
 
 def _rigid(
     views: Sequence[View], indices: tuple[int, int], a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]
 ) -> Pair | None:
-    """The matches that obey one motion; None where they are too few."""
+    """Return the matches that fit one motion; None with too few."""
     import cv2
 
     if len(a) < _FEWEST:
@@ -137,12 +133,13 @@ def _rigid(
 def sampson(
     F_b_a: Float[np.ndarray, "3 3"], a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]
 ) -> Float[np.ndarray, " n"]:
-    """First-order distance of matches from a two-view geometry, in the unit of the points (Sampson 1982).
+    """Return the first-order distance of matches from a two-view geometry, in their unit (Sampson 1982).
 
-    ``F_b_a`` is the fundamental matrix for pixels, the essential one for tangents: b.T F a = 0.
+    d = |b^T F a| / sqrt((F a)_x^2 + (F a)_y^2 + (F^T b)_x^2 + (F^T b)_y^2), with a and b homogeneous.
+    ``F_b_a`` is the fundamental matrix for pixels, the essential matrix for tangents.
     """
-    # Without the points' ones written out, and row by row: hundreds of calls take a third of the time.
+    # Row by row and without homogeneous coordinates, in a third of the time: there are hundreds of calls.
     ax, ay, az = F_b_a[:, :2] @ a.T + F_b_a[:, 2:]
     bx, by = F_b_a[:2, :2].T @ b.T + F_b_a[2, :2, None]
-    slope = ax**2 + ay**2 + bx**2 + by**2
-    return np.abs(b[:, 0] * ax + b[:, 1] * ay + az) / np.sqrt(np.maximum(slope, 1e-18))
+    squares = ax**2 + ay**2 + bx**2 + by**2
+    return np.abs(b[:, 0] * ax + b[:, 1] * ay + az) / np.sqrt(np.maximum(squares, 1e-18))

@@ -1,4 +1,4 @@
-"""All evidence about the views of a capture, as one report."""
+"""All checks of the views of a capture, as one report."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from point2act.calibration.checks.registration import check_registration
 from point2act.core.types import ProgressCallback, View
 
 _STEPS = 4
-"""Beside one for each view: pictures, poses, depth, registration."""
+"""Progress steps after one for each view: image quality, poses, depth, registration."""
 
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """What the check works on."""
+    """Input of the checks."""
 
     max_side: int = 640
-    """Images are reduced to this longer side; pixels in the report are of that size."""
+    """Longer side, pixels, that images are reduced to for the checks; pixels in the report are of that
+    size."""
 
 
 def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = None) -> Report:
-    """What is wrong or weak with undistorted views: pictures, coverage, poses, depth, registration.
+    """Check image quality, coverage, poses, depth and its registration to the colours.
 
-    No scale is assumed but where depth is compared with poses. Pixels in messages are of the views as
-    given. Deterministic. ``progress(done, total)`` is called as the work goes on.
+    The checks are deterministic, and only the comparison of depth with poses assumes a scale.
+
+    Args:
+        views: Undistorted views; messages are in their pixels.
+        progress: Called with the steps done and the steps in all.
     """
     total = len(views) + _STEPS
     done = 0
@@ -58,11 +62,11 @@ def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = Non
 
 
 def _sizes(views: Sequence[View]) -> Evidence:
-    """Images of several sizes: allowed, but often a sign that something else slipped in."""
+    """Report images of different sizes, which are allowed but often by mistake."""
     sizes = [view.rgb.shape[:2] for view in views]
     usual = max(set(sizes), key=sizes.count)
     others = tuple(view.name for view, size in zip(views, sizes, strict=True) if size != usual)
     if not others:
         return Evidence()
-    message = f"not {usual[1]}x{usual[0]} pixels as the others: check that they are of the same camera"
+    message = f"not {usual[1]}x{usual[0]} pixels like the others: check that they are from the same camera"
     return Evidence((Finding("remark", "sizes", message, others),))

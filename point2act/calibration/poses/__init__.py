@@ -1,4 +1,4 @@
-"""Refine camera poses on the images: SIFT tracks, bundle adjustment, photometric refinement."""
+"""Camera pose refinement: SIFT tracks, bundle adjustment, photometric alignment."""
 
 from point2act.calibration.poses.refine import PoseRefinementConfig, Refined, refine_poses
 

@@ -1,4 +1,9 @@
-"""Small motions of cameras, and how far they may go: what both adjustments share. numpy and scipy only."""
+"""Pose updates, the Gaussian prior on poses and the robust loss of bundle and photometric adjustment.
+
+A pose update is a world-frame rotation vector w about the camera centre and a shift t: R <- exp([w]x) R, c <-
+c + t. The prior of pose i is |w_i|^2 / rotation_std^2 + |t_i|^2 / position_std^2. Residuals r, in standard
+deviations, have the Cauchy loss k^2 log(1 + r^2 / k^2), i.e. the weight 1 / (1 + r^2 / k^2).
+"""
 
 from __future__ import annotations
 
@@ -12,34 +17,34 @@ from scipy.spatial.transform import Rotation
 from point2act.core.types import View
 
 CAUCHY = 2.385
-"""A residual of so many standard deviations counts half; 95 % efficient for Gaussian noise (Holland and
+"""Residual with half the weight, k, standard deviations: 95 % efficient for Gaussian noise (Holland and
 Welsch 1977)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Where the poses were said to be, and how sure that is."""
+    """Gaussian prior of the camera poses."""
 
     T_world_cam: Float[np.ndarray, "n 4 4"]
-    shift: float
-    """Standard deviation of a camera's place along each axis, metres."""
-    turn: float
-    """Standard deviation of its rotation about each axis, radians."""
+    position_std: float
+    """Standard deviation of a camera centre along each axis, metres."""
+    rotation_std: float
+    """Standard deviation of the rotation about each axis, radians."""
 
     @property
     def unit(self) -> Float[np.ndarray, " 6"]:
-        """Standard deviations of a step: three turns, three shifts."""
-        return np.repeat([self.turn, self.shift], 3)
+        """Standard deviations of a pose update: three rotations, three shifts."""
+        return np.repeat([self.rotation_std, self.position_std], 3)
 
     def offsets(self, T_world_cam: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 6"]:
-        """How far poses are from the given ones, in standard deviations."""
+        """Return the updates from the given poses, in standard deviations."""
         return pose_differences(self.T_world_cam, T_world_cam) / self.unit
 
 
 def pose_differences(
     T_from: Float[np.ndarray, "n 4 4"], T_to: Float[np.ndarray, "n 4 4"]
 ) -> Float[np.ndarray, "n 6"]:
-    """The steps that ``moved`` needs: turns about world axes in radians, shifts in metres."""
+    """Return the updates for ``apply_steps``: rotation vectors about world axes, radians; shifts, metres."""
     turn = T_to[:, :3, :3] @ np.swapaxes(T_from[:, :3, :3], 1, 2)
     return np.hstack([Rotation.from_matrix(turn).as_rotvec(), T_to[:, :3, 3] - T_from[:, :3, 3]])
 
@@ -47,7 +52,7 @@ def pose_differences(
 def apply_steps(
     T_world_cam: Float[np.ndarray, "n 4 4"], steps: Float[np.ndarray, "n 6"]
 ) -> Float[np.ndarray, "n 4 4"]:
-    """Each camera turned about its own centre, along world axes, then shifted."""
+    """Rotate each camera about its own centre, by a rotation vector along world axes, then shift it."""
     T = T_world_cam.copy()
     T[:, :3, :3] = Rotation.from_rotvec(steps[:, :3]).as_matrix() @ T[:, :3, :3]
     T[:, :3, 3] += steps[:, 3:]
@@ -55,20 +60,20 @@ def apply_steps(
 
 
 def stack_poses(views: Sequence[View]) -> Float[np.ndarray, "n 4 4"]:
-    """The poses of all views."""
+    """Return the poses of all views."""
     return np.array([view.T_world_cam for view in views], dtype=float).reshape(-1, 4, 4)
 
 
 def cauchy_weights(squares: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Weights of residuals from their squares in standard deviations, for least squares by reweighting."""
+    """Return the weights of residuals for iteratively reweighted least squares, from their squares."""
     return 1.0 / (1.0 + squares / CAUCHY**2)
 
 
 def cauchy_cost(squares: Float[np.ndarray, "*n"]) -> float:
-    """What those weights minimise."""
+    """Return the Cauchy loss, summed over residuals given by their squares."""
     return float(CAUCHY**2 * np.log1p(squares / CAUCHY**2).sum())
 
 
 def robust_std(residuals: Float[np.ndarray, " n"]) -> float:
-    """Standard deviation of Gaussian residuals with outliers among them, from the median; 0 of none."""
+    """Return the standard deviation by the median absolute deviation, robust to outliers; 0 of none."""
     return 1.4826 * float(np.median(np.abs(residuals))) if len(residuals) else 0.0

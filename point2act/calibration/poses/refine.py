@@ -132,8 +132,7 @@ class _Task:
 
     @property
     def dof_correction(self) -> float:
-        """Ratio of the expected errors without and with a fit of poses to the features (degrees of
-        freedom)."""
+        """Ratio of expected errors without and with poses fitted to the features, by degrees of freedom."""
         free = 2 * len(self.tracks.view) - 3 * self.tracks.count
         left = free - 6 * len(self.views)
         return math.sqrt(free / left) if left > 0 else math.inf

@@ -20,7 +20,7 @@ from point2act.data.capture.read import NAME, read_document, read_entries, trans
 from point2act.data.capture.write import DEPTH_UNIT, depth_png
 
 _BESIDE = "points.json"
-_LARGEST = 2**31  # Bytes: a file that is copied is read whole.
+_MAX_BYTES = 2**31  # Bytes: a file that is copied is read whole.
 
 
 def rewrite_capture(
@@ -82,4 +82,4 @@ def _copy(source: Path, target: Path, name: str, place: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise CaptureError(f"{place} is {name}, outside the capture's folder: copy the file into {source}")
-    write_bytes(target / name, read_bytes(source / name, CaptureError, largest=_LARGEST))
+    write_bytes(target / name, read_bytes(source / name, CaptureError, max_bytes=_MAX_BYTES))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
-from point2act.core.geometry import nearest_to_lines, project, to_tangents
+from point2act.core.geometry import line_intersection_equations, project, to_tangents
 from point2act.core.types import Frame
 from point2act.data.capture import distortion
 
@@ -47,7 +47,7 @@ def triangulate_point(sightings: Sequence[Observation], what: str) -> Float[np.n
             f"{what} is marked from one direction only ({len(rays)} photographs): mark it in others, "
             "taken from different sides"
         )
-    point = np.linalg.solve(*nearest_to_lines(origins, rays))
+    point = np.linalg.solve(*line_intersection_equations(origins, rays))
     _check(sightings, tangents, point, what)
     return point
 

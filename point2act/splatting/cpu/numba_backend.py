@@ -104,8 +104,7 @@ def _tiles(splats: Splats, depths: np.ndarray, camera: Camera) -> Tiles:
 
 
 class _Project(torch.autograd.Function):
-    """Function of means, quats, scales and pose: centres, shapes, depths; without gradients, radii and
-    extent."""
+    """Projection with gradients for centres, shapes and depths; none for radii and extents."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:
@@ -137,7 +136,7 @@ class _Project(torch.autograd.Function):
 
 
 class _Rasterize(torch.autograd.Function):
-    """Function of centres, shapes, opacities and features: image and alpha."""
+    """Rasterisation with gradients."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Any:

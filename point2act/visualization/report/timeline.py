@@ -28,7 +28,7 @@ def timeline(spans: Sequence[Span], timings: Mapping[str, float]) -> str:
         return ""
     end = max(1e-9, *(span.end for span in spans))
     rows: dict[str, list[Span]] = {}
-    for span in sorted(spans, key=lambda span: span.begin):
+    for span in sorted(spans, key=lambda span: span.start):
         rows.setdefault(span.name, []).append(span)
     step = _round_up(end / _TICKS)
     return render(
@@ -41,15 +41,15 @@ def timeline(spans: Sequence[Span], timings: Mapping[str, float]) -> str:
 
 def _bars(spans: Sequence[Span], end: float) -> list[tuple[float, float]]:
     """Return the left edge and the width of each bar, percent."""
-    return [(100 * span.begin / end, 100 * (span.end - span.begin) / end) for span in spans]
+    return [(100 * span.start / end, 100 * (span.end - span.start) / end) for span in spans]
 
 
 def _total(spans: Sequence[Span]) -> str:
     """Return the sum of the times; the number of spans if some overlap or none took time."""
-    overlap = any(after.begin < before.end for before, after in pairwise(spans))
-    if overlap or all(span.begin == span.end for span in spans):
+    overlap = any(after.start < before.end for before, after in pairwise(spans))
+    if overlap or all(span.start == span.end for span in spans):
         return count(len(spans), "time", "times")
-    return duration(sum(span.end - span.begin for span in spans))
+    return duration(sum(span.end - span.start for span in spans))
 
 
 def _round_up(value: float) -> float:

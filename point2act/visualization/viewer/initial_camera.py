@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import frame_from_normal, nearest_to_lines
+from point2act.core.geometry import frame_from_normal, line_intersection_equations
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene
 
@@ -31,7 +31,7 @@ _BACK, _LOWER = 1.45, 0.65
 
 
 @dataclass(frozen=True, eq=False)
-class Outlook:
+class InitialCamera:
     """How a scene is looked at, world frame and unit."""
 
     center: Float[np.ndarray, " 3"]
@@ -45,7 +45,7 @@ class Outlook:
     """A frame on the ground under the centre, +z up."""
 
 
-def find_outlook(scene: GaussianScene, poses: Sequence[Float[np.ndarray, "4 4"]]) -> Outlook:
+def find_initial_camera(scene: GaussianScene, poses: Sequence[Float[np.ndarray, "4 4"]]) -> InitialCamera:
     """Look at a scene from about where its cameras ``T_world_cam`` did.
 
     The ground is the largest plane under the Gaussians, or, where there is none, level under the lowest of
@@ -65,7 +65,7 @@ def find_outlook(scene: GaussianScene, poses: Sequence[Float[np.ndarray, "4 4"]]
         foot = center - (plane[:3] @ center + plane[3]) * up
     T_world_ground = np.eye(4)
     T_world_ground[:3, :3], T_world_ground[:3, 3] = frame_from_normal(up[None])[0], foot
-    return Outlook(center, up, _eye(center, eyes, up, distance), distance, T_world_ground)
+    return InitialCamera(center, up, _eye(center, eyes, up, distance), distance, T_world_ground)
 
 
 def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]) -> Float[np.ndarray, "3"]:
@@ -73,7 +73,7 @@ def _center(solid: Float[np.ndarray, "n 3"], cameras: Float[np.ndarray, "m 4 4"]
     middle = np.median(solid, axis=0) if len(solid) else np.zeros(3)
     if not len(cameras):
         return middle
-    matrix, right = nearest_to_lines(cameras[:, :3, 3], cameras[:, :3, 2])
+    matrix, right = line_intersection_equations(cameras[:, :3, 3], cameras[:, :3, 2])
     pull = 0.1 if len(solid) else 1e-9 / len(cameras)
     return np.linalg.solve(matrix + pull * np.eye(3), right + pull * middle)
 
@@ -118,7 +118,7 @@ def _ground(
     spread = np.linalg.svd(near - near.mean(axis=0), compute_uv=False) / np.sqrt(len(near))
     if spread[1] < _THICKNESS * distance:
         return None
-    config = TableConfig(thickness=_THICKNESS * distance)
+    config = TableConfig(inlier_distance=_THICKNESS * distance)
     towards = eyes.mean(axis=0) - center
     plane = find_table(near, towards, config=config, rng=np.random.default_rng(0))
     return None if plane is None or plane[:3] @ up < _GROUND else plane

@@ -163,7 +163,7 @@ def wait_for_answers(job: PointingJob, stages: Stages) -> Answers:
         answers = job.answers(show)
         show(answers.count)
     for result in answers.results:
-        stages.beside("the model answers", result.start, result.end)
+        stages.record("the model answers", result.start, result.end)
     for warning in answers.warnings():
         stages.warn(warning)
     return answers
