@@ -25,6 +25,7 @@ from point2act.core.geometry import project
 from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
+from point2act.data.view_loader import ViewLoader
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig
 from point2act.vlm.pointing.ask import Questions
@@ -72,7 +73,7 @@ def test_views_arrive_each_once_and_in_order(tmp_path):
     views, seen = pictures(6), []
     with (
         robot(tmp_path / "live", views, pause=0.05),
-        CaptureFollower(tmp_path / "live", max_side=480) as follower,
+        CaptureFollower(tmp_path / "live", ViewLoader()) as follower,
     ):
         follower.start(lambda frames: seen.extend(frame.name for frame in frames))
         batches = [batch for _, batch in follower.arrivals(Stages(show=False))]
@@ -85,7 +86,7 @@ def test_views_arrive_each_once_and_in_order(tmp_path):
 
 
 def test_what_goes_wrong_while_watching_is_raised_where_the_work_is(tmp_path):
-    with CaptureFollower(tmp_path / "nothing", max_side=480, config=FollowConfig(start=0.1)) as follower:
+    with CaptureFollower(tmp_path / "nothing", ViewLoader(), config=FollowConfig(start=0.1)) as follower:
         follower.start(lambda frames: None)
         with pytest.raises(CaptureError, match="nothing"):
             list(follower.arrivals(Stages(show=False)))

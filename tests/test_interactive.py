@@ -178,7 +178,7 @@ def test_what_was_known_at_a_moment_stays_as_it_was(interactive):
     before = interactive.state
     click(interactive, "red", GREEN)
     interactive.localize("red")
-    assert np.linalg.norm(before.located["red"].region.action_point - RED) < 0.02
+    assert np.linalg.norm(before.localized["red"].region.action_point - RED) < 0.02
     assert np.linalg.norm(action_point(interactive, "red") - GREEN) < 0.02
     assert not pointed_by_person(before.points.answers)
 
@@ -189,7 +189,7 @@ def test_to_locate_nothing_or_a_stranger_changes_nothing(interactive, session, t
     assert interactive.state is before
     empty = InteractiveSession(session, PointSet((), ()), keep=tmp_path / "none.json")
     empty.locate()
-    assert empty.now.located == {}
+    assert empty.state.localized == {}
 
 
 # ── a person points ────────────────────────────────────────────────────────────────────────────
@@ -203,7 +203,7 @@ def test_a_persons_word_is_kept_and_stands_alone(interactive, points):
     counted = [interactive.state.counted("red", image) for image in interactive.images]
     assert counted == [number == 3 for number in range(10)]
     assert all(interactive.state.counted("unicorn", image) for image in interactive.images)
-    assert [a.model for a in interactive.state.said("red", interactive.images[3])] == ["", PERSON]
+    assert [a.model for a in interactive.state.answers("red", interactive.images[3])] == ["", PERSON]
 
 
 def test_a_person_points_once_in_an_image(interactive, points):
@@ -317,9 +317,9 @@ def test_hands_keep_away_from_where_something_to_avoid_is_now(interactive, full)
 def test_another_gripper_plans_again_at_the_same_place(interactive, session, points, full):
     interactive.localize()
     interactive.plan("unicorn")
-    located, first = interactive.state.located, full.results[0]
+    localized, first = interactive.state.localized, full.results[0]
     interactive.set_gripper("robotiq_2f85")
-    assert interactive.state.located is located
+    assert interactive.state.localized is localized
     assert interactive.state.gripper.name == interactive.config.gripper == "robotiq_2f85"
     assert interactive.answered is None
     act_all(interactive)
@@ -411,7 +411,7 @@ def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, poi
     click(asked, "unicorn", RED)
     steps = []
     assert asked.ask(points.queries[0], lambda done, total: steps.append((done, total))) == []
-    now = asked.now.points
+    now = asked.state.points
     assert same_points(kept(asked), now)
     by_model = [a for a in now.answers if a.query == "red" and a.model != PERSON]
     assert [answer.image for answer in by_model] == list(asked.images)
@@ -441,7 +441,7 @@ def test_images_without_an_answer_are_named(asked, session, points):
     (sentence,) = asked.ask(points.queries[0])
     assert "on fire" in sentence
     assert all(image in sentence for image in asked.images[2:4])
-    said = [a.image for a in asked.now.points.answers if a.query == "red"]
+    said = [a.image for a in asked.state.points.answers if a.query == "red"]
     assert said == [*asked.images[:2], *asked.images[4:]]
 
 
@@ -450,10 +450,10 @@ def test_where_nobody_answers_everything_stays(asked, points):
         raise ModelError("nobody listens: start the server")
 
     asked.make_questions = scripted(point)
-    before = asked.now
+    before = asked.state
     with pytest.raises(ModelError, match="nobody listens"):
         asked.ask(points.queries[0])
-    assert asked.now is before
+    assert asked.state is before
     assert not asked.keep.exists()
 
 

@@ -21,14 +21,14 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.crops import Window, crop_image
 from point2act.pipeline.mark_candidates import (
     MarksConfig,
-    candidates_in_sight,
     find_candidates,
-    mark,
-    on_disk,
-    points_in_sight,
-    views_to_ask,
+    make_mark,
+    map_candidates,
+    map_points,
+    select_views_to_ask,
+    to_disk_pixels,
 )
-from point2act.pipeline.mark_selection import MarkSelectionConfig, choose
+from point2act.pipeline.mark_selection import MarkSelectionConfig, select_marks
 from point2act.pipeline.session import Session
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.visualization.drawing.set_of_mark import (
@@ -131,7 +131,7 @@ def block_near(point: np.ndarray) -> int:
 def test_a_mistake_is_put_right(session, answered, mistaken):
     (before,) = answered.results
     assert block_near(before.region.action_point) == GREEN
-    chosen = choose(session, answered, mistaken, Scripted(knows(RED)), config=SMALL)
+    chosen = select_marks(session, answered, mistaken, Scripted(knows(RED)), config=SMALL)
     (after,) = session.ask(chosen.points).results
     assert block_near(after.region.action_point) == RED
     (decision,) = chosen.decisions
@@ -140,7 +140,7 @@ def test_a_mistake_is_put_right(session, answered, mistaken):
     parts = session.hypotheses().parts
     won = parts.points[parts.members(decision.candidates[decision.winner].part)]
     assert block_near(won.mean(axis=0)) == RED
-    assert chosen.why == ""
+    assert chosen.error == ""
 
 
 def test_only_what_was_asked_changes(session, answered, mistaken):
@@ -148,7 +148,7 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
     extra = tuple(said("blue", BLUE, view) for view in VIEWS)
     both = PointSet((RED_QUERY, other), mistaken.answers + extra)
     mark_selector = Scripted(knows(RED))
-    chosen = choose(session, answered, both, mark_selector, config=SMALL).points
+    chosen = select_marks(session, answered, both, mark_selector, config=SMALL).points
     assert chosen.queries == both.queries
     assert Counter((a.image, a.query) for a in chosen.answers) == Counter(
         (a.image, a.query) for a in both.answers
@@ -169,7 +169,7 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
 @pytest.mark.parametrize("seed", range(4))
 def test_who_always_says_the_same_number_decides_nothing(session, answered, mistaken, number, seed):
     mark_selector = Scripted(lambda question: number if number in question.places else None)
-    chosen = choose(
+    chosen = select_marks(
         session, answered, mistaken, mark_selector, config=MarkSelectionConfig(side=160, seed=seed)
     )
     assert chosen.decisions[0].winner is None
@@ -180,15 +180,15 @@ def test_who_always_says_the_same_number_decides_nothing(session, answered, mist
 def test_numbers_go_round(session, answered, mistaken):
     """In six pictures none of six candidates or more has the same number twice."""
     mark_selector = Scripted(lambda question: None)
-    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
+    chosen = select_marks(session, answered, mistaken, mark_selector, config=SMALL)
     candidates, parts = chosen.decisions[0].candidates, session.hypotheses().parts
     assert len(candidates) >= len(mark_selector.numbered) == 6
     views = {view.name: number for number, view in enumerate(session.views)}
     had = defaultdict(list)
     for question in mark_selector.numbered:
         number = views[question.image]
-        shown = points_in_sight(parts, session.views[number], session.surfaces[number])
-        where = candidates_in_sight(parts, candidates, shown)
+        shown = map_points(parts, session.views[number], session.surfaces[number])
+        where = map_candidates(parts, candidates, shown)
         assert set(question.places) <= {str(1 + index) for index in range(len(candidates))}
         for label, pixels in question.places.items():
             (candidate,) = np.unique(where[rows_columns(pixels)])
@@ -198,21 +198,21 @@ def test_numbers_go_round(session, answered, mistaken):
 
 
 def test_none_of_them_changes_nothing(session, answered, mistaken):
-    chosen = choose(session, answered, mistaken, Scripted(lambda question: None), config=SMALL)
+    chosen = select_marks(session, answered, mistaken, Scripted(lambda question: None), config=SMALL)
     assert chosen.points.answers == mistaken.answers
     assert chosen.decisions[0].none == chosen.count.asked > 0
     # Nor does a grid in which no cell is right.
     script = knows(RED)
     mark_selector = Scripted(lambda question: script(question) if is_numbered(question) else None)
-    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
+    chosen = select_marks(session, answered, mistaken, mark_selector, config=SMALL)
     assert chosen.decisions[0].winner is not None
     assert chosen.points.answers == mistaken.answers
 
 
 def test_with_one_candidate_only_the_grid_is_asked(session, answered, mistaken):
     mark_selector = Scripted(knows(GREEN))
-    config = MarkSelectionConfig(marks=MarksConfig(candidates=1), side=160)
-    chosen = choose(session, answered, mistaken, mark_selector, config=config)
+    config = MarkSelectionConfig(marks=MarksConfig(max_candidates=1), side=160)
+    chosen = select_marks(session, answered, mistaken, mark_selector, config=config)
     assert mark_selector.numbered == []
     assert chosen.decisions[0].winner == 0
     assert 1 < len(mark_selector.seen) == chosen.count.total <= config.views
@@ -222,7 +222,7 @@ def test_where_nothing_was_found_nothing_is_asked(session):
     nowhere = tuple(Answer(view.name, "red", np.zeros((0, 2)), visible=False) for view in VIEWS)
     points = PointSet((RED_QUERY,), nowhere)
     mark_selector = Scripted(knows(RED))
-    chosen = choose(session, session.ask(points), points, mark_selector, config=SMALL)
+    chosen = select_marks(session, session.ask(points), points, mark_selector, config=SMALL)
     assert mark_selector.seen == []
     assert chosen.points.answers == nowhere
     assert chosen.decisions[0].winner is None
@@ -237,11 +237,11 @@ def test_failures_are_counted_and_do_not_sink_the_rest(session, answered, mistak
         return script(question)
 
     mark_selector = Scripted(fails, concurrency=4)
-    chosen = choose(session, answered, mistaken, mark_selector, config=SMALL)
+    chosen = select_marks(session, answered, mistaken, mark_selector, config=SMALL)
     hit = sum(question.image in broken for question in mark_selector.seen)
     assert chosen.count.failed == hit > 0
     assert chosen.count.asked == len(mark_selector.seen) - hit > 0
-    assert chosen.why.startswith("no choice for")
+    assert chosen.error.startswith("no choice for")
     kept = {(a.image, a.query): a for a in chosen.points.answers}
     for answer in mistaken.answers:
         if answer.image in broken:
@@ -253,11 +253,13 @@ def test_all_failed_is_an_error(session, answered, mistaken):
         raise ModelError("nobody is there")
 
     with pytest.raises(ModelError, match="nobody is there"):
-        choose(session, answered, mistaken, Scripted(fails), config=SMALL)
+        select_marks(session, answered, mistaken, Scripted(fails), config=SMALL)
 
 
 def test_the_number_of_threads_does_not_matter(session, answered, mistaken):
-    one, many = (choose(session, answered, mistaken, Scripted(knows(RED), n), config=SMALL) for n in (1, 6))
+    one, many = (
+        select_marks(session, answered, mistaken, Scripted(knows(RED), n), config=SMALL) for n in (1, 6)
+    )
     assert one.decisions[0].votes == many.decisions[0].votes
     for a, b in zip(one.points.answers, many.points.answers, strict=True):
         assert (a.image, a.raw) == (b.image, b.raw)
@@ -281,11 +283,11 @@ class ScriptedClient:
 def test_a_model_is_asked_once_and_remembered(session, answered, mistaken, tmp_path):
     client = ScriptedClient(lambda request: json.dumps({"choice": labels_of(request)[0]}))
     mark_selector = ModelMarkSelector("model/x", client, ReplyCache(tmp_path))
-    config = MarkSelectionConfig(side=160, marks=MarksConfig(candidates=1))
-    first = choose(session, answered, mistaken, mark_selector, config=config)
+    config = MarkSelectionConfig(side=160, marks=MarksConfig(max_candidates=1))
+    first = select_marks(session, answered, mistaken, mark_selector, config=config)
     asked = len(client.requests)
     assert first.count.asked == asked > 0
-    again = choose(session, answered, mistaken, mark_selector, config=config)
+    again = select_marks(session, answered, mistaken, mark_selector, config=config)
     assert len(client.requests) == asked
     assert again.count.cached == asked
     assert {a.model for a in again.points.answers} == {"pointer", "model/x"}
@@ -300,7 +302,7 @@ def labels_of(request: Request) -> list[str]:
 
 def test_the_prompt_names_the_query_and_every_label(session, answered, mistaken):
     client = ScriptedClient(lambda request: '{"choice": "0"}')
-    choose(session, answered, mistaken, ModelMarkSelector("m", client), config=SMALL)
+    select_marks(session, answered, mistaken, ModelMarkSelector("m", client), config=SMALL)
     for request in client.requests:
         *labels, none = labels_of(request)
         assert none == "0"
@@ -313,7 +315,7 @@ def test_the_prompt_names_the_query_and_every_label(session, answered, mistaken)
 def test_replies_of_another_format_are_no_votes(session, answered, mistaken, tmp_path):
     client = ScriptedClient(lambda request: "I would say the second one." * 30)
     with pytest.raises(ModelError, match="I would say the second"):
-        choose(
+        select_marks(
             session, answered, mistaken, ModelMarkSelector("m", client, ReplyCache(tmp_path)), config=SMALL
         )
     assert not list(tmp_path.rglob("*.json"))
@@ -384,7 +386,7 @@ def test_candidates_are_disjoint_and_the_regions_come_first(session, answered):
     hypotheses = session.hypotheses()
     parts = hypotheses.parts
     for most in (1, 3, 8):
-        found = find_candidates(hypotheses, answered.results[0], config=MarksConfig(candidates=most))
+        found = find_candidates(hypotheses, answered.results[0], config=MarksConfig(max_candidates=most))
         assert 1 <= len(found) <= most
         members = np.concatenate([parts.members(candidate.part) for candidate in found])
         assert len(np.unique(members)) == len(members)
@@ -398,20 +400,20 @@ def test_candidates_are_disjoint_and_the_regions_come_first(session, answered):
 def test_views_are_asked_from_different_sides(session, answered):
     hypotheses = session.hypotheses()
     found = find_candidates(hypotheses, answered.results[0])
-    asked = views_to_ask(hypotheses, session.views, found, count=5)
+    asked = select_views_to_ask(hypotheses, session.views, found, count=5)
     assert len(set(asked)) == len(asked) == 5
     # Cameras stand in a circle: the longest gap between five well spread ones is below 150 degrees.
     gaps = np.diff([*sorted(asked), sorted(asked)[0] + 10])
     assert gaps.max() <= 4
-    assert len(views_to_ask(hypotheses, session.views, found, count=99)) <= 10
-    assert views_to_ask(hypotheses, session.views, (), count=5) == ()
+    assert len(select_views_to_ask(hypotheses, session.views, found, count=99)) <= 10
+    assert select_views_to_ask(hypotheses, session.views, (), count=5) == ()
 
 
 def test_what_is_hidden_is_not_shown(session):
     """Each pixel shows the points of the block that it shows by ray casting, but for the edges."""
     parts = session.hypotheses().parts
     for number in (0, 4):
-        shown = points_in_sight(parts, session.views[number], session.surfaces[number])
+        shown = map_points(parts, session.views[number], session.surfaces[number])
         ids = IDS[VIEWS[number].name]
         on_block = (shown >= 0) & (ids >= 0)
         near = np.array([block_near(point) for point in parts.points[shown[on_block]]])
@@ -436,8 +438,8 @@ def test_a_mark_lies_on_its_region_whatever_the_lens(seed: int):
     away = np.hypot(columns - middle[0], rows - middle[1])
     ring = (away < radius) & (away > 0.5 * radius)
     look = crop_image(np.zeros((240, 320, 3), np.uint8), Window(0, 0, 320, 240), side=640)
-    made = mark(frame, view, look, "1", ring)
-    pixels = look.from_disk(on_disk(frame, view, ring))
+    made = make_mark(frame, view, look, "1", ring)
+    pixels = look.from_disk(to_disk_pixels(frame, view, ring))
     assert np.linalg.norm(pixels - made.place, axis=1).min() < 1e-6
     assert made.room == pytest.approx(4 * 0.25 * radius, rel=0.35, abs=4)
     # The outlines, outer and inner, go through border pixels: four shown pixels are one of the view.

@@ -114,7 +114,7 @@ def test_the_quality_of_the_scene_is_told(result):
 
 def test_poses_that_nothing_speaks_against_stay(output):
     assert read_run(output).poses is None
-    assert "poses left as they were" in (output / "report.html").read_text()
+    assert "poses kept:" in (output / "report.html").read_text()
 
 
 def test_a_moved_capture_gives_moved_grasps(result, tmp_path):
@@ -190,7 +190,7 @@ def test_unknown_scale_is_said_not_guessed(tmp_path):
     red = result.results[0]
     assert red.grasps == ()
     if red.region is not None:
-        assert red.reason == "no_geometry"
+        assert red.reason == "no_scale"
         assert "scale" in red.detail
 
 

@@ -115,8 +115,8 @@ def interactive_of(viewer: Viewer) -> InteractiveSession:
 def painted(page: Page) -> list[Splats]:
     """The Gaussians that are sent from now on, in turn."""
     seen: list[Splats] = []
-    draw = page.world._draw_splats
-    page.world._draw_splats = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
+    draw = page.nodes._draw_splats
+    page.nodes._draw_splats = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
     return seen
 
 
@@ -143,7 +143,7 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
     viewer.greet(coming=0.1, drawing=60.0)  # nobody comes
     assert time.monotonic() - begin < 5.0
     assert viewer.settle()
-    viewer.page.world.sharpen()
+    viewer.page.nodes.sharpen()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -151,8 +151,8 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
 def test_relevancy_comes_on_all_gaussians(session: Session):
     viewer = Viewer(large(9000), session.capture.frames, title="large", grippers=GRIPPERS)
     sent = painted(viewer.page)
-    viewer.page.world.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
-    viewer.page.world.sharpen()
+    viewer.page.nodes.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
+    viewer.page.nodes.sharpen()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -197,7 +197,7 @@ def test_sliders_colour_the_gaussians(viewer: Viewer):
         viewer.repaint()
         assert viewer.settle()
     plain, all_of_it, peak = (splats.colors for splats in seen)
-    np.testing.assert_array_equal(plain, viewer.page.world.splats.colors)
+    np.testing.assert_array_equal(plain, viewer.page.nodes.splats.colors)
 
     def colourful(colors: np.ndarray) -> int:
         """How many Gaussians are not grey."""
@@ -246,8 +246,8 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
     shown: list[tuple[str | None, float]] = []
     tell = viewer._busy
-    viewer._thinking._tell = replace(  # type: ignore[union-attr]
-        viewer._thinking._tell,  # type: ignore[union-attr]
+    viewer._planner._tell = replace(  # type: ignore[union-attr]
+        viewer._planner._tell,  # type: ignore[union-attr]
         busy=lambda what, share: (shown.append((what, share)), tell(what, share))[1],
     )
     viewer.add("the blue box", "grasp", ask=True)
@@ -286,8 +286,9 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert result is not None
     assert result.region is not None
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
+    now = interactive_of(viewer).state
     assert not np.array_equal(
-        before.located["red"].asked.relevancy, interactive_of(viewer).state.located["red"].asked.relevancy
+        before.localized["red"].context.relevancy, now.localized["red"].context.relevancy
     )
     assert "set aside" in viewer.page.panel.photos.content
     viewer.take_back("images/0003.png")

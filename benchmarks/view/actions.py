@@ -25,7 +25,7 @@ from point2act.data.points import read_points
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.session import open_run
 from point2act.visualization.viewer import Viewer, ViewerConfig
-from point2act.visualization.viewer.clients import Guest, PhotoActions
+from point2act.visualization.viewer.clients import Client, PhotoActions
 from point2act.visualization.viewer.photos import OVERLAYS
 
 PATIENCE = 600.0
@@ -60,14 +60,14 @@ def settle(viewer: Viewer) -> None:
 # ── what is drawn ──────────────────────────────────────────────────────────────────────────────
 def costs(viewer: Viewer, seconds: float) -> dict[str, float]:
     """Seconds of every action, the shortest of many, from the call until nothing is under way."""
-    with guest_of(viewer) as guest:
+    with client_of(viewer) as guest:
         works = actions(viewer, guest)
         return {
             name: best(lambda work=work: (work(), settle(viewer)), seconds) for name, work in works.items()
         }
 
 
-def actions(viewer: Viewer, guest: Guest) -> Mapping[str, Work]:
+def actions(viewer: Viewer, guest: Client) -> Mapping[str, Work]:
     """What may be done over and over; each time changes what is shown."""
     page, panel, interactive = viewer.page, viewer.page.panel, viewer.page.interactive
     assert interactive is not None
@@ -85,7 +85,7 @@ def actions(viewer: Viewer, guest: Guest) -> Mapping[str, Work]:
         "grasp": lambda: viewer.choose_grasp(1 - page.grasp),
         "blend": lambda: (_slide(panel.blend, next(shares)), viewer.repaint()),
         "threshold": lambda: (_slide(panel.threshold, next(shares)), viewer.repaint()),
-        "show": lambda: page.world.show("scene", next(shown)),
+        "show": lambda: page.nodes.show("scene", next(shown)),
         "photo": lambda: viewer.open(guest, next(images)),
         "photo_again": lambda: viewer.open(guest, next(few)),
         "overlay": overlay,
@@ -98,7 +98,7 @@ def _slide(handle: Any, value: float) -> None:
 
 
 @contextmanager
-def guest_of(viewer: Viewer) -> Iterator[Guest]:
+def client_of(viewer: Viewer) -> Iterator[Client]:
     """Somebody whose browser is a second server: it takes what a client takes, and sends it nowhere."""
     # viser greets in a box of its own.
     with redirect_stdout(io.StringIO()):
@@ -109,10 +109,10 @@ def guest_of(viewer: Viewer) -> Iterator[Guest]:
     client: Any = SimpleNamespace(
         client_id=0, scene=server.scene, gui=server.gui, atomic=server.atomic, camera=camera
     )
-    world = viewer.page.world
+    world = viewer.page.nodes
     parts = {part: box.value for part, box in viewer.page.panel.shown.items()}
     try:
-        yield Guest(client, world.outlook, world.unit, lambda: parts, _NO_ACTIONS)
+        yield Client(client, world.initial_camera, world.unit, lambda: parts, _NO_ACTIONS)
     finally:
         server.stop()
 
@@ -140,15 +140,15 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
     page, query = viewer.page, viewer.page.query
     assert page.now is not None
     assert query is not None
-    before, painted = page.now.located[query].asked.relevancy, []
-    paint: Callable[..., None] = page.world.paint
+    before, painted = page.now.localized[query].context.relevancy, []
+    paint: Callable[..., None] = page.nodes.paint
 
     def watched(relevancy: np.ndarray | None, **how: float) -> None:
         paint(relevancy, **how)
         if relevancy is not before:
             painted.append(time.perf_counter())
 
-    with patch.object(page.world, "paint", watched):
+    with patch.object(page.nodes, "paint", watched):
         begin = time.perf_counter()
         viewer.point(image, pixel)
         settle(viewer)

@@ -1,4 +1,4 @@
-"""What a mark_selector may choose from: parts of the scene that may be meant, who sees them best, and where."""
+"""Candidates for set-of-mark prompting: parts that a query may mean, and the views that show them best."""
 
 from __future__ import annotations
 
@@ -19,47 +19,53 @@ from point2act.localization.segmentation import Hypotheses
 from point2act.splatting.rendering import RenderedSurface
 from point2act.visualization.drawing.set_of_mark import Mark, outline
 
-# A pixel that is covered less shows no surface.
+# Pixels that are covered less show no surface.
 _SOLID = 0.5
-# A pixel shows a part when one of the part's points is the nearest to its surface, within this angle.
+# A pixel shows a part if one of the part's points is the nearest to the pixel's surface, within this angle.
 _NEAR = 0.03
 
 
 @dataclass(frozen=True)
 class MarksConfig:
-    """What is offered. Angles are as seen from the cameras, radians."""
+    """Candidates for set-of-mark prompting. Angles are as seen from the cameras, radians."""
 
-    candidates: int = 8
-    """At most so many: the regions found, then other parts of the same objects."""
-    apart: float = 0.03
-    """Candidates' middles are so far from one another, as RegionConfig has it for places."""
-    smallest: float = 2.2e-4
-    """Candidates cover this much of a view, square radians, to be shown in it: 20 px at f = 300, where
-    EvidenceConfig takes a part to be visible as likely as not."""
-    largest: float = 0.08
-    """They scatter by at most this angle (root mean square), 4 cm at half a metre, unless a region is larger.
-    The best of {0.06, 0.08, 0.1, 0.14} for what they share with the truth; on tables with seed 0."""
-    turned: float = 0.5
-    """Views that look from so different directions are fully worth asking both."""
+    max_candidates: int = 8
+    """Maximum number of candidates: the regions that were found, then other parts of the same objects."""
+    min_separation: float = 0.03
+    """Minimum angle between the centres of two candidates."""
+    # 20 px at f = 300, where EvidenceConfig takes a part to be visible as likely as not.
+    min_area: float = 2.2e-4
+    """Minimum area of a candidate in a view, square radians."""
+    # 4 cm at half a metre. The best of {0.06, 0.08, 0.1, 0.14} for the overlap with the truth, on tables with
+    # seed 0.
+    max_scatter: float = 0.08
+    """Maximum root mean square angle of a candidate's points to their centre, except for larger regions."""
+    full_angle: float = 0.5
+    """Two views that differ by this angle are counted in full when views are selected."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A part that may be what was asked for."""
+    """A part that a query may mean."""
 
     part: int
-    """Its number among the parts."""
+    """Index of the part."""
     confidence: float
-    """Of the region that lies on it; 0 for a part that nobody proposed."""
+    """Confidence of the region that lies on the part; 0 for a part without a region."""
 
 
 def find_candidates(
     hypotheses: Hypotheses, result: QueryResult, *, config: MarksConfig = MarksConfig()
 ) -> tuple[Candidate, ...]:
-    """What may be meant by a query: disjoint parts, those that its regions lie on before all others.
+    """Return disjoint parts that a query may mean: first the parts of its regions, then their relatives.
 
-    The others are in the same branches of the tree of parts, of the most confident region first; those
-    first that stand out most.
+    Relatives share a branch of the part tree with a region's part. They follow the order of the regions'
+    confidence, and among one region's those with the highest prior come first.
+
+    Args:
+        hypotheses: The segmented scene.
+        result: The query's region and alternatives.
+        config: How many candidates, and how large.
     """
     parts, largest = hypotheses.parts, hypotheses.looks.part_area.max(axis=0, initial=0.0)
     regions = [region for region in (result.region, *result.alternatives) if region is not None]
@@ -73,12 +79,12 @@ def find_candidates(
         taken = np.array([other.part for other in found], dtype=int)
         away = np.linalg.norm(middles[taken] - middles[part], axis=1)
         overlap = (parts.first[taken] < parts.end[part]) & (parts.first[part] < parts.end[taken])
-        room = len(found) < config.candidates and largest[part] > config.smallest
-        if room and not overlap.any() and (away > config.apart * parts.distance).all():
+        fits = len(found) < config.max_candidates and largest[part] > config.min_area
+        if fits and not overlap.any() and (away > config.min_separation * parts.distance).all():
             found.append(Candidate(part, confidence))
 
     held = [_part_of(parts, region) for region in regions]
-    small = _scatter(parts) < config.largest * parts.distance
+    small = _scatter(parts) < config.max_scatter * parts.distance
     leads = [_named(parts, part, {*held} - {part}, small) for part in held]
     for lead, region in zip(leads, regions, strict=True):
         add(lead, region.confidence)
@@ -89,21 +95,21 @@ def find_candidates(
 
 
 def _part_of(parts: Parts, region: Region) -> int:
-    """The part that a region's box holds best: by intersection over union."""
+    """Return the part with the largest intersection over union with a region's box."""
     within = (distance_to_box(parts.points, region.box) == 0).astype(float)
     shared = parts.sums(within)
     return int((shared / (parts.end - parts.first + within.sum() - shared)).argmax())
 
 
 def _branches(parts: Parts, part: int) -> Bool[np.ndarray, " k"]:
-    """Which parts hold a part, itself included."""
+    """Mark the parts that contain a part, itself included."""
     return (parts.first <= parts.first[part]) & (parts.end >= parts.end[part])
 
 
 def _named(parts: Parts, part: int, others: Collection[int], small: Bool[np.ndarray, " k"]) -> int:
-    """The part, or a small one that holds it, that stands out most: what a person would likely outline.
+    """Return the part with the highest prior among a part and the small parts that contain it.
 
-    Answers lie on a piece of what they mean. It must not hold any of the ``others``, to be told from them.
+    Answers lie on a piece of what they mean. Parts that contain any of the ``others`` are left out.
     """
     fit = _branches(parts, part) & small
     for other in others:
@@ -112,7 +118,7 @@ def _named(parts: Parts, part: int, others: Collection[int], small: Bool[np.ndar
 
 
 def _scatter(parts: Parts) -> Float[np.ndarray, " k"]:
-    """Root mean square distance of every part's points from their middle."""
+    """Return the root mean square distance of every part's points from their centre."""
     size = parts.end - parts.first
     middle = parts.sums(parts.points) / size[:, None]
     squared = parts.sums((parts.points**2).sum(axis=1)) / size
@@ -120,7 +126,7 @@ def _scatter(parts: Parts) -> Float[np.ndarray, " k"]:
 
 
 def _relatives(parts: Parts, lead: int) -> list[int]:
-    """Parts that share a branch with a part but do not overlap it: those that stand out most come first."""
+    """Return parts that share a branch with a part but do not overlap it, highest prior first."""
     tree = _branches(parts, lead)
     first, end = parts.first[tree].min(), parts.end[tree].max()
     within = (parts.first >= first) & (parts.end <= end)
@@ -129,7 +135,7 @@ def _relatives(parts: Parts, lead: int) -> list[int]:
     return found[np.argsort(-parts.prior[found], kind="stable")].tolist()
 
 
-def views_to_ask(
+def select_views_to_ask(
     hypotheses: Hypotheses,
     views: Sequence[View],
     candidates: Sequence[Candidate],
@@ -137,15 +143,23 @@ def views_to_ask(
     count: int,
     config: MarksConfig = MarksConfig(),
 ) -> tuple[int, ...]:
-    """Numbers of the views that see most of the candidates well, from different sides; greedily.
+    """Select views greedily that show many candidates well, and from different directions.
 
-    Views that see none of them are not asked, so there may be fewer than ``count``.
+    Args:
+        hypotheses: The segmented scene, with the area of every part in every view.
+        views: All views.
+        candidates: What the views should show.
+        count: Maximum number of views; views that show no candidate are left out.
+        config: Minimum area and full angle.
+
+    Returns:
+        Indices of views, best first.
     """
     if not candidates:
         return ()
     chosen = [candidate.part for candidate in candidates]
     area = hypotheses.looks.part_area[:, chosen]
-    worth = np.where(area > config.smallest, area / (area + config.smallest), 0.0).sum(axis=1)
+    worth = np.where(area > config.min_area, area / (area + config.min_area), 0.0).sum(axis=1)
     members = np.concatenate([hypotheses.parts.members(part) for part in chosen])
     middle = hypotheses.parts.points[members].mean(axis=0)
     ways = np.array([view.T_world_cam[:3, 3] - middle for view in views])
@@ -155,16 +169,16 @@ def views_to_ask(
     while len(asked) < count and left.max(initial=0.0) > 0:
         asked.append(int(left.argmax()))
         turned = np.arccos(np.clip(ways @ ways[asked].T, -1, 1)).min(axis=1)
-        left = worth * np.minimum(turned / config.turned, 1.0)
+        left = worth * np.minimum(turned / config.full_angle, 1.0)
         left[asked] = 0.0
     return tuple(asked)
 
 
-def points_in_sight(parts: Parts, view: View, surface: RenderedSurface) -> Int[np.ndarray, "h w"]:
-    """Which of the parts' points each pixel of a view shows, by number; -1 for none.
+def map_points(parts: Parts, view: View, surface: RenderedSurface) -> Int[np.ndarray, "h w"]:
+    """Return the index of the parts' point that each pixel of a view shows; -1 for none.
 
-    A pixel shows the point that is nearest to where its ray meets the scene's surface, so what is hidden
-    is not shown.
+    A pixel shows the point that is nearest to where its ray meets the rendered surface, so hidden points are
+    not shown.
     """
     camera = view.camera
     solid = (surface.alpha > _SOLID) & (surface.depth > 0)
@@ -176,24 +190,24 @@ def points_in_sight(parts: Parts, view: View, surface: RenderedSurface) -> Int[n
     return shown
 
 
-def candidates_in_sight(
+def map_candidates(
     parts: Parts, candidates: Sequence[Candidate], shown: Int[np.ndarray, "h w"]
 ) -> Int[np.ndarray, "h w"]:
-    """Which candidate each pixel shows, by its place in the sequence; -1 for none."""
-    # One more than there are points, for -1 to find.
+    """Return the index of the candidate that each pixel shows; -1 for none."""
+    # One entry more than there are points, for the index -1.
     belongs = np.full(len(parts.points) + 1, -1)
     for index, candidate in enumerate(candidates):
         belongs[parts.members(candidate.part)] = index
     return belongs[shown]
 
 
-def on_disk(frame: Frame, view: View, mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n 2"]:
-    """The middles of a mask's pixels, in pixels of the image on disk."""
+def to_disk_pixels(frame: Frame, view: View, mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n 2"]:
+    """Return the centres of a mask's pixels, in pixels of the image on disk."""
     return view_to_disk(frame, view, pixel_centers(*mask.shape)[mask])
 
 
-def mark(frame: Frame, view: View, look: Crop, label: str, mask: Bool[np.ndarray, "h w"]) -> Mark:
-    """What a view shows of a candidate, at least one pixel, as a mark on a look at its image on disk."""
+def make_mark(frame: Frame, view: View, look: Crop, label: str, mask: Bool[np.ndarray, "h w"]) -> Mark:
+    """Make the mark of a candidate with at least one visible pixel, on a crop of the image on disk."""
     depth = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
 

@@ -1,4 +1,4 @@
-"""Part, then region: which of several numbered parts is meant, then which cell of a grid over that."""
+"""Set-of-mark prompting: a model names one of several numbered regions, then a cell of a grid over it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from point2act.core.progress import Stages
 from point2act.core.types import Answer, Frame, PointSet, Query, View
 from point2act.data.capture import read_image
 from point2act.data.crops import Crop, Window, crop_image, window_around
+from point2act.grasping.grippers import Gripper
 from point2act.pipeline.mark_candidates import (
     Candidate,
     MarksConfig,
-    candidates_in_sight,
     find_candidates,
-    mark,
-    on_disk,
-    points_in_sight,
-    views_to_ask,
+    make_mark,
+    map_candidates,
+    map_points,
+    select_views_to_ask,
+    to_disk_pixels,
 )
-from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.query import AnswerConfig, Planner
 from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.drawing.set_of_mark import Cells, draw_cells, draw_marks
 from point2act.vlm.pointing.executor import RequestCounts
@@ -47,100 +48,57 @@ Which cell shows the middle of {query}?
 """
 
 
+# All chosen, except where benchmarks/choose says otherwise.
 @dataclass(frozen=True)
 class MarkSelectionConfig:
-    """How choices are put to a model. All chosen, but for what the benchmark ``choose`` says."""
+    """Set-of-mark prompting."""
 
     views: int = 6
-    """So many views are asked about a query, each of them twice."""
+    """Maximum number of views that are asked about a query, each of them twice."""
     cells: int = 4
-    """The longer side of the grid has so many cells."""
+    """Number of grid cells along the longer side of the grid."""
     side: int = 1024
-    """Longer side of what is shown, pixels; smaller images are enlarged, for the numbers to be legible."""
+    """Longer side of the images that the model is shown, pixels; smaller images are enlarged, for legible
+    numbers."""
     context: float = 0.3
-    """The close-up is at least this share of the image's longer side: a part is known by what it is of."""
+    """Minimum size of the close-up, as a fraction of the image's longer side: a part is recognised by the
+    object that it belongs to."""
     margin: float = 0.15
-    """The grid reaches beyond what is seen of the part by this share of that."""
+    """Margin of the grid around the visible part, as a fraction of the part's size."""
     seed: int = 0
-    """Of the numbers' order."""
+    """Seed of the order of the numbers."""
     marks: MarksConfig = field(default_factory=MarksConfig)
 
 
-# ── what is asked about a query, and what is made of it ────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What was chosen for one query."""
+    """What was selected for one query."""
 
     query: str
     candidates: tuple[Candidate, ...]
-    """The most confident first."""
+    """Most confident first."""
     votes: tuple[int, ...]
-    """For each candidate ..."""
+    """Number of votes for each candidate."""
     none: int
-    """... and for none of them."""
+    """Number of votes for none of them."""
     winner: int | None
-    """By its place among the candidates; None where nothing was decided."""
+    """Index of the candidate that won; None if none did."""
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """What came of it."""
+class Selection:
+    """What was selected for all queries."""
 
     points: PointSet
+    """The points with the selected cells in place of the answers of the views that were asked."""
     decisions: tuple[Decision, ...]
     """One per query."""
     count: RequestCounts
-    why: str
-    """The first error; empty where there was none."""
+    error: str
+    """The first error; empty if there was none."""
 
 
-def choose(
-    session: Session,
-    answered: SessionResult,
-    points: PointSet,
-    mark_selector: MarkSelector,
-    *,
-    config: MarkSelectionConfig = MarkSelectionConfig(),
-) -> Chosen:
-    """Have a model that points badly choose instead: part, then region, as ReSem3D does.
-
-    For each query the regions that were found for it, and other parts of the same objects, get numbers in
-    the views that see them best (set-of-mark prompting, Yang et al. 2023), and the model says which is meant.
-    Views vote. Over the winner each of these views then gets a grid, enlarged; the middle of the cell that
-    the model names becomes the view's answer, in pixels of the image on disk. ``points`` are what
-    ``answered`` was made from. Numbers go round from view to view: to win takes more votes than any one
-    number would give. One candidate needs no vote; without any, or a winner, the query's answers stay.
-
-    What nobody proposed cannot be chosen: a part that is no region's, nor of the same object as one, has no
-    number. Where a thing is cut into several candidates they share its votes. No answer is more exact than
-    a cell. A preference for a place in the image is not found out.
-
-    Questions that fail are counted, and their views keep their answers. Raises
-    ``ModelError`` where all failed.
-    """
-    asking, cases = _Asking(mark_selector), _cases(session, answered, config)
-    said = asking.all(
-        {
-            (case, sight): partial(_which, case.query, sight, config)
-            for case in cases
-            for sight in case.sights
-            if len(sight.numbers) > 1
-        }
-    )
-    decisions = tuple(_decide(case, said) for case in cases)
-    cells = asking.all(
-        {
-            (case, sight): partial(_cell, case.query, sight, decision.winner, config)
-            for case, decision in zip(cases, decisions, strict=True)
-            for sight in case.sights
-            if decision.winner in sight.numbers.values()
-        }
-    )
-    if asking.count.total and asking.count.failed == asking.count.total:
-        raise ModelError(f"none of {asking.count.total} questions was answered: {asking.why}")
-    return Chosen(_replaced(points, said, cells, mark_selector.name), decisions, asking.count, asking.why)
-
-
+# ── the interface ──────────────────────────────────────────────────────────────────────────────
 def ask_with_marks(
     session: Session,
     points: PointSet,
@@ -148,39 +106,115 @@ def ask_with_marks(
     *,
     config: AnswerConfig,
     choosing: MarkSelectionConfig,
+    gripper: Gripper | None = None,
+    planner: Planner | None = None,
     stages: Stages,
 ) -> tuple[SessionResult, PointSet]:
-    """What a scene answers to points, and the points: other ones, where there is somebody who chooses."""
-    answered = session.ask(points, config=config, stages=stages)
+    """Ask a session, and ask it again with the regions that a model selects, if there is such a model.
+
+    Returns:
+        The results, and the points that they come from.
+    """
+    answered = session.ask(points, config=config, gripper=gripper, planner=planner, stages=stages)
     if mark_selector is None:
         return answered, points
-    with stages.stage("choose") as bar:
-        chosen = choose(session, answered, points, mark_selector, config=choosing)
-        bar.note(str(chosen.count))
-    if chosen.why:
-        stages.warn(f"not all was chosen: {chosen.why}")
-    return session.ask(chosen.points, config=config, stages=stages), chosen.points
+    with stages.stage("select marks") as bar:
+        selected = select_marks(session, answered, points, mark_selector, config=choosing)
+        bar.note(str(selected.count))
+    if selected.error:
+        stages.warn(f"not every mark was selected: {selected.error}")
+    again = session.ask(selected.points, config=config, gripper=gripper, planner=planner, stages=stages)
+    return again, selected.points
 
 
+def select_marks(
+    session: Session,
+    answered: SessionResult,
+    points: PointSet,
+    mark_selector: MarkSelector,
+    *,
+    config: MarkSelectionConfig = MarkSelectionConfig(),
+) -> Selection:
+    """Have a model that points badly select a region instead, part first, then cell (ReSem3D).
+
+    The regions found for a query, and other parts of the same objects, are numbered in the views that show
+    them best (set-of-mark prompting, Yang et al. 2023), and the model names the number that is meant. Views
+    vote. Over the winner each of these views then shows a grid, enlarged; the centre of the cell that the
+    model names becomes the view's answer. The numbers are permuted from view to view, and winning takes more
+    votes than any fixed number would get. A single candidate needs no vote; without a candidate or a winner
+    the query's answers stay.
+
+    A part that is no candidate cannot be selected, candidates that are one object share its votes, and no
+    answer is more exact than a cell. A model's preference for a place in the image is not detected.
+
+    Args:
+        session: The scene.
+        answered: What the session answered to ``points``.
+        points: Queries and answers.
+        mark_selector: The model.
+        config: How the marks are drawn and counted.
+
+    Returns:
+        The new points. Views whose questions fail keep their answers.
+
+    Raises:
+        ModelError: All questions failed.
+    """
+    cases = _cases(session, answered, config)
+    votes, vote_count, error = _ask_all(
+        mark_selector,
+        {
+            (case, shown): partial(_number_question, case.query, shown, config)
+            for case in cases
+            for shown in case.shown
+            if len(shown.numbers) > 1
+        },
+    )
+    decisions = tuple(_decide(case, votes) for case in cases)
+    cells, cell_count, cell_error = _ask_all(
+        mark_selector,
+        {
+            (case, shown): partial(_cell_question, case.query, shown, decision.winner, config)
+            for case, decision in zip(cases, decisions, strict=True)
+            for shown in case.shown
+            if decision.winner in shown.numbers.values()
+        },
+    )
+    count, error = _added(vote_count, cell_count), error or cell_error
+    if count.total and count.failed == count.total:
+        raise ModelError(f"none of {count.total} questions was answered: {error}")
+    return Selection(_replaced(points, votes, cells, mark_selector.name), decisions, count, error)
+
+
+# ── questions ──────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
-class _Sight:
-    """What a view that is asked shows of the candidates."""
+class _ShownView:
+    """One view that is asked about a query."""
 
     frame: Frame
     view: View
-    where: Int[np.ndarray, "h w"]
-    """Which candidate each pixel of the view shows; -1 for none."""
+    candidates: Int[np.ndarray, "h w"]
+    """Index of the candidate that each pixel of the view shows; -1 for none."""
     numbers: Mapping[str, int]
-    """The candidates in sight, by the numbers that they have here."""
+    """The visible candidates by the numbers they have in this view."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """A query, what may be meant by it, and the views that are asked."""
+    """A query, its candidates and the views that are asked."""
 
     query: Query
     candidates: tuple[Candidate, ...]
-    sights: tuple[_Sight, ...]
+    shown: tuple[_ShownView, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Vote:
+    choice: MarkChoice
+    places: Mapping[str, Float[np.ndarray, "_ 2"]]
+
+
+_Votes = Mapping[tuple[_Case, _ShownView], _Vote]
 
 
 def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfig) -> list[_Case]:
@@ -188,59 +222,64 @@ def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfi
     frames = {frame.name: frame for frame in session.capture.frames}
 
     @cache
-    def shown(number: int) -> Int[np.ndarray, "_h _w"]:
-        return points_in_sight(hypotheses.parts, session.views[number], session.surfaces[number])
+    def points_of(number: int) -> Int[np.ndarray, "_h _w"]:
+        return map_points(hypotheses.parts, session.views[number], session.surfaces[number])
 
     cases = []
     for result in answered.results:
         rng = np.random.default_rng([config.seed, zlib.crc32(result.query.name.encode())])
         candidates = find_candidates(hypotheses, result, config=config.marks)
         order = rng.permutation(len(candidates))
-        asked = views_to_ask(hypotheses, session.views, candidates, count=config.views, config=config.marks)
-        sights = []
-        for turn, number in enumerate(asked):
+        asked = select_views_to_ask(
+            hypotheses, session.views, candidates, count=config.views, config=config.marks
+        )
+        shown = []
+        for shift, number in enumerate(asked):
             view = session.views[number]
-            where = candidates_in_sight(hypotheses.parts, candidates, shown(number))
-            pixels = np.bincount(where[where >= 0], minlength=len(candidates))
-            seen = pixels > config.marks.smallest * view.camera.fx * view.camera.fy
-            numbers = {str(1 + (order[c] + turn) % len(order)): int(c) for c in np.flatnonzero(seen)}
-            sights.append(_Sight(frames[view.name], view, where, dict(sorted(numbers.items()))))
-        cases.append(_Case(result.query, candidates, tuple(sights)))
+            image = map_candidates(hypotheses.parts, candidates, points_of(number))
+            pixels = np.bincount(image[image >= 0], minlength=len(candidates))
+            seen = pixels > config.marks.min_area * view.camera.fx * view.camera.fy
+            numbers = {str(1 + (order[c] + shift) % len(order)): int(c) for c in np.flatnonzero(seen)}
+            shown.append(_ShownView(frames[view.name], view, image, dict(sorted(numbers.items()))))
+        cases.append(_Case(result.query, candidates, tuple(shown)))
     return cases
 
 
-def _which(query: Query, sight: _Sight, config: MarkSelectionConfig) -> MarkQuestion:
-    """The whole image, with a number on every candidate."""
-    image = read_image(sight.frame)
-    look = crop_image(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
-    masks = {number: sight.where == index for number, index in sight.numbers.items()}
-    marks = [mark(sight.frame, sight.view, look, number, mask) for number, mask in masks.items()]
-    places = {number: on_disk(sight.frame, sight.view, mask) for number, mask in masks.items()}
-    drawn = Crop(draw_marks(look.image, marks), look.window)
+def _number_question(query: Query, shown: _ShownView, config: MarkSelectionConfig) -> MarkQuestion:
+    """Show the whole image with a number on every candidate."""
+    image = read_image(shown.frame)
+    crop = crop_image(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
+    masks = {number: shown.candidates == index for number, index in shown.numbers.items()}
+    marks = [make_mark(shown.frame, shown.view, crop, number, mask) for number, mask in masks.items()]
+    places = {number: to_disk_pixels(shown.frame, shown.view, mask) for number, mask in masks.items()}
+    drawn = Crop(draw_marks(crop.image, marks), crop.window)
     prompt = _WHICH.format(count=len(marks), query=query.text) + reply_instruction(list(places))
-    return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
+    return MarkQuestion(query, shown.frame.name, drawn, places, prompt)
 
 
-def _cell(query: Query, sight: _Sight, candidate: int | None, config: MarkSelectionConfig) -> MarkQuestion:
-    """A close-up of a candidate under a grid."""
-    image = read_image(sight.frame)
-    window, low, high = _close(image, on_disk(sight.frame, sight.view, sight.where == candidate), config)
-    look = crop_image(image, window, side=config.side)
-    low, high = look.from_disk(np.stack([low, high]))
+def _cell_question(
+    query: Query, shown: _ShownView, candidate: int | None, config: MarkSelectionConfig
+) -> MarkQuestion:
+    """Show a close-up of a candidate under a grid."""
+    image = read_image(shown.frame)
+    pixels = to_disk_pixels(shown.frame, shown.view, shown.candidates == candidate)
+    window, low, high = _close_up(image, pixels, config)
+    crop = crop_image(image, window, side=config.side)
+    low, high = crop.from_disk(np.stack([low, high]))
     cells = Cells.over(low, high, along=config.cells)
-    middles = look.to_disk(cells.middles)
-    places = {label: middle[None] for label, middle in zip(cells.labels, middles, strict=True)}
-    drawn = Crop(draw_cells(look.image, cells), look.window)
+    centers = crop.to_disk(cells.middles)
+    places = {label: center[None] for label, center in zip(cells.labels, centers, strict=True)}
+    drawn = Crop(draw_cells(crop.image, cells), crop.window)
     prompt = _CELL.format(query=query.text) + reply_instruction(cells.labels)
-    return MarkQuestion(query, sight.frame.name, drawn, places, prompt)
+    return MarkQuestion(query, shown.frame.name, drawn, places, prompt)
 
 
-def _close(
+def _close_up(
     image: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], config: MarkSelectionConfig
 ) -> tuple[Window, Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
-    """The window to look into at what some pixels show, and the corners of the grid; all on disk."""
+    """Return the window of the close-up and the two corners of the grid, in pixels on disk."""
     size = np.array([image.shape[1], image.shape[0]])
-    # All but strays.
+    # Quantiles leave out single stray pixels.
     low, high = np.quantile(pixels, [0.02, 0.98], axis=0)
     margin = np.maximum(config.margin * (high - low), 1.0)
     low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
@@ -248,79 +287,66 @@ def _close(
     return window_around((low + high) / 2, int(np.ceil(side)), size=size), low, high
 
 
-def _decide(case: _Case, said: _Heard) -> Decision:
-    """RequestCounts the votes. Each number goes to each candidate about as often: see what one number would get."""
+def _ask_all(
+    mark_selector: MarkSelector, questions: Mapping[tuple[_Case, _ShownView], Callable[[], MarkQuestion]]
+) -> tuple[_Votes, RequestCounts, str]:
+    """Ask several questions at once, each drawn when its turn comes.
+
+    Returns:
+        The answers of those that got one, the counts and the first error.
+    """
+
+    def ask(question: Callable[[], MarkQuestion]) -> _Vote | Point2ActError:
+        try:
+            drawn = question()
+            return _Vote(mark_selector.select(drawn), drawn.places)
+        except Point2ActError as err:
+            _log.debug("no mark was selected: %s", err)
+            return err
+
+    with ThreadPoolExecutor(mark_selector.concurrency, thread_name_prefix="marks") as pool:
+        outcomes = list(pool.map(ask, questions.values()))
+    votes = {key: vote for key, vote in zip(questions, outcomes, strict=True) if isinstance(vote, _Vote)}
+    errors = [str(error) for error in outcomes if not isinstance(error, _Vote)]
+    cached = sum(vote.choice.cached for vote in votes.values())
+    count = RequestCounts(len(outcomes), len(votes) - cached, cached, len(errors))
+    return votes, count, next(iter(errors), "")
+
+
+def _added(a: RequestCounts, b: RequestCounts) -> RequestCounts:
+    return RequestCounts(a.total + b.total, a.asked + b.asked, a.cached + b.cached, a.failed + b.failed)
+
+
+# ── votes ──────────────────────────────────────────────────────────────────────────────────────
+def _decide(case: _Case, votes: _Votes) -> Decision:
+    """Count the votes for each candidate, and compare with what naming one number always would have given."""
     count = len(case.candidates)
-    votes, always, none = np.zeros(count, int), np.zeros((count, count), int), 0
-    for sight in case.sights:
-        told = said.get((case, sight))
-        if told is None:
+    counted, always, none = np.zeros(count, int), np.zeros((count, count), int), 0
+    for shown in case.shown:
+        vote = votes.get((case, shown))
+        if vote is None:
             continue
-        for number, candidate in sight.numbers.items():
+        for number, candidate in shown.numbers.items():
             always[candidate, int(number) - 1] += 1
-        if told.choice.label is None:
+        if vote.choice.label is None:
             none += 1
         else:
-            votes[sight.numbers[told.choice.label]] += 1
-    won = votes > np.maximum(always.max(axis=1, initial=0), none)
-    # The most confident comes first, so it has the better of equal votes.
-    winner = 0 if count == 1 else int(np.where(won, votes, 0).argmax()) if won.any() else None
-    return Decision(case.query.name, case.candidates, tuple(votes.tolist()), none, winner)
+            counted[shown.numbers[vote.choice.label]] += 1
+    won = counted > np.maximum(always.max(axis=1, initial=0), none)
+    # The most confident candidate comes first, so it wins a tie.
+    winner = 0 if count == 1 else int(np.where(won, counted, 0).argmax()) if won.any() else None
+    return Decision(case.query.name, case.candidates, tuple(counted.tolist()), none, winner)
 
 
-def _replaced(points: PointSet, said: _Heard, cells: _Heard, model: str) -> PointSet:
-    """The answers, with the middles of cells in place of what was said to these queries in these views."""
+def _replaced(points: PointSet, votes: _Votes, cells: _Votes, model: str) -> PointSet:
+    """Return the points with the centres of the named cells in place of these views' answers."""
     new = {}
-    for (case, sight), cell in cells.items():
+    for (case, shown), cell in cells.items():
         if cell.choice.label is not None:
-            image, query = sight.frame.name, case.query.name
-            told = [one.choice for one in (said.get((case, sight)), cell) if one is not None]
-            raw, seconds = "\n".join(one.raw for one in told), sum(one.seconds for one in told)
+            image, query = shown.frame.name, case.query.name
+            choices = [vote.choice for vote in (votes.get((case, shown)), cell) if vote is not None]
+            raw, seconds = "\n".join(one.raw for one in choices), sum(one.seconds for one in choices)
             place = cell.places[cell.choice.label]
             new[image, query] = Answer(image, query, place, model=model, raw=raw, seconds=seconds)
     kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
     return PointSet(points.queries, (*kept, *new.values()), points.plan)
-
-
-@dataclass(frozen=True, eq=False)
-class _Told:
-    choice: MarkChoice
-    places: Mapping[str, Float[np.ndarray, "_ 2"]]
-
-
-_Heard = Mapping[tuple[_Case, _Sight], _Told]
-"""What was answered, by whom it was about."""
-
-
-class _Asking:
-    """Asks many questions at once, and counts."""
-
-    def __init__(self, mark_selector: MarkSelector):
-        self._selector = mark_selector
-        self.count = RequestCounts()
-        self.why = ""
-
-    def all(self, questions: Mapping[tuple[_Case, _Sight], Callable[[], MarkQuestion]]) -> _Heard:
-        """The answers to those that got one. Pictures are drawn when their turn comes."""
-        with ThreadPoolExecutor(self._selector.concurrency, thread_name_prefix="choose") as pool:
-            outcomes = list(pool.map(self._ask, questions.values()))
-        told = {key: one for key, one in zip(questions, outcomes, strict=True) if isinstance(one, _Told)}
-        errors = [str(one) for one in outcomes if not isinstance(one, _Told)]
-        cached = sum(one.choice.cached for one in told.values())
-        now, self.why = self.count, self.why or next(iter(errors), "")
-        self.count = RequestCounts(
-            now.total + len(outcomes),
-            now.asked + len(told) - cached,
-            now.cached + cached,
-            now.failed + len(errors),
-        )
-        return told
-
-    def _ask(self, build: Callable[[], MarkQuestion]) -> _Told | Point2ActError:
-        try:
-            question = build()
-            choice = self._selector.select(question)
-        except Point2ActError as err:
-            _log.debug("not chosen: %s", err)
-            return err
-        return _Told(choice, question.places)

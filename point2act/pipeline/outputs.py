@@ -1,15 +1,18 @@
-"""Write what a run found: grasps.json, PLY files, timings.json and the report."""
+"""Output files of a run: grasps.json, PLY files, timings.json and the report."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from point2act.core.files import write_json
+from point2act.core.files import write_json, writing
 from point2act.core.progress import Span
+from point2act.core.types import GaussianScene
 from point2act.data.scene_ply import write_relevancy_ply, write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 from point2act.localization.heatmaps import heatmap
@@ -21,23 +24,25 @@ _SHOWN_VIEWS = 6
 
 @dataclass(frozen=True, eq=False)
 class RunSummary:
-    """All that is told about the answers to one set of points."""
+    """Everything that a run writes about the results of one set of points."""
 
     session: Session
     answered: SessionResult
     timings: Mapping[str, float]
     facts: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
-    """When what was done; without any, one after the other as the timings have it."""
+    """Start and end of each stage; without any, stages are drawn one after the other."""
+    saved_scene: Path | None = None
+    """A PLY file of the scene that is written already."""
 
 
-def publish(folder: Path, story: RunSummary) -> None:
+def publish(folder: Path, summary: RunSummary) -> None:
     """Write ``grasps.json``, ``scene.ply``, ``relevancy.ply`` and ``report.html``, in this order.
 
-    Each is written whole or not at all. The grasps come first because a robot may be waiting for them;
-    where a new ``report.html`` is, all of them are.
+    Each file is written atomically. The grasps come first because a robot may be waiting for them; the report
+    comes last, so a new report means that all files are new.
     """
-    session, answered = story.session, story.answered
+    session, answered = summary.session, summary.answered
     write_grasps(
         folder / "grasps.json",
         answered.results,
@@ -45,9 +50,26 @@ def publish(folder: Path, story: RunSummary) -> None:
         gripper=answered.gripper,
         plan=answered.plan,
     )
-    write_splat_ply(folder / "scene.ply", session.scene)
+    write_scene(folder, session.scene, summary.saved_scene)
     write_relevancy_ply(folder / "relevancy.ply", session.scene, answered.relevancy)
-    publish_report(folder / "report.html", story)
+    publish_report(folder / "report.html", summary)
+
+
+def write_scene(folder: Path, scene: GaussianScene, saved: Path | None = None) -> None:
+    """Write ``scene.ply``, or link it to a file of the same scene that is written already."""
+    target = folder / "scene.ply"
+    if saved is None:
+        write_splat_ply(target, scene)
+    elif saved != target:
+        # Beside the saved file, in a folder that is removed when the run is complete.
+        draft = saved.with_suffix(".link")
+        with writing(target):
+            draft.unlink(missing_ok=True)
+            try:
+                os.link(saved, draft)
+            except OSError:
+                shutil.copyfile(saved, draft)
+            os.replace(draft, target)
 
 
 def write_timings(path: Path, timings: Mapping[str, float]) -> None:
@@ -56,9 +78,9 @@ def write_timings(path: Path, timings: Mapping[str, float]) -> None:
     write_json(path, {"version": 1, "stages": rounded, "total": round(sum(timings.values()), 3)})
 
 
-def publish_report(path: Path, story: RunSummary) -> None:
+def publish_report(path: Path, summary: RunSummary) -> None:
     """Write the report page."""
-    session, answered = story.session, story.answered
+    session, answered = summary.session, summary.answered
     shown = [_report_view(session, answered, number) for number in _chosen(answered)]
     write_report(
         path,
@@ -68,19 +90,19 @@ def publish_report(path: Path, story: RunSummary) -> None:
             gripper=answered.gripper,
             views=tuple(shown),
             results=answered.results,
-            timings=story.timings,
-            spans=tuple(story.spans),
+            timings=summary.timings,
+            spans=tuple(summary.spans),
             plan=answered.plan,
-            facts=story.facts,
+            facts=summary.facts,
             metric=session.metric or answered.config.metric,
         ),
     )
 
 
 def _chosen(answered: SessionResult) -> list[int]:
-    """A few views evenly over those that were asked about."""
+    """Return indices of a few views, evenly over those that were queried."""
     numbers = range(len(answered.pixels[0]))
-    asked = [n for n in numbers if any(said[n] is not None for said in answered.pixels)] or [*numbers]
+    asked = [n for n in numbers if any(pixels[n] is not None for pixels in answered.pixels)] or [*numbers]
     picked = np.linspace(0, len(asked) - 1, min(_SHOWN_VIEWS, len(asked))).round().astype(int)
     return [asked[number] for number in picked]
 
@@ -89,10 +111,10 @@ def _report_view(session: Session, answered: SessionResult, number: int) -> Repo
     view, config = session.views[number], answered.config.relevancy.heatmap
     names = [result.query.name for result in answered.results]
     pairs = zip(names, (pixels[number] for pixels in answered.pixels), strict=True)
-    said = {name: pixels for name, pixels in pairs if pixels is not None}
+    points = {name: pixels for name, pixels in pairs if pixels is not None}
     return ReportView(
         view=view,
-        points=said,
-        heatmaps={name: heatmap(view.camera, pixels, config=config) for name, pixels in said.items()},
-        picture=session.picture(number, answered.relevancy),
+        points=points,
+        heatmaps={name: heatmap(view.camera, pixels, config=config) for name, pixels in points.items()},
+        picture=session.render(view.name, relevancy=answered.relevancy),
     )

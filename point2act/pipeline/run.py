@@ -1,20 +1,26 @@
-"""The way through: capture → points → heatmaps → relevancy → region → grasps → files."""
+"""A run: capture → points → {relevancy of the Gaussians, posterior over parts} → region → grasps → files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from point2act.core.errors import CaptureError, SceneError
-from point2act.core.types import Capture, PointSet
-from point2act.data.capture import read_capture
+from point2act.core.errors import CaptureError, PointsError, SceneError
+from point2act.core.types import Capture, PointSet, Query
 from point2act.grasping.tsdf import open3d
+from point2act.pipeline.query import Planner
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
+from point2act.vlm.pointing.point import FunctionPointer, Pointer, PointFunction
+from point2act.vlm.pointing.questions import name_queries
+
+# Longer side of the images that a function is shown, pixels: more than any image has, so none is reduced.
+_FULL_SIZE = 1 << 20
 
 
 def run(
@@ -22,51 +28,81 @@ def run(
     output: Path | str | None = None,
     *,
     points: PointSet | Path | str | None = None,
+    queries: Sequence[Query | str] | None = None,
+    pointer: Pointer | PointFunction | None = None,
     questions: Questions | None = None,
-    chooser: MarkSelector | None = None,
+    mark_selector: MarkSelector | None = None,
+    planner: Planner | None = None,
     config: RunConfig = RunConfig(),
     resume: bool = False,
     show: bool = False,
 ) -> RunResult:
-    """Turn a captured scene and points, recorded or asked for now, into grasps, in one process.
+    """Turn a capture and points, recorded or asked for now, into grasps.
 
-    ``capture`` is a folder with ``transforms.json``. ``questions`` are asked of a model while the scene
-    is made; else ``points`` defaults to ``points.json`` in the capture, and without any only the scene
-    is made. A ``chooser`` then says which of the likeliest places is meant. With ``output``, writes
-    ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``, ``timings.json`` and ``run.json``
-    there, for ``open_run`` to ask the scene more, and ``points.json`` where a model
-    was asked. ``resume`` goes on with what a run that was cut off left there, if the capture and the ways to
-    make a scene are still the same. ``show`` draws progress bars on a terminal; elsewhere stages are logged
-    to ``point2act.core.progress``, with ``show`` at level INFO, else DEBUG. Raises a
-    ``Point2ActError`` that says what to mend.
+    Give one of ``points``, ``queries`` with ``pointer``, or ``questions``. Without any, the points.json in
+    the capture is read; without that, only the scene is made.
+
+    Args:
+        capture: Folder with ``transforms.json``.
+        output: Folder for ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``,
+            ``timings.json``, ``run.json`` and, if a model was asked, ``points.json``. None writes nothing.
+        points: Recorded queries and answers, or the path of a points.json.
+        queries: What to find. Plain text, such as ``"the mug's handle"``, is to be grasped.
+        pointer: Where a query is in an image: a function that takes the RGB image (h, w, 3) uint8 and the
+            query's text and returns pixels ``(x, y)``, none if the thing is not visible; or a ``Pointer``.
+        questions: Queries for a vision-language model, see ``open_questions`` and ``open_task``; asked
+            while the scene is made.
+        mark_selector: Model that also selects among numbered regions (set-of-mark prompting).
+        planner: Grasp planner in place of the antipodal one: called with the region, the surface around it
+            (points and normals in the world frame, metres) and the gripper; returns grasps, best first.
+        config: All options.
+        resume: Go on with an interrupted run in ``output``, if the capture and the options of the
+            reconstruction have not changed.
+        show: Draw progress bars on a terminal, and log stages at level INFO in place of DEBUG.
+
+    Returns:
+        Results in the capture's world frame.
+
+    Raises:
+        Point2ActError: The message says what to fix.
     """
-    context = RunContext.begin(config, output, resume=resume, show=show)
+    questions = _questions(queries, pointer, questions)
+    if questions is not None and points is not None:
+        raise PointsError("points are answers already: give either points or queries")
+    context = RunContext.create(config, output, resume=resume, planner=planner, show=show)
     with PointingJob(questions) if questions is not None else nullcontext() as asking:
-        with context.stages.stage("read the capture") as tick:
-            source = read_capture(capture, allow_outside=config.allow_outside)
+        with context.stages.stage("read the capture") as bar:
+            source = context.loader.read(capture)
             known = _known(source, points) if asking is None else None
-            used = context.thinned(source, known, tick)
+            used = context.select_views(source, known, bar)
             if asking is not None:
-                asking.look(used.frames)
-            views = context.load_views(used, tick)
+                asking.add(used.frames)
+            views = context.load_views(used, bar)
         if asking is not None:
-            asking.end(used.frames, views)
-        context.load(grasps=(asking is not None or known is not None) and context.metric(source))
-        built = context.reconstruct(source, views)
+            asking.finish(used.frames, views)
+        grasps = (asking is not None or known is not None) and context.metric(source)
+        context.load_dependencies(grasps=grasps)
+        built, saved_scene = context.reconstruct(source, views)
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.conclude(source, built, known, answers, chooser)
+    return context.finish(source, built, known, answers, mark_selector, saved_scene=saved_scene)
 
 
 def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
-    """Make a capture's scene, and ask it nothing yet.
+    """Make a capture's scene and return it as a session, without asking anything yet.
 
-    Raises a ``Point2ActError`` that says what to mend.
+    Args:
+        capture: Folder with ``transforms.json``.
+        config: All options.
+        show: Draw progress bars on a terminal.
+
+    Raises:
+        Point2ActError: The message says what to fix.
     """
-    context = RunContext.begin(config, None, show=show)
-    with context.stages.stage("read the capture") as tick:
-        source = read_capture(capture, allow_outside=config.allow_outside)
-        views = context.load_views(context.thinned(source, None, tick), tick)
-    context.load(grasps=context.metric(source))
+    context = RunContext.create(config, None, show=show)
+    with context.stages.stage("read the capture") as bar:
+        source = context.loader.read(capture)
+        views = context.load_views(context.select_views(source, None, bar), bar)
+    context.load_dependencies(grasps=context.metric(source))
     built = context.reconstructor(source).reconstruct(views)
     return Session(source, built.views, built.scene, context.metric(source), context.device)
 
@@ -75,52 +111,89 @@ def follow(
     capture: Path | str,
     output: Path | str | None = None,
     *,
+    queries: Sequence[Query | str] | None = None,
+    pointer: Pointer | PointFunction | None = None,
     questions: Questions | None = None,
-    chooser: MarkSelector | None = None,
+    mark_selector: MarkSelector | None = None,
+    planner: Planner | None = None,
     config: RunConfig = RunConfig(),
     following: FollowConfig = FollowConfig(),
     grow: IncrementalConfig = IncrementalConfig(),
     show: bool = False,
 ) -> RunResult:
-    """Like ``run``, on a capture that is still being made: ready soon after its last image.
+    """Turn a capture that is still being made into grasps soon after its last image.
 
-    Images are asked about as they come, and the scene grows from their depth. The capture ends when its
-    ``transforms.json`` says ``"complete": true``, as ``CaptureWriter`` writes it,
-    or when it has been quiet for long enough. What comes out depends on the images alone, not on when they
-    came: to begin again after a break gives the same, and asks nothing that was answered.
+    Images are asked about as they arrive, and the scene is extended with their depth. The capture is complete
+    when its ``transforms.json`` says ``"complete": true``, as ``CaptureWriter`` writes it, or when no image
+    has come for ``following.quiet`` seconds. The result depends on the images and their order alone, not on
+    when they came: starting again after an interruption gives the same, and asks nothing again.
+
+    Args:
+        capture: Folder with ``transforms.json``, or where it will appear.
+        output: Folder to write to, as ``run`` does.
+        queries: What to find, as for ``run``.
+        pointer: Where a query is in an image, as for ``run``.
+        questions: Queries for a vision-language model, as for ``run``.
+        mark_selector: Model that also selects among numbered regions.
+        planner: Grasp planner in place of the antipodal one.
+        config: All options of a run.
+        following: Time limits.
+        grow: How the scene is extended.
+        show: Draw progress bars on a terminal.
+
+    Raises:
+        Point2ActError: The message says what to fix.
     """
-    context = RunContext.begin(config, output, grown=True, show=show)
-    growing: IncrementalReconstruction | None = None
+    questions = _questions(queries, pointer, questions)
+    context = RunContext.create(config, output, incremental=True, planner=planner, show=show)
+    scene: IncrementalReconstruction | None = None
     with (
         PointingJob(questions) if questions is not None else nullcontext() as asking,
-        CaptureFollower(
-            capture, max_side=config.max_side, allow_outside=config.allow_outside, config=following
-        ) as follower,
+        CaptureFollower(capture, context.loader, config=following) as follower,
     ):
-        follower.start(seen=asking.look if asking is not None else lambda frames: None)
-        context.load(grasps=False)
-        # While nothing is there to do. Where it cannot start, that is said when it is needed.
+        follower.start(asking.add if asking is not None else lambda frames: None)
+        context.load_dependencies(grasps=False)
+        # While there is nothing else to do. If it is missing, that is an error only once it is needed.
         with suppress(SceneError):
             open3d()
         for source, views in follower.arrivals(context.stages):
-            if growing is None:
+            if scene is None:
                 if context.metric(source):
                     open3d()
-                growing = IncrementalReconstruction(context.reconstructor(source), grow)
-            growing.add(views)
-            while growing.due:
-                growing.extend()
+                scene = IncrementalReconstruction(context.reconstructor(source), grow)
+            scene.add(views)
+            while scene.due:
+                scene.extend()
         source, views = follower.capture, follower.views
-        if source is None or growing is None:
-            raise CaptureError(f"{capture} has no images: nothing came before it was quiet for too long")
-        known = _known(source, None) if asking is None else None
+        if source is None or scene is None:
+            raise CaptureError(f"{capture} has no images: none arrived in time")
+        known = find_points(source) if asking is None else None
         if asking is not None:
-            asking.end(source.frames, views)
-        built = growing.finish()
+            asking.finish(source.frames, views)
+        built = scene.finish()
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.conclude(source, built, known, answers, chooser)
+    return context.finish(source, built, known, answers, mark_selector)
+
+
+def _questions(
+    queries: Sequence[Query | str] | None,
+    pointer: Pointer | PointFunction | None,
+    questions: Questions | None,
+) -> Questions | None:
+    """Return what is asked, if anything."""
+    if queries is None and pointer is None:
+        return questions
+    if queries is None or pointer is None or questions is not None:
+        raise PointsError("give queries and a pointer together, or questions alone")
+    given = [query for query in queries if isinstance(query, Query)]
+    named = name_queries(
+        [(query, "grasp") for query in queries if isinstance(query, str)],
+        taken=[query.name for query in given],
+    )
+    asked = pointer if isinstance(pointer, Pointer) else FunctionPointer(pointer)
+    return Questions((*given, *named), asked, _FULL_SIZE)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:
-    """What was answered before, where there is anything."""
+    """Return recorded points, if there are any."""
     return points if isinstance(points, PointSet) else find_points(source, points)

@@ -84,7 +84,7 @@ class SessionResult:
 
 @dataclass(frozen=True, eq=False)
 class StoredRelevancy:
-    """A relevancy that was lifted before the session began, with what it was lifted from."""
+    """A relevancy that was lifted before the session, with what it was lifted from."""
 
     relevancy: RelevancyField
     config: RelevancyConfig
@@ -164,8 +164,8 @@ class Session:
             relevancy: Relevancies to render beside the colours, one channel per query.
 
         Returns:
-            ``rgb`` (h, w, 3) in [0, 1], ``depth`` (h, w) along the optical axis in metres, ``alpha`` (h, w) in
-            [0, 1] and ``relevancy`` (h, w, q).
+            ``rgb`` (h, w, 3) in [0, 1], ``depth`` (h, w) along the optical axis in metres, ``alpha`` (h, w)
+            in [0, 1] and ``relevancy`` (h, w, q).
 
         Raises:
             SceneError: There is no view of this name.

@@ -45,8 +45,8 @@ class RunConfig:
     max_side: int = MAX_SIDE
     """Images are reduced until their longer side is at most this many pixels."""
     max_views: int = 150
-    """Maximum number of views. Of a larger capture, views are selected that cover all viewpoints: answered ones
-    first, and sharp ones before blurred ones."""
+    """Maximum number of views. Of a larger capture, views are selected that cover all viewpoints: answered
+    ones first, and sharp ones before blurred ones."""
     build: Annotated[ReconstructionConfig, tyro.conf.arg(name="")] = field(
         default_factory=ReconstructionConfig
     )
@@ -302,4 +302,4 @@ def _facts(session: Session, built: Reconstruction, answers: Answers | None) -> 
     }
     if answers is None:
         return facts
-    return facts | {"Questions": str(answers.count), "Unanswered": "; ".join(answers.troubles()) or "none"}
+    return facts | {"Questions": str(answers.count), "Unanswered": "; ".join(answers.warnings()) or "none"}

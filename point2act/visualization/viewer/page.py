@@ -11,7 +11,7 @@ from point2act.core.types import Frame, GaussianScene, QueryResult
 from point2act.grasping.antipodal.motion import motion
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
-from point2act.visualization.viewer.clients import Guest
+from point2act.visualization.viewer.clients import Client
 from point2act.visualization.viewer.panel import NOTHING, Panel, enable
 from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import World
@@ -33,9 +33,9 @@ _SILENT: Color = (86, 180, 233)
 class Page:
     """The scene and the panel of one viewer, and what people look at in them."""
 
-    def __init__(self, world: World, panel: Panel, scene: GaussianScene, frames: Sequence[Frame]):
+    def __init__(self, world: SceneNodes, panel: Panel, scene: GaussianScene, frames: Sequence[Frame]):
         """Show the Gaussians and the cameras; there is nobody to ask yet."""
-        self.world, self.panel, self.frames = world, panel, list(frames)
+        self.nodes, self.panel, self.frames = world, panel, list(frames)
         self.interactive: InteractiveSession | None = None
         self.query: str | None = None
         """The one that people look at."""
@@ -81,14 +81,14 @@ class Page:
         shown = labels_of(self.now)
         panel, result = self.panel, self.result
         verdicts = self._verdicts()
-        with self.world.server.atomic():
+        with self.nodes.server.atomic():
             panel.query.options = tuple(shown.values()) or (NOTHING,)
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
             panel.photos.content = markdown.about_photos(list(verdicts.items()))
             panel.command.content = f"Again:\n\n`{self._command()}`"
             _set(panel.gripper, self.interactive.config.gripper)
-            self.world.draw_answer(result)
+            self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
             self.paint()
@@ -96,9 +96,9 @@ class Page:
     def paint(self) -> None:
         """Colour the Gaussians as the sliders say."""
         relevancy = None
-        if self.now is not None and self.query in self.now.located:
-            relevancy = self.now.located[self.query].asked.relevancy
-        self.world.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
+        if self.now is not None and self.query in self.now.localized:
+            relevancy = self.now.localized[self.query].context.relevancy
+        self.nodes.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
 
     def _say(self, *lines: str) -> None:
         self.panel.status.content = "\n\n".join(lines)
@@ -122,7 +122,7 @@ class Page:
         for frame in self.frames:
             image = frame.name
             verdict = markdown.verdict(
-                image, now.said(query, image), now.counted(query, image), now.result(query)
+                image, now.answers(query, image), now.counted(query, image), now.result(query)
             )
             if verdict is not None:
                 found[image] = verdict
@@ -137,17 +137,17 @@ class Page:
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)
                 opened = lambda client, name=frame.name: self.opened(client, name)  # noqa: E731
-                self.world.draw_camera(number, frame.camera, image, color, opened)
+                self.nodes.draw_camera(number, frame.camera, image, color, opened)
                 self._drawn[frame.name] = (color, view is not None)
 
-    def open(self, guest: Guest, image: str) -> None:
+    def open(self, guest: Client, image: str) -> None:
         """Show somebody a photograph, with what was said about the query in it."""
         if self.interactive is None:
             return
         guest.open(image, self.interactive.photo(None, image).view)
         self.draw_photo(guest)
 
-    def draw_photo(self, guest: Guest) -> None:
+    def draw_photo(self, guest: Client) -> None:
         """Draw somebody's open photograph anew."""
         if self.interactive is None or guest.image is None:
             return
@@ -155,7 +155,7 @@ class Page:
         picture = annotated(photo.view, photo.pixels, photo.heat, self._color(), guest.overlay)
         text = markdown.NOTHING_ASKED
         if self.query is not None:
-            said, counted = now.said(self.query, guest.image), now.counted(self.query, guest.image)
+            said, counted = now.answers(self.query, guest.image), now.counted(self.query, guest.image)
             text = markdown.about_photo(guest.image, said, counted, now.result(self.query))
         guest.draw(picture, text)
 
@@ -169,7 +169,7 @@ class Page:
         """Look at another grasp, as far as there is one."""
         count = 0 if self.result is None else len(self.result.grasps)
         self.grasp = min(max(number, 0), max(count - 1, 0))
-        with self.world.server.atomic():
+        with self.nodes.server.atomic():
             self._draw_grasps()
 
     def _draw_grasps(self) -> None:
@@ -182,7 +182,7 @@ class Page:
         if now is not None and result is not None:
             planned = result.query.name in now.results
             panel.numbers.content = markdown.about_grasps(result, self.grasp, planned)
-            self.world.draw_grasps(grasps, now.gripper, self.grasp)
+            self.nodes.draw_grasps(grasps, now.gripper, self.grasp)
 
     def play(self, going: Callable[[], bool]) -> None:
         """Play the chosen grasp's motion while it is ``going``."""
@@ -194,12 +194,12 @@ class Page:
         moments = motion(
             grasp,
             now.gripper,
-            up=self.world.outlook.up,
+            up=self.nodes.initial_camera.up,
             clearance=config.pairs.clearance,
             approach=config.poses.approach,
             lift=config.poses.lift,
         )
-        self.world.play(moments, now.gripper, grasp.score, going)
+        self.nodes.play(moments, now.gripper, grasp.score, going)
 
 
 def labels_of(now: State) -> dict[str, str]:
