@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from benchmarks.check.suite import faults
+from benchmarks.check import faults
 from point2act.calibration.checks import Evidence, Finding, run_checks
 from point2act.calibration.checks.coverage import check_coverage, scene_center
 from point2act.calibration.checks.depths import check_depths, depth_scale, relative_errors
@@ -87,7 +87,7 @@ def test_views_of_nothing_get_a_report(size: tuple[int, int]):
     json.dumps(report.document(), allow_nan=False)
 
 
-def test_another_size_is_told():
+def test_another_size_is_reported():
     views = list(synthetic.textured()[:6])
     small = synthetic.views(1)[0]
     views.append(replace(small, name="other", T_world_cam=views[0].T_world_cam))
@@ -141,7 +141,7 @@ def test_sampson_is_the_way_to_the_nearest_exact_match(seed: int, off: float, sc
     assert first_order == pytest.approx(np.sqrt(nearest.fun), rel=0.15, abs=0.02)
 
 
-def test_poses_are_said_to_fit_where_they_do():
+def test_poses_are_reported_to_fit_where_they_do():
     evidence = check_poses(synthetic.textured(), matched())
     assert codes(evidence) == []
     assert (evidence.figures["epipolar_px"] or 9.9) < 0.4
@@ -194,7 +194,7 @@ def test_a_wrong_focal_length_is_measured(factor: float):
     assert ("too long" in finding.message) == (factor > 1)
 
 
-def test_what_hangs_on_the_camera_is_told_and_set_aside():
+def test_what_hangs_on_the_camera_is_reported_and_set_aside():
     sticker = np.random.default_rng(5).integers(0, 255, (70, 240, 3), dtype=np.uint8)
     views = []
     for view in synthetic.textured():
@@ -202,7 +202,7 @@ def test_what_hangs_on_the_camera_is_told_and_set_aside():
         rgb[:70] = np.asarray(sticker)
         views.append(replace(view, rgb=rgb))
     seen = match_views(views)
-    assert seen.still > 0.05
+    assert seen.static > 0.05
     evidence = check_poses(views, seen)
     assert "carried_along" in codes(evidence)
     assert "poses_off" not in codes(evidence)
@@ -325,11 +325,11 @@ def test_the_place_looked_at_is_where_the_axes_meet():
 
 
 @pytest.mark.parametrize(("count", "code"), [(1, "too_few_views"), (4, "too_few_views"), (8, "few_views")])
-def test_few_views_are_told(count: int, code: str):
+def test_few_views_are_reported(count: int, code: str):
     assert code in codes(check_coverage(synthetic.views(count)))
 
 
-def test_views_from_one_side_are_told():
+def test_views_from_one_side_are_reported():
     poses = synthetic.orbit(400)[:12]
     views = [replace(view, T_world_cam=T) for view, T in zip(synthetic.views(12), poses, strict=True)]
     assert "narrow" in codes(check_coverage(views))
@@ -353,7 +353,7 @@ def test_parallel_cameras_look_at_the_middle_of_their_depth():
     assert scene_center([replace(view, depth=None) for view in row]) is None
 
 
-def test_a_lonely_camera_and_one_that_looks_away_are_named():
+def test_a_lonely_camera_and_one_that_faces_away_are_named():
     views = list(synthetic.views(24))
     far = views[3].T_world_cam.copy()
     far[:3, 3] -= 2.0 * far[:3, 2]
@@ -362,7 +362,7 @@ def test_a_lonely_camera_and_one_that_looks_away_are_named():
     views[7] = replace(views[7], T_world_cam=away)
     found = {finding.code: finding.images for finding in check_coverage(views).findings}
     assert found["lonely"] == (views[3].name,)
-    assert found["looks_away"] == (views[7].name,)
+    assert found["faces_away"] == (views[7].name,)
 
 
 def _at(view: View, eye: np.ndarray) -> View:

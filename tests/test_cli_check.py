@@ -24,14 +24,14 @@ def run(*arguments: object) -> int:
 def test_a_capture_gets_words_and_a_file(small_capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     file = tmp_path / "out" / "check.json"
     assert run(small_capture, "--json", file) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     document = json.loads(file.read_text())
     assert document["version"] == 1
     assert document["figures"]["views"] == 8
     for finding in document["findings"]:
         assert finding["severity"] == "remark"
-        assert finding["message"] in said
-    assert "fine: " in said
+        assert finding["message"] in printed
+    assert "fine: " in printed
 
 
 def test_a_spoilt_capture_ends_with_two_and_names_the_images(
@@ -43,8 +43,10 @@ def test_a_spoilt_capture_ends_with_two_and_names_the_images(
         entry["transform_matrix"] = document["frames"][0]["transform_matrix"]
     (small_capture / "transforms.json").write_text(json.dumps(document))
     assert run(small_capture, "--json", "-") == 2
-    said = json.loads(capsys.readouterr().out)
-    assert "one_place" in {finding["code"] for finding in said["findings"] if finding["severity"] == "error"}
+    printed = json.loads(capsys.readouterr().out)
+    assert "one_place" in {
+        finding["code"] for finding in printed["findings"] if finding["severity"] == "error"
+    }
 
 
 def test_one_capture_has_one_view(tmp_path: Path):

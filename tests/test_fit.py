@@ -26,7 +26,7 @@ def seen():
 
 
 @pytest.fixture(scope="module")
-def begun(seen):
+def initial(seen):
     config = StartConfig(target_count=3000)
     return initialize_gaussians(
         seen[1:], point_cloud_path=None, config=config, rng=np.random.default_rng(0)
@@ -34,8 +34,8 @@ def begun(seen):
 
 
 @pytest.fixture(scope="module")
-def fitted(begun, seen):
-    return fit(begun, seen[1:], config=QUICK)
+def fitted(initial, seen):
+    return fit(initial, seen[1:], config=QUICK)
 
 
 def picture_of(scene, view, relevancy=None) -> RenderedView:
@@ -47,8 +47,8 @@ def quality(scene, view) -> float:
     return psnr(picture_of(scene, view).rgb, view.rgb / 255.0)
 
 
-def test_the_fit_explains_a_view_it_has_not_seen(begun, fitted, seen):
-    assert quality(fitted, seen[0]) > quality(begun, seen[0]) + 2
+def test_the_fit_explains_a_view_it_has_not_seen(initial, fitted, seen):
+    assert quality(fitted, seen[0]) > quality(initial, seen[0]) + 2
     assert quality(fitted, seen[0]) > 22
 
 
@@ -58,19 +58,21 @@ def test_depth_is_that_of_the_boxes(fitted, seen):
     assert np.median(np.abs(picture.depth - seen[0].depth)[covered]) < 0.004
 
 
-def test_the_same_seed_gives_the_same_scene(begun, fitted, seen):
-    again = fit(begun, seen[1:], config=QUICK)
+def test_the_same_seed_gives_the_same_scene(initial, fitted, seen):
+    again = fit(initial, seen[1:], config=QUICK)
     np.testing.assert_array_equal(again.means, fitted.means)
     np.testing.assert_array_equal(again.sh, fitted.sh)
 
 
-def test_the_fit_ends_where_it_no_longer_pays(begun, seen):
+def test_the_fit_ends_where_it_no_longer_pays(initial, seen):
     """Long before the last step allowed, and with nothing gained by going on."""
     ends = []
-    scene = fit(begun, seen[1:], config=FitConfig(iterations=3000), progress=lambda *step: ends.append(step))
+    scene = fit(
+        initial, seen[1:], config=FitConfig(iterations=3000), progress=lambda *step: ends.append(step)
+    )
     done, announced = ends[-1]
     assert done == announced == len(ends) < 1500
-    longer = fit(begun, seen[1:], config=FitConfig(iterations=2 * done, plateau=-np.inf))
+    longer = fit(initial, seen[1:], config=FitConfig(iterations=2 * done, plateau=-np.inf))
     assert quality(scene, seen[0]) > quality(longer, seen[0]) - 0.3
 
 
@@ -121,8 +123,8 @@ from point2act.splatting.render import gather
 from point2act.splatting.initialization import initialize_gaussians
 
 with install_recorder("numba:compile") as later:
-    begun = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
-    fixed = freeze(fit(begun, views(), config=FitConfig(iterations=2)))
+    initial = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    fixed = freeze(fit(initial, views(), config=FitConfig(iterations=2)))
     projection = project_view(views()[0], fixed)
     render_view(projection, fixed)
     for _ in range(2):
@@ -133,9 +135,9 @@ print(len(later.buffer))
 
 @pytest.mark.slow
 def test_kernels_are_compiled_before_the_work_and_once(tmp_path):
-    """Once on a machine, and only then is anybody told."""
+    """Once on a machine, and only then with a notice."""
 
-    def told() -> list[str]:
+    def printed() -> list[str]:
         done = subprocess.run(
             [sys.executable, "-c", AFTER_WARMING_UP],
             capture_output=True,
@@ -147,8 +149,8 @@ def test_kernels_are_compiled_before_the_work_and_once(tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
-    assert told() == ["compiling", "0"]
-    assert told() == ["0"]
+    assert printed() == ["compiling", "0"]
+    assert printed() == ["0"]
 
 
 @pytest.mark.slow
@@ -164,8 +166,8 @@ from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.core.types import Query
 views = synthetic.views(4, height=240, width=320)
 count, rng = StartConfig(target_count=12000), np.random.default_rng(0)
-begun = initialize_gaussians(views, point_cloud_path=None, config=count, rng=rng)
-scene = fit(begun.scene, views, config=FitConfig(iterations=30))
+initial = initialize_gaussians(views, point_cloud_path=None, config=count, rng=rng)
+scene = fit(initial.scene, views, config=FitConfig(iterations=30))
 projections = [project_view(view, freeze(scene)) for view in views]
 field = lift(projections, [[np.array([[150.0, 120.0]])] * 4], [Query("it", "it")])
 arrays = (scene.means, scene.quats, scene.scales, scene.opacities, scene.sh, field.values)
@@ -182,31 +184,31 @@ print(hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in
     assert len(digests) == 1
 
 
-def test_without_depth_gaussians_grow(begun, seen):
+def test_without_depth_gaussians_grow(initial, seen):
     colour_only = [dataclasses.replace(view, depth=None) for view in seen[1:]]
     densify = dataclasses.replace(QUICK.densify, start=10, every=10, stop=40, grow_grad2d=1e-5)
-    grown = fit(begun, colour_only, config=dataclasses.replace(QUICK, densify=densify))
-    assert len(grown) > len(begun)
-    assert quality(grown, seen[0]) > quality(begun, seen[0])
+    grown = fit(initial, colour_only, config=dataclasses.replace(QUICK, densify=densify))
+    assert len(grown) > len(initial)
+    assert quality(grown, seen[0]) > quality(initial, seen[0])
 
 
-def test_masked_pixels_teach_nothing(begun, seen):
+def test_masked_pixels_teach_nothing(initial, seen):
     """Half of every image painted over and masked: the other half is learned as before."""
     spoiled = []
     for view in seen[1:]:
         rgb, mask = view.rgb.copy(), np.ones(view.rgb.shape[:2], bool)
         rgb[:, :20], mask[:, :20] = (255, 0, 255), False
         spoiled.append(dataclasses.replace(view, rgb=rgb, mask=mask))
-    scene = fit(begun, spoiled, config=QUICK)
+    scene = fit(initial, spoiled, config=QUICK)
     magenta = np.array([1.0, 0.0, 1.0])
     assert np.abs(picture_of(scene, seen[0]).rgb - magenta).sum(axis=-1).min() > 0.3
 
 
-def test_nothing_to_fit(begun, seen):
+def test_nothing_to_fit(initial, seen):
     with pytest.raises(SceneError, match="nothing to fit"):
-        fit(begun, [])
+        fit(initial, [])
     names = ("means", "quats", "scales", "opacities", "sh")
-    none = dataclasses.replace(begun, **{name: getattr(begun, name)[:0] for name in names})
+    none = dataclasses.replace(initial, **{name: getattr(initial, name)[:0] for name in names})
     with pytest.raises(SceneError, match="nothing to fit"):
         fit(none, seen)
 

@@ -450,7 +450,7 @@ def test_triangulated_features_lie_on_the_surface(textured):
     assert ((colors >= 0) & (colors <= 1)).all()
 
 
-def test_triangulation_is_repeatable_and_tells_its_progress(textured):
+def test_triangulation_is_repeatable_and_reports_its_progress(textured):
     ticks: list[tuple[int, int]] = []
     first, _ = triangulate(textured[:4], progress=lambda done, total: ticks.append((done, total)))
     np.testing.assert_array_equal(first, triangulate(textured[:4])[0])
@@ -556,10 +556,10 @@ def test_the_best_source_is_chosen(tabletop, textured, tmp_path):
     config = replace(BARE, target_count=1000)
 
     def chosen(views, path=None) -> str:
-        begun = initialize_gaussians(views, point_cloud_path=path, config=config, rng=rng())
-        assert_sound(begun.scene)
-        assert begun.detail
-        return begun.source
+        initial = initialize_gaussians(views, point_cloud_path=path, config=config, rng=rng())
+        assert_sound(initial.scene)
+        assert initial.detail
+        return initial.source
 
     blind = [replace(view, depth=np.zeros_like(view.depth)) for view in tabletop]
     flat = [replace(view, depth=None, rgb=np.full_like(view.rgb, 90)) for view in tabletop]
@@ -593,23 +593,23 @@ def test_progress_from_depth_ends_at_its_total(tabletop):
 # ── captures that others recorded ──────────────────────────────────────────────────────────────
 def test_a_real_depth_capture(shared_data):
     views = load_views(read_capture(shared_data / "apc_shelf"), max_side=240)
-    begun = initialize_gaussians(
+    initial = initialize_gaussians(
         views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng()
     )
-    assert begun.source == "depth"
-    assert_sound(begun.scene)
-    assert 6000 < len(begun.scene) < 12_000
+    assert initial.source == "depth"
+    assert_sound(initial.scene)
+    assert 6000 < len(initial.scene) < 12_000
     # The gripper, which moves with the camera, is 11 cm before it; the shelf is not.
-    distance, _ = KDTree([view.T_world_cam[:3, 3] for view in views]).query(begun.scene.means)
+    distance, _ = KDTree([view.T_world_cam[:3, 3] for view in views]).query(initial.scene.means)
     assert (distance < 0.15).mean() < 0.02
 
 
 def test_a_real_photo_capture(shared_data):
     capture = read_capture(shared_data / "fox")
     views = [load_view(capture, frame, max_side=320) for frame in capture.frames[:16]]
-    begun = initialize_gaussians(
+    initial = initialize_gaussians(
         views, point_cloud_path=None, config=StartConfig(target_count=10_000), rng=rng()
     )
-    assert begun.source == "features"
-    assert_sound(begun.scene)
-    assert len(begun.scene) > 1500
+    assert initial.source == "features"
+    assert_sound(initial.scene)
+    assert len(initial.scene) > 1500

@@ -280,14 +280,14 @@ def ticks() -> list[tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
-def mended(true_views, ticks) -> Refined:
+def corrected(true_views, ticks) -> Refined:
     return refine_poses(spoilt(true_views), progress=lambda done, total: ticks.append((done, total)))
 
 
 @pytest.mark.parametrize(("with_depth", "left"), [(True, 0.03), (False, 0.6)])
-def test_spoilt_poses_are_mended(true_views, mended, with_depth, left):
+def test_spoilt_poses_are_refined(true_views, corrected, with_depth, left):
     views = spoilt(true_views) if with_depth else colours_only(spoilt(true_views))
-    refined = mended if with_depth else refine_poses(views)
+    refined = corrected if with_depth else refine_poses(views)
     assert refined.changed
     assert refined.tracks > 50
     assert refined.pixels_after < 0.3 * refined.pixels_before
@@ -312,13 +312,13 @@ def test_true_poses_are_left_alone(true_views, with_depth):
     assert (refined.shifts == 0).all()
 
 
-def test_a_turned_world_turns_the_answer(true_views, mended):
+def test_a_turned_world_turns_the_answer(true_views, corrected):
     T_other_world = np.eye(4)
     T_other_world[:3, :3] = Rotation.from_rotvec([0.4, -1.0, 2.0]).as_matrix()
     T_other_world[:3, 3] = [1.0, -2.0, 0.5]
     views = spoilt(true_views)
     there = stack_poses(refine_poses(placed(views, T_other_world @ stack_poses(views))).views)
-    steps = pose_differences(T_other_world @ stack_poses(mended.views), there)
+    steps = pose_differences(T_other_world @ stack_poses(corrected.views), there)
     assert np.abs(steps).max() < 1e-4
 
 
@@ -367,7 +367,7 @@ def test_readings_that_are_no_numbers(true_views):
     assert scene_error(refined.views, true_views) < 0.0005
 
 
-def test_progress_ends_at_the_total(mended, ticks):
+def test_progress_ends_at_the_total(corrected, ticks):
     done, totals = zip(*ticks, strict=True)
     assert len(set(totals)) == 1
     assert list(done) == sorted(done)

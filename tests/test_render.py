@@ -312,7 +312,7 @@ def test_gathering_first_and_again_is_that_of_the_slow_twin() -> None:
 
 
 @pytest.mark.parametrize("maps", [spots(), -spots(), spots()[..., 2:], spots()[..., :0], spots() + 0.1])
-def test_a_kept_sight_gathers_the_bits_of_a_fresh_one(maps: Tensor) -> None:
+def test_a_kept_projection_gathers_the_bits_of_a_fresh_one(maps: Tensor) -> None:
     scene = dense_scene(22)
     kept = scene.project()
     gather(kept, torch.rand(CAMERA.height, CAMERA.width, 2))
@@ -531,7 +531,7 @@ def test_kernels_compile_where_nothing_can_be_cached(monkeypatch: pytest.MonkeyP
     assert compile_kernels.compiled(lambda x: x + 1)(2) == 3
 
 
-def test_threads_are_told_to_sleep_but_not_against_the_users_will(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_set_to_sleep_but_not_against_the_users_will(monkeypatch: pytest.MonkeyPatch) -> None:
     from point2act.core.threads import configure_threads
 
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")

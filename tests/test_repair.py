@@ -41,12 +41,12 @@ def as_seen() -> tuple[View, ...]:
 
 
 @cache
-def mended() -> Repaired:
+def repaired() -> Repaired:
     return repair(as_seen(), metric=False)
 
 
 def away(view: View, rng: np.random.Generator, shift: float, turn: float) -> View:
-    """The view, said to be elsewhere: metres, degrees."""
+    """The view with a wrong pose: metres, degrees."""
     step = np.eye(4)
     step[:3, :3] = Rotation.from_rotvec(rng.normal(scale=np.radians(turn) / 3**0.5, size=3)).as_matrix()
     step[:3, 3] = rng.normal(scale=shift / 3**0.5, size=3)
@@ -72,7 +72,7 @@ def test_border_points_lie_where_the_maps_have_borders():
 
 # ── the depth camera ───────────────────────────────────────────────────────────────────────────
 def test_the_depth_camera_is_found_where_it_is():
-    found = mended().depth_extrinsics
+    found = repaired().depth_extrinsics
     assert found is not None
     assert found.zoom == pytest.approx(OTHER.zoom, abs=0.01)
     np.testing.assert_allclose(found.offset, OTHER.offset, atol=0.004)
@@ -81,8 +81,8 @@ def test_the_depth_camera_is_found_where_it_is():
 
 
 def test_its_depth_is_laid_on_the_colours():
-    assert "not known to be metres" in mended().poses
-    for true, seen, new in zip(synthetic.textured(), as_seen(), mended().views, strict=True):
+    assert "not known to be metres" in repaired().poses
+    for true, seen, new in zip(synthetic.textured(), as_seen(), repaired().views, strict=True):
         assert true.depth is not None
         assert seen.depth is not None
         assert new.depth is not None
@@ -96,7 +96,7 @@ def test_its_depth_is_laid_on_the_colours():
 def test_depth_that_lies_on_the_colours_is_left():
     done = repair(synthetic.textured(), metric=False)
     assert done.depth_extrinsics is None
-    assert "it lies on the colours" in done.depth
+    assert "it is registered to the colours" in done.depth
     assert all(a.depth is b.depth for a, b in zip(done.views, synthetic.textured(), strict=True))
 
 
@@ -116,7 +116,7 @@ def test_plain_views_are_left_with_a_reason():
 
 
 def test_the_picture_shows_the_borders_before_and_after():
-    picture = registration_picture(as_seen(), mended().views)
+    picture = registration_picture(as_seen(), repaired().views)
     height, width = 180, 240
     assert picture.shape[1] >= 2 * width
     drawn = (picture == PALETTE[1]).all(axis=2)
@@ -126,7 +126,7 @@ def test_the_picture_shows_the_borders_before_and_after():
 
 
 # ── how far everything moved ───────────────────────────────────────────────────────────────────
-def test_moves_are_told_along_the_axes_of_the_robots_base():
+def test_moves_are_reported_along_the_axes_of_the_robots_base():
     before = synthetic.views(3)
     T_base_world = synthetic.look_at(np.array([1.0, 2.0, 0.5]), np.zeros(3))
     turn = Rotation.from_rotvec(np.radians([0.0, 0.0, 2.0]))
@@ -143,7 +143,7 @@ def test_moves_are_told_along_the_axes_of_the_robots_base():
     np.testing.assert_allclose(pose_corrections(before, after, None)[0]["shift_mm"], [1, 2, 3], atol=1e-2)
 
 
-def test_what_all_cameras_have_in_common_is_told_and_only_that():
+def test_what_all_cameras_have_in_common_is_reported_and_only_that():
     before = synthetic.views(6)
     step = np.eye(4)
     step[:3, 3] = 0.004, 0.0, -0.002
@@ -198,7 +198,7 @@ def test_depth_goes_back_into_the_pixels_of_a_lens(tmp_path: Path):
     frame = source.frames[0]
     assert frame.lens.coefficients[:2] == (-0.12, 0.02)
     view = load_view(source, frame)
-    # Depth that tells where it is: there and back it moves by less than two roundings to a pixel.
+    # Depth that encodes its pixel: there and back it moves by less than two roundings to a pixel.
     grid = pixel_centers(view.camera.height, view.camera.width)
     for axis in (0, 1):
         stored = depth_on_disk(frame, replace(view, depth=grid[..., axis].astype(np.float32)))
@@ -228,20 +228,20 @@ def test_refine_writes_a_copy_that_is_better(tmp_path: Path, capsys: pytest.Capt
     T_base_world = invert(synthetic.look_at(np.array([0.5, 0.0, 0.3]), np.zeros(3)))
     write_capture(tmp_path / "given", spoilt, T_base_world=T_base_world)
     main([str(tmp_path / "given"), "--refine", str(tmp_path / "copy"), "--json", "-"])  # and leaves with 0
-    said = json.loads(capsys.readouterr().out)
-    before = {finding["code"]: finding["severity"] for finding in said["findings"]}
-    after = {finding["code"]: finding["severity"] for finding in said["refined"]["report"]["findings"]}
+    printed = json.loads(capsys.readouterr().out)
+    before = {finding["code"]: finding["severity"] for finding in printed["findings"]}
+    after = {finding["code"]: finding["severity"] for finding in printed["refined"]["report"]["findings"]}
     assert "registration" in before
     assert "poses_off" in before
     assert "registration" not in after
     assert "poses_off" not in after
-    assert said["refined"]["frame"] == "base"
-    assert [PurePosixPath(row["image"]).stem for row in said["refined"]["moves"]] == [
+    assert printed["refined"]["frame"] == "base"
+    assert [PurePosixPath(row["image"]).stem for row in printed["refined"]["moves"]] == [
         PurePosixPath(view.name).stem for view in spoilt
     ]
     with Image.open(tmp_path / "copy" / PICTURE) as picture:
         assert picture.width >= 2 * 240
-    # What all cameras share no picture can tell.
+    # No image shows the error that all cameras share.
     assert strayed(tmp_path / "copy") < 0.3 * strayed(tmp_path / "given")
 
 

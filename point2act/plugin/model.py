@@ -79,7 +79,7 @@ class Point2ActModel(SplatfactoModel):
         scene, self._saved, self._stages = empty_scene(), Saved.empty(), Stages(show=False)
         self._begun = time.perf_counter()
         if self._data is not None:
-            with self._stages.stage("place the Gaussians"):
+            with self._stages.stage("initialise the Gaussians"):
                 begun = starting_scene(self._data, self.config.start)
             scene = self._data.S_nerf_world.move_scene(begun)
             self._saved = Saved.at_start(
