@@ -63,12 +63,12 @@ def test_an_instruction_becomes_a_plan_points_and_grasps(folder, server, asked, 
     main(["plan", TASK, "--capture", str(folder), "--output", str(plan), *asked])
     assert "pick up the red box" in capsys.readouterr().out
     main(["ask", str(folder), "--points", str(plan), "--output", str(points), *asked])
-    said = read_points(points, read_capture(folder))
-    assert said.plan is not None
-    assert said.plan.instruction == TASK
-    assert [query.text for query in said.queries] == ["the red box"]
-    assert len(said.answers) == 10
-    assert {answer.model for answer in said.answers} == {"Qwen/Qwen3-VL-8B-Instruct"}
+    answered = read_points(points, read_capture(folder))
+    assert answered.plan is not None
+    assert answered.plan.instruction == TASK
+    assert [query.text for query in answered.queries] == ["the red box"]
+    assert len(answered.answers) == 10
+    assert {answer.model for answer in answered.answers} == {"Qwen/Qwen3-VL-8B-Instruct"}
     before = len(server.requests)
     main(["run", str(folder), "--output", str(out), "--task", TASK, *QUICK, *asked])
     assert len(server.requests) == before  # all of it was answered before
@@ -132,9 +132,9 @@ def test_what_is_unclear_is_one_sentence(options, says, folder, asked, tmp_path,
     with pytest.raises(SystemExit) as left:
         main(["ask", str(folder), "--output", str(tmp_path / "points.json"), *asked, *options])
     assert left.value.code == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert "Traceback" not in printed
     assert not (tmp_path / "points.json").exists()
 
 

@@ -25,10 +25,10 @@ def test_a_recording_becomes_a_capture_and_the_command_says_what_it_took(tmp_pat
     command.main(["rgbd", str(tmp_path / "scene"), "--output", str(tmp_path / "capture"), "--every", "2"])
     found = read_capture(tmp_path / "capture")
     assert [frame.name for frame in found.frames] == ["images/0.png", "images/3.png"]
-    said = capsys.readouterr().out
-    assert "laid out like scannet: 2 of 3 images" in said
-    assert "1 images without a pose are left out" in said
-    assert f"capture: {tmp_path / 'capture'}" in said
+    printed = capsys.readouterr().out
+    assert "layout scannet: 2 of 3 images" in printed
+    assert "1 images without a pose are left out" in printed
+    assert f"capture: {tmp_path / 'capture'}" in printed
 
 
 def test_a_layout_may_be_named_and_a_camera_given(tmp_path: Path):
@@ -38,8 +38,8 @@ def test_a_layout_may_be_named_and_a_camera_given(tmp_path: Path):
     with pytest.raises(CaptureError, match="--camera"):
         command.main(there)
     fields = material.described(material.VIEWS[0].camera) | {"fx": 50.0}
-    (tmp_path / "mine.json").write_text(json.dumps(fields))
-    command.main([*there, "--camera", str(tmp_path / "mine.json"), "--max-frames", "2"])
+    (tmp_path / "own.json").write_text(json.dumps(fields))
+    command.main([*there, "--camera", str(tmp_path / "own.json"), "--max-frames", "2"])
     found = read_capture(tmp_path / "capture")
     assert [frame.camera.fx for frame in found.frames] == [50.0, 50.0]
     assert [frame.name for frame in found.frames] == ["images/0.png", "images/3.png"]
@@ -49,12 +49,12 @@ def test_a_layout_may_be_named_and_a_camera_given(tmp_path: Path):
 def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path, kind: str):
     (tmp_path / "capture").mkdir()
     (tmp_path / "capture/precious").write_text("x")
-    with pytest.raises(CaptureError, match="is there already"):
+    with pytest.raises(CaptureError, match="already exists"):
         command.main([kind, str(tmp_path / "missing"), "--output", str(tmp_path / "capture")])
 
 
 @pytest.mark.parametrize("kind", ["rgbd", "photos", "video", "record3d", "polycam"])
-def test_what_is_not_there_is_told_and_nothing_is_written(tmp_path: Path, kind: str):
+def test_what_is_not_there_is_reported_and_nothing_is_written(tmp_path: Path, kind: str):
     with pytest.raises(CaptureError, match="there is no"):
         command.main([kind, str(tmp_path / "missing"), "--output", str(tmp_path / "capture")])
     assert list(tmp_path.iterdir()) == []
@@ -79,7 +79,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("placed")
-def test_photographs_without_a_scale_are_not_metric_and_it_is_said(tmp_path: Path, capsys):
+def test_photographs_without_a_scale_are_not_metric_and_this_is_printed(tmp_path: Path, capsys):
     material.marker_pictures(tmp_path / "photos")
     material.save(tmp_path / "photos/lost.png", np.zeros((360, 480, 3), np.uint8))
     command.main(["photos", str(tmp_path / "photos"), "--output", str(tmp_path / "capture")])
@@ -87,10 +87,10 @@ def test_photographs_without_a_scale_are_not_metric_and_it_is_said(tmp_path: Pat
     assert not found.metric
     assert json.loads((tmp_path / "capture/transforms.json").read_text())["metric"] is False
     assert found.point_cloud_path is not None
-    said = capsys.readouterr().out
-    assert "6 of 7 photographs placed" in said
-    assert "not placed: lost.png" in said
-    assert "not metres" in said
+    printed = capsys.readouterr().out
+    assert "6 of 7 photographs registered" in printed
+    assert "not registered: lost.png" in printed
+    assert "not metres" in printed
 
 
 @pytest.mark.usefixtures("placed")
@@ -157,18 +157,18 @@ def test_an_export_of_a_phone_goes_through_nerfstudios_converter(
     assert read_capture(tmp_path / "capture").metric
 
 
-@pytest.mark.parametrize(("words", "told"), [("no rgb here", "no rgb here"), ("", "no transforms.json")])
+@pytest.mark.parametrize(("words", "quoted"), [("no rgb here", "no rgb here"), ("", "no transforms.json")])
 def test_a_converter_that_fails_is_quoted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, quoted: str
 ):
     played(monkeypatch, made=False, words=words)
     (tmp_path / "export").mkdir()
-    with pytest.raises(CaptureError, match=told):
+    with pytest.raises(CaptureError, match=quoted):
         command.main(["record3d", str(tmp_path / "export"), "--output", str(tmp_path / "capture")])
     assert not (tmp_path / "capture").exists()
 
 
-def test_without_ffmpeg_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_ffmpeg_it_is_reported_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(phones.shutil, "which", lambda program: None)
     (tmp_path / "export").mkdir()
     with pytest.raises(CaptureError, match="needs the program ffmpeg"):

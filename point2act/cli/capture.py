@@ -1,4 +1,4 @@
-"""``point2act capture rgbd|photos|video|record3d|polycam …``: what others recorded to a capture folder."""
+"""``point2act capture rgbd|photos|video|record3d|polycam …``: other programs' recordings to a capture."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, NoReturn
 
 import tyro
 
+from point2act.cli.options import parse
+from point2act.core.errors import CaptureError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
 from point2act.data.importers.calibration import read_calibration
@@ -25,96 +27,93 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rgbd:
-    """Colour, depth and pose files as TUM RGB-D, 7-Scenes, ScanNet, BOP or RealSense users have them.
+    """Convert an RGB-D recording in the format of TUM RGB-D, 7-Scenes, ScanNet, BOP or RealSense.
 
-    Plain folders have color/, depth/ (16-bit millimetres), pose/ or poses.txt (4x4, camera to world), and
+    Plain folders have color/, depth/ (16-bit, millimetres), pose/ or poses.txt (4x4, camera to world), and
     camera.json with the fields of librealsense's intrinsics.
     """
 
     recording: tyro.conf.Positional[Path]
-    """The folder; of BOP, one scene's."""
+    """Folder of the recording; for BOP, the folder of one scene."""
     output: Path
-    """Folder of the capture to write; there must be nothing in it."""
+    """Folder of the capture to write; new or empty."""
     layout: LayoutName | None = None
-    """How the files are laid out; by default the layout that they fit."""
+    """Layout of the files; by default it is detected."""
     camera: Path | None = None
-    """JSON file that describes the camera, in place of what the recording says: width, height, fx, fy, ppx,
-    ppy, coeffs, model, as librealsense names them; of two cameras under color and depth, with depth_to_color;
-    and depth_scale in metres."""
+    """JSON file that describes the camera, in place of the recording's own: width, height, fx, fy, ppx, ppy,
+    coeffs, model, as librealsense names them; for two cameras under color and depth, with depth_to_color; and
+    depth_scale in metres."""
     every: int = 1
-    """Take every n-th image only."""
+    """Use every n-th image only."""
     max_frames: int | None = None
-    """Of those, take so many at most, spread evenly."""
+    """Maximum number of images to use, spread evenly."""
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Photographs of one scene: COLMAP finds where they were taken from.
+    """Convert photographs of one scene: COLMAP estimates the camera poses.
 
-    Lengths are not metres, and no grasps are planned, unless --scale-from says how long something is.
+    The scale is unknown, and grasps cannot be planned, unless --scale-from gives a known length.
     """
 
     photos: tyro.conf.Positional[Path]
-    """The folder of the photographs."""
+    """Folder of the photographs."""
     output: Path
-    """Folder of the capture to write; there must be nothing in it."""
+    """Folder of the capture to write; new or empty."""
     scale_from: str | None = None
-    """What makes lengths metres. Printed markers on the table, which also say what is level:
-    aruco:DICTIONARY:SIDE, as in aruco:4X4_50:0.04. Or two points marked in two photographs or more:
-    distance:METRES:PHOTO:x,y:x,y:PHOTO:x,y:x,y, as in
+    """Known length that makes the capture metric. Printed markers on the table, which also give the vertical:
+    aruco:DICTIONARY:SIDE, as in aruco:4X4_50:0.04. Or the distance of two points marked in at least two
+    photographs: distance:METRES:PHOTO:x,y:x,y:PHOTO:x,y:x,y, as in
     distance:0.31:a.jpg:412,233:518,240:b.jpg:80,300:190,310."""
     max_side: int = 1600
-    """Longer side of the images in pixels; larger photographs are made smaller."""
+    """Longer side of the images, pixels; larger photographs are reduced."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video around one scene: its sharpest pictures, as photographs."""
+    """Convert a video around one scene: its sharpest frames are used as photographs."""
 
     video: tyro.conf.Positional[Path]
-    """The file."""
+    """Video file."""
     output: Path
-    """Folder of the capture to write; there must be nothing in it."""
+    """Folder of the capture to write; new or empty."""
     frames: int = 60
-    """Pictures to take: the sharpest of so many equally long stretches."""
+    """Number of equal intervals of the video, each of which gives its sharpest frame."""
     scale_from: str | None = None
-    """What makes lengths metres: aruco:DICTIONARY:SIDE, see `point2act capture photos --help`."""
+    """Known length that makes the capture metric, as in point2act capture photos: aruco:DICTIONARY:SIDE."""
     max_side: int = 1600
-    """Longer side of the images in pixels."""
+    """Longer side of the images, pixels."""
 
 
 @dataclass(frozen=True)
 class Record3d:
-    """An export of Record3D (.r3d unpacked), by nerfstudio's converter: colours and poses, no depth."""
+    """Convert an unpacked .r3d export of Record3D, by nerfstudio's converter: colours and poses."""
 
     export: tyro.conf.Positional[Path]
-    """The folder with rgb/ and metadata.json."""
+    """Folder with rgb/ and metadata.json."""
     output: Path
-    """Folder of the capture to write; there must be nothing in it."""
+    """Folder of the capture to write; new or empty."""
 
 
 @dataclass(frozen=True)
 class Polycam:
-    """A raw export of Polycam, by nerfstudio's converter: colours, poses, and depth where it has some."""
+    """Convert a raw export of Polycam, by nerfstudio's converter: colours, poses and depth."""
 
     export: tyro.conf.Positional[Path]
-    """The folder or .zip file with keyframes/."""
+    """Folder or .zip file with keyframes/."""
     output: Path
-    """Folder of the capture to write; there must be nothing in it."""
+    """Folder of the capture to write; new or empty."""
 
 
-Arguments = (
-    Annotated[Rgbd, tyro.conf.subcommand(name="rgbd")]
-    | Annotated[Photos, tyro.conf.subcommand(name="photos")]
-    | Annotated[Video, tyro.conf.subcommand(name="video")]
-    | Annotated[Record3d, tyro.conf.subcommand(name="record3d")]
-    | Annotated[Polycam, tyro.conf.subcommand(name="polycam")]
-)
+KINDS = {"rgbd": Rgbd, "photos": Photos, "video": Video, "record3d": Record3d, "polycam": Polycam}
+"""What can be converted."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act capture")  # type: ignore[call-overload]
+    """Parse the arguments and write a capture."""
+    if not argv or argv[0] not in KINDS:
+        _explain(argv)
+    arguments = parse(KINDS[argv[0]], argv[1:], f"capture {argv[0]}")
     check_output_free(arguments.output)
     if isinstance(arguments, Rgbd):
         _rgbd(arguments)
@@ -129,12 +128,24 @@ def main(argv: Sequence[str]) -> None:
     print(f"capture: {arguments.output}")
 
 
+def _explain(argv: Sequence[str]) -> NoReturn:
+    """List what can be converted, or refuse what cannot."""
+    if not {"-h", "--help", "--help-all"} & set(argv):
+        raise CaptureError(
+            f"point2act capture needs what to convert as its first argument: {', '.join(KINDS)}"
+        )
+    from point2act.cli.help import format_kinds
+
+    print(format_kinds("capture", KINDS))
+    raise SystemExit(0)
+
+
 def _rgbd(arguments: Rgbd) -> None:
     layout = arguments.layout or detect_layout(arguments.recording)
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     recording = read_recording(arguments.recording, layout, calibration)
     shots = subsample(recording.shots, arguments.every, arguments.max_frames)
-    for note in (f"laid out like {layout}: {len(shots)} of {len(recording.shots)} images", *recording.notes):
+    for note in (f"layout {layout}: {len(shots)} of {len(recording.shots)} images", *recording.notes):
         print(printable(note))
     with Stages(show=True).stage("write the capture") as tick:
         write_recording(arguments.output, replace(recording, shots=shots), progress=tick)
@@ -142,7 +153,7 @@ def _rgbd(arguments: Rgbd) -> None:
 
 def _video(arguments: Video) -> None:
     with TemporaryDirectory(prefix="point2act-") as temporary:
-        with Stages(show=True).stage("find sharp pictures") as tick:
+        with Stages(show=True).stage("select sharp frames") as tick:
             paths = extract_sharp_frames(arguments.video, arguments.frames, Path(temporary), progress=tick)
         _structure(paths, arguments.output, arguments.scale_from, arguments.max_side)
 
@@ -154,25 +165,23 @@ def _structure(paths: Sequence[Path], output: Path, scale_from: str | None, max_
     reference = None if scale_from is None else _reference(scale_from, paths)
     stages = Stages(show=True)
     with TemporaryDirectory(prefix="point2act-") as temporary:
-        with stages.stage("read the photographs") as tick:
+        with stages.stage("load the photographs") as tick:
             photos = prepare_photos(paths, Path(temporary) / "photos", max_side, progress=tick)
-        with stages.stage("find the cameras") as tick:
+        with stages.stage("estimate camera poses") as tick:
             structure = reconstruct_photos(photos, Path(temporary), progress=tick)
-        print(f"{len(structure.frames)} of {len(photos)} photographs placed")
+        print(f"{len(structure.frames)} of {len(photos)} photographs registered")
         if structure.missing:
-            print(printable(f"not placed: {', '.join(structure.missing)}"))
+            print(printable(f"not registered: {', '.join(structure.missing)}"))
         measure = None if reference is None else _measured(structure, reference)
         placed = align_model(structure, measure)
         with stages.stage("write the capture"):
             write_structure(output, placed, metric=measure is not None)
     if measure is None:
-        print(
-            "lengths are not metres: places will be found, but no grasps planned, until --scale-from is given"
-        )
+        print("lengths are not metres: queries can be localized, but grasps need --scale-from")
 
 
 def _reference(scale_from: str, paths: Sequence[Path]) -> KnownDistance | PrintedMarkers:
-    """What the scale is to be known from, checked as far as it can be before the long work."""
+    """Parse --scale-from and check it before the reconstruction starts."""
     from point2act.data.importers.metric_scale import PrintedMarkers, check_marked_photos, parse_scale
 
     reference = parse_scale(scale_from)
@@ -186,7 +195,7 @@ def _reference(scale_from: str, paths: Sequence[Path]) -> KnownDistance | Printe
 
 
 def _measured(structure: SfmModel, reference: KnownDistance | PrintedMarkers) -> MetricScale:
-    """The scale, told."""
+    """Measure the scale and print how well it is known."""
     from point2act.data.importers.metric_scale import PrintedMarkers, scale_from_distance, scale_from_markers
 
     if not isinstance(reference, PrintedMarkers):
@@ -196,5 +205,5 @@ def _measured(structure: SfmModel, reference: KnownDistance | PrintedMarkers) ->
     measure = scale_from_markers(find_markers(structure.frames, reference.dictionary), reference)
     print(f"sides of the markers agree within {100 * (measure.spread or 0.0):.1f} %")
     if measure.T_structure_board is None:
-        print("the markers lie in no plane: up is where the cameras say")
+        print("the markers do not lie in one plane: the vertical is estimated from the cameras")
     return measure

@@ -1,4 +1,4 @@
-"""``point2act check CAPTURE``: what is wrong or weak with a capture, before anything is made of it."""
+"""``point2act check CAPTURE``: errors and warnings of a capture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import tyro
 from point2act.calibration.checks import CheckConfig, Finding, Report, run_checks
 from point2act.calibration.checks.findings import SEVERITIES
 from point2act.calibration.poses import PoseRefinementConfig
-from point2act.cli.refine import mended_copy
+from point2act.cli.option_groups import CaptureInput
+from point2act.cli.options import parse
+from point2act.cli.refine import refined_copy
 from point2act.core.files import write_json
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
@@ -21,76 +23,80 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.importers.write import check_output_free
 
 _NAMED = 4
-"""Images named under a finding; of more the number is told."""
+"""Number of images that are named for a finding."""
 
 _HEADINGS = {"error": "ERRORS", "warning": "WARNINGS", "remark": "REMARKS"}
 
 
 @dataclass(frozen=True)
+class CheckOutput:
+    """Files to write."""
+
+    json: Path | None = None
+    """Also write the report as JSON to this file; - prints it on standard output in place of the text."""
+    refine: Path | None = None
+    """New folder for a copy of the capture with registered depth and refined poses."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Tell in plain words what is wrong or weak with a capture.
+    """Report errors and warnings of a capture before anything is reconstructed from it.
 
-    Looks at blur, exposure, duplicates, coverage, whether the poses fit the pictures, whether depth agrees
-    from view to view, and whether it lies on the colours. Ends with 0 where there is nothing but remarks, 1
-    with warnings, 2 with errors.
+    Checks blur, exposure, duplicates, coverage, camera poses against the images, depth between views, and the
+    registration of depth to colour. Exit code 0: remarks at most, 1: warnings, 2: errors.
 
-      point2act check capture/ --refine mended/
+      point2act check capture/ --refine refined/
 
-    also lays depth on the colours and poses on the pictures, as far as these ask for it clearly, writes that
-    as a capture of its own, tells by how much everything moved, and ends with what is still wrong with it.
+    also registers the depth to the colour images and refines the poses where the evidence is clear, writes
+    the result as a new capture, reports by how much everything moved, and checks the new capture.
     """
 
-    capture: tyro.conf.Positional[Path]
-    """Folder with transforms.json, images and, best, depth."""
-    json: Path | None = None
-    """File for the same as JSON, or - for standard output in place of the words."""
-    refine: Path | None = None
-    """New folder for a copy of the capture with its depth registered to the colours and its poses refined."""
-    allow_outside: bool = False
-    """Read files that the capture names outside its folder, also by way of symbolic links."""
+    input: Annotated[CaptureInput, tyro.conf.arg(name="")]
+    output: Annotated[CheckOutput, tyro.conf.arg(name="")] = field(default_factory=CheckOutput)
+    speed: Annotated[CheckConfig, tyro.conf.arg(name="")] = field(default_factory=CheckConfig)
     poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
-    """How far poses may be off, and when others are better: for --refine."""
-    config: Annotated[CheckConfig, tyro.conf.arg(name="")] = field(default_factory=CheckConfig)
+    """Pose refinement of --refine."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run; leaves with the report's exit code unless that is 0."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act check")
-    if arguments.refine is not None:
-        check_output_free(arguments.refine)
+    """Parse the arguments and check the capture; exit with the report's exit code."""
+    arguments = parse(Arguments, argv, "check")
+    given, output, config = arguments.input, arguments.output, arguments.speed
+    if output.refine is not None:
+        check_output_free(output.refine)
     stages = Stages(show=True)
-    capture = read_capture(arguments.capture, allow_outside=arguments.allow_outside)
+    capture = read_capture(given.capture, allow_outside=given.allow_outside)
     with stages.stage("load the images") as bar:
-        views = load_views(capture, max_side=arguments.config.max_side, progress=bar)
-    with stages.stage("look at them") as bar:
+        views = load_views(capture, max_side=config.max_side, progress=bar)
+    with stages.stage("check the capture") as bar:
         report = run_checks(views, progress=bar)
     document, words = report.document(), _words(report)
-    if arguments.refine is not None:
-        copied = mended_copy(
-            capture, views, arguments.refine, config=arguments.config, poses=arguments.poses, stages=stages
+    if output.refine is not None:
+        copied = refined_copy(
+            capture, views, output.refine, config=config, poses=arguments.poses, stages=stages
         )
         report = copied.report
         document |= {"refined": copied.document | {"report": report.document()}}
-        words = "\n\n".join([words, copied.words, f"THE COPY\n{_words(report)}"])
-    if arguments.json == Path("-"):
+        words = "\n\n".join([words, copied.words, f"REFINED CAPTURE\n{_words(report)}"])
+    if output.json == Path("-"):
         print(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         print("\n".join(map(printable, words.splitlines())))
-        if arguments.json is not None:
-            write_json(arguments.json, document)
+        if output.json is not None:
+            write_json(output.json, document)
     if report.exit_code:
         raise SystemExit(report.exit_code)
 
 
 def _words(report: Report) -> str:
-    """Findings by severity, and what is fine in one line."""
+    """Return the findings by severity, and the passed checks on one line."""
     lines = []
     for severity in SEVERITIES:
         found = [finding for finding in report.findings if finding.severity == severity]
         lines += [_HEADINGS[severity], *(_line(finding) for finding in found), ""] if found else []
     if report.fine:
         lines.append(f"fine: {', '.join(report.fine)}")
-    return "\n".join(lines).rstrip() or "nothing to say: too little could be measured"
+    return "\n".join(lines).rstrip() or "no findings: too little could be measured"
 
 
 def _line(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""``point2act demo``: the whole way on a simulated table, and a look at it."""
+"""``point2act demo``: the complete pipeline on a simulated table."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from point2act.cli import run, simulate, view
+from point2act.cli.options import parse
 from point2act.core.errors import SimulationError
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Simulate a capture of a table, find and grasp what is asked for, and try the grasps in physics.
+    """Simulate a capture of a table, localize the queries, plan grasps and execute them in physics.
 
     Needs the simulator: pip install "point2act[sim]".
     """
@@ -22,19 +20,21 @@ class Arguments:
     output: Path = Path("demo")
     """Folder to write to: the capture in table/, the run in out/, the trials in trial/."""
     scene: str = "tabletop"
-    """A shipped scene's name, or the path of a scene's .toml file."""
+    """Name of a shipped scene, or path of a scene's .toml file."""
     seed: int = 0
-    """Of the objects' places and of all noise."""
+    """Seed of the objects' poses and of all noise."""
     view: bool = False
-    """Then open the scene in a browser."""
+    """Show the result in a browser at the end."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act demo")
+    """Parse the arguments and run the demo."""
+    arguments = parse(Arguments, argv, "demo")
+    from point2act.cli import run, simulate, view
+
     table, out, trial = (arguments.output / name for name in ("table", "out", "trial"))
     if table.exists():
-        raise SimulationError(f"{table} is there already: name another folder with --output")
+        raise SimulationError(f"{table} already exists: name another folder with --output")
     scene = ["--scene", arguments.scene, "--seed", str(arguments.seed)]
     simulate.main([*scene, "--output", str(table)])
     run.main([str(table), "--output", str(out)])
@@ -42,4 +42,4 @@ def main(argv: Sequence[str]) -> None:
     if arguments.view:
         view.main([str(out)])
     else:
-        print(f"look at it: point2act view {out}")
+        print(f"to see it in a browser: point2act view {out}")

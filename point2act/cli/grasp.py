@@ -3,104 +3,151 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from point2act.cli.load_run import Opened, open_scene
-from point2act.cli.query_args import Wanted, chooser_of
+from point2act.cli.option_groups import GripperOptions, QueryOptions, SpeedOptions, mark_selector_of
+from point2act.cli.options import parse_advanced, parse_user_level
+from point2act.cli.run import RunModel
 from point2act.cli.summary import print_summary
 from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
 from point2act.core.types import PointSet
 from point2act.data.points import read_points, write_points
-from point2act.grasping.grasps_json import write_grasps
-from point2act.grasping.grippers import load_gripper
-from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
-from point2act.pipeline.outputs import RunSummary, publish_report
-from point2act.pipeline.query import AnswerConfig
 from point2act.vlm.pointing.questions import ask
+
+if TYPE_CHECKING:
+    from point2act.cli.advanced import GraspOptions
+    from point2act.pipeline.finished_run import FinishedRun
+else:
+    FinishedRun = GraspOptions = Any
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Ask a finished run something new, or plan its grasps again, without training again.
-
-    What to find comes from recorded points, or from a model: --query "the lid" --model qwen3_vl_8b.
-    Writes the grasps and then, beside them, report.html, and points.json where a model was asked. Grasps are
-    in the capture's own frame, in metres.
-    """
+class GraspInput:
+    """The run, and the answers that exist already."""
 
     load_config: Path
-    """The run: run.json in the folder that point2act run wrote to, or a config.yml that ns-train point2act
-    wrote. The ending decides."""
+    """Run: its folder or run.json, or the config.yml of ns-train point2act."""
+    points: Path | None = None
+    """Recorded answers; by default points.json of the run, else of its capture."""
+
+
+@dataclass(frozen=True)
+class GraspOutput:
+    """Files to write."""
+
     output: Path = Path("grasps.json")
     """File to write."""
-    points: Path | None = None
-    """Other answers than the points.json of the run or, where it has none, of the capture: a new question."""
-    wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
-    choose: bool = False
-    """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
-    it names a grid. For models that choose better than they point; about a dozen more questions a query."""
-    choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
-    """How choices are put to the model."""
     report: bool = True
-    """Draw report.html as well."""
-    max_side: int | None = None
-    """Images are reduced until their longer side is at most this many pixels; by default as many as the
-    run had, and 480 for a config.yml."""
-    device: str | None = None
-    """cpu or cuda; by default what is there."""
-    config: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
+    """Also write report.html, in the same folder."""
+
+
+@dataclass(frozen=True)
+class GraspSpeed(SpeedOptions):
+    """Size of the problem, and where it is solved."""
+
+    seed: int = 0
+    """Seed of the random numbers: the same seed gives the same grasps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Plan grasps on a saved run, for its queries or for new ones, without reconstructing it again.
+
+    New queries come from recorded points, or from a model:
+
+      point2act grasp --load-config out/run.json --query "the lid" --model qwen3_vl_8b
+
+    Writes the grasps, report.html, and points.json if a model is asked. Grasps are in metres, in the
+    capture's world frame.
+    """
+
+    input: Annotated[GraspInput, tyro.conf.arg(name="")]
+    queries: Annotated[QueryOptions, tyro.conf.arg(name="")] = field(default_factory=QueryOptions)
+    model: Annotated[RunModel, tyro.conf.arg(name="")] = field(default_factory=RunModel)
+    gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
+    output: Annotated[GraspOutput, tyro.conf.arg(name="")] = field(default_factory=GraspOutput)
+    speed: Annotated[GraspSpeed, tyro.conf.arg(name="")] = field(default_factory=GraspSpeed)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act grasp")
+    """Parse the arguments and plan grasps."""
+    arguments, rest = parse_user_level(Arguments, argv, "grasp", advanced=_advanced)
+    options = parse_advanced(_options(arguments), rest, "grasp")
+    _grasp(arguments, options)
+
+
+def _grasp(arguments: Arguments, options: GraspOptions) -> None:
+    from point2act.cli.load_run import open_scene
+    from point2act.grasping.grasps_json import write_grasps
+    from point2act.grasping.grippers import load_gripper
+    from point2act.pipeline.mark_selection import ask_with_marks
+    from point2act.pipeline.outputs import RunSummary, publish_report
+
+    given, speed, output = arguments.input, arguments.speed, arguments.output.output
     stages = Stages(show=True)
-    # Asked for again later; here, so that a wrong name is told before anything is read.
-    load_gripper(arguments.config.gripper)
+    # Report a wrong name before anything is read.
+    load_gripper(options.pipeline.gripper)
     with stages.stage("read the run") as tick:
-        run = open_scene(arguments.load_config)
-        capture = run.capture
-        if arguments.wanted.anything and arguments.points is not None:
-            raise PointsError("--points are answers already: leave --query, --place, --avoid and --task away")
-        known = None if arguments.wanted.anything else _known(run, arguments.points)
-        session = run.session(max_side=arguments.max_side, device=arguments.device, progress=tick)
-    questions = arguments.wanted.questions(lambda: capture) if known is None else None
-    chooser = chooser_of(questions) if arguments.choose else None
+        run = open_scene(given.load_config)
+        if arguments.queries.given and given.points is not None:
+            raise PointsError(
+                "--points has the answers: do not combine it with --query, --place, --avoid, --task"
+            )
+        known = None if arguments.queries.given else _known(run, given.points)
+        session = run.session(max_side=speed.max_side, device=speed.device, progress=tick)
+    questions = (
+        arguments.queries.questions(lambda: run.capture, arguments.model) if arguments.queries.given else None
+    )
+    mark_selector = mark_selector_of(questions) if arguments.model.choose else None
     points = ask(run.used, questions, stages=stages).points if questions is not None else known
     assert points is not None
     answered, points = ask_with_marks(
-        session, points, chooser, config=arguments.config, choosing=arguments.choosing, stages=stages
+        session, points, mark_selector, config=options.pipeline, choosing=options.choosing, stages=stages
     )
     if questions is not None:
-        write_points(arguments.output.with_name("points.json"), points)
-    # Before the report, which takes longer than the answer: a robot may be waiting.
-    write_grasps(
-        arguments.output,
-        answered.results,
-        capture=capture,
-        gripper=answered.gripper,
-        plan=answered.plan,
-    )
+        write_points(output.with_name("points.json"), points)
+    # The report takes longer, and a robot may be waiting for the grasps.
+    write_grasps(output, answered.results, capture=run.capture, gripper=answered.gripper, plan=answered.plan)
     print_summary(answered.results)
-    print(f"grasps: {arguments.output}", flush=True)
-    if arguments.report:
-        facts = {
-            "Run": str(arguments.load_config),
-            "Gaussians": str(len(run.scene)),
-            "Device": str(session.device),
-        }
-        timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
-        report = arguments.output.with_name("report.html")
-        publish_report(report, RunSummary(session, answered, timings, facts))
-        print(f"report: {report}")
+    print(f"grasps: {output}", flush=True)
+    if not arguments.output.report:
+        return
+    facts = {
+        "Run": str(given.load_config),
+        "Gaussians": str(len(run.scene)),
+        "Device": str(session.device),
+    }
+    timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
+    report = output.with_name("report.html")
+    publish_report(report, RunSummary(session, answered, timings, facts))
+    print(f"report: {report}")
 
 
-def _known(run: Opened, path: Path | None) -> PointSet:
+def _advanced() -> type[GraspOptions]:
+    from point2act.cli.advanced import GraspOptions
+
+    return GraspOptions
+
+
+def _options(arguments: Arguments) -> GraspOptions:
+    """Return the configuration of the planner with the user-level options in it."""
+    options, robot = _advanced()(), arguments.gripper_and_arm
+    config = replace(
+        options.pipeline,
+        gripper=robot.gripper,
+        arm=robot.arm,
+        metric=robot.metric,
+        seed=arguments.speed.seed,
+    )
+    return replace(options, pipeline=config)
+
+
+def _known(run: FinishedRun, path: Path | None) -> PointSet:
     path = path or run.points
     if path is None:
         raise PointsError(

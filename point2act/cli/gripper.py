@@ -1,4 +1,4 @@
-"""``point2act gripper robotiq_2f85 --output hand.png``: check a gripper file and look at the hand."""
+"""``point2act gripper robotiq_2f85 --output gripper.png``: validate a gripper file and draw the gripper."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
 
 import tyro
-from PIL import Image
 
+from point2act.cli.options import parse
 from point2act.core.files import write_bytes
-from point2act.grasping.grippers import load_gripper
-from point2act.visualization.drawing.gripper_drawing import hand_sheet
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Check a gripper's file and draw its hand to scale, open and closed."""
+    """Validate a gripper file and draw the gripper to scale, open and closed."""
 
-    gripper: Annotated[str, tyro.conf.Positional] = "panda"
-    """A shipped gripper's name, or the path of a gripper's .toml file."""
+    gripper: tyro.conf.Positional[str] = "panda"
+    """Name of a shipped gripper, or path of a gripper's .toml file."""
     output: Path = Path("gripper.png")
-    """File to write."""
+    """Image to write."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act gripper")
+    """Parse the arguments and draw the gripper."""
+    arguments = parse(Arguments, argv, "gripper")
+    from PIL import Image
+
+    from point2act.grasping.grippers import load_gripper
+    from point2act.visualization.drawing.gripper_drawing import hand_sheet
+
     gripper = load_gripper(arguments.gripper)
     drawing = BytesIO()
     Image.fromarray(hand_sheet(gripper)).save(drawing, format="PNG")
     write_bytes(arguments.output, drawing.getvalue())
     mount = gripper.mount_at(0.0)
-    behind = "unknown" if mount is None else f"{1e3 * mount:.1f} mm behind the closed pads"
-    print(f"{gripper.name}: opens {1e3 * gripper.max_width:.0f} mm, flange {behind}")
-    print(f"drawn: {arguments.output}")
+    flange = "unknown" if mount is None else f"{1e3 * mount:.1f} mm behind the closed pads"
+    print(f"{gripper.name}: opens {1e3 * gripper.max_width:.0f} mm, flange {flange}")
+    print(f"image: {arguments.output}")

@@ -1,4 +1,4 @@
-"""``point2act plan "I want to drink coffee" --model qwen3_vl_8b``: what has to be found, step by step."""
+"""``point2act plan "I want to drink coffee" --model qwen3_vl_8b``: steps and queries of an instruction."""
 
 from __future__ import annotations
 
@@ -12,63 +12,77 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from point2act.cli.query_args import scene_images
+from point2act.cli.option_groups import scene_images
+from point2act.cli.options import parse
 from point2act.core.logs import printable
 from point2act.core.types import Plan, PointSet
 from point2act.data.capture import read_capture
 from point2act.data.points import write_points
-from point2act.vlm.clients.factory import AskerConfig, open_model
+from point2act.vlm.clients.factory import ClientConfig, open_model
 from point2act.vlm.pointing.task_planner import plan
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Have a model take an instruction apart into steps, with what to grasp, where to place, what to avoid.
-
-    The same model may plan and point. Models that only point (Molmo, RoboPoint) plan badly.
-    """
+class PlanInput:
+    """The instruction and the scene."""
 
     instruction: tyro.conf.Positional[str]
-    """What is wanted, such as "I want to drink coffee without burning my hand"."""
+    """Instruction, such as "I want to drink coffee without burning my fingers"."""
     capture: Path | None = None
-    """Folder with transforms.json and images: the model is shown a few of them, and plans with what is
-    there."""
-    output: Path | None = None
-    """File to write: a points.json with the plan and its queries, not answered yet. point2act ask
-    answers them."""
+    """Folder with transforms.json and images: the model sees a few of them."""
     allow_outside: bool = False
-    """Read files that the capture names outside its folder, also by way of symbolic links."""
-    asker: Annotated[AskerConfig, tyro.conf.arg(name="")] = field(default_factory=AskerConfig)
+    """Read files outside the capture's folder, also through symbolic links."""
+
+
+@dataclass(frozen=True)
+class PlanOutput:
+    """The file to write."""
+
+    output: Path | None = None
+    """points.json to write, with the plan and its queries but no answers yet: input of point2act ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Ask a model to split an instruction into steps: what to grasp, where to place it, what to avoid.
+
+    The same model may plan and point. Models trained to point only (Molmo, RoboPoint) plan badly.
+    """
+
+    input: Annotated[PlanInput, tyro.conf.arg(name="")]
+    model: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
+    output: Annotated[PlanOutput, tyro.conf.arg(name="")] = field(default_factory=PlanOutput)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act plan")
-    opened = open_model(arguments.asker)
+    """Parse the arguments and ask the model for a plan."""
+    arguments = parse(Arguments, argv, "plan")
+    given, output = arguments.input, arguments.output.output
+    opened = open_model(arguments.model)
     images = (
         ()
-        if arguments.capture is None
-        else scene_images(read_capture(arguments.capture, allow_outside=arguments.allow_outside))
+        if given.capture is None
+        else scene_images(read_capture(given.capture, allow_outside=given.allow_outside))
     )
     made = plan(
-        opened.asker,
-        arguments.instruction,
+        opened.client,
+        given.instruction,
         model_name=opened.model.model,
         images=images,
         cache=opened.cache,
     )
     Console().print(_table(made))
-    if arguments.output is not None:
-        write_points(arguments.output, PointSet(made.queries, (), made))
-        print(f"written: {arguments.output}")
+    if output is not None:
+        write_points(output, PointSet(made.queries, (), made))
+        print(f"points: {output}")
 
 
 def _table(made: Plan) -> Table:
-    """A line for each target; an action is told once."""
+    """Return a row for each target; the action of a step stands in the first one."""
     table = Table("step", "action", "role", "what", "because")
     for number, step in enumerate(made.steps, start=1):
-        told = [(target.query.role, target.query.text, target.reason) for target in step.targets]
-        for index, words in enumerate(told or [("–", "–", "")]):
+        rows = [(target.query.role, target.query.text, target.reason) for target in step.targets]
+        for index, words in enumerate(rows or [("–", "–", "")]):
             action = step.action if index == 0 else ""
             table.add_row(
                 str(number) if index == 0 else "", *(Text(printable(word)) for word in (action, *words))

@@ -1,4 +1,4 @@
-"""``point2act check --refine``: a mended copy of a capture, and by how much it was off."""
+"""``point2act check --refine``: a copy of a capture with registered depth and refined poses."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from point2act.data.importers.write import new_capture
 from point2act.visualization.drawing.borders import registration_picture
 
 PICTURE = "registration.png"
-"""In the copy: what was done to the depth, to be looked at."""
+"""Image in the copy that shows the registration of the depth."""
 
 _NAMED = 3
-"""Views whose moves are told in words."""
+"""Number of views whose correction is printed."""
 
 _AXES = ("right", "down", "forward")
 
 
 @dataclass(frozen=True, eq=False)
-class Copied:
-    """A mended copy of a capture, examined again."""
+class RefinedCopy:
+    """A refined copy of a capture, and its own check."""
 
     document: dict[str, Any]
-    """What was done, for programs."""
+    """Corrections as JSON."""
     words: str
-    """The same for people."""
+    """Corrections as text."""
     report: Report
-    """What is still wrong with the copy."""
+    """Findings of the copy."""
 
 
-def mended_copy(
+def refined_copy(
     capture: Capture,
     views: Sequence[View],
     output: Path,
@@ -50,29 +50,29 @@ def mended_copy(
     config: CheckConfig,
     poses: PoseRefinementConfig,
     stages: Stages,
-) -> Copied:
-    """Mend a capture whose views are loaded, write the copy into a new folder, and examine that."""
-    with stages.stage("mend") as bar:
-        mended = repair(views, metric=capture.metric, config=poses, progress=bar)
+) -> RefinedCopy:
+    """Refine a capture whose views are loaded, write the copy into a new folder and check it."""
+    with stages.stage("refine the capture") as bar:
+        refined = repair(views, metric=capture.metric, config=poses, progress=bar)
     with stages.stage("write the copy") as bar, new_capture(output) as folder:
         rewrite_capture(
             capture.folder,
             folder,
-            poses={view.name: view.T_world_cam for view in mended.views} if mended.poses_changed else {},
-            depth=_depth(capture, mended),
+            poses={view.name: view.T_world_cam for view in refined.views} if refined.poses_changed else {},
+            depth=_depth(capture, refined),
             progress=bar,
         )
-        if mended.depth_extrinsics is not None:
-            write_bytes(folder / PICTURE, png_bytes(registration_picture(views, mended.views)))
-    with stages.stage("look at the copy") as bar:
+        if refined.depth_extrinsics is not None:
+            write_bytes(folder / PICTURE, png_bytes(registration_picture(views, refined.views)))
+    with stages.stage("check the copy") as bar:
         report = run_checks(load_views(read_capture(output), max_side=config.max_side), progress=bar)
-    document = _document(capture, views, mended, output)
-    return Copied(document, _words(document), report)
+    document = _document(capture, views, refined, output)
+    return RefinedCopy(document, _words(document), report)
 
 
-def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | None] | None:
-    """The registered depth of a frame by its name, in the pixels of its image on disk."""
-    alignment = mended.depth_extrinsics
+def _depth(capture: Capture, refined: Repaired) -> Callable[[str], np.ndarray | None] | None:
+    """Return a function from a frame's name to its registered depth, in the pixels of its image on disk."""
+    alignment = refined.depth_extrinsics
     if alignment is None:
         return None
     frames = {frame.name: frame for frame in capture.frames}
@@ -84,12 +84,12 @@ def _depth(capture: Capture, mended: Repaired) -> Callable[[str], np.ndarray | N
     return registered
 
 
-def _document(capture: Capture, views: Sequence[View], mended: Repaired, output: Path) -> dict[str, Any]:
-    common = common_correction(views, mended.views) if mended.poses_changed else None
-    alignment = mended.depth_extrinsics
+def _document(capture: Capture, views: Sequence[View], refined: Repaired, output: Path) -> dict[str, Any]:
+    common = common_correction(views, refined.views) if refined.poses_changed else None
+    alignment = refined.depth_extrinsics
     return {
         "capture": str(output),
-        "depth": mended.depth,
+        "depth": refined.depth,
         "depth_camera": None
         if alignment is None
         else {
@@ -97,9 +97,11 @@ def _document(capture: Capture, views: Sequence[View], mended: Repaired, output:
             "axis_deg": np.degrees(np.arctan(alignment.axis_shift)).tolist(),
             "beside_mm": [1000 * metres for metres in alignment.offset],
         },
-        "poses": mended.poses,
+        "poses": refined.poses,
         "frame": "base" if capture.T_base_world is not None else "world",
-        "moves": pose_corrections(views, mended.views, capture.T_base_world) if mended.poses_changed else [],
+        "moves": pose_corrections(views, refined.views, capture.T_base_world)
+        if refined.poses_changed
+        else [],
         "mount": None
         if common is None
         else {"shift_mm": (1000 * common[0]).tolist(), "turn_deg": common[1].tolist()},
@@ -107,14 +109,14 @@ def _document(capture: Capture, views: Sequence[View], mended: Repaired, output:
 
 
 def _words(document: dict[str, Any]) -> str:
-    lines = [f"MENDED, in {document['capture']}", f"  {document['depth']}"]
+    lines = [f"REFINED, in {document['capture']}", f"  {document['depth']}"]
     if document["depth_camera"] is not None:
-        lines.append(f"  look at it: {Path(document['capture']) / PICTURE}")
+        lines.append(f"  image: {Path(document['capture']) / PICTURE}")
     lines.append(f"  {document['poses']}")
     if document["moves"]:
         rows = sorted(document["moves"], key=lambda row: -float(np.linalg.norm(row["shift_mm"])))
         frame = "robot's base" if document["frame"] == "base" else "capture's world"
-        lines.append(f"  furthest, along the axes of the {frame} frame; --json tells it of every view:")
+        lines.append(f"  largest corrections, in the {frame} frame (--json lists every view):")
         lines += [f"    {_move(row)}" for row in rows[:_NAMED]]
     if document["mount"] is not None:
         lines.append(f"  {_mount(**document['mount'])}")
@@ -122,16 +124,16 @@ def _words(document: dict[str, Any]) -> str:
 
 
 def _move(row: dict[str, Any]) -> str:
-    """How far one view moved."""
-    way = ", ".join(f"{axis} {mm:+.1f}" for axis, mm in zip("xyz", row["shift_mm"], strict=True))
-    return f"{row['image']}: {way} mm, turned by {np.linalg.norm(row['turn_deg']):.2f}°"
+    """Return the correction of one view as text."""
+    shift = ", ".join(f"{axis} {mm:+.1f}" for axis, mm in zip("xyz", row["shift_mm"], strict=True))
+    return f"{row['image']}: {shift} mm, rotated by {np.linalg.norm(row['turn_deg']):.2f}°"
 
 
 def _mount(shift_mm: Sequence[float], turn_deg: Sequence[float]) -> str:
-    """What all views have in common."""
-    way = ", ".join(f"{mm:+.1f} mm {axis}" for mm, axis in zip(shift_mm, _AXES, strict=True))
+    """Return the correction that all views share, as text."""
+    shift = ", ".join(f"{mm:+.1f} mm {axis}" for mm, axis in zip(shift_mm, _AXES, strict=True))
     about = ", ".join(f"{degrees:+.2f}°" for degrees in turn_deg)
     return (
-        f"of that, every view alike, as the camera sees it: {way}, turned by {about} about these axes: "
-        "the camera may be mounted otherwise than the robot's calibration has it"
+        f"shared by all views, in the camera frame: {shift}, rotated by {about} about these axes: "
+        "the hand-eye calibration may be off by this much"
     )

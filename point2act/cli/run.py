@@ -3,112 +3,168 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from point2act.cli.query_args import Wanted, chooser_of
+from point2act.cli.option_groups import (
+    CaptureInput,
+    GripperOptions,
+    QueryOptions,
+    SpeedOptions,
+    mark_selector_of,
+)
+from point2act.cli.options import parse_advanced, parse_user_level
 from point2act.cli.summary import print_summary
 from point2act.core.errors import CaptureError, PointsError
 from point2act.core.types import Capture
 from point2act.data.capture import read_capture, watch_capture
-from point2act.pipeline.run import follow, run
-from point2act.pipeline.steps import RunConfig
-from point2act.pipeline.stream import FollowConfig
-from point2act.splatting.incremental import IncrementalConfig
-from point2act.vlm.pointing.ask import Questions
+from point2act.vlm.pointing.questions import AskConfig
+
+if TYPE_CHECKING:
+    from point2act.cli.advanced import RunOptions
+else:
+    RunOptions = Any
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Turn a captured scene into grasps, in one process.
+class RunInput(CaptureInput):
+    """The capture, and the answers that exist already."""
 
-    Where to act is taken from recorded points (points.json), or asked of a model while the scene is made:
-
-      point2act run capture/ --output out/ --query "the handle of the mug" --model qwen3_vl_8b
-
-    Writes grasps.json, scene.ply (for any splat viewer), relevancy.ply, report.html, timings.json,
-    run.json, with which point2act grasp asks the scene something new, and, where a model was asked,
-    points.json. Grasps are in the capture's own frame, in metres.
-    """
-
-    capture: tyro.conf.Positional[Path]
-    """Folder with transforms.json, images and, best, depth."""
-    output: Path
-    """Folder to write to; made if it is not there."""
     points: Path | None = None
     """Recorded answers; by default points.json in the capture."""
-    resume: bool = False
-    """Go on with what a run that was cut off left in the output folder; replies are remembered anyway."""
     follow: bool = False
-    """The capture is still being made: ask about images as they come and be done soon after the last."""
-    wanted: Annotated[Wanted, tyro.conf.arg(name="")] = field(default_factory=Wanted)
+    """The capture is still being recorded: process images as they arrive."""
+    max_views: int = 150
+    """Maximum number of images to use, spread over the viewpoints."""
+
+
+@dataclass(frozen=True)
+class RunModel(AskConfig):
+    """The model, and how it is asked."""
+
     choose: bool = False
-    """Have the model also choose: the likeliest places get numbers in some of the images, and then the one
-    it names a grid. For models that choose better than they point; about a dozen more questions a query."""
-    following: FollowConfig = field(default_factory=FollowConfig)
-    """How a growing capture is watched."""
-    grow: IncrementalConfig = field(default_factory=IncrementalConfig)
-    """How its scene grows."""
-    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    """Set-of-mark prompting: the model also selects among numbered candidate regions."""
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """Files to write."""
+
+    output: Path
+    """Folder to write to; created if it does not exist."""
+    resume: bool = False
+    """Continue the interrupted run in the output folder."""
+
+
+@dataclass(frozen=True)
+class RunSpeed(SpeedOptions):
+    """Size of the problem, and where it is solved."""
+
+    refine_poses: bool = True
+    """Refine the camera poses of a metric capture."""
+    seed: int = 0
+    """Seed of the random numbers: the same seed gives the same grasps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Reconstruct a capture, locate the queries in it and plan grasps.
+
+    Points come from points.json in the capture, or from a model:
+
+      point2act run capture/ --output out/ --query "the mug's handle" --model qwen3_vl_8b
+
+    Writes grasps.json, report.html, scene.ply and more. Grasps are in metres, in the capture's world frame.
+    """
+
+    input: Annotated[RunInput, tyro.conf.arg(name="")]
+    queries: Annotated[QueryOptions, tyro.conf.arg(name="")] = field(default_factory=QueryOptions)
+    model: Annotated[RunModel, tyro.conf.arg(name="")] = field(default_factory=RunModel)
+    gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
+    output: Annotated[RunOutput, tyro.conf.arg(name="")]
+    speed: Annotated[RunSpeed, tyro.conf.arg(name="")] = field(default_factory=RunSpeed)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse and run."""
-    arguments = tyro.cli(Arguments, args=argv, prog="point2act run")
-    if arguments.points is not None and (arguments.wanted.anything or arguments.follow):
-        raise PointsError("--points are answers already: leave --query, --task and --follow away")
-    if arguments.resume and arguments.follow:
-        raise CaptureError("--follow takes up by itself what is there: leave --resume away")
-    questions = _questions(arguments)
-    chooser = chooser_of(questions) if arguments.choose else None
-    if arguments.follow:
+    """Parse the arguments and run the pipeline."""
+    arguments, rest = parse_user_level(Arguments, argv, "run", advanced=_advanced)
+    given, output = arguments.input, arguments.output
+    if given.points is not None and (arguments.queries.given or given.follow):
+        raise PointsError("--points has the answers: do not combine it with --query, --task or --follow")
+    if output.resume and given.follow:
+        raise CaptureError("--follow always resumes: do not combine it with --resume")
+    options = parse_advanced(_options(arguments), rest, "run")
+    questions = None
+    if arguments.queries.given:
+        questions = arguments.queries.questions(lambda: _first_images(given, options), arguments.model)
+    mark_selector = mark_selector_of(questions) if arguments.model.choose else None
+    from point2act.pipeline.run import follow, run
+
+    if given.follow:
         result = follow(
-            arguments.capture,
-            arguments.output,
+            given.capture,
+            output.output,
             questions=questions,
-            chooser=chooser,
-            config=arguments.config,
-            following=arguments.following,
-            grow=arguments.grow,
+            mark_selector=mark_selector,
+            config=options.pipeline,
+            following=options.following,
+            grow=options.grow,
             show=True,
         )
     else:
         result = run(
-            arguments.capture,
-            arguments.output,
-            points=arguments.points,
+            given.capture,
+            output.output,
+            points=given.points,
             questions=questions,
-            chooser=chooser,
-            config=arguments.config,
-            resume=arguments.resume,
+            mark_selector=mark_selector,
+            config=options.pipeline,
+            resume=output.resume,
             show=True,
         )
     print_summary(result.results)
-    print(f"report: {arguments.output / 'report.html'}")
+    print(f"report: {output.output / 'report.html'}")
 
 
-def _questions(arguments: Arguments) -> Questions | None:
-    """What a model is asked; None where nobody is."""
-    if not arguments.wanted.anything:
-        return None
-    return arguments.wanted.questions(lambda: _first_images(arguments))
+def _advanced() -> type[RunOptions]:
+    from point2act.cli.advanced import RunOptions
+
+    return RunOptions
 
 
-def _first_images(arguments: Arguments) -> Capture:
-    """The capture, or what there is of it as soon as there is anything."""
-    if not arguments.follow:
-        return read_capture(arguments.capture, allow_outside=arguments.config.allow_outside)
-    config = arguments.following
+def _options(arguments: Arguments) -> RunOptions:
+    """Return the configuration of a run with the user-level options in it."""
+    options = _advanced()()
+    given, robot, speed = arguments.input, arguments.gripper_and_arm, arguments.speed
+    config = options.pipeline
+    config = replace(
+        config,
+        max_side=speed.max_side or config.max_side,
+        max_views=given.max_views,
+        allow_outside=given.allow_outside,
+        device=speed.device,
+        build=replace(config.build, refine_poses=speed.refine_poses),
+        answer=replace(
+            config.answer, gripper=robot.gripper, arm=robot.arm, metric=robot.metric, seed=speed.seed
+        ),
+    )
+    return replace(options, pipeline=config)
+
+
+def _first_images(given: RunInput, options: RunOptions) -> Capture:
+    """Return the capture, or its first images if it is still being recorded."""
+    if not given.follow:
+        return read_capture(given.capture, allow_outside=given.allow_outside)
     watched = watch_capture(
-        arguments.capture,
-        allow_outside=arguments.config.allow_outside,
-        quiet=config.quiet,
-        start=config.start,
+        given.capture,
+        allow_outside=given.allow_outside,
+        quiet=options.following.quiet,
+        start=options.following.start,
     )
     arrived = next(watched, None)
     if arrived is None:
-        raise CaptureError(f"{arguments.capture} has no images: nothing can be planned")
+        raise CaptureError(f"{given.capture} has no images: no task can be planned")
     return arrived.capture

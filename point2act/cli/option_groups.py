@@ -1,0 +1,125 @@
+"""Groups of options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+
+from point2act.cli.options import Texts
+from point2act.core.errors import ModelError, PointsError
+from point2act.core.types import Capture, Role
+from point2act.data.capture import load_view
+from point2act.data.points import read_points
+from point2act.vlm.clients.factory import open_model
+from point2act.vlm.pointing.ask import Questions
+from point2act.vlm.pointing.mark_selector import ModelMarkSelector
+from point2act.vlm.pointing.point import ModelPointer
+from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
+
+# Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
+# enough to tell a mug from a cup, at about a thousand tokens in all.
+_VIEWS = 4
+_SIDE = 640
+
+
+@dataclass(frozen=True)
+class CaptureInput:
+    """The capture to read."""
+
+    capture: tyro.conf.Positional[Path]
+    """Folder with transforms.json, images and preferably depth."""
+    allow_outside: bool = False
+    """Read files outside the capture's folder, also through symbolic links."""
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """What to find, in words."""
+
+    query: Texts = ()
+    """What to grasp: "the handle of the mug". Repeatable."""
+    place: Texts = ()
+    """Where to place an object. Repeatable."""
+    avoid: Texts = ()
+    """What the gripper must not come near. Repeatable."""
+    task: str | None = None
+    """Instruction, such as "make coffee": the model first plans what to find."""
+
+    @property
+    def given(self) -> bool:
+        """Return whether there is anything to ask a model."""
+        return bool(self.query or self.place or self.avoid or self.task is not None)
+
+    def questions(self, capture: Callable[[], Capture], config: AskConfig) -> Questions:
+        """Return the questions to ask a model.
+
+        Args:
+            capture: Returns the capture, whose first images help to plan a task; called only for a task.
+            config: The model and how to ask it.
+
+        Raises:
+            Point2ActError: If the queries are ambiguous or the model cannot be asked.
+        """
+        if self.task is None:
+            each: tuple[tuple[Role, Texts], ...] = (
+                ("grasp", self.query),
+                ("place", self.place),
+                ("avoid", self.avoid),
+            )
+            queries = name_queries([(text, role) for role, texts in each for text in texts])
+            return open_questions(queries, config=config)
+        if self.query or self.place or self.avoid:
+            raise PointsError("do not combine --task with --query, --place or --avoid: it finds the queries")
+        return open_task(self.task, scene_images(capture()), config=config)
+
+
+@dataclass(frozen=True)
+class GripperOptions:
+    """The robot."""
+
+    gripper: str = "panda"
+    """Name of a shipped gripper, or path of a gripper's .toml file."""
+    arm: str | None = None
+    """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
+    metric: bool = False
+    """The poses are in metres although the capture has no depth."""
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """Size of the problem, and where it is solved."""
+
+    max_side: int | None = None
+    """Longer side of the images, pixels; by default that of the saved run, else 480."""
+    device: str | None = None
+    """Device, cpu or cuda; by default cuda where it is available."""
+
+
+def questions_from(points: Path, config: AskConfig) -> Questions:
+    """Return the queries of a points.json and its plan as questions to a model."""
+    known = read_points(points)
+    return questions_for(open_model(config.client), known.queries, config=config, plan=known.plan)
+
+
+def mark_selector_of(questions: Questions | None) -> ModelMarkSelector:
+    """Return the model that is asked, as one that selects marks.
+
+    Raises:
+        ModelError: If no model is asked.
+    """
+    if questions is None or not isinstance(questions.pointer, ModelPointer):
+        raise ModelError("--choose needs a model: give a --query and the --model to ask")
+    return ModelMarkSelector.of(questions.pointer)
+
+
+def scene_images(capture: Capture) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+    """Return a few views that are evenly spread over a capture."""
+    count = len(capture.frames)
+    # The middles of equal intervals: the first and the last view of a round trip are the same.
+    picked = ((np.arange(min(_VIEWS, count)) + 0.5) * count / min(_VIEWS, count)).astype(int)
+    return [load_view(capture, capture.frames[number], max_side=_SIDE).rgb for number in picked]

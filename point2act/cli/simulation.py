@@ -1,0 +1,91 @@
+"""Advanced options of ``simulate`` and its two jobs, which need MuJoCo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from point2act.core.files import write_json
+from point2act.core.logs import printable
+from point2act.core.progress import Stages
+from point2act.grasping.grasps_json import read_grasps
+from point2act.grasping.grippers import load_gripper
+from point2act.simulation import (
+    CLEAN,
+    HARD,
+    TYPICAL,
+    CaptureConfig,
+    Trial,
+    TrialConfig,
+    WristConfig,
+    capture_scene,
+    load_scene,
+    try_grasps_file,
+)
+from point2act.visualization.report import ReportTrial, add_section, trial_section
+
+_POINTING = {"clean": CLEAN, "typical": TYPICAL, "hard": HARD}
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """Advanced options of ``simulate``."""
+
+    wrist: WristConfig = field(default_factory=WristConfig)
+    """Path of the wrist camera."""
+    trial: TrialConfig = field(default_factory=TrialConfig)
+    """Execution of a grasp."""
+
+
+def write_capture(folder: Path, name: str, seed: int, pointing: str, options: SimulateOptions) -> None:
+    """Render a capture of a scene and write it with recorded points."""
+    with Stages(show=True).stage("simulate the capture"):
+        scene = load_scene(name, seed)
+        config = CaptureConfig(wrist=options.wrist, pointing=_POINTING[pointing])
+        capture_scene(scene, folder, config, np.random.default_rng(seed))
+    print(f"capture: {folder}")
+
+
+def execute_grasps(
+    grasps: Path, gripper_name: str | None, output: Path | None, options: SimulateOptions
+) -> None:
+    """Execute the best grasp of every query, write trials.json and extend the report."""
+    document = read_grasps(grasps)
+    gripper = load_gripper(gripper_name or document["gripper"]["name"])
+    with Stages(show=True).stage("execute the grasps"):
+        trials = try_grasps_file(Path(document["capture"]), grasps, gripper, options.trial)
+    folder = grasps.parent if output is None else output
+    rows = [_row(trial) for trial in trials]
+    write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": rows})
+    report = grasps.with_name("report.html")
+    if report.is_file():
+        add_section(report, "trials", "Tried in physics", trial_section([_report_trial(t) for t in trials]))
+    for trial in trials:
+        print(printable(f"{trial.query}: {trial.outcome}, {_words(trial)}"))
+    print(f"trials: {folder / 'trials.json'}")
+
+
+def _row(trial: Trial) -> dict[str, object]:
+    return {
+        "query": trial.query,
+        "success": trial.success,
+        "outcome": trial.outcome,
+        "by_part": trial.by_part,
+        "lifted": trial.lifted,
+        "rise": trial.rise,
+    }
+
+
+def _report_trial(trial: Trial) -> ReportTrial:
+    return ReportTrial(
+        trial.query, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments
+    )
+
+
+def _words(trial: Trial) -> str:
+    if not trial.success:
+        return "the object was not lifted and held"
+    part = "by the queried part" if trial.by_part else "by another part"
+    return f"lifted by {trial.rise * 100:.0f} cm, shaken and held, {part}"
