@@ -81,7 +81,7 @@ def shown(session: Session, now: State | PointSet, keep: Path) -> Viewer:
     interactive = InteractiveSession(session, now if isinstance(now, PointSet) else now.points, keep=keep)
     if isinstance(now, State):
         interactive.state = now
-    viewer.begin(interactive, command=lambda: f"point2act grasp --gripper {interactive.config.gripper}")
+    viewer.start(interactive, command=lambda: f"point2act grasp --gripper {interactive.config.gripper}")
     assert viewer.settle()
     return viewer
 
@@ -140,10 +140,10 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
     )
     sent = painted(viewer.page)
     begin = time.monotonic()
-    viewer.greet(coming=0.1, drawing=60.0)  # nobody comes
+    viewer.wait_for_browser(timeout=0.1, drawing=60.0)  # no browser connects
     assert time.monotonic() - begin < 5.0
     assert viewer.settle()
-    viewer.page.nodes.sharpen()
+    viewer.page.nodes.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -152,7 +152,7 @@ def test_relevancy_comes_on_all_gaussians(session: Session):
     viewer = Viewer(large(9000), session.capture.frames, title="large", grippers=GRIPPERS)
     sent = painted(viewer.page)
     viewer.page.nodes.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
-    viewer.page.nodes.sharpen()
+    viewer.page.nodes.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -162,10 +162,10 @@ def test_the_first_query_is_shown(viewer: Viewer):
     panel = viewer.page.panel
     assert panel.query.options == ("the red box", "the unicorn")
     assert panel.query.value == "the red box"
-    assert "10 views for" in panel.result.content
+    assert "10 views agree" in panel.result.content
     assert panel.grasp.options[0].startswith("1: score")
     assert "Grasp 1 of" in panel.numbers.content
-    assert panel.command.content == "Again:\n\n`point2act grasp --gripper panda`"
+    assert panel.command.content == "Command:\n\n`point2act grasp --gripper panda`"
     assert panel.busy.content == "Ready"
 
 
@@ -174,7 +174,7 @@ def test_a_scene_is_shown_before_anything_is_known(session: Session):
     assert f"{len(session.scene):,}".replace(",", "\u202f") in viewer.page.panel.status.content
     assert viewer.page.panel.query.disabled
     viewer.point("images/0000.png", None)
-    viewer.use("wsg50")
+    viewer.set_gripper("wsg50")
     assert viewer.settle(10.0)
     viewer.stop()
 
@@ -185,9 +185,9 @@ def test_a_query_without_an_answer_says_why(viewer: Viewer):
     assert viewer.settle()
     panel = viewer.page.panel
     assert panel.query.value == "the unicorn"
-    assert "Nobody has pointed at it yet" in panel.result.content
+    assert "No view has a point for this query" in panel.result.content
     assert panel.grasp.options == (NOTHING,)
-    assert "Nobody has pointed at it yet" in panel.numbers.content
+    assert "No view has a point for this query" in panel.numbers.content
 
 
 def test_sliders_colour_the_gaussians(viewer: Viewer):
@@ -222,7 +222,7 @@ def test_something_new_is_pointed_at(viewer: Viewer, session: Session, tmp_path:
     viewer.add("the blue box", "grasp", ask=False)
     assert viewer.settle()
     assert viewer.page.panel.query.value == "the blue box"
-    assert "Nobody has pointed at it yet" in viewer.page.panel.result.content
+    assert "No view has a point for this query" in viewer.page.panel.result.content
     viewer.point("images/0000.png", pixel_of(session, 0, BLUE))
     assert viewer.settle()
     result = viewer.page.result
@@ -246,8 +246,8 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
     shown: list[tuple[str | None, float]] = []
     tell = viewer._busy
-    viewer._planner._tell = replace(  # type: ignore[union-attr]
-        viewer._planner._tell,  # type: ignore[union-attr]
+    viewer._planner._notify = replace(  # type: ignore[union-attr]
+        viewer._planner._notify,  # type: ignore[union-attr]
         busy=lambda what, share: (shown.append((what, share)), tell(what, share))[1],
     )
     viewer.add("the blue box", "grasp", ask=True)
@@ -290,8 +290,8 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert not np.array_equal(
         before.localized["red"].context.relevancy, now.localized["red"].context.relevancy
     )
-    assert "set aside" in viewer.page.panel.photos.content
-    viewer.take_back("images/0003.png")
+    assert "overruled" in viewer.page.panel.photos.content
+    viewer.retract("images/0003.png")
     assert viewer.settle()
     assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]
 
@@ -321,7 +321,7 @@ def test_a_click_while_nothing_is_asked_for(empty: Viewer):
     told = overheard(empty)
     empty.point("images/0000.png", np.array([3.0, 4.0]))
     assert empty.settle()
-    assert any("say what to look for" in text for text in told)
+    assert any("Add a query first" in text for text in told)
 
 
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
@@ -337,7 +337,7 @@ def test_grasps_are_stepped_through_as_far_as_they_go(viewer: Viewer):
 
 def test_another_gripper_has_other_grasps(viewer: Viewer):
     before = interactive_of(viewer).state.results["red"].grasps
-    viewer.use("robotiq_2f85")
+    viewer.set_gripper("robotiq_2f85")
     assert viewer.settle()
     now = interactive_of(viewer).state
     assert now.gripper.name == "robotiq_2f85"
@@ -373,13 +373,13 @@ def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path
 
 def test_nothing_to_take_away_is_told(empty: Viewer):
     for make in (grasps_json, points_json):
-        with pytest.raises(Point2ActError, match="ask for something first"):
+        with pytest.raises(Point2ActError, match="add a query first"):
             make(interactive_of(empty))
 
 
 # ── nothing to see ─────────────────────────────────────────────────────────────────────────────
 def test_a_page_without_queries_says_what_to_do(empty: Viewer):
-    assert "Nothing has been asked for yet" in empty.page.panel.result.content
+    assert "No query yet" in empty.page.panel.result.content
     assert empty.page.panel.query.options == (NOTHING,)
     empty.play()
     empty.choose_grasp(3)
@@ -403,7 +403,7 @@ def test_a_defect_is_told_and_the_page_goes_on(
     monkeypatch.setattr(interactive_of(viewer), "localize", lambda *names: 1 / 0)
     viewer.point("images/0000.png", None)
     assert viewer.settle()
-    assert any("defect of point2act" in text for text in told)
+    assert any("Internal error of point2act" in text for text in told)
     assert "ZeroDivisionError" in capsys.readouterr().err
     viewer.choose("unicorn")
     assert viewer.settle()
@@ -420,7 +420,7 @@ def test_an_address_that_is_none_of_ours():
 def overheard(viewer: Viewer) -> list[str]:
     """What is told to people from now on."""
     told: list[str] = []
-    viewer._tell = told.append  # type: ignore[method-assign]
+    viewer._notify = told.append  # type: ignore[method-assign]
     return told
 
 

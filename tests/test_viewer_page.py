@@ -31,7 +31,7 @@ from point2act.data.capture import read_capture
 from point2act.data.points import PERSON, read_points, write_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.visualization.viewer import Viewer, ViewerConfig, request_filter
-from point2act.visualization.viewer.photos import gaze, hang
+from point2act.visualization.viewer.photos import camera_facing, place_photo
 
 HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
 """Words that Markdown, HTML and MDX would rather do than show."""
@@ -92,7 +92,7 @@ def page(run: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 @pytest.fixture(scope="module")
 def window(browser: Any, page: tuple[str, Any]) -> Iterator[Window]:
     window = Window(browser, page[0])
-    window.wait_for_words("10 views for")
+    window.wait_for_words("10 views agree")
     window.wait_for_words("Ready")
     yield window
     window.close()
@@ -155,9 +155,9 @@ def test_a_query_is_chosen(window: Window):
     window.open_tab("Find")
     assert "the unicorn" in window.choices("Query")
     window.choose("Query", "the unicorn")
-    window.wait_for_words("Nobody has pointed at it yet")
+    window.wait_for_words("No view has a point for this query")
     window.choose("Query", "the red box")
-    window.wait_for_words("10 views for")
+    window.wait_for_words("10 views agree")
 
 
 def test_what_others_wrote_is_only_shown(window: Window):
@@ -176,7 +176,7 @@ def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
     window.choose("Image", frame.name)
     window.press("Open it")
     window.wait_for_words("Back to the scene")
-    window.wait_for_words("Backs the place that was found")
+    window.wait_for_words("Supports the region that was found")
     window.wait_until_still()
     window.click_canvas(*on_canvas(window, frame, pixel))
     window.wait_for_words("You: 1 point")
@@ -186,7 +186,7 @@ def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
     assert said.image == frame.name
     np.testing.assert_allclose(said.points[0], pixel, atol=2)
     assert len(read_points(capture.folder / "points.json").answers) == 20, "the capture's own are untouched"
-    window.press("Take back what I said here")
+    window.press("Remove my answer")
     window.wait_for(lambda: "You: 1 point" not in window.words(), "the answer to be gone")
     window.press("Back to the scene")
     window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
@@ -235,7 +235,7 @@ def test_two_people_see_the_same_and_have_their_own_photographs(
     window: Window, browser: Any, page: Any, known_noise: set[Said]
 ):
     other = Window(browser, page[0])
-    other.wait_for_words("10 views for")
+    other.wait_for_words("10 views agree")
     other.open_tab("Photographs")
     other.press("Open it")
     other.wait_for_words("Back to the scene")
@@ -255,8 +255,8 @@ def test_the_page_complains_about_nothing_that_an_empty_one_does_not(window: Win
 def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
     """Where a pixel of the open photograph is on the canvas."""
     box = window.canvas().shape
-    hanging = hang(frame.camera, frame.T_world_cam, 1.0)
-    seen = gaze(hanging, box[1] / box[0])
+    hanging = place_photo(frame.camera, frame.T_world_cam, 1.0)
+    seen = camera_facing(hanging, box[1] / box[0])
     T = frame.T_world_cam
     ray = np.array(
         [(pixel[0] - frame.camera.cx) / frame.camera.fx, (pixel[1] - frame.camera.cy) / frame.camera.fy, 1]
@@ -285,7 +285,7 @@ def test_nobody_pointed_and_views_that_do_not_agree(
     write_points(tmp_path / "points.json", PointSet(queries, said))
     with viewed(run, "--points", tmp_path / "points.json") as (url, _):
         window = Window(browser, url)
-        window.wait_for_words("Nobody has pointed at it yet")
+        window.wait_for_words("No view has a point for this query")
         window.wait_for_words("Ready")
         window.choose("Query", "the odd one")
         window.wait_for_words("The views do not agree on one place")

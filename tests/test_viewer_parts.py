@@ -36,10 +36,19 @@ from point2act.core.types import (
 from point2act.data.points import PERSON
 from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
+from point2act.visualization.headlines import HEADLINES
 from point2act.visualization.viewer import markdown
-from point2act.visualization.viewer.initial_camera import Outlook, find_outlook
-from point2act.visualization.viewer.photos import FOV, OVERLAYS, annotated, gaze, hang, pixel_under, thumbnail
-from point2act.visualization.viewer.shapes import Mesh, box_edges, cage, cuboid, merged, pin, solid
+from point2act.visualization.viewer.initial_camera import InitialCamera, find_initial_camera
+from point2act.visualization.viewer.photos import (
+    FOV,
+    OVERLAYS,
+    annotated,
+    camera_facing,
+    pixel_under,
+    place_photo,
+    thumbnail,
+)
+from point2act.visualization.viewer.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
 from point2act.visualization.viewer.splats import paint, sketch, splats_of
 from point2act.visualization.viewer.worker import Worker
 
@@ -70,7 +79,7 @@ def test_a_cuboid_is_closed_and_turned_outwards_also_with_left_handed_axes(seed,
     rng = np.random.default_rng(seed)
     half, center = rng.uniform(0.01, 2.0, 3), rng.normal(0, 5, 3)
     axes = rotation(seed) * ([[-1.0]] if mirrored else [[1.0]])
-    mesh = cuboid(center, half, axes)
+    mesh = cuboid(OrientedBox(center, axes, half))
     assert is_closed(mesh)
     assert volume(mesh) == pytest.approx(8 * half.prod())
     np.testing.assert_allclose(np.abs((mesh.vertices - center) @ axes.T), np.tile(half, (8, 1)))
@@ -93,7 +102,7 @@ def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
 
 def test_a_cage_has_the_edges_of_every_box():
     boxes = load_gripper("panda").body_at(0.0)
-    mesh = cage(boxes, 0.001)
+    mesh = wireframe(boxes, 0.001)
     assert is_closed(mesh)
     each = 8 * 12
     for number, (center, half) in enumerate(boxes):
@@ -299,8 +308,8 @@ def cameras(count: int = 7, seed: int = 0) -> list[np.ndarray]:
     return [synthetic.look_at(eye, np.array([0.0, 0.0, 0.03])) for eye in eyes]
 
 
-def outlook_of(points: np.ndarray, poses: list[np.ndarray]) -> Outlook:
-    found = find_outlook(scene_of(points), poses)
+def initial_camera_of(points: np.ndarray, poses: list[np.ndarray]) -> InitialCamera:
+    found = find_initial_camera(scene_of(points), poses)
     for value in (found.center, found.up, found.eye, found.T_world_ground):
         assert np.isfinite(value).all()
     assert np.linalg.norm(found.up) == pytest.approx(1)
@@ -324,13 +333,13 @@ def test_an_outlook_moves_turns_and_grows_with_its_scene(seed, poses, one_side):
     """Of cameras at one height none is of medium height: the side to look from is anybody's."""
     rng = np.random.default_rng(seed)
     R, t, size = rotation(seed), rng.normal(0, 3, 3), float(rng.uniform(0.05, 20))
-    before = outlook_of(tabletop(), poses)
+    before = initial_camera_of(tabletop(), poses)
     moved = []
     for T in poses:
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = R @ T[:3, :3], size * R @ T[:3, 3] + t
         moved.append(pose)
-    after = outlook_of(size * tabletop() @ R.T + t, moved)
+    after = initial_camera_of(size * tabletop() @ R.T + t, moved)
     # Not to the last digit: the middle of the Gaussians is a median by coordinates.
     tolerance = 0.01 * after.distance
     np.testing.assert_allclose(after.center, size * R @ before.center + t, atol=tolerance)
@@ -346,7 +355,7 @@ def test_an_outlook_moves_turns_and_grows_with_its_scene(seed, poses, one_side):
 
 @pytest.mark.parametrize("tilt", [-25.0, 0.0, 15.0, 35.0])
 def test_up_is_the_tables_normal_and_the_ground_lies_on_it(tilt):
-    found = outlook_of(tabletop(tilt=tilt), cameras())
+    found = initial_camera_of(tabletop(tilt=tilt), cameras())
     normal = Rotation.from_euler("x", tilt, degrees=True).as_matrix()[:, 2]
     assert found.up @ normal > np.cos(np.radians(1))
     assert abs(found.T_world_ground[:3, 3] @ normal) < 0.003
@@ -354,7 +363,7 @@ def test_up_is_the_tables_normal_and_the_ground_lies_on_it(tilt):
 
 def test_one_looks_from_a_cameras_side_at_the_things():
     poses = cameras()
-    found = outlook_of(tabletop(), poses)
+    found = initial_camera_of(tabletop(), poses)
     assert np.linalg.norm(found.center - [0, 0, 0.03]) < 0.03
     assert found.distance == pytest.approx(np.hypot(0.4, 0.32), abs=0.1)
     sides = [T[:2, 3] / np.linalg.norm(T[:2, 3]) for T in poses]
@@ -367,7 +376,7 @@ def test_a_wall_is_no_ground():
     rng = np.random.default_rng(0)
     wall = np.column_stack([rng.normal(0, 0.001, 2000), rng.uniform(-0.3, 0.3, (2000, 2))])
     poses = [synthetic.look_at(np.array([-1.0, y, 0.1 * y]), np.zeros(3)) for y in (-0.4, 0.0, 0.3)]
-    found = outlook_of(wall, poses)
+    found = initial_camera_of(wall, poses)
     assert found.up[2] > 0.99
     assert -0.31 < found.T_world_ground[2, 3] < -0.25
 
@@ -379,8 +388,8 @@ def test_cameras_that_look_straight_down_and_are_turned_every_way_are_above():
         T[:3, :3] = Rotation.from_euler("zx", [45 * number, 180], degrees=True).as_matrix()
         T[:3, 3] = [0.05 * np.cos(number), 0.05 * np.sin(number), 0.5]
         poses.append(T)
-    assert outlook_of(tabletop(), poses).up[2] > 0.999
-    assert outlook_of(np.zeros((0, 3)), poses).up[2] > 0.9
+    assert initial_camera_of(tabletop(), poses).up[2] > 0.999
+    assert initial_camera_of(np.zeros((0, 3)), poses).up[2] > 0.9
 
 
 def moved(T: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
@@ -414,7 +423,7 @@ WATCHED = {
 @pytest.mark.parametrize("watched", WATCHED)
 @pytest.mark.parametrize("place", PLACES)
 def test_there_is_an_outlook_on_anything(place, watched):
-    found = outlook_of(PLACES[place], WATCHED[watched])
+    found = initial_camera_of(PLACES[place], WATCHED[watched])
     # Lengths go by it: neither nothing, nor far too small for what is there.
     away = np.linalg.norm(PLACES[place] - found.center, axis=1)
     assert found.distance > max(1e-3, 0.02 * np.median(away) if len(away) else 0.0)
@@ -425,14 +434,14 @@ def test_there_is_an_outlook_on_anything(place, watched):
 @pytest.mark.parametrize("place", ["one point", "a line", "nothing"])
 def test_where_there_is_no_plane_up_is_the_cameras(place):
     up = -np.mean([T[:3, 1] for T in cameras()], axis=0)
-    assert outlook_of(PLACES[place], cameras()).up @ up / np.linalg.norm(up) == pytest.approx(1)
+    assert initial_camera_of(PLACES[place], cameras()).up @ up / np.linalg.norm(up) == pytest.approx(1)
 
 
 def test_haze_is_not_looked_at():
     points = np.concatenate([tabletop(), np.full((9000, 3), 40.0)])
     opacities = np.concatenate([np.full(2300, 0.9), np.full(9000, 0.05)])
-    with_haze = find_outlook(scene_of(points, opacities=opacities), cameras())
-    np.testing.assert_array_equal(with_haze.center, outlook_of(tabletop(), cameras()).center)
+    with_haze = find_initial_camera(scene_of(points, opacities=opacities), cameras())
+    np.testing.assert_array_equal(with_haze.center, initial_camera_of(tabletop(), cameras()).center)
 
 
 # ── photographs ────────────────────────────────────────────────────────────────────────────────
@@ -457,7 +466,7 @@ def pose_of(seed: int) -> np.ndarray:
 
 def on_photo(camera: Camera, T: np.ndarray, distance: float, pixel: np.ndarray) -> np.ndarray:
     """Where a pixel hangs in the world."""
-    hanging = hang(camera, T, distance)
+    hanging = place_photo(camera, T, distance)
     share = pixel / [camera.width, camera.height] - 0.5
     flat = np.array([share[0] * hanging.width, share[1] * hanging.height, 0.0])
     return transform_points(hanging.T_world_photo, flat[None])[0]
@@ -500,8 +509,8 @@ def test_a_click_beside_the_photograph_means_nothing(camera, seed, share, over):
 @given(camera=cams, seed=seeds, aspect=st.floats(0.2, 5.0))
 def test_all_of_a_photograph_is_seen_in_a_window_of_any_shape(camera, seed, aspect):
     T = pose_of(seed)
-    hanging = hang(camera, T, 0.4)
-    seen = gaze(hanging, aspect)
+    hanging = place_photo(camera, T, 0.4)
+    seen = camera_facing(hanging, aspect)
     assert seen.fov == FOV
     forward = (seen.look_at - seen.position) / np.linalg.norm(seen.look_at - seen.position)
     right = np.cross(forward, seen.up)
@@ -618,7 +627,7 @@ def said_with(text: str) -> list[str]:
         markdown.about_photo(text, (), False, None),
         markdown.about_photo(text, answers[:1], False, found),
         markdown.about_grasp(grasp, 1, 1),
-        markdown.about_photos([(text, "not against it")]),
+        markdown.about_photos([(text, "compatible")]),
         markdown.about_grasps(nowhere, 0, planned=True),
         markdown.about_grasps(found, 0, planned=True),
         markdown.about_grasps(taken, 0, planned=True),
@@ -666,7 +675,7 @@ def test_no_two_queries_are_called_the_same(pairs):
 
 
 def test_there_are_words_for_everything():
-    assert set(markdown.HEADLINES) == set(get_args(Reason))
+    assert set(HEADLINES) == set(get_args(Reason))
     for role in get_args(Role):
         query = Query("q", "the mug", role)
         assert "the mug" in markdown.about_result(QueryResult(query, SOMEWHERE))
@@ -686,11 +695,11 @@ def test_what_became_of_an_answer_is_told():
     here, nowhere = np.array([[3.0, 4.0]]), np.zeros((0, 2))
     points, outvoted = Answer("in.png", "mug", here), Answer("out.png", "mug", here)
     hidden = Answer("in.png", "mug", nowhere, visible=False)
-    assert verdict_on(points) == "backs it"
-    assert verdict_on(outvoted) == "outvoted"
-    assert verdict_on(hidden) == "not against it"
-    assert verdict_on(points, counted=False) == "set aside"
-    assert verdict_on(points, region=None) == "no place agreed on"
+    assert verdict_on(points) == "supports"
+    assert verdict_on(outvoted) == "rejected"
+    assert verdict_on(hidden) == "compatible"
+    assert verdict_on(points, counted=False) == "overruled"
+    assert verdict_on(points, region=None) == "no consensus"
     assert verdict_on() is None
     assert markdown.verdict("in.png", (points,), True, None) is None
 
@@ -698,7 +707,7 @@ def test_what_became_of_an_answer_is_told():
 def test_what_a_model_pointed_at_backs_nothing_where_a_person_sees_nothing():
     points = Answer("in.png", "mug", np.array([[3.0, 4.0]]), model="makers/m")
     hidden = Answer("in.png", "mug", np.zeros((0, 2)), visible=False, model=PERSON)
-    assert verdict_on(points, hidden) == "not against it"
+    assert verdict_on(points, hidden) == "compatible"
 
 
 def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():

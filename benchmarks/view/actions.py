@@ -41,7 +41,7 @@ def viewer_of(run: Path) -> Iterator[Viewer]:
     try:
         keep = run / "points.json"
         interactive = InteractiveSession(session, read_points(keep, opened.capture), keep=keep)
-        viewer.begin(interactive, command=lambda: "")
+        viewer.start(interactive, command=lambda: "")
         settle(viewer)
         viewer.choose(
             max(interactive.state.results.values(), key=lambda result: len(result.grasps)).query.name
@@ -153,7 +153,7 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
         viewer.point(image, pixel)
         settle(viewer)
         end = time.perf_counter()
-    viewer.take_back(image)
+    viewer.retract(image)
     settle(viewer)
     return Lifted(painted[0] - begin, end - begin)
 
@@ -179,7 +179,7 @@ def change_gripper(viewer: Viewer, rounds: int) -> float:
     times = []
     for _ in range(2 * rounds):
         begin = time.perf_counter()
-        viewer.use(next(names))
+        viewer.set_gripper(next(names))
         settle(viewer)
         times.append(time.perf_counter() - begin)
     return min(times)

@@ -34,7 +34,7 @@ from benchmarks.view.browser import (
 )
 from benchmarks.view.scenes import run_of
 from point2act.cli.load_run import open_scene
-from point2act.visualization.viewer.initial_camera import find_outlook
+from point2act.visualization.viewer.initial_camera import find_initial_camera
 from point2act.visualization.viewer.splats import splats_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def gaussians_of(run: Path) -> Path:
     """A run's Gaussians and its first camera, for ``_view_bare.py``."""
     opened = open_scene(run)
     splats = splats_of(opened.scene)
-    outlook = find_outlook(opened.scene, [frame.T_world_cam for frame in opened.frames])
+    outlook = find_initial_camera(opened.scene, [frame.T_world_cam for frame in opened.frames])
     unit, path = _ROOM / outlook.distance, workspace() / f"{run.name}.npz"
     np.savez(
         path,

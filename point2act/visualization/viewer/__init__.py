@@ -1,6 +1,6 @@
-"""A page in the browser (viser): the scene, what was asked and found, and everything to play with.
+"""Viewer in the browser (viser): the scene, the queries and their grasps, and controls for all of it.
 
-A skin: it is handed a ``InteractiveSession``, which does all that is worked out.
+Everything is computed by an ``InteractiveSession``; this package only draws.
 """
 
 from point2act.visualization.viewer.serving import ViewerConfig

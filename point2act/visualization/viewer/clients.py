@@ -1,4 +1,4 @@
-"""One person at a browser: their camera, and the photograph that they have open."""
+"""One browser: its camera, and the photograph that is open in it."""
 
 from __future__ import annotations
 
@@ -11,137 +11,145 @@ import viser.transforms
 from jaxtyping import Float, UInt8
 
 from point2act.core.types import View
-from point2act.visualization.viewer.initial_camera import Outlook
-from point2act.visualization.viewer.photos import FOV, OVERLAYS, Gaze, Overlay, gaze, hang, pixel_under
+from point2act.visualization.viewer.initial_camera import InitialCamera
+from point2act.visualization.viewer.photos import (
+    FOV,
+    OVERLAYS,
+    BrowserCamera,
+    Overlay,
+    camera_facing,
+    pixel_under,
+    place_photo,
+)
 
-# How far in front of its camera a photograph hangs, as a share of the distance to the scene: nearer than
-# anything that a camera can take a sharp picture of. Chosen.
-_HANGS = 0.25
-# Before everything else in the panel.
+# Distance of a photograph in front of its camera, as a fraction of the distance to the scene: nearer than
+# anything in focus. Chosen.
+_PHOTO_DISTANCE = 0.25
+# Order of the photograph's controls: before everything else in the panel.
 _FIRST = -1.0
 
 
 @dataclass(frozen=True)
 class PhotoActions:
-    """What a person does with an open photograph; each is told who does it."""
+    """Callbacks of an open photograph; each gets the client that acts."""
 
-    pointed: Callable[[Guest, Float[np.ndarray, "2"]], None]
-    """At a pixel of the view that is shown."""
-    hidden: Callable[[Guest], None]
-    """The thing is not visible here."""
-    take_back: Callable[[Guest], None]
-    step: Callable[[Guest, int], None]
-    """On to another photograph, so many further."""
-    redraw: Callable[[Guest], None]
-    """Another overlay was chosen."""
+    pointed: Callable[[Client, Float[np.ndarray, "2"]], None]
+    """Called with a clicked pixel of the shown view."""
+    hidden: Callable[[Client], None]
+    """Called when the object is marked as not visible."""
+    retract: Callable[[Client], None]
+    """Called to remove the user's answers for this photograph."""
+    step: Callable[[Client, int], None]
+    """Called with an offset to another photograph."""
+    redraw: Callable[[Client], None]
+    """Called when another overlay was chosen."""
 
 
-class Guest:
-    """Somebody who watches."""
+class Client:
+    """One browser that shows the page."""
 
     def __init__(
         self,
-        client: viser.ClientHandle,
-        outlook: Outlook,
+        handle: viser.ClientHandle,
+        initial_camera: InitialCamera,
         unit: float,
         parts: Callable[[], dict[str, bool]],
         actions: PhotoActions,
     ):
-        """Give them a good view to begin with.
+        """Move the browser's camera to its initial pose.
 
-        ``unit`` are viser's units in one of the world's, and ``parts`` says which parts of the scene are
-        shown to all.
+        Args:
+            handle: viser's handle.
+            initial_camera: Camera to start from, world frame.
+            unit: viser's units per unit of the world.
+            parts: Returns which parts of the scene are shown in all browsers.
+            actions: Callbacks of the open photograph.
         """
-        self.client = client
+        self.handle = handle
         self.image: str | None = None
-        """The name of the photograph that is open."""
+        """Name of the open photograph."""
         self.overlay: Overlay = OVERLAYS[0]
-        self._distance = _HANGS * outlook.distance
-        self._unit, self._actions, self._parts = unit, actions, parts
         self.view: View | None = None
-        """The open photograph's."""
+        """View of the open photograph."""
+        self._distance = _PHOTO_DISTANCE * initial_camera.distance
+        self._unit, self._actions, self._parts = unit, actions, parts
         self._folder: viser.GuiFolderHandle | None = None
         self._photo: viser.SceneNodeHandle | None = None
-        self._before: Gaze | None = None
-        self.look(Gaze(outlook.eye, outlook.center, outlook.up, FOV))
+        self._before: BrowserCamera | None = None
+        self._look(BrowserCamera(initial_camera.eye, initial_camera.center, initial_camera.up, FOV))
 
-    def look(self, new: Gaze) -> None:
-        """Move their camera."""
-        camera = self.client.camera
-        with self.client.atomic():
+    def _look(self, new: BrowserCamera) -> None:
+        """Move the browser's camera."""
+        camera = self.handle.camera
+        with self.handle.atomic():
             camera.up_direction = new.up
             camera.position = self._unit * new.position
             camera.look_at = self._unit * new.look_at
             camera.fov = new.fov
 
     def open(self, image: str, view: View) -> None:
-        """Show them a photograph from where it was taken; ``draw`` draws it."""
+        """Look at a photograph from where it was taken; ``draw`` draws it."""
         if self.image is None:
-            camera = self.client.camera
+            camera = self.handle.camera
             eye, at = camera.position / self._unit, camera.look_at / self._unit
-            self._before = Gaze(eye, at, camera.up_direction, camera.fov)
+            self._before = BrowserCamera(eye, at, camera.up_direction, camera.fov)
         self.image, self.view = image, view
         if self._folder is None:
             self._build()
-        hanging = hang(view.camera, view.T_world_cam, self._distance)
         self._show_scene(False)
-        self.look(gaze(hanging, self.client.camera.aspect))
+        placed = place_photo(view.camera, view.T_world_cam, self._distance)
+        self._look(camera_facing(placed, self.handle.camera.aspect))
 
-    def draw(self, picture: UInt8[np.ndarray, "h w 3"], words: str) -> None:
-        """Draw the open photograph anew."""
+    def draw(self, picture: UInt8[np.ndarray, "h w 3"], text: str) -> None:
+        """Draw the open photograph, with Markdown beside it."""
         if self.view is None:
             return
-        self._words.content = words
-        camera, T_world_cam = self.view.camera, self.view.T_world_cam
-        hanging = hang(camera, T_world_cam, self._distance)
-        photo = self.client.scene.add_image(
+        self._text.content = text
+        placed = place_photo(self.view.camera, self.view.T_world_cam, self._distance)
+        self._photo = self.handle.scene.add_image(
             "/photo",
             picture,
-            self._unit * hanging.width,
-            self._unit * hanging.height,
+            self._unit * placed.width,
+            self._unit * placed.height,
             jpeg_quality=92,
-            wxyz=viser.transforms.SO3.from_matrix(hanging.T_world_photo[:3, :3]).wxyz,
-            position=self._unit * hanging.T_world_photo[:3, 3],
+            wxyz=viser.transforms.SO3.from_matrix(placed.T_world_photo[:3, :3]).wxyz,
+            position=self._unit * placed.T_world_photo[:3, 3],
         )
-        photo.on_click(self._clicked)
-        self._photo = photo
+        self._photo.on_click(self._clicked)
 
     def close(self) -> None:
-        """Put the photograph away and go back to where they were."""
-        if self._folder is not None:
-            self._folder.remove()
-        if self._photo is not None:
-            self._photo.remove()
+        """Close the photograph and move the camera back."""
+        for node in (self._folder, self._photo):
+            if node is not None:
+                node.remove()
         self._folder = self._photo = self.view = self.image = None
         self._show_scene(True)
         if self._before is not None:
-            self.look(self._before)
+            self._look(self._before)
 
     def _show_scene(self, shown: bool) -> None:
-        """Hide everything from them but the photograph, or show it again as the others see it."""
+        """Hide everything but the photograph in this browser, or show it as in the others."""
         for part, visible in self._parts().items():
-            # A node of their own under the name that everybody's has: it takes that one's place, and what
-            # hangs on it stays.
-            self.client.scene.add_frame(f"/{part}", show_axes=False, visible=shown and visible)
+            # A node of this client under the name of the shared one replaces it; its children stay.
+            self.handle.scene.add_frame(f"/{part}", show_axes=False, visible=shown and visible)
 
     def _build(self) -> None:
-        """The photograph's own controls, in this person's panel only."""
-        gui, actions = self.client.gui, self._actions
+        """Add the photograph's controls to this browser's panel."""
+        gui, actions = self.handle.gui, self._actions
         self._folder = gui.add_folder("Photograph", order=_FIRST)
         with self._folder:
-            self._words = gui.add_markdown("")
-            drawn = gui.add_dropdown("Draw on it", OVERLAYS, initial_value=self.overlay)
-            hidden = gui.add_button("Not visible here", hint="Nothing of it can be seen in this photograph")
-            back = gui.add_button("Take back what I said here")
-            # No group of buttons: in viser 0.2 the same one cannot be pressed twice.
-            following = gui.add_button("Next photograph")
-            previous = gui.add_button("Previous photograph")
-            close = gui.add_button("Back to the scene")
-        following.on_click(lambda _: actions.step(self, 1))
-        previous.on_click(lambda _: actions.step(self, -1))
-        hidden.on_click(lambda _: actions.hidden(self))
-        back.on_click(lambda _: actions.take_back(self))
-        close.on_click(lambda _: self.close())
+            self._text = gui.add_markdown("")
+            drawn = gui.add_dropdown("Overlay", OVERLAYS, initial_value=self.overlay)
+            # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.
+            buttons: dict[str, Callable[[], None]] = {
+                "Not visible here": lambda: actions.hidden(self),
+                "Remove my answer": lambda: actions.retract(self),
+                "Next photograph": lambda: actions.step(self, 1),
+                "Previous photograph": lambda: actions.step(self, -1),
+                "Back to the scene": self.close,
+            }
+            for label, act in buttons.items():
+                gui.add_button(label).on_click(lambda _, act=act: act())
 
         @drawn.on_update
         def _(event: viser.GuiEvent) -> None:

@@ -1,4 +1,4 @@
-"""What may be taken away, as the bytes of files."""
+"""Files that can be downloaded from the page, as bytes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from point2act.grasping.grasps_json import write_grasps
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession
 else:
-    # It brings torch, which is not needed to show a scene.
+    # Imports torch, which is not needed to show a scene.
     InteractiveSession = Any
 
-_SCREENSHOT = (1080, 1920)
+_SCREENSHOT_SIZE = (1080, 1920)
 """Height and width, pixels."""
 
 
 def grasps_json(interactive: InteractiveSession) -> bytes:
-    """The grasps.json of everything that is acted on.
+    """Encode the results of every planned query as grasps.json.
 
-    Raises ``Point2ActError`` where nothing is.
+    Raises:
+        Point2ActError: No query is planned yet.
     """
     answered = interactive.answered
     if answered is None:
-        raise Point2ActError("there is nothing in grasps.json yet: ask for something first, under Find")
+        raise Point2ActError("grasps.json would be empty: add a query first, under Find")
     capture = interactive.session.capture
     return _written(
         lambda path: write_grasps(
@@ -45,20 +46,24 @@ def grasps_json(interactive: InteractiveSession) -> bytes:
 
 
 def points_json(interactive: InteractiveSession) -> bytes:
-    """The points.json as it is now."""
+    """Encode all queries and answers as points.json.
+
+    Raises:
+        Point2ActError: There is no query yet.
+    """
     if not interactive.state.points.queries:
-        raise Point2ActError("there is nothing in points.json yet: ask for something first, under Find")
+        raise Point2ActError("points.json would be empty: add a query first, under Find")
     return _written(lambda path: write_points(path, interactive.state.points))
 
 
 def splat_ply(scene: GaussianScene) -> bytes:
-    """The Gaussians for any splat viewer."""
+    """Encode the Gaussians as a PLY file of 3D Gaussian splatting."""
     return _written(lambda path: write_splat_ply(path, scene))
 
 
 def screenshot(client: viser.ClientHandle) -> bytes:
-    """What a person sees in the middle of their page, as PNG."""
-    height, width = _SCREENSHOT
+    """Render the scene as a browser shows it, as PNG."""
+    height, width = _SCREENSHOT_SIZE
     picture = client.camera.get_render(height, width, transport_format="jpeg")
     packed = io.BytesIO()
     Image.fromarray(picture[..., :3]).save(packed, format="PNG")
@@ -66,15 +71,15 @@ def screenshot(client: viser.ClientHandle) -> bytes:
 
 
 def send(client: viser.ClientHandle, filename: str, content: bytes) -> None:
-    """Let a person's browser save a file."""
+    """Send a file to a browser, which saves it."""
     save: Any = client.send_file_download
-    # viser 1.x otherwise shows a link to press, and 0.2 knows no other way.
-    now = {"save_immediately": True} if "save_immediately" in signature(save).parameters else {}
-    save(filename, content, **now)
+    # By default viser 1.x shows a link instead; 0.2 does not know the option.
+    options = {"save_immediately": True} if "save_immediately" in signature(save).parameters else {}
+    save(filename, content, **options)
 
 
 def _written(write: Callable[[Path], None]) -> bytes:
-    """What a function writes to a file."""
+    """Return what a function writes to a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         write(path)

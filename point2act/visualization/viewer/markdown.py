@@ -1,4 +1,4 @@
-"""What the panel says, as Markdown. Text from outside is escaped here: viser runs what looks like code."""
+"""Texts of the panel as Markdown. Text from outside is escaped: viser would run code in it."""
 
 from __future__ import annotations
 
@@ -7,57 +7,46 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from point2act.core.types import Answer, Grasp, QueryResult, Reason, Role
+from point2act.core.types import Answer, Grasp, QueryResult, Role
 from point2act.data.points import PERSON, effective_answers
+from point2act.visualization.headlines import HEADLINES
 
 _ROLES: dict[Role, str] = {
-    "grasp": "to be grasped",
+    "grasp": "to grasp",
     "place": "to put something down",
-    "avoid": "to be avoided",
+    "avoid": "to avoid",
 }
 
-Verdict = Literal["backs it", "not against it", "outvoted", "set aside", "no place agreed on"]
-"""What became of the answers in one image."""
+Verdict = Literal["supports", "compatible", "rejected", "overruled", "no consensus"]
+"""How the answers in one image relate to the region that was found."""
 _VERDICTS: dict[Verdict, str] = {
-    "backs it": "Backs the place that was found.",
-    "not against it": "Is not against the place that was found.",
-    "outvoted": "**Outvoted**: the other views point elsewhere.",
-    "set aside": "Set aside: a person pointed, and a person's word stands alone.",
-    "no place agreed on": "The views agree on no place.",
+    "supports": "Supports the region that was found.",
+    "compatible": "Does not contradict the region that was found.",
+    "rejected": "**Rejected** as an outlier: the other views point elsewhere.",
+    "overruled": "Overruled: if a person points, only persons' answers count.",
+    "no consensus": "The views do not agree on one place.",
 }
 
-HEADLINES: dict[Reason, str] = {
-    "no_points": "Nobody has pointed at it yet",
-    "no_agreement": "The views do not agree on one place",
-    "no_geometry": "There is no geometry to plan on",
-    "no_contact_pair": "No two opposing surfaces to close on",
-    "too_wide": "Too wide for this gripper",
-    "all_collide": "The hand would hit something in every grasp",
-    "unreachable": "The arm reaches none of the grasps",
-}
-NOTHING_ASKED = (
-    "Nothing has been asked for yet. Say below what you are looking for, and point at it in a photograph or "
-    "two."
-)
-# What means something to Markdown, to HTML or, in braces, to MDX, which viser renders with.
-# A line that begins with import or export would be a program's.
+NO_QUERIES = "No query yet. Describe the object below, then point at it in one or two photographs."
+# Characters with a meaning in Markdown, HTML or MDX, with which viser renders: braces, and lines that start
+# with import or export, are code.
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~$&:^=@'\"]|\A[ie](?=[mx]port)")
 
 
 def plain(text: str) -> str:
-    """Any text so that it is shown as it is, on one line."""
+    """Escape a text so that it is shown unchanged, on one line."""
     return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
 def labels(names: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """What a menu shows for (name, text), by name; texts that occur twice get their names, so all differ."""
+    """Return a menu's label for each (name, text), by name; repeated texts are followed by their names."""
     count = Counter(text for _, text in names)
     found = {name: text for name, text in names if count[text] == 1}
     taken = set(found.values())
     for name, text in names:
         if name in found:
             continue
-        # Once is enough, unless another's text looks like that.
+        # More than once only if another text is the same.
         label = f"{text} ({name})"
         while label in taken:
             label += f" ({name})"
@@ -67,99 +56,101 @@ def labels(names: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def about_scene(gaussians: int, views: int, metric: bool | None) -> str:
-    """One line about what is shown."""
+    """Describe the scene in one line."""
     unit = "" if metric is None else " · metres" if metric else " · unknown scale"
     return f"{gaussians:,} Gaussians · {views} views{unit}".replace(",", "\u202f")
 
 
 def about_result(result: QueryResult) -> str:
-    """What was found for a query, how sure that is, or why there is nothing."""
+    """Describe the region of a query and its confidence, or why there is none."""
     lines = [f"**{plain(result.query.text)}**, {_ROLES[result.query.role]}"]
     if result.region is not None:
         region, support = result.region, result.region.support
         x, y, z = region.action_point + 0.0
-        views = f"{support.agree} views for, {support.disagree} against, {support.unseen} silent"
+        views = f"{support.agree} views agree, {support.disagree} disagree, {support.unseen} not visible"
         lines += [
             f"Confidence **{region.confidence:.0%}** · {views}",
             f"Action point ({x:.3f}, {y:.3f}, {z:.3f})",
         ]
     if result.place is not None:
-        lines.append(f"Free and flat within {result.place.flat_radius:.3f} of it")
+        lines.append(f"Free and flat within a radius of {result.place.flat_radius:.3f}")
     if result.alternatives:
         chances = ", ".join(f"{other.confidence:.0%}" for other in result.alternatives)
-        lines.append(f"Other places it may mean: {chances}")
+        lines.append(f"Alternatives: {chances}")
     if result.reason is not None:
         lines.append(f"**{HEADLINES[result.reason]}.** {plain(result.detail or '')}")
     return "\n\n".join(lines)
 
 
-def about_photo(image: str, said: Sequence[Answer], counted: bool, result: QueryResult | None) -> str:
-    """What was said about a query in one image, and what the others made of it."""
+def about_photo(image: str, answers: Sequence[Answer], counted: bool, result: QueryResult | None) -> str:
+    """Describe the answers to a query in one image, and whether they support the result."""
     lines = [f"**{plain(image)}**"]
-    if not said:
-        lines.append("Nobody was asked here about this query.")
-    for answer in said:
-        who = "You" if answer.model == PERSON else plain(answer.model or "Somebody")
-        where = f"{len(answer.points)} point{'s' * (len(answer.points) != 1)}"
-        lines.append(f"{who}: {where if answer.visible else 'not visible here'}")
+    if not answers:
+        lines.append("The model was not asked about this query here.")
+    for answer in answers:
+        source = "You" if answer.model == PERSON else plain(answer.model or "Unknown model")
+        points = f"{len(answer.points)} point{'s' * (len(answer.points) != 1)}"
+        lines.append(f"{source}: {points if answer.visible else 'not visible here'}")
         if answer.raw:
-            lines.append(f"In its own words: {plain(answer.raw[:300])}")
-    found = verdict(image, said, counted, result)
+            lines.append(f"Reply: {plain(answer.raw[:300])}")
+    found = verdict(image, answers, counted, result)
     lines += [] if found is None else [_VERDICTS[found]]
     return "\n\n".join(lines)
 
 
-def verdict(image: str, said: Sequence[Answer], counted: bool, result: QueryResult | None) -> Verdict | None:
-    """What became of what was ``said`` in an image; None where nobody was asked, or nothing is known yet."""
-    if not said or result is None:
+def verdict(
+    image: str, answers: Sequence[Answer], counted: bool, result: QueryResult | None
+) -> Verdict | None:
+    """Return how the answers in an image relate to the result; None without answers or result."""
+    if not answers or result is None:
         return None
     if not counted:
-        return "set aside"
+        return "overruled"
     if result.region is None:
-        return "no place agreed on"
+        return "no consensus"
     if image in result.region.support.rejected_images:
-        return "outvoted"
-    return "backs it" if any(len(answer.points) for answer in effective_answers(said)) else "not against it"
+        return "rejected"
+    return "supports" if any(len(answer.points) for answer in effective_answers(answers)) else "compatible"
 
 
 def about_grasp(grasp: Grasp, number: int, count: int) -> str:
-    """A grasp's numbers."""
+    """Describe a grasp in numbers."""
     lines = [
         f"**Grasp {number} of {count}** · score {grasp.score:.2f}",
-        f"quality {grasp.quality:.2f} · relevancy {grasp.relevancy:.2f} · opening {1e3 * grasp.width:.0f} mm",
-        f"Nearest thing on the way in {_millimetres(grasp.approach_clearance)}, "
-        f"on the way up {_millimetres(grasp.lift_clearance)}"
+        f"quality {grasp.quality:.2f} · relevancy {grasp.relevancy:.2f} · width {1e3 * grasp.width:.0f} mm",
+        f"Clearance of the approach {_millimetres(grasp.approach_clearance)}, "
+        f"of the lift {_millimetres(grasp.lift_clearance)}"
         + ("" if grasp.avoid_clearance is None else f", to avoid {_millimetres(grasp.avoid_clearance)}"),
     ]
     if not all(grasp.contacts_seen):
-        lines.append("One side was seen by no camera and is inferred.")
+        lines.append("One contact was not seen by any camera and is inferred.")
     if grasp.joint_path is not None:
-        lines.append(f"The arm goes there by a path of {len(grasp.joint_path.approach)} steps.")
+        lines.append(f"The arm reaches it by a path of {len(grasp.joint_path.approach)} steps.")
     if grasp.terms:
         rows = "\n".join(f"| {plain(name.replace('_', ' '))} | {v:.2f} |" for name, v in grasp.terms.items())
-        lines.append(f"| quality is made of | |\n|---|---|\n{rows}")
+        lines.append(f"| term of the quality | |\n|---|---|\n{rows}")
     return "\n\n".join(lines)
 
 
 def in_menu(grasps: Sequence[Grasp]) -> tuple[str, ...]:
-    """A line for each grasp, best first."""
+    """Return a label for each grasp, best first."""
     return tuple(f"{n}: score {grasp.score:.2f}" for n, grasp in enumerate(grasps, start=1))
 
 
-def about_photos(told: Sequence[tuple[str, Verdict]]) -> str:
-    """A line for each image whose answer has a verdict."""
-    rows = "\n".join(f"| {plain(name)} | {text} |" for name, text in told)
-    return f"| image | its answer |\n|---|---|\n{rows}" if rows else ""
+def about_photos(verdicts: Sequence[tuple[str, Verdict]]) -> str:
+    """List the images whose answers have a verdict."""
+    rows = "\n".join(f"| {plain(name)} | {text} |" for name, text in verdicts)
+    return f"| image | answer |\n|---|---|\n{rows}" if rows else ""
 
 
 def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:
-    """The chosen grasp's numbers, or why there is none."""
+    """Describe the chosen grasp, or why there is none."""
     if result.grasps:
         return about_grasp(result.grasps[chosen], chosen + 1, len(result.grasps))
     if not planned and result.region is not None:
         return "Planning …"
     if result.reason is None:
-        return f"Nothing is grasped: this is {_ROLES[result.query.role]}."
+        return f"No grasps: this is {_ROLES[result.query.role]}."
     return f"**{HEADLINES[result.reason]}.** {plain(result.detail or '')}"
 
 

@@ -1,4 +1,4 @@
-"""What is on the page, drawn from where the interactive stands. Used by one thread only."""
+"""Content of the page, drawn from the state of the session. Used by one thread only."""
 
 from __future__ import annotations
 
@@ -14,68 +14,68 @@ from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.clients import Client
 from point2act.visualization.viewer.panel import NOTHING, Panel, enable
 from point2act.visualization.viewer.photos import annotated, thumbnail
-from point2act.visualization.viewer.scene_nodes import World
+from point2act.visualization.viewer.scene_nodes import SceneNodes
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession, State
 else:
-    # They bring torch, which is not needed to show a scene.
+    # Imports torch, which is not needed to show a scene.
     InteractiveSession = State = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
-# Okabe and Ito's green, vermillion and blue, told apart with any common colour blindness: a camera whose
-# answer is believed, one that is outvoted, all others.
-_COLORS: dict[markdown.Verdict | None, Color] = {"backs it": (0, 158, 115), "outvoted": (213, 94, 0)}
-_SILENT: Color = (86, 180, 233)
+# Cameras whose answer supports the region, is rejected, and all others: Okabe and Ito's green, vermillion and
+# blue, distinguishable with any common colour blindness.
+_COLORS: dict[markdown.Verdict | None, Color] = {"supports": (0, 158, 115), "rejected": (213, 94, 0)}
+_OTHER: Color = (86, 180, 233)
 
 
 class Page:
-    """The scene and the panel of one viewer, and what people look at in them."""
+    """Scene and panel of one viewer, with the query and the grasp that are shown."""
 
-    def __init__(self, world: SceneNodes, panel: Panel, scene: GaussianScene, frames: Sequence[Frame]):
-        """Show the Gaussians and the cameras; there is nobody to ask yet."""
-        self.nodes, self.panel, self.frames = world, panel, list(frames)
+    def __init__(self, nodes: SceneNodes, panel: Panel, scene: GaussianScene, frames: Sequence[Frame]):
+        """Show the Gaussians and the cameras; there is no session yet."""
+        self.nodes, self.panel, self.frames = nodes, panel, list(frames)
         self.interactive: InteractiveSession | None = None
         self.query: str | None = None
-        """The one that people look at."""
+        """Name of the shown query."""
         self.grasp = 0
-        """Of its grasps."""
+        """Index of the shown grasp."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
-        """Called when somebody clicks on a camera."""
+        """Called with the client and the image when a camera is clicked."""
         self._scene, self._command, self._drawn = scene, str, {}
-        self._say(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
+        self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
         self._draw_cameras({})
 
-    def begin(self, interactive: InteractiveSession, command: Callable[[], str]) -> None:
-        """Now there is somebody to ask."""
+    def start(self, interactive: InteractiveSession, command: Callable[[], str]) -> None:
+        """Show a session; ``command`` returns the command line that reproduces it."""
         self.interactive, self._command, self._drawn = interactive, command, {}
         queries = interactive.state.points.queries
         self.query = queries[0].name if queries else None
         session = interactive.session
-        self._say(markdown.about_scene(len(self._scene), len(session.views), session.metric))
+        self._show_status(markdown.about_scene(len(self._scene), len(session.views), session.metric))
         enable(self.panel, True)
         self.refresh()
 
     # ── all of it ──────────────────────────────────────────────────────────────────────────────
     @property
     def now(self) -> State | None:
-        """Where the interactive stands."""
+        """State of the session."""
         return None if self.interactive is None else self.interactive.state
 
     @property
     def result(self) -> QueryResult | None:
-        """What is known about the query that people look at."""
+        """Result of the shown query, as far as it is known."""
         return None if self.now is None or self.query is None else self.now.result(self.query)
 
     def choose(self, query: str) -> None:
-        """Look at another query."""
+        """Show another query."""
         if query != self.query:
             self.query, self.grasp = query, 0
             self.refresh()
 
     def refresh(self) -> None:
-        """Draw what is known about the query that people look at."""
+        """Draw the shown query."""
         if self.now is None or self.interactive is None:
             return
         shown = labels_of(self.now)
@@ -86,7 +86,7 @@ class Page:
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
             panel.photos.content = markdown.about_photos(list(verdicts.items()))
-            panel.command.content = f"Again:\n\n`{self._command()}`"
+            panel.command.content = f"Command:\n\n`{self._command()}`"
             _set(panel.gripper, self.interactive.config.gripper)
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
@@ -94,28 +94,28 @@ class Page:
             self.paint()
 
     def paint(self) -> None:
-        """Colour the Gaussians as the sliders say."""
+        """Colour the Gaussians according to the sliders."""
         relevancy = None
         if self.now is not None and self.query in self.now.localized:
             relevancy = self.now.localized[self.query].context.relevancy
         self.nodes.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
 
-    def _say(self, *lines: str) -> None:
+    def _show_status(self, *lines: str) -> None:
         self.panel.status.content = "\n\n".join(lines)
 
     # ── queries ────────────────────────────────────────────────────────────────────────────────
     def _about_query(self, result: QueryResult | None) -> str:
         assert self.now is not None
         if not self.now.points.queries:
-            return markdown.NOTHING_ASKED
+            return markdown.NO_QUERIES
         if result is None:
-            return "Finding the place …"
+            return "Localizing …"
         planned = result.query.name in self.now.results or result.region is None
         return markdown.about_result(result) + ("" if planned else "\n\nPlanning …")
 
     # ── cameras and photographs ────────────────────────────────────────────────────────────────
     def _verdicts(self) -> dict[str, markdown.Verdict]:
-        """What became of the answers to the query that people look at, by image, where there is any."""
+        """Return the verdict on the answers to the shown query, by image."""
         now, query, found = self.now, self.query, {}
         if now is None or query is None:
             return found
@@ -129,10 +129,10 @@ class Page:
         return found
 
     def _draw_cameras(self, verdicts: Mapping[str, markdown.Verdict]) -> None:
-        """All cameras whose colour or image is not drawn yet."""
+        """Draw the cameras whose colour or image has changed."""
         views = {} if self.interactive is None else {v.name: v for v in self.interactive.session.views}
         for number, frame in enumerate(self.frames):
-            color = _COLORS.get(verdicts.get(frame.name), _SILENT)
+            color = _COLORS.get(verdicts.get(frame.name), _OTHER)
             view = views.get(frame.name)
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)
@@ -140,24 +140,24 @@ class Page:
                 self.nodes.draw_camera(number, frame.camera, image, color, opened)
                 self._drawn[frame.name] = (color, view is not None)
 
-    def open(self, guest: Client, image: str) -> None:
-        """Show somebody a photograph, with what was said about the query in it."""
+    def open(self, client: Client, image: str) -> None:
+        """Open a photograph in a browser, with the answers about the shown query."""
         if self.interactive is None:
             return
-        guest.open(image, self.interactive.photo(None, image).view)
-        self.draw_photo(guest)
+        client.open(image, self.interactive.photo(None, image).view)
+        self.draw_photo(client)
 
-    def draw_photo(self, guest: Client) -> None:
-        """Draw somebody's open photograph anew."""
-        if self.interactive is None or guest.image is None:
+    def draw_photo(self, client: Client) -> None:
+        """Draw the open photograph of a browser."""
+        if self.interactive is None or client.image is None:
             return
-        photo, now = self.interactive.photo(self.query, guest.image), self.interactive.state
-        picture = annotated(photo.view, photo.pixels, photo.heat, self._color(), guest.overlay)
-        text = markdown.NOTHING_ASKED
+        photo, now = self.interactive.photo(self.query, client.image), self.interactive.state
+        picture = annotated(photo.view, photo.pixels, photo.heat, self._color(), client.overlay)
+        text = markdown.NO_QUERIES
         if self.query is not None:
-            said, counted = now.answers(self.query, guest.image), now.counted(self.query, guest.image)
-            text = markdown.about_photo(guest.image, said, counted, now.result(self.query))
-        guest.draw(picture, text)
+            answers, counted = now.answers(self.query, client.image), now.counted(self.query, client.image)
+            text = markdown.about_photo(client.image, answers, counted, now.result(self.query))
+        client.draw(picture, text)
 
     def _color(self) -> Color:
         assert self.now is not None
@@ -166,7 +166,7 @@ class Page:
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
     def choose_grasp(self, number: int) -> None:
-        """Look at another grasp, as far as there is one."""
+        """Show another grasp; the number is clipped to those that exist."""
         count = 0 if self.result is None else len(self.result.grasps)
         self.grasp = min(max(number, 0), max(count - 1, 0))
         with self.nodes.server.atomic():
@@ -185,7 +185,7 @@ class Page:
             self.nodes.draw_grasps(grasps, now.gripper, self.grasp)
 
     def play(self, going: Callable[[], bool]) -> None:
-        """Play the chosen grasp's motion while it is ``going``."""
+        """Play the motion of the shown grasp while ``going`` returns True."""
         now, result = self.now, self.result
         if now is None or self.interactive is None or result is None or not result.grasps:
             return
@@ -203,11 +203,11 @@ class Page:
 
 
 def labels_of(now: State) -> dict[str, str]:
-    """What the menu calls each query, by its name."""
+    """Return the menu's label of each query, by its name."""
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
 
 
 def _set(handle: Any, value: str) -> None:
-    """Set a control where it shows something else: every setting goes to every browser."""
+    """Set a control if its value differs: every change is sent to all browsers."""
     if handle.value != value:
         handle.value = value

@@ -1,4 +1,4 @@
-"""The controls beside the scene, the same for all who watch. Nothing happens in here."""
+"""Controls beside the scene, the same in all browsers; callbacks are attached elsewhere."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import viser
 from point2act.core.types import Role
 
 NOTHING = "–"
-"""What a menu shows that has nothing to choose."""
+"""Entry of a menu without choices."""
 PARTS = {
     "scene": "Gaussians",
     "cameras": "Cameras",
     "ground": "Ground",
-    "answer": "Action point, region, rivals",
-    "hand": "Chosen grasp",
+    "answer": "Action point, region, alternatives",
+    "gripper": "Chosen grasp",
     "grasps": "Other grasps",
 }
-"""What may be shown or hidden, as the panel calls it."""
+"""Parts of the scene that can be hidden, with their labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Panel:
     new: Any
     role: Any
     ask: Any
-    begin: Any
+    point: Any
     blend: Any
     threshold: Any
     shown: dict[str, Any]
@@ -57,27 +57,28 @@ class Panel:
 def build_panel(
     server: viser.ViserServer, *, title: str, images: tuple[str, ...], grippers: tuple[str, ...], asks: bool
 ) -> Panel:
-    """Put the controls on the page; all but what is shown is disabled until ``enable``."""
+    """Add the controls to the page; those that need a session are disabled until ``enable``."""
     gui = server.gui
     # The button to share stays: without it pages of viser 0.2 break.
     gui.configure_theme(dark_mode=True, brand_color=(38, 128, 104))
     gui.set_panel_label(title)
-    status = gui.add_markdown("")
-    busy = gui.add_markdown("")
-    progress = gui.add_progress_bar(0.0)
+    found: dict[str, Any] = {
+        "status": gui.add_markdown(""),
+        "busy": gui.add_markdown(""),
+        "progress": gui.add_progress_bar(0.0),
+    }
     tabs = gui.add_tab_group()
-    found: dict[str, Any] = {}
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
         found["result"] = gui.add_markdown("")
-        with gui.add_folder("Ask for something else"):
-            found["new"] = gui.add_text("What", "", hint="In words: the handle of the blue mug")
+        with gui.add_folder("New query"):
+            found["new"] = gui.add_text("Object", "", hint="In words: the handle of the blue mug")
             found["role"] = gui.add_dropdown(
-                "To", get_args(Role), hint="grasp it, place something there, or avoid it"
+                "Role", get_args(Role), hint="Grasp it, place something there, or avoid it"
             )
             found["ask"] = gui.add_button("Ask the model", visible=asks)
-            found["begin"] = gui.add_button(
-                "Point at it myself", hint="Then open a photograph and click on the thing"
+            found["point"] = gui.add_button(
+                "Point at it myself", hint="Then open a photograph and click on the object"
             )
         with gui.add_folder("Relevancy"):
             found["blend"] = gui.add_slider("Blend", 0.0, 1.0, 0.05, 0.85)
@@ -93,7 +94,7 @@ def build_panel(
     with tabs.add_tab("Grasps"):
         found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["grasp"] = gui.add_dropdown("Grasp", (NOTHING,))
-        # No group of buttons: in viser 0.2 the same one cannot be pressed twice.
+        # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.
         found["following"] = gui.add_button("Next grasp")
         found["previous"] = gui.add_button("Previous grasp")
         found["play"] = gui.add_button("Play the motion")
@@ -104,14 +105,14 @@ def build_panel(
         found["ply"] = gui.add_button("Download the Gaussians (PLY)")
         found["screenshot"] = gui.add_button("Download a screenshot")
         found["command"] = gui.add_markdown("")
-    panel = Panel(status=status, busy=busy, progress=progress, **found)
+    panel = Panel(**found)
     enable(panel, False)
     return panel
 
 
 def enable(panel: Panel, enabled: bool) -> None:
-    """Whether anything but looking can be done yet."""
-    finding = ("query", "new", "role", "ask", "begin", "open")
+    """Enable or disable every control that needs a session."""
+    finding = ("query", "new", "role", "ask", "point", "open")
     grasping = ("gripper", "grasp", "following", "previous", "play")
     for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
         getattr(panel, name).disabled = not enabled

@@ -1,4 +1,4 @@
-"""What is worked out for the page, in a thread of its own: one thing after another."""
+"""Thread that localizes queries and plans grasps for the page, one job after another."""
 
 from __future__ import annotations
 
@@ -12,111 +12,112 @@ from point2act.visualization.viewer.worker import Worker
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession
 else:
-    # It brings torch, which is not needed to show a scene.
+    # Imports torch, which is not needed to show a scene.
     InteractiveSession = Any
 
 
 @dataclass(frozen=True)
-class Telling:
-    """How people are told; each returns at once, from any thread."""
+class Notify:
+    """Callbacks to the page; each returns at once, from any thread."""
 
     changed: Callable[[], None]
-    """The interactive stands elsewhere now."""
-    looked_for: Callable[[str], None]
-    """There is a new query; they may want to look at it."""
+    """Called when the state of the session has changed."""
+    query_added: Callable[[str], None]
+    """Called with the name of a new query."""
     busy: Callable[[str | None, float], None]
-    """What is under way, and how far, from 0 to 1; None for nothing."""
-    say: Callable[[str], None]
-    """A sentence."""
+    """Called with the running task, or None, and its progress from 0 to 1."""
+    message: Callable[[str], None]
+    """Called with a sentence for the user."""
     failed: Callable[[BaseException], None]
+    """Called with what a job raised."""
 
 
-class Thinking:
-    """Jobs for a interactive. All public methods return at once."""
+class PlannerThread:
+    """Jobs for an interactive session; all public methods return at once."""
 
     def __init__(
-        self, interactive: InteractiveSession, telling: Telling, looked_at: Callable[[], str | None]
+        self, interactive: InteractiveSession, notify: Notify, shown_query: Callable[[], str | None]
     ):
-        """``looked_at`` says which query people look at: it is planned for first."""
+        """Start the thread; ``shown_query`` returns the query on the page, which is planned first."""
         self.interactive = interactive
-        self._tell, self._looked_at = telling, looked_at
-        self.worker = Worker("think", telling.failed)
+        self._notify, self._shown_query = notify, shown_query
+        self.worker = Worker("planner", notify.failed)
 
-    def begin(self) -> None:
-        """Locate what is not, and act on everything."""
-        self.worker.do(self._locate_all)
+    def plan_all(self) -> None:
+        """Localize queries that have no region yet, and plan for every query."""
+        self.worker.do(self._localize_all)
 
-    def hear(self, query: str, says: Callable[[InteractiveSession], object]) -> None:
-        """Somebody says something about a query: it is lifted again."""
-        self.worker.do(lambda: self._lift(query, says))
+    def change_points(self, query: str, change: Callable[[InteractiveSession], object]) -> None:
+        """Change the points of a query, then localize and plan it again."""
+        self.worker.do(lambda: self._change_points(query, change))
 
-    def add(self, text: str, role: Role, *, ask: bool) -> None:
-        """Look for something else; have the model asked, or leave it to people to point."""
-        self.worker.do(lambda: self._add(text, role, ask))
+    def add_query(self, text: str, role: Role, *, ask: bool) -> None:
+        """Add a query; with ``ask`` the model is asked for points, else the user points."""
+        self.worker.do(lambda: self._add_query(text, role, ask))
 
-    def use(self, gripper: str) -> None:
-        """Plan with another gripper."""
-        self.worker.do(lambda: self._use(gripper), instead_of="gripper")
+    def set_gripper(self, gripper: str) -> None:
+        """Plan for another gripper."""
+        self.worker.do(lambda: self._set_gripper(gripper), instead_of="gripper")
 
-    def make(self, make: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
-        """Make a file of everything, and send it."""
-        self.worker.do(lambda: self._make(make, send))
+    def export(self, encode: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
+        """Finish planning for every query, then encode and send a file."""
+        self.worker.do(lambda: self._export(encode, send))
 
-    def _locate_all(self) -> None:
+    def _localize_all(self) -> None:
         unknown = self.interactive.unlocalized()
         if unknown:
-            self._tell.busy("Finding the places …", 0.0)
+            self._notify.busy("Localizing queries …", 0.0)
             self.interactive.localize(*unknown)
-        self._moved_on()
+        self._show_and_plan()
 
-    def _lift(self, query: str, says: Callable[[InteractiveSession], object]) -> None:
-        says(self.interactive)
-        self._tell.busy("Lifting …", 0.0)
+    def _change_points(self, query: str, change: Callable[[InteractiveSession], object]) -> None:
+        change(self.interactive)
+        self._notify.busy("Lifting points …", 0.0)
         self.interactive.localize(query)
-        self._moved_on()
+        self._show_and_plan()
 
-    def _add(self, text: str, role: Role, ask: bool) -> None:
+    def _add_query(self, text: str, role: Role, ask: bool) -> None:
         query = self.interactive.add(text, role)
         self.interactive.localize(query.name)
-        self._tell.looked_for(query.name)
+        self._notify.query_added(query.name)
         if not ask:
-            self._tell.say("Now open a photograph, and click on it there.")
-            self._moved_on()
+            self._notify.message("Now open a photograph and click on the object.")
+            self._show_and_plan()
             return
-        self._tell.busy("Asking …", 0.0)
-        troubles = self.interactive.ask(
-            query, lambda done, total: self._tell.busy("Asking …", done / max(total, 1))
+        self._notify.busy("Asking the model …", 0.0)
+        warnings = self.interactive.ask(
+            query, lambda done, total: self._notify.busy("Asking the model …", done / max(total, 1))
         )
-        if troubles:
-            self._tell.say(" ".join(troubles))
-        self._lift(query.name, lambda interactive: None)
+        if warnings:
+            self._notify.message(" ".join(warnings))
+        self._change_points(query.name, lambda interactive: None)
 
-    def _use(self, gripper: str) -> None:
+    def _set_gripper(self, gripper: str) -> None:
         self.interactive.set_gripper(gripper)
-        self._moved_on()
+        self._show_and_plan()
 
-    def _make(self, make: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
-        while self._act():
+    def _export(self, encode: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
+        while self._plan_one():
             pass
-        send(make(self.interactive))
+        send(encode(self.interactive))
 
-    def _moved_on(self) -> None:
-        """Show it, and act on what is waiting, one query a job: what people say comes in between."""
-        self._tell.changed()
-        self.worker.do(self._act_next, instead_of="act")
+    def _show_and_plan(self) -> None:
+        """Show the new state, and plan one query per job, so that clicks are handled in between."""
+        self._notify.changed()
+        self.worker.do(self._plan_next, instead_of="plan")
 
-    def _act_next(self) -> None:
-        if self._act():
-            self.worker.do(self._act_next, instead_of="act")
+    def _plan_next(self) -> None:
+        if self._plan_one():
+            self.worker.do(self._plan_next, instead_of="plan")
 
-    def _act(self) -> bool:
-        """Act on one query that is waiting, first the one that people look at; whether there was one."""
+    def _plan_one(self) -> bool:
+        """Plan for one query, first the one on the page, and return whether there was one to plan."""
         waiting = self.interactive.unplanned()
         if not waiting:
-            self._tell.busy(None, 0.0)
+            self._notify.busy(None, 0.0)
             return False
-        looked_at = self._looked_at()
-        self._tell.busy("Planning …", 1 - len(waiting) / len(self.interactive.state.points.queries))
-        self.interactive.plan(looked_at if looked_at in waiting else waiting[0])
-        self._tell.changed()
+        shown = self._shown_query()
+        self._notify.busy("Planning …", 1 - len(waiting) / len(self.interactive.state.points.queries))
+        self.interactive.plan(shown if shown in waiting else waiting[0])
+        self._notify.changed()
         return True

@@ -27,7 +27,7 @@ _MAX_MESSAGE_SIZE = 50 * 2**20
 # 10 s, which a busy machine may need.
 _OPEN_TIMEOUT = 120.0
 # viser 0.2 fetches a worker script for every change of the Gaussians, and draws none if that fails. Files of
-# assets/ carry a hash of their content in their names, so browsers may keep them for good: only the start of a
+# assets/ carry a hash of their content in their names, so browsers may keep them: then only the start of a
 # page depends on the server's reply.
 _KEEP = ("Cache-Control", "public, max-age=31536000, immutable")
 

@@ -1,4 +1,4 @@
-"""What everybody sees in the middle of the page, drawn with viser; the same for all who watch."""
+"""Nodes of the scene, drawn with viser and the same in all browsers."""
 
 from __future__ import annotations
 
@@ -16,54 +16,60 @@ from point2act.core.types import Camera, GaussianScene, Grasp, QueryResult
 from point2act.grasping.antipodal.motion import Moment
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import Color, colorize
-from point2act.visualization.viewer.initial_camera import Outlook, find_outlook
+from point2act.visualization.viewer.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.viewer.panel import PARTS
-from point2act.visualization.viewer.shapes import Mesh, box_edges, cage, pin, solid
+from point2act.visualization.viewer.shapes import Mesh, box_edges, pin, solid, wireframe
 from point2act.visualization.viewer.splats import Splats, paint, sketch, splats_of
 
 Opened = Callable[[viser.ClientHandle], None]
-"""Called with who clicked."""
+"""Called with the client that clicked."""
 
-# Okabe and Ito's vermillion, orange and sky blue: told apart with any common colour blindness.
+# Okabe and Ito's vermillion and orange, distinguishable with any common colour blindness.
 _ACTION: Color = (213, 94, 0)
-_RIVAL: Color = (230, 159, 0)
-# Lengths of what is drawn, as shares of the distance between cameras and scene. Chosen.
+_ALTERNATIVE: Color = (230, 159, 0)
+# Lengths as fractions of the distance between cameras and scene. Chosen.
 _FRUSTUM, _PIN, _BALL, _EDGE, _CELL, _GROUND = 0.04, 0.16, 0.009, 0.004, 0.1, 2.0
-# Palms, and hands that are not chosen, are cages of bars this thick, metres. (Behind glass viser draws no
-# Gaussians.)
+# Thickness of the bars that palms, and grippers of other grasps, are drawn with, metres. (viser draws no
+# Gaussians behind transparent meshes.)
 _BAR = 0.0016
-# viser's units from the cameras to the scene. What viser fixes in units of its own (half a pixel's precision
-# of covariances, the thickness of lines, the nearest that is drawn) suits scenes about as large as a room.
-_ROOM = 3.0
+# viser's units from the cameras to the scene. The precision of covariances, the width of lines and the near
+# plane are fixed in viser's units and suit scenes of a few metres.
+_SIZE = 3.0
 _Painted = tuple[Float[np.ndarray, " n"] | None, float, float]
 _PLAIN: _Painted = (None, 0.0, 0.0)
-"""Without relevancy there is nothing to blend."""
-# Gaussians of the sketch that is shown first. Chosen: a browser that draws in software shows 3000 after 3.6
+"""Colours without relevancy."""
+# Number of Gaussians that are shown first. Chosen: a browser that draws in software shows 3000 after 3.6
 # to 5.7 s, 10 000 after 4.5 to 5.7 and 30 000 after 6.3 to 8.8 (2 cores, from the start of a viser server).
 _SKETCH = 4000
-# A film of the hand, moments a second.
+# Poses of a played motion per second.
 _RATE = 14.0
 
 
-class World:
-    """Gaussians, cameras, the ground, and what was found; each part may be shown or hidden."""
+class SceneNodes:
+    """Gaussians, cameras, the ground, regions and grasps; each part can be hidden."""
 
     def __init__(self, server: viser.ViserServer, scene: GaussianScene, poses: Sequence[np.ndarray]):
-        """Draw a sketch of the Gaussians and the ground; ``poses`` are ``T_world_cam`` of cameras to come."""
+        """Draw a reduced set of Gaussians and the ground.
+
+        Args:
+            server: viser's server.
+            scene: Gaussians, world frame.
+            poses: ``T_world_cam`` of the cameras that will be drawn.
+        """
         self.server, self.poses = server, poses
-        self.outlook: Outlook = find_outlook(scene, poses)
-        self.unit = _ROOM / self.outlook.distance
-        """viser's units in one of the world's. Whatever is drawn is in viser's; nothing else is."""
+        self.initial_camera: InitialCamera = find_initial_camera(scene, poses)
+        self.unit = _SIZE / self.initial_camera.distance
+        """viser's units per unit of the world. Only what is drawn is in viser's units."""
         splats = splats_of(scene)
         self.splats = replace(
             splats, centers=self.unit * splats.centers, covariances=self.unit**2 * splats.covariances
         )
-        """In viser's units."""
+        """Gaussians in viser's units."""
         self._repaints = 0
         self._painted: _Painted = _PLAIN
-        self._held: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
-        self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "hand": []}
-        server.scene.set_up_direction(tuple(self.outlook.up.tolist()))
+        self._shown: tuple[Sequence[Grasp], Gripper | None, int] = ((), None, 0)
+        self._drawn: dict[str, list[Any]] = {"answer": [], "grasps": [], "gripper": []}
+        server.scene.set_up_direction(tuple(self.initial_camera.up.tolist()))
         self.parts = {name: server.scene.add_frame(f"/{name}", show_axes=False) for name in PARTS}
         self._sketched = len(self.splats) > _SKETCH
         self._draw_splats(sketch(self.splats, _SKETCH))
@@ -74,16 +80,22 @@ class World:
         self.parts[part].visible = shown
 
     # ── Gaussians ──────────────────────────────────────────────────────────────────────────────
-    def sharpen(self) -> None:
-        """Draw all Gaussians where there is only a sketch of them."""
+    def draw_all(self) -> None:
+        """Draw all Gaussians, unless they are drawn already."""
         if self._sketched:
             self._sketched = False
             self._draw_splats(self.splats)
 
     def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
-        """Colour the Gaussians by one relevancy of each of the scene's; by their own colours without it."""
+        """Colour the Gaussians.
+
+        Args:
+            relevancy: One number for each Gaussian of the scene; None for their own colours.
+            blend: See ``splats.paint``.
+            threshold: See ``splats.paint``.
+        """
         wanted = _PLAIN if relevancy is None else (relevancy, blend, threshold)
-        # All Gaussians are sent again, to everybody: not for what is there already.
+        # Every change sends all Gaussians to all browsers.
         if relevancy is self._painted[0] and wanted[1:] == self._painted[1:]:
             return
         self._painted, colors = wanted, self.splats.colors
@@ -96,12 +108,12 @@ class World:
         if not len(splats):
             return
         before, self._repaints = self._repaints, self._repaints + 1
-        # Under a new name each time: viser 0.2 takes no other colours for a name that it has.
+        # Each time under a new name: viser 0.2 does not update the colours of a node.
         name = f"/scene/splats{self._repaints}"
         self._add_splats(name, splats.centers, splats.covariances, splats.colors, splats.opacities)
         if before:
-            # viser keeps the last that came under a name for all who come later: let that be small. In 1.x
-            # this also removes the one that has the name.
+            # The old ones are removed after the new ones are sent. viser keeps the last message under a name
+            # for later browsers: let that be small. In 1.x this also removes the node that has the name.
             small = np.zeros((1, 3)), np.eye(3)[None], np.zeros((1, 3)), np.zeros((1, 1))
             self._add_splats(f"/scene/splats{before}", *small).remove()
 
@@ -119,8 +131,8 @@ class World:
         return add(name, centers, covariances, colors, opacities)
 
     def _draw_ground(self) -> None:
-        outlook = self.outlook
-        size, cell = _ROOM * _GROUND, self.unit * _nice(_CELL * outlook.distance)
+        outlook = self.initial_camera
+        size, cell = _SIZE * _GROUND, self.unit * _nice(_CELL * outlook.distance)
         self.server.scene.add_grid(
             "/ground/grid",
             width=size,
@@ -144,12 +156,12 @@ class World:
         color: Color,
         opened: Opened,
     ) -> None:
-        """Draw one camera, with its image where it is there."""
+        """Draw one camera, with its image if that is loaded."""
         handle = self.server.scene.add_camera_frustum(
             f"/cameras/{number:05}",
             fov=2 * float(np.arctan(camera.height / 2 / camera.fy)),
             aspect=camera.width / camera.height * camera.fy / camera.fx,
-            scale=_ROOM * _FRUSTUM,
+            scale=_SIZE * _FRUSTUM,
             color=color,
             image=image,
             jpeg_quality=70,
@@ -158,16 +170,16 @@ class World:
         )
         handle.on_click(lambda event: opened(event.client))
 
-    # ── what was found ─────────────────────────────────────────────────────────────────────────
+    # ── region ───────────────────────────────────────────────────────────────────────────────
     def draw_answer(self, result: QueryResult | None) -> None:
-        """A pin on the action point, the region's box, and smaller pins on the places of rivals."""
+        """Draw a pin on the action point, the region's box, and smaller pins on alternatives."""
         self._clear("answer")
         if result is None:
             return
-        long = self.outlook.distance
-        rivals = [(other.action_point, f"{other.confidence:.0%}") for other in result.alternatives]
-        for number, (point, chance) in enumerate(rivals):
-            self._draw_pin(f"rival{number}", point, 0.6 * _PIN * long, _RIVAL, chance)
+        long = self.initial_camera.distance
+        alternatives = [(other.action_point, f"{other.confidence:.0%}") for other in result.alternatives]
+        for number, (point, chance) in enumerate(alternatives):
+            self._draw_pin(f"alternative{number}", point, 0.6 * _PIN * long, _ALTERNATIVE, chance)
         if result.region is None:
             return
         found = result.region
@@ -180,64 +192,63 @@ class World:
     def _draw_place(self, T_world_place: Float[np.ndarray, "4 4"]) -> None:
         frame = self.server.scene.add_frame(
             "/answer/place",
-            axes_length=_ROOM * _PIN,
-            axes_radius=_ROOM * _EDGE,
+            axes_length=_SIZE * _PIN,
+            axes_radius=_SIZE * _EDGE,
             wxyz=_wxyz(T_world_place),
             position=self.unit * T_world_place[:3, 3],
         )
         self._drawn["answer"].append(frame)
 
     def _draw_pin(
-        self, name: str, point: Float[np.ndarray, "3"], length: float, color: Color, words: str
+        self, name: str, point: Float[np.ndarray, "3"], length: float, color: Color, text: str
     ) -> None:
-        up, scene = self.outlook.up, self.server.scene
+        up, scene = self.initial_camera.up, self.server.scene
         self._draw("answer", f"{name}/needle", pin(point, up, length=length), color)
         top, above = self.unit * (point + length * up), self.unit * (point + 1.2 * length * up)
-        ball = scene.add_icosphere(f"/answer/{name}/ball", radius=_ROOM * _BALL, color=color, position=top)
-        label = scene.add_label(f"/answer/{name}/label", words, position=above)
+        ball = scene.add_icosphere(f"/answer/{name}/ball", radius=_SIZE * _BALL, color=color, position=top)
+        label = scene.add_label(f"/answer/{name}/label", text, position=above)
         self._drawn["answer"] += [ball, label]
 
-    # ── hands ──────────────────────────────────────────────────────────────────────────────────
+    # ── grasps ─────────────────────────────────────────────────────────────────────────────────
     def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int) -> None:
-        """The hand at each grasp, coloured by its score; the chosen one has solid fingers."""
+        """Draw the gripper at each grasp, coloured by its score; the chosen one has solid fingers."""
         wanted = (grasps, gripper, chosen)
-        if grasps is self._held[0] and gripper is self._held[1] and chosen == self._held[2]:
+        if grasps is self._shown[0] and gripper is self._shown[1] and chosen == self._shown[2]:
             return
-        self._held = wanted
+        self._shown = wanted
         self._clear("grasps")
-        self._clear("hand")
+        self._clear("gripper")
         for number, grasp in enumerate(grasps):
             color = _of_score(grasp.score)
             if number == chosen:
-                self._draw_hand(gripper, grasp.width, color, grasp.T_world_gripper)
+                self._draw_gripper(gripper, grasp.width, color, grasp.T_world_gripper)
             else:
-                hand = cage(gripper.boxes_at(grasp.width), _BAR)
-                self._draw("grasps", f"{number:03}", hand, color, grasp.T_world_gripper)
+                bars = wireframe(gripper.boxes_at(grasp.width), _BAR)
+                self._draw("grasps", f"{number:03}", bars, color, grasp.T_world_gripper)
 
-    def _draw_hand(
+    def _draw_gripper(
         self, gripper: Gripper, opening: float, color: Color, T_world_gripper: Float[np.ndarray, "4 4"]
     ) -> None:
-        """The chosen hand; its palm does not hide what it reaches for."""
-        self._draw("hand", "fingers", solid(gripper.fingers_at(opening)), color, T_world_gripper)
-        self._draw("hand", "palm", cage(gripper.body_at(opening), _BAR), color, T_world_gripper)
+        """Draw the chosen gripper; its palm does not hide the object."""
+        self._draw("gripper", "fingers", solid(gripper.fingers_at(opening)), color, T_world_gripper)
+        self._draw("gripper", "palm", wireframe(gripper.body_at(opening), _BAR), color, T_world_gripper)
 
     def play(
         self, moments: Sequence[Moment], gripper: Gripper, score: float, going: Callable[[], bool]
     ) -> None:
-        """Play a hand's motion, for as long as it is still ``going``; it stays where it ends."""
+        """Play a gripper's motion while ``going`` returns True; the gripper stays at the last pose."""
         opening = None
-        # The hand ends elsewhere than it stood.
-        self._held = ((), None, 0)
+        self._shown = ((), None, 0)
         for moment in moments:
             if not going():
                 return
             T = moment.T_world_gripper
             if moment.opening != opening:
                 opening = moment.opening
-                self._clear("hand")
-                self._draw_hand(gripper, opening, _of_score(score), T)
+                self._clear("gripper")
+                self._draw_gripper(gripper, opening, _of_score(score), T)
             else:
-                for handle in self._drawn["hand"]:
+                for handle in self._drawn["gripper"]:
                     handle.wxyz, handle.position = _wxyz(T), self.unit * T[:3, 3]
             self.server.flush()
             time.sleep(1 / _RATE)
@@ -269,7 +280,7 @@ class World:
 
 
 def _of_score(score: float) -> Color:
-    """Plasma without its darkest and lightest ends, which are lost on dark and bright scenes."""
+    """Return a colour of plasma without its ends, which dark and bright scenes hide."""
     red, green, blue = colorize(np.array([[0.15 + 0.7 * min(max(score, 0.0), 1.0)]]), "plasma")[0, 0].tolist()
     return red, green, blue
 
@@ -279,6 +290,6 @@ def _wxyz(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4"]:
 
 
 def _nice(length: float) -> float:
-    """1, 2 or 5 times a power of ten, near a length."""
+    """Return 1, 2 or 5 times a power of ten, near a length."""
     power = 10.0 ** np.floor(np.log10(length))
     return float(power * min((1, 2, 5, 10), key=lambda step: abs(step - length / power)))

@@ -1,4 +1,4 @@
-"""A viser server where people may open a page."""
+"""Start of a viser server for the page."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ import viser
 from point2act.core.errors import Point2ActError
 from point2act.visualization.viewer.request_filter import filtered, own_names
 
-# Processes that end while viser 0.2 looks at all of them: so often in a row is no accident.
+# viser 0.2 lists all processes at its start and fails if one ends meanwhile; it is tried this often.
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class ViewerConfig:
-    """Where the page is served."""
+    """Address of the page."""
 
     host: str = "127.0.0.1"
-    """Who may open it: 127.0.0.1 is this machine alone, 0.0.0.0 everybody on the network."""
+    """Network interface that serves the page: 127.0.0.1 for this machine only, 0.0.0.0 for the network."""
     port: int = 8080
-    """Or the next one that is free."""
+    """First port to try; the next free one is taken."""
     names: tuple[str, ...] = ()
-    """What browsers may call this machine besides its own name and addresses: a proxy's name, say."""
+    """Further host names by which browsers reach this machine, such as that of a proxy."""
     pages: int = 20
-    """How many may be open at once."""
+    """Maximum number of open pages."""
 
 
 def serve(config: ViewerConfig) -> viser.ViserServer:
     """Start a server.
 
-    Raises ``Point2ActError`` for a host that is not this machine.
+    Raises:
+        Point2ActError: The host is not an address of this machine.
     """
     try:
         # viser tries a thousand ports of an address that is not this machine's.
@@ -45,7 +46,7 @@ def serve(config: ViewerConfig) -> viser.ViserServer:
     with filtered(own_names(config.names), config.pages):
         server = _start(config)
     _keep_in_order(server._websock_server)
-    # Before anything else is done for whoever comes.
+    # Before any other callback of a new client.
     server.on_client_connect(lambda client: _keep_in_order(client._websock_connection))
     return server
 
@@ -53,7 +54,7 @@ def serve(config: ViewerConfig) -> viser.ViserServer:
 def _start(config: ViewerConfig) -> viser.ViserServer:
     for attempt in range(_ATTEMPTS):
         try:
-            # viser greets in a box of its own.
+            # viser prints a greeting.
             with redirect_stdout(io.StringIO()):
                 return viser.ViserServer(host=config.host, port=config.port, verbose=False)
         except psutil.NoSuchProcess:
@@ -63,16 +64,16 @@ def _start(config: ViewerConfig) -> viser.ViserServer:
 
 
 def _keep_in_order(sender: Any) -> None:
-    """Let messages arrive in the order in which they are sent, from whichever threads.
+    """Let messages arrive in the order in which they are sent, from any thread.
 
-    viser 0.2 leaves a message to a third thread while another thread sends, or is in ``atomic()``, and those
-    sent next overtake it: a page said "Planning …" for good. Its buffer of messages has a lock of its own.
+    While one thread sends or is in ``atomic()``, viser 0.2 leaves another thread's message to a third, and
+    messages sent later overtake it: a page stayed at "Planning …". Its buffer of messages has its own lock.
     """
     if hasattr(sender, "unsafe_send_message"):
         sender.queue_message = sender.unsafe_send_message
 
 
 def url_of(server: viser.ViserServer) -> str:
-    """Where a browser on this machine finds a server's page."""
+    """Return the page's address for a browser on this machine."""
     host = server.get_host()
     return f"http://{'localhost' if host == '0.0.0.0' else host}:{server.get_port()}"

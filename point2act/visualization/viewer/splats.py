@@ -1,4 +1,4 @@
-"""Gaussians as a browser draws them, and their colours with relevancy over them. numpy only."""
+"""Gaussians as browsers draw them, and their colours blended with relevancy. numpy only."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from point2act.visualization.drawing import dim_grey, relevancy_layer
 
 # The constant spherical harmonic, sqrt(1 / (4 pi)) (GaussianScene: colour = 0.5 + SH(direction)).
 _CONSTANT = 0.5 / np.sqrt(np.pi)
-# Gaussians fainter than this draw nothing that is seen (half of a colour's last bit). Chosen.
+# Gaussians with a lower opacity are invisible (half of the last bit of a colour).
 _FAINT = 0.5 / 255
-# From one size of a grid's cells to the next that is tried. Chosen: ends with over half of what is allowed.
+# Growth of the grid cells from one try to the next. Chosen: ends with over half of the allowed number.
 _COARSER = 1.2
-# What is strewn over a cell of side 1 has a variance of 1/12; Gaussians 1 apart make an even sheet with 1/4.
+# Points spread over a cell of side 1 have a variance of 1/12; Gaussians 1 apart form an even sheet with 1/4.
 _WIDER = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Splats:
-    """Gaussians without their dependence on where they are seen from, which browsers do not draw."""
+    """Gaussians without view-dependent colour, which browsers do not draw."""
 
     centers: Float[np.ndarray, "n 3"]
     covariances: Float[np.ndarray, "n 3 3"]
@@ -31,14 +31,14 @@ class Splats:
     """In [0, 1]."""
     opacities: Float[np.ndarray, "n 1"]
     kept: Int[np.ndarray, " n"]
-    """Which of the scene's Gaussians these are."""
+    """Indices of the scene's Gaussians."""
 
     def __len__(self) -> int:
         return len(self.centers)
 
 
 def splats_of(scene: GaussianScene) -> Splats:
-    """What is to be drawn of a scene, world frame."""
+    """Return the visible Gaussians of a scene, world frame."""
     kept = np.flatnonzero(scene.opacities > _FAINT)
     axes = quaternion_to_matrix(scene.quats[kept]) * scene.scales[kept][:, None, :]
     return Splats(
@@ -51,11 +51,11 @@ def splats_of(scene: GaussianScene) -> Splats:
 
 
 def sketch(splats: Splats, count: int) -> Splats:
-    """At most ``count`` Gaussians that look alike from afar; those of one cell of a grid become one.
+    """Reduce Gaussians to at most ``count`` that look alike from afar: one for each cell of a grid.
 
-    Its mean and covariance are those of the cell's mixture (moment matching, as in Goldberger and Roweis,
-    "Hierarchical clustering of a mixture model", 2004), weighted by how much of a picture each one covers;
-    but spread wider, so that there are no gaps between cells.
+    Mean and covariance are those of the cell's mixture (moment matching, as in Goldberger and Roweis,
+    "Hierarchical clustering of a mixture model", 2004), weighted by opacity times area; the spread between
+    the means is enlarged, so that there are no gaps between cells.
     """
     if len(splats) <= count:
         return splats
@@ -82,7 +82,7 @@ def sketch(splats: Splats, count: int) -> Splats:
 
 
 def _cells(centers: Float[np.ndarray, "n 3"], count: int) -> tuple[Int[np.ndarray, " n"], int]:
-    """The number of the cube that each point lies in, and how many cubes are used: ``count`` at most."""
+    """Return the index of the grid cell of each point, and the number of used cells: at most ``count``."""
     near = np.percentile(centers, [5, 95], axis=0)
     side = max(float((near[1] - near[0]).max()), np.finfo(float).tiny) / count**0.5
     while True:
@@ -94,7 +94,7 @@ def _cells(centers: Float[np.ndarray, "n 3"], count: int) -> tuple[Int[np.ndarra
 
 
 def _strides(cubes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
-    """What makes one number of a cube's three."""
+    """Return the strides that turn a cell's three indices into one."""
     _, height, depth = cubes.max(axis=0) + 1
     return np.array([height * depth, depth, 1.0])
 
@@ -102,10 +102,13 @@ def _strides(cubes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
 def paint(
     colors: Float[np.ndarray, "n 3"], relevancy: Float[np.ndarray, " n"], *, blend: float, threshold: float
 ) -> Float[np.ndarray, "n 3"]:
-    """Colours with relevancy over them, as shares of its peak and as reports draw it.
+    """Blend colours with relevancy, normalised to its peak and coloured as in reports.
 
-    ``blend`` goes from 0, the colours as they are, to 1, relevancy on a dim grey scene. What is below
-    ``threshold``, a share of the peak, stays grey. Without any relevancy the colours stay as they are.
+    Args:
+        colors: Colours in [0, 1].
+        relevancy: One number for each Gaussian; if all are 0, the colours stay as they are.
+        blend: From 0, the colours as they are, to 1, relevancy on a dim grey scene.
+        threshold: Fraction of the peak below which Gaussians stay grey.
     """
     peak = float(relevancy.max(initial=0.0))
     if peak <= 0 or blend <= 0:

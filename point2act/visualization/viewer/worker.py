@@ -1,4 +1,4 @@
-"""One thread for jobs of one kind: in order, and of jobs that replace each other only the newest."""
+"""A thread with a queue of jobs, in which a newer job can replace a waiting one."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import traceback
 from collections.abc import Callable
 
 Job = Callable[[], object]
-"""What it returns is forgotten."""
+"""A function whose result is ignored."""
 
 
 class Worker:
-    """Runs jobs one after another in a thread of its own."""
+    """Runs jobs one after another in its own thread."""
 
     def __init__(self, name: str, failed: Callable[[BaseException], None]):
-        """``failed`` is told what a job raises; the next one runs all the same, even if that raises too."""
+        """Start the thread; ``failed`` is called with what a job raises, and the next job still runs."""
         self._failed = failed
         self._jobs: dict[object, Job] = {}
         self._changed = threading.Condition()
         self._busy = self._ended = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def do(self, job: Job, *, instead_of: object = None) -> None:
-        """Run a job when its turn comes; one that waits under the same key, if not None, is dropped.
+        """Queue a job, unless the worker has ended.
 
-        After ``end`` nothing is run any more.
+        Args:
+            job: Function to run.
+            instead_of: Key under which the job replaces a waiting one, in that one's turn.
         """
         with self._changed:
             if self._ended:
                 return
-            # A new key goes to the end; a job that takes another's place takes its turn as well.
             self._jobs[object() if instead_of is None else instead_of] = job
             self._changed.notify_all()
 
     @property
     def waiting(self) -> bool:
-        """Whether a job waits for the one under way."""
+        """Whether a job waits behind the running one."""
         return bool(self._jobs)
 
     def settle(self, timeout: float) -> bool:
-        """Wait until there is nothing left to do; whether that came in time, seconds."""
+        """Wait until no job is left, and return whether that happened within ``timeout`` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs and not self._busy, timeout)
 
     def end(self) -> None:
-        """Drop what waits, and start nothing more. Does not wait for what is under way."""
+        """Drop waiting jobs and accept no more; does not wait for the running job."""
         with self._changed:
             self._ended = True
             self._jobs.clear()
@@ -62,13 +62,10 @@ class Worker:
                 job = self._jobs.pop(next(iter(self._jobs)))
                 self._busy = True
             try:
-                self._attempt(job)
+                try:
+                    job()
+                except BaseException as err:
+                    self._failed(err)
             except BaseException:
-                # Nobody could be told. The thread goes on.
+                # The failure could not be reported. The thread goes on.
                 traceback.print_exc()
-
-    def _attempt(self, job: Job) -> None:
-        try:
-            job()
-        except BaseException as err:
-            self._failed(err)
