@@ -34,9 +34,9 @@ def test_no_minute_has_more_requests_than_allowed(per_minute: int, gaps: list[fl
     limits = Limits(LimitsConfig(per_minute=per_minute), clock=clock, sleep=clock.sleep)
     for gap in gaps:
         clock.now += gap
-        limits.begin()
+        limits.acquire()
         starts.append(clock.now)
-        limits.end((1, 1))
+        limits.release((1, 1))
     for first, later in zip(starts, starts[per_minute:], strict=False):
         assert later - first >= 60 - 1e-6
 
@@ -45,7 +45,7 @@ def test_requests_wait_only_when_the_minute_is_full():
     clock = Clock()
     limits = Limits(LimitsConfig(per_minute=3), clock=clock, sleep=clock.sleep)
     for _ in range(7):
-        limits.begin()
+        limits.acquire()
     assert clock.slept == [60.0, 60.0]  # After the third and the sixth; the others go along.
 
 
@@ -59,7 +59,7 @@ def test_threads_share_one_minute():
 
     limits = Limits(LimitsConfig(per_minute=5), clock=lambda: 0.0, sleep=sleep)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: limits.begin(), range(20)))
+        list(pool.map(lambda _: limits.acquire(), range(20)))
     assert sorted(waits) == [60.0] * 5 + [120.0] * 5 + [180.0] * 5
 
 
@@ -68,27 +68,27 @@ def test_requests_are_counted_from_all_threads():
 
     def ask(_: int) -> bool:
         try:
-            limits.begin()
+            limits.acquire()
         except ModelError:
             return False
-        limits.end((1, 1))
+        limits.release((1, 1))
         return True
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(ask, range(50))) == 10
     assert limits.requests == 10
     with pytest.raises(ModelError, match="10 requests were allowed, and all were made"):
-        limits.begin()
+        limits.acquire()
 
 
 def test_cost_is_counted_and_kept():
     limits = Limits(LimitsConfig(max_cost=0.01), price=(1.0, 10.0))
     for made in range(1, 6):
-        limits.begin()
-        limits.end((1000, 100))  # 0.001 + 0.001 dollars
+        limits.acquire()
+        limits.release((1000, 100))  # 0.001 + 0.001 dollars
         assert limits.cost == pytest.approx(0.002 * made)
     with pytest.raises(ModelError, match=r"0\.01 USD were allowed, 0\.01 are spent on 5 requests"):
-        limits.begin()
+        limits.acquire()
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=30), st.integers(1, 5))
@@ -99,11 +99,11 @@ def test_cost_exceeds_what_is_allowed_only_by_what_nobody_could_know(tokens: lis
     dearest, under_way = 0.0, []
     try:
         for count in tokens:
-            limits.begin()
+            limits.acquire()
             under_way.append((count, dearest))
             if len(under_way) == at_once:
                 for spent, expected in under_way:
-                    limits.end((spent, 0))
+                    limits.release((spent, 0))
                     surprise += max(0.0, spent / 1e6 - expected)
                     dearest = max(dearest, spent / 1e6)
                 under_way = []
@@ -114,22 +114,22 @@ def test_cost_exceeds_what_is_allowed_only_by_what_nobody_could_know(tokens: lis
 
 def test_requests_under_way_count_for_the_cost():
     limits = Limits(LimitsConfig(max_cost=0.0035), price=(1.0, 1.0))
-    limits.begin()
-    limits.end((1000, 0))
-    limits.begin()
-    limits.begin()  # 0.001 spent and 0.002 under way
+    limits.acquire()
+    limits.release((1000, 0))
+    limits.acquire()
+    limits.acquire()  # 0.001 spent and 0.002 under way
     with pytest.raises(ModelError, match=r"one more could cost 0\.001"):
-        limits.begin()
-    limits.end(None)  # Failed, and cost nothing that anybody said.
-    limits.begin()
+        limits.acquire()
+    limits.release(None)  # Failed, and cost nothing that anybody said.
+    limits.acquire()
 
 
 def test_a_server_that_does_not_count_cannot_be_limited_by_cost():
     limits = Limits(LimitsConfig(max_cost=1.0), price=(1.0, 1.0))
-    limits.begin()
-    limits.end((0, 0))
+    limits.acquire()
+    limits.release((0, 0))
     with pytest.raises(ModelError, match="use max_requests"):
-        limits.begin()
+        limits.acquire()
 
 
 def test_cost_needs_a_price():

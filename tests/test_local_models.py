@@ -300,7 +300,7 @@ def failure(model: LocalClient, request: Request = QUESTION) -> str:
 
 
 def test_a_model_that_only_servers_have_is_refused():
-    with pytest.raises(ModelError, match=r"tiny-robopoint \(tiny\) does not run here: .*--server"):
+    with pytest.raises(ModelError, match=r"does not support .*tiny-robopoint \(tiny\): .*--server"):
         LocalClient(pointing_model("robopoint", local=False))
 
 
@@ -321,7 +321,7 @@ def test_a_device_that_is_not_there(folders: dict[str, Path], device: str):
 def test_a_model_that_was_not_downloaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     message = failure(client("qwen3_vl", None, model="nobody/has-this-model"))
-    assert "nobody/has-this-model cannot be had: " in message
+    assert "nobody/has-this-model cannot be read or downloaded: " in message
     assert "'hf download nobody/has-this-model'" in message
     assert "--server" in message
 
@@ -371,7 +371,7 @@ def test_weights_that_are_missing(folders: dict[str, Path], tmp_path: Path):
         return save(kept, metadata={"format": "pt"})
 
     message = failure(broken(folders, tmp_path, "model.safetensors", lose))
-    assert f"incomplete: 1 are not there, such as {lost}" in message
+    assert f"incomplete: 1 are missing, such as {lost}" in message
 
 
 def test_a_processor_without_a_chat_template(folders: dict[str, Path], tmp_path: Path):
@@ -383,7 +383,7 @@ def test_a_processor_without_a_chat_template(folders: dict[str, Path], tmp_path:
 def test_an_image_that_the_processor_refuses(clients: dict[str, LocalClient]):
     thin = Request("Point to the mug.", (np.zeros((10, 2400, 3), np.uint8),))
     message = failure(clients["qwen2_5_vl"], thin)
-    assert "cannot take the question with 2400x10" in message
+    assert "cannot process the request with 2400x10" in message
     assert clients["qwen2_5_vl"].ask(QUESTION).text, "the next one is answered"
 
 
@@ -411,4 +411,4 @@ def test_too_little_memory(
     monkeypatch.setattr("transformers.AutoModelForImageTextToText.from_pretrained", fail)
     message = failure(client("qwen3_vl", folders["qwen3_vl"]))
     assert "does not fit into the memory of cpu" in message
-    assert message.endswith("It takes 1 MB")
+    assert message.endswith("It needs 1 MB")

@@ -125,7 +125,7 @@ def test_verbose_tells_of_requests_and_of_the_machine(folder, truth, tmp_path):
         assert "base64" not in err
         assert "Python 3." in err
         _, err = tell("ask", folder, "--output", tmp_path / "p", *whom(server, tmp_path / "c"), "--verbose")
-        assert len(re.findall(r"images/\d+.png \(128x96\): remembered", err)) == 10
+        assert len(re.findall(r"images/\d+.png \(128x96\): cached", err)) == 10
 
 
 def test_verbose_and_quiet_contradict_each_other(tmp_path):

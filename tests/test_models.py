@@ -124,7 +124,7 @@ def test_what_is_left_out_has_the_classes_defaults(tmp_path: Path):
 
 @pytest.mark.parametrize("key", LEAST)
 def test_what_is_needed_is_missed(tmp_path: Path, key: str):
-    with pytest.raises(ModelError, match=rf"mine.toml says nothing of {key}"):
+    with pytest.raises(ModelError, match=rf"mine.toml has no {key}"):
         load_model(write(tmp_path / "mine.toml", **{key: None}))
 
 

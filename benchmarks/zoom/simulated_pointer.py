@@ -32,7 +32,7 @@ from benchmarks.common.tables import Simulated
 from point2act.core.types import Query
 from point2act.data.crops import Crop
 from point2act.simulation.camera import SimView
-from point2act.simulation.pointing import _interior_pixel, _places
+from point2act.simulation.pointing import _interior_pixel, _part_choices
 from point2act.vlm.pointing.point import PointerReply
 
 MIN_PIXELS = 20
@@ -127,7 +127,7 @@ class SizedPointer:
     def _meaning(self, query: Query) -> tuple[list[int], int]:
         """Ids of the parts that the model looks for, and of the one it takes most easily for them."""
         rng = self._random(query.name)
-        places = _places(self.opened.scene, query.name, rng)
+        places = _part_choices(self.opened.scene, query.name, rng)
         favourite = int(rng.choice(places.same)) if places.same else places.distractor[0]
         if rng.random() < self.config.misunderstood:
             return [favourite], int(rng.choice(places.others))

@@ -1,4 +1,4 @@
-"""Replies remembered on disk: whoever asks the same again gets them at once and for nothing."""
+"""A cache of replies on disk: the same request to the same model is sent only once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,11 +22,11 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _VERSION = 1
-"""Of the entries. To be raised when a request is sent differently, such as by another image format."""
+"""Version of the entries. Increase it when requests are sent differently, such as in another image format."""
 
 
 def default_folder() -> Path:
-    """Where replies are remembered unless said otherwise: the user's cache folder.
+    """Return the folder of cached replies in the user's cache folder.
 
     Source: XDG Base Directory Specification 0.8, which ignores relative paths.
     """
@@ -36,14 +36,15 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class ReplyCache:
-    """Replies by everything that they depend on: who is asked, what, and the pixels that are shown."""
+    """Replies on disk by everything that they depend on: the client's identity, the prompt and the pixels."""
 
     folder: Path
 
     def prepare(self) -> None:
-        """Make the folder, and see that it can be written before anything is asked that costs something.
+        """Make the folder, and check that it is writable before a request costs anything.
 
-        Raises ``ModelError`` where it cannot.
+        Raises:
+            ModelError: The folder cannot be written.
         """
         probe = self.folder / f".{os.getpid()}.probe"
         try:
@@ -52,12 +53,12 @@ class ReplyCache:
             probe.unlink()
         except OSError as err:
             raise ModelError(
-                f"replies cannot be remembered in {self.folder} ({err.strerror}): choose another folder, "
+                f"replies cannot be cached in {self.folder} ({err.strerror}): choose another folder, "
                 "or ask without a cache"
             ) from err
 
     def get(self, identity: Mapping[str, Any], request: Request) -> Reply | None:
-        """The remembered reply; None where there is none, or what is there is damaged or not ours."""
+        """Return the cached reply; None if there is none, or the entry is damaged."""
         key = _key(identity, request)
         try:
             entry = read_json(self._path(key), ModelError)
@@ -71,17 +72,12 @@ class ReplyCache:
             return None
 
     def put(self, identity: Mapping[str, Any], request: Request, reply: Reply) -> None:
-        """Remember a reply, in place of whatever was there.
+        """Write a reply, replacing an earlier one.
 
-        Raises ``Point2ActError`` where the file cannot be written.
+        Raises:
+            Point2ActError: The file cannot be written.
         """
-        key = _key(identity, request)
-        document = {
-            "text": reply.text,
-            "seconds": reply.seconds,
-            "input_sizes": [list(size) for size in reply.input_sizes],
-            "tokens": list(reply.tokens),
-        }
+        key, document = _key(identity, request), asdict(reply)
         entry = {"version": _VERSION, "key": key, "reply": document, "sha256": _digest(document)}
         write_text(self._path(key), _canonical(entry))
 
@@ -92,29 +88,38 @@ class ReplyCache:
 def ask_with_cache(
     client: ModelClient, request: Request, read: Callable[[Reply], T], *, cache: ReplyCache | None
 ) -> tuple[Reply, T, bool]:
-    """The reply, what ``read`` makes of it, and whether it was remembered rather than asked for.
+    """Return the cached reply to a request, or send the request and cache the reply.
 
-    A remembered reply that ``read`` refuses with ``ReplyError`` is asked for again, and only what it
-    accepts is remembered. Raises what ``client`` and ``read`` raise, and
-    ``Point2ActError`` where the cache cannot be written.
+    Args:
+        client: The client to ask.
+        request: The request.
+        read: Function that parses a reply. A cached reply that it refuses with ``ReplyError`` is requested
+            again, and only replies that it accepts are cached.
+        cache: The cache; None to always send the request.
+
+    Returns:
+        The reply, what ``read`` made of it, and whether it was cached.
+
+    Raises:
+        Point2ActError: The cache cannot be written, or what ``client`` and ``read`` raise.
     """
     known = cache.get(client.identity, request) if cache else None
     if known is not None:
         try:
-            made = read(known)
-            _log.debug("%s (%s): remembered", request.about, request.sizes, extra={"image": request.about})
-            return known, made, True
+            parsed = read(known)
+            _log.debug("%s (%s): cached", request.about, request.sizes, extra={"image": request.about})
+            return known, parsed, True
         except ReplyError:
-            pass  # It was readable once: the reader has become stricter since.
+            pass  # It was readable once: the parser has become stricter since.
     reply = client.ask(request)
-    made = read(reply)
+    parsed = read(reply)
     if cache:
         cache.put(client.identity, request, reply)
-    return reply, made, False
+    return reply, parsed, False
 
 
 def _key(identity: Mapping[str, Any], request: Request) -> str:
-    """SHA-256 of everything that a reply depends on."""
+    """Return the SHA-256 of everything that a reply depends on."""
     images = []
     for image in request.images:
         pixels = np.ascontiguousarray(image)
@@ -123,7 +128,7 @@ def _key(identity: Mapping[str, Any], request: Request) -> str:
     return _digest(
         {
             "version": _VERSION,
-            "client": dict(identity),
+            "asker": dict(identity),  # The name is part of the key of every cached reply.
             "prompt": request.prompt,
             "schema": schema,
             "max_tokens": request.max_tokens,
@@ -137,5 +142,5 @@ def _digest(document: Any) -> str:
 
 
 def _canonical(document: Any) -> str:
-    """The one way to write a document. ASCII, for models can write half a character (a lone surrogate)."""
+    """Return the canonical JSON of a document, in ASCII because replies can hold lone surrogates."""
     return json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":"))

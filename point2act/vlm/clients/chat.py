@@ -1,4 +1,4 @@
-"""Requests and replies in the words of OpenAI's chat completions, which most servers speak."""
+"""Requests and replies in the format of OpenAI's chat completions, which most servers support."""
 
 from __future__ import annotations
 
@@ -16,47 +16,52 @@ from PIL import Image
 from point2act.vlm.clients.client import PointingModel, Request
 
 TEMPERATURE = 0.0
-"""The likeliest words: the same question gets the same answer, as far as a server can."""
+"""Greedy decoding: the same request gets the same reply, as far as the server is deterministic."""
 
 _QUALITY = 95
-"""Of JPEG, with full colour resolution: a fraction of PNG's bytes, and little to see of it. Chosen."""
+"""JPEG quality, without chroma subsampling: a fraction of the size of PNG, without visible loss. Chosen."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a server answered."""
+    """A server's reply."""
 
     text: str
     tokens: tuple[int, int]
-    """Read and written, as the server counts them; zeros where it does not."""
-    finish: str | None
-    """Why the model stopped; ``"stop"`` when it had said all."""
+    """Number of tokens read and written, as the server counts them; zeros if it does not."""
+    finish_reason: str | None
+    """Why the model stopped: ``"stop"`` at the end of the reply, ``"length"``, ``"content_filter"``."""
     refusal: str | None
+    """The model's refusal to answer; None if it did not refuse."""
 
 
 def messages(request: Request) -> list[dict[str, Any]]:
-    """One turn of the user: images first, then the prompt."""
+    """Return the messages of a request: one turn of the user, images first, then the prompt."""
     images = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in request.images]
     return [{"role": "user", "content": [*images, {"type": "text", "text": request.prompt}]}]
 
 
-def parameters(model: PointingModel, request: Request, without: Collection[str]) -> dict[str, Any]:
-    """How a model is to answer, leaving out what the server refused before.
+def parameters(model: PointingModel, request: Request, unsupported: Collection[str]) -> dict[str, Any]:
+    """Return the generation parameters of a request, without those that the server does not support.
 
-    ``max_tokens`` is not left out but called ``max_completion_tokens``, as OpenAI's newer models want it.
+    ``max_tokens`` is not omitted but renamed to ``max_completion_tokens``, as OpenAI's newer models require.
     """
-    longest = "max_completion_tokens" if "max_tokens" in without else "max_tokens"
-    found: dict[str, Any] = {longest: request.max_tokens or model.max_tokens, "extra_body": dict(model.extra)}
-    if "temperature" not in without:
+    limit = "max_completion_tokens" if "max_tokens" in unsupported else "max_tokens"
+    found: dict[str, Any] = {limit: request.max_tokens or model.max_tokens, "extra_body": dict(model.extra)}
+    if "temperature" not in unsupported:
         found["temperature"] = TEMPERATURE
-    if request.schema is not None and model.structured and "response_format" not in without:
-        form = {"name": "reply", "schema": dict(request.schema), "strict": True}
-        found["response_format"] = {"type": "json_schema", "json_schema": form}
+    if request.schema is not None and model.structured and "response_format" not in unsupported:
+        schema = {"name": "reply", "schema": dict(request.schema), "strict": True}
+        found["response_format"] = {"type": "json_schema", "json_schema": schema}
     return found
 
 
 def read_completion(body: str) -> Completion:
-    """Read the body of a server's answer. Raises ValueError, in words, where it is no completion."""
+    """Read a completion from the body of a server's response.
+
+    Raises:
+        ValueError: The body is not a completion.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as err:
@@ -70,10 +75,10 @@ def read_completion(body: str) -> Completion:
     if not (text is None or isinstance(text, str)):
         raise ValueError(f"content that is not text: {_start(body)}")
     return Completion(
-        text=_whole(text or ""),
+        text=_encodable(text or ""),
         tokens=_tokens(document.get("usage")),
-        finish=finish if isinstance(finish, str) else None,
-        refusal=_whole(refusal) if isinstance(refusal, str) and refusal else None,
+        finish_reason=finish if isinstance(finish, str) else None,
+        refusal=_encodable(refusal) if isinstance(refusal, str) and refusal else None,
     )
 
 
@@ -89,8 +94,8 @@ def _tokens(usage: Any) -> tuple[int, int]:
     return (read if isinstance(read, int) else 0, written if isinstance(written, int) else 0)
 
 
-def _whole(text: str) -> str:
-    """Text that can be written as UTF-8: a reply cut off inside a character ends in half of it."""
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, in which a truncated reply can end, so that UTF-8 can encode the text."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

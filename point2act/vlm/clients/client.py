@@ -1,4 +1,4 @@
-"""What is asked of a multimodal model and what comes back, whoever answers."""
+"""Requests to a vision-language model, its replies, and the interface of the clients that exchange them."""
 
 from __future__ import annotations
 
@@ -12,89 +12,90 @@ from jaxtyping import UInt8
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One question, complete in itself."""
+    """One request, without any history."""
 
     prompt: str
     images: tuple[UInt8[np.ndarray, "_h _w 3"], ...] = ()
-    """What the model is shown, before the prompt; pixels as they are, without any rotation."""
+    """RGB images that come before the prompt; they are sent without rotation."""
     schema: Mapping[str, Any] | None = None
-    """JSON Schema that the reply has to follow. Servers that can are held to it; the prompt says it too."""
+    """JSON Schema of the reply, for servers with structured output; the prompt describes it, too."""
     max_tokens: int | None = None
-    """Longest reply; by default what is enough for the model to point."""
+    """Maximum length of the reply; None for the model's own limit for pointing."""
     about: str = ""
-    """What is shown, for those who read the log: the frame's name."""
+    """Name of the frame that is shown, for the log."""
 
     @property
     def sizes(self) -> str:
-        """The images' widths and heights, in words."""
+        """Width and height of the images, as text."""
         return ", ".join(f"{image.shape[1]}x{image.shape[0]}" for image in self.images) or "no image"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said, word for word."""
+    """A model's reply."""
 
     text: str
     seconds: float
-    """From sending the question to the end of the reply, waiting and retries included."""
+    """Duration from sending the request to the end of the reply, including waiting and retries."""
     input_sizes: tuple[tuple[int, int], ...] = ()
-    """``(height, width)`` of each image as the model's own processor resized it, where that is known.
-    Coordinates in pixels of the resized input (Qwen2.5-VL) are read with it."""
+    """``(height, width)`` of each image after resizing by the model's processor; empty if unknown. Dialects
+    that count in pixels of the resized input (Qwen2.5-VL) need it."""
     tokens: tuple[int, int] = (0, 0)
-    """Read and written, as the server counts them; zeros where it does not."""
+    """Number of tokens read and written, as the server counts them; zeros if it does not."""
 
 
 @runtime_checkable
 class ModelClient(Protocol):
-    """Whoever answers requests."""
+    """Interface of a client: a model on a server, in this process, or a scripted one."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Everything but the request that the reply depends on: model, provider, parameters. JSON."""
+        """Everything besides the request that a reply depends on: model, provider, parameters. JSON."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many requests may be asked at the same time, from as many threads."""
+        """Maximum number of simultaneous calls of ``ask``, each from its own thread."""
         ...
 
     def ask(self, request: Request) -> Reply:
-        """Answer; safe to call from several threads.
+        """Send a request and wait for the reply; safe to call from several threads.
 
-        Raises ``ModelError`` where no reply can be had, after all retries.
+        Raises:
+            ModelError: There is no reply, after all retries.
         """
         ...
 
 
 @dataclass(frozen=True)
 class PointingModel:
-    """A file of ``configs/models``: who can be asked, and how it wants to be asked."""
+    """Description of a pointing model: one file of ``configs/models``."""
 
     name: str
     model: str
-    """Its identifier: the one on Hugging Face, or the server's own."""
+    """Identifier on Hugging Face, or the server's own."""
     dialect: str
-    """How it writes points, see ``parse_reply``."""
+    """Format in which the model writes points, see ``parse_reply``."""
     prompt: str
-    """How it is asked to point, with ``{query}`` for the words."""
+    """Prompt for pointing, with ``{query}`` in place of the query."""
     memory: str
-    """What it takes to run, for people."""
+    """Memory that the model needs, as text."""
     source: str
-    """Where the prompt and the format come from."""
+    """Source of the prompt and the format."""
     server: str | None = None
-    """Address of the service that has it (``https://…/v1``); None for models that one runs oneself."""
+    """Address of the service that hosts the model (``https://…/v1``); None for models to run oneself."""
+    # Not a service's own variable: a server that a third party runs must not receive that key.
     key_variable: str = "POINT2ACT_API_KEY"
-    """Environment variable with the server's key: not a service's own, which a server that somebody else
-    runs must not get to see."""
+    """Environment variable that holds the server's API key."""
     max_tokens: int = 512
-    """Longest reply to a pointing question."""
+    """Maximum length of a reply to a pointing request, tokens."""
     image_side: int = 1280
-    """Longer side of the images that are sent, pixels; smaller ones are sent as they are."""
+    """Longer side of the images that are sent, pixels; smaller images are sent as they are."""
     local: bool = True
-    """Whether transformers has it."""
+    """Whether transformers supports the model."""
     structured: bool = False
-    """Whether its service holds replies to a JSON Schema."""
+    """Whether the service supports structured output by a JSON Schema."""
     price: tuple[float, float] | None = None
-    """US dollars for a million tokens read and written; None where it is not known or costs nothing."""
+    """US dollars per million tokens read and written; None if unknown or free."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of every request to the service (``extra_body``)."""

@@ -1,7 +1,7 @@
-"""Requests that end in time, whatever the other side does.
+"""An asyncio event loop in its own thread, for requests with a limit on their total duration.
 
-Time-outs of HTTP clients count the silence between two bytes, so that a server that drips holds a request
-for ever. Cancelling from outside ends any: hence a loop in a thread of its own, for callers in any thread.
+Read timeouts of HTTP clients limit the silence between two bytes, so a server that sends a byte now and then
+can hold a request for ever. Cancelling a coroutine ends any request.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ T = TypeVar("T")
 
 
 class EventLoopThread:
-    """An event loop in a thread of its own, which does not keep the program from ending."""
+    """An event loop in a daemon thread; coroutines may be submitted from any thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_serve, args=(self._loop,), name="requests", daemon=True).start()
 
     def run(self, work: Awaitable[T], seconds: float) -> T:
-        """What ``work`` returns or raises; ``asyncio.TimeoutError`` when it takes longer than ``seconds``."""
+        """Return the result of ``work``, or raise ``asyncio.TimeoutError`` after ``seconds``."""
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
         try:
             return future.result()
         finally:
-            future.cancel()  # Nothing to a finished one; ends it where the caller is interrupted.
+            future.cancel()  # Ends the coroutine if the caller is interrupted; else it has no effect.
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Stop after a last piece of work; returns at once."""
+        """Stop the loop after a last coroutine; return at once."""
         asyncio.run_coroutine_threadsafe(_finish(self._loop, last), self._loop)
 
 

@@ -1,4 +1,4 @@
-"""From a model's name to someone who answers."""
+"""Opening a model by its name: on a server, at the service that hosts it, or in this process."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from point2act.vlm.clients.server import ServerClient, ServerConfig
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """Who is asked."""
+    """Model to ask, where it runs, and the cache of its replies."""
 
     model: str | None = None
-    """A shipped model's name, or the path of a model's .toml file (configs/models)."""
+    """Name of a shipped model, or the path of a model's .toml file (configs/models)."""
     server: str | None = None
-    """Address of an OpenAI-compatible server that has the model, such as http://localhost:8000/v1; without
-    it the model is loaded by transformers here, or asked where its file says that it is served."""
+    """Address of an OpenAI-compatible server that hosts the model, such as http://localhost:8000/v1. Without
+    it, the model runs in this process, or at the service that the model's file names."""
     served_as: str | None = None
-    """The model's name on that server, where it is not the one in the file."""
+    """Name of the model on the server, if it differs from the one in the model's file."""
     dialect: str | None = None
-    """How it writes points, where that is not as the file says."""
+    """Format in which the model writes points, if it differs from the one in the model's file."""
     cache: Path | None = None
-    """Folder of remembered replies; by default point2act/replies in the user's cache folder."""
+    """Folder of cached replies; by default point2act/replies in the user's cache folder."""
     remember: bool = True
-    """Remember replies, and ask nothing twice."""
+    """Cache replies, so that the same request is sent only once."""
     requests: ServerConfig = field(default_factory=ServerConfig)
     """Requests to a server."""
     local: LocalConfig = field(default_factory=LocalConfig)
-    """Models that run here."""
+    """Models that run in this process."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenModel:
-    """A model that may be asked."""
+    """A model with its client and the cache of its replies."""
 
     model: PointingModel
     client: ModelClient
@@ -46,30 +46,31 @@ class OpenModel:
 
 
 def open_model(config: ClientConfig) -> OpenModel:
-    """Find the model and whoever runs it; nothing is loaded or asked yet.
+    """Find a model and make its client; nothing is loaded or sent yet.
 
-    Raises ``ModelError`` where there is no such model, where nobody can run it, or
-    where the key for its service is missing.
+    Args:
+        config: Model to ask, where it runs, and the cache of its replies.
+
+    Raises:
+        ModelError: There is no such model, it cannot run where it should, or its service's key is missing.
     """
     if config.model is None:
-        raise ModelError("nobody is asked: name a model with --model, such as --model qwen3_vl_8b")
+        raise ModelError("no model is named: choose one with --model, such as --model qwen3_vl_8b")
     model = load_model(config.model)
     if config.dialect is not None:
         model = replace(model, dialect=config.dialect)
     cache = ReplyCache(config.cache or default_folder()) if config.remember else None
     if cache is not None:
         cache.prepare()
-    client = _open_client(model, config)
-    return OpenModel(model, client, cache)
+    return OpenModel(model, _open_client(model, config), cache)
 
 
 def _open_client(model: PointingModel, config: ClientConfig) -> ModelClient:
-    """The server that was named, the service that has the model, or this machine."""
     if config.server is not None:
-        # A key for one service is no other server's business.
+        # The key of the model's own service must not be sent to another server.
         own = config.server.rstrip("/") == (model.server or "").rstrip("/")
-        theirs = model if own else replace(model, key_variable=PointingModel.key_variable, price=None)
-        return ServerClient(theirs, config.server, served_as=config.served_as, config=config.requests)
+        model = model if own else replace(model, key_variable=PointingModel.key_variable, price=None)
+        return ServerClient(model, config.server, served_as=config.served_as, config=config.requests)
     if model.server is not None:
         return ServerClient(model, model.server, served_as=config.served_as, config=config.requests)
     return LocalClient(model, config=config.local)

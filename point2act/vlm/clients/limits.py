@@ -1,4 +1,4 @@
-"""How often a server may be asked, and for how much money."""
+"""Limits on the rate, number and cost of requests to a server."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from dataclasses import dataclass
 from point2act.core.errors import ModelError
 
 _WINDOW = 60.0
-"""Seconds: rates are per minute."""
+"""Seconds; rates are per minute."""
 
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """What asking a server may come to. Tries count, remembered replies do not."""
+    """Limits on requests to a server. Retries count, cached replies do not."""
 
     per_minute: int | None = None
-    """Requests in any 60 seconds; further ones wait. None for as many as it takes."""
+    """Maximum number of requests in any 60 seconds; further ones wait. None for no limit."""
     max_requests: int | None = None
-    """Requests in all, retries included; then no more is asked. None for as many as it takes."""
+    """Maximum number of requests in total, including retries; further ones fail. None for no limit."""
     max_cost: float | None = None
-    """US dollars in all, by the price in the model's file. None for whatever it costs."""
+    """Maximum total cost, US dollars, by the price in the model's file. None for no limit."""
 
 
 class Limits:
-    """Keeps count of requests and their cost; safe to use from several threads.
+    """Counter of requests and their cost that enforces the limits; safe to use from several threads.
 
-    ``price`` is in US dollars for a million tokens read and written. ``clock`` gives seconds that never
-    go back. Raises ``ModelError`` for limits that allow nothing, or a cost without a price.
+    Args:
+        config: The limits.
+        price: US dollars per million tokens read and written.
+        clock: Function that returns monotonic seconds.
+        sleep: Function that waits for a number of seconds.
+
+    Raises:
+        ModelError: The limits allow nothing, or limit the cost without a price.
     """
 
     def __init__(
@@ -48,72 +54,74 @@ class Limits:
         self._lock = threading.Lock()
         self._starts: deque[float] = deque(maxlen=config.per_minute or 1)
         self._requests = 0
-        self._under_way = 0
+        self._active = 0
         self._cost = 0.0
-        self._dearest = 0.0
+        self._highest_cost = 0.0
         self._uncounted = False
 
     @property
     def requests(self) -> int:
-        """How many were made."""
+        """Number of requests so far."""
         return self._requests
 
     @property
     def cost(self) -> float:
-        """US dollars, by the tokens that the server counted."""
+        """Total cost so far, US dollars, by the tokens that the server counted."""
         return self._cost
 
-    def begin(self) -> None:
-        """Wait until one more request may be made, and count it; ``end`` must follow.
+    def acquire(self) -> None:
+        """Wait until one more request may start, and count it; ``release`` must follow.
 
-        Requests under way are taken to cost what the dearest so far did. Until the first reply nothing is
-        known of that, so the requests made by then can exceed ``max_cost``.
-        Raises ``ModelError`` where no more are allowed.
+        Unfinished requests are assumed to cost as much as the most expensive one so far. Until the first
+        reply that is unknown, so the requests started by then can exceed ``max_cost``.
+
+        Raises:
+            ModelError: No more requests are allowed.
         """
         with self._lock:
-            self._check_room()
+            self._check_allowance()
             self._requests += 1
-            self._under_way += 1
-            wait = self._book()
+            self._active += 1
+            wait = self._reserve_start()
         if wait > 0:
             self._sleep(wait)
 
-    def end(self, tokens: tuple[int, int] | None) -> None:
-        """Note that a request is over, and the tokens read and written; None where there was no answer."""
+    def release(self, tokens: tuple[int, int] | None) -> None:
+        """Record the end of a request and its tokens read and written; None if there was no answer."""
         cost = sum(count * price for count, price in zip(tokens or (0, 0), self._price, strict=True)) / 1e6
         with self._lock:
             self._uncounted |= tokens == (0, 0)
-            self._under_way -= 1
+            self._active -= 1
             self._cost += cost
-            self._dearest = max(self._dearest, cost)
+            self._highest_cost = max(self._highest_cost, cost)
 
-    def _check_room(self) -> None:
+    def _check_allowance(self) -> None:
         most = self._config.max_requests
         if most is not None and self._requests >= most:
             raise ModelError(
-                f"stopped: {most} requests were allowed, and all were made: raise max_requests to go on; "
-                "what was answered is not asked again"
+                f"stopped: {most} requests were allowed, and all were made: raise max_requests to continue; "
+                "cached replies are not requested again"
             )
         budget = self._config.max_cost
         if budget is None:
             return
         if self._uncounted:
             raise ModelError(
-                "stopped: the server does not say how many tokens it reads and writes, so that "
-                "max_cost cannot be kept: use max_requests"
+                "stopped: the server does not report how many tokens it reads and writes, so "
+                "max_cost cannot be enforced: use max_requests"
             )
-        expected = self._cost + self._dearest * (self._under_way + 1)
+        expected = self._cost + self._highest_cost * (self._active + 1)
         if expected > budget:
             raise ModelError(
                 f"stopped: {budget:g} USD were allowed, {self._cost:.4g} are spent on {self._requests} "
-                f"requests, and one more could cost {self._dearest:.4g}: raise max_cost to go on; what was "
-                "answered is not asked again"
+                f"requests, and one more could cost {self._highest_cost:.4g}: raise max_cost to continue; "
+                "cached replies are not requested again"
             )
 
-    def _book(self) -> float:
-        """Take the next free start; how many seconds from now that is.
+    def _reserve_start(self) -> float:
+        """Reserve the next free start; return the seconds until then.
 
-        Starts are handed out in order, and each is a window after the one that many requests before it.
+        Start ``k`` is at least one window after start ``k - per_minute``.
         """
         if self._config.per_minute is None:
             return 0.0
@@ -128,9 +136,9 @@ def _check(config: LimitsConfig, price: tuple[float, float] | None) -> None:
     for name in ("per_minute", "max_requests", "max_cost"):
         value = getattr(config, name)
         if value is not None and not value > 0:
-            raise ModelError(f"{name} is {value}: write a number above 0, or leave it out for no limit")
+            raise ModelError(f"{name} is {value}: write a number above 0, or omit it for no limit")
     if config.max_cost is not None and price is None:
         raise ModelError(
-            "max_cost needs to know what the model costs: write 'price', US dollars for a million tokens "
+            "max_cost needs the price of the model: write 'price', US dollars for a million tokens "
             "read and written, into its file, or use max_requests"
         )

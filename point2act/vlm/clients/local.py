@@ -1,4 +1,4 @@
-"""Ask a model that runs in this process, by transformers."""
+"""Client of a model that runs in this process, by transformers."""
 
 from __future__ import annotations
 
@@ -22,29 +22,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """A model that runs here."""
+    """Device, precision and files of a model that runs in this process."""
 
     device: str | None = None
-    """Where it runs: cuda, cuda:1, mps or cpu; by default cuda where there is one, else cpu."""
+    """Device: cuda, cuda:1, mps or cpu; by default cuda if available, else cpu."""
+    # Without a GPU and bfloat16 arithmetic, float32 reads images and prompts 2.7 times as fast and writes as
+    # fast (one layer of a 2B model, two cores with AVX-512).
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Precision of its weights. float32 takes twice the memory; without a GPU it reads images and prompts
-    2.7 times as fast where the processor has no bfloat16 arithmetic (one layer of a 2B model, two cores with
-    AVX-512), and writes as fast."""
+    """Precision of the weights. float32 takes twice the memory, and is faster on processors without bfloat16
+    arithmetic."""
     path: Path | None = None
-    """Folder with its weights and processor, in place of the download from Hugging Face."""
+    """Folder with the model's weights and processor, in place of the download from Hugging Face."""
 
 
 class LocalClient:
-    """Asks a model by transformers' own classes; code that comes with weights is never run.
+    """Client of a model loaded by transformers' own classes; code that comes with weights is never run.
 
-    The weights are loaded at the first question, and decoding is greedy: the same question has the same
-    answer. A request's schema is not enforced.
+    The weights are loaded at the first request, and decoding is greedy: the same request gets the same
+    reply. A request's schema is not enforced.
+
+    Args:
+        model: The model.
+        config: Device, precision and files.
+
+    Raises:
+        ModelError: transformers does not support the model, or the folder does not hold one.
     """
 
     def __init__(self, model: PointingModel, *, config: LocalConfig = LocalConfig()):
         if not model.local:
             raise ModelError(
-                f"{model.model} ({model.name}) does not run here: serve it, and say where with --server"
+                f"transformers does not support {model.model} ({model.name}): serve it, and give its "
+                "address with --server"
             )
         if config.path is not None and not (config.path / "config.json").is_file():
             raise ModelError(f"{config.path} is not a folder with a model: it has no config.json")
@@ -56,10 +65,10 @@ class LocalClient:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The model, its precision and its longest reply; for a folder, also which files lie there.
+        """The model, its precision and its longest reply; for a folder, also a fingerprint of its files.
 
-        Left out is what changes replies no more than rounding does: the device, and the libraries. So is
-        the revision on Hugging Face, which is unknown before the model was downloaded.
+        The device and the versions of the libraries are omitted: they change replies no more than rounding
+        does. So is the revision on Hugging Face, which is unknown before the download.
         """
         path = self._config.path
         return {
@@ -72,14 +81,15 @@ class LocalClient:
 
     @property
     def concurrency(self) -> int:
-        """One: a second request would only wait, or run the device out of memory."""
+        """One: a second request would only wait, or exhaust the device's memory."""
         return 1
 
     def ask(self, request: Request) -> Reply:
-        """Answer; ``seconds`` is without the loading of the model.
+        """Generate a reply; its ``seconds`` do not include loading the model.
 
-        Raises ``ModelError`` where the model cannot be loaded (which is tried once),
-        cannot take the images, or needs more memory than there is.
+        Raises:
+            ModelError: The model cannot be loaded (which is tried once), cannot process the images, or runs
+                out of memory.
         """
         with self._lock:
             reply = _answer(self._load(), request, self._model)
@@ -127,7 +137,7 @@ def _answer(weights: Weights, request: Request, model: PointingModel) -> Reply:
 
 
 def _inputs(weights: Weights, request: Request, model: PointingModel) -> Any:
-    """Images and then the words, as the model's own processor prepares them."""
+    """Return the inputs that the model's own processor makes of the images and the prompt."""
     content: list[dict[str, Any]] = [
         {"type": "image", "image": Image.fromarray(image)} for image in request.images
     ]
@@ -142,20 +152,20 @@ def _inputs(weights: Weights, request: Request, model: PointingModel) -> Any:
         )
     except ValueError as err:
         raise ModelError(
-            f"{model.model} cannot take the question with {request.sizes} ({first_line(err)}): send "
-            "another image, or serve it and say where with --server"
+            f"{model.model} cannot process the request with {request.sizes} ({first_line(err)}): send "
+            "another image, or serve it and give its address with --server"
         ) from err
 
 
 def _text(weights: Weights, written: list[int]) -> str:
-    """The reply up to its end. Special tokens stay: Qwen2-VL writes its boxes with them."""
+    """Return the reply up to its end. Special tokens stay: Qwen2-VL writes its boxes with them."""
     stop = next((k for k, token in enumerate(written) if token in weights.ends), len(written))
     tokenizer = weights.processor.tokenizer
     return tokenizer.decode(written[:stop], skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def _input_sizes(processor: Any, inputs: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
-    """The images' sizes after resizing, from Qwen's grids of patches; empty for models without."""
+    """Return the images' sizes after resizing, from Qwen's grids of patches; empty for other models."""
     grids = inputs.get("image_grid_thw")
     if grids is None:
         return ()
@@ -164,7 +174,7 @@ def _input_sizes(processor: Any, inputs: Mapping[str, Any]) -> tuple[tuple[int, 
 
 
 def _fingerprint(folder: Path) -> str:
-    """A hash of the names, sizes and times of the files in a folder: a cheap sign that they were changed."""
+    """Return a hash of the names, sizes and times of the files in a folder."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     listing = [f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()

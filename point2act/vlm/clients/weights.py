@@ -1,4 +1,4 @@
-"""Load a model's processor and weights by transformers, or say why not and what to do."""
+"""Loading a model's processor and weights by transformers, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from point2act.vlm.clients.client import PointingModel
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What transformers made of a model's files."""
+    """A loaded model."""
 
     processor: Any
     network: Any
     ends: frozenset[int]
-    """Tokens at which a reply ends."""
+    """Ids of the tokens that end a reply."""
 
 
 def load_weights(model: PointingModel, *, device: str | None, dtype: str, path: Path | None) -> Weights:
     """Load a model by transformers' own classes, for greedy decoding; code that comes with it is never run.
 
-    ``device`` None is cuda where there is one, else cpu. The files are those of the folder ``path``, or of
-    the model's identifier on Hugging Face, which are downloaded unless they are there. Raises
-    ``ModelError``.
+    Args:
+        model: The model.
+        device: Device; None for cuda if available, else cpu.
+        dtype: Precision of the weights.
+        path: Folder with the files; None for the model's identifier on Hugging Face, downloaded if missing.
+
+    Raises:
+        ModelError: The model cannot be loaded.
     """
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
@@ -33,38 +38,37 @@ def load_weights(model: PointingModel, *, device: str | None, dtype: str, path: 
     device = _device(device)
     files = str(path or model.model)
     try:
-        AutoConfig.from_pretrained(
-            files, trust_remote_code=False
-        )  # says it best where it knows no such model
+        # Has the clearest error for an unknown model.
+        AutoConfig.from_pretrained(files, trust_remote_code=False)
         processor = AutoProcessor.from_pretrained(files, trust_remote_code=False)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             files, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True
         )
         network, report = loaded
         network = network.to(device).eval()
-    except Exception as err:  # whatever files of others make transformers raise
+    except Exception as err:  # Third-party files make transformers raise anything.
         raise ModelError(_why(err, model, device, path)) from err
-    # transformers makes up what the files lack, and such a model answers nonsense.
+    # transformers initialises missing weights at random, and such a model replies with nonsense.
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise ModelError(
-            f"the weights of {files} are incomplete: {len(lacking)} are not there, such as {lacking[0]}. "
+            f"the weights of {files} are incomplete: {len(lacking)} are missing, such as {lacking[0]}. "
             "Download them again, or try another version of transformers"
         )
     return Weights(processor, network, _decode_greedily(network))
 
 
 def out_of_memory(err: Exception) -> bool:
-    """Whether an error of torch says that there is too little memory."""
+    """Return whether an error of torch means that memory is exhausted."""
     import torch
 
-    # The allocator for the processor's own memory has no error of its own.
+    # The allocator of CPU memory has no error class of its own.
     processor = isinstance(err, RuntimeError) and "DefaultCPUAllocator" in str(err)
     return processor or isinstance(err, (torch.cuda.OutOfMemoryError, MemoryError))
 
 
 def first_line(err: Exception) -> str:
-    """What an error says first; some of transformers' and torch's go on for pages."""
+    """Return the first line of an error; some of transformers' and torch's go on for pages."""
     return next(iter(str(err).strip().splitlines()), type(err).__name__)[:300].rstrip(".:")
 
 
@@ -84,9 +88,9 @@ def _device(wanted: str | None) -> str:
 
 
 def _decode_greedily(network: Any) -> frozenset[int]:
-    """Take the likeliest token always, whatever the publisher samples with; returns what ends a reply.
+    """Switch to greedy decoding; return the ids of the tokens that end a reply.
 
-    The rest of the publisher's settings stays, Qwen's mild penalty on repetition for example.
+    The publisher's other settings stay, such as Qwen's mild penalty on repetition.
     """
     settings = network.generation_config
     settings.do_sample = False
@@ -101,17 +105,17 @@ def _decode_greedily(network: Any) -> frozenset[int]:
 
 
 def _why(err: Exception, model: PointingModel, device: str, path: Path | None) -> str:
-    """Why a model could not be loaded, and what to do."""
+    """Return why a model could not be loaded, and what to do."""
     files, folder = path or model.model, "" if path is None else f" --local-dir {path}"
-    elsewhere = "or serve it elsewhere and say where with --server"
+    elsewhere = "or serve it elsewhere and give its address with --server"
     if out_of_memory(err):
         return (
-            f"{files} does not fit into the memory of {device}: close what else runs there, use a smaller "
-            f"model, {elsewhere}. It takes {model.memory}"
+            f"{files} does not fit into the memory of {device}: close other programs, use a smaller "
+            f"model, {elsewhere}. It needs {model.memory}"
         )
     if isinstance(err, OSError):
         advice = f"Download it first with 'hf download {model.model}{folder}', {elsewhere}"
-        return f"{files} cannot be had: {first_line(err)}. {advice}"
+        return f"{files} cannot be read or downloaded: {first_line(err)}. {advice}"
     if isinstance(err, (ValueError, KeyError, ImportError)):
         advice = f"Try 'pip install -U transformers', {elsewhere}"
         return f"the transformers that is installed cannot run {files}: {first_line(err)}. {advice}"

@@ -80,7 +80,7 @@ def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, conf
     """Have a model plan which queries an instruction needs, and return questions for the same model.
 
     Args:
-        task: Instruction in plain language, such as "hand me the mug".
+        task: Instruction in plain language, such as "bring me the mug".
         images: A few RGB images of the scene.
         config: Model to ask, and how.
 
