@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from point2act.core.logs import bars_enabled, printable
+from point2act.core.types import ProgressCallback
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,23 @@ class Bar:
         """Fill a bar whose total was never set."""
         if self.total is None:
             self._bars.update(self._bar, completed=1, total=1)
+
+
+class StepCounter:
+    """Counter of finished steps for a progress callback; ``finish`` reports all steps as done."""
+
+    def __init__(self, progress: ProgressCallback | None, total: int):
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, steps: int = 1) -> None:
+        """Report more finished steps."""
+        self._done = min(self._done + steps, self._total)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def finish(self) -> None:
+        """Report all steps as done."""
+        self(self._total - self._done)
 
 
 class Stages:

@@ -181,12 +181,7 @@ class Schedule:
     """Schedule that halves all learning rates on a plateau, and ends the fit at the final rate."""
 
     def __init__(
-        self,
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        config: FitConfig,
-        *,
-        images: int,
-        settled: int,
+        self, optimizers: Mapping[str, torch.optim.Optimizer], config: FitConfig, *, images: int, settled: int
     ):
         """``settled`` is the last step that may change the number of Gaussians; the fit never ends before."""
         self.ended = False

@@ -124,8 +124,7 @@ class Projection:
     radii: Int32[Tensor, " n"]
     """Three standard deviations along the longer axis, pixels; 0 for a Gaussian that is not drawn."""
     weights: list[Float[Tensor, " n"]] = field(default_factory=list, init=False, repr=False)
-    """Cache of ``gather``: each Gaussian's sum of blending weights over the pixels; empty before its first
-    call."""
+    """Cache of ``gather``: each Gaussian's sum of blending weights; empty before its first call."""
 
 
 def colors(

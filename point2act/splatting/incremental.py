@@ -22,7 +22,7 @@ from point2act.splatting.surfels import count_votes
 
 @dataclass(frozen=True)
 class IncrementalConfig:
-    """Incremental reconstruction."""
+    """Extensions of an incremental reconstruction."""
 
     initial_views: int = 8
     """Number of views of the first extension; each later one takes twice as many views in all."""

@@ -27,8 +27,7 @@ class ReconstructionConfig:
     holdout_every: int = 8
     """Hold out every n-th view from the fit, to measure its quality; 0 fits all views."""
     refine_poses: bool = True
-    """Refine the camera poses on the images, for captures in metres; poses are kept unless others fit clearly
-    better."""
+    """Refine the camera poses of captures in metres on the images, if others fit clearly better."""
     poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     start: StartConfig = field(default_factory=StartConfig)
     fit: FitConfig = field(default_factory=FitConfig)

@@ -230,9 +230,7 @@ def local_planes(
 
 
 def orient_towards(
-    normals: Float[np.ndarray, "n 3"],
-    points: Float[np.ndarray, "n 3"],
-    eyes: Float[np.ndarray, "c 3"],
+    normals: Float[np.ndarray, "n 3"], points: Float[np.ndarray, "n 3"], eyes: Float[np.ndarray, "c 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Flip each normal to the side of the nearest camera centre."""
     _, nearest = KDTree(eyes).query(points)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.distance import cdist
 
-from point2act.calibration.checks.findings import Evidence, Finding
+from point2act.calibration.checks.findings import Evidence, Finding, flag
 from point2act.core.geometry import inside, line_intersection_equations, project
 from point2act.core.types import View
 
@@ -105,11 +105,8 @@ def _unseen_center(views: Sequence[View], seeing: Bool[np.ndarray, " n"]) -> lis
             "every image"
         )
         return [Finding("warning", "center_unseen", message, value=share)]
-    if seeing.all():
-        return []
-    names = tuple(view.name for view, sees in zip(views, seeing, strict=True) if not sees)
     message = "the common centre of the other views is outside the image: these views contribute little"
-    return [Finding("remark", "faces_away", message, names, share)]
+    return flag(views, ~seeing, "remark", "faces_away", message, share)
 
 
 def _seen(views: Sequence[View], center: Float[np.ndarray, " 3"]) -> Bool[np.ndarray, " n"]:
@@ -133,14 +130,9 @@ def _isolated(views: Sequence[View], eyes: Float[np.ndarray, "n 3"]) -> list[Fin
     np.fill_diagonal(distance, np.inf)
     nearest = distance.min(axis=1)
     usual = float(np.median(nearest))
-    names = tuple(
-        view.name for view, far in zip(views, nearest, strict=True) if far > _FAR * usual and usual > 0
-    )
-    if not names:
-        return []
-    ratio = float(nearest.max() / usual)
+    ratio = float(nearest.max() / max(usual, 1e-12))
     message = (
         f"up to {ratio:.0f} times as far from the nearest camera as usual: check the pose, or add views "
         "between"
     )
-    return [Finding("remark", "lonely", message, names, ratio)]
+    return flag(views, (nearest > _FAR * usual) & (usual > 0), "remark", "lonely", message, ratio)

@@ -28,11 +28,9 @@ from point2act.data.importers.depth_registration import register_depth
 _VIEWS = 30
 """Maximum number of evenly selected views. Chosen, for speed."""
 _COARSE, _FINE = 0.006, 0.0025
-"""Smoothings of the edges over the longer side, for the search and the refinement. Chosen: 4 and 1.6 px of
-640."""
+"""Smoothings of the edges over the longer side, for search and refinement. Chosen: 4 and 1.6 px of 640."""
 _BASELINES = (-0.03, -0.015, 0.0, 0.015, 0.03)
-"""Initial baselines along x and y, metres. Chosen: depth cameras on robots are 1 to 6 cm from their colour
-camera."""
+"""Initial baselines along x and y, metres. Chosen: depth cameras are 1 to 6 cm from their colour camera."""
 _STARTS = 8
 """Number of the 25 initial baselines that are optimised, by score. Chosen: on a real shelf the third or
 fourth is the first to reach the optimum."""

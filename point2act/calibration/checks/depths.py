@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.calibration.checks.epipolar import epipolar_distances
-from point2act.calibration.checks.findings import Evidence, Finding
+from point2act.calibration.checks.findings import Evidence, Finding, flag
 from point2act.calibration.checks.matches import Matched, Pair
 from point2act.calibration.poses.tracks import TrackConfig, near_pairs
 from point2act.core.geometry import at_pixels, back_project, inside, project
@@ -17,8 +17,7 @@ from point2act.core.types import View
 _EMPTY = 0.15
 """Fraction of pixels with a reading below which depth counts as missing. Chosen: 0.45 on a real shelf."""
 _SAMPLES = 2000
-"""Number of pixels of each view that are projected into its neighbours. Chosen: agreement is then known to a
-hundredth."""
+"""Number of pixels per view that are projected into its neighbours, for an agreement to 1 %. Chosen."""
 _PARTNERS = 6
 """Number of nearest views that a view is compared with. Chosen."""
 _AGREES = 0.03
@@ -61,7 +60,7 @@ def check_depths(views: Sequence[View], matched: Matched, *, poses_fit: bool) ->
     agreement = _agreement(known)
     figures |= {"depth_scale": ratio, "depth_agreement": _median(agreement)}
     scale = _wrong_scale(ratio, _median(agreement))
-    own = () if scale else _disagreeing(known, agreement, poses_fit=poses_fit)
+    own = [] if scale else _disagreeing(known, agreement, poses_fit=poses_fit)
     findings = (*empty, *scale, *own)
     settled = not findings and figures["depth_agreement"] is not None
     return Evidence(findings, figures, "depth agrees between views" if settled else None)
@@ -73,16 +72,14 @@ def _readings(view: View) -> float:
     return float(usable.mean() if view.mask is None else usable[view.mask].mean() if view.mask.any() else 0.0)
 
 
-def _empty(views: Sequence[View], readings: Sequence[float]) -> tuple[Finding, ...]:
-    names = tuple(view.name for view, share in zip(views, readings, strict=True) if share < _EMPTY)
-    if not names:
-        return ()
+def _empty(views: Sequence[View], readings: Sequence[float]) -> list[Finding]:
+    empty = np.array(readings) < _EMPTY
     message = (
         f"depth has few readings, {100 * min(readings):.0f} % of the pixels at worst: check the sensor's "
         "range and exposure, and that the right files are named"
     )
-    severity = "error" if len(names) == len(views) else "warning"
-    return (Finding(severity, "depth_empty", message, names, min(readings)),)
+    severity = "error" if empty.all() else "warning"
+    return flag(views, empty, severity, "depth_empty", message, min(readings))
 
 
 def depth_scale(views: Sequence[View], matched: Matched) -> float | None:
@@ -188,23 +185,20 @@ def _wrong_scale(ratio: float | None, agreement: float | None) -> tuple[Finding,
 
 def _disagreeing(
     views: Sequence[View], agreement: Float[np.ndarray, " n"], *, poses_fit: bool
-) -> tuple[Finding, ...]:
+) -> list[Finding]:
     usual = _median(agreement)
     if usual is None:
-        return ()
+        return []
     if usual < _ALL:
         blame = "depth" if poses_fit else "depth or poses"
         message = (
             f"only {100 * usual:.0f} % of the depth agrees with neighbouring views: check that {blame} "
             "and images belong together, and depth_unit_scale_factor"
         )
-        return (Finding("error", "depth_disagrees", message, value=usual),)
-    names = tuple(view.name for view, share in zip(views, agreement, strict=True) if share < _OWN * usual)
-    if not names:
-        return ()
+        return [Finding("error", "depth_disagrees", message, value=usual)]
     worst = float(np.nanmin(agreement))
     message = (
         f"depth disagrees with neighbouring views (agrees in {100 * worst:.0f} % of the pixels at worst, "
         f"usually in {100 * usual:.0f} %): check that it is this image's depth, and this image's pose"
     )
-    return (Finding("error", "depth_of_other_view", message, names, worst),)
+    return flag(views, agreement < _OWN * usual, "error", "depth_of_other_view", message, worst)

@@ -17,8 +17,7 @@ _MIN_PAIRS = 3
 """Smallest number of pairs to check all poses by. Chosen."""
 _CLEARLY = 1.4
 """Ratio of epipolar errors of the poses to those of free motions, above which poses are wrong. Measured: 0.8
-to 1.0 on simulated tables and a phone's photographs with COLMAP's poses, 2.3 with poses off by 1 mm and
-0.2°."""
+to 1.0 on simulated tables and photographs with COLMAP's poses, 2.3 with poses off by 1 mm and 0.2°."""
 _NOTICED = 0.45
 """Epipolar error, pixels, above the noise of features. Measured: 0.15 to 0.3 with right poses."""
 _MUCH = 0.0025, 0.02

@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Bool
+
+from point2act.core.types import View
+
 Severity = Literal["error", "warning", "remark"]
 """Error: grasps will be wrong; warning: they may be worse; remark: for information."""
 
@@ -57,6 +62,19 @@ class Report:
         """Return the report as a JSON document."""
         findings = [asdict(finding) | {"images": list(finding.images)} for finding in self.findings]
         return {"version": 1, "findings": findings, "figures": dict(self.figures), "fine": list(self.fine)}
+
+
+def flag(
+    views: Sequence[View],
+    flags: Sequence[bool] | Bool[np.ndarray, " n"],
+    severity: Severity,
+    code: str,
+    message: str,
+    value: float | None = None,
+) -> list[Finding]:
+    """Return a finding on the flagged views; none if no view is flagged."""
+    names = tuple(view.name for view, flagged in zip(views, flags, strict=True) if flagged)
+    return [Finding(severity, code, message, names, value)] if names else []
 
 
 def merge_evidence(parts: Sequence[Evidence]) -> Report:

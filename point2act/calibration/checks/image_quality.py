@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from point2act.calibration.checks.findings import Evidence, Finding
+from point2act.calibration.checks.findings import Evidence, Finding, flag
 from point2act.calibration.checks.matches import Matched, Pair
 from point2act.calibration.poses.tracks import TrackConfig, near_pairs
 from point2act.core.geometry import at_pixels
@@ -33,12 +33,10 @@ _PATCH = 2.0
 _DARK, _BRIGHT = 30, 225
 """Median grey values, of 255, below and above which images are under- and overexposed. Chosen."""
 _THUMBNAIL = 48
-"""Longer side, pixels, of the thumbnails in which duplicates are found, so that noise averages out.
-Chosen."""
+"""Longer side, pixels, of the thumbnails that are searched for duplicates, against noise. Chosen."""
 _SAME = 0.6
 """Mean difference of thumbnails, grey values of 255, below which images are the same. Measured: 6 and above
-between any two views of a simulated, a robot's and a phone's capture, 0.5 between an image and itself with
-noise."""
+between views of a simulated, a robot's and a phone's capture, 0.5 between an image and itself with noise."""
 _SAME_POSE = 0.02, 0.03
 """Distance over that between the outermost cameras, and angle, radians, below which poses are the same.
 Chosen: such a camera shows almost the same image."""
@@ -104,14 +102,11 @@ def _gradients(image: Float32[np.ndarray, "h w"]) -> list[Float32[np.ndarray, "h
 
 
 def _blurred(views: Sequence[View], relative: Float[np.ndarray, " n"]) -> list[Finding]:
-    found = [view.name for view, share in zip(views, relative, strict=True) if share < _BLUR]
-    if not found:
-        return []
     message = (
         "blurred compared with neighbouring views: record again with the camera at rest and a short "
         "exposure, or remove"
     )
-    return [Finding("warning", "blur", message, tuple(found), float(relative.min()))]
+    return flag(views, relative < _BLUR, "warning", "blur", message, float(relative.min()))
 
 
 def _exposures(views: Sequence[View], matched: Matched) -> Float[np.ndarray, " n"]:
@@ -161,29 +156,23 @@ def _log_ratio(pair: Pair, greys: Sequence[Float32[np.ndarray, "_h _w"]]) -> flo
 
 
 def _exposure_changes(views: Sequence[View], jumps: Float[np.ndarray, " n"]) -> list[Finding]:
-    found = [view.name for view, jump in zip(views, jumps, strict=True) if abs(jump) > np.log(_EXPOSURE)]
-    if not found:
-        return []
     most = float(np.exp(np.abs(jumps).max()))
     message = (
         f"brighter or darker than neighbouring views, by up to {most:.2f} times: fix exposure, gain and "
         "white balance"
     )
-    return [Finding("warning", "exposure", message, tuple(found), most)]
+    return flag(views, np.abs(jumps) > np.log(_EXPOSURE), "warning", "exposure", message, most)
 
 
 def _badly_exposed(views: Sequence[View]) -> list[Finding]:
-    levels = [float(np.median(view.rgb[_usable(view)])) for view in views]
-    dark = tuple(view.name for view, level in zip(views, levels, strict=True) if level < _DARK)
-    bright = tuple(view.name for view, level in zip(views, levels, strict=True) if level > _BRIGHT)
-    findings = []
-    if dark:
-        message = "underexposed: light the scene, or expose longer"
-        findings.append(Finding("remark", "dark", message, dark, min(levels)))
-    if bright:
-        message = "overexposed: expose shorter, unless the scene is white"
-        findings.append(Finding("remark", "bright", message, bright, max(levels)))
-    return findings
+    levels = np.array([np.median(view.rgb[_usable(view)]) for view in views])
+    low, high = float(levels.min()), float(levels.max())
+    dark = "underexposed: light the scene, or expose longer"
+    bright = "overexposed: expose shorter, unless the scene is white"
+    return [
+        *flag(views, levels < _DARK, "remark", "dark", dark, low),
+        *flag(views, levels > _BRIGHT, "remark", "bright", bright, high),
+    ]
 
 
 def _duplicates(views: Sequence[View]) -> list[Finding]:

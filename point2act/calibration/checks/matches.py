@@ -19,11 +19,9 @@ from point2act.core.geometry import to_tangents
 from point2act.core.types import View
 
 _PARTNERS = 6
-"""Number of nearest views that each view is matched with. Chosen: 50 pairs on simulated tables of 24
-views."""
+"""Number of nearest views that each view is matched with. Chosen: 50 pairs for 24 views on a table."""
 _FOLLOWING = 2
-"""Number of following views that each view is also matched with, as poses may be too wrong to find near ones.
-Chosen."""
+"""Number of following views that each view is also matched with, in case of wrong poses. Chosen."""
 _STATIC = 1.0
 """Motion between two views, pixels, below which a feature is static. Chosen: what moves with the camera moves
 by a fraction of a pixel in the image."""
@@ -32,8 +30,7 @@ _MIN_MOTION = 5.0
 _FEWEST = 15
 """Smallest number of matches that fit one motion, as any motion explains five. Chosen."""
 _INLIER = 1.0
-"""Largest distance of an inlier from its epipolar line, pixels: three times the noise of SIFT features in
-simulated images."""
+"""Largest distance of an inlier from its epipolar line, pixels: three times the noise of SIFT features."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,7 @@ from point2act.core.geometry import invert
 from point2act.core.types import ProgressCallback, View
 
 _COMMON = 0.5
-"""Spread of the corrections in the camera frames over their size, below which they have a common cause.
-Chosen."""
+"""Spread of the corrections in camera frames over their size, below which they are common. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)

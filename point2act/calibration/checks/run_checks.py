@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from point2act.calibration.checks.coverage import check_coverage
 from point2act.calibration.checks.depths import check_depths
 from point2act.calibration.checks.epipolar import check_poses
-from point2act.calibration.checks.findings import Evidence, Finding, Report, merge_evidence
+from point2act.calibration.checks.findings import Evidence, Report, flag, merge_evidence
 from point2act.calibration.checks.image_quality import check_image_quality
 from point2act.calibration.checks.matches import match_views
 from point2act.calibration.checks.registration import check_registration
+from point2act.core.progress import StepCounter
 from point2act.core.types import ProgressCallback, View
 
 _STEPS = 4
@@ -23,8 +24,7 @@ class CheckConfig:
     """Input of the checks."""
 
     max_side: int = 640
-    """Longer side, pixels, that images are reduced to for the checks; pixels in the report are of that
-    size."""
+    """Longer side, pixels, of the reduced images that are checked, and of pixels in the report."""
 
 
 def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = None) -> Report:
@@ -36,15 +36,7 @@ def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = Non
         views: Undistorted views; messages are in their pixels.
         progress: Called with the steps done and the steps in all.
     """
-    total = len(views) + _STEPS
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
+    advance = StepCounter(progress, len(views) + _STEPS)
     coverage = check_coverage(views)
     if len(views) < 2:
         return merge_evidence([coverage])
@@ -65,8 +57,5 @@ def _sizes(views: Sequence[View]) -> Evidence:
     """Report images of different sizes, which are allowed but often by mistake."""
     sizes = [view.rgb.shape[:2] for view in views]
     usual = max(set(sizes), key=sizes.count)
-    others = tuple(view.name for view, size in zip(views, sizes, strict=True) if size != usual)
-    if not others:
-        return Evidence()
     message = f"not {usual[1]}x{usual[0]} pixels like the others: check that they are from the same camera"
-    return Evidence((Finding("remark", "sizes", message, others),))
+    return Evidence(tuple(flag(views, [size != usual for size in sizes], "remark", "sizes", message)))

@@ -38,8 +38,7 @@ class PhotometricConfig:
 
 
 _HIGH_PASS = 10.0
-"""Smoothing of the background that is subtracted, in units of the fine one, against changes of exposure.
-Chosen."""
+"""Smoothing of the subtracted background over the fine one, against changes of exposure. Chosen."""
 _DEPTH_BLUR = 2.0
 """Smoothing of depth, pixels, so that its gradient is not that of noise. Chosen."""
 _MIN_NOISE = 1.0, 0.0005

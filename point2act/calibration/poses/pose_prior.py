@@ -17,8 +17,7 @@ from scipy.spatial.transform import Rotation
 from point2act.core.types import View
 
 CAUCHY = 2.385
-"""Residual with half the weight, k, standard deviations: 95 % efficient for Gaussian noise (Holland and
-Welsch 1977)."""
+"""The scale k of the Cauchy loss: 95 % efficient for Gaussian noise (Holland and Welsch 1977)."""
 
 
 @dataclass(frozen=True, eq=False)

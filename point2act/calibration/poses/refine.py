@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from point2act.calibration.poses.bundle import BundleConfig, bundle_adjust, resi
 from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.pose_prior import Prior, pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
+from point2act.core.progress import StepCounter
 from point2act.core.types import ProgressCallback, View
 
 
@@ -32,8 +33,7 @@ class PoseRefinementConfig:
     # Chosen: on simulated tables 0.9 to 1.0 with true poses, 0.04 to 0.27 with poses off by 5 mm and 0.7
     # degrees.
     max_error_ratio: float = 0.8
-    """Largest ratio of the reprojection error after refinement to that before, to accept the refined
-    poses."""
+    """Largest ratio of the reprojection errors after and before refinement, to accept refined poses."""
     # Chosen: few features, some of them wrong, once gave 0.63 from true poses.
     max_error_ratio_without_depth: float = 0.5
     """Largest such ratio for poses from features alone, without depth to confirm them."""
@@ -91,12 +91,22 @@ def refine_poses(
         features: Features of views by name, found earlier; those of other views are added.
         progress: Called with the steps done and the steps in all.
     """
-    advance, finish = _counter(progress, len(views) + _photometric_steps(views, config))
+    advance = StepCounter(progress, len(views) + _photometric_steps(views, config))
+    refined = _refine(views, config, features, advance)
+    advance.finish()
+    return refined
+
+
+def _refine(
+    views: Sequence[View],
+    config: PoseRefinementConfig,
+    features: MutableMapping[str, Features] | None,
+    advance: StepCounter,
+) -> Refined:
     given = stack_poses(views)
     pairs = near_pairs(views, config.tracks)
     tracks = find_tracks(views, pairs, config=config.tracks, known=features, advance=advance)
     if tracks.count < config.min_tracks:
-        finish()
         return _unchanged(views, tracks, np.nan, f"only {tracks.count} features are in three or more views")
     task = _Task(views, np.array([view.camera.K for view in views]), tracks, pairs, config)
     before = task.error(given)
@@ -104,13 +114,10 @@ def refine_poses(
         prior = Prior(given, config.position_std / divisor, config.rotation_std / divisor)
         found, after, max_ratio = _solve(task, prior, before, advance)
         if after > max_ratio * before:
-            finish()
             why = f"{tracks.count} features fit to {before:.2f} pixels, and others fit no better"
             return _unchanged(views, tracks, before, f"{why}, to {after:.2f}")
         if _plausible(prior, found, config):
-            finish()
             return _changed(views, found, tracks, before, after)
-    finish()
     return _unchanged(
         views, tracks, before, "the features suggest larger corrections than a robot's poses need"
     )
@@ -139,7 +146,7 @@ class _Task:
 
 
 def _solve(
-    task: _Task, prior: Prior, before: float, advance: Callable[[], None]
+    task: _Task, prior: Prior, before: float, advance: StepCounter
 ) -> tuple[Float[np.ndarray, "n 4 4"], float, float]:
     """Return poses, their reprojection error, and its largest accepted ratio to ``before``."""
     config = task.config
@@ -201,20 +208,3 @@ def _changed(
         f"{tracks.count} features fit to {after:.2f} pixels instead of {before:.2f}"
     )
     return Refined(placed, True, detail, tracks.count, before, after, shifts, turns)
-
-
-def _counter(progress: ProgressCallback | None, total: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return functions that report one more step, and all steps, as done."""
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done = min(done + 1, total - 1)
-        if progress is not None:
-            progress(done, total)
-
-    def finish() -> None:
-        if progress is not None:
-            progress(total, total)
-
-    return advance, finish

@@ -37,8 +37,7 @@ class TrackConfig:
     max_ratio: float = 0.75
     """Largest ratio of the best to the second best descriptor distance."""
     min_views: int = 3
-    """Smallest number of views of a track: two agree along their epipolar line by chance, a third rarely
-    does."""
+    """Smallest number of views of a track; two agree along their epipolar line by chance."""
     max_depth_step: float = 0.03
     """Largest relative difference of depths around a feature; its depth is ignored beyond it."""
 

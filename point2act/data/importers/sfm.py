@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import CaptureError
+from point2act.core.progress import StepCounter
 from point2act.core.types import Camera, Frame, Lens, ProgressCallback
 from point2act.data import colmap
 from point2act.data.importers.photos import Photo
@@ -64,7 +65,7 @@ def reconstruct_photos(
     """
     pairs = image_pairs(len(photos))
     images = photos[0].path.parent
-    tick = _Tick(progress, 2 * len(photos) + len(pairs) // 10)
+    tick = StepCounter(progress, 2 * len(photos) + len(pairs) // 10)
     with colmap.quiet():
         _register(folder, photos)
         for batch in colmap.in_batches(photos, _BATCH):
@@ -74,8 +75,8 @@ def reconstruct_photos(
         for batch in colmap.in_batches(pairs, 10 * _BATCH):
             colmap.match_pairs(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
             tick(len(batch) // 10)
-        placed = colmap.map_incrementally(folder, images, at_least=_LEAST, tick=lambda: tick(1))
-    tick(tick.left)
+        placed = colmap.map_incrementally(folder, images, min_images=_LEAST, tick=lambda: tick(1))
+    tick.finish()
     if placed is None:
         raise CaptureError(
             f"none of the {len(photos)} photographs could be placed: take more, closer to one another, of a "
@@ -90,21 +91,6 @@ def image_pairs(count: int) -> list[tuple[int, int]]:
         return list(combinations(range(count), 2))
     steps = {*range(1, _OVERLAP + 1)} | {1 << power for power in range(4, count.bit_length())}
     return [(i, i + step) for i in range(count) for step in sorted(steps) if i + step < count]
-
-
-class _Tick:
-    def __init__(self, progress: ProgressCallback | None, total: int):
-        self._progress, self._total, self._done = progress, total, 0
-
-    @property
-    def left(self) -> int:
-        """Steps to the end: COLMAP may take fewer than one for each photograph, or start again."""
-        return self._total - self._done
-
-    def __call__(self, steps: int) -> None:
-        self._done = min(self._done + steps, self._total)
-        if self._progress is not None:
-            self._progress(self._done, self._total)
 
 
 def _register(folder: Path, photos: Sequence[Photo]) -> None:

@@ -25,8 +25,7 @@ ALPHA_MIN = 1 / 255
 HUGE = 1e30
 """Bound of numbers; Gaussians beyond it, or NaN, are not drawn: float32 ends at 3e38."""
 BLOCK = 256
-"""Number of Gaussians per partial sum of the pose gradient; fixed, for the same bits with any thread
-count."""
+"""Number of Gaussians per partial sum of the pose gradient; fixed, for reproducible bits."""
 
 
 class Lens(NamedTuple):
