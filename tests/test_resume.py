@@ -42,7 +42,7 @@ def scene(seed: int = 0, count: int = 20) -> GaussianScene:
 
 
 def saved(capture: Path, made: str = "as it was") -> RunManifest:
-    return RunManifest(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, made=made, told={"start": "depth"})
+    return RunManifest(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, fingerprint=made, notes={"start": "depth"})
 
 
 # ── what is kept ───────────────────────────────────────────────────────────────────────────────
@@ -50,7 +50,7 @@ def test_what_is_kept_is_recalled_and_forgotten(tmp_path: Path, small_capture: P
     save_scene(tmp_path / "out", saved(small_capture), scene())
     found = find_saved(tmp_path / "out", "as it was")
     assert found is not None
-    assert (found.psnr, found.told, found.max_side) == (30.0, {"start": "depth"}, PIXELS)
+    assert (found.psnr, found.notes, found.max_side) == (30.0, {"start": "depth"}, PIXELS)
     np.testing.assert_allclose(read_splat_ply(found.scene).means, scene().means, atol=1e-6)
     remove_saved(tmp_path / "out")
     assert find_saved(tmp_path / "out", "as it was") is None

@@ -148,7 +148,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("nothing", "", "no JSON object"),
     ("cut off", json.dumps(COFFEE)[:-3], "allow more tokens"),
     ("still thinking", "<think>" + json.dumps(COFFEE), "ends before the thinking does"),
-    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 that differ"),
+    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different plans"),
     ("a list", [a_reply()["steps"]], "no JSON object"),
     ("a schema", schema("plan_reply"), "no JSON object"),
     ("something before", {"remark": "so", **COFFEE}, "no JSON object"),
@@ -174,10 +174,10 @@ REFUSED: list[tuple[str, object, str]] = [
     ("something more", a_reply(a_target(confidence=0.9)), "'confidence' was unexpected"),
     ("an endless object", a_reply(a_target(object="mug " * 30)), "119 characters"),
     ("an endless reason", a_reply(a_target(reason="x" * 401)), "401 characters"),
-    ("a control sign", a_reply(a_target(part="han\u0000dle")), r"targets\[0\]\.part holds a sign"),
+    ("a control sign", a_reply(a_target(part="han\u0000dle")), r"targets\[0\]\.part has a control character"),
     ("half a character", a_reply(a_target(object="mug \ud83c")), r"targets\[0\]\.object holds a sign"),
     ("one part twice", a_reply(a_target(), a_target(role="avoid")), "'the handle of the blue mug' more than"),
-    ("an endless reply", json.dumps(COFFEE) + " " * 100_000, "too many"),
+    ("an endless reply", json.dumps(COFFEE) + " " * 100_000, "more than 100000"),
 ]  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def read_json(path: Path | str, error: type[Point2ActError]) -> Any:
     data = read_bytes(path, error)
     try:
         document = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
+            data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=unique_keys
         )
         check_nesting(document)
         return document
@@ -214,7 +214,7 @@ def _import_jsonschema() -> tuple[Any, Any]:
     return Draft202012Validator, best_match
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build a JSON object, refusing repeated keys."""
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -6,11 +6,12 @@ of vertices that a header claims.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from point2act.core.errors import Point2ActError
 from point2act.core.files import write_bytes
@@ -23,6 +24,7 @@ _TYPES = {
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in reversed(_TYPES.items())}
+_RGB = ("red", "green", "blue")
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
 
 
@@ -54,6 +56,19 @@ def as_columns(vertices: np.ndarray, names: Iterable[str]) -> Float[np.ndarray, 
     """Return properties of vertices as columns."""
     with np.errstate(invalid="ignore"):  # A signalling NaN becomes a quiet one.
         return np.stack([vertices[name].astype(np.float64) for name in names], axis=1)
+
+
+def colored_points(
+    points: Float[np.ndarray, "n 3"],
+    colors: UInt8[np.ndarray, "n 3"],
+    extra: Mapping[str, Float[np.ndarray, " n"]] = MappingProxyType({}),
+) -> np.ndarray:
+    """Return points with 8-bit colours and further float properties as vertices for ``write_ply``."""
+    columns = dict(zip((*"xyz", *_RGB), (*points.T, *colors.T), strict=True)) | dict(extra)
+    vertices = np.empty(len(points), dtype=[(name, "u1" if name in _RGB else "f4") for name in columns])
+    for name, column in columns.items():
+        vertices[name] = column
+    return vertices
 
 
 def _parse(data: bytes) -> np.ndarray:

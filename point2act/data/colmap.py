@@ -1,8 +1,7 @@
-"""COLMAP, by pycolmap: features and matches of images in a database, and points and poses from them.
+"""Structure from motion with COLMAP (Schönberger and Frahm 2016) through pycolmap.
 
-COLMAP puts the centre of the first pixel at one half, as we do, so nothing is shifted. All of a scene lies in
-one folder: the database, and what COLMAP writes beside it. What it is and how it works: Schönberger and Frahm
-2016.
+The database and the other files of a scene are in one folder. COLMAP's pixel coordinates are the same as
+here.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ import numpy as np
 import pycolmap
 from jaxtyping import Float, Int, UInt8
 
-# pycolmap has whoever ends the program with SIGTERM read a stack of addresses. Only the main thread may say
-# otherwise, and what Python does not know of stays.
+# pycolmap prints a stack trace on SIGTERM; this restores Python's handler, which only the main thread can do.
 if signal.getsignal(signal.SIGTERM) is not None:
     with suppress(ValueError):
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -28,59 +26,59 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class ColmapCamera:
-    """A camera as COLMAP knows it."""
+    """A camera of COLMAP."""
 
     model: str
-    """COLMAP's name: ``PINHOLE``, ``OPENCV``."""
+    """COLMAP's name of the camera model, ``PINHOLE`` or ``OPENCV``."""
     params: tuple[float, ...]
-    """Pixels and coefficients, in the model's order."""
+    """Focal lengths, principal point and distortion coefficients in the model's order."""
     height: int
     width: int
     focal_known: bool
-    """Whether the focal length is more than a first guess."""
+    """Whether the focal length is known, not only a first guess."""
 
 
 @dataclass(frozen=True, eq=False)
 class ColmapImage:
-    """An image and its sensor."""
+    """An image with its camera and, if known, its pose."""
 
     name: str
-    """Within the folder of images."""
-    sensor: int
-    """Which one, from 0."""
+    """File name in the folder of images."""
+    camera: int
+    """Index of the camera."""
     T_cam_world: Float[np.ndarray, "4 4"] | None = None
-    """None where it is sought."""
+    """World-to-camera transform, None if it is to be estimated."""
 
 
 @dataclass(frozen=True, eq=False)
 class SparsePoints:
-    """Points in the world that images see."""
+    """Triangulated points."""
 
     xyz: Float[np.ndarray, "n 3"]
     colors: UInt8[np.ndarray, "n 3"]
     views: Int[np.ndarray, " n"]
-    """How many observations each has."""
+    """Number of observations of each point."""
 
 
 @dataclass(frozen=True, eq=False)
 class SparseModel:
-    """Images with their poses in a world of arbitrary origin, axes and unit."""
+    """Registered images in a world frame of arbitrary origin, axes and unit."""
 
     T_world_cam: Mapping[str, Float[np.ndarray, "4 4"]]
-    """Of the images that could be placed, by name."""
+    """Poses of the registered images by name."""
     params: Mapping[str, tuple[float, ...]]
-    """Of their sensors, also by the image's name."""
+    """Parameters of their cameras by the name of the image."""
     points: SparsePoints
 
 
 def in_batches(items: Sequence, size: int) -> list[Sequence]:
-    """Parts of a sequence, for COLMAP to work on between two words about progress."""
+    """Split a sequence, so that progress can be reported between COLMAP's calls."""
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let COLMAP speak of errors only."""
+    """Limit COLMAP's log to errors."""
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     try:
@@ -89,9 +87,9 @@ def quiet() -> Iterator[None]:
         pycolmap.logging.minloglevel = level
 
 
-def create_database(folder: Path, sensors: Sequence[ColmapCamera], pictures: Sequence[ColmapImage]) -> None:
-    """A database of pictures in their order: left to itself, COLMAP numbers them as threads finish."""
-    scene = _scene(sensors, pictures)
+def create_database(folder: Path, cameras: Sequence[ColmapCamera], images: Sequence[ColmapImage]) -> None:
+    """Create a database of images in their order; COLMAP's own numbering depends on the threads."""
+    scene = _scene(cameras, images)
     with pycolmap.Database.open(_database(folder)) as database:
         for camera in scene.cameras.values():
             database.write_camera(camera, use_camera_id=True)
@@ -104,11 +102,11 @@ def create_database(folder: Path, sensors: Sequence[ColmapCamera], pictures: Seq
 
 
 def extract_features(
-    folder: Path, images: Path, names: Sequence[str], *, max_features: int, masks: Path | None = None
+    folder: Path, image_folder: Path, names: Sequence[str], *, max_features: int, masks: Path | None = None
 ) -> None:
-    """SIFT features (Lowe 2004) of some of the registered images, where their masks allow.
+    """Extract SIFT features (Lowe 2004) of some images of the database.
 
-    With a folder of ``masks`` every image needs one, of its name and ``.png``.
+    ``masks`` is a folder with a mask ``<image name>.png`` for every image.
     """
     options = pycolmap.FeatureExtractionOptions(use_gpu=False)
     options.sift.max_num_features = max_features
@@ -117,7 +115,7 @@ def extract_features(
         reader.mask_path = masks
     pycolmap.extract_features(
         _database(folder),
-        images,
+        image_folder,
         image_names=list(names),
         reader_options=reader,
         extraction_options=options,
@@ -126,7 +124,7 @@ def extract_features(
 
 
 def match_pairs(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
-    """Mutual best matches of some pairs of images that fit one motion between the two cameras."""
+    """Match pairs of images and verify the matches with two-view geometry."""
     listing = folder / "pairs.txt"
     listing.write_text("".join(f"{first} {second}\n" for first, second in pairs), encoding="ascii")
     verification = pycolmap.TwoViewGeometryOptions()
@@ -142,39 +140,41 @@ def match_pairs(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
 
 def triangulate_points(
     folder: Path,
-    images: Path,
-    sensors: Sequence[ColmapCamera],
-    pictures: Sequence[ColmapImage],
+    image_folder: Path,
+    cameras: Sequence[ColmapCamera],
+    images: Sequence[ColmapImage],
     *,
     max_error: float,
 ) -> SparsePoints:
-    """Points of the matches, at most ``max_error`` pixels off where they are seen; poses stay as they are."""
+    """Triangulate the matches with fixed poses; reprojection errors are at most ``max_error`` pixels."""
     options = _options()
     options.mapper.filter_max_reproj_error = max_error
-    scene = _scene(sensors, pictures)
-    return _points(pycolmap.triangulate_points(scene, _database(folder), images, folder, options=options))
+    scene = _scene(cameras, images)
+    return _points(
+        pycolmap.triangulate_points(scene, _database(folder), image_folder, folder, options=options)
+    )
 
 
 def map_incrementally(
-    folder: Path, images: Path, *, at_least: int, tick: Callable[[], None]
+    folder: Path, image_folder: Path, *, min_images: int, tick: Callable[[], None]
 ) -> SparseModel | None:
-    """Poses and points of the matches by incremental structure from motion; None where there are none.
+    """Estimate poses and points by incremental structure from motion, None without a result.
 
-    Where COLMAP finds several scenes that do not hang together, each of ``at_least`` images, the one with
-    most is taken. ``tick`` is called with every image that is placed.
+    Of several connected components of at least ``min_images`` images the largest is returned. ``tick`` is
+    called for every image that is registered.
     """
     options = _options()
-    options.min_model_size = at_least
+    options.min_model_size = min_images
     models = pycolmap.incremental_mapping(
-        _database(folder), images, folder, options=options, next_image_callback=tick
+        _database(folder), image_folder, folder, options=options, next_image_callback=tick
     )
     if not models:
         return None
     model = max(models.values(), key=lambda model: model.num_reg_images())
-    placed = [image for image in model.images.values() if image.has_pose]
+    registered = [image for image in model.images.values() if image.has_pose]
     return SparseModel(
-        {image.name: _pose(image) for image in placed},
-        {image.name: tuple(map(float, model.cameras[image.camera_id].params)) for image in placed},
+        {image.name: _pose(image) for image in registered},
+        {image.name: tuple(map(float, model.cameras[image.camera_id].params)) for image in registered},
         _points(model),
     )
 
@@ -184,29 +184,27 @@ def _database(folder: Path) -> Path:
 
 
 def _options() -> pycolmap.IncrementalPipelineOptions:
-    # One thread, because several add up in another order each time.
+    # With several threads the order of sums, and so the result, varies.
     return pycolmap.IncrementalPipelineOptions(random_seed=_SEED, num_threads=1)
 
 
-def _scene(sensors: Sequence[ColmapCamera], pictures: Sequence[ColmapImage]) -> pycolmap.Reconstruction:
-    """Without points. What is sensor or picture i here has the number i + 1: COLMAP needs one > 0."""
+def _scene(cameras: Sequence[ColmapCamera], images: Sequence[ColmapImage]) -> pycolmap.Reconstruction:
+    """Build a reconstruction without points; the numbers of cameras and images start at 1."""
     scene = pycolmap.Reconstruction()
-    for number, sensor in enumerate(sensors, start=1):
-        camera = pycolmap.Camera(
+    for number, camera in enumerate(cameras, start=1):
+        entry = pycolmap.Camera(
             camera_id=number,
-            model=sensor.model,
-            width=sensor.width,
-            height=sensor.height,
-            params=list(sensor.params),
-            has_prior_focal_length=sensor.focal_known,
+            model=camera.model,
+            width=camera.width,
+            height=camera.height,
+            params=list(camera.params),
+            has_prior_focal_length=camera.focal_known,
         )
-        scene.add_camera_with_trivial_rig(camera)
-    for number, picture in enumerate(pictures, start=1):
-        image = pycolmap.Image(name=picture.name, camera_id=picture.sensor + 1, image_id=number)
-        if picture.T_cam_world is None:
-            scene.add_image_with_trivial_frame(image)
-        else:
-            scene.add_image_with_trivial_frame(image, pycolmap.Rigid3d(picture.T_cam_world[:3]))
+        scene.add_camera_with_trivial_rig(entry)
+    for number, image in enumerate(images, start=1):
+        posed = () if image.T_cam_world is None else (pycolmap.Rigid3d(image.T_cam_world[:3]),)
+        entry = pycolmap.Image(name=image.name, camera_id=image.camera + 1, image_id=number)
+        scene.add_image_with_trivial_frame(entry, *posed)
     return scene
 
 

@@ -1,7 +1,6 @@
-"""What a model is shown of an image on disk, and where a point in that lies on disk. numpy and Pillow only.
+"""Cropping and resizing of images, with exact conversion of pixels between the crop and the image on disk.
 
-A look is a window of the image, resampled to a convenient size. Pixels are continuous on both sides, so
-the way back is exact whatever was rounded on the way there.
+Pixels are continuous on both sides, so the conversion is exact whatever size was rounded.
 """
 
 from __future__ import annotations
@@ -25,27 +24,27 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A window of an image as a model is shown it."""
+    """A resampled window of an image."""
 
     image: UInt8[np.ndarray, "h w 3"]
     window: Window
 
     @property
     def size(self) -> tuple[int, int]:
-        """``(height, width)`` of what is shown."""
+        """``(height, width)`` of the crop in its own pixels."""
         return self.image.shape[0], self.image.shape[1]
 
     @property
     def magnification(self) -> float:
-        """How many pixels are shown for one of the image on disk."""
+        """Pixels of the crop per pixel of the image on disk."""
         return self.image.shape[1] / self.window.width
 
     def to_disk(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Carry pixels of what is shown to pixels of the image on disk."""
+        """Convert pixels ``(x, y)`` of the crop to pixels of the image on disk."""
         return points * self._scale + [self.window.left, self.window.top]
 
     def from_disk(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Carry pixels of the image on disk to pixels of what is shown: the inverse of ``to_disk``."""
+        """Convert pixels ``(x, y)`` of the image on disk to pixels of the crop, inverse of ``to_disk``."""
         return (points - [self.window.left, self.window.top]) / self._scale
 
     @property
@@ -55,27 +54,24 @@ class Crop:
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], *, max_side: int) -> Crop:
-    """All of an image, its longer side reduced to at most ``max_side`` pixels."""
+    """Return the whole image, its longer side reduced to at most ``max_side`` pixels."""
     height, width = image.shape[:2]
     return crop_image(image, Window(0, 0, width, height), side=min(max_side, max(height, width)))
 
 
 def window_around(middle: Float[np.ndarray, "2"], side: int, *, size: Int[np.ndarray, "2"]) -> Window:
-    """A square about a place, shifted so that it lies in the image, and cut where it is larger than that.
-
-    ``size`` is the image's ``(width, height)``, as ``middle`` is ``(x, y)``.
-    """
+    """Return the square window around ``middle`` ``(x, y)``, shifted and cut to an image (width, height)."""
     extent = np.minimum(side, size)
     corner = np.clip(np.round(middle - extent / 2), 0, size - extent).astype(int)
     return Window(*corner.tolist(), *extent.tolist())
 
 
 def crop_image(image: UInt8[np.ndarray, "h w 3"], window: Window, *, side: int) -> Crop:
-    """A window of an image, resampled so that its longer side is ``side`` pixels."""
+    """Crop a window and resample it so that its longer side has ``side`` pixels."""
     cut = image[window.top : window.top + window.height, window.left : window.left + window.width]
     scale = side / max(window.width, window.height)
     size = max(1, round(window.width * scale)), max(1, round(window.height * scale))
     if size == (window.width, window.height):
         return Crop(np.ascontiguousarray(cut), window)
-    # Lanczos for both ways: sharp where enlarged, averaged over the window where reduced.
+    # Lanczos is sharp when enlarging and averages over the window when reducing.
     return Crop(np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS)), window)

@@ -1,4 +1,4 @@
-"""points.json ↔ PointSet: what was asked, and what was answered in which image."""
+"""Reading and writing of points.json: the queries, and the answers in each image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +19,30 @@ from point2act.core.types import Answer, Capture, Frame, Plan, PointSet, Query
 from point2act.data.task_plan import plan_document, read_plan_document
 
 PERSON = "person"
-"""The ``model`` of what a person said by a click."""
+"""The ``model`` of an answer that a person gave by a click."""
 
-# Models that answer on a grid of 0 to 100 or 1000 round onto the border and a little over it.
+# Models that answer on a grid of 0 to 100 or 1000 round onto the border and slightly over it.
 _TOLERANCE = 1.0
 # Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
 _EDGE = 1e-3
-# Of queries: each takes a second and more, and nobody asks a scene that much. Chosen.
-_MOST_QUERIES = 1000
-# Characters of an image's name, as in transforms.json; of a query's name and its words. Chosen.
-_LONGEST = 1000
+# Of queries: each takes a second and more. Chosen.
+_MAX_QUERIES = 1000
+# Characters of an image's name, as in transforms.json; of a query's name and its text. Chosen.
+_MAX_LENGTH = 1000
 _LISTED = 10
 
 
 def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     """Read a points.json and check it against its schema and, if given, against a capture.
 
-    With a capture, image names (``./`` and backslashes aside) must be those of its frames, and are
-    returned as its frames write them; points must lie inside the image on disk, where up to one pixel
-    outside is clipped. Everything that a plan needs to find must be among the queries. Raises
-    ``PointsError``, with one sentence that says where and what to mend.
+    Args:
+        path: The file.
+        capture: If given, image names (``./`` and backslashes aside) must be those of its frames, and are
+            returned as its frames write them; points must lie inside the image on disk, where up to one pixel
+            outside is clipped.
+
+    Raises:
+        PointsError: The file is invalid; the message gives the place and the fix.
     """
     document = read_json(path, PointsError)
     problem = schema_problem(document, "points")
@@ -48,9 +53,7 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     )
     _check_queries(path, queries)
     answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
-    known = {query.name for query in queries}
-    for index, answer in enumerate(answers):
-        _check(answer, known, f"{path}: answers[{index}]")
+    _check_answers(path, answers, queries)
     if capture is not None:
         frames = {_plain(frame.name): frame for frame in capture.frames}
         answers = tuple(_in_frame(answer, frames, path) for answer in answers)
@@ -64,11 +67,9 @@ def points_file(path: Path | str | None, *folders: Path) -> Path | None:
 
 
 def write_points(path: Path | str, points: PointSet) -> None:
-    """Write a points.json atomically. Raises ``PointsError`` for what could not be read back."""
+    """Write a points.json atomically. Raises ``PointsError`` for content that could not be read back."""
     _check_queries(path, points.queries)
-    known = {query.name for query in points.queries}
-    for index, answer in enumerate(points.answers):
-        _check(answer, known, f"{path}: answers[{index}]")
+    _check_answers(path, points.answers, points.queries)
     document: dict[str, Any] = {
         "version": 1,
         "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
@@ -84,30 +85,29 @@ def write_points(path: Path | str, points: PointSet) -> None:
 
 
 def effective_answers(answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    """The answers that are evidence, in their order: a person's word stands alone.
+    """Return the answers that count as evidence, in order: a person's overrule a model's.
 
-    Where a person (``PERSON``) has pointed at what a query asks for, in whichever image, what models
-    answered to that query does not count. Where a person has only said "not visible", that stands in for
-    the models' answers in the same image, and those in other images count.
+    Where a person (``PERSON``) has pointed at a query's target, in any image, the models' answers to that
+    query are dropped. Where a person has only answered "not visible", that replaces the models' answers in
+    the same image.
     """
     answers = tuple(answers)
     pointed = pointed_by_person(answers)
-    spoken = {(answer.query, answer.image) for answer in answers if answer.model == PERSON}
+    by_person = {(answer.query, answer.image) for answer in answers if answer.model == PERSON}
     return tuple(
         answer
         for answer in answers
         if answer.model == PERSON
-        or (answer.query not in pointed and (answer.query, answer.image) not in spoken)
+        or (answer.query not in pointed and (answer.query, answer.image) not in by_person)
     )
 
 
 def pointed_by_person(answers: Iterable[Answer]) -> set[str]:
-    """The names of the queries to which a person has pointed at something."""
+    """Return the names of the queries for which a person has given a point."""
     return {answer.query for answer in answers if answer.model == PERSON and len(answer.points) > 0}
 
 
 def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) -> Plan | None:
-    """The plan that the queries are for, checked against them; None where there is none."""
     if document.get("plan") is None:
         return None
     return read_plan_document(document["plan"], queries, place=f"{path}: plan", error=PointsError)
@@ -119,32 +119,18 @@ def _answer(entry: dict[str, Any], place: str) -> Answer:
         seconds = None if entry.get("seconds") is None else float(entry["seconds"])
     except OverflowError as err:
         raise PointsError(f"{place} holds a number that is too large: write pixels") from err
-    return Answer(
-        image=entry["image"],
-        query=entry["query"],
-        points=points,
-        visible=entry["visible"],
-        model=entry.get("model", ""),
-        raw=entry.get("raw"),
-        seconds=seconds,
-    )
+    image, query, visible = entry["image"], entry["query"], entry["visible"]
+    return Answer(image, query, points, visible, entry.get("model", ""), entry.get("raw"), seconds)
 
 
 def _entry(answer: Answer) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "image": answer.image,
-        "query": answer.query,
-        "points": answer.points.tolist(),
-        "visible": answer.visible,
-        "model": answer.model,
-    }
-    extras = {"raw": answer.raw, "seconds": answer.seconds}
-    return entry | {key: value for key, value in extras.items() if value is not None}
+    entry = {**vars(answer), "points": answer.points.tolist()}
+    return {key: value for key, value in entry.items() if value is not None or key not in ("raw", "seconds")}
 
 
 def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
-    if len(queries) > _MOST_QUERIES:
-        raise PointsError(f"{path} has {len(queries)} queries: ask {_MOST_QUERIES} at most")
+    if len(queries) > _MAX_QUERIES:
+        raise PointsError(f"{path} has {len(queries)} queries: ask {_MAX_QUERIES} at most")
     for index, query in enumerate(queries):
         _check_text(query.name, f"{path}: queries[{index}].name")
         _check_text(query.text, f"{path}: queries[{index}].text", allowed="\n\t")
@@ -154,32 +140,35 @@ def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
 
 
 def _check_text(words: str, place: str, *, allowed: str = "") -> None:
-    """Names and words are printed, and written to other files."""
-    if len(words) > _LONGEST or not is_text(words, allowed=allowed):
+    """Check a text that is printed and written to other files."""
+    if len(words) > _MAX_LENGTH or not is_text(words, allowed=allowed):
         raise PointsError(
-            f"{place} is {brief(words)}: write at most {_LONGEST} characters, and no control characters"
+            f"{place} is {brief(words)}: write at most {_MAX_LENGTH} characters, and no control characters"
         )
 
 
-def _check(answer: Answer, queries: set[str], place: str) -> None:
-    """What needs no capture to be seen wrong in one answer."""
-    _check_text(answer.image, f"{place}.image")
-    if answer.query not in queries:
-        known = ", ".join(sorted(queries)[:_LISTED])
-        raise PointsError(
-            f"{place} is to the query {brief(answer.query)}, which is not asked: use one of {known}"
-        )
-    if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
-        raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
-    if len(answer.points) and not answer.visible:
-        raise PointsError(
-            f"{place} ({answer.image}, {answer.query}) has points but says visible: false: "
-            "take the points out, or say visible: true"
-        )
+def _check_answers(path: Path | str, answers: Iterable[Answer], queries: Iterable[Query]) -> None:
+    """Check answers as far as that is possible without a capture."""
+    names = {query.name for query in queries}
+    for index, answer in enumerate(answers):
+        place = f"{path}: answers[{index}]"
+        _check_text(answer.image, f"{place}.image")
+        if answer.query not in names:
+            known = ", ".join(sorted(names)[:_LISTED])
+            raise PointsError(
+                f"{place} is to the query {brief(answer.query)}, which is not asked: use one of {known}"
+            )
+        if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
+            raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
+        if len(answer.points) and not answer.visible:
+            raise PointsError(
+                f"{place} ({answer.image}, {answer.query}) has points but says visible: false: "
+                "remove the points, or write visible: true"
+            )
 
 
 def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:
-    """The answer under its frame's own name, its points inside the image."""
+    """Return an answer under its frame's own name, with its points inside the image."""
     frame = frames.get(_plain(answer.image))
     if frame is None:
         raise PointsError(f"{path}: {_unknown_image(answer.image, frames)}")
@@ -191,19 +180,11 @@ def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Ans
             f"{path}: the point ({x:g}, {y:g}) of query {answer.query!r} lies outside {answer.image}, "
             f"which is {frame.camera.width}x{frame.camera.height}: write pixels of the image on disk"
         )
-    return Answer(
-        image=frame.name,
-        query=answer.query,
-        points=_clip(answer.points, size),
-        visible=answer.visible,
-        model=answer.model,
-        raw=answer.raw,
-        seconds=answer.seconds,
-    )
+    return replace(answer, image=frame.name, points=_clip(answer.points, size))
 
 
 def _clip(points: Float[np.ndarray, "n 2"], size: Float[np.ndarray, " 2"]) -> Float[np.ndarray, "n 2"]:
-    """Points moved inside; those inside already are untouched."""
+    """Move points into the image; those already inside are unchanged."""
     inside = (points >= 0) & (points < size)
     return np.where(inside, points, np.clip(points, 0.0, size - _EDGE))
 
@@ -219,5 +200,5 @@ def _unknown_image(name: str, frames: dict[str, Frame]) -> str:
 
 
 def _plain(name: str) -> str:
-    """An image name without ``./`` and with forward slashes."""
+    """Return an image name with forward slashes and without ``./``."""
     return posixpath.normpath(name.replace("\\", "/"))

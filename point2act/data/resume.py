@@ -1,4 +1,4 @@
-"""A scene kept while the rest of its run is under way, for a run that was cut off to go on with."""
+"""The scene of an unfinished run, saved so that ``--resume`` continues from it."""
 
 from __future__ import annotations
 
@@ -21,48 +21,42 @@ from point2act.data.run_manifest import RunManifest, read_run, write_run
 from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 
 NAME = ".unfinished"
-"""The folder in a run's output that a scene is kept in until all else is written."""
+"""Folder in a run's output that holds the scene until all other files are written."""
 _DRAFT = ".part"
 
 
-def fingerprint(capture: Capture, *how: object) -> str:
-    """What a scene is made from, and ``how`` (configs, numbers, words), as one word of 64 digits.
+def fingerprint(capture: Capture, *settings: object) -> str:
+    """Hash the files of a capture and the settings that a scene is made with to 64 hexadecimal digits.
 
-    Another capture, or the same in another way, has another. Files count by their names, sizes and times of
-    change; no pixel is read. Raises ``Point2ActError`` where a file is gone.
+    Files count by their names, sizes and modification times. Raises ``Point2ActError`` if a file is gone.
     """
     try:
         files = [
             (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in _files_of(capture)
         ]
     except OSError as err:
-        raise Point2ActError(f"{err.filename} is gone since the capture was read: bring it back") from err
-    return hashlib.sha256(json.dumps([files, repr(how)]).encode()).hexdigest()
+        raise Point2ActError(f"{err.filename} is gone since the capture was read: restore it") from err
+    return hashlib.sha256(json.dumps([files, repr(settings)]).encode()).hexdigest()
 
 
 def check_writable(folder: Path) -> None:
-    """See whether an output folder can be made and written to: better known before the work than after.
-
-    Leaves nothing behind. Raises ``Point2ActError`` where it cannot.
-    """
+    """Raise ``Point2ActError`` if an output folder cannot be made or written to; leaves nothing behind."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with writing(folder):
         TemporaryFile(dir=place).close()
 
 
-def save_scene(folder: Path, saved: RunManifest, scene: GaussianScene) -> GaussianScene:
-    """Keep a scene in an output folder, beside whatever an earlier run left there: all of it or nothing.
+def save_scene(folder: Path, run: RunManifest, scene: GaussianScene) -> GaussianScene:
+    """Save a scene in an output folder, beside the results of an earlier run: all of it or nothing.
 
-    Returns it as it will be read, which differs in last digits: what goes on with that comes to the same as
-    who reads it later.
-
-    Raises ``Point2ActError`` where it cannot be written.
+    Returns the scene as read back, which differs in the last digits, so that a resumed run gives the same
+    results as one that was not interrupted. Raises ``Point2ActError`` if it cannot be written.
     """
     draft = folder / f"{NAME}.{os.getpid()}{_DRAFT}"
-    path = draft / saved.scene.name
+    path = draft / run.scene.name
     try:
         write_splat_ply(path, scene)
-        write_run(draft, replace(saved, scene=path))
+        write_run(draft, replace(run, scene=path))
         shutil.rmtree(folder / NAME, ignore_errors=True)
         with writing(folder):
             draft.rename(folder / NAME)
@@ -71,27 +65,24 @@ def save_scene(folder: Path, saved: RunManifest, scene: GaussianScene) -> Gaussi
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def find_saved(folder: Path, made: str) -> RunManifest | None:
-    """A scene that is in an output folder, kept or finished, and was made from and as ``made`` says."""
+def find_saved(folder: Path, fingerprint: str) -> RunManifest | None:
+    """Find a scene in an output folder, of an unfinished or a finished run, by its fingerprint."""
     for place in (folder / NAME, folder):
         try:
-            saved = read_run(place)
+            run = read_run(place)
         except RunError:
-            continue  # None, or one that was cut off or changed: as good as none.
-        if saved.made == made:
-            return saved
+            continue  # Absent, incomplete or changed.
+        if run.fingerprint == fingerprint:
+            return run
     return None
 
 
 def remove_saved(folder: Path) -> None:
-    """Remove what was kept in an output folder, also what was cut off while it was being kept.
-
-    What a process that still runs is about to keep there is its own.
-    """
+    """Remove the saved scene from an output folder, and incomplete ones of processes that are gone."""
     for path in (folder / NAME, *folder.glob(f"{NAME}.*{_DRAFT}")):
-        whose = path.name[len(NAME) + 1 : -len(_DRAFT)]
-        # Ten digits are no process's, and more than psutil takes.
-        if not (whose.isdecimal() and len(whose) < 10 and psutil.pid_exists(int(whose))):
+        process = path.name[len(NAME) + 1 : -len(_DRAFT)]
+        # Process numbers have at most nine digits; psutil fails for larger ones.
+        if not (process.isdecimal() and len(process) < 10 and psutil.pid_exists(int(process))):
             shutil.rmtree(path, ignore_errors=True)
 
 

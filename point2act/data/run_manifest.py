@@ -1,4 +1,4 @@
-"""run.json: how a finished run is found again, to ask its scene something new."""
+"""run.json: the record of a run, from which its scene is reopened for new queries."""
 
 from __future__ import annotations
 
@@ -18,48 +18,45 @@ from point2act.core.types import View
 NAME = "run.json"
 
 Poses = Mapping[str, Float[np.ndarray, "4 4"]]
-"""``T_world_cam`` by the frame's name."""
+"""``T_world_cam`` by the name of the frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunManifest:
-    """What a run leaves beside its scene."""
+    """The inputs, settings and results of a run that are needed to reopen it."""
 
     capture: Path
-    """The capture's folder."""
+    """Folder of the capture."""
     scene: Path
-    """The Gaussians' PLY file; in the same folder as run.json."""
+    """PLY file of the Gaussians, in the folder of run.json."""
     max_side: int
-    """Pixels that the longer side of an image was reduced to."""
+    """Longer side of the images in pixels."""
     metric: bool
     """Whether lengths are metres."""
     psnr: float | None = None
-    """Of held-out views, dB."""
+    """Mean PSNR of the held-out views, dB."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage."""
     poses: Poses | None = None
-    """What the run made of the capture's poses; None where it left them as they were."""
+    """Refined camera poses; None if the capture's poses were used."""
     allow_outside: bool = False
-    """Whether the capture was allowed files outside its folder."""
-    made: str | None = None
-    """What the scene was made from and how, as ``fingerprint`` has it."""
+    """Whether the capture may name files outside its folder."""
+    fingerprint: str | None = None
+    """Hash of the capture's files and the settings, see ``resume.fingerprint``."""
     views: tuple[str, ...] | None = None
-    """The capture's frames that were used, by name; None where all were."""
-    told: Mapping[str, str] = field(default_factory=dict)
-    """What is told of how the scene was made, by the fields of a Reconstruction."""
+    """Names of the frames that were used; None for all."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Details of how the scene was made, by the fields of a Reconstruction."""
 
 
 def with_poses(views: Sequence[View], poses: Poses | None) -> tuple[View, ...]:
-    """Views as a run had them, when they are loaded from its capture again.
-
-    A view whose name is not among the poses keeps its own.
-    """
+    """Return views with the refined poses of a run; a view that has none keeps its own."""
     known = poses or {}
     return tuple(replace(view, T_world_cam=known.get(view.name, view.T_world_cam)) for view in views)
 
 
 def write_run(folder: Path, run: RunManifest) -> None:
-    """Write run.json into the folder that the scene lies in already, atomically."""
+    """Write run.json atomically into the folder that already holds the scene."""
     document: dict[str, Any] = {
         "version": 1,
         "capture": run.capture.resolve().as_posix(),
@@ -72,8 +69,8 @@ def write_run(folder: Path, run: RunManifest) -> None:
     }
     if run.allow_outside:
         document["allow_outside"] = True
-    if run.made is not None:
-        document |= {"made": run.made, "told": dict(run.told)}
+    if run.fingerprint is not None:
+        document |= {"fingerprint": run.fingerprint, "notes": dict(run.notes)}
     if run.views is not None:
         document["views"] = list(run.views)
     if run.poses is not None:
@@ -82,30 +79,32 @@ def write_run(folder: Path, run: RunManifest) -> None:
 
 
 def read_run(path: Path | str) -> RunManifest:
-    """Read a run.json, or the one in a folder.
+    """Read a run.json, given by its path or its folder.
 
-    Raises ``RunError`` where it is missing, broken or newer than this program, or where the
-    capture or the scene are no longer in their places, or the scene is another.
+    Raises ``RunError`` if it is missing, invalid or of a newer version, if the capture or the scene are not
+    where it says, or if the scene file was changed.
     """
     path = Path(path)
     path = path / NAME if path.is_dir() else path
     document = read_json(path, RunError)
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > 1:
-        raise RunError(f"{path} is of version {version}, this point2act knows only 1: install a newer one")
+        raise RunError(
+            f"{path} has version {version}; this release supports version 1: install a newer release"
+        )
     problem = schema_problem(document, "run")
     if problem is not None:
         raise RunError(f"{path} is not a run.json: {problem}")
     capture, scene = Path(document["capture"]), path.parent / document["scene"]
     if not capture.is_dir():
         raise RunError(
-            f'the capture of {path} is no longer at {capture}: move it back, or mend "capture" in the file'
+            f'the capture of {path} is no longer at {capture}: move it back, or correct "capture" in the file'
         )
     if not scene.is_file():
         raise RunError(f"{scene} is missing beside {path}: run point2act run again")
     if "scene_sha256" in document and document["scene_sha256"] != _sha256(scene):
         raise RunError(
-            f"{scene} is not the scene that {path} was written for, it was changed or a run was cut off: "
+            f"{scene} does not match {path}, it was changed or a run was interrupted: "
             "run point2act run again, with --resume"
         )
     poses = document.get("T_world_cam")
@@ -118,14 +117,13 @@ def read_run(path: Path | str) -> RunManifest:
         timings=document["timings"],
         poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
         allow_outside=document.get("allow_outside", False),
-        made=document.get("made"),
+        fingerprint=document.get("fingerprint"),
         views=tuple(document["views"]) if "views" in document else None,
-        told=document.get("told", {}),
+        notes=document.get("notes", {}),
     )
 
 
 def _sha256(path: Path) -> str:
-    """Of a file's contents."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as err:

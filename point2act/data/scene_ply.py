@@ -1,4 +1,4 @@
-"""The scene and its relevancy as PLY files."""
+"""PLY files of the scene (3D Gaussian splats) and of its relevancy."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import SceneError
-from point2act.core.ply import as_columns, read_ply, write_ply
+from point2act.core.ply import as_columns, colored_points, read_ply, write_ply
 from point2act.core.types import GaussianScene, RelevancyField
 
 # Opacities are stored as logits: 0 and 1 would be infinite.
 _OPAQUE = 1e-6
-# Lengths of unit quaternions that were written in single precision are this near to 1.
+# Largest deviation from 1 of the length of a unit quaternion that was written in single precision.
 _SINGLE = 1e-6
 # matplotlib's viridis at 0, 1/4, 1/2, 3/4 and 1.
 _VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], dtype=float)
 
 
 def write_splat_ply(path: Path | str, scene: GaussianScene) -> None:
-    """Write Gaussians as the PLY file that splat viewers read, in the capture's world frame.
+    """Write Gaussians as a splat PLY file in the capture's world frame.
 
-    Names, order and encoding are those of the original 3D Gaussian Splatting code (``scene/
-    gaussian_model.py``, ``save_ply``): logit opacities, logarithmic scales, ``f_rest`` with all
-    coefficients of red first. Raises ``SceneError`` where a value is not finite.
+    Names, order and encoding are those of the original 3D Gaussian Splatting code (Kerbl et al. 2023,
+    ``GaussianModel.save_ply``): logit opacities, log scales, ``f_rest`` with all coefficients of red first.
+    Raises ``SceneError`` for non-finite values.
     """
     count, rest = len(scene), scene.sh.shape[1] - 1
     opacities = np.clip(scene.opacities.astype(np.float64), _OPAQUE, 1 - _OPAQUE)
@@ -50,10 +50,7 @@ def write_splat_ply(path: Path | str, scene: GaussianScene) -> None:
 
 
 def read_splat_ply(path: Path | str) -> GaussianScene:
-    """Read Gaussians from a splat PLY file; the inverse of ``write_splat_ply``.
-
-    Raises ``SceneError`` where it is missing, broken or no splat file.
-    """
+    """Read Gaussians from a splat PLY file. Raises ``SceneError`` if it is missing or not a valid one."""
     vertices = read_ply(path, SceneError)
     found = vertices.dtype.names or ()
     rest, odd = divmod(sum(name.startswith("f_rest_") for name in found), 3)
@@ -63,11 +60,11 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
         raise SceneError(f"{path} is not a 3D Gaussian Splatting file ({lacks}): export the scene again")
 
     raw = as_columns(vertices, (name for name in _splat_names(rest) if name[0] != "n"))
-    # What is too large becomes infinite, and is refused below.
+    # Overflows become infinite and are refused below.
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
         scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
-    # Unit quaternions are read as they were written, so that a scene read is written as the same file.
+    # Unit quaternions are not normalised again, so that a scene that was read is written as the same file.
     lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
     if not all(np.isfinite(each).all() for each in (raw, lengths, scales)) or (lengths == 0).any():
         raise SceneError(f"{path} holds Gaussians that are not finite: export the scene again")
@@ -82,29 +79,20 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
 
 
 def write_relevancy_ply(path: Path | str, scene: GaussianScene, relevancy: RelevancyField) -> None:
-    """Write the Gaussians' centres, coloured by how relevant they are to any query (viridis).
+    """Write the Gaussians' centres, coloured by their largest relevancy to any query (viridis).
 
-    One float property a query, ``relevancy_<name>`` with signs that PLY has no room for made ``_``.
+    Each query has a float property ``relevancy_<name>``, with ``_`` for characters that PLY does not allow.
     """
     names = _property_names([query.name for query in relevancy.queries])
-    fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    vertices = np.empty(len(scene), dtype=[*fields, *((name, "f4") for name in names)])
-    for index, axis in enumerate("xyz"):
-        vertices[axis] = scene.means[:, index]
-    strongest = relevancy.values.max(axis=1, initial=0.0)
-    for index, channel in enumerate(("red", "green", "blue")):
-        vertices[channel] = _viridis(strongest)[:, index]
-    for index, name in enumerate(names):
-        vertices[name] = relevancy.values[:, index]
-    write_ply(path, vertices)
+    colors = _viridis(relevancy.values.max(axis=1, initial=0.0))
+    write_ply(path, colored_points(scene.means, colors, dict(zip(names, relevancy.values.T, strict=True))))
 
 
 def _splat_names(rest: int) -> list[str]:
-    """Property names in the order of the original code, for ``rest`` higher coefficients a channel."""
-    groups = (("f_dc", 3), ("f_rest", 3 * rest), ("opacity", 0), ("scale", 3), ("rot", 4))
+    """Return the property names in their order, for ``rest`` higher coefficients per channel."""
     names = ["x", "y", "z", "nx", "ny", "nz"]
-    for group, count in groups:
-        names += [group] if group == "opacity" else [f"{group}_{index}" for index in range(count)]
+    for group, count in (("f_dc", 3), ("f_rest", 3 * rest), ("opacity", None), ("scale", 3), ("rot", 4)):
+        names += [group] if count is None else [f"{group}_{index}" for index in range(count)]
     return names
 
 

@@ -202,9 +202,9 @@ class RunContext:
             timings=self.stages.seconds,
             poses={view.name: view.T_world_cam for view in built.views} if built.poses_changed else None,
             allow_outside=self.config.allow_outside,
-            made=self._fingerprint(source, built.views),
+            fingerprint=self._fingerprint(source, built.views),
             views=names if len(names) < len(source.frames) else None,
-            told={"poses": built.poses, "start": built.start},
+            notes={"poses": built.poses, "start": built.start},
         )
 
     def finish(
@@ -281,7 +281,7 @@ class RunContext:
 def _reopened(saved: RunManifest, views: Sequence[View]) -> Reconstruction:
     """Return the scene of an interrupted run as its reconstruction returned it."""
     posed, changed = with_poses(views, saved.poses), saved.poses is not None
-    scene, notes = read_splat_ply(saved.scene), saved.told
+    scene, notes = read_splat_ply(saved.scene), saved.notes
     return Reconstruction(scene, posed, changed, notes["poses"], notes["start"], saved.psnr)
 
 

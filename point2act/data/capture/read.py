@@ -1,4 +1,4 @@
-"""transforms.json → Capture. Looks at every file's header, loads no pixels."""
+"""transforms.json → Capture. Visibility at every file's header, loads no pixels."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from PIL import Image
 from point2act.core.errors import CaptureError
 from point2act.core.files import write_bytes, write_text
 from point2act.core.geometry import opengl_to_opencv
-from point2act.core.ply import write_ply
+from point2act.core.ply import colored_points, write_ply
 from point2act.core.types import Camera, View
 from point2act.data.capture.read import NAME
 from point2act.data.capture.validators import rigid
@@ -58,7 +58,7 @@ def write_capture(
     document = new_document(T_base_world)
     (folder / NAME).unlink(missing_ok=True)
     if point_cloud is not None:
-        _write_cloud(folder / "points.ply", *point_cloud)
+        write_ply(folder / "points.ply", colored_points(*point_cloud))
         document["ply_file_path"] = "points.ply"
     entries = [json_line(write_view(folder, view, name)) for view, name in zip(views, names, strict=True)]
     write_text(folder / NAME, transforms_text(document, entries, complete=True))
@@ -173,13 +173,3 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()
-
-
-def _write_cloud(path: Path, points: Float[np.ndarray, "n 3"], colors: UInt8[np.ndarray, "n 3"]) -> None:
-    fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    vertices = np.empty(len(points), dtype=fields)
-    for index, axis in enumerate("xyz"):
-        vertices[axis] = points[:, index]
-    for index, channel in enumerate(("red", "green", "blue")):
-        vertices[channel] = colors[:, index]
-    write_ply(path, vertices)
