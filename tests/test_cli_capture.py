@@ -75,7 +75,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
         missing = tuple(photo.name for photo in photos[len(frames) :])
         return SfmModel(frames, pictures, truth.points, truth.colors, missing)
 
-    monkeypatch.setattr(sfm, "find_structure", found)
+    monkeypatch.setattr(sfm, "reconstruct_photos", found)
 
 
 @pytest.mark.usefixtures("placed")

@@ -29,11 +29,11 @@ def main(argv: Sequence[str]) -> None:
     from PIL import Image
 
     from point2act.grasping.grippers import load_gripper
-    from point2act.visualization.drawing.gripper_drawing import hand_sheet
+    from point2act.visualization.drawing.gripper_drawing import gripper_sheet
 
     gripper = load_gripper(arguments.gripper)
     drawing = BytesIO()
-    Image.fromarray(hand_sheet(gripper)).save(drawing, format="PNG")
+    Image.fromarray(gripper_sheet(gripper)).save(drawing, format="PNG")
     write_bytes(arguments.output, drawing.getvalue())
     mount = gripper.mount_at(0.0)
     flange = "unknown" if mount is None else f"{1e3 * mount:.1f} mm behind the closed pads"

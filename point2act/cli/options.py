@@ -39,13 +39,20 @@ class Option:
     path: str
     """Name without dashes, such as ``fit.iterations``."""
     group: str
-    text: str
+    owner: type
+    """Dataclass that declares it."""
+    field: str
     kind: Any
     """Type without None and annotations."""
     default: Any
     """MISSING if it is required."""
     positional: bool
     repeatable: bool
+
+    @property
+    def text(self) -> str:
+        """Return the docstring below the field, on one line."""
+        return _field_texts(self.owner).get(self.field, "")
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -77,6 +84,8 @@ class Option:
             return 0
         if get_origin(self.kind) is not tuple or self.repeatable:
             return 1
+        if ... not in get_args(self.kind):
+            return len(get_args(self.kind))
         ends = (number for number, token in enumerate(following) if token.startswith("--"))
         return next(ends, len(following))
 
@@ -101,8 +110,7 @@ def list_options(config: Any, *, prefix: str = "", group: str | None = None) -> 
             options += list_options(kind if default is MISSING else default, prefix=path, group=title)
         else:
             marked = (tyro.conf.Positional in marks, tyro.conf.UseAppendAction in marks)
-            text = field_texts(cls).get(field.name, "")
-            options.append(Option(path, group or prefix or "options", text, kind, default, *marked))
+            options.append(Option(path, group or "options", cls, field.name, kind, default, *marked))
     return options
 
 
@@ -125,7 +133,7 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 @cache
-def field_texts(cls: type) -> dict[str, str]:
+def _field_texts(cls: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass, each on one line."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
@@ -208,7 +216,7 @@ def _walk(tokens: Sequence[str], options: Sequence[Option]) -> Iterator[tuple[Op
 
 def _take_config(argv: Sequence[str]) -> tuple[list[str], Path | None]:
     """Separate ``--config FILE`` from the other arguments."""
-    option = Option("config", "", "", Path, None, positional=False, repeatable=False)
+    option = Option("config", "", Path, "", Path, None, positional=False, repeatable=False)
     walked = list(_walk(argv, [option]))
     rest = [word for found, words in walked if found is None for word in words]
     values = [words[-1].removeprefix("--config=") for found, words in walked if found is not None]

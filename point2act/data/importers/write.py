@@ -24,7 +24,7 @@ T = TypeVar("T")
 def check_output_free(output: Path) -> None:
     """Raise ``CaptureError`` where a capture cannot be put because something is there."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise CaptureError(f"{output} is there already: choose another --output, or delete it")
+        raise CaptureError(f"{output} already exists: choose another --output, or delete it")
 
 
 @contextmanager
