@@ -10,7 +10,7 @@ from point2act.core.geometry import project
 from point2act.core.types import Camera, Grasp, OrientedBox
 from point2act.grasping.grippers import Boxes, Gripper
 from point2act.visualization import drawing
-from point2act.visualization.drawing.canvas import Sheet
+from point2act.visualization.drawing.canvas import Canvas
 from point2act.visualization.drawing.wireframe import Cuboid, far_to_near
 
 RED = (230, 40, 40)
@@ -124,7 +124,7 @@ def test_points_outside_the_image_and_no_points():
     np.testing.assert_array_equal(drawing.draw_points(image, np.array([[900.0, -300.0]]), RED), image)
 
 
-class WholeSheet(Sheet):
+class WholeCanvas(Canvas):
     """The slow twin: as large as the image, whatever is drawn."""
 
     def _extent(self) -> tuple[int, int, int, int]:
@@ -134,19 +134,21 @@ class WholeSheet(Sheet):
 @given(st.floats(-60, 220), st.floats(-60, 180), st.floats(0.5, 40), st.sampled_from(["la", "rs", "mm"]))
 def test_a_sheet_is_large_enough_for_what_is_drawn(x: float, y: float, size: float, anchor: str):
     pictures = []
-    for kind in (Sheet, WholeSheet):
-        sheet, pixel = kind(photograph()), np.array([x, y])
-        sheet.line(pixel + size * np.array([[0.0, 0.0], [1.0, 0.4], [-0.3, 0.2]]), RED, size / 5, opacity=0.6)
-        sheet.polygon(pixel + size * np.array([[0.0, 0.0], [0.0, -1.0], [-0.5, 0.5]]), (0, 90, 200))
-        sheet.ring(pixel, size / 3, (255, 255, 255), size / 9)
-        sheet.disc(pixel + size, size / 4, RED)
-        sheet.text(pixel, "gap 3", (255, 255, 255), size=8 + size / 4, anchor=anchor)
-        pictures.append(sheet.merged(opacity=0.8))
+    for kind in (Canvas, WholeCanvas):
+        canvas, pixel = kind(photograph()), np.array([x, y])
+        canvas.line(
+            pixel + size * np.array([[0.0, 0.0], [1.0, 0.4], [-0.3, 0.2]]), RED, size / 5, opacity=0.6
+        )
+        canvas.polygon(pixel + size * np.array([[0.0, 0.0], [0.0, -1.0], [-0.5, 0.5]]), (0, 90, 200))
+        canvas.ring(pixel, size / 3, (255, 255, 255), size / 9)
+        canvas.disc(pixel + size, size / 4, RED)
+        canvas.text(pixel, "gap 3", (255, 255, 255), size=8 + size / 4, anchor=anchor)
+        pictures.append(canvas.merged(opacity=0.8))
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
 def test_an_empty_sheet_leaves_the_photograph():
-    np.testing.assert_array_equal(Sheet(photograph()).merged(), photograph())
+    np.testing.assert_array_equal(Canvas(photograph()).merged(), photograph())
 
 
 def test_a_caption_stays_in_the_upper_left():
@@ -286,7 +288,7 @@ def test_a_close_up_keeps_things_where_they_project():
     image = flat(0)
     (column, row), *_ = project(CAMERA, POSE, point[None])[0].astype(int)
     image[row - 1 : row + 2, column - 1 : column + 2] = 255
-    near, camera = drawing.close_up(image, CAMERA, POSE, np.zeros(3), reach=0.12, width=400)
+    near, camera = drawing.close_up(image, CAMERA, POSE, np.zeros(3), radius=0.12, width=400)
     assert near.shape == (camera.height, camera.width, 3) == (300, 400, 3)
     assert camera.fx > 1.5 * CAMERA.fx
     expected, _ = project(camera, POSE, point[None])
@@ -295,10 +297,10 @@ def test_a_close_up_keeps_things_where_they_project():
     np.testing.assert_allclose(found, expected[0], atol=magnification)  # the dot lies on whole pixels
 
 
-@pytest.mark.parametrize("reach", [0.01, 0.1, 50.0])
-def test_a_close_up_stays_inside_the_image(reach: float):
+@pytest.mark.parametrize("radius", [0.01, 0.1, 50.0])
+def test_a_close_up_stays_inside_the_image(radius: float):
     edge = np.array([-0.4, 0.5, 0.0])
-    near, camera = drawing.close_up(photograph(), CAMERA, POSE, edge, reach=reach, width=200)
+    near, camera = drawing.close_up(photograph(), CAMERA, POSE, edge, radius=radius, width=200)
     assert near.shape == (150, 200, 3)
     assert camera.fx >= 200 / 160 * CAMERA.fx - 1e-9
 

@@ -13,7 +13,7 @@ from point2act.core import config_files
 from point2act.core.errors import GripperError
 from point2act.grasping.antipodal.collision import finger_boxes, hand_boxes
 from point2act.grasping.grippers import Boxes, Gripper, load_gripper
-from point2act.visualization.drawing.gripper_drawing import hand_sheet
+from point2act.visualization.drawing.gripper_drawing import gripper_sheet
 
 SHIPPED = config_files.available("grippers")
 ROOT = Path(__file__).resolve().parent.parent
@@ -333,7 +333,7 @@ def drawn_in(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[np.ndarr
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_drawing_is_to_scale(name):
     gripper, size = load_gripper(name), 460
-    sheet = hand_sheet(gripper, size=size)
+    sheet = gripper_sheet(gripper, size=size)
     assert sheet.shape == (size, 3 * size, 3)
     opened, closed = sheet[:, :size], sheet[:, size : 2 * size]
     # The scale bar of 50 mm is the only ink in the lowest rows.

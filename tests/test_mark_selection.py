@@ -441,7 +441,7 @@ def test_a_mark_lies_on_its_region_whatever_the_lens(seed: int):
     made = make_mark(frame, view, look, "1", ring)
     pixels = look.from_disk(to_disk_pixels(frame, view, ring))
     assert np.linalg.norm(pixels - made.place, axis=1).min() < 1e-6
-    assert made.room == pytest.approx(4 * 0.25 * radius, rel=0.35, abs=4)
+    assert made.clearance == pytest.approx(4 * 0.25 * radius, rel=0.35, abs=4)
     # The outlines, outer and inner, go through border pixels: four shown pixels are one of the view.
     line = np.concatenate(made.outlines)
     assert max(np.linalg.norm(pixels - corner, axis=1).min() for corner in line) < 6
@@ -455,10 +455,10 @@ sizes = st.floats(1.0, 500.0)
 def test_cells_cover_their_rectangle(width, height, left, top, along):
     low = np.array([left, top])
     cells = Cells.over(low, low + np.array([width, height]), along=along)
-    assert len(set(cells.labels)) == len(cells.labels) == cells.columns * cells.rows == len(cells.middles)
+    assert len(set(cells.labels)) == len(cells.labels) == cells.columns * cells.rows == len(cells.centers)
     assert max(cells.columns, cells.rows) == along
     wide, high = width / cells.columns, height / cells.rows
-    for label, middle in zip(cells.labels, cells.middles, strict=True):
+    for label, middle in zip(cells.labels, cells.centers, strict=True):
         column, row = ord(label[0]) - ord("A"), int(label[1:]) - 1
         np.testing.assert_allclose(middle, low + np.array([(column + 0.5) * wide, (row + 0.5) * high]))
     # Nearly square, where there are two cells or more on the shorter side.
@@ -525,7 +525,7 @@ def test_drawing_leaves_the_image_and_what_is_far_away():
     drawn = draw_cells(image, cells)
     np.testing.assert_array_equal(drawn[200:], before[200:])
     # The middles of cells stay as they are: that is where one has to look.
-    for column, row in cells.middles.astype(int):
+    for column, row in cells.centers.astype(int):
         np.testing.assert_array_equal(drawn[row, column], before[row, column])
     # Every line is there.
     assert (drawn[40, 60:190] != before[40, 60:190]).any(axis=1).mean() > 0.9

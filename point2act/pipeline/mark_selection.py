@@ -267,7 +267,7 @@ def _cell_question(
     crop = crop_image(image, window, side=config.side)
     low, high = crop.from_disk(np.stack([low, high]))
     cells = Cells.over(low, high, along=config.cells)
-    centers = crop.to_disk(cells.middles)
+    centers = crop.to_disk(cells.centers)
     places = {label: center[None] for label, center in zip(cells.labels, centers, strict=True)}
     drawn = Crop(draw_cells(crop.image, cells), crop.window)
     prompt = _CELL.format(query=query.text) + reply_instruction(cells.labels)

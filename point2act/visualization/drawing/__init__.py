@@ -1,7 +1,7 @@
-"""Pictures for people: maps over photographs, marks, grippers in place. numpy and pillow.
+"""Drawing on photographs: heatmaps, depth, relevancy, marks, grippers. numpy and Pillow.
 
-Every function returns a new image and leaves its arguments as they were. Colours are ``(r, g, b)``
-in 0..255, images ``(h, w, 3)`` uint8, pixels continuous as in ``core.types``.
+Every function returns a new image and does not modify its arguments. Colours are ``(r, g, b)`` in 0..255,
+images ``(h, w, 3)`` uint8, pixels continuous as in ``core.types``.
 """
 
 from point2act.visualization.drawing.canvas import PALETTE, Color

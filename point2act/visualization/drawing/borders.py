@@ -1,4 +1,4 @@
-"""Where depth says that things end, drawn on the pictures: people see whether it lies on the colours."""
+"""Edges of depth drawn on photographs, to check the registration of depth and colour by eye."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from point2act.visualization.drawing.marks import grid
 
 
 def borders_picture(view: View) -> UInt8[np.ndarray, "h w 3"]:
-    """The view in grey, and on it the borders of its depth."""
+    """Draw the edges of a view's depth on its photograph in grey."""
     assert view.depth is not None
     picture = dim_grey(view.rgb).astype(np.uint8)
     picture[np.logical_or(*border_maps(view.depth))] = PALETTE[1]
@@ -23,9 +23,9 @@ def borders_picture(view: View) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def registration_picture(before: Sequence[View], after: Sequence[View]) -> UInt8[np.ndarray, "h w 3"]:
-    """The view with most borders, twice: its depth as it was, and as it is now. One at least has depth."""
+    """Draw the view with most depth edges, before and after registration; one view must have depth."""
     counts = [0 if view.depth is None else int(sum(map(np.sum, border_maps(view.depth)))) for view in after]
     index = int(np.argmax(counts))
     pictures = [borders_picture(views[index]) for views in (before, after)]
     name = after[index].name
-    return grid(pictures, 2, [f"{name}: where depth ends, as given", "registered"])
+    return grid(pictures, 2, [f"{name}: depth edges as captured", "registered"])

@@ -1,4 +1,4 @@
-"""A transparent sheet laid over an image: shapes are drawn large on it and reduced, so edges are smooth."""
+"""Anti-aliased drawing on images: shapes are drawn on an enlarged transparent layer, then reduced."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 
-# Okabe & Ito (2008), the order changed so that the first four also stand out on photographs:
-# told apart with any common colour blindness.
+# Okabe & Ito (2008), distinguishable with any common colour blindness; reordered so that the first four also
+# stand out on photographs.
 PALETTE: tuple[Color, ...] = (
     (0, 158, 115),
     (230, 159, 0),
@@ -26,17 +26,16 @@ PALETTE: tuple[Color, ...] = (
 DARK: Color = (16, 18, 24)
 
 _SCALE = 3
-"""The sheet has so many pixels per image pixel along each axis."""
-
+"""Pixels of the layer per pixel of the image along each axis."""
 
 Points = list[tuple[float, float]]
-"""Pillow's coordinates on the sheet."""
+"""Pillow's coordinates on the layer."""
 
 
-class Sheet:
-    """Draws in an image's continuous pixels; ``merged`` lays the drawing over the image.
+class Canvas:
+    """Transparent layer over an image, in the image's continuous pixels; ``merged`` composes both.
 
-    Strokes are only kept until then, so that the sheet need be no larger than what they cover.
+    Strokes are drawn only then, so the layer is no larger than what they cover.
     """
 
     def __init__(self, image: UInt8[np.ndarray, "h w 3"]):
@@ -72,24 +71,24 @@ class Sheet:
     def text(
         self,
         pixel: Float[np.ndarray, " 2"],
-        words: str,
+        text: str,
         color: Color,
         *,
         size: float,
         anchor: str = "la",
     ) -> None:
-        """Write with a dark rim, ``size`` image pixels high, at pillow's ``anchor``."""
+        """Write with a dark outline, ``size`` image pixels high, at Pillow's ``anchor``."""
         font = ImageFont.load_default(size * _SCALE)
         rim = max(1, round(size * _SCALE / 9))
 
         def write(pen: ImageDraw.ImageDraw, at: Points) -> None:
-            pen.text(at[0], words, color, font, anchor, stroke_width=rim, stroke_fill=DARK)
+            pen.text(at[0], text, color, font, anchor, stroke_width=rim, stroke_fill=DARK)
 
-        reach = math.ceil(max(map(abs, font.getbbox(words, anchor=anchor, stroke_width=rim))))
+        reach = math.ceil(max(map(abs, font.getbbox(text, anchor=anchor, stroke_width=rim))))
         self._add(_enlarged(pixel[None]), write, margin=reach)
 
     def merged(self, *, opacity: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
-        """The image under the drawing; ``opacity`` fades the drawing as a whole."""
+        """Return the image under the drawing; ``opacity`` fades the drawing as a whole."""
         merged = self._image.copy()
         left, top, right, bottom = self._extent()
         if left >= right or top >= bottom:
@@ -107,13 +106,13 @@ class Sheet:
     def _add(
         self, points: Points, stroke: Callable[[ImageDraw.ImageDraw, Points], None], *, margin: int = 1
     ) -> None:
-        """Keep a stroke that reaches no further than ``margin`` beyond its points."""
+        """Keep a stroke that covers no more than ``margin`` around its points."""
         self._strokes.append((stroke, points))
         xs, ys = zip(*points, strict=True)
         self._covered += [(min(xs) - margin, min(ys) - margin), (max(xs) + margin, max(ys) + margin)]
 
     def _extent(self) -> tuple[int, int, int, int]:
-        """What the strokes cover in whole pixels of the image: left, top, and where right and bottom end."""
+        """Return the covered pixels of the image: left, top, and the ends of right and bottom."""
         height, width = self._image.shape[:2]
         if not self._covered:
             return 0, 0, 0, 0
@@ -127,7 +126,7 @@ class Sheet:
 
 
 def _enlarged(pixels: np.ndarray) -> Points:
-    """Continuous image pixels to pillow's coordinates on the sheet, whose pixel centres are integers."""
+    """Convert continuous image pixels to Pillow's coordinates, in which pixel centres are integers."""
     return [(float(x), float(y)) for x, y in pixels * _SCALE - 0.5]
 
 

@@ -1,4 +1,4 @@
-"""Marks at pixels, captions, and many pictures in one."""
+"""Marks at pixels, captions, and grids of pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from point2act.visualization.drawing.canvas import DARK, Color, Sheet
+from point2act.visualization.drawing.canvas import DARK, Canvas, Color
 
 _PAPER = (246, 247, 249)
 _GAP = 8
@@ -16,34 +16,40 @@ _GAP = 8
 def draw_points(
     image: UInt8[np.ndarray, "h w 3"], pixels: Float[np.ndarray, "n 2"], color: Color
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Mark pixels with a cross in a ring; the open middle leaves what is meant to be seen."""
-    sheet = Sheet(image)
+    """Mark pixels with a cross in a ring, whose open middle does not hide the object."""
+    canvas = Canvas(image)
     radius = max(4.0, max(image.shape) / 60)
     thin = max(1.5, radius / 5)
     for pixel in pixels:
         for shade, width in ((DARK, 2.2 * thin), (color, thin)):
             reach = 1.65 * radius + (width - thin) / 2
             for axis in np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]):
-                sheet.line(np.stack([pixel + axis * 0.55 * radius, pixel + axis * reach]), shade, width)
-            sheet.ring(pixel, radius, shade, width)
-        sheet.disc(pixel, 0.75 * thin, color)
-    return sheet.merged()
+                canvas.line(np.stack([pixel + axis * 0.55 * radius, pixel + axis * reach]), shade, width)
+            canvas.ring(pixel, radius, shade, width)
+        canvas.disc(pixel, 0.75 * thin, color)
+    return canvas.merged()
 
 
-def caption(image: UInt8[np.ndarray, "h w 3"], words: str) -> UInt8[np.ndarray, "h w 3"]:
+def caption(image: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h w 3"]:
     """Write a line into the upper left corner."""
-    sheet = Sheet(image)
+    canvas = Canvas(image)
     size = max(11.0, image.shape[1] / 28)
-    sheet.text(np.array([0.6, 0.5]) * size, words, (255, 255, 255), size=size)
-    return sheet.merged()
+    canvas.text(np.array([0.6, 0.5]) * size, text, (255, 255, 255), size=size)
+    return canvas.merged()
 
 
 def grid(
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]], columns: int, labels: Sequence[str] = ()
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Lay pictures out in rows, each in the middle of its cell, with captions if there are labels.
+    """Arrange pictures in rows, each in the middle of its cell, with captions if there are labels.
 
-    Raises ValueError without pictures, or when labels are given but not one for each.
+    Args:
+        images: Pictures of any sizes.
+        columns: Pictures per row.
+        labels: A caption for each picture, or none.
+
+    Raises:
+        ValueError: There are no pictures, or not one label for each.
     """
     if not images or columns < 1:
         raise ValueError("a grid needs at least one picture and one column")

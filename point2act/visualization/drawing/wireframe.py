@@ -1,4 +1,4 @@
-"""Things with a place in the world drawn into a camera's picture: hands, boxes, points."""
+"""Grippers, boxes and points of the world drawn into a camera's picture."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from PIL import Image
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import Camera, Grasp, OrientedBox
 from point2act.grasping.grippers import Gripper
-from point2act.visualization.drawing.canvas import DARK, Color, Sheet
+from point2act.visualization.drawing.canvas import DARK, Canvas, Color
 
 _NEAR = 0.01
-"""Nothing nearer than this to the camera plane is drawn, in the scene's unit."""
+"""Distance of the near plane, in the scene's unit."""
 
+# Corner k of a box has the signs of k's bits, x first.
 _SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
-"""Corner k of a box, bits of k = x y z."""
-
-# Corners of each face in turn around it, and its outward normal.
-_FACES = (
+# Corners of each side in turn around it, and its outward normal.
+_SIDES = (
     ((0, 1, 3, 2), (-1.0, 0.0, 0.0)),
     ((4, 5, 7, 6), (1.0, 0.0, 0.0)),
     ((0, 1, 5, 4), (0.0, -1.0, 0.0)),
@@ -30,22 +29,16 @@ _FACES = (
     ((0, 2, 6, 4), (0.0, 0.0, -1.0)),
     ((1, 3, 7, 5), (0.0, 0.0, 1.0)),
 )
-
 # From the camera's upper left and from behind it, so that faces turned to the viewer are bright.
 _LIGHT = np.array([-0.35, -0.65, -0.67])
 
 
 @dataclass(frozen=True, eq=False)
 class Cuboid:
-    """A box along the axes of a frame that it shares with others."""
+    """An axis-aligned box of a frame shared with other boxes."""
 
     low: Float[np.ndarray, " 3"]
     high: Float[np.ndarray, " 3"]
-
-    @property
-    def corners(self) -> Float[np.ndarray, "8 3"]:
-        """In the order of the bits x y z of their number."""
-        return np.where(_SIGNS > 0, self.high, self.low)
 
 
 def draw_gripper(
@@ -58,24 +51,33 @@ def draw_gripper(
     *,
     opacity: float = 0.8,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the hand around what it holds, the fingers as far apart as the contacts.
+    """Draw the gripper of a grasp, opened to the distance of its contacts.
 
-    The palm is like glass, so that fingers and contacts behind it are seen. The scene hides nothing
-    of the hand. What lies behind the camera is left out.
+    The palm is transparent, so that fingers and contacts behind it are visible. The scene does not hide the
+    gripper; what lies behind the camera is omitted.
+
+    Args:
+        image: Photograph.
+        camera: Intrinsics of the photograph.
+        T_world_cam: Pose of the photograph.
+        grasp: Grasp, world frame.
+        gripper: Its gripper.
+        color: Colour of the boxes.
+        opacity: Opacity of the drawing in [0, 1].
     """
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
     palm, fingers = gripper.body_at(grasp.width), gripper.fingers_at(grasp.width)
     for boxes, strength in ((palm, 0.45), (fingers, 1.0)):
         cuboids = [Cuboid(low, high) for low, high in zip(boxes.low, boxes.high, strict=True)]
-        sheet = Sheet(image)
+        canvas = Canvas(image)
         for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
-            _draw_cuboid(sheet, camera, T_cam_gripper, cuboid, color)
-        image = sheet.merged(opacity=strength * opacity)
-    sheet = Sheet(image)
+            _draw_cuboid(canvas, camera, T_cam_gripper, cuboid, color)
+        image = canvas.merged(opacity=strength * opacity)
+    canvas = Canvas(image)
     contacts = _pixels(camera, _clipped(transform_points(invert(T_world_cam), grasp.contacts)))
     for contact in contacts[:2]:
-        sheet.disc(contact, max(2.0, image.shape[1] / 170), (255, 255, 255))
-    return sheet.merged(opacity=opacity)
+        canvas.disc(contact, max(2.0, image.shape[1] / 170), (255, 255, 255))
+    return canvas.merged(opacity=opacity)
 
 
 def draw_box(
@@ -85,14 +87,14 @@ def draw_box(
     box: OrientedBox,
     color: Color,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw a box's edges; those at its back are thin and faint."""
-    sheet = Sheet(image)
+    """Draw the edges of a box, world frame; those at the back are thin and faint."""
+    canvas = Canvas(image)
     T_world_box = np.eye(4)
     T_world_box[:3, :3], T_world_box[:3, 3] = box.axes.T, box.center
     T_cam_box = invert(T_world_cam) @ T_world_box
     corners = transform_points(T_cam_box, _SIGNS * box.half_extents)
-    # Corners of a face that looks away: an edge at the back lies on two such faces.
-    away = [set(face) for face, normal in _FACES if not _faces_camera(corners[list(face)], T_cam_box, normal)]
+    # Sides that face away from the camera: an edge at the back lies on two of them.
+    away = [set(face) for face, normal in _SIDES if not _faces_camera(corners[list(face)], T_cam_box, normal)]
     edges = [(a, b) for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1]
     back = [edge for edge in edges if sum(set(edge) <= face for face in away) == 2]
     front = [edge for edge in edges if edge not in back]
@@ -105,8 +107,8 @@ def draw_box(
         for edge in group:
             segment = _clipped(corners[list(edge)])
             if len(segment):
-                sheet.line(_pixels(camera, segment), shade, width, opacity=strength)
-    return sheet.merged()
+                canvas.line(_pixels(camera, segment), shade, width, opacity=strength)
+    return canvas.merged()
 
 
 def draw_marker(
@@ -118,19 +120,19 @@ def draw_marker(
     *,
     label: str = "",
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Mark a place in the world with a diamond, and a label beside it."""
+    """Mark a point of the world with a diamond and a label."""
     (pixel,), (depth,) = project(camera, T_world_cam, point[None])
     if depth < _NEAR:
         return image.copy()
-    sheet = Sheet(image)
+    canvas = Canvas(image)
     size = max(3.0, image.shape[1] / 90)
     diamond = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     for shade, reach in ((DARK, 1.55), ((255, 255, 255), 1.3), (color, 0.85)):
-        sheet.polygon(pixel + diamond * size * reach, shade)
+        canvas.polygon(pixel + diamond * size * reach, shade)
     if label:
         high = max(10.0, image.shape[1] / 34)
-        sheet.text(pixel + np.array([1.8 * size, 0.0]), label, (255, 255, 255), size=high, anchor="lm")
-    return sheet.merged()
+        canvas.text(pixel + np.array([1.8 * size, 0.0]), label, (255, 255, 255), size=high, anchor="lm")
+    return canvas.merged()
 
 
 def close_up(
@@ -139,17 +141,25 @@ def close_up(
     T_world_cam: Float[np.ndarray, "4 4"],
     point: Float[np.ndarray, " 3"],
     *,
-    reach: float,
+    radius: float,
     width: int = 480,
 ) -> tuple[UInt8[np.ndarray, "_ _ 3"], Camera]:
-    """Cut out what lies within ``reach`` of a point in front of the camera, in its own proportions.
+    """Crop and enlarge an image around a point of the world; the crop stays inside the image.
 
-    Returns the enlarged picture and its camera, ready to draw on. The cut stays inside the image and
-    is never larger than it.
+    Args:
+        image: Photograph.
+        camera: Intrinsics of the photograph.
+        T_world_cam: Pose of the photograph.
+        point: Centre of the crop, world frame.
+        radius: Distance from the point that the crop shows above and below, in the scene's unit.
+        width: Width of the crop, pixels.
+
+    Returns:
+        The enlarged crop and its camera.
     """
     (pixel,), (depth,) = project(camera, T_world_cam, point[None])
-    share = min(1.0, max(2 * reach * camera.fy / max(depth, _NEAR) / camera.height, 0.1))
-    size = share * np.array([camera.width, camera.height])
+    fraction = min(1.0, max(2 * radius * camera.fy / max(depth, _NEAR) / camera.height, 0.1))
+    size = fraction * np.array([camera.width, camera.height])
     left, top = np.clip(pixel - size / 2, 0.0, np.array([camera.width, camera.height]) - size)
     height = round(width * camera.height / camera.width)
     area = (float(left), float(top), float(left + size[0]), float(top + size[1]))
@@ -169,9 +179,9 @@ def close_up(
 
 # ── boxes ──────────────────────────────────────────────────────────────────────────────────────
 def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list[Cuboid]:
-    """The painter's order of boxes seen from ``eye``, exact wherever such an order exists.
+    """Sort boxes by the painter's algorithm as seen from ``eye``, exactly if such an order exists.
 
-    Each time one is taken that hides none of those left, the farthest if there is a choice.
+    Each step takes a box that hides none of the remaining ones, the farthest if there are several.
     """
     waiting = sorted(cuboids, key=lambda c: -float(np.linalg.norm((c.low + c.high) / 2 - eye)))
     order = []
@@ -184,9 +194,9 @@ def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list
 
 
 def _hides(one: Cuboid, other: Cuboid, eye: Float[np.ndarray, " 3"]) -> bool:
-    """Whether a box may hide part of another: no plane parts them with the eye on the other's side.
+    """Return whether a box may hide part of another: no plane separates it from the other box and the eye.
 
-    Boxes that reach into each other by a little, as a measured hand's do, count as apart.
+    Boxes that overlap by less than 1 mm, as those of a measured gripper do, count as separate.
     """
     middle = (np.minimum(one.high, other.high) + np.maximum(one.low, other.low)) / 2
     overlap = np.minimum(one.high, other.high) - np.maximum(one.low, other.low)
@@ -196,29 +206,29 @@ def _hides(one: Cuboid, other: Cuboid, eye: Float[np.ndarray, " 3"]) -> bool:
 
 
 def _draw_cuboid(
-    sheet: Sheet, camera: Camera, T_cam_box: Float[np.ndarray, "4 4"], cuboid: Cuboid, color: Color
+    canvas: Canvas, camera: Camera, T_cam_box: Float[np.ndarray, "4 4"], cuboid: Cuboid, color: Color
 ) -> None:
-    corners = transform_points(T_cam_box, cuboid.corners)
-    for face, normal in _FACES:
+    corners = transform_points(T_cam_box, np.where(_SIGNS > 0, cuboid.high, cuboid.low))
+    for face, normal in _SIDES:
         outline = corners[list(face)]
         visible = _clipped(outline)
         if len(visible) == 0 or not _faces_camera(outline, T_cam_box, normal):
             continue
         bright = max(0.0, float(T_cam_box[:3, :3] @ np.array(normal) @ _LIGHT))
         pixels = _pixels(camera, visible)
-        sheet.polygon(pixels, _shaded(color, 0.5 + 0.5 * bright))
-        sheet.line(np.concatenate([pixels, pixels[:1]]), _tinted(color), 0.9)
+        canvas.polygon(pixels, _shaded(color, 0.5 + 0.5 * bright))
+        canvas.line(np.concatenate([pixels, pixels[:1]]), _tinted(color), 0.9)
 
 
 def _faces_camera(
     outline: Float[np.ndarray, "4 3"], T_cam_box: Float[np.ndarray, "4 4"], normal: Sequence[float]
 ) -> bool:
-    """Whether the outer side of a face, in the camera frame, is turned to the camera."""
+    """Return whether a side, in the camera frame, faces the camera."""
     return float(T_cam_box[:3, :3] @ np.array(normal) @ outline[0]) < 0
 
 
 def _tinted(color: Color) -> Color:
-    """Half way to white."""
+    """Return a colour mixed half with white."""
     red, green, blue = ((channel + 255) // 2 for channel in color)
     return red, green, blue
 
@@ -230,7 +240,7 @@ def _shaded(color: Color, light: float) -> Color:
 
 # ── camera ─────────────────────────────────────────────────────────────────────────────────────
 def _clipped(outline: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 3"]:
-    """The part of a polygon beyond the near plane (Sutherland & Hodgman 1974); camera frame."""
+    """Clip a polygon of the camera frame at the near plane (Sutherland & Hodgman 1974)."""
     if outline[:, 2].min(initial=np.inf) >= _NEAR:
         return outline
     kept = []

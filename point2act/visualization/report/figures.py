@@ -173,7 +173,7 @@ def _action(
     assert focus is not None
     pose = shown.view.T_world_cam
     radius = _close_up_radius(gripper, focus)
-    image, camera = close_up(shown.view.rgb, shown.view.camera, pose, focus.action_point, reach=radius)
+    image, camera = close_up(shown.view.rgb, shown.view.camera, pose, focus.action_point, radius=radius)
     for grasp in reversed(result.grasps[1 : 1 + _MAX_RUNNERS_UP]):
         image = draw_gripper(image, camera, pose, grasp, gripper, _PALE, opacity=0.28)
     for rival in result.alternatives:

@@ -75,9 +75,7 @@ def add_section(path: Path | str, key: str, title: str, html: str) -> None:
     try:
         page = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
-        raise ReportError(
-            f"{path} cannot be read ({err}): write it first, with point2act run"
-        ) from err
+        raise ReportError(f"{path} cannot be read ({err}): write it first, with point2act run") from err
     if _END not in page:
         raise ReportError(f"{path} is not a report of point2act: name the report.html that it wrote")
     block = _block(key, title, html)
