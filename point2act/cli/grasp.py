@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from point2act.cli.main import import_quickly
 from point2act.cli.option_groups import GripperOptions, QueryOptions, SpeedOptions, mark_selector_of
 from point2act.cli.options import parse_advanced, parse_user_level
 from point2act.cli.run import RunModel
@@ -129,9 +130,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
 
 
 def _advanced() -> type[GraspOptions]:
-    from point2act.cli.advanced import GraspOptions
-
-    return GraspOptions
+    return import_quickly("point2act.cli.advanced").GraspOptions
 
 
 def _options(arguments: Arguments) -> GraspOptions:

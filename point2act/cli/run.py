@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from point2act.cli.main import import_quickly
 from point2act.cli.option_groups import (
     CaptureInput,
     GripperOptions,
@@ -130,9 +131,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _advanced() -> type[RunOptions]:
-    from point2act.cli.advanced import RunOptions
-
-    return RunOptions
+    return import_quickly("point2act.cli.advanced").RunOptions
 
 
 def _options(arguments: Arguments) -> RunOptions:
@@ -162,7 +161,7 @@ def _first_images(given: RunInput, options: RunOptions) -> Capture:
         given.capture,
         allow_outside=given.allow_outside,
         quiet=options.following.quiet,
-        start=options.following.start,
+        startup_timeout=options.following.start,
     )
     arrived = next(watched, None)
     if arrived is None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from point2act.cli.main import import_quickly
 from point2act.cli.options import parse_advanced, parse_user_level
 from point2act.core.errors import SimulationError
 
@@ -38,19 +39,20 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and simulate."""
-    arguments, rest = parse_user_level(Arguments, argv, "simulate", advanced=_advanced)
+    arguments, rest = parse_user_level(
+        Arguments, argv, "simulate", advanced=lambda: _simulation().SimulateOptions
+    )
     if arguments.output is None and arguments.try_ is None:
         raise SimulationError("nothing to do: name a folder with --output, or grasps with --try grasps.json")
-    from point2act.cli.simulation import execute_grasps, write_capture
-
-    options = parse_advanced(_advanced()(), rest, "simulate")
+    simulation = _simulation()
+    options = parse_advanced(simulation.SimulateOptions(), rest, "simulate")
     if arguments.try_ is not None:
-        execute_grasps(arguments.try_, arguments.gripper, arguments.output, options)
+        simulation.execute_grasps(arguments.try_, arguments.gripper, arguments.output, options)
     elif arguments.output is not None:
-        write_capture(arguments.output, arguments.scene, arguments.seed, arguments.pointing, options)
+        simulation.write_capture(
+            arguments.output, arguments.scene, arguments.seed, arguments.pointing, options
+        )
 
 
-def _advanced() -> Any:
-    from point2act.cli.simulation import SimulateOptions
-
-    return SimulateOptions
+def _simulation() -> Any:
+    return import_quickly("point2act.cli.simulation")

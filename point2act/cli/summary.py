@@ -15,6 +15,9 @@ from point2act.core.types import QueryResult, Region
 
 _log = logging.getLogger(__name__)
 
+# Width of all columns but the first, with the space before each.
+_OTHER_COLUMNS = 2 + 23 + 2 + 10 + 2 + 6 + 2 + 5
+
 _ADVICE = (
     "no query has a grasp: open report.html to see what is in the way; a wider --gripper, more views of the "
     "object, or `point2act check` on the capture may help"
@@ -25,14 +28,17 @@ def print_summary(results: Sequence[QueryResult]) -> None:
     """Print one row for each query, the reasons for missing grasps, and advice if no query has a grasp."""
     if not results:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("query", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("action point", no_wrap=True)
-    for heading in ("confidence", "grasps", "best score"):
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for heading in ("query", "action point (m)"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("confidence", "grasps", "score"):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
-        table.add_row(Text(printable(result.query.text)), *_cells(result))
-    Console().print(table)
+        text = Text(printable(result.query.text))
+        text.truncate(max(console.width - _OTHER_COLUMNS, 12), overflow="ellipsis")
+        table.add_row(text, *_cells(result))
+    console.print(table)
     for result in results:
         if result.detail is not None:
             print(printable(f"{result.query.text}: {result.detail}"))
