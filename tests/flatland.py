@@ -10,7 +10,7 @@ from synthetic import look_at
 
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import Camera, View
-from point2act.localization.likelihood import Looks, look_at_parts
+from point2act.localization.likelihood import Visibility, part_visibility
 from point2act.localization.part_tree import Parts
 
 CAMERA = Camera(fx=300.0, fy=290.0, cx=165.0, cy=118.0, height=240, width=320)
@@ -43,8 +43,8 @@ class Flatland:
     depths: list[np.ndarray]
 
     @property
-    def looks(self) -> Looks:
-        return look_at_parts(self.parts, self.views, self.covered)
+    def visibility(self) -> Visibility:
+        return part_visibility(self.parts, self.views, self.covered)
 
     def middle(self, part: int) -> np.ndarray:
         return self.parts.points[self.parts.members(part)].mean(axis=0)

@@ -16,7 +16,7 @@ from point2act.core.geometry import to_tangents
 from point2act.core.types import Answer, NoAnswer, Region
 from point2act.data.points import PERSON, effective_answers, pointed_by_person
 from point2act.localization.click_model import ClickConfig
-from point2act.localization.likelihood import EvidenceConfig, weigh
+from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.region import RegionConfig, find_region
 
 NOWHERE = np.zeros((0, 2))
@@ -24,7 +24,7 @@ HERE = np.array([[3.0, 4.0]])
 SIGMA = 0.04
 
 
-def said(image: str, query: str, points: np.ndarray, model: str) -> Answer:
+def printed(image: str, query: str, points: np.ndarray, model: str) -> Answer:
     return Answer(image, query, points, visible=len(points) > 0, model=model)
 
 
@@ -39,7 +39,7 @@ fields = st.tuples(
 
 def answers_of(drawn: list[tuple[str, str, bool, str]]) -> tuple[Answer, ...]:
     return tuple(
-        said(image, query, HERE if points else NOWHERE, model) for image, query, points, model in drawn
+        printed(image, query, HERE if points else NOWHERE, model) for image, query, points, model in drawn
     )
 
 
@@ -67,14 +67,14 @@ def test_a_click_in_one_image_overrules_models_in_all_but_for_that_query_alone()
     models = answers_of(
         [("0.png", "mug", True, "m"), ("1.png", "mug", True, "m"), ("1.png", "lid", True, "m")]
     )
-    click = said("0.png", "mug", HERE, PERSON)
+    click = printed("0.png", "mug", HERE, PERSON)
     assert effective_answers((*models, click)) == (models[2], click)
     assert pointed_by_person((*models, click)) == {"mug"}
 
 
 def test_a_persons_not_visible_replaces_the_models_answer_in_that_image_alone():
     models = answers_of([("0.png", "mug", True, "m"), ("1.png", "mug", True, "m")])
-    hidden = said("0.png", "mug", NOWHERE, PERSON)
+    hidden = printed("0.png", "mug", NOWHERE, PERSON)
     assert effective_answers((*models, hidden)) == (models[1], hidden)
     assert pointed_by_person((*models, hidden)) == set()
 
@@ -92,10 +92,10 @@ def clicked(world: Flatland, clicks: dict[int, np.ndarray], config: Any) -> tupl
         None if at is None else to_tangents(view.camera, at)
         for at, view in zip(pixels, world.views, strict=True)
     ]
-    evidence = weigh(world.parts, world.looks, tangents, config=config.evidence)
+    evidence = part_posterior(world.parts, world.visibility, tangents, config=config.evidence)
     return find_region(
         world.parts,
-        world.looks,
+        world.visibility,
         evidence,
         world.views,
         world.depths,
@@ -105,7 +105,7 @@ def clicked(world: Flatland, clicks: dict[int, np.ndarray], config: Any) -> tupl
     )
 
 
-MODELS = SimpleNamespace(evidence=EvidenceConfig(), region=RegionConfig())
+MODELS = SimpleNamespace(evidence=LikelihoodConfig(), region=RegionConfig())
 
 
 @pytest.mark.parametrize("view", [0, 5, 11])
@@ -134,8 +134,8 @@ def test_clicks_on_both_ends_of_a_thing_are_no_disagreement():
     assert abs(y) < 0.015
 
 
-def test_a_person_is_not_told_that_the_thing_is_not_there():
-    """Also where nothing but the plane was clicked on, and a few times "not visible" was said as well."""
+def test_a_person_is_not_informed_that_the_thing_is_not_there():
+    """Also where nothing but the plane was clicked on, and a few times "not visible" was answered as well."""
     world = flatland(SHAPES, 24)
     clicks: dict[int, np.ndarray] = {view: NOWHERE for view in range(1, 4)}
     place = np.array([-0.05, -0.12, 0.0])
@@ -148,10 +148,10 @@ def test_a_person_is_not_told_that_the_thing_is_not_there():
 def test_absence_can_be_ruled_out():
     world = flatland(SHAPES, 12)
     silence = [NOWHERE] * 12
-    sure = weigh(world.parts, world.looks, silence, config=EvidenceConfig(absent=0.0))
+    sure = part_posterior(world.parts, world.visibility, silence, config=LikelihoodConfig(absent=0.0))
     assert sure.absent == 0
     assert sure.parts.sum() == pytest.approx(1)
-    assert weigh(world.parts, world.looks, silence).absent > 0.5
+    assert part_posterior(world.parts, world.visibility, silence).absent > 0.5
 
 
 def test_more_clicks_are_surer():
@@ -207,7 +207,7 @@ def test_the_simulated_person_clicks_nowhere_on_what_is_not_seen(person: Any):
     assert list(person.clicks(Tabletop([4, 3, 0, 2]), "mug", 0)) == []
 
 
-def test_clicks_are_as_far_off_as_is_said(person: Any):
+def test_clicks_are_as_far_off_as_is_reported(person: Any):
     config = person.PersonConfig(jitter=60.0, slips=0.0)
     slipping = dataclasses.replace(config, slips=1.0)
     table, spread = Tabletop([6]), {}

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from point2act.core.geometry import to_tangents, transform_points
-from point2act.localization.likelihood import Evidence, EvidenceConfig, _visible, look_at_parts, weigh
+from point2act.localization.likelihood import (
+    LikelihoodConfig,
+    PartPosterior,
+    _visible,
+    part_posterior,
+    part_visibility,
+)
 from point2act.localization.part_tree import Parts
 
 TARGET, RIVAL, THIRD = 0, 1, 2
@@ -36,7 +42,7 @@ def means(world: Flatland, view: int, *parts: int) -> np.ndarray:
 
 
 def says(world: Flatland, *votes) -> list:
-    """Answers of the first views: a part, several, NONE, or None; nobody asked the others."""
+    """Answers of the first views: a part, several, NONE, or None; no one asked the others."""
     answers = [
         vote
         if vote is None or isinstance(vote, np.ndarray)
@@ -46,11 +52,13 @@ def says(world: Flatland, *votes) -> list:
     return answers + [None] * (len(world.views) - len(votes))
 
 
-def weighed(world: Flatland, answers: list, **changes) -> Evidence:
-    return weigh(world.parts, world.looks, answers, config=dataclasses.replace(EvidenceConfig(), **changes))
+def weighed(world: Flatland, answers: list, **changes) -> PartPosterior:
+    return part_posterior(
+        world.parts, world.visibility, answers, config=dataclasses.replace(LikelihoodConfig(), **changes)
+    )
 
 
-def chance(evidence: Evidence, patch: int, patches: int = len(SHAPES)) -> float:
+def chance(evidence: PartPosterior, patch: int, patches: int = len(SHAPES)) -> float:
     """Of a patch or its inner half."""
     return float(evidence.parts[patch] + evidence.parts[patches + patch])
 
@@ -58,28 +66,28 @@ def chance(evidence: Evidence, patch: int, patches: int = len(SHAPES)) -> float:
 # ── what the views see ─────────────────────────────────────────────────────────────────────────
 def test_moments_against_a_slow_twin(world):
     hidden = world.hide(RIVAL, [1])
-    looks = hidden.looks
+    visibility = hidden.visibility
     for v, view in enumerate(hidden.views[:3]):
         camera = view.camera
-        for part in np.flatnonzero(looks.part_area[v]).tolist():
+        for part in np.flatnonzero(visibility.part_area[v]).tolist():
             members = hidden.parts.members(part)
             local = transform_points(view.T_cam_world, hidden.parts.points[members])
             at = local[:, :2] / local[:, 2:]
             area = hidden.covered[v, members] / (camera.fx * camera.fy)
-            assert looks.part_area[v, part] == pytest.approx(area.sum())
+            assert visibility.part_area[v, part] == pytest.approx(area.sum())
             middle = sum((a * p for a, p in zip(area, at, strict=True)), np.zeros(2)) / area.sum()
             away = at - middle
             (xx, xy), (_, yy) = (away * area[:, None]).T @ away / area.sum()
-            np.testing.assert_allclose(looks.part_tangents[v, part], middle, atol=1e-12)
-            np.testing.assert_allclose(looks.part_covariance[v, part], [xx, xy, yy], atol=1e-10)
-    assert looks.part_area[1, RIVAL] == pytest.approx(0, abs=1e-12)
-    assert (looks.part_area[[0, 2], RIVAL] > 0).all()
-    assert (looks.part_tangents[1, RIVAL] == 0).all()
+            np.testing.assert_allclose(visibility.part_tangents[v, part], middle, atol=1e-12)
+            np.testing.assert_allclose(visibility.part_covariance[v, part], [xx, xy, yy], atol=1e-10)
+    assert visibility.part_area[1, RIVAL] == pytest.approx(0, abs=1e-12)
+    assert (visibility.part_area[[0, 2], RIVAL] > 0).all()
+    assert (visibility.part_tangents[1, RIVAL] == 0).all()
 
 
 def test_area_is_that_of_the_patch(world):
     """Half a unit away, a disc of radius r covers about pi r^2 cos / z^2."""
-    ratio = world.looks.part_area[:, TARGET] / (np.pi * 0.02**2 * 0.8 / 0.5**2)
+    ratio = world.visibility.part_area[:, TARGET] / (np.pi * 0.02**2 * 0.8 / 0.5**2)
     assert ((ratio > 0.6) & (ratio < 1.6)).all()
     assert ratio.mean() == pytest.approx(1, abs=0.1)
 
@@ -87,12 +95,12 @@ def test_area_is_that_of_the_patch(world):
 def test_behind_the_camera_nothing_is_seen(world):
     turned = world.views[0].T_world_cam @ np.diag([1.0, -1.0, -1.0, 1.0])
     views = [dataclasses.replace(world.views[0], T_world_cam=turned), *world.views[1:]]
-    looks = look_at_parts(world.parts, views, np.ones_like(world.covered))
-    assert (looks.area[0] == 0).all()
-    assert (looks.part_area[0] == 0).all()
-    assert (looks.tangents[0] == 0).all()
+    visibility = part_visibility(world.parts, views, np.ones_like(world.covered))
+    assert (visibility.area[0] == 0).all()
+    assert (visibility.part_area[0] == 0).all()
+    assert (visibility.tangents[0] == 0).all()
     answers = says(world, np.array([[0.1, 0.0]]), *[TARGET] * 5)
-    evidence = weigh(world.parts, looks, answers)
+    evidence = part_posterior(world.parts, visibility, answers)
     assert np.isfinite(evidence.parts).all()
     assert chance(evidence, TARGET) > 0.9
 
@@ -102,7 +110,7 @@ def test_a_point_on_the_optical_axis_is_seen(world):
     points = np.tile([0.0, 0.0, 0.5], (4, 1))
     one = np.array([0])
     parts = Parts(points, np.arange(4), one, one + 4, np.ones(1), np.ones(4, bool), 0.5)
-    assert look_at_parts(parts, [view], np.ones((1, 4))).part_area[0, 0] > 0
+    assert part_visibility(parts, [view], np.ones((1, 4))).part_area[0, 0] > 0
 
 
 @given(st.integers(0, 10**6))
@@ -117,12 +125,17 @@ def test_tangents_are_the_slopes_of_rays(seed: int):
 class SlowTwin:
     """The generative model, one view, one part and one way to err at a time."""
 
-    def __init__(self, world: Flatland, answers: list, config: EvidenceConfig):
-        self.parts, self.looks, self.answers, self.config = world.parts, world.looks, answers, config
-        self.visible = _visible(self.looks.part_area, config)
+    def __init__(self, world: Flatland, answers: list, config: LikelihoodConfig):
+        self.parts, self.visibility, self.answers, self.config = (
+            world.parts,
+            world.visibility,
+            answers,
+            config,
+        )
+        self.visible = _visible(self.visibility.part_area, config)
         self.ratio, self.if_wrong = cache(self._ratio), cache(self._if_wrong)
 
-    def weigh(self) -> tuple[list[float], float]:
+    def posterior(self) -> tuple[list[float], float]:
         config, count, views = self.config, len(self.parts), range(len(self.answers))
         present, absent = [0.0] * count, 0.0
         for (jitter, p), (agreeing, q), rival in product(
@@ -132,8 +145,8 @@ class SlowTwin:
             astray = [self.wrong_point(v, rival, jitter, agreeing) for v in views]
             for (wrong, r), (ghosts, s) in product(shares(config.wrong), shares(config.hallucinated)):
                 for part in range(count):
-                    told = [self.if_present(v, part, jitter, wrong, ghosts, astray[v]) for v in views]
-                    present[part] += how * r * s * math.prod(told)
+                    reported = [self.if_present(v, part, jitter, wrong, ghosts, astray[v]) for v in views]
+                    present[part] += how * r * s * math.prod(reported)
             for pointed, r in shares(config.pointed):
                 absent += how * r * math.prod(self.if_absent(v, pointed, astray[v]) for v in views)
         gone = absent_before(sum(answer is not None for answer in self.answers), config)
@@ -142,7 +155,7 @@ class SlowTwin:
         return [x / sum(joint) for x in joint[:-1]], joint[-1] / sum(joint)
 
     def if_present(self, v, part, jitter, wrong, ghosts, astray) -> float:
-        """How likely a view says what it said; densities are relative to that of a wrong point."""
+        """How likely a view says what it answered; densities are relative to that of a wrong point."""
         seen, missed = float(self.visible[v, part]), self.config.missed
         if self.answers[v] is None:
             return 1.0
@@ -166,11 +179,11 @@ class SlowTwin:
         return 1 - pull + pull * self.ratio(v, rival, jitter)
 
     def _ratio(self, v, part, jitter) -> float:
-        if self.looks.part_area[v, part] == 0:
+        if self.visibility.part_area[v, part] == 0:
             return 0.0
-        xx, xy, yy = self.config.middle * self.looks.part_covariance[v, part]
+        xx, xy, yy = self.config.middle * self.visibility.part_covariance[v, part]
         spread = np.array([[xx, xy], [xy, yy]]) + jitter**2 * np.eye(2)
-        meant = multivariate_normal(self.looks.part_tangents[v, part], spread).pdf(self.answers[v])
+        meant = multivariate_normal(self.visibility.part_tangents[v, part], spread).pdf(self.answers[v])
         return min(float(np.mean(meant)) / self.if_wrong(v, jitter), 1e6)
 
     def _if_wrong(self, v, jitter) -> float:
@@ -178,15 +191,18 @@ class SlowTwin:
         for point in self.answers[v]:
             total, area = 0.0, 0.0
             for number in np.flatnonzero(self.parts.things):
-                a, (dx, dy) = float(self.looks.area[v, number]), self.looks.tangents[v, number] - point
+                a, (dx, dy) = (
+                    float(self.visibility.area[v, number]),
+                    self.visibility.tangents[v, number] - point,
+                )
                 kernel = math.exp(-(dx**2 + dy**2) / (2 * jitter**2)) / (2 * math.pi * jitter**2)
                 total, area = total + a * kernel, area + a
-            anywhere = self.config.anywhere / float(self.looks.image_area[v])
+            anywhere = self.config.anywhere / float(self.visibility.image_area[v])
             densities.append((1 - self.config.anywhere) * total / area + anywhere)
         return float(np.mean(densities))
 
 
-def absent_before(asked: int, config: EvidenceConfig) -> float:
+def absent_before(asked: int, config: LikelihoodConfig) -> float:
     return config.absent * asked / (asked + config.absent_views)
 
 
@@ -212,12 +228,12 @@ def first_few(parts: Parts, count: int) -> Parts:
     ],
 )
 def test_weighing_against_a_slow_twin(votes):
-    config = EvidenceConfig()
+    config = LikelihoodConfig()
     small = flatland((disc(0.05, 0.0, 0.012), disc(-0.1, 0.05, 0.012), disc(-0.02, -0.1, 0.012)), 4)
     answers = says(small, *votes)
     small = dataclasses.replace(small, parts=first_few(small.parts, 3)).hide(1, [3])
-    found = weigh(small.parts, small.looks, answers, config=config)
-    parts, absent = SlowTwin(small, answers, config).weigh()
+    found = part_posterior(small.parts, small.visibility, answers, config=config)
+    parts, absent = SlowTwin(small, answers, config).posterior()
     np.testing.assert_allclose(found.parts, parts, atol=1e-9)
     assert found.absent == pytest.approx(absent, abs=1e-9)
 
@@ -227,12 +243,12 @@ def test_weighing_against_a_slow_twin(votes):
 @given(
     st.lists(st.sampled_from(["target", "rival", "both", "none", "silent", "stray"]), max_size=12), st.data()
 )
-def test_chances_add_up_whoever_says_what(votes, data):
+def test_chances_add_up_whatever_the_answers_what(votes, data):
     world = WORLD
     stray = st.tuples(st.floats(-2, 2), st.floats(-2, 2)).map(lambda at: np.array([at]))
     meaning = {"target": TARGET, "rival": RIVAL, "both": (TARGET, RIVAL), "none": NONE, "silent": None}
-    said = [data.draw(stray) if vote == "stray" else meaning[vote] for vote in votes]
-    evidence = weighed(world, says(world, *said))
+    printed = [data.draw(stray) if vote == "stray" else meaning[vote] for vote in votes]
+    evidence = weighed(world, says(world, *printed))
     assert evidence.parts.min() >= 0
     assert 0 <= evidence.absent <= 1
     assert evidence.parts.sum() + evidence.absent == pytest.approx(1)
@@ -253,8 +269,8 @@ def test_neither_silence_nor_the_order_of_views_matters(world):
 
 
 def test_unasked_nothing_is_learnt(world):
-    config = EvidenceConfig(candidates=len(world.parts))
-    evidence = weigh(world.parts, world.looks, [None] * 12, config=config)
+    config = LikelihoodConfig(candidates=len(world.parts))
+    evidence = part_posterior(world.parts, world.visibility, [None] * 12, config=config)
     assert evidence.absent <= config.absent
     np.testing.assert_allclose(evidence.parts, world.parts.prior * (1 - evidence.absent), rtol=1e-9)
 
@@ -277,32 +293,32 @@ def test_a_point_that_is_off_says_less(world):
     assert (np.diff(chances) < 0).all()
 
 
-def test_not_visible_counts_only_where_the_thing_is_in_plain_sight(world):
+def test_not_visible_counts_only_where_the_thing_is_fully_visible(world):
     votes = [TARGET] * 3
     before = chance(weighed(world, says(world, *votes)), TARGET)
-    in_sight = chance(weighed(world, says(world, *votes, NONE, NONE)), TARGET)
+    visible = chance(weighed(world, says(world, *votes, NONE, NONE)), TARGET)
     hidden = world.hide(TARGET, [3, 4])
-    out_of_sight = weighed(hidden, says(world, *votes, NONE, NONE))
-    assert in_sight < before
-    assert chance(out_of_sight, TARGET) >= before - 1e-9
+    out_of_view = weighed(hidden, says(world, *votes, NONE, NONE))
+    assert visible < before
+    assert chance(out_of_view, TARGET) >= before - 1e-9
 
 
 def test_a_point_where_the_thing_is_hidden_hardly_speaks_against_it(world):
     votes = [TARGET] * 3
     hidden = world.hide(TARGET, [3, 4])
-    in_sight = chance(weighed(world, says(world, *votes, RIVAL, RIVAL)), TARGET)
-    out_of_sight = chance(weighed(hidden, says(world, *votes, RIVAL, RIVAL)), TARGET)
-    assert out_of_sight > in_sight
+    visible = chance(weighed(world, says(world, *votes, RIVAL, RIVAL)), TARGET)
+    out_of_view = chance(weighed(hidden, says(world, *votes, RIVAL, RIVAL)), TARGET)
+    assert out_of_view > visible
 
 
-def test_a_steady_distractor_loses_to_what_is_rarely_in_sight(world):
-    """One sees the target in four views of twelve; three of them mean it, as many as mean the rival."""
+def test_a_steady_distractor_loses_to_what_is_rarely_visible(world):
+    """One sees the target in four views of twelve; three of them mean it, the same number as mean the rival."""
     hidden = world.hide(TARGET, range(4, 12))
     votes = [TARGET, TARGET, TARGET, RIVAL, RIVAL, RIVAL, RIVAL, *[NONE] * 5]
     evidence = weighed(hidden, says(world, *votes))
     assert chance(evidence, TARGET) > 2 * chance(evidence, RIVAL)
-    in_sight = weighed(world, says(world, *votes))
-    assert chance(in_sight, RIVAL) > chance(in_sight, TARGET)
+    visible = weighed(world, says(world, *votes))
+    assert chance(visible, RIVAL) > chance(visible, TARGET)
 
 
 def test_when_all_say_no_it_is_not_there(world):
@@ -345,7 +361,7 @@ def test_many_views_stay_finite():
 
 
 def test_forty_views_and_more_are_weighed_alike():
-    """Few views are multiplied, many added as logarithms; one that nobody asked makes no difference."""
+    """Few views are multiplied, many added as logarithms; one that no one asked makes no difference."""
     world = flatland(SHAPES, 42)
     chances = [
         chance(weighed(world, says(world, *[RIVAL] * 14, *[TARGET] * n), candidates=10), TARGET)
@@ -354,7 +370,7 @@ def test_forty_views_and_more_are_weighed_alike():
     assert (np.diff(chances) >= -1e-12).all()
 
 
-def test_less_than_is_weighed_in_full_is_the_same_when_the_rest_is_hopeless(world):
+def test_less_than_is_weighed_in_full_is_the_same_when_the_rest_is_failing(world):
     answers = says(world, *[TARGET] * 6, RIVAL, RIVAL)
     few, all_of_them = (weighed(world, answers, candidates=count) for count in (8, len(world.parts)))
     assert chance(few, TARGET) == pytest.approx(chance(all_of_them, TARGET), abs=0.05)

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from point2act.localization.part_tree import Parts, PartsConfig, _lab, find_parts
+from point2act.localization.part_tree import Parts, PartTreeConfig, _lab, build_part_tree
 
 RED, BLUE, GREY = (0.8, 0.1, 0.1), (0.1, 0.2, 0.8), (0.6, 0.6, 0.6)
 ASIDE = np.array([0.08, 0.0, 0.0])
 # With these, most branches of random points are parts too.
-LOOSE = PartsConfig(least=2, largest=0.5)
+LOOSE = PartTreeConfig(min_points=2, max_scatter=0.5)
 
 
 def soup(seed: int, count: int, ground: float = 0.3):
@@ -53,8 +53,8 @@ def as_sets(parts: Parts) -> dict[frozenset[int], float]:
 @given(st.integers(0, 10**6), st.integers(3, 120), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 12))
 def test_parts_are_runs_that_nest_or_are_disjoint(seed: int, count: int, share: float, least: int):
     points, colors, ground = soup(seed, count, share)
-    config = PartsConfig(least=least, largest=0.2)
-    parts = find_parts(points, colors, ground, distance=0.5, config=config)
+    config = PartTreeConfig(min_points=least, max_scatter=0.2)
+    parts = build_part_tree(points, colors, ground, distance=0.5, config=config)
     assert sorted(parts.order) == list(range(count))
     np.testing.assert_array_equal(parts.things, ~ground)
     sets = [set(parts.members(part).tolist()) for part in range(len(parts))]
@@ -70,17 +70,17 @@ def test_parts_are_runs_that_nest_or_are_disjoint(seed: int, count: int, share: 
 @given(st.integers(0, 10**6), st.integers(30, 120), st.sampled_from([0.0, 0.3, 1.0]))
 def test_priors_sum_to_one_and_leave_the_ground_its_share(seed: int, count: int, share: float):
     points, colors, ground = soup(seed, count, share)
-    parts = find_parts(points, colors, ground, distance=1.0, config=LOOSE)
+    parts = build_part_tree(points, colors, ground, distance=1.0, config=LOOSE)
     assert parts.prior.sum() == pytest.approx(1)
     assert (parts.prior > 0).all()
     on_ground = np.array([not parts.things[parts.members(part)].any() for part in range(len(parts))])
     if on_ground.any() and not on_ground.all():
-        assert parts.prior[on_ground].sum() == pytest.approx(LOOSE.ground_share)
+        assert parts.prior[on_ground].sum() == pytest.approx(LOOSE.ground_prior)
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(), (2,), (2, 3)]))
 def test_sums_against_a_slow_twin(seed: int, rest: tuple[int, ...]):
-    parts = find_parts(*soup(seed, 60), distance=1.0, config=LOOSE)
+    parts = build_part_tree(*soup(seed, 60), distance=1.0, config=LOOSE)
     values = np.random.default_rng(seed).normal(size=(60, *rest))
     slow = [sum((values[i] for i in parts.members(part)), np.zeros(rest)) for part in range(len(parts))]
     np.testing.assert_allclose(parts.sums(values), np.array(slow), atol=1e-12)
@@ -92,8 +92,8 @@ def test_neither_place_nor_direction_nor_scale_matters(seed: int, scale: float):
     points, colors, ground = soup(seed, 80)
     rotation = Rotation.from_quat(np.random.default_rng(seed).normal(size=4)).as_matrix()
     moved = scale * (points @ rotation.T + [1.0, -2.0, 0.5])
-    here = as_sets(find_parts(points, colors, ground, distance=0.5, config=LOOSE))
-    there = as_sets(find_parts(moved, colors, ground, distance=0.5 * scale, config=LOOSE))
+    here = as_sets(build_part_tree(points, colors, ground, distance=0.5, config=LOOSE))
+    there = as_sets(build_part_tree(moved, colors, ground, distance=0.5 * scale, config=LOOSE))
     assert here.keys() == there.keys()
     assert [there[part] for part in here] == pytest.approx(list(here.values()), rel=1e-5)
 
@@ -102,9 +102,9 @@ def test_neither_place_nor_direction_nor_scale_matters(seed: int, scale: float):
 def test_the_order_of_points_does_not_matter(seed: int):
     points, colors, ground = soup(seed, 80)
     shuffled = np.random.default_rng(seed).permutation(80)
-    here = as_sets(find_parts(points, colors, ground, distance=0.5, config=LOOSE))
+    here = as_sets(build_part_tree(points, colors, ground, distance=0.5, config=LOOSE))
     there = as_sets(
-        find_parts(points[shuffled], colors[shuffled], ground[shuffled], distance=0.5, config=LOOSE)
+        build_part_tree(points[shuffled], colors[shuffled], ground[shuffled], distance=0.5, config=LOOSE)
     )
     renamed = {frozenset(shuffled[list(part)].tolist()): prior for part, prior in there.items()}
     assert here.keys() == renamed.keys()
@@ -114,9 +114,9 @@ def test_the_order_of_points_does_not_matter(seed: int):
 def test_single_precision_gives_the_same_parts():
     """Scenes come in float32: running sums over many points must not lose what is in small parts."""
     points, colors, ground = soup(0, 20_000)
-    points, config = (points + 1).astype(np.float32), PartsConfig(pieces=300, ground_pieces=100)
-    one = find_parts(points, colors, ground, distance=0.5, config=config)
-    other = find_parts(points.astype(float), colors, ground, distance=0.5, config=config)
+    points, config = (points + 1).astype(np.float32), PartTreeConfig(max_cells=300, max_ground_cells=100)
+    one = build_part_tree(points, colors, ground, distance=0.5, config=config)
+    other = build_part_tree(points.astype(float), colors, ground, distance=0.5, config=config)
     assert as_sets(one) == pytest.approx(as_sets(other))
 
 
@@ -124,7 +124,7 @@ def test_single_precision_gives_the_same_parts():
 def test_two_blobs_of_one_colour_are_two_parts():
     left, colors = sheet(lambda x, y: x**2 + y**2 < 0.02**2, RED)
     points, colors, second = both((left, colors), (left + ASIDE, colors))
-    parts = find_parts(points, colors, np.zeros(len(points), bool), distance=0.5)
+    parts = build_part_tree(points, colors, np.zeros(len(points), bool), distance=0.5)
     assert overlap(parts, second) == overlap(parts, ~second) == 1
 
 
@@ -132,7 +132,7 @@ def test_two_colours_side_by_side_are_two_parts():
     left = sheet(lambda x, y: (np.abs(x + 0.02) < 0.02) & (np.abs(y) < 0.02), RED)
     right = sheet(lambda x, y: (np.abs(x - 0.02) < 0.02) & (np.abs(y) < 0.02), BLUE, seed=1)
     points, colors, second = both(left, right)
-    parts = find_parts(points, colors, np.zeros(len(points), bool), distance=0.5)
+    parts = build_part_tree(points, colors, np.zeros(len(points), bool), distance=0.5)
     assert overlap(parts, second) > 0.95
     assert overlap(parts, ~second) > 0.95
     assert overlap(parts, np.ones(len(points), bool)) == 1
@@ -143,23 +143,23 @@ def test_the_two_colours_of_a_t_are_its_parts():
     beam = sheet(lambda x, y: (np.abs(x) < 0.05) & (np.abs(y - 0.04) < 0.01), RED)
     stem = sheet(lambda x, y: (np.abs(x) < 0.01) & (np.abs(y + 0.01) < 0.04), BLUE, seed=1)
     points, colors, second = both(beam, stem)
-    parts = find_parts(points, colors, np.zeros(len(points), bool), distance=0.5)
+    parts = build_part_tree(points, colors, np.zeros(len(points), bool), distance=0.5)
     assert overlap(parts, second) > 0.95
     assert overlap(parts, ~second) > 0.95
 
 
-def test_a_thing_is_told_from_ground_of_its_colour():
+def test_a_thing_is_distinguished_from_ground_of_its_colour():
     thing = sheet(lambda x, y: x**2 + y**2 < 0.02**2, GREY)
     table = sheet(lambda x, y: x**2 + y**2 > 0.02**2, GREY, seed=1)
     points, colors, ground = both(thing, table)
-    parts = find_parts(points, colors, ground, distance=0.5)
+    parts = build_part_tree(points, colors, ground, distance=0.5)
     assert overlap(parts, ~ground) == 1
 
 
 def test_what_stands_out_is_likelier_than_a_piece_of_it():
     left, colors = sheet(lambda x, y: x**2 + y**2 < 0.02**2, RED)
     points, colors, second = both((left, colors), (left + ASIDE, colors))
-    sets = as_sets(find_parts(points, colors, np.zeros(len(points), bool), distance=0.5))
+    sets = as_sets(build_part_tree(points, colors, np.zeros(len(points), bool), distance=0.5))
     blobs = {frozenset(np.flatnonzero(which).tolist()) for which in (second, ~second)}
     assert min(sets[blob] for blob in blobs) > max(sets[part] for part in sets.keys() - blobs)
 
@@ -167,8 +167,8 @@ def test_what_stands_out_is_likelier_than_a_piece_of_it():
 # ── more points than are clustered ─────────────────────────────────────────────────────────────
 def test_thinning_to_cells_loses_no_point():
     points, colors, ground = soup(0, 900)
-    config = PartsConfig(pieces=100, ground_pieces=40)
-    parts = find_parts(points, colors, ground, distance=0.5, config=config)
+    config = PartTreeConfig(max_cells=100, max_ground_cells=40)
+    parts = build_part_tree(points, colors, ground, distance=0.5, config=config)
     assert sorted(parts.order) == list(range(900))
     assert 0 < len(parts) < 140
     sets = as_sets(parts)
@@ -178,8 +178,8 @@ def test_thinning_to_cells_loses_no_point():
 def test_thinned_things_are_found_whole():
     left, colors = sheet(lambda x, y: x**2 + y**2 < 0.02**2, RED)
     points, colors, second = both((left, colors), (left + ASIDE, colors))
-    config = PartsConfig(pieces=100)
-    parts = find_parts(points, colors, np.zeros(len(points), bool), distance=0.5, config=config)
+    config = PartTreeConfig(max_cells=100)
+    parts = build_part_tree(points, colors, np.zeros(len(points), bool), distance=0.5, config=config)
     assert overlap(parts, second) == overlap(parts, ~second) == 1
 
 
@@ -213,8 +213,8 @@ def test_colours_out_of_range_are_the_nearest_in_range(colors: np.ndarray):
 @pytest.mark.parametrize("ground", [False, True])
 def test_next_to_nothing(count: int, ground: bool):
     points, colors, _ = soup(0, count)
-    config = PartsConfig(least=1, largest=1.0)
-    parts = find_parts(points, colors, np.full(count, ground), distance=0.5, config=config)
+    config = PartTreeConfig(min_points=1, max_scatter=1.0)
+    parts = build_part_tree(points, colors, np.full(count, ground), distance=0.5, config=config)
     assert sorted(parts.order) == list(range(count))
     assert len(parts) == (count > 0)
     assert parts.prior.sum() == pytest.approx(float(count > 0))
@@ -222,7 +222,7 @@ def test_next_to_nothing(count: int, ground: bool):
 
 
 def test_too_few_points_for_any_part():
-    parts = find_parts(*soup(0, 5), distance=0.5)
+    parts = build_part_tree(*soup(0, 5), distance=0.5)
     assert len(parts) == 0
     assert parts.sums(np.ones((5, 2))).shape == (0, 2)
 
@@ -230,7 +230,7 @@ def test_too_few_points_for_any_part():
 @pytest.mark.parametrize("ground", [False, True])
 def test_points_all_in_one_place(ground: bool):
     points = np.full((40, 3), 0.3)
-    parts = find_parts(points, points, np.full(40, ground), distance=0.5)
+    parts = build_part_tree(points, points, np.full(40, ground), distance=0.5)
     assert np.isfinite(parts.prior).all()
     assert parts.prior.sum() == pytest.approx(1)
     assert overlap(parts, np.ones(40, bool)) == 1
@@ -238,13 +238,15 @@ def test_points_all_in_one_place(ground: bool):
 
 def test_points_all_in_one_place_are_thinned_too():
     points = np.full((40, 3), 0.3)
-    config = PartsConfig(pieces=10)
-    parts = find_parts(points, points, np.zeros(40, bool), distance=0.5, config=config)
+    config = PartTreeConfig(max_cells=10)
+    parts = build_part_tree(points, points, np.zeros(40, bool), distance=0.5, config=config)
     assert [len(parts.members(part)) for part in range(len(parts))] == [40]
 
 
 def test_what_is_larger_than_any_part_has_parts():
     points, colors, ground = soup(0, 300, ground=0.0)
-    small = find_parts(points, colors, ground, distance=0.5, config=PartsConfig(least=1, largest=0.1))
+    small = build_part_tree(
+        points, colors, ground, distance=0.5, config=PartTreeConfig(min_points=1, max_scatter=0.1)
+    )
     assert overlap(small, np.ones(300, bool)) < 1
     assert (small.sums(np.ones(300)) >= 1).all()

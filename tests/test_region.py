@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import to_tangents
 from point2act.core.types import NoAnswer
-from point2act.localization.likelihood import weigh
-from point2act.localization.part_tree import find_parts
+from point2act.localization.likelihood import part_posterior
+from point2act.localization.part_tree import build_part_tree
 from point2act.localization.ray_consensus import Rays
 from point2act.localization.region import RegionConfig, _attraction, find_region
 from point2act.localization.support import _angles
@@ -21,7 +21,7 @@ SIGMA = 0.04
 
 
 class World:
-    """Patches on a plane, and answers: so many views mean the target, a rival, nobody was asked, "no"."""
+    """Patches on a plane, and answers: that many views mean the target, a rival, no one was asked, "no"."""
 
     def __init__(
         self, right: int, wrong: int = 0, silent: int = 0, negative: int = 0, shapes=SHAPES, **where
@@ -42,19 +42,19 @@ class World:
     def rival(self) -> np.ndarray:
         return self.flat.middle(RIVAL)
 
-    def weigh(self):
+    def posterior(self):
         tangents = [
             None if pixels is None else to_tangents(view.camera, pixels)
             for pixels, view in zip(self.answers, self.flat.views, strict=True)
         ]
-        return weigh(self.flat.parts, self.flat.looks, tangents)
+        return part_posterior(self.flat.parts, self.flat.visibility, tangents)
 
     def find(self, config: RegionConfig = RegionConfig()):
         flat = self.flat
         return find_region(
             flat.parts,
-            flat.looks,
-            self.weigh(),
+            flat.visibility,
+            self.posterior(),
             flat.views,
             flat.depths,
             self.answers,
@@ -123,10 +123,10 @@ def test_chances_are_shares(right: int, wrong: int, negative: int):
     chances = [one.confidence for one in regions]
     assert chances == sorted(chances, reverse=True)
     assert min(chances) > 0
-    assert sum(chances) + world.weigh().absent <= 1 + 1e-9
+    assert sum(chances) + world.posterior().absent <= 1 + 1e-9
 
 
-def test_views_that_say_no_in_plain_sight_disagree():
+def test_views_that_say_no_fully_visible_disagree():
     region, _ = World(right=6, negative=4).found()
     assert (region.support.agree, region.support.disagree) == (6, 4)
 
@@ -205,7 +205,7 @@ def test_parts_that_are_found_serve_as_well_as_given_ones():
     colors = np.where(flat.parts.things[:, None], [0.8, 0.1, 0.1], [0.6, 0.6, 0.6])
     # A coarser plane is enough, and quicker.
     kept = flat.parts.things | (np.arange(len(colors)) % 8 == 0)
-    parts = find_parts(flat.parts.points[kept], colors[kept], ~flat.parts.things[kept], distance=0.5)
+    parts = build_part_tree(flat.parts.points[kept], colors[kept], ~flat.parts.things[kept], distance=0.5)
     world.flat = dataclasses.replace(flat, parts=parts, covered=flat.covered[:, kept])
     region, rivals = world.found()
     assert off(region.action_point, target) < 0.005
@@ -214,7 +214,7 @@ def test_parts_that_are_found_serve_as_well_as_given_ones():
 
 
 # ── no answer ──────────────────────────────────────────────────────────────────────────────────
-def test_nobody_spoke():
+def test_no_one_spoke():
     answer, rivals = World(right=0, silent=5).find()
     assert isinstance(answer, NoAnswer)
     assert answer.reason == "no_points"
@@ -230,7 +230,7 @@ def test_everybody_says_not_visible():
 
 def test_no_surface_at_all():
     world = World(right=5)
-    parts = find_parts(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, bool), distance=0.5)
+    parts = build_part_tree(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, bool), distance=0.5)
     world.flat = dataclasses.replace(world.flat, parts=parts, covered=np.zeros((5, 0)))
     answer, rivals = world.find()
     assert isinstance(answer, NoAnswer)
@@ -328,7 +328,7 @@ def test_angles_of_all_views_match_those_of_one():
     views = world.flat.views
     world.answers[2] = np.concatenate([world.answers[2] + 40, world.answers[2]])
     through = views[1].T_world_cam.copy()
-    through[:3, 3] -= 2 * through[:3, 2]  # looks the same way from the other side of the table
+    through[:3, 3] -= 2 * through[:3, 2]  # visibility the same way from the other side of the table
     views[0] = dataclasses.replace(views[0], T_world_cam=through)
     behind = views[3].T_world_cam.copy()
     behind[:3, 3] += 2 * behind[:3, 2]
@@ -351,13 +351,13 @@ def test_the_jacobian_against_finite_differences():
 
 def test_answers_attract_the_points_they_are_near():
     world = World(right=4, silent=2)
-    looks, config = world.flat.looks, RegionConfig()
-    pull = _attraction(looks.tangents, world.flat.views, world.answers, config)
+    visibility, config = world.flat.visibility, RegionConfig()
+    pull = _attraction(visibility.tangents, world.flat.views, world.answers, config)
     assert pull.max() == 1
     assert off(world.flat.parts.points[pull.argmax()], world.target) < 2 * SPACING
     far = np.linalg.norm(world.flat.parts.points - world.target, axis=1) > 0.15
     assert 0 < pull[far].max() < 0.1
-    assert (_attraction(looks.tangents, world.flat.views, [None] * 6, config) == 1).all()
+    assert (_attraction(visibility.tangents, world.flat.views, [None] * 6, config) == 1).all()
 
 
 def test_a_camera_that_has_the_place_behind_it_does_no_harm():

@@ -10,7 +10,7 @@ from synthetic import TABLE_COLOR, TABLETOP, Block, orbit, pinhole
 
 from point2act.core.geometry import project
 from point2act.core.types import GaussianScene, View
-from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
+from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.splatting.gaussians import SH_DC, freeze
 from point2act.splatting.rendering import project_view
 
@@ -69,10 +69,10 @@ def seen_from(poses: list[np.ndarray]) -> list[View]:
     return [View(f"{number}.png", camera, pose, blank) for number, pose in enumerate(poses)]
 
 
-def hypotheses(scene: GaussianScene, views: list[View], **changes) -> Hypotheses:
+def segmentation(scene: GaussianScene, views: list[View], **changes) -> Segmentation:
     fixed = freeze(scene)
     projections = [project_view(view, fixed) for view in views]
-    return find_hypotheses(scene, views, projections, config=HypothesesConfig(**changes))
+    return segment_scene(scene, views, projections, config=SegmentationConfig(**changes))
 
 
 def rows_of(points: np.ndarray, scene: GaussianScene) -> np.ndarray:
@@ -85,9 +85,9 @@ VIEWS = seen_from(orbit(8))
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[Hypotheses, GaussianScene, np.ndarray]:
+def found() -> tuple[Segmentation, GaussianScene, np.ndarray]:
     scene, which = tabletop()
-    return hypotheses(scene, VIEWS), scene, which
+    return segmentation(scene, VIEWS), scene, which
 
 
 # ── ground and things ──────────────────────────────────────────────────────────────────────────
@@ -120,7 +120,7 @@ def test_things_are_meant_rather_than_ground(found):
 
 def test_a_plane_alone_is_all_ground():
     points = sheet(2, 0.0, np.array([-0.2, -0.2, 0.0]), np.array([0.2, 0.2, 0.0]))
-    parts = hypotheses(scene_of(points, np.full_like(points, 0.5)), VIEWS).parts
+    parts = segmentation(scene_of(points, np.full_like(points, 0.5)), VIEWS).parts
     assert len(parts) > 0
     assert not parts.things.any()
 
@@ -135,7 +135,7 @@ def test_it_does_not_matter_which_way_is_up_nor_how_long_a_metre_is(found):
     )
     far = np.ones((4, 4))
     far[:3, 3] = 3
-    there = hypotheses(turned, seen_from([(T @ view.T_world_cam) * far for view in VIEWS])).parts
+    there = segmentation(turned, seen_from([(T @ view.T_world_cam) * far for view in VIEWS])).parts
     assert there.distance == pytest.approx(3 * here.parts.distance, rel=1e-2)
     rows = rows_of(there.points, turned)
     assert not there.things[which[rows] < 0].any()
@@ -150,7 +150,7 @@ def test_points_are_solid_gaussians_that_were_seen(found):
     haze = scene_of(cloud + np.array([0.0, 0.0, 0.15]), colors, opacity=0.01)
     overhead = scene_of(cloud + np.array([0.0, 0.0, 2.0]), colors)
     everything = join(join(scene, haze), overhead)
-    parts = hypotheses(everything, VIEWS).parts
+    parts = segmentation(everything, VIEWS).parts
     rows = rows_of(parts.points, everything)
     assert len(np.unique(rows)) == len(rows)
     assert rows.max() < len(scene)
@@ -160,8 +160,8 @@ def test_points_are_solid_gaussians_that_were_seen(found):
 def test_what_is_solid_can_be_set(found):
     _, scene, _ = found
     faint = dataclasses.replace(scene, opacities=np.full(len(scene), 0.4))
-    assert len(hypotheses(faint, VIEWS, opacity=0.3).parts.points) > 0.8 * len(scene)
-    assert len(hypotheses(faint, VIEWS, opacity=0.5).parts.points) == 0
+    assert len(segmentation(faint, VIEWS, opacity=0.3).parts.points) > 0.8 * len(scene)
+    assert len(segmentation(faint, VIEWS, opacity=0.5).parts.points) == 0
 
 
 # ── what the views see ─────────────────────────────────────────────────────────────────────────
@@ -170,22 +170,22 @@ def test_the_distance_is_that_of_the_cameras(found):
     assert found[0].parts.distance == pytest.approx(np.mean(eyes), rel=0.15)
 
 
-def test_looks_are_where_the_points_are(found):
+def test_views_are_where_the_points_are(found):
     hypothesis, _, _ = found
-    points, looks = hypothesis.parts.points, hypothesis.looks
+    points, visibility = hypothesis.parts.points, hypothesis.visibility
     camera = VIEWS[0].camera
     for number in (0, 5):
         pixels, _ = project(camera, VIEWS[number].T_world_cam, points)
         tangents = (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
-        np.testing.assert_allclose(looks.tangents[number], tangents, atol=1e-9)
-    assert (looks.area.sum(axis=1) <= looks.image_area * (1 + 1e-6)).all()
-    assert (looks.area.sum(axis=1) > 0.5 * looks.image_area).all()
+        np.testing.assert_allclose(visibility.tangents[number], tangents, atol=1e-9)
+    assert (visibility.area.sum(axis=1) <= visibility.image_area * (1 + 1e-6)).all()
+    assert (visibility.area.sum(axis=1) > 0.5 * visibility.image_area).all()
 
 
 def test_a_box_hides_what_is_behind_it(found):
-    """The first camera looks along -x: it sees a side that it faces, and not the opposite one."""
+    """The first camera visibility along -x: it sees a side that it faces, and not the opposite one."""
     hypothesis, _, _ = found
-    points, area = hypothesis.parts.points, hypothesis.looks.area[0]
+    points, area = hypothesis.parts.points, hypothesis.visibility.area[0]
     block = BOXES[0]
     near_side = block.center[0] + block.half_extents[0]
     inside = (
@@ -195,16 +195,16 @@ def test_a_box_hides_what_is_behind_it(found):
     back = inside & (np.abs(points[:, 0] + near_side) < 1e-6)
     assert area[front].mean() > 5 * area[back].mean()
     # The opposite camera has it the other way round.
-    assert hypothesis.looks.area[4][back].mean() > 5 * hypothesis.looks.area[4][front].mean()
+    assert hypothesis.visibility.area[4][back].mean() > 5 * hypothesis.visibility.area[4][front].mean()
 
 
 # ── degenerate ─────────────────────────────────────────────────────────────────────────────────
 def test_a_scene_with_nothing_solid_has_no_parts(found):
     _, scene, _ = found
     haze = dataclasses.replace(scene, opacities=np.full(len(scene), 0.01))
-    hypothesis = hypotheses(haze, VIEWS)
+    hypothesis = segmentation(haze, VIEWS)
     assert len(hypothesis.parts) == 0
-    assert hypothesis.looks.part_area.shape == (len(VIEWS), 0)
+    assert hypothesis.visibility.part_area.shape == (len(VIEWS), 0)
 
 
 def test_a_scene_in_single_precision_is_the_same(found):
@@ -213,6 +213,6 @@ def test_a_scene_in_single_precision_is_the_same(found):
         *(getattr(scene, field.name).astype(np.float32) for field in dataclasses.fields(GaussianScene))
     )
     assert torch.equal(freeze(single).gaussians.means, freeze(scene).gaussians.means)
-    parts = hypotheses(single, VIEWS).parts
+    parts = segmentation(single, VIEWS).parts
     assert len(parts.points) == len(hypothesis.parts.points)
     np.testing.assert_array_equal(parts.things, hypothesis.parts.things)

@@ -17,34 +17,34 @@ from benchmarks.localization.measures import Outcome
 from point2act.core.geometry import inside, project, to_tangents
 from point2act.core.types import PointSet
 from point2act.localization.heatmaps import HeatmapConfig
-from point2act.localization.likelihood import EvidenceConfig, look_at_parts, weigh
+from point2act.localization.likelihood import LikelihoodConfig, part_posterior, part_visibility
 from point2act.localization.part_tree import Parts
 from point2act.localization.region import find_region
-from point2act.localization.relevancy import locate
+from point2act.localization.relevancy import answers_in_views
 from point2act.simulation import PointingConfig
 
 
 def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
     """Every query's best place by the true parts and shares; no part has a name here."""
-    views, looks = opened.session.views, opened.session.hypotheses().looks
+    views, visibility = opened.session.views, opened.session.segmentation().visibility
     parts = _true_parts(opened)
     focal = np.array([view.camera.fx * view.camera.fy for view in views])
-    looks = look_at_parts(parts, views, looks.area * focal[:, None])
+    visibility = part_visibility(parts, views, visibility.area * focal[:, None])
     depths = [surface.depth for surface in opened.session.surfaces]
     sigma, outcomes = HeatmapConfig().sigma, []
-    for pixels in locate(points, opened.session.capture, views):
+    for pixels in answers_in_views(points, opened.session.capture, views):
         tangents = [
             None if named is None else to_tangents(view.camera, named)
             for named, view in zip(pixels, views, strict=True)
         ]
-        evidence = weigh(parts, looks, tangents, config=_true_shares(level, focal))
-        outcomes.append(find_region(parts, looks, evidence, views, depths, pixels, sigma=sigma))
+        evidence = part_posterior(parts, visibility, tangents, config=_true_shares(level, focal))
+        outcomes.append(find_region(parts, visibility, evidence, views, depths, pixels, sigma=sigma))
     return outcomes
 
 
 def _true_parts(opened: Simulated) -> Parts:
     """Each part of the simulator's objects, as the points of the fitted surface that mostly show it."""
-    found = opened.session.hypotheses().parts
+    found = opened.session.segmentation().parts
     labels = _labels(opened)
     groups = [np.flatnonzero(labels == part) for part in range(len(opened.scene.parts))]
     groups = [group for group in groups if len(group)]
@@ -56,8 +56,8 @@ def _true_parts(opened: Simulated) -> Parts:
 
 def _labels(opened: Simulated) -> Int[np.ndarray, " n"]:
     """The simulator's part for every point of the fitted surface; -1 for none."""
-    hypotheses = opened.session.hypotheses()
-    points, area = hypotheses.parts.points, hypotheses.looks.area
+    segmentation = opened.session.segmentation()
+    points, area = segmentation.parts.points, segmentation.visibility.area
     votes = np.zeros((len(points), len(opened.scene.parts) + 1))
     for view, shot, seen in zip(opened.session.views, opened.shots, area, strict=True):
         pixels, z = project(view.camera, view.T_world_cam, points)
@@ -67,12 +67,12 @@ def _labels(opened: Simulated) -> Int[np.ndarray, " n"]:
     return votes.argmax(axis=1) - 1
 
 
-def _true_shares(level: Level, focal: np.ndarray) -> EvidenceConfig:
+def _true_shares(level: Level, focal: np.ndarray) -> LikelihoodConfig:
     """The level's own shares of errors; the usual mixture for what is not there."""
     errs = level.pointing
     if not isinstance(errs, PointingConfig):
-        return EvidenceConfig()
-    return EvidenceConfig(
+        return LikelihoodConfig()
+    return LikelihoodConfig(
         jitter=((errs.jitter / float(np.sqrt(focal.mean())), 1.0),),
         wrong=((errs.wrong, 1.0),),
         agreeing=((errs.distractor, 1.0),),

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.common.tables import Simulated, Table, simulated
 from benchmarks.localization.measures import Outcome, Record, judge
 from point2act.core.types import NoAnswer, PointSet, Query, QueryResult
-from point2act.localization.relevancy import ViewAnswers, locate
+from point2act.localization.relevancy import ViewAnswers, answers_in_views
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session
 from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box
@@ -89,7 +89,7 @@ def one_by_one(answer_fn: AnswerOne) -> Method:
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
-        located = locate(points, session.capture, session.views)
+        located = answers_in_views(points, session.capture, session.views)
         return [
             answer_fn(session, pixels, query) for pixels, query in zip(located, points.queries, strict=True)
         ]
@@ -102,7 +102,7 @@ def all_at_once(answer_all: Callable[[Session, Sequence[ViewAnswers]], list[Outc
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
-        return answer_all(session, locate(points, session.capture, session.views))
+        return answer_all(session, answers_in_views(points, session.capture, session.views))
 
     return ask
 

@@ -21,7 +21,7 @@ from benchmarks import Metric, Plan
 from benchmarks.common.tables import REPORT, Simulated, simulated
 from benchmarks.localization.levels import LEVELS, drawn
 from benchmarks.localization.measures import distance
-from point2act.pipeline.mark_selection import MarkSelectionConfig, choose
+from point2act.pipeline.mark_selection import MarkSelectionConfig, select_marks
 from point2act.pipeline.session import SessionResult
 from point2act.simulation import part_box
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion
@@ -95,7 +95,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
         # For what is to be avoided there is nothing to plan.
         points = replace(points, queries=tuple(replace(query, role="avoid") for query in points.queries))
         first = opened.session.ask(points)
-        chosen = choose(opened.session, first, points, TruthfulChooser(opened), config=config)
+        chosen = select_marks(opened.session, first, points, TruthfulChooser(opened), config=config)
         before += _inside(opened, first)
         after += _inside(opened, opened.session.ask(chosen.points))
         questions += chosen.count.total

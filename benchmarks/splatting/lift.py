@@ -16,7 +16,7 @@ from benchmarks.common.timing import Work, best_of_each
 from point2act.core.types import GaussianScene, PointSet
 from point2act.data.capture import read_capture
 from point2act.data.points import read_points
-from point2act.localization.relevancy import lift, locate
+from point2act.localization.relevancy import answers_in_views, lift
 from point2act.pipeline.session import Session
 from point2act.splatting.initialization import initialize_gaussians
 
@@ -68,5 +68,5 @@ def questions(count: int) -> tuple[list, list]:
     """Answers in all views to so many queries of the capture, some twice where it has fewer; the queries."""
     source = read_capture(capture())
     points = read_points(source.folder / "points.json", source)
-    said = list(islice(cycle(locate(points, source, views())), count))
+    said = list(islice(cycle(answers_in_views(points, source, views())), count))
     return said, list(islice(cycle(points.queries), count))

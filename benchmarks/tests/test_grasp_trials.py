@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from benchmarks.common import tables as scenes
+from benchmarks.common.piles import PileConfig, drop, neighbours, put_apart
 from benchmarks.grasps.baselines import random, straight_down
 from benchmarks.grasps.cases import EASY, ROWS, SEEDS, Case, case, case_path, for_trial, nearest_in
 from benchmarks.grasps.catalogue import SHAPES, catalogue, held_at_one_end, named
@@ -29,7 +30,6 @@ from point2act.core.types import Query
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, load_scene, try_grasp
 from point2act.simulation.layout import Jitter, Layout, Shape, Table, Target, read_layout
-from benchmarks.common.piles import PileConfig, drop, neighbours, put_apart
 
 PANDA = load_gripper("panda")
 SMALL = Setting("small", count=(2, 2))

@@ -15,7 +15,7 @@ Sizes are in pixels of what is shown: the side of a square with as many pixels a
   something else is pointed at where it is hidden. A share of that remains at any size.
 * A share of the queries is misunderstood: the favourite is what is looked for, however large it is shown.
 
-Looks err independently of one another but for the favourite and what is misunderstood. A model that had
+Visibility err independently of one another but for the favourite and what is misunderstood. A model that had
 its own way of being wrong with one image would gain less by a second crop.
 """
 

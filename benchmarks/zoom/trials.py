@@ -15,8 +15,8 @@ from benchmarks.localization.measures import Verdict, judge
 from benchmarks.zoom.simulated_pointer import MIN_PIXELS, SHOWN, SizedConfig, SizedPointer
 from point2act.core.types import Answer, PointSet, Query
 from point2act.data.crops import crop_image, resize_image
-from point2act.localization.multiview_consensus import meet
-from point2act.localization.relevancy import locate
+from point2act.localization.multiview_consensus import find_consensus
+from point2act.localization.relevancy import answers_in_views
 from point2act.simulation import Scene, part_box
 from point2act.simulation.layout import Target
 from point2act.vlm.pointing.point import point_at
@@ -86,8 +86,8 @@ def look_again(
 ) -> tuple[list[Answer], int]:
     """The answers after the second look, and how many were asked for it."""
     session = pointer.opened.session
-    pixels = locate(PointSet((query,), tuple(first)), session.capture, session.views)[0]
-    met = meet(session.views, pixels, config=config.meet)
+    pixels = answers_in_views(PointSet((query,), tuple(first)), session.capture, session.views)[0]
+    met = find_consensus(session.views, pixels, config=config.meet)
     frames = session.capture.frames
     chosen = zoom_windows(frames, session.views, met, first, config=config)
     answers = []

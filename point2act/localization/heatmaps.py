@@ -1,4 +1,4 @@
-"""Points in an image to a heatmap: how likely each pixel is what was asked for. numpy only."""
+"""Heatmaps of points in an image. numpy only."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from jaxtyping import Float, Float32
 
 from point2act.core.types import Camera
 
-# In standard deviations; a bump is 4e-6 there. Lifting passes over tiles whose heat is exactly 0.
+# Support of a bump in standard deviations (4e-6 there): lifting skips tiles whose heat is exactly 0.
 _END = 5.0
 
 
 @dataclass(frozen=True)
 class HeatmapConfig:
-    """How far a pointing model's answer is trusted to reach."""
+    """Width of heatmaps."""
 
     sigma: float = 0.04
-    """Standard deviation of an answer's error as an angle, radians: 12 px at a focal length of
-    300 px, the best width in our study of fusion on simulated tabletops."""
+    """Standard deviation of an answer's error as an angle, radians: 12 px at a focal length of 300 px."""
+    # The best width in a study of fusion on simulated tables.
 
 
 def pixel_sigma(camera: Camera, config: HeatmapConfig = HeatmapConfig()) -> float:
-    """The heatmap's standard deviation in pixels of this camera."""
+    """Return the standard deviation of a heatmap in pixels of a camera."""
     return config.sigma * 0.5 * (camera.fx + camera.fy)
 
 
 def heatmap(
     camera: Camera, pixels: Float[np.ndarray, "n 2"], *, config: HeatmapConfig = HeatmapConfig()
 ) -> Float32[np.ndarray, "h w"]:
-    """The union (maximum) of one Gaussian bump of height 1 per point.
+    """Return the maximum of one Gaussian bump of height 1 per point.
 
-    ``pixels`` are ``(x, y)`` in the camera's continuous coordinates. No points, the answer "not
-    visible", give zeros: evidence against everything in sight.
+    Args:
+        camera: Camera of the view.
+        pixels: ``(x, y)`` in continuous pixel coordinates. No points ("not visible") give zeros: evidence
+            against everything visible.
+        config: Width of the bumps.
     """
     return heatmaps(camera, [pixels], config=config)[..., 0]
 
@@ -45,7 +48,7 @@ def heatmaps(
     *,
     config: HeatmapConfig = HeatmapConfig(),
 ) -> Float32[np.ndarray, "h w q"]:
-    """A ``heatmap`` for each of several answers in one view; zeros for None, nobody asked."""
+    """Return one heatmap per answer in a view; zeros for None (not asked)."""
     heat = np.zeros((camera.height, camera.width, len(answers)), dtype=np.float32)
     sigma = pixel_sigma(camera, config)
     for number, pixels in enumerate(answers):
@@ -58,7 +61,7 @@ def heatmaps(
 
 
 def _bump(count: int, center: float, sigma: float) -> tuple[slice, Float32[np.ndarray, " k"]]:
-    """A Gaussian of height 1 along a row or column of pixels: where it has not yet faded away, and there."""
+    """Return the support of a 1D Gaussian along a row or column of pixels, and its values there."""
     ends = np.array([center - _END * sigma, center + _END * sigma])
     first, last = np.clip(np.round(ends), 0, count).astype(int)
     offsets = (np.arange(first, last) + 0.5 - center) / sigma

@@ -1,8 +1,15 @@
-"""What the answers of all views say for and against every part of a scene. numpy only.
+"""Posterior over parts of a scene, given the answers of all views. numpy only.
 
-A generative model of a pointing model that errs: it misses what is in sight, names something where the
-thing is hidden, points beside it, at anything else, or again and again at the same wrong thing. How often it
-does which is not known; all mixtures that are plausible are weighed by how well they explain the answers.
+The likelihood is a generative model of a pointing model that errs. With V_vk the probability that part k is
+visible in view v, m missed, w wrong, a agreeing, h hallucinated, and x_v the point of view v:
+
+    p(x_v | k, rival r) = V_vk (1-m) [(1-w) N(x_v; mu_vk, S_vk + jitter^2) + w q_vr(x_v)]
+                          + (1 - V_vk) h q_vr(x_v)
+    q_vr(x_v) = (1 - a V_vr) q(x_v) + a V_vr N(x_v; mu_vr, S_vr + jitter^2)       a wrong point
+    p("not visible" | k) = V_vk m + (1 - V_vk) (1 - h)
+    p(k | answers) ~ prior_k * mean over rivals r and mixtures (w, a, h, jitter) of prod_v p(answer_v | k, r)
+
+How often the model errs is unknown: all mixtures are weighted by how well they explain the answers.
 """
 
 from __future__ import annotations
@@ -18,68 +25,72 @@ from point2act.core.geometry import project, to_tangents
 from point2act.core.types import View
 from point2act.localization.part_tree import Parts
 
-# Densities this far above the background say no more: products of them stay finite.
-_SURE = 1e6
-# An area in which nothing is seen, square radians; far below a pixel.
-_NOTHING = 1e-12
+# Maximum ratio of densities, so that products stay finite.
+_MAX_RATIO = 1e6
+# Solid angle that counts as nothing, square radians; far below a pixel.
+_MIN_AREA = 1e-12
 
 Mixture = tuple[tuple[float, float], ...]
-"""Values and their weights."""
+"""Pairs of a value and its weight."""
 
 
 @dataclass(frozen=True)
-class EvidenceConfig:
-    """How pointing models err. Tuned on the tables of ``python -m benchmarks localisation``, seeds 0-4.
+class LikelihoodConfig:
+    """Error model of pointing models; mixtures are pairs of a value and its weight."""
 
-    What is a mixture lists pairs of a value and its weight.
-    """
+    # Tuned on the tables of ``python -m benchmarks localisation``, seeds 0-4.
 
     jitter: Mixture = ((0.0167, 1.0), (0.03, 1.0))
-    """Standard deviation of a point about the place meant, as an angle, radians: 5 and 9 px at f = 300."""
+    """Standard deviation of a point about the intended place, radians: 5 and 9 px at f = 300."""
     middle: float = 0.6
-    """Points keep to the middle of a part: they scatter over it by this share of its own variance."""
+    """Variance of points on a part, as a fraction of the part's own variance."""
     wrong: Mixture = ((0.05, 2.0), (0.2, 8.0), (0.4, 1.5), (0.6, 0.7))
-    """Share of the points that mean something else though the thing is in sight ..."""
+    """Probability that a point is wrong although the part is visible."""
     agreeing: Mixture = ((0.0, 16.0), (0.4, 1.0), (0.75, 1.0))
-    """... and share of those that mean one and the same wrong thing."""
+    """Probability that a wrong point is on the one rival that many answers agree on."""
     missed: float = 0.12
-    """Share of "not visible" where the thing is in sight."""
+    """Probability of "not visible" although the part is visible."""
     hallucinated: Mixture = ((0.1, 1.0), (0.35, 2.0), (0.6, 1.0))
-    """Share of points where the thing is out of sight."""
+    """Probability of a point although the part is hidden."""
     pointed: Mixture = ((0.3, 1.0), (0.45, 1.0), (0.6, 1.0), (0.95, 0.05))
-    """Share of points where there is no such thing in the scene."""
+    """Probability of a point if the object is not in the scene."""
     absent: float = 0.5
-    """How likely there is no such thing, before anybody has spoken, where very many views were asked (0
-    rules it out) ..."""
+    """Prior probability that the object is not in the scene, in the limit of many views; 0 rules it out."""
     absent_views: float = 20.0
-    """... and half as likely where so many were: whoever shows a few pictures shows the thing."""
+    """Number of views at which the prior of absence is half its limit."""
     anywhere: float = 0.15
-    """Share of the wrong points that fall anywhere in the image; the others fall on things."""
+    """Fraction of wrong points anywhere in the image; the others are on objects."""
     visible_area: float = 2.2e-4
-    """A part is as likely in sight as not when it covers this much, square radians: 20 px at f = 300."""
+    """Solid angle at which a part is visible with probability 0.5, square radians: 20 px at f = 300."""
     candidates: int = 50
-    """So many parts, the best after a first look, are weighed in full, each against so many rivals."""
+    """Number of parts, and of rivals of each, that are evaluated in full after a first pass."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """What every view sees of a surface's points and parts. Angles are tangents: x/z and y/z."""
+class Visibility:
+    """Visibility of points and parts in every view. Angles are tangents: x/z and y/z."""
 
     image_area: Float[np.ndarray, " v"]
-    """Of the whole image, square radians."""
+    """Solid angle of the image, square radians."""
     area: Float[np.ndarray, "v n"]
-    """How much of the image every point covers, square radians."""
+    """Solid angle that every point covers, square radians."""
     tangents: Float[np.ndarray, "v n 2"]
-    """Where it is; zero behind the camera."""
+    """Position of every point; zero behind the camera."""
     part_area: Float[np.ndarray, "v k"]
     part_tangents: Float[np.ndarray, "v k 2"]
-    """The middle of what is seen of a part."""
+    """Mean position of the visible part."""
     part_covariance: Float[np.ndarray, "v k 3"]
-    """How it scatters about there: xx, xy, yy."""
+    """Covariance of the visible part: xx, xy, yy."""
 
 
-def look_at_parts(parts: Parts, views: Sequence[View], covered: Float[np.ndarray, "v n"]) -> Looks:
-    """Where every view sees a surface's points and parts; ``covered`` are pixels per point."""
+def part_visibility(parts: Parts, views: Sequence[View], covered: Float[np.ndarray, "v n"]) -> Visibility:
+    """Compute what every view sees of a surface's points and parts.
+
+    Args:
+        parts: Part tree.
+        views: All views.
+        covered: Number of pixels that each point covers in each view.
+    """
     pixel = np.array([1 / (view.camera.fx * view.camera.fy) for view in views])
     sizes = np.array([view.camera.width * view.camera.height for view in views])
     pixels, depth = zip(
@@ -91,54 +102,58 @@ def look_at_parts(parts: Parts, views: Sequence[View], covered: Float[np.ndarray
     area = np.where(ahead, covered * pixel[:, None], 0.0)
     moments = [_moments(parts, weight, where) for weight, where in zip(area, tangents, strict=True)]
     part_area, middle, covariance = (np.stack(column) for column in zip(*moments, strict=True))
-    return Looks(sizes * pixel, area, tangents, part_area, middle, covariance)
+    return Visibility(sizes * pixel, area, tangents, part_area, middle, covariance)
 
 
 def _moments(
     parts: Parts, weight: Float[np.ndarray, " n"], where: Float[np.ndarray, "n 2"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k 2"], Float[np.ndarray, "k 3"]]:
-    """Total, mean and covariance of weighted places in the image, for every part."""
+    """Return total weight, mean and covariance of image positions for every part."""
     x, y = where.T
     sums = parts.sums(weight[:, None] * np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))
     total = sums[:, 0]
-    mean = sums[:, 1:] / np.maximum(total, _NOTHING)[:, None]
+    mean = sums[:, 1:] / np.maximum(total, _MIN_AREA)[:, None]
     products = np.stack([mean[:, 0] ** 2, mean[:, 0] * mean[:, 1], mean[:, 1] ** 2], axis=1)
     return total, mean[:, :2], mean[:, 2:] - products
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """How likely every part is what was asked for, now that the views have spoken."""
+class PartPosterior:
+    """Posterior probability of every part, and of absence."""
 
     parts: Float[np.ndarray, " k"]
-    """Sums to 1 with ``absent``; 0 for parts that the first look ruled out."""
+    """Probability of every part; sums to 1 with ``absent``; 0 for parts that the first pass excluded."""
     absent: float
-    """How likely there is no such thing in the scene."""
+    """Probability that the object is not in the scene."""
 
 
-def weigh(
+def part_posterior(
     parts: Parts,
-    looks: Looks,
+    visibility: Visibility,
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     *,
-    config: EvidenceConfig = EvidenceConfig(),
-) -> Evidence:
-    """The posterior over the parts, and over there being none, given the answers of all views.
+    config: LikelihoodConfig = LikelihoodConfig(),
+) -> PartPosterior:
+    """Return the posterior over parts and absence, given the answers of all views.
 
-    ``answers`` are tangents in every view: none of them for "not visible", None where nobody was asked.
+    Args:
+        parts: Part tree.
+        visibility: What every view sees of the parts.
+        answers: Tangents of the points in every view; empty for "not visible", None if not asked.
+        config: Error model.
     """
     if len(parts) == 0:
-        return Evidence(np.zeros(0), 1.0)
-    spoke = np.array([answer is not None and len(answer) > 0 for answer in answers], dtype=bool)
-    silent = np.array([answer is not None and len(answer) == 0 for answer in answers], dtype=bool)
+        return PartPosterior(np.zeros(0), 1.0)
+    pointed = np.array([answer is not None and len(answer) > 0 for answer in answers], dtype=bool)
+    not_visible = np.array([answer is not None and len(answer) == 0 for answer in answers], dtype=bool)
     points = [answer for answer in answers if answer is not None and len(answer)]
-    visible = _visible(looks.part_area, config)
-    ratios, wrong = _densities(parts, looks, np.flatnonzero(spoke), points, config)
-    said = _Said(visible[spoke], visible[silent], ratios, wrong)
-    few = np.argsort(-(_first_look(said, config) + np.log(parts.prior)), kind="stable")[: config.candidates]
-    rivals = np.argsort(-_as_rival(said), kind="stable")[: config.candidates]
-    present, none = _second_look(said.only(few), said.only(rivals), config)
-    asked = spoke.sum() + silent.sum()
+    visible = _visible(visibility.part_area, config)
+    ratios, wrong = _densities(parts, visibility, np.flatnonzero(pointed), points, config)
+    terms = _AnswerTerms(visible[pointed], visible[not_visible], ratios, wrong)
+    few = np.argsort(-(_first_pass(terms, config) + np.log(parts.prior)), kind="stable")[: config.candidates]
+    rivals = np.argsort(-_as_rival(terms), kind="stable")[: config.candidates]
+    present, none = _second_pass(terms.only(few), terms.only(rivals), config)
+    asked = pointed.sum() + not_visible.sum()
     absent = config.absent * asked / max(asked + config.absent_views, 1)
     present = present + np.log(parts.prior[few]) + np.log1p(-absent)
     everything = np.append(present, none + np.log(absent) if absent > 0 else -np.inf)
@@ -146,112 +161,112 @@ def weigh(
     everything /= everything.sum()
     posterior = np.zeros(len(parts))
     posterior[few] = everything[:-1]
-    return Evidence(posterior, float(everything[-1]))
+    return PartPosterior(posterior, float(everything[-1]))
 
 
 @dataclass(frozen=True, eq=False)
-class _Said:
-    """The answers as seen from every part."""
+class _AnswerTerms:
+    """Likelihood terms of all answers for every part."""
 
     visible: Float[np.ndarray, "p k"]
-    """How likely it is in sight, in the views that pointed ..."""
+    """Probability that the part is visible, in views with a point."""
     unpointed: Float[np.ndarray, "s k"]
-    """... and in those that said "not visible"."""
+    """Probability that the part is visible, in views that answered "not visible"."""
     ratios: Float[np.ndarray, "j p k"]
-    """For every jitter: density of the answer if it means the part, over its density if it is wrong ..."""
+    """For every jitter: density of the answer given the part, over its density if it is wrong."""
     wrong: Float[np.ndarray, " j"]
-    """... and the logarithm of the latter, over all answers."""
+    """For every jitter: log density of all answers if they are wrong."""
 
-    def only(self, chosen: Int[np.ndarray, " c"]) -> _Said:
+    def only(self, chosen: Int[np.ndarray, " c"]) -> _AnswerTerms:
         visible, unpointed = self.visible[:, chosen], self.unpointed[:, chosen]
         return replace(self, visible=visible, unpointed=unpointed, ratios=self.ratios[:, :, chosen])
 
 
-def _visible(area: Float[np.ndarray, "v k"], config: EvidenceConfig) -> Float[np.ndarray, "v k"]:
-    """How likely a part that covers so much of an image is found in it at all."""
+def _visible(area: Float[np.ndarray, "v k"], config: LikelihoodConfig) -> Float[np.ndarray, "v k"]:
+    """Return the probability that a part with a given solid angle is visible."""
     share = area / (area + config.visible_area)
     return np.where(area < config.visible_area / 2, 0.02, np.clip(1.15 * share, 0, 0.98))
 
 
 def _densities(
     parts: Parts,
-    looks: Looks,
+    visibility: Visibility,
     views: Int[np.ndarray, " p"],
     points: Sequence[Float[np.ndarray, "_ 2"]],
-    config: EvidenceConfig,
+    config: LikelihoodConfig,
 ) -> tuple[Float[np.ndarray, "j p k"], Float[np.ndarray, " j"]]:
-    """For every jitter, as ``_Said`` keeps them: the ratios, and the logarithm of what they are over."""
+    """Return for every jitter the density ratios, and the log density of the background."""
     ratios = np.zeros((len(config.jitter), len(views), len(parts)))
     background = np.zeros(len(config.jitter))
     for row, (view, named) in enumerate(zip(views.tolist(), points, strict=True)):
         for j, (jitter, _) in enumerate(config.jitter):
-            # Of several points in one answer, any may be the one.
-            meant = np.mean([_if_meant(looks, view, x, jitter, config.middle) for x in named], axis=0)
-            wrong = np.mean([_if_wrong(parts, looks, view, x, jitter, config.anywhere) for x in named])
-            ratios[j, row] = np.minimum(meant / wrong, _SURE)
+            # Any of several points in one answer may refer to the part.
+            meant = np.mean([_if_meant(visibility, view, x, jitter, config.middle) for x in named], axis=0)
+            wrong = np.mean([_if_wrong(parts, visibility, view, x, jitter, config.anywhere) for x in named])
+            ratios[j, row] = np.minimum(meant / wrong, _MAX_RATIO)
             background[j] += np.log(wrong)
     return ratios, background
 
 
 def _if_meant(
-    looks: Looks, view: int, x: Float[np.ndarray, "2"], jitter: float, middle: float
+    visibility: Visibility, view: int, x: Float[np.ndarray, "2"], jitter: float, middle: float
 ) -> Float[np.ndarray, " k"]:
-    """Density of a point if it means each part: normal about the middle of what is seen of it."""
-    xx, xy, yy = middle * looks.part_covariance[view].T
+    """Return the density of a point given each part: normal about its visible mean."""
+    xx, xy, yy = middle * visibility.part_covariance[view].T
     xx, yy = np.maximum(xx, 0) + jitter**2, np.maximum(yy, 0) + jitter**2
     xy = np.clip(xy, -0.99 * np.sqrt(xx * yy), 0.99 * np.sqrt(xx * yy))
     determinant = xx * yy - xy**2
-    dx, dy = (x - looks.part_tangents[view]).T
+    dx, dy = (x - visibility.part_tangents[view]).T
     squared = (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / determinant
-    seen = looks.part_area[view] > _NOTHING
+    seen = visibility.part_area[view] > _MIN_AREA
     return np.where(seen, np.exp(-0.5 * squared) / (2 * np.pi * np.sqrt(determinant)), 0.0)
 
 
 def _if_wrong(
-    parts: Parts, looks: Looks, view: int, x: Float[np.ndarray, "2"], jitter: float, anywhere: float
+    parts: Parts, visibility: Visibility, view: int, x: Float[np.ndarray, "2"], jitter: float, anywhere: float
 ) -> float:
-    """Density of a point that means something else: any thing in sight, rarely any pixel at all."""
-    area = looks.area[view, parts.things]
-    squared = ((looks.tangents[view, parts.things] - x) ** 2).sum(axis=1) / jitter**2
-    on_things = area @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2) / max(area.sum(), _NOTHING)
-    return (1 - anywhere) * on_things + anywhere / looks.image_area[view]
+    """Return the density of a wrong point: on any visible object, rarely anywhere."""
+    area = visibility.area[view, parts.things]
+    squared = ((visibility.tangents[view, parts.things] - x) ** 2).sum(axis=1) / jitter**2
+    on_things = area @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2) / max(area.sum(), _MIN_AREA)
+    return (1 - anywhere) * on_things + anywhere / visibility.image_area[view]
 
 
-def _first_look(said: _Said, config: EvidenceConfig) -> Float[np.ndarray, " k"]:
-    """Log-likelihood of every part under a few ways to err, none of them with a rival."""
+def _first_pass(terms: _AnswerTerms, config: LikelihoodConfig) -> Float[np.ndarray, " k"]:
+    """Return the log-likelihood of every part under a few error rates, without rivals."""
     found = []
-    each_jitter = zip(said.ratios, said.wrong, strict=True)
+    each_jitter = zip(terms.ratios, terms.wrong, strict=True)
     for (ratios, background), wrong, hallucinated in product(each_jitter, (0.1, 0.35, 0.6), (0.2, 0.5)):
-        pointed = said.visible * (1 - config.missed) * ((1 - wrong) * ratios + wrong)
-        pointed += (1 - said.visible) * hallucinated
-        silence = _silence(said.unpointed, hallucinated, config)
-        found.append(np.log(pointed).sum(axis=0) + silence + background)
+        pointed = terms.visible * (1 - config.missed) * ((1 - wrong) * ratios + wrong)
+        pointed += (1 - terms.visible) * hallucinated
+        unseen = _not_visible_likelihood(terms.unpointed, hallucinated, config)
+        found.append(np.log(pointed).sum(axis=0) + unseen + background)
     return np.logaddexp.reduce(found, axis=0)
 
 
-def _silence(
-    visible: Float[np.ndarray, "s k"], hallucinated: float, config: EvidenceConfig
+def _not_visible_likelihood(
+    visible: Float[np.ndarray, "s k"], hallucinated: float, config: LikelihoodConfig
 ) -> Float[np.ndarray, " k"]:
-    """Log-likelihood of what was said not to be visible."""
+    """Return the log-likelihood of all "not visible" answers."""
     return np.log(visible * config.missed + (1 - visible) * (1 - hallucinated)).sum(axis=0)
 
 
-def _as_rival(said: _Said) -> Float[np.ndarray, " k"]:
-    """How well each part explains points if many of them mean it, whatever it is."""
-    return np.log(0.4 * said.ratios * said.visible + 0.6).sum(axis=1).max(axis=0)
+def _as_rival(terms: _AnswerTerms) -> Float[np.ndarray, " k"]:
+    """Return how well each part explains the points as the rival that many of them refer to."""
+    return np.log(0.4 * terms.ratios * terms.visible + 0.6).sum(axis=1).max(axis=0)
 
 
-def _second_look(
-    meant: _Said, rivals: _Said, config: EvidenceConfig
+def _second_pass(
+    meant: _AnswerTerms, rivals: _AnswerTerms, config: LikelihoodConfig
 ) -> tuple[Float[np.ndarray, " c"], float]:
-    """Log-likelihood of every candidate, and of there being none, over all ways to err and all rivals."""
+    """Return the log-likelihood of every candidate, and of absence, over all error rates and rivals."""
     present, none = [], []
     seen = meant.visible[:, :, None]
-    silence = {h: _silence(meant.unpointed, h, config) for h, _ in config.hallucinated}
+    unseen = {h: _not_visible_likelihood(meant.unpointed, h, config) for h, _ in config.hallucinated}
     for j, (_, weight) in enumerate(_shares(config.jitter)):
         ratio, background = meant.ratios[j][:, :, None], float(meant.wrong[j])
         for agreeing, share in _shares(config.agreeing):
-            # Wrong points mean the rival where it is in sight, else anything.
+            # Wrong points refer to the rival where it is visible, else to anything.
             pull = agreeing * rivals.visible
             wrong_point = (1 - pull + pull * rivals.ratios[j])[:, None]
             wrong_point = wrong_point if agreeing > 0 else wrong_point[:, :, :1]
@@ -259,7 +274,7 @@ def _second_look(
                 pointed = ((1 - config.missed) * (1 - wrong)) * seen * ratio
                 pointed = pointed + ((1 - config.missed) * wrong * seen + h * (1 - seen)) * wrong_point
                 known = background + np.log(weight * share * p * q)
-                present.append(_log_mean(pointed) + silence[h] + known)
+                present.append(_log_mean(pointed) + unseen[h] + known)
             for h, q in _shares(config.pointed):
                 absent = _log_mean(h * wrong_point) + len(meant.unpointed) * np.log1p(-h)
                 none.append(absent[0] + background + np.log(weight * share * q))
@@ -267,7 +282,7 @@ def _second_look(
 
 
 def _log_mean(likelihood: Float[np.ndarray, "p c r"]) -> Float[np.ndarray, " c"]:
-    """The logarithm of the mean over rivals of the product over views."""
+    """Return the log of the mean over rivals of the product over views."""
     logs = np.log(likelihood).sum(axis=0) if len(likelihood) > 40 else np.log(likelihood.prod(axis=0))
     return np.logaddexp.reduce(logs, axis=1) - np.log(logs.shape[1])
 

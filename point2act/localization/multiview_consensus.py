@@ -1,4 +1,4 @@
-"""Where the answers of several views meet, before there is any scene: where to look again. numpy only."""
+"""Consensus of the answers of several views without a scene: where to ask again (zoom). numpy only."""
 
 from __future__ import annotations
 
@@ -11,144 +11,147 @@ from jaxtyping import Bool, Float, Int
 from point2act.core.geometry import back_project, inside
 from point2act.core.types import View
 
-# Mean shift settles in a few steps.
+# Mean shift converges in a few steps.
 _STEPS = 20
-# Places that are tried, at most: those of 24 views with depth and many points, or all pairs of 45 rays.
-_MOST_PLACES = 1000
-# A direction in which no ray says anything is held by this much of what the others say.
+# Maximum number of candidates: 24 views with depth and many points, or all pairs of 45 rays.
+_MAX_CANDIDATES = 1000
+# Regularisation of directions that no ray constrains.
 _RIDGE = 1e-9
 
 
 @dataclass(frozen=True)
-class MeetConfig:
-    """When answers mean one place. Angles are as seen from the cameras, radians."""
+class ConsensusConfig:
+    """When answers refer to one place. Angles are seen from the cameras, radians."""
 
-    reach: float = 0.06
-    """An answer speaks for the places about it under a Gaussian of this width: 3 cm at half a metre, the best
-    of 0.03, 0.045 and 0.06 on the tables that benchmarks are tuned on."""
-    along: float = 0.5
-    """A way along the ray counts as this much of one across it: a point beside a thin part has the depth of
-    what is behind. The best of 0.25, 0.35 and 0.5 on the same tables."""
+    kernel_width: float = 0.06
+    """Standard deviation of the kernel of an answer: 3 cm at 0.5 m."""
+    # The best of 0.03, 0.045 and 0.06 on the tables that benchmarks are tuned on.
+    depth_weight: float = 0.5
+    """Weight of distance along a ray relative to distance across it."""
+    # A point beside a thin part has the depth of what is behind. The best of 0.25, 0.35 and 0.5.
     patch: float = 0.007
-    """An answer's depth is the median within this of it: 2 px at f = 300."""
-    agree: float = 0.1
-    """An answer further than this from a place does not mean it: where DoubtConfig draws the line."""
+    """Radius of the patch whose median depth an answer takes: 2 px at f = 300."""
+    max_angle: float = 0.1
+    """Angle beyond which an answer does not refer to a place, as in ``RayConsensusConfig``."""
     min_agree: int = 3
-    """So many views must agree ..."""
-    min_share: float = 0.25
-    """... and this share of those that named a pixel. Both chosen: two rays meet anywhere."""
+    """Minimum number of agreeing views."""
+    min_fraction: float = 0.25
+    """Minimum fraction of agreeing views among those with a point."""
+    # Both chosen: two rays intersect anywhere.
 
 
 @dataclass(frozen=True, eq=False)
-class Meeting:
-    """A place that several views mean."""
+class Consensus:
+    """A place that several views refer to."""
 
     point: Float[np.ndarray, " 3"]
-    """In the world."""
+    """Position, world."""
     scatter: float
-    """Standard deviation of the answers about it, across the rays, in the world's unit."""
+    """Standard deviation of the answers across the rays, world units."""
     agrees: Bool[np.ndarray, " v"]
-    """Which views mean it."""
+    """Views that agree."""
 
 
-def meet(
+def find_consensus(
     views: Sequence[View],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     *,
-    config: MeetConfig = MeetConfig(),
-) -> Meeting | None:
-    """The place that most of the views mean; None where too few agree on any.
+    config: ConsensusConfig = ConsensusConfig(),
+) -> Consensus | None:
+    """Return the place that most views refer to, or None if too few agree.
 
-    ``answers`` are the pixels named in every view: none of them for "not visible", None where nobody was
-    asked. An answer is a point where its view has depth there, else a ray; the places tried are those
-    points, and where rays meet in pairs. Each view speaks once, by its answer nearest to a place. The best
-    place is then settled by mean shift (Comaniciu and Meer 2002), which for rays weighs the ways across them.
-    Nothing is drawn by chance, and no length is absolute: any unit will do.
+    An answer is a point if its view has depth there, else a ray. Candidates are those points and the pairwise
+    intersections of rays; each view votes once, by its answer nearest to a candidate. The best candidate is
+    refined by mean shift (Comaniciu and Meer 2002). Deterministic, in any unit of length.
+
+    Args:
+        views: All views.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
+        config: When answers agree.
     """
-    marks = _marks(views, answers, config)
-    if len(np.unique(marks.view)) < config.min_agree:
+    found = _collect(views, answers, config)
+    if len(np.unique(found.view)) < config.min_agree:
         return None
-    places = marks.meetings()
+    places = found.candidates()
     if len(places) == 0:
         return None
-    votes = np.exp(-0.5 * (marks.by_view(marks.off(places)) / config.reach) ** 2).sum(axis=1)
-    point = marks.settle(places[int(votes.argmax())], config.reach)
-    near = marks.by_view(marks.off(point[None]))[0] < config.agree
-    if near.sum() < max(config.min_agree, config.min_share * len(near)):
+    votes = np.exp(-0.5 * (found.by_view(found.off(places)) / config.kernel_width) ** 2).sum(axis=1)
+    point = found.settle(places[int(votes.argmax())], config.kernel_width)
+    near = found.by_view(found.off(point[None]))[0] < config.max_angle
+    if near.sum() < max(config.min_agree, config.min_fraction * len(near)):
         return None
     agrees = np.zeros(len(views), dtype=bool)
-    agrees[np.unique(marks.view)[near]] = True
-    return Meeting(point, marks.scatter(point, near), agrees)
+    agrees[np.unique(found.view)[near]] = True
+    return Consensus(point, found.scatter(point, near), agrees)
 
 
 @dataclass(frozen=True, eq=False)
-class _Marks:
-    """All answers that named a pixel, by views."""
+class _Answers:
+    """All answers with a point, sorted by view."""
 
     view: Int[np.ndarray, " k"]
-    """Number of the view; ascends."""
+    """Index of the view, ascending."""
     eye: Float[np.ndarray, "k 3"]
-    """Its camera's centre."""
-    way: Float[np.ndarray, "k 3"]
+    """Camera centre."""
+    direction: Float[np.ndarray, "k 3"]
     """Unit direction of the ray."""
     anchor: Float[np.ndarray, "k 3"]
-    """What the ray hits, or the eye where there is no depth."""
+    """Point with depth on the ray, or the camera centre without depth."""
     along: Float[np.ndarray, " k"]
-    """How much a way along the ray counts; 0 where there is no depth."""
+    """Weight of distance along the ray; 0 without depth."""
 
     def across(self, places: Float[np.ndarray, "c 3"]) -> Float[np.ndarray, "c k 3"]:
-        """The ways from all rays to places, at right angles to the rays."""
+        """Return the offsets from all rays to places, perpendicular to the rays."""
         to = places[:, None] - self.eye
-        return to - (to * self.way).sum(axis=2, keepdims=True) * self.way
+        return to - (to * self.direction).sum(axis=2, keepdims=True) * self.direction
 
     def off(self, places: Float[np.ndarray, "c 3"]) -> Float[np.ndarray, "c k"]:
-        """How far places are from what was meant, as angles; infinite behind the camera."""
+        """Return the distance of places from answers as angles; infinite behind the camera."""
         to = places[:, None] - self.eye
-        far = (to * self.way).sum(axis=2)
-        beyond = self.along * ((places[:, None] - self.anchor) * self.way).sum(axis=2)
+        far = (to * self.direction).sum(axis=2)
+        beyond = self.along * ((places[:, None] - self.anchor) * self.direction).sum(axis=2)
         off = np.hypot(np.linalg.norm(self.across(places), axis=2), beyond)
         return np.where(far > 0, off / np.where(far > 0, far, 1.0), np.inf)
 
     def by_view(self, off: Float[np.ndarray, "c k"]) -> Float[np.ndarray, "c s"]:
-        """The least of each view that said something."""
+        """Return the minimum over the answers of each view."""
         first = np.flatnonzero(np.diff(self.view, prepend=-1))
         return np.minimum.reduceat(off, first, axis=1)
 
     def scatter(self, point: Float[np.ndarray, "3"], near: Bool[np.ndarray, " s"]) -> float:
-        """Standard deviation across the rays of the views that are near: half of a normal distribution in a
-        plane lies within 1.18 of them."""
+        """Return the standard deviation across near rays: the median of a 2D normal is 1.18 sigma."""
         across = self.by_view(np.linalg.norm(self.across(point[None]), axis=2))[0]
         return float(np.median(across[near]) / np.sqrt(2 * np.log(2)))
 
-    def meetings(self) -> Float[np.ndarray, "c 3"]:
-        """Places to try: all points with depth, and where the rays of different views meet in pairs."""
+    def candidates(self) -> Float[np.ndarray, "c 3"]:
+        """Return candidates: points with depth, and pairwise intersections of rays of different views."""
         rays = np.flatnonzero(self.along == 0)
         one, other = (rays[index] for index in np.triu_indices(len(rays), 1))
         different = self.view[one] != self.view[other]
         pairs = np.stack([one[different], other[different]], axis=1)
-        pairs = pairs[:: 1 + len(pairs) // _MOST_PLACES]
+        pairs = pairs[:: 1 + len(pairs) // _MAX_CANDIDATES]
         met = self.nearest(pairs, np.ones(pairs.shape))
         lifted = self.anchor[self.along > 0]
-        return np.concatenate([lifted[:: 1 + len(lifted) // _MOST_PLACES], met])
+        return np.concatenate([lifted[:: 1 + len(lifted) // _MAX_CANDIDATES], met])
 
     def nearest(
         self, chosen: Int[np.ndarray, "*b m"], weight: Float[np.ndarray, "*b m"]
     ) -> Float[np.ndarray, "*b 3"]:
-        """The points with the least weighted sum of squared ways to some marks each."""
-        way, held = self.way[chosen], 1 - self.along[chosen] ** 2
-        across = np.eye(3) - held[..., None, None] * way[..., :, None] * way[..., None, :]
+        """Return the points with the minimum weighted sum of squared distances to some answers each."""
+        direction, held = self.direction[chosen], 1 - self.along[chosen] ** 2
+        across = np.eye(3) - held[..., None, None] * direction[..., :, None] * direction[..., None, :]
         across = (weight / weight.sum(axis=-1, keepdims=True))[..., None, None] * across
         middle = self.anchor[chosen].mean(axis=-2)
         pull = np.einsum("...kij,...kj->...i", across, self.anchor[chosen] - middle[..., None, :])
         held_by_all = across.sum(axis=-3) + _RIDGE * np.eye(3)
         return middle + np.linalg.solve(held_by_all, pull[..., None])[..., 0]
 
-    def settle(self, place: Float[np.ndarray, "3"], reach: float) -> Float[np.ndarray, " 3"]:
-        """From a place to the densest one near it, by mean shift under a Gaussian; one answer a view."""
+    def settle(self, place: Float[np.ndarray, "3"], width: float) -> Float[np.ndarray, " 3"]:
+        """Move to the nearest mode by mean shift with a Gaussian kernel, one answer per view."""
         for _ in range(_STEPS):
             off = self.off(place[None])
             nearest = off[0] == np.repeat(self.by_view(off)[0], np.unique(self.view, return_counts=True)[1])
-            weight = np.where(nearest, np.exp(-0.5 * (off[0] / reach) ** 2), 0.0)
+            weight = np.where(nearest, np.exp(-0.5 * (off[0] / width) ** 2), 0.0)
             if weight.sum() < 1e-6:
                 return place
             range_squared = ((place - self.eye) ** 2).sum(axis=1)
@@ -156,9 +159,9 @@ class _Marks:
         return place
 
 
-def _marks(
-    views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None], config: MeetConfig
-) -> _Marks:
+def _collect(
+    views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None], config: ConsensusConfig
+) -> _Answers:
     columns = [
         (np.zeros(0, dtype=int), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)),
     ]
@@ -168,14 +171,14 @@ def _marks(
         eye = np.repeat(view.T_world_cam[None, :3, 3], len(pixels), axis=0)
         depth = np.array([_depth_at(view, pixel, config.patch) for pixel in pixels])
         ray = back_project(view.camera, view.T_world_cam, pixels, np.ones(len(pixels))) - eye
-        way = ray / np.linalg.norm(ray, axis=1, keepdims=True)
-        along = np.where(depth > 0, config.along, 0.0)
-        columns.append((np.full(len(pixels), number), eye, way, eye + depth[:, None] * ray, along))
-    return _Marks(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        direction = ray / np.linalg.norm(ray, axis=1, keepdims=True)
+        along = np.where(depth > 0, config.depth_weight, 0.0)
+        columns.append((np.full(len(pixels), number), eye, direction, eye + depth[:, None] * ray, along))
+    return _Answers(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _depth_at(view: View, pixel: Float[np.ndarray, "2"], patch: float) -> float:
-    """The median of the depths measured about a pixel; 0 where there are none."""
+    """Return the median of the depths around a pixel; 0 without any."""
     if view.depth is None or not inside(view.camera, pixel[None])[0]:
         return 0.0
     radius = patch * view.camera.fx

@@ -1,7 +1,7 @@
-"""A surface cut into parts at every scale: what a sentence may mean, before anybody has asked. numpy only.
+"""Hierarchical segmentation of a surface into parts at every scale. numpy only.
 
-A knob, the drawer it sits on, the chest: each is a piece of surface that hangs together in place, colour
-and direction. Ward's clustering finds them all at once, as the branches of one tree.
+A knob, its drawer and the chest are each connected in position, colour and normal. Ward clustering finds all
+of them as branches of one tree.
 """
 
 from __future__ import annotations
@@ -13,124 +13,130 @@ from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import ward
 from scipy.spatial import KDTree
 
-# At most so many cells along an axis, for their numbers to fit into 64 bits.
+# Maximum number of cells along an axis, so that cell indices fit into 64 bits.
 _CELLS = 1e6
 _WHITE = np.array([0.95047, 1.0, 1.08883])
-"""Of the D65 daylight that sRGB is meant for (IEC 61966-2-1), and the matrix to its tristimulus values."""
+"""White point D65 of sRGB (IEC 61966-2-1); ``_SRGB`` is the matrix to its tristimulus values."""
 _SRGB = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 
 
 @dataclass(frozen=True)
-class PartsConfig:
-    """What belongs together. Tuned on the tables of ``python -m benchmarks localisation`` with seeds 0-4."""
+class PartTreeConfig:
+    """Feature scales and sizes of parts."""
 
-    apart: float = 0.03
-    """Two points this far from each other, as an angle seen from the cameras, are as different ..."""
-    shade: float = 10.0
-    """... as two colours so far apart in CIELAB ..."""
-    turn: float = 2.0
-    """... and as two normals that are turned until their outer products differ this much (at most 1.4)."""
+    # Tuned on the tables of ``python -m benchmarks localisation`` with seeds 0-4.
+
+    position_scale: float = 0.03
+    """Unit of position in the features, as an angle seen from the cameras, radians."""
+    color_scale: float = 10.0
+    """Unit of colour in the features, CIELAB distance."""
+    normal_scale: float = 2.0
+    """Unit of normals in the features, difference of their outer products (at most 1.4)."""
     neighbours: int = 12
-    """So many points make a normal."""
-    least: int = 8
-    """A part has at least so many points ..."""
-    largest: float = 0.14
-    """... which scatter by at most this angle (root mean square): 9 cm at half a metre."""
-    plainness: float = 0.02
-    """Weight of a branch that hardly differs from the one it grows from; one that differs e-fold has 1."""
-    pieces: int = 4000
-    """With more points than this, cells of a grid are clustered instead: time and memory grow with its
-    square (0.2 s, 64 MB)."""
-    ground_pieces: int = 1000
-    """The same for the ground, of which less needs to be known."""
-    ground_share: float = 0.05
-    """How likely, before anybody has spoken, a piece of the ground is meant rather than a thing on it."""
+    """Number of neighbours that a normal is estimated from."""
+    min_points: int = 8
+    """Minimum number of points of a part."""
+    max_scatter: float = 0.14
+    """Maximum root mean square radius of a part, as an angle, radians: 7 cm at 0.5 m."""
+    min_weight: float = 0.02
+    """Minimum prior weight of a branch; one that merges e times higher than its halves has weight 1."""
+    max_cells: int = 4000
+    """Maximum number of clustered items; with more points, grid cells are clustered instead."""
+    # Time and memory are quadratic: 0.2 s and 64 MB at 4000.
+    max_ground_cells: int = 1000
+    """Maximum number of clustered items on the ground."""
+    ground_prior: float = 0.05
+    """Prior probability that a query means a part of the ground."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Pieces of a surface, from small to large; they overlap. Part k is ``order[first[k]:end[k]]``."""
+    """Overlapping parts of a surface, at every scale. Part k is ``order[first[k]:end[k]]``."""
 
     points: Float[np.ndarray, "n 3"]
     order: Int[np.ndarray, " m"]
-    """Points by number, sorted so that every part is a run of them."""
+    """Indices of points, sorted so that every part is contiguous."""
     first: Int[np.ndarray, " k"]
     end: Int[np.ndarray, " k"]
     prior: Float[np.ndarray, " k"]
-    """How likely each is to be meant before anybody has spoken; sums to 1."""
+    """Prior probability that a query means the part; sums to 1."""
     things: Bool[np.ndarray, " n"]
     """Points that are not ground."""
     distance: float
-    """How far the cameras are, in the unit of the points: what turns angles into lengths."""
+    """Distance of the cameras, in the unit of the points: converts angles to lengths."""
 
     def __len__(self) -> int:
         return len(self.first)
 
     def members(self, part: int) -> Int[np.ndarray, " p"]:
-        """The part's points by number."""
+        """Return the indices of the part's points."""
         return self.order[self.first[part] : self.end[part]]
 
     def sums(self, values: Float[np.ndarray, "n *rest"]) -> Float[np.ndarray, "k *rest"]:
-        """Of the points' values, over every part."""
+        """Sum values of the points over every part."""
         running = np.zeros((len(self.order) + 1, *values.shape[1:]))
         np.cumsum(values[self.order], axis=0, out=running[1:])
         return running[self.end] - running[self.first]
 
 
-def find_parts(
+def build_part_tree(
     points: Float[np.ndarray, "n 3"],
     colors: Float[np.ndarray, "n 3"],
     ground: Bool[np.ndarray, " n"],
     *,
     distance: float,
-    config: PartsConfig = PartsConfig(),
+    config: PartTreeConfig = PartTreeConfig(),
 ) -> Parts:
-    """Cut a surface into parts by Ward's hierarchical clustering (Ward 1963).
+    """Build the tree of parts by Ward's hierarchical clustering (Ward 1963).
 
-    ``colors`` are sRGB in [0, 1]; ``ground`` tells what things stand on, which is cut on its own;
-    ``distance`` is how far the cameras are, in the unit of the points. Every branch of the trees that is
-    neither too small nor too large is a part; the more it differs from the branch it grows from, the
-    likelier it is one that has a name.
+    Every branch that is neither too small nor too large is a part. Its prior weight is log(h_parent / h_own),
+    with the merge heights h: the more a branch differs from its parent, the more likely it has a name.
+
+    Args:
+        points: Surface points, any unit.
+        colors: sRGB in [0, 1].
+        ground: Points on supporting planes, clustered separately.
+        distance: Distance of the cameras, in the unit of the points.
+        config: Feature scales and sizes.
     """
     points = points.astype(float)  # scenes are float32, too little for sums over all of their points
-    features = _features(points, colors, config.apart * distance, config)
+    features = _features(points, colors, config.position_scale * distance, config)
     trees = []
     for chosen, pieces, share in (
-        (~ground, config.pieces, 1 - config.ground_share),
-        (ground, config.ground_pieces, config.ground_share),
+        (~ground, config.max_cells, 1 - config.ground_prior),
+        (ground, config.max_ground_cells, config.ground_prior),
     ):
         index = np.flatnonzero(chosen)
-        cells = _cells(points[index], config.apart * distance / 8, pieces)
+        cells = _cells(points[index], config.position_scale * distance / 8, pieces)
         trees.append((index, share, *_branches(features[index], cells)))
     order = np.concatenate([index[sorted_] for index, _, sorted_, _, _, _ in trees])
     before = [0, len(trees[0][0])]
     first = np.concatenate([tree[3] + start for tree, start in zip(trees, before, strict=True)])
     end = np.concatenate([tree[4] + start for tree, start in zip(trees, before, strict=True)])
     rise = np.concatenate([tree[5] for tree in trees])
-    fit = end - first >= config.least
-    fit[fit] = _scatter(points[order], first[fit], end[fit]) < config.largest * distance
+    fit = end - first >= config.min_points
+    fit[fit] = _scatter(points[order], first[fit], end[fit]) < config.max_scatter * distance
     on_ground = (first >= before[1])[fit]
-    weight = np.maximum(rise[fit], config.plainness)
-    shares = np.where(on_ground, config.ground_share, 1 - config.ground_share)
+    weight = np.maximum(rise[fit], config.min_weight)
+    shares = np.where(on_ground, config.ground_prior, 1 - config.ground_prior)
     totals = np.array([weight[~on_ground].sum(), weight[on_ground].sum()])
     prior = shares * weight / np.maximum(totals[on_ground.astype(int)], 1e-12)
     return Parts(points, order, first[fit], end[fit], prior / max(prior.sum(), 1e-12), ~ground, distance)
 
 
 def _features(
-    points: Float[np.ndarray, "n 3"], colors: Float[np.ndarray, "n 3"], unit: float, config: PartsConfig
+    points: Float[np.ndarray, "n 3"], colors: Float[np.ndarray, "n 3"], unit: float, config: PartTreeConfig
 ) -> Float[np.ndarray, "n 15"]:
-    """Place, colour and normal in units that count alike.
-
-    A normal has no sign here: its outer product with itself stands for it.
-    """
+    """Return scaled position, colour and normal; the outer product of a normal removes its sign."""
     normals = _normals(points, config.neighbours)
     outer = (normals[:, :, None] * normals[:, None]).reshape(-1, 9)
-    return np.concatenate([points / unit, _lab(colors) / config.shade, outer / config.turn], axis=1)
+    return np.concatenate(
+        [points / unit, _lab(colors) / config.color_scale, outer / config.normal_scale], axis=1
+    )
 
 
 def _normals(points: Float[np.ndarray, "n 3"], count: int) -> Float[np.ndarray, "n 3"]:
-    """The direction in which each point's neighbours scatter least; its sign means nothing."""
+    """Return the direction of least variance of each point's neighbours; its sign is arbitrary."""
     if len(points) == 0:
         return points
     _, near = KDTree(points).query(points, k=min(count, len(points)))
@@ -140,7 +146,7 @@ def _normals(points: Float[np.ndarray, "n 3"], count: int) -> Float[np.ndarray, 
 
 
 def _lab(colors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """sRGB to CIELAB (CIE 15:2004), in which distances are about as large as people find them."""
+    """Convert sRGB to CIELAB (CIE 15:2004), in which distances are perceptually about uniform."""
     c = np.clip(colors, 0, 1)
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     t = linear @ _SRGB.T / _WHITE
@@ -149,7 +155,7 @@ def _lab(colors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.ndarray, " n"]:
-    """Which cell each point is in: its own, or where there are too many points, one of a grid's."""
+    """Return the cell of each point: its own, or a grid cell if there are too many points."""
     if len(points) <= most:
         return np.arange(len(points))
     size = max(size, float(np.ptp(points, axis=0).max()) / _CELLS)
@@ -157,7 +163,7 @@ def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.n
         steps = np.floor(points / size).astype(np.int64)
         steps -= steps.min(axis=0)
         counts = steps.max(axis=0) + 1
-        # One number a cell: sorting rows takes four times as long.
+        # One index per cell: sorting rows takes four times as long.
         _, cells = np.unique(np.ravel_multi_index(tuple(steps.T), tuple(counts)), return_inverse=True)
         if cells.max() < most:
             return cells
@@ -167,10 +173,9 @@ def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.n
 def _branches(
     features: Float[np.ndarray, "n f"], cells: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " b"], Int[np.ndarray, " b"], Float[np.ndarray, " b"]]:
-    """Points sorted along the tree; every branch's first and end in that order, and how far it stands out.
+    """Return points sorted along the tree, the range of every branch in that order, and its weight.
 
-    A branch stands out by the logarithm of how much higher the tree joins it to another than it joins its
-    own two halves. The root, which joins nothing, stands out as little as can be.
+    The weight is log(h_parent / h_own) of the merge heights, 0 for the root.
     """
     count = int(cells.max(initial=-1)) + 1
     if count < 2:
@@ -196,7 +201,7 @@ def _branches(
 def _scatter(
     points: Float[np.ndarray, "m 3"], first: Int[np.ndarray, " k"], end: Int[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
-    """Root mean square distance of runs of points from their middles."""
+    """Return the root mean square distance of ranges of points from their means."""
     moments = np.concatenate([points, (points**2).sum(axis=1, keepdims=True)], axis=1)
     running = np.concatenate([np.zeros((1, 4)), np.cumsum(moments, axis=0)])
     mean = (running[end] - running[first]) / np.maximum(end - first, 1)[:, None]

@@ -1,4 +1,4 @@
-"""Evidence for the parts of a scene to where to act: ranked regions, and who backs them. numpy only."""
+"""Ranked regions from the posterior over parts, with the views that support each. numpy only."""
 
 from __future__ import annotations
 
@@ -10,52 +10,50 @@ from jaxtyping import Float, Int
 
 from point2act.core.geometry import fit_box, to_tangents
 from point2act.core.types import NoAnswer, Region, View
-from point2act.localization.likelihood import Evidence, Looks
+from point2act.localization.likelihood import PartPosterior, Visibility
 from point2act.localization.part_tree import Parts
-from point2act.localization.ray_consensus import DoubtConfig, Rays, meeting_point
+from point2act.localization.ray_consensus import RayConsensusConfig, Rays, ray_consensus_point
 from point2act.localization.support import SupportConfig, count_support
 
-# Mean shift settles in a few steps.
+# Mean shift converges in a few steps.
 _STEPS = 12
 
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """What counts as one place, and when views agree on it. Angles are as seen from the cameras, radians."""
+    """How parts become regions, and when views agree. Angles are seen from the cameras, radians."""
 
     regions: int = 5
-    """At most so many are told apart."""
+    """Maximum number of regions."""
     negligible: float = 1e-9
-    """Parts that are so much less likely than the best say nothing about a place."""
+    """Probability relative to the best part below which a part is ignored."""
     same: float = 0.03
-    """Parts make one place when one would act on them within this angle: 1.5 cm at half a metre."""
+    """Angle between action points below which parts form one region: 1.5 cm at 0.5 m."""
     scatter: float = 0.047
-    """Within a place the answers say where to act, each reaching so far: 14 px at f = 300 ..."""
+    """Standard deviation of the weight of an answer within a region: 14 px at f = 300."""
     trust_answers: float = 0.5
-    """... with this much of the weight that independent answers would have ..."""
+    """Exponent on the product of the answers' weights; 1 treats them as independent."""
     stray: float = 0.03
-    """... and none once an answer is 2.6 times as far off: it means something else."""
+    """Weight of an answer far from a point, relative to one at the point."""
     settle: float = 0.015
-    """The action point is the middle of the surface about it, under a Gaussian of this width: 1 cm at half
-    a metre, so inside a thin part and on the wall of a hollow one."""
+    """Width of the mean-shift kernel that places the action point on the surface: 1 cm at 0.5 m."""
     body: float = 0.5
-    """The box encloses the points that belong to a place with this share of the greatest certainty."""
+    """Fraction of the maximum certainty above which points belong to the region's box."""
     sink: float = 0.002
-    """So deep under the seen surface one acts, away from who sees it: 1 mm at half a metre, the noise of a
-    good surface, and less than half the thickness of a spoon."""
-    doubt: DoubtConfig = field(default_factory=DoubtConfig)
+    """Depth of the action point under the visible surface: 1 mm at 0.5 m, the noise of a good surface."""
+    ray_consensus: RayConsensusConfig = field(default_factory=RayConsensusConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
     refuse: float = 0.3
-    """Above this probability that it is not there at all the answer is ``no_agreement``: to ask again costs
-    less than to grasp the wrong thing."""
+    """Probability of absence above which the result is ``no_agreement``."""
+    # Asking again costs less than grasping the wrong object.
     min_agree: int = 2
-    """So many views must agree, where so many spoke."""
+    """Minimum number of agreeing views, or all views with a point if fewer."""
 
 
 def find_region(
     parts: Parts,
-    looks: Looks,
-    evidence: Evidence,
+    visibility: Visibility,
+    evidence: PartPosterior,
     views: Sequence[View],
     depths: Sequence[Float[np.ndarray, "_h _w"]],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
@@ -63,30 +61,39 @@ def find_region(
     sigma: float,
     config: RegionConfig = RegionConfig(),
 ) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
-    """The likeliest place for one query and its rivals, likeliest first.
+    """Return the most probable region of one query, or why there is none, and the alternatives in order.
 
-    ``depths`` are z-depths of the surface in every view (0 = none); ``answers`` the pixels named in every
-    view (none of them for "not visible", None where nobody was asked), and ``sigma`` the standard deviation
-    of an answer as an angle, radians. The regions' confidences, and how likely there is no such thing, add
-    up to at most 1.
+    Confidences of regions and the probability of absence add up to at most 1.
+
+    Args:
+        parts: Part tree of the scene.
+        visibility: What every view sees of the parts.
+        evidence: Posterior over parts.
+        views: All views.
+        depths: z-depth of the surface in every view, 0 for none.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
+        sigma: Standard deviation of an answer as an angle, radians.
+        config: Tolerances.
     """
     spoken = sum(answer is not None and len(answer) > 0 for answer in answers)
     if spoken == 0:
         asked = sum(answer is not None for answer in answers)
-        said = f"all {asked} answers say it is not visible" if asked else "no view has an answer for it"
-        return NoAnswer("no_points", f"{said}: ask again, in other words or from other sides"), ()
+        why = f"all {asked} answers are 'not visible'" if asked else "no view has an answer for it"
+        return NoAnswer("no_points", f"{why}: ask again, in other words or from other sides"), ()
     if not evidence.parts.any():
-        return NoAnswer("no_geometry", "no surface was reconstructed under the points that were named"), ()
+        return NoAnswer("no_geometry", "no surface was reconstructed at the points"), ()
     rays = Rays.of(views, answers)
     places = []
-    for place in _places(parts, looks, evidence, views, answers, config):
-        met = meeting_point(place.middle, rays, distance=parts.distance, sigma=sigma, config=config.doubt)
+    for place in _places(parts, visibility, evidence, views, answers, config):
+        met = ray_consensus_point(
+            place.middle, rays, distance=parts.distance, sigma=sigma, config=config.ray_consensus
+        )
         places.append(place.moved(met - place.middle))
     regions = _regions(places, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
     if evidence.absent > config.refuse:
-        said = f"it may not be in the scene ({evidence.absent:.0%}): {_counts(best)}"
-        return NoAnswer("no_agreement", said), tuple(regions)
+        why = f"it may not be in the scene ({evidence.absent:.0%}): {_counts(best)}"
+        return NoAnswer("no_agreement", why), tuple(regions)
     if best.support.agree < min(config.min_agree, spoken):
         return NoAnswer("no_agreement", f"the views do not agree: {_counts(best)}"), tuple(regions)
     return best, rivals
@@ -99,30 +106,30 @@ def _counts(region: Region) -> str:
 @dataclass(frozen=True, eq=False)
 class _Place:
     middle: Float[np.ndarray, " 3"]
-    """Of its surface, as the answers see it: not on it where it is bent or has a hole."""
+    """Weighted mean of the surface; off the surface where it is bent or has a hole."""
     action_point: Float[np.ndarray, " 3"]
     body: Float[np.ndarray, "b 3"]
-    """Surface points of the place."""
-    chance: float
-    """That it is what was asked for."""
+    """Surface points."""
+    probability: float
+    """Probability that the query means it."""
 
-    def moved(self, way: Float[np.ndarray, " 3"]) -> _Place:
-        """The same place elsewhere."""
-        return _Place(self.middle + way, self.action_point + way, self.body + way, self.chance)
+    def moved(self, offset: Float[np.ndarray, " 3"]) -> _Place:
+        """Return the place shifted by an offset."""
+        return _Place(self.middle + offset, self.action_point + offset, self.body + offset, self.probability)
 
 
 def _places(
     parts: Parts,
-    looks: Looks,
-    evidence: Evidence,
+    visibility: Visibility,
+    evidence: PartPosterior,
     views: Sequence[View],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> list[_Place]:
-    """Parts that mean the same place, taken together; likeliest first.
+    """Merge parts that mean the same place; most probable first.
 
-    Parts of one tree overlap only where one holds the other. The likeliest part stands for all that hold it
-    or that it holds; then those on which one would act at nearly the same point are one place too.
+    Parts of one tree overlap only if one contains the other. The most probable part represents all that
+    contain it or that it contains; then places with nearly the same action point are merged.
     """
     places: list[_Place] = []
     left = np.flatnonzero(evidence.parts > config.negligible * evidence.parts.max())
@@ -130,37 +137,39 @@ def _places(
     while len(left) and len(places) < config.regions:
         lead = left[0]
         overlap = (parts.first[left] < parts.end[lead]) & (parts.first[lead] < parts.end[left])
-        place = _place(parts, looks, evidence, left[overlap], views, answers, config)
+        place = _place(parts, visibility, evidence, left[overlap], views, answers, config)
         left = left[~overlap]
         away = [np.linalg.norm(place.action_point - other.action_point) for other in places]
         if away and min(away) < config.same * parts.distance:
             same = int(np.argmin(away))
-            places[same] = replace(places[same], chance=places[same].chance + place.chance)
+            places[same] = replace(places[same], probability=places[same].probability + place.probability)
         else:
             places.append(place)
-    return sorted(places, key=lambda place: -place.chance)
+    return sorted(places, key=lambda place: -place.probability)
 
 
 def _place(
     parts: Parts,
-    looks: Looks,
-    evidence: Evidence,
+    visibility: Visibility,
+    evidence: PartPosterior,
     chosen: Int[np.ndarray, " c"],
     views: Sequence[View],
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> _Place:
-    """One place made of several parts."""
+    """Merge several parts into one place."""
     certainty = np.zeros(len(parts.points))
     for part in chosen.tolist():
         members = parts.members(part)
         certainty[members] += evidence.parts[part] / len(members)
     index = np.flatnonzero(certainty)
     points, certainty = parts.points[index], certainty[index]
-    weight = certainty * _attraction(looks.tangents[:, index], views, answers, config)
+    weight = certainty * _attraction(visibility.tangents[:, index], views, answers, config)
     middle = weight @ points / weight.sum()
     point = _settle(points, weight, middle, config.settle * parts.distance)
-    point = point + config.sink * parts.distance * _inwards(point, looks.area[:, index].sum(axis=1), views)
+    point = point + config.sink * parts.distance * _inwards(
+        point, visibility.area[:, index].sum(axis=1), views
+    )
     body = points[certainty >= config.body * certainty.max()]
     return _Place(middle, point, body, float(evidence.parts[chosen].sum()))
 
@@ -171,12 +180,12 @@ def _attraction(
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> Float[np.ndarray, " n"]:
-    """How much the answers speak for each point of a place, at most 1."""
+    """Return the weight that the answers give to each point of a place, at most 1."""
     total = np.zeros(tangents.shape[1])
     for where, view, answer in zip(tangents, views, answers, strict=True):
         if answer is not None and len(answer):
-            ways = where[:, None] - to_tangents(view.camera, answer)[None]
-            squared = (ways**2).sum(axis=2).min(axis=1) / config.scatter**2
+            offsets = where[:, None] - to_tangents(view.camera, answer)[None]
+            squared = (offsets**2).sum(axis=2).min(axis=1) / config.scatter**2
             total += np.log(np.exp(-0.5 * squared) + config.stray)
     return np.exp(config.trust_answers * (total - total.max()))
 
@@ -187,10 +196,10 @@ def _settle(
     place: Float[np.ndarray, "3"],
     width: float,
 ) -> Float[np.ndarray, "3"]:
-    """From a place to the densest one of the weighted points near it, by mean shift under a Gaussian."""
+    """Move to the nearest mode of weighted points by mean shift with a Gaussian kernel."""
     for _ in range(_STEPS):
         squared = ((points - place) ** 2).sum(axis=1) / width**2
-        # Relative to the nearest, for the middle of a loop may be far from all of it.
+        # Relative to the nearest point: the middle of a loop may be far from all of them.
         pull = weight * np.exp(-0.5 * (squared - squared.min()))
         place = pull @ points / pull.sum()
     return place
@@ -199,9 +208,9 @@ def _settle(
 def _inwards(
     point: Float[np.ndarray, "3"], seen: Float[np.ndarray, " v"], views: Sequence[View]
 ) -> Float[np.ndarray, "3"]:
-    """The unit way into a surface, from the views that see it; nothing where they look from all around."""
-    ways = np.array([point - view.T_world_cam[:3, 3] for view in views])
-    mean = seen @ (ways / np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-12))
+    """Return the mean viewing direction into a surface, unit length; zero if views surround it."""
+    rays = np.array([point - view.T_world_cam[:3, 3] for view in views])
+    mean = seen @ (rays / np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-12))
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
@@ -212,12 +221,12 @@ def _regions(
     answers: Sequence[Float[np.ndarray, "_ 2"] | None],
     config: RegionConfig,
 ) -> list[Region]:
-    """Count which views back each place, best first; a view backs one place only, the first it can."""
+    """Count the views that agree with each place, best first; a view agrees with one place only."""
     regions, spent = [], np.zeros(len(views), dtype=bool)
     for place in places:
         support, backed = count_support(
             place.action_point, place.body, views, depths, answers, spent, config=config.support
         )
         spent |= backed
-        regions.append(Region(place.action_point, place.chance, support, fit_box(place.body)))
+        regions.append(Region(place.action_point, place.probability, support, fit_box(place.body)))
     return regions

@@ -1,11 +1,14 @@
-"""Heatmaps to a relevancy for every Gaussian, in closed form.
+"""Relevancy of every Gaussian, lifted from heatmaps in closed form.
 
-With the geometry fixed a rendered relevancy image is linear in each Gaussian's scalar, so nothing
-needs training. Every view votes on the Gaussians it really sees: what a Gaussian gathers from the
-view's heatmap through its blending weights, divided by those weights. The votes are averaged over
-views with a prior that one view alone cannot overrule, and views that the others contradict count
-for less. Averaging is both faster and more accurate here than least squares, which fits the noise
-of wrong answers.
+With fixed geometry a rendered relevancy image is linear in each Gaussian's scalar, so nothing is trained.
+With blending weights w_vgp of Gaussian g at pixel p of view v, heatmaps H_v, and weights a_v of the views:
+
+    h_vg = sum_p w_vgp H_v(p) / sum_p w_vgp         vote of the view
+    s_vg = W / (W + W_half),  W = sum_p w_vgp       how well the view sees the Gaussian
+    r_g = sum_v a_v s_vg h_vg / (prior + sum_v a_v s_vg)
+
+a_v is recomputed from the agreement of view v with the relevancy of all other views (leave-one-out).
+Averaging is faster and more accurate here than least squares, which fits the noise of wrong answers.
 """
 
 from __future__ import annotations
@@ -25,65 +28,71 @@ from point2act.localization.heatmaps import HeatmapConfig, heatmaps
 from point2act.splatting.gaussians import Projection
 from point2act.splatting.render import gather
 
-# Of the Gaussians that get any light at all at least a fifth are in plain sight.
-_PLAIN_SIGHT = 0.8
-# A Gaussian with less than this share of the most any gets is not seen at all.
-_GLIMPSE = 1e-3
-# A relevancy far below what a single agreeing view gives (about 1/6 with the prior of 5 views).
-_KNOWN = 0.02
+# Quantile of blending weights at which a Gaussian counts as unoccluded.
+_UNOCCLUDED = 0.8
+# Fraction of the largest blending weight below which a Gaussian counts as not seen.
+_MIN_WEIGHT = 1e-3
+# Regularises agreement where the other views know nothing; one agreeing view gives about 1/6.
+_EPSILON = 0.02
 
 ViewAnswers = Sequence[Float[np.ndarray, "_ 2"] | None]
-"""One query's answer in every view: pixels of the view, none of them for "not visible", or None
-where nobody was asked."""
+"""Answers to one query, per view: pixels of the view, empty for "not visible", None if not asked."""
 
 
 @dataclass(frozen=True)
 class RelevancyConfig:
-    """How views are weighed against each other."""
+    """Weights of views against one another."""
 
     heatmap: HeatmapConfig = field(default_factory=HeatmapConfig)
     prior_views: float = 5.0
-    """So many imaginary views say "no": the best count of {0, 2, 5} in our study of fusion."""
+    """Maximum prior: number of imaginary views without a point."""
+    # The best of {0, 2, 5} in a study of fusion on simulated tables.
     prior_share: float = 0.4
-    """The prior is at most this share of the views that answered, so that few views suffice ..."""
+    """Maximum prior as a fraction of the views with an answer, so that few views suffice."""
     prior_least: float = 2.0
-    """... but at least this: one view alone proves little. The study's best count for five views."""
+    """Minimum prior: one view alone proves little."""
     rounds: int = 2
-    """How often views are reweighed by their agreement with all others; 0 is plain averaging."""
+    """Number of times that views are reweighted by their agreement with the others; 0 averages plainly."""
     full_agreement: float = 0.6
-    """A view counts fully when the others give its answer this share of their best relevancy ..."""
+    """Fraction of the others' best relevancy under a view's answer at which the view counts fully."""
     least_weight: float = 0.1
-    """... and this much remains of one that all others contradict."""
+    """Weight of a view that all others contradict."""
     half_seen: float = 0.25
-    """A Gaussian counts as half seen with this share of the pixels that one in plain sight covers."""
+    """Fraction of an unoccluded Gaussian's blending weight at which a Gaussian counts as half seen."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Vote:
-    """What one view says about the Gaussians."""
+    """Vote of one view on all Gaussians."""
 
     seen: Float[Tensor, " n"]
-    """How well it sees each, from 0, not at all, to nearly 1."""
+    """How well the view sees each Gaussian, in [0, 1)."""
     heat: Float[Tensor, "q n"]
-    """Zero for queries without an answer, and where nothing is seen."""
+    """Mean heat under each Gaussian; zero for queries without an answer and where nothing is seen."""
     answered: Bool[Tensor, " q"]
     positive: Bool[Tensor, " q"]
 
 
-def locate(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
-    """Every query's answers as pixels of the loaded views, those that count.
+def answers_in_views(points: PointSet, capture: Capture, views: Sequence[View]) -> list[ViewAnswers]:
+    """Convert the effective answers of every query to pixels of the loaded views.
 
-    Answers that are set aside because a person has spoken are not among them
-    (``effective_answers``). Several to one query in one image are joined; None where there
-    are none.
+    Args:
+        points: Queries and answers, in pixels of the images on disk.
+        capture: Capture that the answers refer to.
+        views: Loaded views, possibly resized and undistorted.
+
+    Returns:
+        For each query, for each view: pixels (n, 2), empty for "not visible", None without an answer.
+        Several answers to one query in one image are concatenated; see ``effective_answers`` for those
+        that a person's answer replaces.
     """
     frames = {frame.name: frame for frame in capture.frames}
-    said: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
+    found: dict[tuple[str, str], list[Float[np.ndarray, "_ 2"]]] = {}
     for entry in effective_answers(points.answers):
-        said.setdefault((entry.query, entry.image), []).append(entry.points)
+        found.setdefault((entry.query, entry.image), []).append(entry.points)
 
     def pixels(query: Query, view: View) -> Float[np.ndarray, "_ 2"] | None:
-        entries = said.get((query.name, view.name))
+        entries = found.get((query.name, view.name))
         return None if entries is None else disk_to_view(frames[view.name], view, np.concatenate(entries))
 
     return [[pixels(query, view) for view in views] for query in points.queries]
@@ -97,16 +106,23 @@ def lift(
     config: RelevancyConfig = RelevancyConfig(),
     progress: ProgressCallback | None = None,
 ) -> RelevancyField:
-    """Give every Gaussian a relevancy in [0, 1] for every query.
+    """Lift answers to a relevancy in [0, 1] of every Gaussian for every query.
 
-    ``projections`` are what the views, at least one, see of the same Gaussians; the unit of length does not
-    matter. ``answers[q][v]`` is what was said of query q in view v.
+    Args:
+        projections: Projections of the same Gaussians into each view, at least one; any unit of length.
+        answers: ``answers[q][v]`` are the pixels of query q in view v, as ``answers_in_views`` returns them.
+        queries: Queries, in the order of ``answers``.
+        config: Weights of views and width of heatmaps.
+        progress: Called with the number of views done and the number of views.
+
+    Returns:
+        One column of relevancy and of evidence per query.
     """
     votes = []
     for number, projection in enumerate(projections):
-        said = [answer[number] for answer in answers]
-        if any(pixels is not None for pixels in said):
-            votes.append(_vote(projection, said, config))
+        pixels = [answer[number] for answer in answers]
+        if any(each is not None for each in pixels):
+            votes.append(_vote(projection, pixels, config))
         if progress is not None:
             progress(number + 1, len(projections))
     nothing = projections[0].depths.new_zeros(len(queries), len(projections[0].depths))
@@ -119,26 +135,26 @@ def _columns(rows: Float[Tensor, "q n"]) -> Float[np.ndarray, "n q"]:
 
 
 def _vote(
-    projection: Projection, said: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig
+    projection: Projection, pixels: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig
 ) -> _Vote:
-    """Gather each query's heatmap on the Gaussians that this view sees."""
-    maps = heatmaps(projection.camera, said, config=config.heatmap)
+    """Gather each query's heatmap on the Gaussians that a view sees."""
+    maps = heatmaps(projection.camera, pixels, config=config.heatmap)
     sums, weight = gather(projection, torch.from_numpy(maps))
-    weight = torch.where(weight > _GLIMPSE * weight.max(), weight, 0.0)
+    weight = torch.where(weight > _MIN_WEIGHT * weight.max(), weight, 0.0)
     covered = weight[weight > 0].cpu().numpy()
-    half = config.half_seen * float(np.quantile(covered, _PLAIN_SIGHT)) if len(covered) else 1.0
+    half = config.half_seen * float(np.quantile(covered, _UNOCCLUDED)) if len(covered) else 1.0
     return _Vote(
         seen=weight / (weight + half),
         heat=torch.where(weight > 0, sums.t().contiguous() / weight, 0.0),
-        answered=torch.tensor([p is not None for p in said], device=weight.device),
-        positive=torch.tensor([p is not None and len(p) > 0 for p in said], device=weight.device),
+        answered=torch.tensor([p is not None for p in pixels], device=weight.device),
+        positive=torch.tensor([p is not None and len(p) > 0 for p in pixels], device=weight.device),
     )
 
 
 def _combine(
     votes: Sequence[_Vote], config: RelevancyConfig
 ) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
-    """Average the votes with a prior; reweigh views by leaving each out in turn."""
+    """Average the votes with a prior, reweighting views by leave-one-out agreement."""
     answered = torch.stack([vote.answered for vote in votes])
     weights = answered.float()
     prior = (config.prior_share * weights.sum(dim=0)).clamp(config.prior_least, config.prior_views)[:, None]
@@ -154,7 +170,7 @@ def _combine(
 def _sums(
     votes: Sequence[_Vote], weights: Float[Tensor, "v q"]
 ) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
-    """Weighted hits and weighted views per Gaussian."""
+    """Return weighted votes and summed weights per Gaussian."""
     hits, total = torch.zeros_like(votes[0].heat), torch.zeros_like(votes[0].heat)
     for vote, weight in zip(votes, weights, strict=True):
         seen = weight[:, None] * vote.seen
@@ -170,15 +186,14 @@ def _agreement(
     total: Float[Tensor, "q n"],
     prior: Float[Tensor, "q 1"],
 ) -> Float[Tensor, " q"]:
-    """How far the other views back this one, in [0, 1].
+    """Return the agreement of a view with all other views, in [0, 1].
 
-    A point is backed by the others' relevancy under it, relative to their best anywhere. "Not
-    visible" is backed when the others' best place is out of this view's sight. Where the others know
-    nothing, nothing contradicts.
+    A point agrees by the others' relevancy under it, relative to their maximum anywhere. "Not visible" agrees
+    if the others' maximum is hidden in this view. Without any other evidence everything agrees.
     """
     seen = weight[:, None] * vote.seen
     others = (hits - seen * vote.heat) / (prior + (total - seen).clamp_min(0.0))
     best, place = others.max(dim=1)
     sharpness = vote.heat.amax(dim=1).clamp_min(1e-9)
-    backed = ((vote.heat * others).amax(dim=1) / sharpness + _KNOWN) / (best + _KNOWN)
+    backed = ((vote.heat * others).amax(dim=1) / sharpness + _EPSILON) / (best + _EPSILON)
     return torch.where(vote.positive, backed, 1.0 - vote.seen[place]).clamp(0.0, 1.0)

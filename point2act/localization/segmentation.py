@@ -1,4 +1,4 @@
-"""Everything in a scene that a question may mean, and how every view sees it: worked out once, before any."""
+"""Segmentation of a scene into parts at every scale, and the visibility of each part in every view."""
 
 from __future__ import annotations
 
@@ -11,57 +11,63 @@ from jaxtyping import Bool, Float
 
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene, View
-from point2act.localization.likelihood import Looks, look_at_parts
-from point2act.localization.part_tree import Parts, PartsConfig, find_parts
+from point2act.localization.likelihood import Visibility, part_visibility
+from point2act.localization.part_tree import Parts, PartTreeConfig, build_part_tree
 from point2act.splatting.gaussians import SH_DC, Projection
 from point2act.splatting.render import gather
 
-# At most so many planes are ground, each with at least this share of the surface. Chosen.
+# Maximum number of ground planes, and minimum fraction of the surface on each. Chosen.
 _PLANES, _LARGE = 3, 0.1
-# A Gaussian that covers less than this many pixels in every view was never really seen.
+# Minimum number of pixels that a Gaussian covers in some view to count as seen.
 _SEEN = 0.5
 
 
 @dataclass(frozen=True)
-class HypothesesConfig:
-    """What of a scene may be meant."""
+class SegmentationConfig:
+    """How a scene is segmented."""
 
-    parts: PartsConfig = field(default_factory=PartsConfig)
+    parts: PartTreeConfig = field(default_factory=PartTreeConfig)
     opacity: float = 0.1
-    """Gaussians fainter than this are haze, not surface."""
+    """Minimum opacity of a Gaussian that belongs to a surface."""
     ground: float = 0.008
-    """What lies within this angle, radians, of the plane that things stand on is ground: 4 mm at half a
-    metre."""
+    """Maximum distance from a supporting plane that counts as ground, as an angle, radians: 4 mm at 0.5 m."""
 
 
 @dataclass(frozen=True, eq=False)
-class Hypotheses:
-    """Parts of a scene and what the views see of them."""
+class Segmentation:
+    """Parts of a scene and their visibility."""
 
     parts: Parts
-    looks: Looks
+    visibility: Visibility
 
 
-def find_hypotheses(
+def segment_scene(
     scene: GaussianScene,
     views: Sequence[View],
     projections: Sequence[Projection],
     *,
-    config: HypothesesConfig = HypothesesConfig(),
-) -> Hypotheses:
-    """Cut the solid and seen Gaussians of a scene into parts; ``projections``: one per view, of all."""
+    config: SegmentationConfig = SegmentationConfig(),
+) -> Segmentation:
+    """Segment the opaque, visible Gaussians of a scene into parts.
+
+    Args:
+        scene: Gaussians, world.
+        views: All views.
+        projections: Projection of all Gaussians into each view.
+        config: Thresholds and the part tree.
+    """
     covered = np.stack([_covered(projection) for projection in projections])
     solid = np.flatnonzero((scene.opacities > config.opacity) & (covered.max(axis=0) > _SEEN))
     points, covered = scene.means[solid], covered[:, solid]
     distance = _distance(points, views, covered)
     ground = _ground(points, views, config.ground * distance)
     colors = 0.5 + SH_DC * scene.sh[solid, 0]
-    parts = find_parts(points, colors, ground, distance=distance, config=config.parts)
-    return Hypotheses(parts, look_at_parts(parts, views, covered))
+    parts = build_part_tree(points, colors, ground, distance=distance, config=config.parts)
+    return Segmentation(parts, part_visibility(parts, views, covered))
 
 
 def _covered(projection: Projection) -> Float[np.ndarray, " n"]:
-    """Pixels that every Gaussian covers, by its blending weights."""
+    """Return the number of pixels that every Gaussian covers, by its blending weights."""
     nothing = torch.zeros(projection.camera.height, projection.camera.width, 0)
     return gather(projection, nothing)[1].double().cpu().numpy()
 
@@ -69,7 +75,7 @@ def _covered(projection: Projection) -> Float[np.ndarray, " n"]:
 def _distance(
     points: Float[np.ndarray, "n 3"], views: Sequence[View], covered: Float[np.ndarray, "v n"]
 ) -> float:
-    """How far the cameras are from what they see: the median over views of the mean over pixels."""
+    """Return the distance of the cameras from the surface: median over views of the mean over pixels."""
     away = [
         float(pixels @ np.linalg.norm(points - view.T_world_cam[:3, 3], axis=1) / pixels.sum())
         for view, pixels in zip(views, covered, strict=True)
@@ -81,7 +87,7 @@ def _distance(
 def _ground(
     points: Float[np.ndarray, "n 3"], views: Sequence[View], thickness: float
 ) -> Bool[np.ndarray, " n"]:
-    """What lies on the largest planes: a table, a floor, the back of a shelf."""
+    """Return which points lie on the largest planes: a table, a floor, the back of a shelf."""
     ground = np.zeros(len(points), dtype=bool)
     eye = np.mean([view.T_world_cam[:3, 3] for view in views], axis=0)
     config = TableConfig(inlier_distance=thickness, inlier_fraction=0.0, max_below=1.0)

@@ -1,4 +1,4 @@
-"""Which views back a place, which contradict it, and which cannot know."""
+"""Which views agree with a region, which disagree, and which cannot see it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from point2act.core.types import Support, View
 
 @dataclass(frozen=True)
 class SupportConfig:
-    """When a view backs a place."""
+    """When a view agrees with a region."""
 
     agree: float = 0.06
-    """An answer within this angle of the place's surface agrees with it, radians: 1.5 times the heatmaps'
-    width."""
+    """Maximum angle between an answer and the region's surface for agreement, radians."""
+    # 1.5 times the width of heatmaps.
     occlusion_margin: float = 0.03
-    """A point is hidden when it lies this share of its depth behind the surface: the thickness of
-    a small part."""
+    """Distance behind the visible surface at which a point is hidden, as a fraction of its depth."""
 
 
 def count_support(
@@ -34,12 +33,22 @@ def count_support(
     *,
     config: SupportConfig = SupportConfig(),
 ) -> tuple[Support, Bool[np.ndarray, " v"]]:
-    """The views for and against a place with an action point and surface points; and which are for it.
+    """Count the views that agree and disagree with a region.
 
-    A view backs one place only: those ``spent`` on a better one are against this.
+    Args:
+        point: Action point, world.
+        body: Surface points of the region, world.
+        views: All views.
+        depths: z-depth of the surface in every view, 0 for none.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
+        spent: Views that already agree with a more probable region; each agrees with one only.
+        config: Tolerances.
+
+    Returns:
+        The support, and a mask of the views that agree.
     """
     verdicts = [
-        None if answer is None else _backs(point, body, view, depth, answer, config)
+        None if answer is None else _agrees(point, body, view, depth, answer, config)
         for view, depth, answer in zip(views, depths, answers, strict=True)
     ]
     backed = np.array([verdict is True for verdict in verdicts], dtype=bool) & ~spent
@@ -49,7 +58,7 @@ def count_support(
     return Support(agree, disagree, len(views) - agree - disagree, names), backed
 
 
-def _backs(
+def _agrees(
     point: Float[np.ndarray, "3"],
     body: Float[np.ndarray, "b 3"],
     view: View,
@@ -57,7 +66,7 @@ def _backs(
     answer: Float[np.ndarray, "m 2"],
     config: SupportConfig,
 ) -> bool | None:
-    """Whether a view's answer backs a place; None when it rightly says that it cannot see it."""
+    """Return whether a view's answer agrees; None if it rightly answers "not visible"."""
     if len(answer) == 0:
         return False if _visible(point, view, depth, config) else None
     return bool(np.linalg.norm(_angles(body, view, answer)) < config.agree)
@@ -66,7 +75,7 @@ def _backs(
 def _visible(
     point: Float[np.ndarray, " 3"], view: View, depth: Float[np.ndarray, "h w"], config: SupportConfig
 ) -> bool:
-    """Whether a point lies in the image and not behind its surface."""
+    """Return whether a point lies in the image and not behind its surface."""
     pixels, z = project(view.camera, view.T_world_cam, point[None])
     if z[0] <= 0 or not inside(view.camera, pixels)[0]:
         return False
@@ -78,12 +87,12 @@ def _visible(
 def _angles(
     points: Float[np.ndarray, "n 3"], view: View, answer: Float[np.ndarray, "m 2"]
 ) -> Float[np.ndarray, " 2"]:
-    """The shortest way from the points' projections to an answer, as tangents of angles.
+    """Return the shortest offset from the points' projections to an answer, as tangents of angles.
 
-    Infinite where every point is behind the camera.
+    Infinite if every point is behind the camera.
     """
     pixels, z = project(view.camera, view.T_world_cam, points)
-    ways = (answer[None] - pixels[z > 0][:, None]).reshape(-1, 2) / [view.camera.fx, view.camera.fy]
-    if len(ways) == 0:
+    offsets = (answer[None] - pixels[z > 0][:, None]).reshape(-1, 2) / [view.camera.fx, view.camera.fy]
+    if len(offsets) == 0:
         return np.full(2, np.inf)
-    return ways[np.linalg.norm(ways, axis=1).argmin()]
+    return offsets[np.linalg.norm(offsets, axis=1).argmin()]

@@ -15,7 +15,7 @@ from point2act.core.types import Frame, QueryResult, Region, View
 from point2act.data.capture import view_to_disk
 from point2act.data.crops import Crop
 from point2act.localization.part_tree import Parts
-from point2act.localization.segmentation import Hypotheses
+from point2act.localization.segmentation import Segmentation
 from point2act.splatting.rendering import RenderedSurface
 from point2act.visualization.drawing.set_of_mark import Mark, outline
 
@@ -33,7 +33,7 @@ class MarksConfig:
     """Maximum number of candidates: the regions that were found, then other parts of the same objects."""
     min_separation: float = 0.03
     """Minimum angle between the centres of two candidates."""
-    # 20 px at f = 300, where EvidenceConfig takes a part to be visible as likely as not.
+    # 20 px at f = 300, where LikelihoodConfig takes a part to be visible as likely as not.
     min_area: float = 2.2e-4
     """Minimum area of a candidate in a view, square radians."""
     # 4 cm at half a metre. The best of {0.06, 0.08, 0.1, 0.14} for the overlap with the truth, on tables with
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def find_candidates(
-    hypotheses: Hypotheses, result: QueryResult, *, config: MarksConfig = MarksConfig()
+    segmentation: Segmentation, result: QueryResult, *, config: MarksConfig = MarksConfig()
 ) -> tuple[Candidate, ...]:
     """Return disjoint parts that a query may mean: first the parts of its regions, then their relatives.
 
@@ -63,11 +63,11 @@ def find_candidates(
     confidence, and among one region's those with the highest prior come first.
 
     Args:
-        hypotheses: The segmented scene.
+        segmentation: The segmented scene.
         result: The query's region and alternatives.
         config: How many candidates, and how large.
     """
-    parts, largest = hypotheses.parts, hypotheses.looks.part_area.max(axis=0, initial=0.0)
+    parts, largest = segmentation.parts, segmentation.visibility.part_area.max(axis=0, initial=0.0)
     regions = [region for region in (result.region, *result.alternatives) if region is not None]
     if not regions or len(parts) == 0:
         return ()
@@ -136,7 +136,7 @@ def _relatives(parts: Parts, lead: int) -> list[int]:
 
 
 def select_views_to_ask(
-    hypotheses: Hypotheses,
+    segmentation: Segmentation,
     views: Sequence[View],
     candidates: Sequence[Candidate],
     *,
@@ -146,7 +146,7 @@ def select_views_to_ask(
     """Select views greedily that show many candidates well, and from different directions.
 
     Args:
-        hypotheses: The segmented scene, with the area of every part in every view.
+        segmentation: The segmented scene, with the area of every part in every view.
         views: All views.
         candidates: What the views should show.
         count: Maximum number of views; views that show no candidate are left out.
@@ -158,10 +158,10 @@ def select_views_to_ask(
     if not candidates:
         return ()
     chosen = [candidate.part for candidate in candidates]
-    area = hypotheses.looks.part_area[:, chosen]
+    area = segmentation.visibility.part_area[:, chosen]
     worth = np.where(area > config.min_area, area / (area + config.min_area), 0.0).sum(axis=1)
-    members = np.concatenate([hypotheses.parts.members(part) for part in chosen])
-    middle = hypotheses.parts.points[members].mean(axis=0)
+    members = np.concatenate([segmentation.parts.members(part) for part in chosen])
+    middle = segmentation.parts.points[members].mean(axis=0)
     ways = np.array([view.T_world_cam[:3, 3] - middle for view in views])
     ways /= np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-12)
     asked: list[int] = []

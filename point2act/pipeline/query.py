@@ -36,10 +36,10 @@ from point2act.grasping.placement import PlaceConfig, find_place
 from point2act.grasping.reachability.path import ReachConfig
 from point2act.grasping.tsdf import SurfaceConfig, fuse_local
 from point2act.localization.click_model import ClickConfig
-from point2act.localization.likelihood import EvidenceConfig, weigh
+from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.region import RegionConfig, find_region
 from point2act.localization.relevancy import RelevancyConfig, ViewAnswers
-from point2act.localization.segmentation import Hypotheses, HypothesesConfig
+from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.splatting.rendering import RenderedSurface
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class AnswerConfig:
     metric: bool = False
     """Trust the poses to be in metres although the capture has no depth."""
     relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
-    hypotheses: HypothesesConfig = field(default_factory=HypothesesConfig)
-    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    evidence: LikelihoodConfig = field(default_factory=LikelihoodConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
     click: ClickConfig = field(default_factory=ClickConfig)
     """Likelihood and region of queries that a person has pointed at."""
@@ -132,7 +132,7 @@ class QueryContext:
     depths: Sequence[Float[np.ndarray, "_h _w"]]
     """Depth to plan grasps on, for every view: ``confirmed_depths``."""
     scene: GaussianScene
-    hypotheses: Hypotheses
+    segmentation: Segmentation
     pixels: ViewAnswers
     """The answers, as pixels of the views."""
     by_person: bool
@@ -181,7 +181,7 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     Every answered pixel is a ray. The likelihood of the rays given each part of the scene, times the part's
     prior, is the part's posterior; the region lies on the likeliest part.
     """
-    parts, looks = context.hypotheses.parts, context.hypotheses.looks
+    parts, visibility = context.segmentation.parts, context.segmentation.visibility
     chosen = config.click if context.by_person else config
     tangents = [
         None if pixels is None else to_tangents(view.camera, pixels)
@@ -189,8 +189,8 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     ]
     region, rivals = find_region(
         parts,
-        looks,
-        weigh(parts, looks, tangents, config=chosen.evidence),
+        visibility,
+        part_posterior(parts, visibility, tangents, config=chosen.evidence),
         context.views,
         [surface.depth for surface in context.surfaces],
         context.pixels,

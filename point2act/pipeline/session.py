@@ -31,8 +31,8 @@ from point2act.core.types import (
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import effective_answers, pointed_by_person, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.localization.relevancy import RelevancyConfig, ViewAnswers, lift, locate
-from point2act.localization.segmentation import Hypotheses, HypothesesConfig, find_hypotheses
+from point2act.localization.relevancy import RelevancyConfig, ViewAnswers, answers_in_views, lift
+from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import (
     AnswerConfig,
@@ -116,7 +116,7 @@ class Session:
     metric: bool
     device: torch.device
     stored: StoredRelevancy | None = None
-    _segmentations: dict[HypothesesConfig, Hypotheses] = field(default_factory=dict, init=False, repr=False)
+    _segmentations: dict[SegmentationConfig, Segmentation] = field(default_factory=dict, init=False, repr=False)
     _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -142,10 +142,10 @@ class Session:
         """Depth and coverage of the Gaussians, rendered from every view."""
         return tuple(render_surface(projection) for projection in self.projections)
 
-    def hypotheses(self, config: HypothesesConfig = HypothesesConfig()) -> Hypotheses:
+    def segmentation(self, config: SegmentationConfig = SegmentationConfig()) -> Segmentation:
         """Segment the Gaussians into the parts that a query may mean."""
         if config not in self._segmentations:
-            self._segmentations[config] = find_hypotheses(
+            self._segmentations[config] = segment_scene(
                 self.scene, self.views, self.projections, config=config
             )
         return self._segmentations[config]
@@ -245,7 +245,7 @@ class Session:
         Returns:
             The relevancy of every Gaussian for every query, and the answers as pixels of the views.
         """
-        pixels = locate(points, self.capture, self.views)
+        pixels = answers_in_views(points, self.capture, self.views)
         stored = self.stored
         if stored is not None and (stored.config, stored.digest) == (config, points_digest(points)):
             return stored.relevancy, pixels
@@ -260,7 +260,7 @@ class Session:
         """
         stages = stages or Stages(show=False)
         with stages.stage("render the views"):
-            surfaces, hypotheses = self.surfaces, self.hypotheses(config.hypotheses)
+            surfaces, segmentation = self.surfaces, self.segmentation(config.segmentation)
         by_person = pointed_by_person(points.answers)
         with stages.stage("lift the points") as tick:
             lifted, pixels = self.lift(points, config=config.relevancy, progress=tick)
@@ -273,7 +273,7 @@ class Session:
                     surfaces=surfaces,
                     depths=self.depths(config.depth_agreement),
                     scene=self.scene,
-                    hypotheses=hypotheses,
+                    segmentation=segmentation,
                     pixels=pixels[column],
                     by_person=query.name in by_person,
                     metric=self.metric or config.metric,
@@ -332,7 +332,7 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
         Point2ActError: The run, its capture or its scene cannot be read.
     """
     session = FinishedRun.read(path).session(device=device)
-    _ = session.surfaces, session.hypotheses()
+    _ = session.surfaces, session.segmentation()
     return session
 
 

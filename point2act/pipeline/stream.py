@@ -93,7 +93,10 @@ class CaptureFollower:
         try:
             loader, config = self._loader, self._config
             for arrived in watch_capture(
-                self._folder, allow_outside=loader.allow_outside, quiet=config.quiet, start=config.start
+                self._folder,
+                allow_outside=loader.allow_outside,
+                quiet=config.quiet,
+                startup_timeout=config.start,
             ):
                 if self._stopped.is_set():
                     return
