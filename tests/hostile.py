@@ -239,7 +239,7 @@ NUMBERS: dict[str, Case] = {
     "an enormous size": (top(w=1e308, h=-1e308), r"w and h say 1e\+308x-1e\+308"),
     "a size of 400 digits": (number(HUGE, w=""), "w is 10+.*0: write a finite number"),
     "a negative size": (top(w=-64, h=-48), "w and h say -64x-48"),
-    "an enormous distortion": (top(k1=1e308), r"k1 is 1e\+308, which is no lens"),
+    "an enormous distortion": (top(k1=1e308), r"k1 is 1e\+308, too large for a lens"),
     "an enormous distortion in a list": (top(distortion_params=[0, -1e300]), r"k2 is -1e\+300"),
     "a large fisheye distortion": (top(camera_model="OPENCV_FISHEYE", k4=1e12), None),
     "a negative fisheye distortion": (top(camera_model="OPENCV_FISHEYE", k1=-1e12), "leave nothing"),

@@ -311,7 +311,7 @@ def some_points(lens: Lens, seed: int) -> np.ndarray:
     """Camera-frame points that the lens maps one to one, up to 60 degrees off the axis."""
     rng = np.random.default_rng(seed)
     # Tangential terms move the fold a little, so stay away from its very edge.
-    radius = min(0.8 * lenses.widest(lens), np.tan(np.pi / 3)) * np.sqrt(rng.uniform(0, 1, 40))
+    radius = min(0.8 * lenses.max_radius(lens), np.tan(np.pi / 3)) * np.sqrt(rng.uniform(0, 1, 40))
     angle, depth = rng.uniform(0, 2 * np.pi, 40), rng.uniform(0.2, 3, 40)
     rays = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.ones(40)], axis=1)
     return rays * depth[:, None]
@@ -369,18 +369,18 @@ def test_a_pinhole_moves_nothing():
 def test_a_folding_lens_is_cut_at_the_fold():
     """r - r^3 rises up to r = 1 / sqrt(3); beyond, the polynomial comes back into the image."""
     lens = Lens("opencv", (-1.0, *(0.0,) * 7))
-    assert lenses.widest(lens) == pytest.approx(1 / np.sqrt(3), abs=5e-3)
+    assert lenses.max_radius(lens) == pytest.approx(1 / np.sqrt(3), abs=5e-3)
     np.testing.assert_array_equal(lenses.reaches(lens, np.array([[0.5, 0.0], [0.0, 0.7]])), [True, False])
     beyond = lenses.undistort(lens, np.array([[0.6, 0.0], [0.0, 50.0]]))
-    np.testing.assert_allclose(np.linalg.norm(beyond, axis=1), lenses.widest(lens))
+    np.testing.assert_allclose(np.linalg.norm(beyond, axis=1), lenses.max_radius(lens))
     # A fisheye sees more than a pinhole can show.
-    assert lenses.widest(Lens("fisheye", (0.0,) * 4)) == pytest.approx(lenses.WIDEST)
+    assert lenses.max_radius(Lens("fisheye", (0.0,) * 4)) == pytest.approx(lenses.WIDEST)
 
 
 def test_a_tilted_lens_is_cut_at_its_fold():
     """y + 3 p1 y^2, on x = 0, turns at y = -1 / (6 p1), though the radial part never does."""
     lens = Lens("opencv", (0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0))
-    assert lenses.widest(lens) == lenses.WIDEST
+    assert lenses.max_radius(lens) == lenses.WIDEST
     np.testing.assert_array_equal(lenses.reaches(lens, np.array([[0.0, -0.5], [0.0, -0.6]])), [True, False])
 
 

@@ -220,7 +220,7 @@ def test_memory_is_counted_by_pixels(capture: Path):
     loading = 48 * 64 * 26
     assert needed_bytes(frames) == 8 * 48 * 64 * 7 + loading
     assert needed_bytes(frames, max_side=32) == 8 * 24 * 32 * 7 + loading
-    assert needed_bytes(frames, beside=16) == 8 * 48 * 64 * 23 + loading
+    assert needed_bytes(frames, extra=16) == 8 * 48 * 64 * 23 + loading
     assert needed_bytes(frames[:2]) < needed_bytes(frames)
     views = load_views(read_capture(capture))
     assert (
@@ -231,13 +231,13 @@ def test_memory_is_counted_by_pixels(capture: Path):
 
 def test_nothing_is_refused_where_nobody_says_what_is_free(capture: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("point2act.data.capture.memory.free_bytes", lambda: None)
-    check_memory(read_capture(capture).frames, beside=10**12)
+    check_memory(read_capture(capture).frames, extra=10**12)
     monkeypatch.undo()
     free = free_bytes()
     assert free is not None
     assert 10**7 < free < 10**14
     with pytest.raises(CaptureError, match="are free"):
-        check_memory(read_capture(capture).frames, beside=10**12)
+        check_memory(read_capture(capture).frames, extra=10**12)
 
 
 # ── writing ────────────────────────────────────────────────────────────────────────────────────

@@ -123,7 +123,7 @@ def test_what_cannot_be_gone_on_with(tmp_path: Path):
     with pytest.raises(CaptureError, match="whole is a finished capture"):
         CaptureWriter(tmp_path / "whole")
     synthetic.write_capture_files(tmp_path / "theirs", synthetic.views(2))
-    with pytest.raises(CaptureError, match="not begun by CaptureWriter"):
+    with pytest.raises(CaptureError, match="not written by CaptureWriter"):
         CaptureWriter(tmp_path / "theirs")
     CaptureWriter(tmp_path / "moved", T_base_world=T_BASE_WORLD).add(views[0])
     CaptureWriter(tmp_path / "moved", T_base_world=T_BASE_WORLD)
@@ -265,7 +265,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "closed").chmod(0o000)
     for folder in (tmp_path / "closed", tmp_path / "closed" / "c"):
         with pytest.raises(CaptureError, match="there is no"):
-            list(watch_capture(folder, start=0.01))
+            list(watch_capture(folder, startup_timeout=0.01))
         with pytest.raises(CaptureError, match="there is no"):
             read_capture(folder)
         with pytest.raises(Point2ActError, match="cannot be written"):
@@ -549,18 +549,18 @@ def test_a_finished_capture_comes_at_once(tmp_path: Path):
 def test_a_capture_that_does_not_begin(tmp_path: Path, careless: Careless):
     stage = Stage()
     with pytest.raises(CaptureError, match=r"there is no .*c/transforms\.json: name the folder"):
-        list(stage.follow(tmp_path / "c", start=30.0, quiet=2.0))
+        list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
     assert stage.now == pytest.approx(30.0, abs=0.1)
     stage = Stage((0.0, lambda: careless.list(0)))
     with pytest.raises(CaptureError, match="lists no frames"):
-        list(stage.follow(tmp_path / "c", start=30.0, quiet=2.0))
+        list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
     assert stage.now == pytest.approx(30.0, abs=0.1)
 
 
 def test_an_empty_list_is_a_capture_that_has_not_begun(tmp_path: Path, careless: Careless):
     careless.all()
     stage = Stage((20.0, lambda: careless.list(0)), (40.0, lambda: careless.list(2)))
-    arrivals = list(stage.follow(tmp_path / "c", start=30.0, quiet=2.0))
+    arrivals = list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
     assert stage.now == pytest.approx(42.0, abs=0.2)
     check_arrivals(tmp_path / "c", arrivals)
 

@@ -119,7 +119,7 @@ def test_the_same_viewpoints_whatever_the_world(order, at_most, seed):
 def test_wanted_views_stay(tmp_path):
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path, sizes=np.arange(60) + 1)
     wanted = {frames[i].name for i in (3, 4, 5, 6, 30)}
-    kept = names(select_views(frames, 12, first=[wanted]))
+    kept = names(select_views(frames, 12, priority=[wanted]))
     assert wanted <= set(kept)
     assert len(kept) == 12
 
@@ -127,7 +127,7 @@ def test_wanted_views_stay(tmp_path):
 def test_the_most_wanted_come_first_where_there_is_no_room_for_all(tmp_path):
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path)
     person, model = {frames[7].name, frames[8].name}, {frame.name for frame in frames[10:50]}
-    kept = set(names(select_views(frames, 6, first=[person, model])))
+    kept = set(names(select_views(frames, 6, priority=[person, model])))
     assert person <= kept
     assert kept - person <= model
 
@@ -137,7 +137,7 @@ def test_a_wanted_view_is_not_taken_for_a_sharper_one(tmp_path):
     sizes[::2] = 900
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path, sizes=sizes)
     wanted = {frames[i].name for i in range(1, 60, 12)}
-    assert wanted <= set(names(select_views(frames, 10, first=[wanted])))
+    assert wanted <= set(names(select_views(frames, 10, priority=[wanted])))
 
 
 def test_sharp_views_before_blurred_ones(tmp_path):

@@ -50,7 +50,7 @@ class ViewLoader:
         answers = () if points is None else points.answers
         by_person = {answer.image for answer in answers if answer.model == PERSON}
         answered = {answer.image for answer in answers}
-        frames = select_views(capture.frames, self.max_views, first=(by_person, answered))
+        frames = select_views(capture.frames, self.max_views, priority=(by_person, answered))
         return replace(capture, frames=frames)
 
     def load(self, capture: Capture, progress: ProgressCallback | None = None) -> tuple[View, ...]:
@@ -59,7 +59,7 @@ class ViewLoader:
         Raises:
             CaptureError: An image is broken, or memory will not hold all views.
         """
-        views = load_views(capture, max_side=self.max_side, beside=self.extra_bytes, progress=progress)
+        views = load_views(capture, max_side=self.max_side, extra=self.extra_bytes, progress=progress)
         return with_poses(views, self.poses)
 
     def load_frame(self, capture: Capture, frame: Frame) -> View:

@@ -1,7 +1,6 @@
-"""One entry of transforms.json → Frame: files and calibration, checked against the files' headers.
+"""Conversion of an entry of transforms.json to a frame, checked against the headers of its files.
 
-What is read, and which of a shared and a frame's own value wins, follows nerfstudio 1.1's
-``nerfstudio_dataparser.py`` (the shared one), so that both see the same cameras.
+As in nerfstudio 1.1's ``nerfstudio_dataparser.py``, a value shared by all frames precedes a frame's own.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from point2act.core.types import Camera, Frame, Lens
 from point2act.data.capture.images import depth_size, image_size
 from point2act.data.capture.validators import file_name, finite, positive, rigid
 
-# nerfstudio's names. All of the first row are one model with some coefficients left at zero.
+# nerfstudio's names. The first row is one model with some coefficients at zero.
 _PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _FISHEYE = ("OPENCV_FISHEYE",)
 _OPENCV_ORDER = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
@@ -27,49 +26,48 @@ _FISHEYE_ORDER = ("k1", "k2", "k3", "k4")
 _LIST_ORDER = ("k1", "k2", "k3", "k4", "p1", "p2")  # nerfstudio's "distortion_params"
 DISTORTION = ("distortion_params", *_OPENCV_ORDER)
 FILES = ("file_path", "depth_file_path", "mask_path")
-# With these, all that a frame is made of.
 _INTRINSICS = ("camera_model", "fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "cx", "cy", "w", "h")
 _SHAREABLE = (*_INTRINSICS, *DISTORTION, "fisheye_crop_radius", "depth_unit_scale_factor")
 
-# Focal lengths in sides of the image: from 0.06 to 179.9 degrees of view. Chosen, as are the two below.
+# Focal lengths in image sides: fields of view from 0.06 to 179.9 degrees. Chosen, as are the two below.
 _FOCAL_RANGE = (1e-3, 1e3)
-# A principal point in sides of the image; a crop may lie beside it.
-_CENTRE = 100
-# Real distortion coefficients stay below 1000; what lenses are computed with does not overflow here.
-_DISTORTED = 1e12
+# Largest principal point in image sides; a crop may lie beside it.
+_MAX_CENTRE = 100
+# Real distortion coefficients stay below 1000; the distortion models do not overflow below this.
+_MAX_COEFFICIENT = 1e12
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One frame of transforms.json with the values that all frames share."""
+    """One frame of transforms.json with the values shared by all frames."""
 
     shared: dict[str, Any]
     own: dict[str, Any]
     place: str
 
     def value(self, key: str) -> Any:
-        """The value that counts: the shared one, else the frame's own, else None."""
+        """Return the shared value, else the frame's own, else None."""
         return self.shared[key] if key in self.shared else self.own.get(key)
 
     def number(self, key: str) -> float | None:
-        """A value that has to be a finite number, or None where there is none."""
+        """Return a finite number, or None if the key is absent."""
         value = self.value(key)
         return None if value is None else finite(value, f"{self.place}: {key}")
 
     def path(self, folder: Path, key: str) -> Path | None:
-        """A file of the frame's own, or None where there is none."""
+        """Return the path of one of the frame's files, or None if the key is absent."""
         value = self.own.get(key)
         return None if value is None else folder / file_name(value, f"{self.place}: {key}")
 
     def difference(self, other: Entry) -> str | None:
-        """The first key that would make another frame of the other entry; None where there is none."""
+        """Return the first key in which another entry describes a different frame, None if there is none."""
         own = (key for key in (*FILES, "transform_matrix") if self.own.get(key) != other.own.get(key))
         both = (key for key in _SHAREABLE if self.value(key) != other.value(key))
         return next(own, None) or next(both, None)
 
 
 def read_frame(entry: Entry, folder: Path) -> Frame:
-    """The frame of an entry whose files lie in a folder. Reads their headers, no pixels.
+    """Read the frame of an entry from the headers of its files in a folder.
 
     Raises ``CaptureError`` for wrong sizes, poses that are not rigid and unknown camera models.
     """
@@ -102,13 +100,13 @@ def _camera_model(entry: Entry) -> str:
 
 
 def _camera(entry: Entry, size: tuple[int, int]) -> Camera:
-    """Intrinsics; left out, ``w, h`` are the image's, ``cx, cy`` its centre and ``fl_y`` is ``fl_x``."""
+    """Return the intrinsics; defaults are the image's size and centre, and ``fl_x`` for ``fl_y``."""
     height, width = size
     h, w = entry.number("h"), entry.number("w")
-    said = (height if h is None else h, width if w is None else w)
-    if tuple(map(round, said)) != size:
+    given = (height if h is None else h, width if w is None else w)
+    if tuple(map(round, given)) != size:
         raise CaptureError(
-            f"{entry.place}: the image is {_size(*size)} pixels but w and h say {_size(*said)}: "
+            f"{entry.place}: the image is {_size(*size)} pixels but w and h say {_size(*given)}: "
             "write the image's own size, and intrinsics for that size"
         )
     fx = _focal(entry, "fl_x", "camera_angle_x", width)
@@ -126,7 +124,7 @@ def _camera(entry: Entry, size: tuple[int, int]) -> Camera:
 
 
 def _focal(entry: Entry, key: str, angle_key: str, side: int) -> float | None:
-    """A focal length in pixels, or from a field of view in radians (as Blender and instant-ngp write it)."""
+    """Return a focal length in pixels, or from a field of view in radians (Blender and instant-ngp)."""
     focal, angle = entry.number(key), entry.number(angle_key)
     if focal is None and angle is None:
         return None
@@ -146,11 +144,11 @@ def _focal(entry: Entry, key: str, angle_key: str, side: int) -> float | None:
 
 
 def _centre(entry: Entry, key: str, side: int) -> float:
-    """One coordinate of the principal point, the image's middle where it is left out."""
+    """Return one coordinate of the principal point, by default the image's centre."""
     centre = entry.number(key)
     if centre is None:
         return side / 2
-    if abs(centre) > _CENTRE * side:
+    if abs(centre) > _MAX_CENTRE * side:
         raise CaptureError(
             f"{entry.place}: {key} is {centre:g} for an image of {side} pixels: write where the optical axis "
             "meets the image, in pixels"
@@ -167,8 +165,10 @@ def _lens(entry: Entry, model: str) -> Lens:
         place = f"{entry.place}: distortion_params"
         values |= {key: finite(value, place) for key, value in zip(_LIST_ORDER, listed, strict=False)}
     for key, value in values.items():
-        if abs(value) > _DISTORTED:
-            raise CaptureError(f"{entry.place}: {key} is {value:g}, which is no lens: write its own or none")
+        if abs(value) > _MAX_COEFFICIENT:
+            raise CaptureError(
+                f"{entry.place}: {key} is {value:g}, too large for a lens: write the calibrated value or none"
+            )
     if model in _FISHEYE:
         crop = entry.number("fisheye_crop_radius")
         if crop is not None:
@@ -179,7 +179,7 @@ def _lens(entry: Entry, model: str) -> Lens:
 
 
 def _check_depth_size(path: Path, camera: Camera) -> None:
-    """Depth may have another resolution than the image (nerfstudio resizes it), not another shape."""
+    """Check the shape of depth; its resolution may differ from the image's."""
     height, width = depth_size(path)
     if abs(width * camera.height - height * camera.width) > max(camera.height, camera.width):
         raise CaptureError(

@@ -1,4 +1,4 @@
-"""Frame → View: pixels loaded, undistorted, made smaller; and pixels carried between the two."""
+"""Loading of frames as undistorted, resized views, and conversion of pixels between frame and view."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ from point2act.data.capture.memory import check_memory
 
 
 def load_view(capture: Capture, frame: Frame, *, max_side: int | None = None) -> View:
-    """Load one frame as a pinhole view whose longer side is at most ``max_side`` pixels.
+    """Load one frame as a pinhole view.
 
-    The view keeps the intrinsics and the size of the image on disk, then both shrink together: the
-    centre keeps its sharpness; what a barrel lens shows beyond the pinhole's corners is lost, and where
-    a pincushion or fisheye lens shows nothing the mask is False. Colours are bilinear and averaged by
-    area, depth (metres) and mask are nearest: neither invents values between two surfaces. The mask
-    unites the mask file, the alpha channel and the lens; it is None where every pixel may be used.
+    Undistortion keeps the intrinsics and the size of the image on disk, then both are reduced: what a barrel
+    lens shows beyond the pinhole's corners is lost, and where a pincushion or fisheye lens shows nothing the
+    mask is False. Colours are bilinear and averaged by area, depth (metres) and mask are nearest, so that no
+    values between two surfaces arise. The mask combines the mask file, the alpha channel and the lens; it is
+    None if every pixel may be used.
 
-    Raises ``CaptureError`` naming the file for a broken image or depth that is not 16-bit.
+    Args:
+        capture: The capture, for the unit of depth.
+        frame: The frame.
+        max_side: Maximum longer side of the view, pixels; None keeps the size.
+
+    Raises:
+        CaptureError: An image is broken or depth is not 16-bit; the message names the file.
     """
     camera = frame.camera
     rgb, mask = read_rgb(frame.image_path)
@@ -52,15 +58,21 @@ def load_views(
     capture: Capture,
     *,
     max_side: int | None = None,
-    beside: int = 0,
+    extra: int = 0,
     progress: ProgressCallback | None = None,
 ) -> tuple[View, ...]:
-    """Load every frame, see ``load_view``; ``progress(done, total)`` is called after each.
+    """Load every frame, see ``load_view``.
 
-    Raises ``CaptureError`` before anything is loaded where memory will not hold all the views, and
-    what the caller keeps ``beside`` them: bytes for each pixel of all views.
+    Args:
+        capture: The capture.
+        max_side: Maximum longer side of a view, pixels.
+        extra: Memory that the caller needs in addition, bytes per pixel of all views.
+        progress: Called after each frame.
+
+    Raises:
+        CaptureError: A file is broken, or (before anything is loaded) the free memory is too small.
     """
-    check_memory(capture.frames, max_side=max_side, beside=beside)
+    check_memory(capture.frames, max_side=max_side, extra=extra)
     views = []
     for frame in capture.frames:
         views.append(load_view(capture, frame, max_side=max_side))
@@ -71,9 +83,9 @@ def load_views(
 
 
 def read_image(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
-    """The colours of a frame's image on disk, as stored: distorted, full size, EXIF orientation not applied.
+    """Return the image on disk as stored: distorted, full size, EXIF orientation not applied.
 
-    Raises ``CaptureError`` naming the file where it is broken or has changed its size.
+    Raises ``CaptureError`` if the file is broken or has changed its size.
     """
     rgb, _ = read_rgb(frame.image_path)
     _check_size(frame, rgb)
@@ -81,7 +93,7 @@ def read_image(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Carry pixels of the image on disk (distorted, full size) to pixels of a view of that frame.
+    """Convert pixels ``(x, y)`` of the image on disk (distorted, full size) to pixels of a view of the frame.
 
     The result may lie outside the view; it is finite even for pixels that no ray reaches.
     """
@@ -92,7 +104,7 @@ def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> 
 
 
 def view_to_disk(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Carry pixels of a view to pixels of the image on disk: the inverse of ``disk_to_view``."""
+    """Convert pixels of a view to pixels of the image on disk; the inverse of ``disk_to_view``."""
     rays = to_tangents(view.camera, pixels)
     if not distortion.is_pinhole(frame.lens):
         rays = distortion.distort(frame.lens, rays)
@@ -114,7 +126,7 @@ def _undistort(
     depth: Float[np.ndarray, "h w"] | None,
     mask: Bool[np.ndarray, "h w"] | None,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"] | None, Bool[np.ndarray, "h w"]]:
-    """Resample to the pinhole camera with the same intrinsics, with a mask of what the lens showed."""
+    """Resample to a pinhole with the same intrinsics; the mask is True where the lens saw the ray."""
     import cv2
 
     where, nearest, seen = _resampling(astuple(frame.camera), astuple(frame.lens))
@@ -123,8 +135,8 @@ def _undistort(
             f"{frame.image_path}: its distortion coefficients {frame.lens.coefficients} leave nothing of the "
             "image: write those of this camera model"
         )
-    # What the lens did not show repeats the border, so that making the view smaller mixes no black into the
-    # pixels beside it.
+    # Pixels that the lens did not see repeat the border, so that resizing mixes no black into their
+    # neighbours.
     rgb = cv2.remap(rgb, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore
     if depth is not None:
         depth = np.where(seen, depth.take(nearest), np.float32(0))
@@ -135,10 +147,10 @@ def _undistort(
 def _resampling(
     numbers: tuple[Any, ...], lens_numbers: tuple[Any, ...]
 ) -> tuple[Float32[np.ndarray, "h w 2"], Int32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
-    """For each pixel of a pinhole: its place on disk as cv2 has it, the pixel there, whether there is one.
+    """Return each pinhole pixel's position on disk as cv2 has it, the pixel there, and whether it is seen.
 
-    Kept for the next frame, which is mostly of the same camera, known by its numbers: this takes many times
-    as long as what is done with it.
+    Cached for the next frame, which mostly has the same camera: this takes many times as long as the
+    resampling.
     """
     camera, distorted = Camera(*numbers), Lens(*lens_numbers)
     rays = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
@@ -153,7 +165,7 @@ def _resampling(
 
 
 def _on_disk(camera: Camera, distorted: Lens, pixels: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"]:
-    """Which pixels lie in the image on disk, and in its fisheye circle where it has one."""
+    """Return which pixels lie in the image on disk and in the circle of a fisheye image."""
     size = np.array([camera.width, camera.height])
     there = ((pixels >= 0) & (pixels < size)).all(axis=1)
     if distorted.crop_radius is None:
@@ -162,10 +174,10 @@ def _on_disk(camera: Camera, distorted: Lens, pixels: Float[np.ndarray, "n 2"]) 
 
 
 def _shrink(view: View, max_side: int) -> View:
-    """A smaller view: colours averaged by area, depth and mask nearest, intrinsics to match."""
+    """Reduce a view: colours averaged by area, depth and mask nearest, with matching intrinsics."""
     camera = view.camera
     if max_side < 1:
-        raise CaptureError(f"max_side is {max_side}: ask for one pixel or more")
+        raise CaptureError(f"max_side is {max_side}: give 1 or more")
     scale = max_side / max(camera.height, camera.width)
     height, width = (max(1, round(side * scale)) for side in (camera.height, camera.width))
     x, y = width / camera.width, height / camera.height
@@ -177,7 +189,7 @@ def _shrink(view: View, max_side: int) -> View:
 
 
 def _nearest(image: Shaped[np.ndarray, "h w"], height: int, width: int) -> Shaped[np.ndarray, "h2 w2"]:
-    """Resize by taking the pixel under the centre of each new pixel."""
+    """Resize with nearest-neighbour sampling at the centres of the new pixels."""
     if image.shape == (height, width):
         return image
     rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)

@@ -1,4 +1,4 @@
-"""transforms.json → Capture. Visibility at every file's header, loads no pixels."""
+"""Reading of a capture from its transforms.json; files are checked by their headers, no pixels are loaded."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _MOST_FRAMES = 100_000
 
 
 def read_capture(folder: Path | str, *, allow_outside: bool = False) -> Capture:
-    """Read a capture: a folder with nerfstudio's ``transforms.json``, or the path of such a file.
+    """Read a capture.
 
-    The world frame is the one of the ``transform_matrix`` entries; ``applied_transform`` and
-    ``applied_scale`` (which tell how nerfstudio's own tools came to it) and the lists of training and
-    test files change nothing. Frames keep the order of the file. Lengths count as metres where a frame
-    has depth or the file says ``"metric": true``. Pixels are taken as stored: EXIF orientation is not
-    applied, since the intrinsics are of the stored pixels. A capture that is still being written
-    (``"complete": false``) is read as far as it goes.
+    The world frame is that of the ``transform_matrix`` entries; ``applied_transform``, ``applied_scale`` and
+    the lists of training and test files have no effect. Frames keep the order of the file. Lengths are metres
+    if a frame has depth or the file says ``"metric": true``. EXIF orientation is not applied, since the
+    intrinsics are those of the stored pixels. A capture that is still being written (``"complete": false``)
+    is read as far as it goes.
 
-    A capture of somebody else's may name any file of this machine. So files that lie outside the folder,
-    also by way of symbolic links in it, are an error unless ``allow_outside``. It may itself be a link.
+    Args:
+        folder: A folder with nerfstudio's ``transforms.json``, or the path of such a file.
+        allow_outside: Accept files outside the folder, also through symbolic links in it. They are an error
+            otherwise, because a capture from another person could name any file of this machine.
 
-    Raises ``CaptureError``, with one sentence on what to mend, for anything that would fail later:
-    missing files (all of them at once), wrong sizes, poses that are not rigid, unknown camera models.
+    Raises:
+        CaptureError: Missing files (all at once), wrong sizes, poses that are not rigid, or unknown camera
+            models.
     """
     path = transforms_path(folder)
     if not os.path.isfile(path):
@@ -48,14 +50,14 @@ def read_capture(folder: Path | str, *, allow_outside: bool = False) -> Capture:
 
 
 def transforms_path(path: Path | str) -> Path:
-    """Where the transforms.json of a capture is or will be: ``path``, or in it unless it is a ``.json``."""
+    """Return the path of a capture's transforms.json: ``path`` itself if it is a ``.json``, else in it."""
     path = Path(path)
     is_file = os.path.isfile(path) or (path.suffix == ".json" and not os.path.isdir(path))
     return path if is_file else path / NAME
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The content of a transforms.json. Raises ``CaptureError`` where it is no JSON object."""
+    """Read a transforms.json. Raises ``CaptureError`` if it is not a JSON object."""
     document = read_json(path, CaptureError)
     if not isinstance(document, dict):
         raise CaptureError(f"{path} holds no JSON object: write one with 'frames', as nerfstudio does")
@@ -63,9 +65,9 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_entries(path: Path, document: dict[str, Any]) -> list[Entry]:
-    """The frames that a transforms.json lists, in its order, not yet compared with their files.
+    """Return the frames that a transforms.json lists, without checking their files.
 
-    Raises ``CaptureError`` where it lists none, one without an image, or an image twice.
+    Raises ``CaptureError`` if it lists none, one without an image, or an image twice.
     """
     frames = document.get("frames")
     if not isinstance(frames, list) or not frames:
@@ -89,7 +91,7 @@ def read_entries(path: Path, document: dict[str, Any]) -> list[Entry]:
 def check_files(
     path: Path, document: dict[str, Any], entries: Sequence[Entry], *, allow_outside: bool = False
 ) -> None:
-    """Raise an error for the first file outside the folder, or one that names every missing file."""
+    """Raise ``CaptureError`` for the first file outside the folder, or for all missing files."""
     named: dict[Path, str] = {}
     for entry in (*entries, Entry({}, document, str(path))):
         for key in ("ply_file_path",) if entry.own is document else FILES:
@@ -104,18 +106,18 @@ def check_files(
     missing = [str(file) for file in named if not os.path.isfile(file)]
     if len(missing) == 1:
         raise CaptureError(
-            f"{path} names a file that does not exist, {missing[0]}: put it there or take its entry out"
+            f"{path} names a file that does not exist, {missing[0]}: put it there or remove its entry"
         )
     if missing:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise CaptureError(
             f"{path} names {len(missing)} files that do not exist, {', '.join(missing[:_LISTED])}{more}: "
-            "put them there or take their entries out"
+            "put them there or remove their entries"
         )
 
 
 def _check_inside(folder: Path, named: dict[Path, str]) -> None:
-    """Raise an error for a file that is elsewhere once ``..`` and symbolic links are followed."""
+    """Raise ``CaptureError`` for a file that ``..`` or symbolic links lead out of the folder."""
     root = Path(os.path.realpath(folder))
     for file, place in named.items():
         target = Path(os.path.realpath(file))
@@ -127,7 +129,7 @@ def _check_inside(folder: Path, named: dict[Path, str]) -> None:
 
 
 def make_capture(path: Path, document: dict[str, Any], frames: Sequence[Frame]) -> Capture:
-    """The capture of a transforms.json whose frames have been read."""
+    """Build the capture of a transforms.json from its frames."""
     T_base_world = document.get("T_base_world")
     cloud = Entry({}, document, str(path)).path(path.parent, "ply_file_path")
     return Capture(

@@ -1,4 +1,4 @@
-"""A capture copied with other poses or other depth: all else stays as it was, byte for byte."""
+"""Copying of a capture with new poses or new depth, all else unchanged."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from point2act.data.capture.load import disk_to_view
 from point2act.data.capture.read import NAME, read_document, read_entries, transforms_path
 from point2act.data.capture.write import DEPTH_UNIT, depth_png
 
-_BESIDE = "points.json"
-_MAX_BYTES = 2**31  # Bytes: a file that is copied is read whole.
+_POINTS = "points.json"
+_MAX_BYTES = 2**31  # A file that is copied is read whole.
 
 
 def rewrite_capture(
@@ -31,14 +31,18 @@ def rewrite_capture(
     depth: Callable[[str], Float[np.ndarray, "h w"] | None] | None = None,
     progress: ProgressCallback | None = None,
 ) -> None:
-    """Copy a capture into a folder, with other poses (``T_world_cam`` by name) and, if given, other depth.
+    """Copy a capture into a folder with new poses and, if given, new depth, byte for byte otherwise.
 
-    ``depth`` tells a frame's depth by its name, metres in the pixels of its image on disk; all depth is then
-    written anew in millimetres. Everything else that transforms.json says is kept, and so are its points, its
-    cloud and the answers in ``points.json``. ``progress(done, total)`` is called as frames are written.
+    Args:
+        capture: Folder of the capture.
+        folder: Folder of the copy.
+        poses: New ``T_world_cam`` by the name of the frame; other frames keep theirs.
+        depth: Returns the depth of a frame by its name, metres in the pixels of the image on disk; all depth
+            is then written in millimetres.
+        progress: Called after each frame.
 
-    Raises ``CaptureError`` for files that are named from outside the folder: only what lies in it can be
-    copied under its own name.
+    Raises:
+        CaptureError: The capture names a file outside its folder, which cannot be copied.
     """
     path = transforms_path(capture)
     document = read_document(path)
@@ -61,21 +65,21 @@ def rewrite_capture(
             progress(done, len(entries))
     if isinstance(document.get("ply_file_path"), str):
         _copy(path.parent, folder, document["ply_file_path"], f"{path}: ply_file_path")
-    if os.path.isfile(path.parent / _BESIDE):
-        _copy(path.parent, folder, _BESIDE, str(path))
+    if os.path.isfile(path.parent / _POINTS):
+        _copy(path.parent, folder, _POINTS, str(path))
     unit = {} if depth is None else {"depth_unit_scale_factor": DEPTH_UNIT}
     write_json(folder / NAME, document | unit | {"frames": frames})
 
 
 def depth_on_disk(frame: Frame, view: View) -> Float[np.ndarray, "h w"]:
-    """Depth of a full-size view in the pixels of its image on disk: nearest, 0 where the view has none."""
+    """Resample the depth of a full-size view to the pixels of its image on disk: nearest, 0 without depth."""
     assert view.depth is not None
     height, width = frame.camera.height, frame.camera.width
     pixels = disk_to_view(frame, view, pixel_centers(height, width).reshape(-1, 2))
-    there = inside(view.camera, pixels)
+    covered = inside(view.camera, pixels)
     # Pixels that no ray reaches may be too large for an integer.
-    depth = at_pixels(view.depth, np.where(there[:, None], pixels, 0.0))
-    return np.where(there, depth, np.float32(0)).reshape(height, width)
+    depth = at_pixels(view.depth, np.where(covered[:, None], pixels, 0.0))
+    return np.where(covered, depth, np.float32(0)).reshape(height, width)
 
 
 def _copy(source: Path, target: Path, name: str, place: str) -> None:

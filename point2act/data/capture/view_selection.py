@@ -1,4 +1,4 @@
-"""Fewer views of a capture that has very many: spread over viewpoints, sharp ones before blurred ones."""
+"""View selection: farthest point sampling over camera poses, preferring sharp images."""
 
 from __future__ import annotations
 
@@ -12,110 +12,118 @@ from point2act.core.errors import CaptureError
 from point2act.core.types import Capture, Frame
 
 _NEAR = 0.5
-"""A sharper view may stand in for one that was chosen where it is nearer than this share of the distance
-between chosen views. Chosen: what is nearer to another chosen view stays with that."""
+"""Fraction of the distance between selected views within which a sharper view may replace one. Chosen: a view
+beyond is nearer to another selected view."""
 
 
 def select_views(
-    frames: Sequence[Frame], at_most: int, *, first: Sequence[Collection[str]] = ()
+    frames: Sequence[Frame], max_views: int, *, priority: Sequence[Collection[str]] = ()
 ) -> tuple[Frame, ...]:
-    """At most so many of the frames, in their order, spread evenly over viewpoints; no pixel is read.
+    """Select views that are spread evenly over camera poses; no pixel is read.
 
-    ``first`` are groups of names that are wanted before all others, the most wanted group first: others
-    are only taken where there is room left, and of a group that is itself too many as many as there is room
-    for. The farthest from all that were taken so far comes next (Gonzalez 1985); then a sharper view
-    takes the place of a near one that is in no group. Sharp is whose file has more bytes a pixel: what a
-    camera blurs packs better. In a simulated sweep of 400 pictures with noise, 50 of them blurred by three
-    pixels, the blurred files had 0.96 to 0.99 of the bytes of those around them, the others 0.99 to 1.01.
+    Farthest point sampling (Gonzalez 1985) by ``ViewDistance``; then each selected view is replaced by the
+    sharpest view near it, sharpness being the bytes of the file per pixel.
 
-    Raises ``CaptureError`` where ``at_most`` is not positive or an image's file is gone.
+    Args:
+        frames: The candidates.
+        max_views: Maximum number of selected views.
+        priority: Groups of frame names that are selected before all others, most important first; these views
+            are not replaced.
+
+    Returns:
+        The selected frames in their order.
+
+    Raises:
+        CaptureError: ``max_views`` is not positive or an image file is gone.
     """
-    if at_most < 1:
-        raise CaptureError(f"--max-views is {at_most}: ask for one view or more")
-    if len(frames) <= at_most:
+    # Blurred images compress better: in a simulated sweep of 400 noisy images, 50 of them blurred by three
+    # pixels, the blurred files had 0.96 to 0.99 of the bytes of their neighbours, the others 0.99 to 1.01.
+    if max_views < 1:
+        raise CaptureError(f"--max-views is {max_views}: give 1 or more")
+    if len(frames) <= max_views:
         return tuple(frames)
-    wanted = [np.array([frame.name in names for frame in frames]) for names in first]
-    apart = ViewDistance.of(frames)
-    chosen = farthest_point_sampling(apart, at_most, [*wanted, np.ones(len(frames), dtype=bool)])
-    fixed = np.logical_or.reduce([np.zeros(len(frames), dtype=bool), *wanted])
-    chosen = _sharper(apart, chosen, fixed, _density(frames))
-    return tuple(frames[index] for index in sorted(chosen))
+    groups = [np.array([frame.name in names for frame in frames]) for names in priority]
+    distance = ViewDistance.of(frames)
+    everything = np.ones(len(frames), dtype=bool)
+    selected = farthest_point_sampling(distance, max_views, [*groups, everything])
+    fixed = np.logical_or.reduce([~everything, *groups])
+    selected = _replace_by_sharper(distance, selected, fixed, _bytes_per_pixel(frames))
+    return tuple(frames[index] for index in sorted(selected))
 
 
 def keep_frames(capture: Capture, names: Collection[str] | None) -> Capture:
-    """The capture with the frames of these names alone, in its own order; as it is with None."""
+    """Return the capture with the frames of these names only, in its own order; unchanged with None."""
     if names is None:
         return capture
-    wanted = set(names)
-    return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name in wanted))
+    kept = set(names)
+    return replace(capture, frames=tuple(frame for frame in capture.frames if frame.name in kept))
 
 
 class ViewDistance:
-    """How different the pictures from several viewpoints are: the way between the cameras, as a share of
-    how far they are spread, plus the angle between their axes, radians.
+    """Distance between camera poses: ``|c_i - c_j| / s + angle(z_i, z_j)`` with camera centres c, optical
+    axes z and the median distance s of the centres from their median; angles in radians.
     """
 
-    def __init__(self, eyes: Float[np.ndarray, "n 3"], axes: Float[np.ndarray, "n 3"]):
-        """``eyes`` are where the cameras stand, ``axes`` the unit vectors along which they look."""
-        size = float(np.median(np.linalg.norm(eyes - np.median(eyes, axis=0), axis=1)))
-        self._eyes, self._axes = eyes / (size if size > 0 else 1.0), axes
+    def __init__(self, centers: Float[np.ndarray, "n 3"], axes: Float[np.ndarray, "n 3"]):
+        """Take the camera centres and the unit optical axes."""
+        size = float(np.median(np.linalg.norm(centers - np.median(centers, axis=0), axis=1)))
+        self._centers, self._axes = centers / (size if size > 0 else 1.0), axes
 
     @staticmethod
     def of(frames: Sequence[Frame]) -> ViewDistance:
-        """Of some frames' cameras."""
+        """Return the distances between the cameras of frames."""
         poses = np.array([frame.T_world_cam for frame in frames])
         return ViewDistance(poses[:, :3, 3], poses[:, :3, 2])
 
     def __len__(self) -> int:
-        return len(self._eyes)
+        return len(self._centers)
 
     def from_one(self, index: int) -> Float[np.ndarray, " n"]:
-        """How different every viewpoint is from one of them."""
-        ways = np.linalg.norm(self._eyes - self._eyes[index], axis=1)
+        """Return the distance of every view from one of them."""
+        away = np.linalg.norm(self._centers - self._centers[index], axis=1)
         chords = np.linalg.norm(self._axes - self._axes[index], axis=1)
-        return ways + 2 * np.arcsin(np.clip(chords / 2, 0.0, 1.0))
+        return away + 2 * np.arcsin(np.clip(chords / 2, 0.0, 1.0))
 
 
 def farthest_point_sampling(
-    apart: ViewDistance, at_most: int, groups: Sequence[Bool[np.ndarray, " n"]]
+    distance: ViewDistance, count: int, groups: Sequence[Bool[np.ndarray, " n"]]
 ) -> list[int]:
-    """So many viewpoints, each the farthest from those before; those of earlier groups come first."""
-    chosen: list[int] = []
-    nearest = np.full(len(apart), np.inf)
+    """Select up to ``count`` views, each the farthest from those before, group by group."""
+    selected: list[int] = []
+    nearest = np.full(len(distance), np.inf)
     for group in groups:
         free = group.copy()
-        free[chosen] = False
-        while free.any() and len(chosen) < at_most:
+        free[selected] = False
+        while free.any() and len(selected) < count:
             farthest = int(np.where(free, nearest, -1.0).argmax())
-            chosen.append(farthest)
+            selected.append(farthest)
             free[farthest] = False
-            nearest = np.minimum(nearest, apart.from_one(farthest))
-    return chosen
+            nearest = np.minimum(nearest, distance.from_one(farthest))
+    return selected
 
 
-def _sharper(
-    apart: ViewDistance,
-    chosen: Sequence[int],
+def _replace_by_sharper(
+    distance: ViewDistance,
+    selected: Sequence[int],
     fixed: Bool[np.ndarray, " n"],
-    density: Float[np.ndarray, " n"],
+    sharpness: Float[np.ndarray, " n"],
 ) -> list[int]:
-    """For each of the chosen, unless it is fixed, the sharpest of those near it and to no other as near."""
-    away = np.array([apart.from_one(index) for index in chosen])
+    """Replace each selected view that is not fixed by the sharpest view near it and no nearer to another."""
+    away = np.array([distance.from_one(index) for index in selected])
     owner, nearest = away.argmin(axis=0), away.min(axis=0)
-    owner[list(chosen)] = range(len(chosen))  # Also where several stand in one place.
-    between = np.where(away[:, chosen] > 0, away[:, chosen], np.inf).min(axis=1)
+    owner[list(selected)] = range(len(selected))  # Also where several have one pose.
+    between = np.where(away[:, selected] > 0, away[:, selected], np.inf).min(axis=1)
     found = []
-    for number, index in enumerate(chosen):
+    for number, index in enumerate(selected):
         near = (owner == number) & (nearest < _NEAR * between[number]) & ~fixed
-        best = int(np.where(near, density, -1.0).argmax())
-        stays = fixed[index] or density[best] <= density[index]
+        best = int(np.where(near, sharpness, -1.0).argmax())
+        stays = fixed[index] or sharpness[best] <= sharpness[index]
         found.append(index if stays else best)
     return found
 
 
-def _density(frames: Sequence[Frame]) -> Float[np.ndarray, " n"]:
-    """Bytes a pixel."""
+def _bytes_per_pixel(frames: Sequence[Frame]) -> Float[np.ndarray, " n"]:
     try:
         return np.array([f.image_path.stat().st_size / (f.camera.height * f.camera.width) for f in frames])
     except OSError as err:
-        raise CaptureError(f"{err.filename} is gone since the capture was read: bring it back") from err
+        raise CaptureError(f"{err.filename} is gone since the capture was read: restore it") from err

@@ -1,4 +1,4 @@
-"""A capture that is still being written → its frames, as they come."""
+"""Watching of a capture folder that is still being written."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from point2act.data.capture.read import (
     transforms_path,
 )
 
-_AT_ONCE = 0.1  # Seconds that frames are checked for before those that are whole are given out. Chosen.
+_BATCH_SECONDS = 0.1  # Time for which frames are checked before the complete ones are yielded. Chosen.
 
 _Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Arrived:
-    """What came since last time."""
+    """The frames that arrived since the last update."""
 
     capture: Capture
-    """All frames so far, in the order of transforms.json."""
+    """The capture with all frames so far, in the order of transforms.json."""
     new_frames: tuple[Frame, ...]
-    """Those of them that came; none where all that came is the word that the capture is complete."""
+    """The frames that are new; empty if only the mark of completion is new."""
     complete: bool
-    """Whether transforms.json says that these are all (``"complete": true``)."""
+    """Whether transforms.json marks the capture as complete (``"complete": true``)."""
 
 
 def watch_capture(
@@ -42,34 +42,38 @@ def watch_capture(
     *,
     allow_outside: bool = False,
     quiet: float = 5.0,
-    start: float = 60.0,
+    startup_timeout: float = 60.0,
     poll: float = 0.05,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Arrived]:
-    """Give out the frames of a capture as they are written, each once, when all its files are whole.
+    """Yield the frames of a capture as they are written, each once, when all its files are complete.
 
-    Who writes need not be careful: a transforms.json that is half written, a frame listed before its files
-    are there, and images that do not decode to their end yet are looked at again when they change. Frames
-    come in the order of the file, a later one never before an earlier one that is not whole. It ends when
-    transforms.json says ``"complete": true`` and all it lists is there, or, for writers that never say so,
-    when nothing changed for ``quiet`` seconds. Until the first frame is listed it waits ``start`` seconds,
-    also for the folder. It looks every ``poll`` seconds, at the stamps of the files only if nothing changed.
+    A half-written transforms.json, frames listed before their files exist and images that do not decode to
+    their end are read again when they change. Frames come in the order of the file. It ends when
+    transforms.json says ``"complete": true`` and all it lists has arrived, or when nothing has changed for
+    ``quiet`` seconds. World frame and checks are those of ``read_capture``.
 
-    The world frame, order and checks are those of ``read_capture``; each frame is checked once. Files
-    outside the folder are an error unless ``allow_outside``.
+    Args:
+        folder: The capture folder, which may not exist yet.
+        allow_outside: Accept files outside the folder.
+        quiet: Seconds without a change after which the capture counts as complete.
+        startup_timeout: Seconds to wait for the first frame.
+        poll: Seconds between checks of the files.
+        clock: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
 
-    Raises ``CaptureError`` where no capture began, where anything stays broken for ``quiet`` seconds
-    (then with what ``read_capture`` would say), and where a frame that was given out is taken away or
-    changed: what was made of it would be wrong.
+    Raises:
+        CaptureError: No capture started, a file stayed invalid for ``quiet`` seconds, or a frame that was
+            yielded was removed or changed.
     """
     growing = _Growing(transforms_path(folder), clock, allow_outside)
     state, since = growing.state, clock()
     while True:
         waited = clock() - since
-        late = waited >= (quiet if growing.begun else start)
+        late = waited >= (quiet if growing.started else startup_timeout)
         if late or growing.changed():
-            arrived = growing.look()
+            arrived = growing.update()
             if growing.state != state:
                 state, since, late = growing.state, clock(), False
             if arrived is not None:
@@ -77,54 +81,53 @@ def watch_capture(
                 if arrived.complete:
                     return
                 continue
-        if late and growing.trouble is not None:
-            raise growing.trouble
+        if late and growing.problem is not None:
+            raise growing.problem
         if late:
             return
         sleep(poll)
 
 
 class _Growing:
-    """A capture as far as it was read."""
+    """A capture as far as it has been read."""
 
     def __init__(self, path: Path, clock: Callable[[], float], allow_outside: bool) -> None:
         self.path = path
-        self.begun = False
-        """Whether there is a transforms.json that lists frames, or is too broken to tell."""
-        self.trouble: CaptureError | None = None
-        """Why not all was read that is listed."""
+        self.started = False
+        """Whether there is a transforms.json that lists frames or cannot be parsed."""
+        self.problem: CaptureError | None = None
+        """Why a listed frame could not be read."""
         self._clock, self._allow_outside = clock, allow_outside
         self._entries: dict[str, Entry] = {}
         self._frames: dict[str, Frame] = {}
         self._watched: tuple[Path, ...] = (path,)
-        self._stamps: tuple[_Stamp, ...] = ()  # Of the watched files before they were read; none: look again
+        self._stamps: tuple[_Stamp, ...] = ()  # Of the watched files before they were read
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """Another one means that something moved.
+        """A value that differs when the capture has made progress.
 
-        The stamp of a transforms.json does not count while something is in the way: that other frames are
-        listed does not mend this one.
+        While there is a problem the stamp of transforms.json does not count: further entries do not solve it.
         """
-        if self.trouble is None:
+        if self.problem is None:
             return len(self._frames), self._stamps
-        return len(self._frames), str(self.trouble), self._stamps[1:]
+        return len(self._frames), str(self.problem), self._stamps[1:]
 
     def changed(self) -> bool:
-        """Whether looking again may tell more."""
+        """Return whether a watched file has changed since it was read."""
         return self._stamps != tuple(map(_stamp, self._watched))
 
-    def look(self) -> Arrived | None:
-        """Read what is new, for a while; None where nothing is. Sets ``begun`` and ``trouble``."""
-        self._watched, self._stamps, self.trouble = (self.path,), (_stamp(self.path),), None
-        self.begun = bool(self._frames) or self._stamps != (None,)
+    def update(self) -> Arrived | None:
+        """Read new frames for a while, None if there are none. Sets ``started`` and ``problem``."""
+        self._watched, self._stamps, self.problem = (self.path,), (_stamp(self.path),), None
+        self.started = bool(self._frames) or self._stamps != (None,)
         try:
             document = self._read_document()
             entries = read_entries(self.path, document)
             check_files(self.path, document, [], allow_outside=self._allow_outside)
             make_capture(self.path, document, [])
         except CaptureError as err:
-            self.trouble = err
+            self.problem = err
             return None
         self._check_kept(entries)
         waiting = [entry for entry in entries if entry.own["file_path"] not in self._entries]
@@ -138,13 +141,13 @@ class _Growing:
 
     def _read_document(self) -> dict[str, Any]:
         if self._stamps == (None,):
-            raise CaptureError(f"there is no {self.path}: name the folder that the capture is written to")
+            raise CaptureError(f"there is no {self.path}: give the folder that the capture is written to")
         document = read_document(self.path)
-        self.begun = bool(self._frames) or document.get("frames") != []
+        self.started = bool(self._frames) or document.get("frames") != []
         return document
 
     def _check_kept(self, entries: Sequence[Entry]) -> None:
-        """Raise an error where a frame that was given out is not there any more, or not the same."""
+        """Raise ``CaptureError`` if a frame that was yielded is gone or has changed."""
         listed = {entry.own["file_path"]: entry for entry in entries}
         for name, entry in self._entries.items():
             if name not in listed:
@@ -157,27 +160,27 @@ class _Growing:
                 )
 
     def _read_frames(self, waiting: Sequence[Entry]) -> list[Frame]:
-        """The frames of entries in their order, up to one that is not whole, or until time is up."""
+        """Read frames in order, up to one that is incomplete or until the time for a batch is over."""
         new: list[Frame] = []
-        began = self._clock()
+        t0 = self._clock()
         for entry in waiting:
-            if new and self._clock() - began > _AT_ONCE:
+            if new and self._clock() - t0 > _BATCH_SECONDS:
                 self._stamps = ()
                 break
             files = _files(entry, self.path.parent)
             stamps = tuple(map(_stamp, files))
             try:
-                frame = _read_whole(entry, self.path, self._allow_outside)
+                frame = _read_complete(entry, self.path, self._allow_outside)
             except CaptureError as err:
-                self._watched, self._stamps, self.trouble = (self.path, *files), (*self._stamps, *stamps), err
+                self._watched, self._stamps, self.problem = (self.path, *files), (*self._stamps, *stamps), err
                 break
             self._entries[frame.name], self._frames[frame.name] = entry, frame
             new.append(frame)
         return new
 
 
-def _read_whole(entry: Entry, path: Path, allow_outside: bool) -> Frame:
-    """A frame whose files were decoded to their end. Raises ``CaptureError`` where one cannot be."""
+def _read_complete(entry: Entry, path: Path, allow_outside: bool) -> Frame:
+    """Read a frame and decode its files to their end. Raises ``CaptureError`` if that fails."""
     check_files(path, {}, [entry], allow_outside=allow_outside)
     frame = read_frame(entry, path.parent)
     read_rgb(frame.image_path)
@@ -194,7 +197,7 @@ def _files(entry: Entry, folder: Path) -> tuple[Path, ...]:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes when a file does; None where there is none that can be read."""
+    """Return a value that changes with the file, None if it is not readable."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Views → a capture folder."""
+"""Writing of views as a capture folder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from point2act.data.capture.read import NAME
 from point2act.data.capture.validators import rigid
 
 DEPTH_UNIT = 1e-3
-"""Metres for one unit of depth as it is written: millimetres, nerfstudio's default."""
-_COMPRESSION = 1  # zlib's quickest: a third of the time of Pillow's 6, for files that are a tenth larger.
-_OURS = ("depth", "masks")
+"""Metres per unit of written depth: millimetres, nerfstudio's default."""
+_COMPRESSION = 1  # zlib's fastest level: a third of the time of Pillow's 6, files a tenth larger.
+_RESERVED = ("depth", "masks")
 _KINDS = {np.uint8: "8-bit colours", np.floating: "metres as floats", np.bool_: "bools"}
 
 
@@ -35,16 +35,20 @@ def write_capture(
     point_cloud: tuple[Float[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"]] | None = None,
     T_base_world: Float[np.ndarray, "4 4"] | None = None,
 ) -> None:
-    """Write views as a capture that ``read_capture`` and nerfstudio read.
+    """Write views as a capture folder that nerfstudio reads; ``CaptureWriter`` writes them one by one.
 
-    Images become PNG files under the views' own names (with the suffix ``.png``), depth 16-bit PNG in
-    millimetres in ``depth/`` (beyond 65 m: no reading), masks PNG in ``masks/``, the cloud
-    ``(points, colors)`` a ``points.ply``. ``transforms.json`` goes first if there is an old one and
-    comes last: a folder with one is whole, and says so (``"complete": true``). For views that come one by
-    one there is ``CaptureWriter``.
+    Images become PNG files under the views' names, depth 16-bit PNG in millimetres in ``depth/`` (0 beyond 65
+    m), masks PNG in ``masks/``, the cloud ``points.ply``. ``transforms.json`` is written last and an old one
+    removed first, so that a folder with one is complete.
 
-    Raises ``CaptureError`` for names that leave the folder or that two views share, and for views whose
-    sizes, types or poses could not be read back.
+    Args:
+        folder: The folder, made if missing.
+        views: Pinhole views; two views must not share the last part of their names.
+        point_cloud: World points and their 8-bit colours.
+        T_base_world: Rigid transform from the world to the robot base.
+
+    Raises:
+        CaptureError: A name leaves the folder or is taken, or a size, type or pose could not be read back.
     """
     folder = Path(folder)
     names = [image_name(view) for view in views]
@@ -65,30 +69,27 @@ def write_capture(
 
 
 def image_name(view: View) -> PurePosixPath:
-    """Where a view's image goes, relative to the folder.
-
-    Raises ``CaptureError`` for names that lead elsewhere or that are no names of files.
-    """
+    """Return the path of a view's image in the folder. Raises ``CaptureError`` for unusable names."""
     text = view.name.replace("\\", "/")
     path = PurePosixPath(text)
     if PureWindowsPath(text).anchor or path.is_absolute() or ".." in path.parts:
         raise CaptureError(f"the view name {view.name!r} leaves the capture's folder: use a name within it")
-    taken = len(path.parts) == 2 and path.parts[0].casefold() in _OURS
+    taken = len(path.parts) == 2 and path.parts[0].casefold() in _RESERVED
     if taken or not path.name or not text.isprintable():
         raise CaptureError(
             f"the view name {view.name!r} cannot be an image's: use one like images/0000, not in "
-            f"{' or '.join(_OURS)}, where other files go"
+            f"{' or '.join(_RESERVED)}, which hold other files"
         )
     return path.with_suffix(".png")
 
 
 def name_key(name: PurePosixPath) -> str:
-    """What two views must not share, since depth and mask are named by it, whatever the file system."""
+    """Return the name of depth and mask files, case-folded: two views must not share it."""
     return name.stem.casefold()
 
 
 def check_view(view: View) -> None:
-    """Raise ``CaptureError`` for a view that could not be read back as it is."""
+    """Raise ``CaptureError`` for a view that could not be read back unchanged."""
     camera = view.camera
     size = (camera.height, camera.width)
     _check_array(f"{view.name}: rgb", view.rgb, (*size, 3), np.uint8)
@@ -101,7 +102,7 @@ def check_view(view: View) -> None:
 
 
 def new_document(T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
-    """What a transforms.json says at its top level, but for the frames and whether it is complete."""
+    """Return the top level of a transforms.json without ``frames`` and ``complete``."""
     document: dict[str, Any] = {"camera_model": "PINHOLE", "depth_unit_scale_factor": DEPTH_UNIT}
     if T_base_world is not None:
         rigid(T_base_world, "T_base_world")
@@ -110,7 +111,7 @@ def new_document(T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any
 
 
 def write_view(folder: Path, view: View, name: PurePosixPath) -> dict[str, Any]:
-    """Write the files of one view, each whole or not at all; returns its entry for transforms.json."""
+    """Write the files of one view atomically and return its entry for transforms.json."""
     camera = view.camera
     intrinsics = {"fl_x": camera.fx, "fl_y": camera.fy, "cx": camera.cx, "cy": camera.cy}
     entry: dict[str, Any] = {"file_path": str(name)}
@@ -128,17 +129,14 @@ def write_view(folder: Path, view: View, name: PurePosixPath) -> dict[str, Any]:
 
 
 def transforms_text(document: dict[str, Any], entries: Sequence[str], *, complete: bool) -> str:
-    """The text of a transforms.json, one line a frame; ``entries`` are such lines, see ``json_line``.
-
-    A thousand frames take a few milliseconds so, since those that were there need no new text.
-    """
+    """Return the text of a transforms.json from the JSON lines of its frames, which are only made once."""
     top = [f" {json_line(key)}: {json_line(value)},\n" for key, value in document.items()]
     mark = f' "complete": {json_line(complete)},\n'
     return "{\n" + "".join(top) + mark + ' "frames": [\n  ' + ",\n  ".join(entries) + "\n ]\n}\n"
 
 
 def json_line(value: Any) -> str:
-    """Strict JSON (no NaN, no infinity) on one line."""
+    """Return strict JSON (finite numbers only) on one line."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
@@ -159,7 +157,7 @@ def _check_camera(name: str, camera: Camera) -> None:
 
 
 def depth_png(depth: Float[np.ndarray, "h w"]) -> bytes:
-    """Metres as a 16-bit PNG in millimetres: 0, no reading, where that is too far or not above zero."""
+    """Encode depth in metres as a 16-bit PNG in millimetres, 0 where it is too large or not positive."""
     units = np.rint(np.divide(depth, DEPTH_UNIT, dtype=np.float64))
     return png_bytes(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
 
@@ -169,7 +167,7 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
-    """An image as a PNG file."""
+    """Encode an image as PNG."""
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=_COMPRESSION)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A capture folder written view by view, while others may already read it."""
+"""Incremental writing of a capture folder that other programs may already read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from point2act.data.capture.write import (
 
 
 class CaptureWriter:
-    """What a robot program writes a capture folder with, frame by frame.
+    """Writer of a capture folder, frame by frame, for robot programs.
 
     ::
 
@@ -35,27 +35,26 @@ class CaptureWriter:
             for view in ...:
                 writer.add(view)
 
-    The files are those of ``write_capture``. At any moment the folder is a valid capture of the frames
-    added so far (from the first on), marked ``"complete": false`` until ``finish``: a frame's files come
-    first, then a new transforms.json that lists it takes the old one's place. A program that is killed
-    loses the frame it was adding, no other; so does a machine that loses power, since every file is on the
-    disk (fsync) before the transforms.json that lists it. That was measured to take 2 ms a frame on the disk
-    of a virtual machine, 20 while others used the disk too; an SD card may take longer.
+    The files are those of ``write_capture``. At any time the folder is a valid capture of the frames so far,
+    marked ``"complete": false`` until ``finish``: the files of a frame are written and synced to disk
+    (fsync), then a new transforms.json replaces the old one. A killed program or a loss of power loses only
+    the frame being added. A sync took 2 ms per frame on the disk of a virtual machine, 20 ms while other
+    programs used it.
 
-    A folder that was left unfinished is gone on with: ``names`` tells which images are there, what a
-    crash left of another is overwritten or never read. One program, and one thread of it, may write to
-    a folder at a time.
-
-    Leaving ``with`` normally finishes the capture; an exception leaves it unfinished.
+    An unfinished folder is continued: ``names`` lists its images. Only one program and thread may write to a
+    folder at a time. Leaving ``with`` without an exception finishes the capture.
     """
 
     def __init__(self, folder: Path | str, *, T_base_world: Float[np.ndarray, "4 4"] | None = None) -> None:
-        """Begin a capture in a folder that may not exist yet, or go on with an unfinished one.
+        """Start a capture in a new folder, or continue an unfinished one.
 
-        ``T_base_world``, rigid, says where the world is seen from the robot's base.
+        Args:
+            folder: The folder, which may not exist yet.
+            T_base_world: Rigid transform from the world to the robot base.
 
-        Raises ``CaptureError`` where the folder holds a finished capture, one that somebody else
-        writes, or one with another ``T_base_world``.
+        Raises:
+            CaptureError: The folder holds a finished capture, one of another writer, or another
+                ``T_base_world``.
         """
         self.folder = Path(folder)
         self._document = new_document(T_base_world)
@@ -67,18 +66,20 @@ class CaptureWriter:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The images in the folder so far, as transforms.json and points.json call them."""
+        """Names of the images so far, as in transforms.json and points.json."""
         return tuple(self._entries)
 
     def add(self, view: View) -> None:
-        """Add one frame, of a pinhole camera: undistort the pixels first where the lens is another.
+        """Add one frame; if it fails, the capture is unchanged.
 
-        ``view.name`` says where the image goes (``images/0000``); depth and mask are named after its last
-        part, which therefore no two frames may share.
+        Args:
+            view: An undistorted view. Its name is the path of the image (``images/0000``); depth and mask
+                take its last part, which must be unique.
 
-        Raises ``CaptureError`` for a name that is taken or leads elsewhere, for sizes, types or a pose
-        that could not be read back, and after ``finish``; ``Point2ActError`` where a file cannot be
-        written. The capture is then as before.
+        Raises:
+            CaptureError: The name is taken or leaves the folder, a size, type or pose could not be read back,
+                or the capture is finished.
+            Point2ActError: A file cannot be written.
         """
         self._check_open()
         name = image_name(view)
@@ -95,10 +96,7 @@ class CaptureWriter:
         self._keys.add(name_key(name))
 
     def finish(self) -> None:
-        """Say that no more frames will come: who waits for them need not. Once is enough.
-
-        Raises ``CaptureError`` where no frame was added.
-        """
+        """Mark the capture as complete. Raises ``CaptureError`` if it has no frame."""
         if self._finished:
             return
         if not self._entries:
@@ -120,7 +118,7 @@ class CaptureWriter:
 
     def _check_open(self) -> None:
         if self._finished:
-            raise CaptureError(f"{self.folder} is a finished capture: begin another one in another folder")
+            raise CaptureError(f"{self.folder} is a finished capture: start another one in another folder")
 
     def _resume(self) -> None:
         path = self.folder / NAME
@@ -129,12 +127,12 @@ class CaptureWriter:
         self._check_open()
         if document.get("complete") is not False:
             raise CaptureError(
-                f"{path} was not begun by CaptureWriter (it has no 'complete'): choose another folder"
+                f"{path} was not written by CaptureWriter (it has no 'complete'): choose another folder"
             )
         base = self._document.get("T_base_world")
         if base is not None and base != document.get("T_base_world"):
             raise CaptureError(
-                f"{path} was begun with another T_base_world: give that, or choose another folder"
+                f"{path} was started with another T_base_world: give that, or choose another folder"
             )
         names = [frame.name for frame in read_capture(self.folder).frames]
         self._entries = dict(zip(names, map(json_line, document["frames"]), strict=True))
@@ -142,7 +140,7 @@ class CaptureWriter:
         self._document = {key: document[key] for key in document if key not in ("complete", "frames")}
 
     def _write(self, entries: dict[str, str], *, complete: bool) -> None:
-        """Let a new transforms.json take the place of the old one, on the disk before and after."""
+        """Replace transforms.json, synced to disk before and after."""
         text = transforms_text(self._document, list(entries.values()), complete=complete)
         with replacing(self.folder / NAME) as draft:
             draft.write_bytes(as_utf8(text))
@@ -152,7 +150,7 @@ class CaptureWriter:
 
 
 def _sync_all(paths: list[Path]) -> None:
-    """Bring files to the disk, and their names in their folders."""
+    """Sync files and their folders to disk."""
     for path in paths:
         with writing(path):
             _sync(path)
@@ -168,12 +166,12 @@ def _sync(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":
-        return  # Folders cannot be opened there.
+        return  # Windows cannot open folders.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as err:
-        # Some file systems, mostly of networks, do not sync folders.
+        # Some network file systems cannot sync folders.
         if err.errno not in (errno.EBADF, errno.EINVAL):
             raise
     finally:
