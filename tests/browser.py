@@ -106,24 +106,24 @@ def add_splats(
     return add(name, centers=centers, covariances=covariances, rgbs=rgbs, opacities=opacities)
 
 
-# ── what a page says in the console ────────────────────────────────────────────────────────────
-class Said(NamedTuple):
+# ── the console of a page ──────────────────────────────────────────────────────────────────────
+class ConsoleLine(NamedTuple):
     """A line of a page's console, or an error that nothing in the page caught (kind "uncaught")."""
 
     kind: str
     text: str
 
 
-def complaints(said: Iterable[Said]) -> set[Said]:
+def complaints(lines: Iterable[ConsoleLine]) -> set[ConsoleLine]:
     """Warnings and errors, without what differs from run to run: addresses, hashes, numbers."""
     return {
-        Said(kind, re.sub(r"0x[0-9a-f]+|\d[\d.]*", "#", re.sub(r"\w+://\S+", "<address>", text)))
-        for kind, text in said
+        ConsoleLine(kind, re.sub(r"0x[0-9a-f]+|\d[\d.]*", "#", re.sub(r"\w+://\S+", "<address>", text)))
+        for kind, text in lines
         if kind in ("warning", "error", "uncaught")
     }
 
 
-def noise(browser: BrowserContext) -> set[Said]:
+def noise(browser: BrowserContext) -> set[ConsoleLine]:
     """What the installed viser complains about by itself: a page with a single Gaussian and a box.
 
     viser draws all Gaussians as copies of one flat square, for which three.js finds no bounding sphere. 0.2.7
@@ -133,25 +133,25 @@ def noise(browser: BrowserContext) -> set[Said]:
     with serve() as (server, url):
         window = Window(browser, url)
         empty = window.wait_until_still()
-        # viser 1.x says something more at the first mesh, and at the first that can be clicked on.
+        # viser 1.x complains once more at the first mesh, and at the first that can be clicked on.
         server.scene.add_box("/box", (255, 255, 255), (0.1, 0.1, 0.1)).on_click(lambda _: None)
         add_splats(server.scene, "/one", rgbs=np.zeros((1, 3)), **one)
         window.wait_until_changed(empty, share=0.0005)
         window.close()
-    return complaints(window.said)
+    return complaints(window.console)
 
 
 # ── a window ───────────────────────────────────────────────────────────────────────────────────
 class Window:
-    """A page at a viser server, drawn at least once, with everything that it has said so far."""
+    """A page at a viser server, drawn at least once, with everything that its console shows."""
 
     def __init__(self, browser: BrowserContext, url: str) -> None:
         self.page = browser.new_page()
         self.page.set_default_timeout(TIMEOUT * 1000)
-        self.said: list[Said] = []
-        self.page.on("console", lambda line: self.said.append(Said(line.type, line.text)))
-        self.page.on("pageerror", lambda err: self.said.append(Said("uncaught", str(err))))
-        self.page.on("crash", lambda _: self.said.append(Said("uncaught", "the page crashed")))
+        self.console: list[ConsoleLine] = []
+        self.page.on("console", lambda line: self.console.append(ConsoleLine(line.type, line.text)))
+        self.page.on("pageerror", lambda err: self.console.append(ConsoleLine("uncaught", str(err))))
+        self.page.on("crash", lambda _: self.console.append(ConsoleLine("uncaught", "the page crashed")))
         self.page.goto(url)
         self.page.locator(CANVAS).wait_for()
 
@@ -162,7 +162,9 @@ class Window:
         """Wait until ``is_so()``, seconds at most. Callbacks and the console go on meanwhile."""
         end = time.monotonic() + timeout
         while not is_so():
-            assert time.monotonic() < end, f"waited {timeout:g} s for {what}; the page said {self.said[-5:]}"
+            assert time.monotonic() < end, (
+                f"waited {timeout:g} s for {what}; the console shows {self.console[-5:]}"
+            )
             self.page.wait_for_timeout(50)
 
     # ── the scene ──
@@ -172,15 +174,15 @@ class Window:
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
 
     def wait_until_still(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The canvas once two looks at it show the same."""
-        looks = [self.canvas()]
+        """The canvas once two screenshots of it are the same."""
+        shots = [self.canvas()]
 
         def is_still() -> bool:
-            looks.append(self.canvas())
-            return changed_share(looks[-2], looks[-1]) == 0
+            shots.append(self.canvas())
+            return changed_share(shots[-2], shots[-1]) == 0
 
         self.wait_for(is_still, "a scene that does not move")
-        return looks[-1]
+        return shots[-1]
 
     def wait_until_changed(
         self, before: UInt8[np.ndarray, "h w 3"], share: float = 0.01
@@ -252,7 +254,7 @@ class Window:
         self.page.keyboard.press("Enter" if enter else "Tab")
 
     def slide(self, label: str, share: float) -> None:
-        """Press on a slider's track at a share of its length, once it is in sight and lies still."""
+        """Press on a slider's track at a share of its length, once it is visible and does not move."""
         track = self.row(label).get_by_role("slider").locator("..")
         box = track.bounding_box()
         assert box is not None, f"no slider {label!r}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import (
     SIZE,
-    Said,
+    ConsoleLine,
     Window,
     add_splats,
     changed_share,
@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def calls() -> Calls:
-    """What callbacks of the panel were told, in turn."""
+    """Calls of the panel's callbacks, in order."""
     return []
 
 
@@ -92,12 +92,12 @@ def test_without_a_browser_tests_are_skipped(monkeypatch: pytest.MonkeyPatch):
 
 def test_complaints_are_the_same_from_run_to_run():
     first = [
-        Said("error", "[.WebGL-0x17f4] no http://127.0.0.1:8080/a.js, 12.5 s"),
-        Said("log", "Connected!"),
+        ConsoleLine("error", "[.WebGL-0x17f4] no http://127.0.0.1:8080/a.js, 12.5 s"),
+        ConsoleLine("log", "Connected!"),
     ]
-    second = [Said("error", "[.WebGL-0x2a] no http://127.0.0.1:8091/b.js, 9 s")]
-    assert complaints(first) == complaints(second) == {Said("error", "[.WebGL-#] no <address> # s")}
-    assert complaints([Said("error", "another")]) != complaints(second)
+    second = [ConsoleLine("error", "[.WebGL-0x2a] no http://127.0.0.1:8091/b.js, 9 s")]
+    assert complaints(first) == complaints(second) == {ConsoleLine("error", "[.WebGL-#] no <address> # s")}
+    assert complaints([ConsoleLine("error", "another")]) != complaints(second)
 
 
 def test_changed_share():
@@ -110,7 +110,7 @@ def test_changed_share():
 
 # ── the panel ──────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
-    ("act", "told"),
+    ("act", "expected"),
     [
         (lambda window: window.press("Find"), ("Find", True)),
         (lambda window: window.tick("Shown", on=False), ("Shown", False)),
@@ -122,10 +122,12 @@ def test_changed_share():
     ],
     ids=["button", "checkbox", "dropdown", "text", "slider", "slider's box", "number"],
 )
-def test_callbacks_come(window: Window, calls: Calls, act: Callable[[Window], None], told: tuple[str, Any]):
+def test_callbacks_come(
+    window: Window, calls: Calls, act: Callable[[Window], None], expected: tuple[str, Any]
+):
     del calls[:]
     act(window)
-    window.wait_for(lambda: told in calls, f"{told} in {calls}", timeout=10)
+    window.wait_for(lambda: expected in calls, f"{expected} in {calls}", timeout=10)
 
 
 def test_reading_the_panel(server: tuple[Any, str], window: Window):
@@ -268,11 +270,13 @@ def test_two_windows_and_what_they_say(browser: Any, server: tuple[Any, str], wi
     second.tick("Both")
     window.wait_for(lambda: window.is_ticked("Both"), "the tick in the other window")
     newest = server[0].get_clients()[max(server[0].get_clients())]
-    newest.gui.add_button("Mine")
-    second.wait_for_words("Mine")
-    assert "Mine" not in window.words()
-    assert complaints(second.said) <= noise(browser)
+    newest.gui.add_button("Own")
+    second.wait_for_words("Own")
+    assert "Own" not in window.words()
+    assert complaints(second.console) <= noise(browser)
     second.page.evaluate("setTimeout(() => { throw new Error('a bug') }, 0)")
-    second.wait_for(lambda: Said("uncaught", "a bug") in complaints(second.said), "the error", timeout=10)
+    second.wait_for(
+        lambda: ConsoleLine("uncaught", "a bug") in complaints(second.console), "the error", timeout=10
+    )
     second.close()
     shared.remove()

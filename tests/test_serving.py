@@ -148,27 +148,27 @@ def test_what_is_sent_arrives_in_that_order(server: viser.ViserServer, monkeypat
     sent: list[str] = []
     push = AsyncMessageBuffer.push
 
-    def heard(buffer: AsyncMessageBuffer, message: Message) -> None:
+    def record(buffer: AsyncMessageBuffer, message: Message) -> None:
         sent.extend(re.findall(r"\w+ of \d+", str(message)))
         push(buffer, message)
 
-    monkeypatch.setattr(AsyncMessageBuffer, "push", heard)
+    monkeypatch.setattr(AsyncMessageBuffer, "push", record)
     words = server.gui.add_markdown("")
 
     def say(text: str) -> None:
         words.content = text
 
-    told = [f"{word} of {number}" for number in range(50) for word in ("planning", "ready")]
-    for planning, ready in zip(told[::2], told[1::2], strict=True):
+    texts = [f"{word} of {number}" for number in range(50) for word in ("planning", "ready")]
+    for planning, ready in zip(texts[::2], texts[1::2], strict=True):
         with server.atomic():
             thinking = threading.Thread(target=say, args=(planning,))
             thinking.start()
             thinking.join()
         say(ready)
     end = time.monotonic() + 20
-    while len(sent) < len(told) and time.monotonic() < end:
+    while len(sent) < len(texts) and time.monotonic() < end:
         time.sleep(0.01)
-    assert sent == told
+    assert sent == texts
 
 
 def test_a_server_that_is_not_known_is_not_used():

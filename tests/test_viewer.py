@@ -1,4 +1,4 @@
-"""What people do with the page, without a browser: every one of its callbacks, and what it shows then."""
+"""What users do with the page, without a browser: every one of its callbacks, and what it shows then."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def known(session: Session, tmp_path_factory: pytest.TempPathFactory) -> State:
 
 
 def shown(session: Session, now: State | PointSet, keep: Path) -> Viewer:
-    """A page with a interactive that stands somewhere already, or begins with points."""
+    """A page of a session that starts from a state or from points."""
     viewer = Viewer(
         session.scene,
         session.capture.frames,
@@ -95,7 +95,7 @@ def viewer(session: Session, known: State, tmp_path: Path) -> Iterator[Viewer]:
 
 @pytest.fixture
 def empty(session: Session, tmp_path: Path) -> Iterator[Viewer]:
-    """Nobody has asked for anything."""
+    """A page without queries."""
     viewer = shown(session, PointSet((), ()), tmp_path / "points.json")
     yield viewer
     viewer.stop()
@@ -139,9 +139,9 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
         scene, session.capture.frames, title="large", grippers=GRIPPERS, config=ViewerConfig(port=8500)
     )
     sent = painted(viewer.page)
-    begin = time.monotonic()
+    start = time.monotonic()
     viewer.wait_for_browser(timeout=0.1, drawing=60.0)  # no browser connects
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - start < 5.0
     assert viewer.settle()
     viewer.page.nodes.draw_all()
     assert [len(splats) for splats in sent] == [9000]
@@ -245,10 +245,10 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     interactive = interactive_of(viewer)
     interactive.make_questions = lambda queries: Questions(tuple(queries), Scripted(at_blue, delay=0.2), 1280)
     shown: list[tuple[str | None, float]] = []
-    tell = viewer._busy
+    show = viewer._busy
     viewer._planner._notify = replace(  # type: ignore[union-attr]
         viewer._planner._notify,  # type: ignore[union-attr]
-        busy=lambda what, share: (shown.append((what, share)), tell(what, share))[1],
+        busy=lambda what, share: (shown.append((what, share)), show(what, share))[1],
     )
     viewer.add("the blue box", "grasp", ask=True)
     assert viewer.settle()
@@ -258,29 +258,29 @@ def test_a_model_is_asked_where_there_is_one(viewer: Viewer, session: Session):
     assert result.region is not None
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.03
     assert result.region.support.agree == len(session.views)
-    assert max(share for what, share in shown if what == "Asking …") > 0
+    assert max(share for what, share in shown if what == "Asking the model …") > 0
 
 
-def test_words_that_are_empty_are_told(viewer: Viewer):
-    told = overheard(viewer)
+def test_an_empty_text_is_reported(viewer: Viewer):
+    messages = messages_of(viewer)
     viewer.add("  ", "grasp", ask=False)
     assert viewer.settle()
-    assert any("empty" in text for text in told)
+    assert any("empty" in text for text in messages)
     assert viewer.page.panel.busy.content == "Ready"
 
 
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
 def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
-    """What models said is set aside; the field is there before the grasps are."""
+    """Answers of models are overruled; the field is there before the grasps are."""
     before = interactive_of(viewer).state
     seen = painted(viewer.page)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     viewer.point("images/0003.png", pixel_of(session, 3, BLUE))
     while not seen:
-        assert time.perf_counter() - begin < 5
+        assert time.perf_counter() - start < 5
         time.sleep(0.005)
     # 0.2 s where nothing else runs.
-    assert time.perf_counter() - begin < 3
+    assert time.perf_counter() - start < 3
     assert viewer.settle()
     result = viewer.page.result
     assert result is not None
@@ -304,24 +304,24 @@ def test_it_is_not_visible_there(viewer: Viewer, session: Session):
     assert "images/0002.png" in viewer.page.result.region.support.rejected_images
 
 
-def test_points_that_cannot_be_kept_are_told_and_change_nothing(
+def test_points_that_cannot_be_kept_are_reported_and_change_nothing(
     session: Session, known: State, tmp_path: Path
 ):
     (tmp_path / "points.json").mkdir()
     viewer = shown(session, known, tmp_path / "points.json")
-    told, before = overheard(viewer), interactive_of(viewer).state
+    messages, before = messages_of(viewer), interactive_of(viewer).state
     viewer.point("images/0000.png", np.array([3.0, 4.0]))
     assert viewer.settle()
     viewer.stop()
-    assert any("points.json" in text for text in told)
+    assert any("points.json" in text for text in messages)
     assert interactive_of(viewer).state is before
 
 
 def test_a_click_while_nothing_is_asked_for(empty: Viewer):
-    told = overheard(empty)
+    messages = messages_of(empty)
     empty.point("images/0000.png", np.array([3.0, 4.0]))
     assert empty.settle()
-    assert any("Add a query first" in text for text in told)
+    assert any("Add a query first" in text for text in messages)
 
 
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
@@ -347,16 +347,16 @@ def test_another_gripper_has_other_grasps(viewer: Viewer):
 
 
 def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewer):
-    begin = time.perf_counter()
+    start = time.perf_counter()
     viewer.play()
     time.sleep(0.3)
     viewer.choose_grasp(0)
     assert viewer.settle()
-    assert time.perf_counter() - begin < 2, "34 moments at 14 a second would take longer"
+    assert time.perf_counter() - start < 2, "34 moments at 14 a second would take longer"
 
 
-# ── taking away ────────────────────────────────────────────────────────────────────────────────
-def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path: Path):
+# ── export ─────────────────────────────────────────────────────────────────────────────────────
+def test_exported_files_can_be_read(viewer: Viewer, session: Session, tmp_path: Path):
     interactive = interactive_of(viewer)
     for name, content in {
         "grasps.json": grasps_json(interactive),
@@ -371,7 +371,7 @@ def test_files_to_take_away_read_back(viewer: Viewer, session: Session, tmp_path
     assert len(read_splat_ply(tmp_path / "scene.ply")) == len(session.scene)
 
 
-def test_nothing_to_take_away_is_told(empty: Viewer):
+def test_an_empty_export_is_reported(empty: Viewer):
     for make in (grasps_json, points_json):
         with pytest.raises(Point2ActError, match="add a query first"):
             make(interactive_of(empty))
@@ -396,14 +396,14 @@ def test_a_page_without_gaussians_and_cameras():
     viewer.stop()
 
 
-def test_a_defect_is_told_and_the_page_goes_on(
+def test_an_internal_error_is_reported_and_the_page_goes_on(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    told = overheard(viewer)
+    messages = messages_of(viewer)
     monkeypatch.setattr(interactive_of(viewer), "localize", lambda *names: 1 / 0)
     viewer.point("images/0000.png", None)
     assert viewer.settle()
-    assert any("Internal error of point2act" in text for text in told)
+    assert any("Internal error of point2act" in text for text in messages)
     assert "ZeroDivisionError" in capsys.readouterr().err
     viewer.choose("unicorn")
     assert viewer.settle()
@@ -417,14 +417,14 @@ def test_an_address_that_is_none_of_ours():
         Viewer(scene, (), title="nowhere", grippers=GRIPPERS, config=ViewerConfig(host="192.0.2.1"))
 
 
-def overheard(viewer: Viewer) -> list[str]:
-    """What is told to people from now on."""
-    told: list[str] = []
-    viewer._notify = told.append  # type: ignore[method-assign]
-    return told
+def messages_of(viewer: Viewer) -> list[str]:
+    """What is messages to people from now on."""
+    messages: list[str] = []
+    viewer._notify = messages.append  # type: ignore[method-assign]
+    return messages
 
 
-def test_queries_that_read_alike_are_told_apart(session: Session, tmp_path: Path):
+def test_queries_with_the_same_text_have_different_labels(session: Session, tmp_path: Path):
     twins = PointSet((Query("a", "the box"), Query("b", "the box")), ())
     viewer = shown(session, twins, tmp_path / "points.json")
     assert viewer.page.panel.query.options == ("the box (a)", "the box (b)")

@@ -1,4 +1,4 @@
-"""The page in a real browser, as a person has it: ``point2act view``, everything on it, and taking away.
+"""The page in a real browser, as a person has it: ``point2act view``, everything on it, and downloads.
 
 Its pictures are kept in the folder that POINT2ACT_PICTURES names, if it is set; they may be of another run,
 which POINT2ACT_PICTURED names, than the small one that is made here.
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Said, Window, changed_share, complaints, noise, open_browser
+from browser import ConsoleLine, Window, changed_share, complaints, noise, open_browser
 from test_run import RED, write_capture
 from test_viewer import BLUE, FEW, large
 
@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def known_noise(browser: Any) -> set[Said]:
+def known_noise(browser: Any) -> set[ConsoleLine]:
     return noise(browser)
 
 
@@ -100,7 +100,7 @@ def window(browser: Any, page: tuple[str, Any]) -> Iterator[Window]:
 
 @pytest.fixture(autouse=True)
 def picture(request: pytest.FixtureRequest, window: Window) -> Iterator[None]:
-    """Keep what the page looks like after each test, for people."""
+    """Keep a picture of the page after each test, for people."""
     yield
     if "POINT2ACT_PICTURES" in os.environ:
         folder = Path(os.environ["POINT2ACT_PICTURES"])
@@ -182,9 +182,9 @@ def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
     window.wait_for_words("You: 1 point")
     window.wait_for_words("Ready")
     kept = read_points(run / "points.json", capture)
-    (said,) = [answer for answer in kept.answers if answer.model == PERSON]
-    assert said.image == frame.name
-    np.testing.assert_allclose(said.points[0], pixel, atol=2)
+    (answer,) = [answer for answer in kept.answers if answer.model == PERSON]
+    assert answer.image == frame.name
+    np.testing.assert_allclose(answer.points[0], pixel, atol=2)
     assert len(read_points(capture.folder / "points.json").answers) == 20, "the capture's own are untouched"
     window.press("Remove my answer")
     window.wait_for(lambda: "You: 1 point" not in window.words(), "the answer to be gone")
@@ -232,7 +232,7 @@ def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
 
 
 def test_two_people_see_the_same_and_have_their_own_photographs(
-    window: Window, browser: Any, page: Any, known_noise: set[Said]
+    window: Window, browser: Any, page: Any, known_noise: set[ConsoleLine]
 ):
     other = Window(browser, page[0])
     other.wait_for_words("10 views agree")
@@ -245,11 +245,13 @@ def test_two_people_see_the_same_and_have_their_own_photographs(
     other.wait_for_words("not visible here")
     window.choose("Query", "the red box")
     other.close()
-    assert complaints(other.said) <= known_noise
+    assert complaints(other.console) <= known_noise
 
 
-def test_the_page_complains_about_nothing_that_an_empty_one_does_not(window: Window, known_noise: set[Said]):
-    assert complaints(window.said) <= known_noise
+def test_the_page_complains_about_nothing_that_an_empty_one_does_not(
+    window: Window, known_noise: set[ConsoleLine]
+):
+    assert complaints(window.console) <= known_noise
 
 
 def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
@@ -271,18 +273,18 @@ def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, flo
     return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
 
 
-def test_nobody_pointed_and_views_that_do_not_agree(
-    browser: Any, run: Path, tmp_path: Path, known_noise: set[Said]
+def test_no_points_and_views_that_do_not_agree(
+    browser: Any, run: Path, tmp_path: Path, known_noise: set[ConsoleLine]
 ):
     """The page says what to do, and why there is nothing."""
     capture = read_capture(run.parent / "capture")
     rng = np.random.default_rng(0)
-    said = tuple(
+    answers = tuple(
         Answer(frame.name, "odd", rng.uniform([0, 0], [frame.camera.width, frame.camera.height], (1, 2)))
         for frame in capture.frames
     )
     queries = (Query("new", "the new box"), Query("odd", "the odd one"))
-    write_points(tmp_path / "points.json", PointSet(queries, said))
+    write_points(tmp_path / "points.json", PointSet(queries, answers))
     with viewed(run, "--points", tmp_path / "points.json") as (url, _):
         window = Window(browser, url)
         window.wait_for_words("No view has a point for this query")
@@ -291,7 +293,7 @@ def test_nobody_pointed_and_views_that_do_not_agree(
         window.wait_for_words("The views do not agree on one place")
         window.open_tab("Grasps")
         window.wait_for_words("The views do not agree on one place")
-        assert complaints(window.said) <= known_noise
+        assert complaints(window.console) <= known_noise
         window.close()
 
 
@@ -303,4 +305,4 @@ def test_it_ends_with_ctrl_c_and_the_page_stays(window: Window, page: tuple[str,
     assert process.wait(20) == 130
     window.page.wait_for_timeout(1500)
     assert changed_share(before, window.canvas()) < 0.02
-    assert not [said for said in window.said if said.kind == "uncaught"]
+    assert not [line for line in window.console if line.kind == "uncaught"]

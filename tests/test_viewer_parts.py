@@ -361,7 +361,7 @@ def test_up_is_the_tables_normal_and_the_ground_lies_on_it(tilt):
     assert abs(found.T_world_ground[:3, 3] @ normal) < 0.003
 
 
-def test_one_looks_from_a_cameras_side_at_the_things():
+def test_the_camera_is_placed_on_a_cameras_side_at_the_things():
     poses = cameras()
     found = initial_camera_of(tabletop(), poses)
     assert np.linalg.norm(found.center - [0, 0, 0.03]) < 0.03
@@ -484,7 +484,7 @@ def test_a_photograph_hangs_just_before_what_its_camera_saw(camera, seed, distan
 
 
 @given(camera=cams, seed=seeds, distance=st.floats(0.05, 5.0), share=places)
-def test_a_click_means_the_pixel_that_it_hits_from_wherever_one_looks(camera, seed, distance, share):
+def test_a_click_means_the_pixel_that_it_hits_from_any_side(camera, seed, distance, share):
     T, pixel = pose_of(seed), share * [camera.width, camera.height]
     target = on_photo(camera, T, distance, pixel)
     away = np.random.default_rng(seed).normal(0, 1, 3)
@@ -606,7 +606,7 @@ def test_plain_text_is_shown_as_it_is(text):
     assert not re.match(r"import|export|[#\->+]|\d+[.)]", shown)
 
 
-def said_with(text: str) -> list[str]:
+def texts_with(text: str) -> list[str]:
     """Everything that is put on the page about something that outsiders call ``text``."""
     query = Query(text, text)
     answers = (
@@ -636,9 +636,9 @@ def said_with(text: str) -> list[str]:
 
 @given(text=hostile)
 def test_nothing_from_outside_is_more_than_text(text):
-    """Marks of Markdown and MDX are ours alone: as many as for a harmless name."""
+    """The text has the same number of marks of Markdown and MDX as for a harmless name."""
     text = "x" + text
-    for given_text, harmless in zip(said_with(text), said_with("x"), strict=True):
+    for given_text, harmless in zip(texts_with(text), texts_with("x"), strict=True):
         assert not re.search("[{}<]", given_text)
         for mark in "`|*_\n#[]$~\\":
             # References to characters are written with an ampersand and a hash.
@@ -648,8 +648,8 @@ def test_nothing_from_outside_is_more_than_text(text):
 
 @given(text=hostile)
 def test_no_line_is_a_program(text):
-    """In MDX a line that begins so is run."""
-    for shown in said_with(text):
+    """MDX runs a line that starts so."""
+    for shown in texts_with(text):
         assert not re.search(r"^(import|export)\b", shown, re.MULTILINE)
 
 
@@ -686,12 +686,12 @@ def test_there_are_words_for_everything():
     assert all("1\u202f234\u202f567" in line for line in lines)
 
 
-def verdict_on(*said: Answer, counted: bool = True, region: Region | None = SOMEWHERE) -> str | None:
-    image = said[0].image if said else "in.png"
-    return markdown.verdict(image, said, counted, QueryResult(Query("mug", "the mug"), region))
+def verdict_on(*answers: Answer, counted: bool = True, region: Region | None = SOMEWHERE) -> str | None:
+    image = answers[0].image if answers else "in.png"
+    return markdown.verdict(image, answers, counted, QueryResult(Query("mug", "the mug"), region))
 
 
-def test_what_became_of_an_answer_is_told():
+def test_the_verdict_on_an_answer():
     here, nowhere = np.array([[3.0, 4.0]]), np.zeros((0, 2))
     points, outvoted = Answer("in.png", "mug", here), Answer("out.png", "mug", here)
     hidden = Answer("in.png", "mug", nowhere, visible=False)
@@ -730,9 +730,9 @@ class Bench:
     def __init__(self, failed=None):
         self.done, self.errors, self.gate = [], [], threading.Event()
         self.worker = Worker("test", failed or self.errors.append)
-        begun = threading.Event()
-        self.worker.do(lambda: (begun.set(), self.gate.wait(SOON)))
-        assert begun.wait(SOON)
+        started = threading.Event()
+        self.worker.do(lambda: (started.set(), self.gate.wait(SOON)))
+        assert started.wait(SOON)
 
     def note(self, what, **options) -> None:
         self.worker.do(lambda: self.done.append(what), **options)
@@ -772,10 +772,10 @@ def test_of_jobs_that_replace_each_other_the_newest_takes_the_firsts_turn(bench)
 
 def test_what_is_under_way_is_not_replaced():
     bench = Bench()
-    begun, go = threading.Event(), threading.Event()
-    bench.worker.do(lambda: (begun.set(), go.wait(SOON), bench.done.append("first")), instead_of="paint")
+    started, go = threading.Event(), threading.Event()
+    bench.worker.do(lambda: (started.set(), go.wait(SOON), bench.done.append("first")), instead_of="paint")
     bench.gate.set()
-    assert begun.wait(SOON)
+    assert started.wait(SOON)
     bench.note("second", instead_of="paint")
     go.set()
     assert bench.finish() == ["first", "second"]
@@ -789,7 +789,7 @@ def test_a_job_may_bring_others(bench):
 
 
 @pytest.mark.parametrize("error", [ValueError("a"), SystemExit(1), KeyboardInterrupt()])
-def test_a_job_that_fails_is_told_and_does_not_stop_the_next(bench, error):
+def test_a_job_that_fails_is_reported_and_does_not_stop_the_next(bench, error):
     def fail() -> None:
         raise error
 
@@ -799,15 +799,15 @@ def test_a_job_that_fails_is_told_and_does_not_stop_the_next(bench, error):
     assert bench.errors == [error]
 
 
-def test_not_even_who_is_told_can_stop_the_next(capsys):
-    def tell(err: BaseException) -> None:
-        raise RuntimeError("nobody listens") from err
+def test_a_failing_report_does_not_stop_the_next(capsys):
+    def report(err: BaseException) -> None:
+        raise RuntimeError("no report") from err
 
-    bench = Bench(tell)
+    bench = Bench(report)
     bench.worker.do(lambda: 1 / 0)
     bench.note("next")
     assert bench.finish() == ["next"]
-    assert "nobody listens" in capsys.readouterr().err
+    assert "no report" in capsys.readouterr().err
     bench.worker.end()
 
 
@@ -819,7 +819,7 @@ def test_settling_waits_no_longer_than_it_may(bench):
     assert bench.worker.settle(0.0)
 
 
-def test_after_the_end_nothing_is_begun(bench):
+def test_after_the_end_no_job_is_started(bench):
     bench.note("waits")
     bench.worker.end()
     bench.note("late")
