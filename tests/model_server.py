@@ -48,13 +48,13 @@ def _parts(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def completion(text: str | None, *, finish: str = "stop", **message: Any) -> dict[str, Any]:
     """What a server answers, as JSON."""
-    said = {"role": "assistant", "content": text} | message
+    reply = {"role": "assistant", "content": text} | message
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 0,
         "model": "test",
-        "choices": [{"index": 0, "message": said, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": reply, "finish_reason": finish}],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020},
     }
 

@@ -19,7 +19,7 @@ _SAME = 6.0
 
 
 class Recalled:
-    """Answers as a points.json has them, to whoever sends an image of the capture, in any size.
+    """Answers as a points.json has them, for every image of the capture, in any size.
 
     The capture may still grow. A line of JSON for each request goes to ``log``.
     """
@@ -59,7 +59,7 @@ class Recalled:
                 try:
                     image = Image.open(self._capture / name).convert("RGB")
                 except OSError:
-                    return  # Listed before it is written: nobody can have sent it.
+                    return  # Listed before it is written: it cannot have been sent.
                 self._frames[name] = _thumb(np.asarray(image)), (image.height, image.width)
         self._read = (stamp.st_mtime_ns, stamp.st_size)
 

@@ -14,7 +14,7 @@ from point2act.vlm.clients.limits import Limits, LimitsConfig
 
 
 class Clock:
-    """Time that passes when someone sleeps, or is told to."""
+    """Time that passes when someone sleeps, or is set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -92,7 +92,7 @@ def test_cost_is_counted_and_kept():
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=30), st.integers(1, 5))
-def test_cost_exceeds_what_is_allowed_only_by_what_nobody_could_know(tokens: list[int], at_once: int):
+def test_cost_exceeds_what_is_allowed_only_by_what_was_unknown(tokens: list[int], at_once: int):
     """Known costs are kept; a request dearer than all before it is the only way beyond."""
     budget, price = 0.01, (1.0, 1.0)
     limits, surprise = Limits(LimitsConfig(max_cost=budget), price), 0.0
@@ -120,7 +120,7 @@ def test_requests_under_way_count_for_the_cost():
     limits.acquire()  # 0.001 spent and 0.002 under way
     with pytest.raises(ModelError, match=r"one more could cost 0\.001"):
         limits.acquire()
-    limits.release(None)  # Failed, and cost nothing that anybody said.
+    limits.release(None)  # Failed, and cost nothing that is known.
     limits.acquire()
 
 

@@ -45,7 +45,7 @@ def clients(folders: dict[str, Path]) -> dict[str, LocalClient]:
 def pointing_model(dialect: str, **changes: Any) -> PointingModel:
     values = {
         "name": "tiny",
-        "model": f"nobody/tiny-{dialect}",
+        "model": f"no-one/tiny-{dialect}",
         "dialect": dialect,
         "prompt": "Point to {query}.",
         "memory": "1 MB",
@@ -161,7 +161,7 @@ def test_sizes_are_those_that_the_processor_made(
 def test_what_the_network_sees_is_found_in_the_image(
     clients: dict[str, LocalClient], monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ):
-    """A network that really points: it looks for the bright spot in what the processor shows it.
+    """A network that really points: it finds the bright spot in what the processor shows it.
 
     It answers in its family's units, from its own resized view, and knows nothing of the image. The reply has
     to come back to where the spot is.
@@ -226,8 +226,8 @@ def test_a_known_reply_comes_through_word_for_word(
     points = [(0.31 * size[1], 0.77 * size[0]), (0.9 * size[1], 0.2 * size[0])]
     rule = {"min_pixels": 3136, "max_pixels": 12845056}
     seen = qwen_input_size(size, **rule) if name == "qwen2_5_vl" else None
-    said = format_reply(points, name, size, seen)
-    tokens = weights.processor.tokenizer(said + "<|im_end|>").input_ids
+    text = format_reply(points, name, size, seen)
+    tokens = weights.processor.tokenizer(text + "<|im_end|>").input_ids
     asked = [0]
 
     def allowed(_: int, so_far: torch.Tensor) -> list[int]:
@@ -239,7 +239,7 @@ def test_a_known_reply_comes_through_word_for_word(
         weights.network, "generate", lambda **inputs: generate(**inputs, prefix_allowed_tokens_fn=allowed)
     )
     reply = model.ask(Request("Point to the mugs.", (noise(size),)))
-    assert reply.text == said
+    assert reply.text == text
     assert reply.tokens == (asked[0], len(tokens))
     found = parse_reply(reply.text, name, image_size=size, input_size=seen and reply.input_sizes[0])
     step = np.array(resolution(name, size, seen))
@@ -263,7 +263,7 @@ def test_identity_changes_with_what_replies_depend_on(folders: dict[str, Path], 
         client("qwen3_vl", folder).identity,
         hub.identity,
         client("qwen3_vl", None, max_tokens=13).identity,
-        client("qwen3_vl", None, model="somebody/else").identity,
+        client("qwen3_vl", None, model="someone/else").identity,
         LocalClient(pointing_model("qwen3_vl"), config=LocalConfig(dtype="bfloat16")).identity,
     ]
     (folder / "model.safetensors").write_bytes(b"other weights")
@@ -320,23 +320,23 @@ def test_a_device_that_is_not_there(folders: dict[str, Path], device: str):
 
 def test_a_model_that_was_not_downloaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    message = failure(client("qwen3_vl", None, model="nobody/has-this-model"))
-    assert "nobody/has-this-model cannot be read or downloaded: " in message
-    assert "'hf download nobody/has-this-model'" in message
+    message = failure(client("qwen3_vl", None, model="no-one/has-this-model"))
+    assert "no-one/has-this-model cannot be read or downloaded: " in message
+    assert "'hf download no-one/has-this-model'" in message
     assert "--server" in message
 
 
 def test_an_architecture_that_transformers_does_not_have(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
+    (tmp_path / "config.json").write_text('{"model_type": "unknown_type"}')
     message = failure(client("qwen3_vl", tmp_path))
-    assert "`unheard_of`" in message
+    assert "`unknown_type`" in message
     assert "pip install -U transformers" in message
     assert "--server" in message
 
 
 def test_a_failure_to_load_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Twenty-four views would each wait for the network to give up."""
-    (tmp_path / "config.json").write_text('{"model_type": "unheard_of"}')
+    (tmp_path / "config.json").write_text('{"model_type": "unknown_type"}')
     model = client("qwen3_vl", tmp_path)
     first = failure(model)
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda *a, **k: pytest.fail("tried again"))
@@ -355,7 +355,7 @@ def broken(
 def test_a_download_that_was_cut_off(folders: dict[str, Path], tmp_path: Path):
     message = failure(broken(folders, tmp_path, "model.safetensors", lambda data: data[: len(data) // 2]))
     assert "cannot be loaded" in message
-    assert f"'hf download nobody/tiny-qwen3_vl --local-dir {tmp_path / 'model'}'" in message
+    assert f"'hf download no-one/tiny-qwen3_vl --local-dir {tmp_path / 'model'}'" in message
 
 
 def test_weights_that_are_missing(folders: dict[str, Path], tmp_path: Path):

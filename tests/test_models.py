@@ -16,8 +16,8 @@ from point2act.vlm.parsers import DIALECTS
 
 SHIPPED = config_files.available("models")
 LEAST = {
-    "name": '"mine"',
-    "model": '"someone/Mine-8B"',
+    "name": '"own"',
+    "model": '"someone/Own-8B"',
     "dialect": '"qwen3_vl"',
     "prompt": '"Point to {query}."',
     "memory": '"20 GB"',
@@ -54,7 +54,7 @@ def test_a_shipped_model_is_complete(name: str):
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_whoever_is_paid_has_an_address_and_a_key(name: str):
+def test_paid_services_have_an_address_and_a_key(name: str):
     model = load_model(name)
     if model.server is None:
         assert model.price is None
@@ -88,7 +88,7 @@ def test_the_table_of_models_is_complete():
 # ── one's own ──────────────────────────────────────────────────────────────────────────────────
 def test_what_is_written_is_read(tmp_path: Path):
     path = write(
-        tmp_path / "mine.toml",
+        tmp_path / "own.toml",
         prompt="'''Point to {query}: [{{\"point\": [y, x]}}].'''",
         server='"http://localhost:8000/v1"',
         key_variable='"MY_KEY"',
@@ -100,8 +100,8 @@ def test_what_is_written_is_read(tmp_path: Path):
         extra="{ top_k = 1 }",
     )
     assert load_model(path) == PointingModel(
-        name="mine",
-        model="someone/Mine-8B",
+        name="own",
+        model="someone/Own-8B",
         dialect="qwen3_vl",
         prompt='Point to {query}: [{{"point": [y, x]}}].',
         memory="20 GB",
@@ -119,13 +119,13 @@ def test_what_is_written_is_read(tmp_path: Path):
 
 def test_what_is_left_out_has_the_classes_defaults(tmp_path: Path):
     values = {key: value.strip('"') for key, value in LEAST.items()}
-    assert load_model(write(tmp_path / "mine.toml")) == PointingModel(**values)
+    assert load_model(write(tmp_path / "own.toml")) == PointingModel(**values)
 
 
 @pytest.mark.parametrize("key", LEAST)
 def test_what_is_needed_is_missed(tmp_path: Path, key: str):
-    with pytest.raises(ModelError, match=rf"mine.toml has no {key}"):
-        load_model(write(tmp_path / "mine.toml", **{key: None}))
+    with pytest.raises(ModelError, match=rf"own.toml has no {key}"):
+        load_model(write(tmp_path / "own.toml", **{key: None}))
 
 
 @pytest.mark.parametrize(
@@ -154,15 +154,15 @@ def test_what_is_needed_is_missed(tmp_path: Path, key: str):
 )
 def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: str, message: str):
     with pytest.raises(ModelError, match=message) as caught:
-        load_model(write(tmp_path / "mine.toml", **{key: value}))
-    assert "mine.toml" in str(caught.value)
+        load_model(write(tmp_path / "own.toml", **{key: value}))
+    assert "own.toml" in str(caught.value)
     assert key in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ['"sk-abc123secret"', '"abc123secret"', "42", '"KEY secret"'])
 def test_a_key_in_the_file_is_not_repeated(tmp_path: Path, value: str):
     with pytest.raises(ModelError, match="only into the environment") as caught:
-        load_model(write(tmp_path / "mine.toml", key_variable=value))
+        load_model(write(tmp_path / "own.toml", key_variable=value))
     assert "secret" not in str(caught.value)
 
 
@@ -185,7 +185,7 @@ def test_a_key_in_the_file_is_not_repeated(tmp_path: Path, value: str):
 )
 def test_a_prompt_has_one_place_for_the_words(tmp_path: Path, prompt: str):
     with pytest.raises(ModelError, match=r"'prompt' needs \{query\}.*write \{\{ and \}\}"):
-        load_model(write(tmp_path / "mine.toml", prompt=f"'''{prompt}'''"))
+        load_model(write(tmp_path / "own.toml", prompt=f"'''{prompt}'''"))
 
 
 def test_an_unknown_name_lists_the_shipped_ones():

@@ -34,7 +34,7 @@ QUERIES = (Query("red", "the red box"), Query("lid", "the lid", "avoid"))
 
 
 class Scripted:
-    """Points where it is told to, after a while, and remembers how it was asked."""
+    """Points where a function says, after a delay, and records its requests."""
 
     name = "scripted"
 
@@ -104,12 +104,12 @@ def test_a_plain_function_is_a_pointer(small_capture):
         given.append((image.shape, image.dtype, text))
         return [(8, 6.0)] if text == "the red box" else None
 
-    pointer = FunctionPointer(function, name="mine")
+    pointer = FunctionPointer(function, name="own")
     assert isinstance(pointer, Pointer)
     answers = ask(small_capture, Questions(QUERIES, pointer, side=16)).points.answers
     assert given == [((12, 16, 3), np.uint8, query.text) for _ in range(8) for query in QUERIES]
     for answer in answers:
-        assert answer.model == "mine"
+        assert answer.model == "own"
         assert answer.visible == (answer.query == "red")
         np.testing.assert_allclose(answer.points, [[32, 24]] if answer.visible else np.zeros((0, 2)))
 
@@ -149,11 +149,11 @@ def test_one_view_that_fails_is_named_and_sinks_nothing(small_capture):
     assert (result.task.frame.name[-5:], result.error) == ("3.png", "the server is on fire: put it out")
 
 
-def test_when_all_fail_the_first_error_is_told(small_capture):
+def test_when_all_fail_the_first_error_is_raised(small_capture):
     def point(query, image, crop):
-        raise ModelError("nobody listens: start the server")
+        raise ModelError("no server listens: start the server")
 
-    with pytest.raises(ModelError, match=r"none of 8 questions was answered: nobody listens"):
+    with pytest.raises(ModelError, match=r"none of 8 questions was answered: no server listens"):
         ask(small_capture, Questions(QUERIES[:1], Scripted(point), 1280))
 
 
@@ -161,7 +161,7 @@ def test_after_some_failures_and_no_answer_the_others_are_not_asked(tmp_path):
     write_capture(tmp_path / "many", synthetic.views(30))
 
     def point(query, image, crop):
-        raise ModelError("nobody listens")
+        raise ModelError("no server listens")
 
     pointer = Scripted(point, concurrency=1)
     with pytest.raises(ModelError, match="none of 60"):
@@ -182,7 +182,7 @@ def test_a_broken_image_is_one_unanswered_view(small_capture):
     assert "is not an image" in result.error or "cannot be read" in result.error
 
 
-def test_leaving_early_drops_what_nobody_has_begun_with(small_capture):
+def test_leaving_early_drops_what_has_not_started(small_capture):
     pointer = Scripted(middle, concurrency=1, delay=0.05)
     with PointingJob(Questions(QUERIES, pointer, 1280)) as asking:
         asking.add(read_capture(small_capture).frames)
@@ -193,7 +193,7 @@ def test_leaving_early_drops_what_nobody_has_begun_with(small_capture):
 
 # ── the second look ────────────────────────────────────────────────────────────────────────────
 def test_a_second_look_corrects_a_wrong_first_one(tmp_path):
-    """A view that first points elsewhere looks again where the others agree, and finds it there."""
+    """A view that first points elsewhere is zoomed where the others agree, and finds it there."""
     folder = tmp_path / "capture"
     synthetic.write_capture_files(folder, synthetic.views(10, height=96, width=128))
     capture = read_capture(folder)
@@ -233,14 +233,14 @@ class Parrot:
     concurrency = 2
 
     def __init__(self, text):
-        self.text, self.heard = text, []
+        self.text, self.received = text, []
 
     @property
     def identity(self):
         return {"parrot": 1}
 
     def ask(self, request):
-        self.heard.append(request)
+        self.received.append(request)
         return Reply(self.text, 0.5)
 
 
@@ -250,7 +250,7 @@ MODEL = PointingModel("bird", "birds/parrot", "qwen3_vl", "Point to {query}.", "
 def test_a_model_is_asked_in_its_own_words_and_read_in_its_own_units(small_capture):
     parrot = Parrot('[{"point_2d": [500, 250], "label": "box"}]')
     answers = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot), 1280))
-    assert {request.prompt for request in parrot.heard} == {"Point to the red box."}
+    assert {request.prompt for request in parrot.received} == {"Point to the red box."}
     for answer in answers.points.answers:
         assert np.allclose(answer.points, [[32, 12]], atol=0.05)
         assert (answer.model, answer.raw, answer.seconds) == ("birds/parrot", parrot.text, 0.5)
@@ -261,7 +261,7 @@ def test_what_was_answered_is_not_asked_again(small_capture, tmp_path):
     parrot = Parrot('[{"point_2d": [500, 250], "label": "box"}]')
     first = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
     again = ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
-    assert len(parrot.heard) == 8
+    assert len(parrot.received) == 8
     assert str(again.count) == "0 asked, 8 cached, 0 failed"
     assert pairs(first.points) == pairs(again.points)
 
@@ -272,7 +272,7 @@ def test_a_reply_that_cannot_be_read_is_shown_and_not_remembered(small_capture, 
     for _ in range(2):
         with pytest.raises(ModelError, match="Polly wants a cracker"):
             ask(small_capture, Questions(QUERIES[:1], ModelPointer(MODEL, parrot, cache), 1280))
-    assert len(parrot.heard) == 16
+    assert len(parrot.received) == 16
 
 
 def test_24_views_of_a_real_server_take_little_longer_than_its_answers(tmp_path):
@@ -294,9 +294,9 @@ def test_24_views_of_a_real_server_take_little_longer_than_its_answers(tmp_path)
     with ModelServer(answer, deal) as server:
         client = ServerClient(MODEL, server.url, config=ServerConfig(concurrency=8, backoff=0.02))
         client.ask(Request("hello"))  # The first one pays for imports.
-        begin = time.perf_counter()
+        start = time.perf_counter()
         answers = ask(tmp_path / "many", Questions(QUERIES[:1], ModelPointer(MODEL, client), 1280))
-        took = time.perf_counter() - begin
+        took = time.perf_counter() - start
     names = [frame.name for frame in read_capture(tmp_path / "many").frames]
     assert pairs(answers.points) == [(name, "red") for name in names]
     # A second try is dealt with as number -1 is: the last delay.

@@ -1,4 +1,4 @@
-"""Remembered replies: exactly what was said, to exactly the same question, or nothing."""
+"""Cached replies: exactly the reply to exactly the same request, or nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from point2act.vlm.clients.cache import ReplyCache, ask_with_cache, default_fold
 from point2act.vlm.clients.client import Reply, Request
 
 WHO = {"provider": "server", "model": "a", "extra": {"b": 1}}
-SAID = Reply("[(0.5, 0.5)]", 1.25, ((480, 640), (20, 30)), (1000, 12))
+REPLY = Reply("[(0.5, 0.5)]", 1.25, ((480, 640), (20, 30)), (1000, 12))
 
 
 def picture(height: int = 4, width: int = 6, seed: int = 0) -> np.ndarray:
@@ -73,24 +73,24 @@ OTHERS = {
 @pytest.mark.parametrize("difference", OTHERS)
 def test_whatever_a_reply_depends_on_makes_a_difference(tmp_path: Path, difference: str):
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     assert cache.get(*OTHERS[difference]) is None
-    assert cache.get(WHO, ASKED) == SAID
+    assert cache.get(WHO, ASKED) == REPLY
 
 
 def test_whatever_it_does_not_depend_on_makes_none(tmp_path: Path):
     """Memory layout, the order of keys, and which folder the image came from."""
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     strided = tuple(np.asfortranarray(image) for image in ASKED.images)
     turned = dict(reversed(WHO.items()))
-    assert cache.get(turned, dataclasses.replace(ASKED, images=strided)) == SAID
+    assert cache.get(turned, dataclasses.replace(ASKED, images=strided)) == REPLY
 
 
-def test_every_damage_makes_an_entry_none_and_the_next_one_mends_it(tmp_path: Path):
-    """Cut off anywhere, or any byte changed: what is got is what was put, or nothing."""
+def test_every_damage_makes_an_entry_none_and_the_next_one_replaces_it(tmp_path: Path):
+    """Truncated anywhere, or any byte changed: what is got is what was put, or nothing."""
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     whole = entry(cache).read_bytes()
     damaged = [whole[:end] for end in range(0, len(whole), 3)]
     for place in range(len(whole)):
@@ -98,8 +98,8 @@ def test_every_damage_makes_an_entry_none_and_the_next_one_mends_it(tmp_path: Pa
     for content in damaged:
         entry(cache).write_bytes(content)
         assert cache.get(WHO, ASKED) is None
-    cache.put(WHO, ASKED, SAID)
-    assert cache.get(WHO, ASKED) == SAID
+    cache.put(WHO, ASKED, REPLY)
+    assert cache.get(WHO, ASKED) == REPLY
 
 
 @pytest.mark.parametrize(
@@ -108,26 +108,26 @@ def test_every_damage_makes_an_entry_none_and_the_next_one_mends_it(tmp_path: Pa
 )
 def test_foreign_files_are_none(tmp_path: Path, content: str):
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     entry(cache).write_text(content, encoding="latin-1")
     assert cache.get(WHO, ASKED) is None
 
 
 def test_an_entry_under_another_name_is_none(tmp_path: Path):
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     moved = entry(cache).read_bytes()
     other = dataclasses.replace(ASKED, prompt="the cup")
-    cache.put(WHO, other, SAID)
+    cache.put(WHO, other, REPLY)
     for path in tmp_path.rglob("*.json"):
         path.write_bytes(moved)
-    assert cache.get(WHO, ASKED) == SAID
+    assert cache.get(WHO, ASKED) == REPLY
     assert cache.get(WHO, other) is None
 
 
 def test_an_entry_from_another_version_is_none(tmp_path: Path):
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     document = json.loads(entry(cache).read_text())
     entry(cache).write_text(json.dumps(document | {"version": 2}))
     assert cache.get(WHO, ASKED) is None
@@ -135,7 +135,7 @@ def test_an_entry_from_another_version_is_none(tmp_path: Path):
 
 def test_a_folder_in_the_place_of_an_entry_is_none(tmp_path: Path):
     cache = ReplyCache(tmp_path)
-    cache.put(WHO, ASKED, SAID)
+    cache.put(WHO, ASKED, REPLY)
     path = entry(cache)
     path.unlink()
     path.mkdir()
@@ -145,8 +145,8 @@ def test_a_folder_in_the_place_of_an_entry_is_none(tmp_path: Path):
 def test_threads_may_put_the_same_at_the_same_time(tmp_path: Path):
     cache = ReplyCache(tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: cache.put(WHO, ASKED, SAID), range(100)))
-    assert cache.get(WHO, ASKED) == SAID
+        list(pool.map(lambda _: cache.put(WHO, ASKED, REPLY), range(100)))
+    assert cache.get(WHO, ASKED) == REPLY
     assert [path.name for path in tmp_path.rglob("*.part")] == []
 
 
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_asked(tm
     with pytest.raises(ModelError, match="choose another folder"):
         cache.prepare()
     with pytest.raises(Point2ActError, match="cannot be written"):
-        cache.put(WHO, ASKED, SAID)
+        cache.put(WHO, ASKED, REPLY)
     assert cache.get(WHO, ASKED) is None
 
 
@@ -175,7 +175,7 @@ def test_the_default_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch, 
 
 # ── ask or recall ──────────────────────────────────────────────────────────────────────────────
 class Parrot:
-    """Says what it was told to, one reply after the other."""
+    """Gives scripted replies, one after the other."""
 
     concurrency = 1
 

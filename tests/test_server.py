@@ -155,7 +155,7 @@ PASSING = {
     "500": status(500),
     "503 in HTML": lambda handler, _: handler.reply(503, b"<h1>Busy</h1>", kind="text/html"),
     "408": status(408),
-    "JSON cut off": raw(json.dumps(completion("no")).encode()[:-20]),
+    "JSON truncated": raw(json.dumps(completion("no")).encode()[:-20]),
     "an empty body": raw(b""),
     "HTML": raw(b"<html>Welcome</html>", kind="text/html"),
     "no choices": says({"choices": []}),
@@ -187,7 +187,7 @@ LASTING = {
     "a stall": (model_server.stall, r"gave no whole answer within 0.3 s: .*allow more \(timeout\)"),
     "500": (status(500, {"error": "CUDA out of memory"}), r"failed \(500: CUDA out of memory\)"),
     "429": (status(429), r"failed \(429: this is a 429\): ask fewer at a time"),
-    "JSON cut off": (raw(b'{"choices": [{"mess'), r"not JSON: .*\"mess"),
+    "JSON truncated": (raw(b'{"choices": [{"mess'), r"not JSON: .*\"mess"),
     "closed": (model_server.hang_up, "broke the connection"),
 }
 
@@ -236,7 +236,7 @@ def test_what_will_not_change_is_an_error_at_once(name: str):
     [
         (lambda: {"Retry_After": "1"}, 1.0),
         (lambda: {"retry_after_ms": "400"}, 0.4),
-        # Whole seconds, cut off, and some of the first is gone by then.
+        # Whole seconds, rounded down, and some of the first is gone by then.
         (lambda: {"Retry_After": formatdate(time.time() + 2, usegmt=True)}, 0.7),
         (lambda: {"Retry_After": "soon"}, 0.0),
         (lambda: {"Retry_After": "nan"}, 0.0),
@@ -261,7 +261,7 @@ def test_a_server_that_drips_is_left_in_time(head: bool):
         assert server.drops >= 5
 
 
-# ── whom, with what ────────────────────────────────────────────────────────────────────────────
+# ── address and key ────────────────────────────────────────────────────────────────────────────
 def test_an_unknown_model_is_answered_with_those_that_there_are():
     unknown = status(404, {"error": {"message": "The model `test` does not exist."}})
     with ModelServer(yes, lambda *_: unknown, models=("Qwen/Qwen3-VL-8B-Instruct", "other")) as server:
@@ -270,7 +270,7 @@ def test_an_unknown_model_is_answered_with_those_that_there_are():
             client.ask(Request(""))
 
 
-def test_an_address_that_is_not_whole_is_said_to_be():
+def test_an_incomplete_address_is_named():
     with ModelServer(yes) as server, pytest.raises(ModelError, match="Most end in /v1"):
         a_client(server.url.removesuffix("/v1")).ask(Request(""))
 
@@ -325,8 +325,8 @@ def test_parameters_that_are_only_too_large_are_not_taken_for_unknown():
     assert requests == 1
 
 
-def nobody() -> str:
-    """An address of this machine where nobody listens."""
+def unused_address() -> str:
+    """An address of this machine where no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -334,7 +334,7 @@ def nobody() -> str:
 
 def test_a_server_that_was_never_there_is_not_waited_for():
     with pytest.raises(ModelError, match=r"cannot be reached .*is it running.*vllm serve test") as caught:
-        a_client(nobody(), backoff=60.0).ask(Request(""))
+        a_client(unused_address(), backoff=60.0).ask(Request(""))
     assert "tried" not in str(caught.value)
 
 
@@ -351,7 +351,7 @@ def test_a_server_that_goes_away_for_a_while_is_waited_for():
 
 def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, nobody())
+        monkeypatch.setenv(name, unused_address())
     with ModelServer(yes) as server:
         assert a_client(server.url).ask(Request("")).text == "yes"
 
@@ -380,7 +380,7 @@ def test_wrong_configurations_are_errors(wrong: dict[str, Any]):
         a_client("http://localhost/v1", **wrong)
 
 
-def test_identity_is_json_without_a_key_and_tells_askers_apart(monkeypatch: pytest.MonkeyPatch):
+def test_identity_is_json_without_a_key_and_distinguishes_clients(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(VARIABLE, KEY)
     url = "http://localhost:1/v1"
     one = a_client(url).identity
@@ -495,7 +495,9 @@ def test_no_part_of_any_key_stays_in_a_message(key: str, before: str, after_it: 
 @given(st.text())
 def test_a_reply_without_the_key_stays_as_it_is(reply: str):
     assert hide_key_in_reply(reply, KEY) == reply
-    assert hide_key_in_reply(f"{reply} 12", "12") == f"{reply} 12"  # Too short to be told from a number.
+    assert (
+        hide_key_in_reply(f"{reply} 12", "12") == f"{reply} 12"
+    )  # Too short to be distinguished from a number.
 
 
 ADDRESSES = {
@@ -515,13 +517,13 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("url", ADDRESSES)
-def test_own_servers_are_told_from_public_ones_by_their_address(url: str):
+def test_own_servers_are_distinguished_from_public_ones_by_their_address(url: str):
     assert (is_private(url), is_loopback(url)) == ADDRESSES[url]
 
 
 # ── many at once ───────────────────────────────────────────────────────────────────────────────
 def schedule(chains: list[float], workers: int) -> float:
-    """When the last of some chains of answers ends, each taken up in order by the first who is free."""
+    """When the last of some chains of answers ends, each started in order by the first free worker."""
     free = [0.0] * workers
     for chain in chains:
         free.sort()

@@ -64,7 +64,7 @@ def test_a_model_is_asked_with_everything_it_needs():
         assert needed in request.prompt
 
 
-def test_without_images_a_model_is_told_so():
+def test_without_images_a_model_is_informed():
     client = Scripted(json.dumps(COFFEE), json.dumps(COFFEE))
     task_planner.plan(client, WANTED, model_name="m")
     task_planner.plan(client, WANTED, model_name="m", images=(np.zeros((2, 2, 3), np.uint8),))
@@ -120,7 +120,7 @@ def test_a_model_that_is_gone_is_an_error():
         task_planner.plan(Scripted("no"), WANTED, model_name="m")
 
 
-def test_nobody_is_asked_for_nothing():
+def test_no_request_without_an_instruction():
     client = Scripted(json.dumps(COFFEE))
     with pytest.raises(ModelError, match="instruction is empty"):
         task_planner.plan(client, " \n", model_name="m")
@@ -155,7 +155,7 @@ def test_a_second_reply_that_cannot_be_read_is_not_remembered(tmp_path: Path):
 
 # ── the command ────────────────────────────────────────────────────────────────────────────────
 def opened(monkeypatch: pytest.MonkeyPatch, client: Scripted) -> None:
-    """Let the command ask this one, whatever model it is told."""
+    """Let the command ask this one, whatever model is named."""
     model = PointingModel("m", "makers/m", "qwen3_vl", "Point at {query}.", "none", "made up")
     monkeypatch.setattr(command, "open_model", lambda config: OpenModel(model, client, None))
 

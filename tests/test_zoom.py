@@ -1,4 +1,4 @@
-"""The second look: which window, exactly where on disk, and the simulated model that it is measured with."""
+"""The zoomed pass: which window, exactly where on disk, and the simulated model that it is measured with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from point2act.core.geometry import project
 from point2act.core.types import Answer, Camera, Frame, Lens, Query, View
 from point2act.data.capture import view_to_disk
 from point2act.data.crops import Crop, Window, crop_image
-from point2act.localization.multiview_consensus import Meeting
+from point2act.localization.multiview_consensus import Consensus
 from point2act.vlm.pointing.point import Pointer, PointerReply, point_at
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
@@ -42,8 +42,8 @@ def towards(target: np.ndarray, *, lens: Lens = Lens()) -> Frame:
     return frame(look_at(np.array([0.3, -0.2, 0.45]), target), lens=lens)
 
 
-def met(scatter: float = 0.004) -> Meeting:
-    return Meeting(PLACE, scatter, np.array([True]))
+def met(scatter: float = 0.004) -> Consensus:
+    return Consensus(PLACE, scatter, np.array([True]))
 
 
 def answer(points: np.ndarray) -> Answer:
@@ -51,7 +51,7 @@ def answer(points: np.ndarray) -> Answer:
 
 
 def window_of(
-    of: Frame, meeting: Meeting | None, first: Answer | None, config: ZoomConfig = ZoomConfig()
+    of: Frame, meeting: Consensus | None, first: Answer | None, config: ZoomConfig = ZoomConfig()
 ) -> Window | None:
     return zoom_windows([of], [view(of)], meeting, [first], config=config)[0]
 
@@ -73,7 +73,7 @@ def holds(window: Window, point: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Says the same of every look; pixels of what is shown."""
+    """Gives the same reply to every crop; pixels of what is shown."""
 
     points: np.ndarray
     name: str = "fixed"
@@ -104,7 +104,7 @@ def test_a_first_answer_far_from_the_place_is_not_followed() -> None:
     assert not holds(window, wrong.points[0])
 
 
-def test_without_a_place_each_view_looks_about_its_own_answer() -> None:
+def test_without_a_place_each_view_is_zoomed_about_its_own_answer() -> None:
     of = towards(PLACE)
     window = window_of(of, None, answer(np.array([[300.0, 200.0], [310.0, 220.0], [305.0, 400.0]])))
     assert window is not None
@@ -157,7 +157,7 @@ def test_a_window_lies_in_the_image_and_holds_what_it_is_about(
     assert holds(grown, point[0])
 
 
-# ── the second look ──────────────────────────────────────────────────────────────────────────────
+# ── the zoomed pass ──────────────────────────────────────────────────────────────────────────────
 @given(
     left=st.integers(0, 500),
     top=st.integers(0, 400),
@@ -178,10 +178,10 @@ def test_points_come_back_exactly(
             shown.append(crop)
             return PointerReply(np.array([[at[0] * crop.size[1], at[1] * crop.size[0]]]))
 
-    told = point_in_window(Sharing(NONE), image, window, ZoomConfig(side=side))
-    np.testing.assert_allclose(told.points, [[left + at[0] * width, top + at[1] * height]], atol=1e-9)
+    found = point_in_window(Sharing(NONE), image, window, ZoomConfig(side=side))
+    np.testing.assert_allclose(found.points, [[left + at[0] * width, top + at[1] * height]], atol=1e-9)
     assert max(shown[0].size) == side
-    np.testing.assert_allclose(shown[0].from_disk(told.points) / shown[0].size[::-1], [at], atol=1e-9)
+    np.testing.assert_allclose(shown[0].from_disk(found.points) / shown[0].size[::-1], [at], atol=1e-9)
 
 
 def test_the_model_is_shown_the_window_alone() -> None:
@@ -200,15 +200,15 @@ def test_the_model_is_shown_the_window_alone() -> None:
 
 
 def test_an_answer_says_where_from() -> None:
-    told = point_in_window(
+    found = point_in_window(
         Fixed(np.array([[512.0, 512.0]])),
         np.zeros((480, 640, 3), np.uint8),
         Window(10, 20, 100, 100),
     )
-    assert (told.image, told.query, told.model, told.seconds) == ("a.png", "mug", "fixed", 0.5)
-    assert told.raw == "the handle of the mug in a.png"
-    assert told.visible
-    assert told.points.tolist() == [[60.0, 70.0]]
+    assert (found.image, found.query, found.model, found.seconds) == ("a.png", "mug", "fixed", 0.5)
+    assert found.raw == "the handle of the mug in a.png"
+    assert found.visible
+    assert found.points.tolist() == [[60.0, 70.0]]
 
 
 def test_nothing_there_is_a_negative_answer_and_an_error_stays_one() -> None:
@@ -217,9 +217,9 @@ def test_nothing_there_is_a_negative_answer_and_an_error_stays_one() -> None:
             raise ReplyError("cannot be read")
 
     image, window = np.zeros((480, 640, 3), np.uint8), Window(0, 0, 50, 50)
-    told = point_in_window(Fixed(NONE), image, window)
-    assert not told.visible
-    assert told.points.shape == (0, 2)
+    found = point_in_window(Fixed(NONE), image, window)
+    assert not found.visible
+    assert found.points.shape == (0, 2)
     with pytest.raises(ReplyError):
         point_in_window(Failing(NONE), image, window)
 
@@ -258,8 +258,8 @@ def says(table, window: Window, draws: int = 300, side: int = 320):
     crop = crop_image(table.shots[0].view.rgb, window, side=side)
     for draw in range(draws):
         config = SizedConfig(misunderstood=0.0)
-        said = SizedPointer(table, draw, config).point(QUERY, "a.png", crop)
-        yield crop.to_disk(said.points)[0] if len(said.points) else None
+        reply = SizedPointer(table, draw, config).point(QUERY, "a.png", crop)
+        yield crop.to_disk(reply.points)[0] if len(reply.points) else None
 
 
 WHOLE, CLOSE = Window(0, 0, 320, 240), Window(77, 67, 106, 106)
@@ -290,14 +290,14 @@ def test_the_same_look_has_the_same_answer_in_any_order_and_thread(table) -> Non
     from point2act.data.crops import crop_image
 
     pointer = SizedPointer(table)
-    looks = [crop_image(table.shots[0].view.rgb, Window(i, i, 150, 150), side=320) for i in range(40)]
+    visibility = [crop_image(table.shots[0].view.rgb, Window(i, i, 150, 150), side=320) for i in range(40)]
 
     def ask(crop: Crop) -> list:
         return pointer.point(QUERY, "a.png", crop).points.tolist()
 
-    alone = [ask(crop) for crop in looks]
+    alone = [ask(crop) for crop in visibility]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(ask, reversed(looks)))
+        together = list(pool.map(ask, reversed(visibility)))
     assert alone == together[::-1]
     assert len({str(points) for points in alone}) > 20
 

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One request, without any history."""
+    """One request; every request is complete in itself."""
 
     prompt: str
     images: tuple[UInt8[np.ndarray, "_h _w 3"], ...] = ()

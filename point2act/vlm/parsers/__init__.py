@@ -1,4 +1,4 @@
-"""How pointing models write points: from a model's reply to pixels of the image that it was shown."""
+"""Parsers of the replies of pointing models, from text to pixels of the image that was shown."""
 
 from point2act.vlm.parsers.parse import DIALECTS, parse_reply
 from point2act.vlm.parsers.units import qwen_input_size

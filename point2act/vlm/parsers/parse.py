@@ -1,4 +1,4 @@
-"""A reply, its dialect and the image's size make pixels; see ``parse_reply``."""
+"""Parsing of replies in the dialects of pointing models; see ``parse_reply``."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ from functools import partial
 from typing import Literal
 
 from point2act.core.errors import ReplyError
-from point2act.vlm.parsers.lists import Form, read_corners, read_internvl, read_objects, read_rows
-from point2act.vlm.parsers.reading import Reading, UnreadableError, cut_off, short
-from point2act.vlm.parsers.tags import read_molmo, read_molmo2
+from point2act.vlm.parsers.formats import (
+    Form,
+    read_corners,
+    read_internvl,
+    read_molmo,
+    read_molmo2,
+    read_objects,
+    read_rows,
+)
+from point2act.vlm.parsers.negation import has_coordinates, says_none, says_only_none
 from point2act.vlm.parsers.units import check_whole, qwen_input_size, to_pixels
-from point2act.vlm.parsers.words import has_coordinates, says_none, says_only_none
+from point2act.vlm.parsers.values import ParsedReply, UnreadableError, shorten, truncated
 
 Size = tuple[int, int]
 
-# Longest reply, reasoning aside, in characters. Several hundred points in any dialect; chosen.
+# Maximum length of a reply without its reasoning, characters: several hundred points in any dialect. Chosen.
 _LONGEST = 50_000
-# How far outside points may lie, of the image's side: models round. Chosen.
+# Fraction of the image's side by which points may lie outside, because models round. Chosen.
 _ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
 class _Dialect:
-    read: Callable[[str], Reading]
+    read: Callable[[str], ParsedReply]
     span: float | Literal["image", "input"]
-    """What the right and the lower border are called: a number, or pixels of the image or model's input."""
+    """Coordinate of the right and the lower border: a number, or that of the image or the model's input."""
     tolerance: float = _ROUNDING
     fractions: bool = False
-    """Whether coordinates below one are to be expected with digits after the point."""
+    """Whether the coordinates are fractions, or have decimals."""
 
 
 _QWEN = partial(read_objects, forms=(Form(("point_2d",), (0, 1)), Form(("bbox_2d",), (0, 1, 2, 3))))
@@ -58,7 +65,7 @@ _TABLE = {
 
 DIALECTS: tuple[str, ...] = (*_TABLE, "auto")
 
-# What one dialect alone writes.
+# Patterns that only one dialect writes.
 _SIGNS = {
     "molmo": r"<points?\s[^<>]*\bx\d*\s*=",
     "molmo2": r"<points?\s[^<>]*\bcoords\s*=",
@@ -74,31 +81,38 @@ _LIST_SIGN = r"[\[(]\s*[-+]?\.?\d"
 def parse_reply(
     text: str, dialect: str = "auto", *, image_size: Size, input_size: Size | None = None
 ) -> list[tuple[float, float]]:
-    """The points ``(x, y)`` in a model's reply; none where it says that the target is not there.
+    """Read the points in a pointing model's reply.
 
-    Points are continuous pixels of the image that was shown, of ``image_size`` ``(height, width)``; those up
-    to a hundredth of its side outside are moved to the border. Boxes stand for their centres. Fences and
-    prose around the answer, and reasoning up to ``</think>``, are passed over. ``dialect`` is one of
-    ``DIALECTS``; ``"auto"`` reads only what a single dialect would write. ``input_size`` is the size
-    ``(height, width)`` to which the model's processor resized the image, for dialects that answer in pixels
-    of that; without it, Qwen2.5-VL's is worked out by ``qwen_input_size``.
+    Boxes are replaced by their centres. Code fences and prose around the answer, and reasoning up to
+    ``</think>``, are skipped. Points up to a hundredth of the image's side outside are moved to the border.
 
-    Raises ``ReplyError``, which shows the reply, for whatever cannot be read without guessing: units
-    that cannot be told, points far outside, answers that contradict one another, replies that were cut off.
+    Args:
+        text: The reply.
+        dialect: Format of the reply, one of ``DIALECTS``; ``"auto"`` reads only what a single dialect would
+            write.
+        image_size: ``(height, width)`` of the image that was shown, pixels.
+        input_size: ``(height, width)`` to which the model's processor resized the image, for dialects that
+            count in pixels of that; by default ``qwen_input_size`` computes Qwen2.5-VL's.
+
+    Returns:
+        Continuous pixels ``(x, y)`` of the image; an empty list if the reply says that the target is not
+        visible.
+
+    Raises:
+        ReplyError: The reply cannot be read without guessing: unknown units, points far outside,
+            contradictory answers, a truncated reply. The message shows the reply.
     """
     try:
         return _parse(text, dialect, image_size, input_size)
     except UnreadableError as err:
         likely = [name for name in _likely(text) if name != dialect]
-        looks = (
-            f"it looks like {' or '.join(likely)}: if the model writes so, name that dialect"
-            if likely
-            else ""
+        guess = (
+            f"it resembles {' or '.join(likely)}: if that is the model's dialect, name it" if likely else ""
         )
-        remedy = err.remedy or looks or "ask again, or name the dialect in which the model writes"
+        remedy = err.remedy or guess or "ask again, or name the model's dialect"
         raise ReplyError(
             f"a reply cannot be read in the dialect {dialect!r}: {err.wrong}; {remedy}. "
-            f"The reply: {short(text, 200)}"
+            f"The reply: {shorten(text, 200)}"
         ) from err
 
 
@@ -111,33 +125,33 @@ def _parse(text: str, dialect: str, image_size: Size, input_size: Size | None) -
     if dialect == "auto":
         dialect = _recognised(answer)
     chosen = _TABLE.get(dialect)
-    reading = chosen.read(answer) if chosen else read_objects(answer, ())
-    if chosen is None or not reading.marks:
-        return _nothing(reading)
-    if says_none(reading.prose) or any(says_none(mark.label) for mark in reading.marks):
-        raise UnreadableError("it says that there is nothing, and points at it", "ask again")
+    parsed = chosen.read(answer) if chosen else read_objects(answer, ())
+    if chosen is None or not parsed.annotations:
+        return _nothing(parsed)
+    if says_none(parsed.prose) or any(says_none(annotation.label) for annotation in parsed.annotations):
+        raise UnreadableError("it says that there is nothing, and points at something", "ask again")
     if not chosen.fractions:
-        check_whole(reading.marks)
+        check_whole(parsed.annotations)
     span = _span(chosen, image_size, input_size)
-    return to_pixels(reading.marks, span, image_size, tolerance=chosen.tolerance)
+    return to_pixels(parsed.annotations, span, image_size, tolerance=chosen.tolerance)
 
 
 def _answer(text: str) -> str:
-    """The reply without the reasoning before it."""
+    """Return the reply without the reasoning before it."""
     answer = text.rpartition("</think>")[2].strip()
     if "<think>" in answer:
-        raise cut_off("its reasoning")
+        raise truncated("its reasoning")
     if not answer:
         raise UnreadableError(
             "it is empty", "ask again, with a larger max_tokens where the model reasons first"
         )
     if len(answer) > _LONGEST:
-        raise UnreadableError(f"it has {len(answer)} characters, which is no answer but a loop")
+        raise UnreadableError(f"it has {len(answer)} characters, as in an endless repetition")
     return answer
 
 
 def _recognised(answer: str) -> str:
-    """The only dialect that would write so; ``"auto"`` where there is nothing like coordinates."""
+    """Return the only dialect that fits; ``"auto"`` if there is nothing like coordinates."""
     likely = _likely(answer)
     if len(likely) > 1:
         names = ", ".join(likely)
@@ -146,7 +160,7 @@ def _recognised(answer: str) -> str:
 
 
 def _likely(text: str) -> list[str]:
-    """Dialects that a reply may be written in, by its looks."""
+    """Return the dialects whose patterns a reply contains."""
     text = text[-_LONGEST:]
     found = [name for name, sign in _SIGNS.items() if re.search(sign, text)]
     if re.search(_QWEN_SIGN, text):
@@ -156,18 +170,18 @@ def _likely(text: str) -> list[str]:
     return found
 
 
-def _nothing(reading: Reading) -> list[tuple[float, float]]:
-    """The empty list, if nothing is really what was said."""
-    empty = reading.answered or read_objects(reading.prose, ()).answered
-    if says_only_none(reading.prose) or (empty and not has_coordinates(reading.prose)):
+def _nothing(parsed: ParsedReply) -> list[tuple[float, float]]:
+    """Return an empty list if the reply says that nothing is visible, else raise ``UnreadableError``."""
+    empty = parsed.answered or read_objects(parsed.prose, ()).answered
+    if says_only_none(parsed.prose) or (empty and not has_coordinates(parsed.prose)):
         return []
     raise UnreadableError(
-        "there are no points in it, and it does not say plainly that there is nothing to point at"
+        "there are no points in it, and it does not say clearly that there is nothing to point at"
     )
 
 
 def _span(dialect: _Dialect, image_size: Size, input_size: Size | None) -> tuple[float, float]:
-    """What the right and the lower border are called."""
+    """Return the coordinates of the right and the lower border."""
     if dialect.span == "image":
         return float(image_size[1]), float(image_size[0])
     if dialect.span == "input":

@@ -1,4 +1,4 @@
-"""From a model's own units to pixels of the image that it was shown."""
+"""Conversion from a model's own units to pixels of the image that it was shown."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable
 
 from point2act.core.errors import ReplyError
-from point2act.vlm.parsers.reading import Mark, UnreadableError
+from point2act.vlm.parsers.values import Annotation, UnreadableError
 
-# What Qwen2-VL's and Qwen2.5-VL's released preprocessor_config.json say.
+# From the released preprocessor_config.json of Qwen2-VL and Qwen2.5-VL.
 _QWEN_FACTOR = 28
 _QWEN_MIN_PIXELS = 56 * 56
 _QWEN_MAX_PIXELS = 16384 * 28 * 28
-# Longer images are refused by Qwen's own processor.
+# Qwen's own processor refuses a larger ratio of the sides.
 _QWEN_MAX_ASPECT = 200
 
 
@@ -23,12 +23,23 @@ def qwen_input_size(
     min_pixels: int = _QWEN_MIN_PIXELS,
     max_pixels: int = _QWEN_MAX_PIXELS,
 ) -> tuple[int, int]:
-    """Size ``(height, width)`` to which Qwen's processor resizes an image of ``image_size``, pixels.
+    """Compute the size to which Qwen's processor resizes an image.
 
     Both sides become multiples of ``factor``, the area stays between ``min_pixels`` and ``max_pixels``, and
-    the aspect about as it was. Follows the rule of Qwen2-VL's processor (``smart_resize`` in transformers);
-    the limits are those of the released models, which servers may be told to change. Raises
-    ``ReplyError`` for images that the processor refuses.
+    the aspect ratio changes little. Source: ``smart_resize`` of Qwen2-VL's processor in transformers. The
+    default limits are those of the released models; a server may use others.
+
+    Args:
+        image_size: ``(height, width)`` of the image, pixels.
+        factor: Unit of the sides, pixels.
+        min_pixels: Minimum number of pixels after resizing.
+        max_pixels: Maximum number of pixels after resizing.
+
+    Returns:
+        ``(height, width)`` after resizing, pixels.
+
+    Raises:
+        ReplyError: The processor refuses images of this shape.
     """
     height, width = image_size
     if min(image_size) < 1 or max(image_size) > _QWEN_MAX_ASPECT * min(image_size):
@@ -48,27 +59,39 @@ def qwen_input_size(
 
 
 def to_pixels(
-    marks: Iterable[Mark], span: tuple[float, float], image_size: tuple[int, int], *, tolerance: float
+    annotations: Iterable[Annotation],
+    span: tuple[float, float],
+    image_size: tuple[int, int],
+    *,
+    tolerance: float,
 ) -> list[tuple[float, float]]:
-    """Pixels ``(x, y)`` of points and of the centres of boxes.
+    """Convert points and the centres of boxes to pixels ``(x, y)``.
 
-    ``span`` is what the right and the lower border are called in the marks' units; the left and the upper
-    one are 0. Up to ``tolerance`` of it outside is rounding and clipped; beyond is an error.
+    Args:
+        annotations: Points and boxes, in the model's units.
+        span: Coordinates of the right and the lower border in these units; the others are 0.
+        image_size: ``(height, width)`` of the image, pixels.
+        tolerance: Fraction of ``span`` by which rounding may move a point outside; it is clipped.
+
+    Raises:
+        UnreadableError: A point lies farther outside, or the corners of a box are not in order.
     """
     height, width = image_size
     points = []
-    for mark in marks:
-        xs = [_inside(x, span[0], tolerance) for x in mark.numbers[0::2]]
-        ys = [_inside(y, span[1], tolerance) for y in mark.numbers[1::2]]
+    for annotation in annotations:
+        xs = [_inside(x, span[0], tolerance) for x in annotation.numbers[0::2]]
+        ys = [_inside(y, span[1], tolerance) for y in annotation.numbers[1::2]]
         if xs[0] > xs[-1] or ys[0] > ys[-1]:
-            raise UnreadableError(f"the corners {_listed(mark)} are not a box's left, top, right and bottom")
+            raise UnreadableError(
+                f"the corners {_listed(annotation)} of a box are not left, top, right, bottom"
+            )
         points.append((sum(xs) / len(xs) * width / span[0], sum(ys) / len(ys) * height / span[1]))
     return points
 
 
-def check_whole(marks: Iterable[Mark]) -> None:
-    """Raise ``UnreadableError`` where numbers that should run to hundreds look like fractions."""
-    numbers = [value for mark in marks for value in mark.numbers]
+def check_whole(annotations: Iterable[Annotation]) -> None:
+    """Raise ``UnreadableError`` if numbers that should run to hundreds look like fractions."""
+    numbers = [value for annotation in annotations for value in annotation.numbers]
     if any(value % 1 for value in numbers) and max(numbers) <= 1:
         raise UnreadableError(
             f"coordinates like {numbers[0]:g} and {numbers[1]:g} look like fractions of the image"
@@ -81,5 +104,5 @@ def _inside(value: float, span: float, tolerance: float) -> float:
     return min(max(value, 0.0), float(span))
 
 
-def _listed(mark: Mark) -> str:
-    return ", ".join(f"{value:g}" for value in mark.numbers)
+def _listed(annotation: Annotation) -> str:
+    return ", ".join(f"{value:g}" for value in annotation.numbers)

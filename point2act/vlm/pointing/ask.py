@@ -12,7 +12,7 @@ from point2act.core.progress import Stages
 from point2act.core.types import Frame, Plan, PointSet, Query, View
 from point2act.data.capture import disk_to_view
 from point2act.data.crops import crop_image, resize_image
-from point2act.localization.multiview_consensus import meet
+from point2act.localization.multiview_consensus import find_consensus
 from point2act.vlm.pointing.executor import PointingExecutor, PointingTask, RequestCounts, TaskResult
 from point2act.vlm.pointing.point import Pointer
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
@@ -145,7 +145,7 @@ class PointingJob:
                 None if answer is None else disk_to_view(frame, view, answer.points)
                 for answer, frame, view in zip(answers, frames, views, strict=True)
             ]
-            consensus = meet(views, pixels, config=config.meet)
+            consensus = find_consensus(views, pixels, config=config.meet)
             windows = zoom_windows(frames, views, consensus, answers, config=config)
             for frame, window in zip(frames, windows, strict=True):
                 if window is not None:

@@ -16,8 +16,7 @@ from point2act.core.types import Query
 from point2act.data.crops import Crop
 from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
 from point2act.vlm.clients.client import ModelClient, Reply, Request
-from point2act.vlm.parsers.blocks import read_blocks
-from point2act.vlm.parsers.reading import UnreadableError
+from point2act.vlm.parsers.values import UnreadableError, read_blocks
 from point2act.vlm.pointing.point import ModelPointer
 
 NONE = "0"

@@ -1,4 +1,4 @@
-"""From an instruction to queries: what has to be found, step by step, before anybody points at it."""
+"""Task planning: a model turns an instruction into steps, and each step into queries to be located."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
 from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
 from point2act.vlm.clients.client import ModelClient, Reply, Request
 
-# Of a reply that could not be read, as much is shown again. Chosen: a plan is rarely longer.
-_SHOWN_AGAIN = 6000
+# Characters of an unreadable reply that the second request shows. Chosen: a plan is rarely longer.
+_MAX_REPLY_SHOWN = 6000
 
-# Tokens. A target takes about 60; the rest is for models that think first. Chosen.
-_LONGEST = 4096
+# Tokens. A target takes about 60; the rest is for models that reason first. Chosen.
+_MAX_TOKENS = 4096
 
-# Far from what is likely to be asked, so that it is not taken for the answer.
+# Unlike typical instructions, so that the model does not copy it.
 EXAMPLE_INSTRUCTION = "I am done cutting the ribbon."
 EXAMPLE = {
     "steps": [
@@ -59,17 +59,17 @@ Plan the robot's steps, and for each step name what has to be found in the scene
 The person wants: {instruction}
 
 For every target write
-- "object": the whole thing, in plain English words that tell it from everything else in the scene, such as
-  "blue mug" or "left drawer".
+- "object": the whole thing, in plain English words that distinguish it from everything else in the scene,
+  such as "blue mug" or "left drawer".
 - "part": the exact place on the object that is meant: the smallest part that can be seen and that has a name,
   such as "handle", "rim", "lid" or "top of the backrest". null if it is all of the object.
-- "role": "grasp" for what the fingers close on; "place" for the free surface on which the thing in the hand
-  is set down; "avoid" for what the hand must keep away from: what is hot, sharp, wet, fragile or alive, what
-  would hurt the robot, a person or the thing itself, and what a person will need free.
+- "role": "grasp" for what the fingers close on; "place" for the free surface on which the thing in the
+  gripper is set down; "avoid" for what the gripper must keep away from: what is hot, sharp, wet, fragile or
+  alive, what would hurt the robot, a person or the thing itself, and what a person will need free.
 - "reason": one short sentence.
 
 Rules
-- Work out what is meant where it is not said: which thing serves the purpose, and where on it a careful
+- Work out what is meant where it is not stated: which thing serves the purpose, and where on it a careful
   person would take hold of it.
 - Call an object by the same words in every step, and name no part of it twice within a step.
 - No more than is needed: only steps that act on the scene, at most {steps}, most often one or two; at most
@@ -99,27 +99,32 @@ def plan(
     images: Sequence[UInt8[np.ndarray, "_h _w 3"]] = (),
     cache: ReplyCache | None = None,
 ) -> Plan:
-    """Have a model take an instruction apart into steps, each with what has to be found for it.
+    """Have a model divide an instruction into steps, each with the targets that have to be located for it.
 
-    ``images`` are a few views of the scene, so that the plan names what is there; without them the model
-    can but guess. A first reply that cannot be read is shown to the model with what is wrong with it, and
-    it is asked once more. ``model_name`` is written into the plan.
+    An unreadable first reply is shown to the model with its error, and the model is asked once more.
+    Models trained mainly to point (Molmo, RoboPoint) plan badly or not at all: use a general one (Qwen3-VL,
+    Gemini) for the plan, and any for the points.
 
-    Models that were trained to point and little else (Molmo, RoboPoint) plan badly or not at all: ask a
-    general one (Qwen3-VL, Gemini) for the plan, and any for the points.
+    Args:
+        client: The client of the model.
+        instruction: Task in plain language.
+        model_name: Name of the model that is written into the plan.
+        images: A few RGB images of the scene; without them the model has to guess what is there.
+        cache: Cache of replies; None to always send the request.
 
-    Raises ``ReplyError`` where the second reply cannot be read either,
-    ``ModelError`` where the instruction is empty or no reply can be had.
+    Raises:
+        ModelError: The instruction is empty, or there is no reply.
+        ReplyError: The second reply is unreadable, too.
     """
     instruction = instruction.strip()
     if not instruction:
         raise ModelError('the instruction is empty: write what is wanted, such as "bring me the mug"')
-    request = Request(_prompt(instruction, len(images)), tuple(images), schema("plan_reply"), _LONGEST)
+    request = Request(_prompt(instruction, len(images)), tuple(images), schema("plan_reply"), _MAX_TOKENS)
 
     def read(reply: Reply) -> Plan:
         return parse_plan(reply.text, instruction, model=model_name)
 
-    # Remembered whether it can be read or not: it is a part of the next question.
+    # Cached even if it is unreadable: it is a part of the second request.
     reply = ask_with_cache(client, request, lambda reply: reply, cache=cache)[0]
     try:
         return read(reply)
@@ -146,7 +151,7 @@ def _prompt(instruction: str, images: int) -> str:
 
 
 def _again(prompt: str, reply: str, problem: str) -> str:
-    """The prompt again, with the reply and what is wrong with it."""
-    # Models can write half a character (a lone surrogate), which cannot be sent.
-    shown = reply[:_SHOWN_AGAIN].encode("utf-8", "replace").decode("utf-8")
+    """Return the prompt again, with the reply and its error."""
+    # Replies can contain a lone surrogate, which cannot be sent.
+    shown = reply[:_MAX_REPLY_SHOWN].encode("utf-8", "replace").decode("utf-8")
     return _AGAIN.format(prompt=prompt, reply=shown, problem=problem)

@@ -17,7 +17,7 @@ from point2act.core.geometry import inside, project
 from point2act.core.types import Answer, Frame, View
 from point2act.data.capture import view_to_disk
 from point2act.data.crops import Window, window_around
-from point2act.localization.multiview_consensus import MeetConfig, Meeting
+from point2act.localization.multiview_consensus import Consensus, ConsensusConfig
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class ZoomConfig:
     # 4 standard deviations to each side. Chosen.
     min_deviations: float = 8.0
     """Minimum size of a window, in standard deviations of the first answers around their common point."""
-    meet: MeetConfig = field(default_factory=MeetConfig)
+    meet: ConsensusConfig = field(default_factory=ConsensusConfig)
 
 
 def zoom_windows(
     frames: Sequence[Frame],
     views: Sequence[View],
-    consensus: Meeting | None,
+    consensus: Consensus | None,
     first: Sequence[Answer | None],
     *,
     config: ZoomConfig = ZoomConfig(),
@@ -69,7 +69,7 @@ def zoom_windows(
 
 
 def _project_to_disk(
-    frame: Frame, view: View, consensus: Meeting
+    frame: Frame, view: View, consensus: Consensus
 ) -> tuple[Float[np.ndarray, " 2"], float] | None:
     """Return the pixel of the common point in the image on disk, and the answers' scatter there, pixels."""
     pixels, z = project(view.camera, view.T_world_cam, consensus.point[None])

@@ -1,11 +1,11 @@
-"""Whether prose says that what was asked for is not there."""
+"""Detection of replies which say that the target is not visible."""
 
 from __future__ import annotations
 
 import re
 
-# English only: the prompts are. Every repetition is of one class of characters and followed by another one,
-# or bounded, so that no text takes more than linear time.
+# English only, like the prompts. Every repetition is bounded, or of one class of characters and followed by
+# another class, so that matching takes linear time.
 _ABSENT = r"(?:visible|present|shown|found|seen|detected|depicted|pictured|there|in\s(?:the|this)\s\w{1,20})"
 _NONE = re.compile(
     rf"""
@@ -24,25 +24,25 @@ _RESERVED = re.compile(
     r"\b(?:but|however|although|though|except|unless|only|part(?:ial)?ly|perhaps|maybe|possibly|might)\b",
     re.IGNORECASE,
 )
-# Two numbers with nothing between them but what stands between coordinates.
+# Two numbers with only separators of coordinates between them.
 _COORDINATES = re.compile(r"\d[\s,;xy=:\"'-]+\d", re.IGNORECASE)
 
 
 def says_none(prose: str) -> bool:
-    """Whether "There are none.", "not visible", "I cannot see a mug" or the like is said anywhere."""
+    """Return whether the text contains "There are none.", "not visible", "I cannot see a mug" or the like."""
     return _NONE.search(_plain(prose)) is not None
 
 
 def says_only_none(prose: str) -> bool:
-    """Whether that is said without reservation: no "but", and nothing that looks like coordinates."""
+    """Return whether it does so without a reservation such as "but", and without coordinates."""
     return says_none(prose) and not _RESERVED.search(_plain(prose)) and not has_coordinates(prose)
 
 
 def has_coordinates(prose: str) -> bool:
-    """Whether two numbers stand beside each other as coordinates do."""
+    """Return whether the text contains two adjacent numbers, as in coordinates."""
     return _COORDINATES.search(prose) is not None
 
 
 def _plain(prose: str) -> str:
-    """Typographic apostrophes and runs of space made plain."""
+    """Replace typographic apostrophes and collapse spaces."""
     return " ".join(prose.replace("\u2019", "'").split())
