@@ -1,9 +1,14 @@
 """The command line as a person meets it: in a subprocess where that matters, else in this process."""
 
+import gc
 import json
+import logging
 import re
 import subprocess
 import sys
+import threading
+import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -102,6 +107,20 @@ def test_every_command_explains_itself(command):
     assert run.returncode == 0, run.stderr
     assert "usage: point2act" in run.stdout
     assert all(f"\n  {flag} " in run.stdout for flag in EVERYWHERE)
+
+
+def test_commands_in_one_process_leave_it_as_it_was(capsys):
+    def state() -> tuple[object, ...]:
+        root = logging.getLogger()
+        hooks = sys.excepthook, threading.excepthook, warnings.showwarning, gc.isenabled()
+        return *hooks, tuple(root.handlers), root.level, sys.stdout.errors, gc.get_freeze_count()
+
+    before = state()
+    for arguments in (["gripper", "tongs"], ["run", "--griper"], ["--version"], ["run", "--help"]) * 2:
+        with suppress(SystemExit):
+            main([*arguments, "--verbose"])
+    capsys.readouterr()
+    assert state() == before
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):

@@ -52,6 +52,10 @@ def test_help_fits_the_terminal(command, capsys, monkeypatch):
     assert max(map(len, lines)) <= 80
 
 
+def test_the_overview_fits_80_columns(capsys):
+    assert max(map(len, shown(capsys, "--help").splitlines())) <= 80
+
+
 @pytest.mark.parametrize("command", ["run", "grasp"])
 def test_help_is_quick(command):
     words = [sys.executable, "-m", "point2act.cli", command, "--help"]

@@ -74,7 +74,10 @@ def _explained(option: Option) -> str:
         return f"{option.text} (required)"
     if option.default is None or option.default is False or option.default == ():
         return option.text
-    return f"{option.text} (default: {'yes' if option.default is True else option.default})"
+    value = "yes" if option.default is True else option.default
+    if isinstance(value, tuple):
+        value = " ".join(map(str, value))
+    return f"{option.text} (default: {value})"
 
 
 def _entry(invocation: str, text: str, width: int) -> list[str]:

@@ -51,8 +51,8 @@ class Option:
 
     @property
     def text(self) -> str:
-        """Return the docstring below the field, on one line."""
-        return _field_texts(self.owner).get(self.field, "")
+        """Return the docstring below the field, on one line and without markup."""
+        return _field_texts(self.owner).get(self.field, "").replace("``", "")
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COMMANDS = {
-    "capture": "Convert an RGB-D recording, photographs, a video or a phone's export.",
+    "capture": "Convert RGB-D recordings, photographs, videos or phone exports.",
     "check": "Report errors and warnings of a capture, and refine it.",
     "run": "Reconstruct a capture, locate the queries in it and plan grasps.",
     "ask": "Ask a model to point at objects in every image of a capture.",
@@ -17,9 +17,9 @@ COMMANDS = {
 }
 
 EVERYWHERE = {
-    "--verbose": "Also log details for debugging, such as every request.",
+    "--verbose": "Also log details, such as every request.",
     "--quiet": "Log warnings and errors only.",
-    "--json-log": "Log one JSON object per line on standard error.",
+    "--json-log": "Log one JSON object per line to stderr.",
     "--debug": "Show the traceback of an error.",
 }
 """Options that every command accepts."""
@@ -62,9 +62,10 @@ Files that `run` writes into out/:
   run.json       input of `point2act grasp` and `point2act view`
 
 More:
-  point2act COMMAND --help             the options that most users need
-  point2act COMMAND --help-all         every option
-  point2act COMMAND --config FILE.toml options from a file
+  point2act COMMAND --help         the options that most users need
+  point2act COMMAND --help-all     every option
+  point2act COMMAND --config FILE.toml
+                                   options from a file
 {flags}
   point2act --version
   ns-train point2act --data capture/   the same pipeline in nerfstudio
@@ -74,5 +75,5 @@ More:
 def overview() -> str:
     """Return the text of ``point2act --help``."""
     commands = [f"  {name:<11} {summary}" for name, summary in COMMANDS.items()]
-    flags = [f"  point2act COMMAND {flag:<19}{summary}" for flag, summary in EVERYWHERE.items()]
+    flags = [f"  point2act COMMAND {flag:<15}{summary}" for flag, summary in EVERYWHERE.items()]
     return _TEXT.format(commands="\n".join(commands), flags="\n".join(flags)).rstrip()
