@@ -22,7 +22,7 @@ from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
 
 # Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
-# enough to tell a mug from a cup, at about a thousand tokens in all.
+# enough to distinguish a mug from a cup, at about a thousand tokens in all.
 _VIEWS = 4
 _SIDE = 640
 
