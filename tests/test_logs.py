@@ -130,7 +130,7 @@ def test_verbose_tells_of_requests_and_of_the_machine(folder, truth, tmp_path):
 
 def test_verbose_and_quiet_contradict_each_other(tmp_path):
     _, err = tell("check", tmp_path, "--quiet", "--verbose", code=2)
-    assert err == "point2act: --verbose and --quiet contradict each other: leave one of them away\n"
+    assert err == "point2act: do not combine --verbose with --quiet\n"
 
 
 # ── JSON ───────────────────────────────────────────────────────────────────────────────────────
