@@ -222,7 +222,7 @@ def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
     name, content = window.download(lambda: window.press("Download grasps.json"))
     words = line.replace("--output grasps.json", f"--output {tmp_path / name}").split()
     assert words[0] == "point2act"
-    again = [sys.executable, "-m", *words, "--no-report"]
+    again = [sys.executable, "-m", "point2act.cli", *words[1:], "--no-report"]
     subprocess.run(again, check=True, capture_output=True, cwd=tmp_path)
     ours, theirs = json.loads(content)["results"], read_grasps(tmp_path / name)["results"]
     for one, other in zip(ours, theirs, strict=True):
