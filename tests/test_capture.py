@@ -374,13 +374,13 @@ def test_a_folding_lens_is_cut_at_the_fold():
     beyond = lenses.undistort(lens, np.array([[0.6, 0.0], [0.0, 50.0]]))
     np.testing.assert_allclose(np.linalg.norm(beyond, axis=1), lenses.max_radius(lens))
     # A fisheye sees more than a pinhole can show.
-    assert lenses.max_radius(Lens("fisheye", (0.0,) * 4)) == pytest.approx(lenses.WIDEST)
+    assert lenses.max_radius(Lens("fisheye", (0.0,) * 4)) == pytest.approx(lenses.PINHOLE_LIMIT)
 
 
 def test_a_tilted_lens_is_cut_at_its_fold():
     """y + 3 p1 y^2, on x = 0, turns at y = -1 / (6 p1), though the radial part never does."""
     lens = Lens("opencv", (0.0, 0.0, 0.3, 0.0, 0.0, 0.0, 0.0, 0.0))
-    assert lenses.max_radius(lens) == lenses.WIDEST
+    assert lenses.max_radius(lens) == lenses.PINHOLE_LIMIT
     np.testing.assert_array_equal(lenses.reaches(lens, np.array([[0.0, -0.5], [0.0, -0.6]])), [True, False])
 
 

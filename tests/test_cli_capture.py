@@ -27,7 +27,7 @@ def test_a_recording_becomes_a_capture_and_the_command_says_what_it_took(tmp_pat
     assert [frame.name for frame in found.frames] == ["images/0.png", "images/3.png"]
     printed = capsys.readouterr().out
     assert "layout scannet: 2 of 3 images" in printed
-    assert "1 images without a pose are left out" in printed
+    assert "1 images without a pose are omitted" in printed
     assert f"capture: {tmp_path / 'capture'}" in printed
 
 

@@ -192,10 +192,10 @@ def test_a_recording_comes_back_as_the_views_it_was_made_of(tmp_path: Path, kind
 def test_images_keep_their_names(tmp_path: Path):
     as_tum(tmp_path)
     recording = read_recording(tmp_path, calibration=given_camera(tmp_path))
-    assert recording.shots[0].frame.name == "images/1305031102.175304.png"
+    assert recording.frames[0].frame.name == "images/1305031102.175304.png"
     as_seven_scenes(tmp_path / "other")
     recording = read_recording(tmp_path / "other")
-    assert recording.shots[0].frame.name == "images/frame-000000.png"
+    assert recording.frames[0].frame.name == "images/frame-000000.png"
 
 
 def test_lost_poses_and_missing_depth_are_left_out_and_counted(tmp_path: Path):
@@ -203,8 +203,8 @@ def test_lost_poses_and_missing_depth_are_left_out_and_counted(tmp_path: Path):
     save_matrix(tmp_path / "recording/pose/1.txt", np.full((4, 4), -np.inf))
     (tmp_path / "recording/depth/3.png").unlink()
     recording = read_recording(tmp_path / "recording")
-    assert [shot.frame.image_path.stem for shot in recording.shots] == ["0", "2"]
-    assert recording.notes == ("1 images without depth are left out", "1 images without a pose are left out")
+    assert [shot.frame.image_path.stem for shot in recording.frames] == ["0", "2"]
+    assert recording.notes == ("1 images without depth are omitted", "1 images without a pose are omitted")
 
 
 def test_tum_images_too_far_from_a_pose_in_time_are_left_out(tmp_path: Path):
@@ -212,8 +212,8 @@ def test_tum_images_too_far_from_a_pose_in_time_are_left_out(tmp_path: Path):
     text = (tmp_path / "groundtruth.txt").read_text().splitlines()
     (tmp_path / "groundtruth.txt").write_text("\n".join(text[:-1]))
     recording = read_recording(tmp_path, calibration=given_camera(tmp_path))
-    assert len(recording.shots) == len(VIEWS) - 1
-    assert recording.notes == ("1 images without a pose are left out",)
+    assert len(recording.frames) == len(VIEWS) - 1
+    assert recording.notes == ("1 images without a pose are omitted",)
 
 
 def test_numbers_count_as_numbers_in_the_order_of_images(tmp_path: Path):
@@ -233,7 +233,7 @@ def test_datasets_without_intrinsics_get_the_published_ones_and_say_so(tmp_path:
     for path in (tmp_path / "rgbd_dataset_freiburg3_desk/rgb").iterdir():
         save(path, np.zeros((480, 640, 3), np.uint8))
     recording = read_recording(tmp_path / "rgbd_dataset_freiburg3_desk")
-    assert (recording.shots[0].frame.camera.fx, recording.shots[0].frame.camera.cx) == (535.4, 320.1 + 0.5)
+    assert (recording.frames[0].frame.camera.fx, recording.frames[0].frame.camera.cx) == (535.4, 320.1 + 0.5)
     assert "535.4" in recording.notes[-1]
     as_seven_scenes(tmp_path / "chess")
     recording = read_recording(tmp_path / "chess")
@@ -411,9 +411,17 @@ BROKEN = {
         spoil(Path("poses.txt"), "1 0 0 0 0 1 0 0 0 0 1 0\n"),
         "1 poses for 4",
     ),
-    "a list of nothing": (as_plain_with_a_list, spoil(Path("poses.txt"), "1 2 3\n"), "is no list of poses"),
-    "a short trajectory line": (as_tum, spoil(Path("groundtruth.txt"), "1 2 3\n"), "is no trajectory"),
-    "quaternions of no length": (as_tum, spoil(Path("groundtruth.txt"), "1 0 0 0 0 0 0 0"), "no length of 1"),
+    "a list of nothing": (
+        as_plain_with_a_list,
+        spoil(Path("poses.txt"), "1 2 3\n"),
+        "is not a list of poses",
+    ),
+    "a short trajectory line": (as_tum, spoil(Path("groundtruth.txt"), "1 2 3\n"), "is not a trajectory"),
+    "quaternions of no length": (
+        as_tum,
+        spoil(Path("groundtruth.txt"), "1 0 0 0 0 0 0 0"),
+        "not of unit length",
+    ),
     "an empty list": (as_tum, spoil(Path("rgb.txt"), "# nothing\n"), "lists no images"),
     "a list without names": (as_tum, spoil(Path("rgb.txt"), "12.5\n"), "not a time and a file's name"),
     "no world": (as_bop, spoil(Path("scene_camera.json"), '{"0": {"cam_K": [1]}}'), "no cam_R_w2c"),
@@ -467,7 +475,7 @@ def test_what_is_in_the_place_of_the_capture_stays(tmp_path: Path):
     as_plain(tmp_path / "recording")
     (tmp_path / "capture").mkdir()
     (tmp_path / "capture/precious").write_text("x")
-    with pytest.raises(CaptureError, match="is there already"):
+    with pytest.raises(CaptureError, match="already exists"):
         write_recording(tmp_path / "capture", read_recording(tmp_path / "recording"))
     assert (tmp_path / "capture/precious").read_text() == "x"
 

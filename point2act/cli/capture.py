@@ -144,11 +144,11 @@ def _rgbd(arguments: Rgbd) -> None:
     layout = arguments.layout or detect_layout(arguments.recording)
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     recording = read_recording(arguments.recording, layout, calibration)
-    shots = subsample(recording.shots, arguments.every, arguments.max_frames)
-    for note in (f"layout {layout}: {len(shots)} of {len(recording.shots)} images", *recording.notes):
+    frames = subsample(recording.frames, arguments.every, arguments.max_frames)
+    for note in (f"layout {layout}: {len(frames)} of {len(recording.frames)} images", *recording.notes):
         print(printable(note))
     with Stages(show=True).stage("write the capture") as tick:
-        write_recording(arguments.output, replace(recording, shots=shots), progress=tick)
+        write_recording(arguments.output, replace(recording, frames=frames), progress=tick)
 
 
 def _video(arguments: Video) -> None:

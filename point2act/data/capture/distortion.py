@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from point2act.core.types import Lens
 
 # Normalised radius of a ray 84 degrees off the axis; wider ones do not fit into a pinhole image.
-_MAX_RADIUS = 10.0
+PINHOLE_LIMIT = 10.0
 _SAMPLES = 4096
 
 
@@ -74,7 +74,7 @@ def reaches(lens: Lens, rays: Float[np.ndarray, "n 2"]) -> Bool[np.ndarray, " n"
 
 def _table(lens: Lens) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Sample the radial profile as far as it rises: radii (fisheye: angles) and distorted radii."""
-    end = _MAX_RADIUS if lens.model == "opencv" else np.arctan(_MAX_RADIUS)
+    end = PINHOLE_LIMIT if lens.model == "opencv" else np.arctan(PINHOLE_LIMIT)
     steps = np.linspace(0.0, end, _SAMPLES)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         reached = _profile(lens, steps)

@@ -1,4 +1,4 @@
-"""A structure of photographs moved to where people expect it: z up, metres if the scale is known."""
+"""Alignment of a structure-from-motion result: z up, in metres if the scale is known."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from point2act.data.importers.sfm import SfmModel
 
 
 def align_model(structure: SfmModel, measure: MetricScale | None) -> SfmModel:
-    """Turn and scale a structure: z up, metres with a measure.
+    """Rotate and scale a model: z is the normal of the markers' plane, or the mean up of the cameras.
 
-    Up is where the markers' plane says, or else the cameras do. The origin is the first marker's, or the
-    middle of what is seen.
+    The origin is the first marker, or the median point; lengths are metres with a scale.
     """
     board = None if measure is None else measure.T_structure_board
     T_structure_world = _upright(structure) if board is None else board
@@ -38,17 +37,17 @@ def _moved(frame: Frame, T_world_structure: Float[np.ndarray, "4 4"], scale: flo
 
 
 def _upright(structure: SfmModel) -> Float[np.ndarray, "4 4"]:
-    """A frame whose z is the mean of what is up in the photographs, x along the first one's rows."""
+    """Return a frame with z along the mean upward direction and x along the rows of the first photograph."""
     up = mean_up(structure.frames)
     x = structure.frames[0].T_world_cam[:3, 0]
-    # A first photograph taken with its rows upright, among others, has no direction along the ground.
+    # The rows of a first photograph that was turned by 90 degrees have no horizontal direction.
     if np.linalg.norm(np.cross(up, x)) < 1e-6:
         x = np.cross(up, structure.frames[0].T_world_cam[:3, 2])
     return frame_from_axes(np.median(structure.points, axis=0), up, x)
 
 
 def mean_up(frames: Sequence[Frame]) -> Float[np.ndarray, " 3"]:
-    """The mean of the cameras' upward directions, unit length; the first one's where they cancel out."""
+    """Return the mean upward direction of the cameras, unit length; the first one's if they cancel out."""
     ups = -np.array([frame.T_world_cam[:3, 1] for frame in frames])
     mean = ups.mean(axis=0)
     length = np.linalg.norm(mean)

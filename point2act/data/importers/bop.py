@@ -1,4 +1,4 @@
-"""BOP: one scene of a dataset for object poses, with the cameras of every image in scene_camera.json."""
+"""Reader of a scene of a BOP dataset, with the cameras of all images in scene_camera.json."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from point2act.data.importers.recording import RecordedFrame, Recording, make_fr
 
 
 def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
-    """``rgb/``, ``depth/`` and ``scene_camera.json`` of one scene of a BOP dataset; poses in millimetres."""
+    """Read ``rgb/``, ``depth/`` and ``scene_camera.json`` of a scene; poses are in millimetres."""
     path = folder / "scene_camera.json"
     color, depth = named_files(folder / "rgb", COLORS), named_files(folder / "depth", DEPTHS)
     numbered = {int(stem): stem for stem in color if stem.isdecimal() and stem in depth}
     document = read_json(path, CaptureError)
     if not isinstance(document, dict):
-        raise CaptureError(f"{path} holds no JSON object: write one with the number of every image")
+        raise CaptureError(f"{path} holds no JSON object: write one entry per image number")
     entries = {int(key): value for key, value in document.items() if key.isdecimal()}
-    shots: list[RecordedFrame] = []
+    frames: list[RecordedFrame] = []
     unposed = 0
     for number, stem in sorted(numbered.items()):
         place = f"{path}: image {number}"
@@ -36,16 +36,16 @@ def read_bop(folder: Path, calibration: Calibration | None) -> Recording:
         if not isinstance(fields, dict) or "cam_R_w2c" not in fields or "cam_t_w2c" not in fields:
             unposed += 1
             continue
-        eye = calibration.color if calibration else _bop_sensor(fields, image_size(color[stem]), place)
+        camera = calibration.color if calibration else _bop_sensor(fields, image_size(color[stem]), place)
         unit = positive(fields.get("depth_scale", 1.0), f"{place}: depth_scale") * 1e-3
-        shots.append(make_frame(color[stem], depth[stem], eye, _bop_pose(fields, place), unit))
-    if not shots:
+        frames.append(make_frame(color[stem], depth[stem], camera, _bop_pose(fields, place), unit))
+    if not frames:
         raise CaptureError(
             f"{path} has no cam_R_w2c and cam_t_w2c for any of {len(numbered)} images with depth: take a "
             "scene whose cameras have poses"
         )
     notes = omitted_note("depth", len(color) - len(numbered)) + omitted_note("a pose", unposed)
-    return Recording(tuple(shots), calibration.depth if calibration else None, notes)
+    return Recording(tuple(frames), calibration.depth if calibration else None, notes)
 
 
 def _bop_sensor(fields: dict[str, Any], size: tuple[int, int], place: str) -> DistortedCamera:
@@ -68,5 +68,5 @@ def _array(values: Any, shape: tuple[int, ...], place: str) -> np.ndarray:
     except (TypeError, ValueError, OverflowError):
         array = np.array(np.nan)
     if not np.isfinite(array).all():
-        raise CaptureError(f"{place} is not {np.prod(shape)} finite numbers: mend it")
+        raise CaptureError(f"{place} is not {np.prod(shape)} finite numbers: fix it")
     return array

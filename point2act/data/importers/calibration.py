@@ -1,7 +1,7 @@
-"""The cameras of an RGB-D recording, and the JSON files that describe them.
+"""Cameras of RGB-D recordings, and the JSON files that describe them.
 
-Others put the centre of the first pixel at 0 (OpenCV, librealsense, ROS, the datasets' own tools), we at
-0.5: ``camera_from_intrinsics`` converts between the two.
+The centre of the first pixel is 0 in OpenCV, librealsense, ROS and the datasets, and 0.5 here;
+``camera_from_intrinsics`` converts.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _FISHEYE = ("kannala_brandt4", "equidistant", "opencv_fisheye")
 _INVERSE = "inverse_brown_conrady"
 
 _LARGEST_UNIT = 0.01
-"""Metres for one unit of depth. RealSense cameras have 0.0001 to 0.001; BOP's 0.1 and 1 are millimetres."""
+"""Largest depth unit in metres. RealSense cameras have 0.0001 to 0.001; BOP's 0.1 and 1 are millimetres."""
 
 
 @dataclass(frozen=True, eq=False)
 class DistortedCamera:
-    """A camera and its lens."""
+    """A camera with lens distortion."""
 
     camera: Camera
     lens: Lens = field(default_factory=Lens)
@@ -39,7 +39,7 @@ class DistortedCamera:
 
 @dataclass(frozen=True, eq=False)
 class DepthCamera:
-    """A depth camera beside the colour camera."""
+    """A depth camera and its pose relative to the colour camera."""
 
     sensor: DistortedCamera
     T_color_depth: Float[np.ndarray, "4 4"]
@@ -51,15 +51,15 @@ class Calibration:
 
     color: DistortedCamera
     depth: DepthCamera | None = None
-    """None where depth is registered to the colours."""
+    """None if depth is registered to the colours."""
     depth_unit: float | None = None
-    """Metres for one unit of the depth files; None where it is the layout's."""
+    """Metres per unit of the depth files; None for the default of the layout."""
 
 
 def camera_from_intrinsics(
     K: Sequence[float], size: tuple[int, int], lens: Lens | None = None
 ) -> DistortedCamera:
-    """A camera from ``(fx, fy, cx, cy)`` as others write them, the centre of the first pixel being 0."""
+    """Make a camera from ``(fx, fy, cx, cy)`` with the centre of the first pixel at 0."""
     fx, fy, cx, cy = (float(value) for value in K)
     return DistortedCamera(Camera(fx, fy, cx + 0.5, cy + 0.5, *size), lens or Lens())
 
@@ -67,12 +67,11 @@ def camera_from_intrinsics(
 def read_calibration(path: Path) -> Calibration:
     """Read a JSON file with the fields of librealsense's intrinsics.
 
-    One camera: ``width``, ``height``, ``fx``, ``fy``, ``ppx``, ``ppy`` (or ``cx``, ``cy``; or Open3D's
-    ``intrinsic_matrix``, by columns), and ``coeffs`` with their ``model`` where the lens distorts. Two: those
-    under ``color`` and ``depth``, with ``depth_to_color`` (``rotation``, nine numbers by columns, and
-    ``translation`` in metres, as librealsense writes extrinsics). ``depth_scale`` is in metres.
-
-    Raises ``CaptureError``, naming the field, for what is missing or wrong.
+    A single camera has ``width``, ``height``, ``fx``, ``fy``, ``ppx``, ``ppy`` (or ``cx``, ``cy``; or
+    Open3D's column-major ``intrinsic_matrix``), and ``coeffs`` with their ``model`` for lens distortion. Two
+    cameras are under ``color`` and ``depth``, with ``depth_to_color``: column-major ``rotation`` and
+    ``translation`` in metres. ``depth_scale`` is in metres. Raises ``CaptureError``, naming the field, for
+    invalid values.
     """
     document = read_json(path, CaptureError)
     if not isinstance(document, dict):
@@ -129,7 +128,7 @@ def _lens(fields: dict[str, Any], camera: Camera, place: str) -> Lens:
 
 
 def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
-    """The lens that undoes another one over an image, by least squares.
+    """Fit the lens that inverts another one over an image by least squares.
 
     librealsense's "inverse Brown-Conrady" applies Brown's polynomial to the distorted pixels, where OpenCV
     applies it to the rays. The polynomial is linear in its coefficients (k1, k2, p1, p2, k3).
@@ -150,7 +149,7 @@ def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
 
 
 def ray_directions(sensor: DistortedCamera) -> Float[np.ndarray, "h w 2"]:
-    """The directions ``x/z, y/z`` that the pixels of a camera look in."""
+    """Return the ray directions ``(x/z, y/z)`` of all pixels."""
     camera = sensor.camera
     tangents = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
     if not lenses.is_pinhole(sensor.lens):

@@ -1,4 +1,4 @@
-"""Depth of one camera → depth of the camera beside it. numpy only."""
+"""Registration of depth from a depth camera to the colour camera."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from point2act.core.types import Camera
 from point2act.data.importers.calibration import DepthCamera, ray_directions
 
 _SAME_SURFACE = 0.02
-"""Of the depth. Chosen: a hole is filled between neighbours that differ by less, 1 cm at half a metre."""
+"""Largest relative difference of neighbours between which a hole is filled, 1 cm at half a metre. Chosen."""
 
 _NEAREST = 1e-3
-"""Metres in front of the camera; what is nearer is not in the picture."""
+"""Smallest depth of a projected point, metres."""
 
 
 def register_depth(
     depth: Float[np.ndarray, "h w"], source: DepthCamera, camera: Camera
 ) -> Float[np.ndarray, "h2 w2"]:
-    """Depth as another camera sees it: metres, 0 where there is no reading.
+    """Render depth into another camera: metres, 0 without a reading.
 
-    Every depth pixel is a square; its corners are moved to the other camera at the pixel's depth, and the box
-    about them is drawn there; of several the nearest stays. What is left between neighbours of one surface
-    (a slanted one spreads the squares) is filled with their mean; what no depth pixel saw stays empty.
+    Every depth pixel is a square at its depth; the bounding box of its projected corners is drawn with a
+    z-buffer. Holes one pixel wide between neighbours of one surface are filled with their mean.
     """
     seen = depth > 0
     rays = ray_directions(source.sensor)[seen]
@@ -46,7 +45,7 @@ def _moved(
 
 
 def _pixels(camera: Camera, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-    """Pixels, those far outside brought near, so that they fit into integers."""
+    """Project points to pixels, clipped to near the image so that they fit into integers."""
     pixels = points[:, :2] / points[:, 2:] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
     return np.clip(pixels, -1.0, [camera.width + 1.0, camera.height + 1.0])
 
@@ -57,7 +56,7 @@ def _drawn(
     z: Float[np.ndarray, " n"],
     size: tuple[int, int],
 ) -> Float[np.ndarray, "h w"]:
-    """The nearest of boxes of pixels (``end`` is beside them), infinite where there is none."""
+    """Draw boxes of pixels (``end`` is exclusive) with a z-buffer, infinite where there is none."""
     height, width = size
     first = np.maximum(first, 0)
     end = np.minimum(end, [width, height])
@@ -72,7 +71,7 @@ def _drawn(
 
 
 def _filled(nearest: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Holes one pixel wide closed where both sides are one surface; 0 where it remains empty."""
+    """Fill holes one pixel wide between two pixels of one surface; others are 0."""
     depth = np.where(np.isfinite(nearest), nearest, 0.0)
     padded = np.pad(depth, 1)
     sides = ((padded[1:-1, :-2], padded[1:-1, 2:]), (padded[:-2, 1:-1], padded[2:, 1:-1]))

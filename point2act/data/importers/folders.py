@@ -1,4 +1,4 @@
-"""Recordings with a file for every image, depth and pose: 7-Scenes, ScanNet, and plain folders."""
+"""Readers of recordings with a file per image, depth and pose: 7-Scenes, ScanNet and plain folders."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from point2act.data.importers.pose_text import read_matrix, read_pose, read_pose
 from point2act.data.importers.recording import FilePairs, Poses, Recording, assemble
 
 CAMERA_FILES = ("camera.json", "intrinsics.json", "camera_intrinsic.json")
-"""What a plain recording's description of its cameras may be called; the last one is Open3D's name."""
+"""File names for the cameras of a plain recording; the last one is Open3D's."""
 
 COLORS = (".png", ".jpg", ".jpeg")
 DEPTHS = (".png", ".npy")
 
 _SEVEN_SCENES = ((525.0, 525.0, 320.0, 240.0), (585.0, 585.0, 320.0, 240.0))
-"""Colour and depth. The dataset publishes the second, of the depth camera that its poses were found with
-(https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes), and that it calibrated neither;
-525 is OpenNI's number for the Kinect's colours."""
+"""Nominal intrinsics of colour and depth: OpenNI's for the Kinect's colour camera, and those that the dataset
+publishes for its depth camera (https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes)."""
 
 
 def read_seven_scenes(folder: Path, calibration: Calibration | None) -> Recording:
-    """``frame-000000.color.png``, ``.depth.png`` and ``.pose.txt``, camera to world."""
+    """Read ``frame-000000.color.png``, ``.depth.png`` and ``.pose.txt`` (camera to world)."""
     color = named_files(folder, COLORS, ".color")
     depth = named_files(folder, DEPTHS, ".depth")
     poses = {stem: read_pose(path) for stem, path in named_files(folder, (".txt",), ".pose").items()}
@@ -44,11 +43,11 @@ def read_seven_scenes(folder: Path, calibration: Calibration | None) -> Recordin
         calibration = Calibration(camera_from_intrinsics(K_color, (480, 640)), beside)
         notes = ("intrinsics are nominal: fx 525 for colours, 585 for depth, no distance between the two",)
     found = assemble(folder, FilePairs(color, depth), poses, calibration)
-    return Recording(found.shots, found.depth_camera, found.notes + notes)
+    return Recording(found.frames, found.depth_camera, found.notes + notes)
 
 
 def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
-    """``color/0.jpg``, ``depth/0.png``, ``pose/0.txt`` and ``intrinsic/``, as its SensReader exports them."""
+    """Read ``color/0.jpg``, ``depth/0.png``, ``pose/0.txt`` and ``intrinsic/``, exported by SensReader."""
     files = FilePairs(named_files(folder / "color", COLORS), named_files(folder / "depth", DEPTHS))
     if calibration is None:
         calibration = _scannet_cameras(folder / "intrinsic", files)
@@ -56,7 +55,7 @@ def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
 
 
 def read_plain(folder: Path, calibration: Calibration | None) -> Recording:
-    """``color/`` (or ``rgb/``), ``depth/``, ``pose/*.txt`` or ``poses.txt``, and ``camera.json``."""
+    """Read ``color/`` (or ``rgb/``), ``depth/``, ``pose/*.txt`` or ``poses.txt``, and ``camera.json``."""
     images = next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), folder / "color")
     files = FilePairs(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
     poses = _pose_files(folder / "pose") if (folder / "pose").is_dir() else _listed_poses(folder, files)
@@ -98,7 +97,7 @@ def _pose_files(folder: Path) -> Poses:
 
 
 def _listed_poses(folder: Path, files: FilePairs) -> Poses:
-    """The poses of poses.txt, in the order of the colour images."""
+    """Read the poses of poses.txt, one per colour image in order."""
     path = folder / "poses.txt"
     poses = read_poses(path)
     if len(poses) != len(files.color):
@@ -110,7 +109,7 @@ def _listed_poses(folder: Path, files: FilePairs) -> Poses:
 
 
 def named_files(folder: Path, suffixes: Sequence[str], ending: str = "") -> dict[str, Path]:
-    """The files of a folder by what stands before ``ending`` and suffix, numbers in their order."""
+    """Return the files of a folder by stem without ``ending``, numbers in numeric order."""
     if not folder.is_dir():
         raise CaptureError(
             f"there is no folder {folder}: rename the files, or name the layout it with --layout"

@@ -1,4 +1,4 @@
-"""Whose recording a folder is, and its reader."""
+"""Detection of the layout of a recording, and its reader."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ LayoutName = Literal["tum", "7scenes", "scannet", "bop", "plain"]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a dataset lays out its files."""
+    """The file layout of a dataset."""
 
-    marks: tuple[tuple[str, ...], ...]
-    """What a folder of it has: of each group one pattern or more is there."""
+    patterns: tuple[tuple[str, ...], ...]
+    """Groups of file patterns; a folder of this layout has a match for one pattern of every group."""
     read: Callable[[Path, Calibration | None], Recording]
 
     def fits(self, folder: Path) -> bool:
-        """Whether a folder has all that marks this layout."""
-        return all(any(next(folder.glob(mark), None) for mark in group) for group in self.marks)
+        """Return whether a folder has this layout."""
+        return all(any(next(folder.glob(one), None) for one in group) for group in self.patterns)
 
     @property
     def words(self) -> str:
-        """The marks, for people."""
-        return ", ".join(" or ".join(group) for group in self.marks)
+        """The patterns as text."""
+        return ", ".join(" or ".join(group) for group in self.patterns)
 
 
-# In this order: what fits an earlier one may fit the last one too.
+# In this order, because folders of other layouts may also match the last one.
 LAYOUTS: dict[LayoutName, Layout] = {
     "tum": Layout((("rgb.txt",), ("depth.txt",), ("groundtruth.txt",)), read_tum),
     "7scenes": Layout((("frame-*.color.png",), ("frame-*.pose.txt",)), read_seven_scenes),
@@ -46,22 +46,27 @@ LAYOUTS: dict[LayoutName, Layout] = {
 
 
 def detect_layout(folder: Path) -> LayoutName:
-    """The layout of a recording. Raises ``CaptureError``, saying what was looked for, if it is none."""
+    """Return the layout of a recording. Raises ``CaptureError``, which lists all layouts, if none matches."""
     if not folder.is_dir():
         raise CaptureError(f"there is no folder {folder}: give the folder of a recording")
     for name, layout in LAYOUTS.items():
         if layout.fits(folder):
             return name
     wanted = "; ".join(f"{name}: {layout.words}" for name, layout in LAYOUTS.items())
-    raise CaptureError(f"{folder} is laid out like no recording known ({wanted}): rename its files like one")
+    raise CaptureError(f"{folder} has no known layout ({wanted}): rename its files like one")
 
 
 def read_recording(
     folder: Path, layout: LayoutName | None = None, calibration: Calibration | None = None
 ) -> Recording:
-    """Read a recording's lists, poses and cameras; no pixels yet.
+    """Read the file lists, poses and cameras of a recording, without pixels.
 
-    ``calibration`` replaces the cameras that the recording describes. Raises ``CaptureError`` for an
-    unknown layout and for files that are missing or wrong.
+    Args:
+        folder: Folder of the recording.
+        layout: Its layout, None to detect it.
+        calibration: Cameras in place of those that the recording describes.
+
+    Raises:
+        CaptureError: The layout is unknown, or a file is missing or invalid.
     """
     return LAYOUTS[layout or detect_layout(folder)].read(folder, calibration)

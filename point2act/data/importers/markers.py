@@ -1,4 +1,4 @@
-"""Printed markers in photographs, by OpenCV's ArUco module."""
+"""Detection of printed ArUco and AprilTag markers with OpenCV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PREFIX = "DICT_"
 
 
 def open_dictionary(name: str) -> cv2.aruco.Dictionary:
-    """OpenCV's markers of a name like ``4X4_50``. Raises ``CaptureError``, with all names, otherwise."""
+    """Return a dictionary by a name like ``4X4_50``. Raises ``CaptureError``, with all names, if unknown."""
     known = {attribute.lower(): attribute for attribute in dir(cv2.aruco) if attribute.startswith(_PREFIX)}
     found = known.get((_PREFIX + name.upper().removeprefix(_PREFIX)).lower())
     if found is None:
@@ -29,10 +29,9 @@ def open_dictionary(name: str) -> cv2.aruco.Dictionary:
 def find_markers(
     frames: Sequence[Frame], dictionary: str
 ) -> list[tuple[Frame, dict[int, Float[np.ndarray, "4 2"]]]]:
-    """The markers in every photograph by number: corners in pixels of the picture as the lens drew it.
+    """Detect markers: the corners of each by its number, in pixels of the distorted image.
 
-    A number that a photograph shows twice is left out there. Raises ``CaptureError`` for a dictionary
-    that OpenCV does not have.
+    A number that an image shows twice is omitted there. Raises ``CaptureError`` for an unknown dictionary.
     """
     parameters = cv2.aruco.DetectorParameters()
     parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX

@@ -1,4 +1,4 @@
-"""How long a metre is in photographs: a known distance, or printed markers of a known size."""
+"""Metric scale of a reconstruction from a known distance or from printed markers of known size."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from point2act.data.importers.sfm import SfmModel
 from point2act.data.importers.triangulation import Observation, triangulate_point
 
 EXAMPLES = "aruco:4X4_50:0.04, or distance:0.31:a.jpg:412,233:518,240:b.jpg:80,300:190,310"
-"""Examples of what ``--scale-from`` takes."""
+"""Examples of values of ``--scale-from``."""
 
-_SPREAD = 0.1
-"""Relative. Chosen: sides of printed squares that differ by more are not all of the size that was said."""
+_MAX_SPREAD = 0.1
+"""Largest relative standard deviation of the measured sides of markers of one size. Chosen."""
 
 _FLAT = 0.1
-"""Of a side. Chosen: markers lie in a plane if their corners leave it by less, root mean square."""
+"""Largest RMS distance of corners from the common plane of markers, in sides. Chosen."""
 
 _PIXEL = re.compile(r"(\d+(?:\.\d*)?),(\d+(?:\.\d*)?)")
 
 
 @dataclass(frozen=True)
 class MarkedPair:
-    """Two points in one photograph, pixels of the original as a viewer shows it."""
+    """Two points in one photograph, in pixels of the original file turned upright."""
 
     photo: str
     first: tuple[float, float]
@@ -40,9 +40,10 @@ class MarkedPair:
 
 @dataclass(frozen=True)
 class KnownDistance:
-    """Two points that are so many metres apart."""
+    """Two points at a known distance."""
 
     metres: float
+    """Distance of the two points, metres."""
     marks: tuple[MarkedPair, ...]
 
 
@@ -51,27 +52,27 @@ class PrintedMarkers:
     """Printed ArUco or AprilTag markers, all of one size."""
 
     dictionary: str
-    """OpenCV's name without ``DICT_``: ``4X4_50``, ``APRILTAG_36h11``."""
+    """OpenCV's name of the dictionary without ``DICT_``, such as ``4X4_50`` or ``APRILTAG_36h11``."""
     side: float
-    """Of the black square, metres."""
+    """Side of the black square, metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class MetricScale:
-    """The unit of a structure in metres, and what else its reference tells."""
+    """The metric scale of a model, and the plane of the markers."""
 
     metres: float
-    """For one unit."""
+    """Metres per unit of the model."""
     spread: float | None = None
-    """Relative standard deviation of several lengths; None for a single one."""
+    """Relative standard deviation of the measured lengths; None for a single one."""
     T_structure_board: Float[np.ndarray, "4 4"] | None = None
-    """The plane that markers lie in: +z towards the cameras, origin and x those of the first marker."""
+    """Frame of the markers' plane: +z towards the cameras, origin and x of the first marker."""
 
 
 def parse_scale(text: str) -> KnownDistance | PrintedMarkers:
-    """Read ``aruco:DICTIONARY:SIDE`` or ``distance:METRES:PHOTO:x,y:x,y:PHOTO:x,y:x,y…``.
+    """Parse ``aruco:DICTIONARY:SIDE`` or ``distance:METRES:PHOTO:x,y:x,y:PHOTO:x,y:x,y…``.
 
-    Raises ``CaptureError`` with an example for anything else.
+    Raises ``CaptureError`` with examples for anything else.
     """
     kind, *words = text.split(":")
     if kind == "aruco" and len(words) == 2 and words[0]:
@@ -89,12 +90,12 @@ def parse_scale(text: str) -> KnownDistance | PrintedMarkers:
 def _pixel(text: str) -> tuple[float, float]:
     match = _PIXEL.fullmatch(text)
     if match is None:
-        raise CaptureError(f"--scale-from: {text!r} is no pixel: write x,y as in {EXAMPLES}")
+        raise CaptureError(f"--scale-from: {text!r} is not a pixel: write x,y as in {EXAMPLES}")
     return float(match[1]), float(match[2])
 
 
 def check_marked_photos(known: KnownDistance, photos: Collection[str]) -> None:
-    """Raise ``CaptureError`` where a distance is marked in a photograph that is none of these."""
+    """Raise ``CaptureError`` if a distance is marked in a photograph that is not among ``photos``."""
     unknown = [mark.photo for mark in known.marks if mark.photo not in photos]
     if unknown:
         raise CaptureError(
@@ -104,9 +105,9 @@ def check_marked_photos(known: KnownDistance, photos: Collection[str]) -> None:
 
 
 def scale_from_distance(structure: SfmModel, known: KnownDistance) -> MetricScale:
-    """The scale from two points that were marked in two photographs or more.
+    """Compute the scale from two points that are marked in two photographs or more.
 
-    Raises ``CaptureError`` for photographs that were not placed and for marks that do not meet.
+    Raises ``CaptureError`` for photographs without a pose and for marks whose rays do not meet.
     """
     places = {
         photo.name: (frame, photo.scale)
@@ -131,16 +132,20 @@ Corners = Float[np.ndarray, "4 2"]
 def scale_from_markers(
     seen: Sequence[tuple[Frame, Mapping[int, Corners]]], markers: PrintedMarkers
 ) -> MetricScale:
-    """The scale, and the plane, from the corners of markers that two photographs or more show.
+    """Compute the scale and the plane from markers that two photographs or more show.
 
-    ``seen`` has for every photograph the markers in it by number, corners in OpenCV's order (clockwise from
-    the marker's upper left). A marker whose corners do not meet is left out. Raises ``CaptureError``
-    where none is left, and where sides differ.
+    Args:
+        seen: For every photograph its markers by number, corners clockwise from the marker's upper left
+            (OpenCV's order); markers whose rays do not meet are ignored.
+        markers: Their dictionary and size.
+
+    Raises:
+        CaptureError: No marker is left, or their sides differ.
     """
     squares = {}
     for number in sorted({number for _, found in seen for number in found}):
         sightings = [(frame, found[number]) for frame, found in seen if number in found]
-        # One that was mistaken for another, or printed twice.
+        # A marker may be misread, or printed twice.
         with suppress(CaptureError):
             squares[number] = _square(sightings, f"marker {number}")
     if not squares:
@@ -151,7 +156,7 @@ def scale_from_markers(
     corners = np.array(list(squares.values()))
     sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
     spread = float(sides.std() / sides.mean())
-    if spread > _SPREAD:
+    if spread > _MAX_SPREAD:
         raise CaptureError(
             f"--scale-from: sides of the markers {', '.join(map(str, squares))} differ by "
             f"{100 * spread:.0f} %: print all of one size, each number once, and lay them flat"
@@ -173,7 +178,7 @@ def _square(sightings: Sequence[tuple[Frame, Corners]], what: str) -> Float[np.n
 def _board(
     corners: Float[np.ndarray, "m 4 3"], eyes: Float[np.ndarray, "n 3"], side: float
 ) -> Float[np.ndarray, "4 4"] | None:
-    """The frame of the plane through all corners; None where they lie in none."""
+    """Return the frame of the plane through all corners, None if they are not coplanar."""
     points = corners.reshape(-1, 3)
     _, lengths, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
     if lengths[2] / np.sqrt(len(points)) > _FLAT * side:

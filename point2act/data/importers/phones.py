@@ -1,4 +1,4 @@
-"""Record3D and Polycam exports → a capture folder, by nerfstudio's own converters."""
+"""Conversion of Record3D and Polycam exports with nerfstudio's converters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ App = Literal["record3d", "polycam"]
 
 
 def convert_export(app: App, export: Path, output: Path) -> None:
-    """Run ``ns-process-data`` on an export, and mark the lengths as metres, which ARKit's are.
+    """Run ``ns-process-data`` on an export and mark its lengths as metres, as ARKit's are.
 
-    nerfstudio's converter copies pictures by the program ffmpeg. Of Record3D it takes no depth. Raises
-    ``CaptureError`` without ffmpeg, and with the converter's last words where it fails.
+    nerfstudio's converter needs the program ffmpeg; it ignores the depth of Record3D. Raises ``CaptureError``
+    without ffmpeg, and with the last line of the converter's output if it fails.
     """
     if not export.exists():
         raise CaptureError(f"there is no {export}: give what {app} exported")
@@ -28,15 +28,13 @@ def convert_export(app: App, export: Path, output: Path) -> None:
     with new_capture(output) as folder:
         _run([app, "--data", str(export), "--output-dir", str(folder), *_options(app, export)], export)
         if not (folder / "transforms.json").is_file():
-            raise CaptureError(
-                f"nerfstudio made no transforms.json of {export}: look whether it is from {app}"
-            )
+            raise CaptureError(f"nerfstudio made no transforms.json of {export}: check that it is from {app}")
         mark_metric(folder, metric=True)
 
 
 def _options(app: App, export: Path) -> Sequence[str]:
     options = ["--num-downscales", "0"]
-    # A zip is looked into by the converter; an export without depth stops it.
+    # The converter unpacks a zip itself; it fails for an export without depth.
     return [*options, "--use-depth"] if app == "polycam" and _has_depth(export) else options
 
 
@@ -51,5 +49,5 @@ def _run(arguments: Sequence[str], export: Path) -> None:
         words = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         last = words[-1] if words else f"exit code {done.returncode}"
         raise CaptureError(
-            f"nerfstudio could not convert {export} ({last}): look whether the export is whole"
+            f"nerfstudio could not convert {export} ({last}): check that the export is complete"
         )

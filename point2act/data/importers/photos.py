@@ -1,4 +1,4 @@
-"""Photographs of a folder, and the sharp pictures of a video, made ready for COLMAP."""
+"""Preparation of photographs and of the sharpest frames of a video for COLMAP."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from point2act.core.types import ProgressCallback
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _FILM_WIDTH = 36.0  # Millimetres: EXIF's FocalLengthIn35mmFilm is for film of 36x24.
 
-_LOOK = 640
-"""Longer side at which the sharpness of a video's pictures is compared. Chosen: above the noise of most."""
+_SHARPNESS_SIDE = 640
+"""Longer side in pixels at which the sharpness of video frames is compared. Chosen for low noise."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph, upright and not too large, on disk."""
+    """An upright, resized copy of a photograph on disk."""
 
     name: str
-    """The original's file name, by which people know it."""
+    """File name of the original."""
     path: Path
     height: int
     width: int
     scale: float
-    """Pixels of this picture for one of the original."""
+    """Pixels of the copy per pixel of the original."""
     focal: float | None
-    """Focal length in pixels according to the camera's own note (EXIF), None without one."""
+    """Focal length in pixels from EXIF, None without it."""
 
 
 def list_photos(folder: Path) -> tuple[Path, ...]:
-    """The photographs of a folder in the order of their names. Raises ``CaptureError`` below three."""
+    """List the photographs of a folder by name. Raises ``CaptureError`` for fewer than three."""
     if not folder.is_dir():
         raise CaptureError(f"there is no folder {folder}: give the folder of your photographs")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
@@ -59,12 +59,12 @@ def prepare_photos(
     *,
     progress: ProgressCallback | None = None,
 ) -> tuple[Photo, ...]:
-    """Copy photographs into a folder: turned upright as EXIF says, the longer side ``max_side`` at most.
+    """Copy photographs into a folder, turned upright by EXIF, the longer side at most ``max_side`` pixels.
 
     Raises ``CaptureError`` for a file that cannot be read.
     """
     if max_side < 1:
-        raise CaptureError(f"--max-side is {max_side}: ask for one pixel or more")
+        raise CaptureError(f"--max-side is {max_side}: give 1 or more")
     folder.mkdir(parents=True, exist_ok=True)
     photos = []
     for index, path in enumerate(paths):
@@ -77,15 +77,15 @@ def prepare_photos(
 def extract_sharp_frames(
     video: Path, count: int, folder: Path, *, progress: ProgressCallback | None = None
 ) -> tuple[Path, ...]:
-    """Write the sharpest picture of each of ``count`` equally long stretches of a video, PNG, upright.
+    """Write the sharpest frame of each of ``count`` equally long parts of a video as upright PNG files.
 
     Sharpness is the variance of the Laplacian (Pech-Pacheco et al. 2000). The video is read twice, because
-    files often tell a wrong number of pictures. Raises ``CaptureError`` for a file that is no video.
+    the frame count of a file is often wrong. Raises ``CaptureError`` for a file that is not a video.
     """
     import cv2
 
     if count < 3:
-        raise CaptureError(f"--frames is {count}: ask for three or more")
+        raise CaptureError(f"--frames is {count}: give 3 or more")
     sharpness = _sharpness(video, progress)
     stretches = np.array_split(np.arange(len(sharpness)), min(count, len(sharpness)))
     chosen = {int(stretch[np.argmax(sharpness[stretch])]) for stretch in stretches}
@@ -103,28 +103,28 @@ def extract_sharp_frames(
 
 
 def _sharpness(video: Path, progress: ProgressCallback | None) -> np.ndarray:
-    """The sharpness of every picture of a video."""
+    """Return the sharpness of every frame of a video."""
     import cv2
 
     if not video.is_file():
         raise CaptureError(f"there is no file {video}: give a video")
     reader = cv2.VideoCapture(str(video))
-    told = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    claimed = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
     found = []
     while True:
         there, picture = reader.read()
         if not there:
             break
         gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-        scale = min(1.0, _LOOK / max(gray.shape))
+        scale = min(1.0, _SHARPNESS_SIDE / max(gray.shape))
         small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         found.append(cv2.Laplacian(small, cv2.CV_64F).var())
         if progress is not None:
-            progress(len(found), max(told, len(found)))
+            progress(len(found), max(claimed, len(found)))
     reader.release()
     if len(found) < 3:
         raise CaptureError(
-            f"{video} gives {len(found)} pictures: give a video that OpenCV can decode, like H.264"
+            f"{video} gives {len(found)} frames: give a video that OpenCV can decode, like H.264"
         )
     return np.array(found)
 
@@ -135,7 +135,7 @@ def _developed(path: Path, target: Path, max_side: int) -> Photo:
             focal = _focal(file)
             picture = ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as err:
-        raise CaptureError(f"{path} cannot be read ({err}): copy or export it again, or take it out") from err
+        raise CaptureError(f"{path} cannot be read ({err}): copy or export it again, or remove it") from err
     longer = max(picture.size)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     picture.save(target, compress_level=1)
@@ -145,7 +145,7 @@ def _developed(path: Path, target: Path, max_side: int) -> Photo:
 
 
 def _focal(image: Image.Image) -> float | None:
-    """The focal length in longer sides of the picture, from EXIF."""
+    """Return the focal length from EXIF in longer sides of the image."""
     details = image.getexif().get_ifd(ExifTags.IFD.Exif)
     film = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
     return float(film) / _FILM_WIDTH if film else None

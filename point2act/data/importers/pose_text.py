@@ -1,4 +1,4 @@
-"""Text files of poses and times, as datasets write them → arrays."""
+"""Parsing of text files with poses and times, as datasets write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from point2act.data.capture.validators import rigid
 
 
 def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
-    """A 4x4 (or 3x4, or 3x3) matrix of a text file, the last row and column being those of the identity."""
+    """Read a 4x4, 3x4 or 3x3 matrix, completed with the last row and column of the identity."""
     rows = read_rows(path)
     shapes = {(4, 4), (3, 4), (3, 3)}
     if (len(rows), len(rows[0]) if rows else 0) not in shapes or len({len(row) for row in rows}) > 1:
@@ -25,17 +25,17 @@ def read_matrix(path: Path) -> Float[np.ndarray, "4 4"]:
 
 
 def read_pose(path: Path) -> Float[np.ndarray, "4 4"] | None:
-    """A rigid 4x4 matrix; None where it is not finite, which is how ScanNet marks lost tracking."""
+    """Read a rigid 4x4 matrix, None if it is not finite, as ScanNet marks lost tracking."""
     return checked_pose(read_matrix(path), str(path))
 
 
 def checked_pose(matrix: Float[np.ndarray, "4 4"], place: str) -> Float[np.ndarray, "4 4"] | None:
-    """The matrix, its rotation made exact; None where it is not finite. ``place`` is what errors call it."""
+    """Return the matrix with its rotation made exact, None if it is not finite; ``place`` is for errors."""
     return rigid(matrix, place) if np.isfinite(matrix).all() else None
 
 
 def read_poses(path: Path) -> list[Float[np.ndarray, "4 4"] | None]:
-    """The poses of a file with one after another: 16 or 12 numbers a line, or 4 lines of 4."""
+    """Read a list of poses: 16 or 12 numbers per line, or 4 lines of 4."""
     rows = read_rows(path)
     widths = {len(row) for row in rows}
     numbers = np.array([value for row in rows for value in row])
@@ -46,23 +46,23 @@ def read_poses(path: Path) -> list[Float[np.ndarray, "4 4"] | None]:
         matrices = numbers.reshape(-1, 4, 4)
     else:
         raise CaptureError(
-            f"{path} is no list of poses: write 16 or 12 numbers a line, camera to world, or 4 lines of 4"
+            f"{path} is not a list of poses: write 16 or 12 numbers per line, camera to world, or 4 lines of 4"
         )
     return [checked_pose(matrix, f"{path}: pose {index}") for index, matrix in enumerate(matrices)]
 
 
 def read_trajectory(path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n 4 4"]]:
-    """Times in seconds, in order, and ``T_world_cam`` of a TUM trajectory: ``t tx ty tz qx qy qz qw``."""
+    """Read sorted times (s) and ``T_world_cam`` of a TUM trajectory: ``t tx ty tz qx qy qz qw``."""
     rows = [row for row in read_rows(path) if np.isfinite(row).all()]
     if not rows or {len(row) for row in rows} != {8}:
-        raise CaptureError(f"{path} is no trajectory: write lines of t tx ty tz qx qy qz qw")
+        raise CaptureError(f"{path} is not a trajectory: write lines of t tx ty tz qx qy qz qw")
     table = np.array(rows)
     table = table[np.argsort(table[:, 0], kind="stable")]
     lengths = np.linalg.norm(table[:, 4:], axis=1)
     # Chosen: published quaternions have four digits.
     if np.abs(lengths - 1).max() > 1e-2:
         raise CaptureError(
-            f"{path}: the quaternion at {table[np.abs(lengths - 1).argmax(), 0]} has no length of 1: "
+            f"{path}: the quaternion at {table[np.abs(lengths - 1).argmax(), 0]} is not of unit length: "
             "write qx qy qz qw, in this order"
         )
     poses = np.tile(np.eye(4), (len(table), 1, 1))
@@ -72,13 +72,13 @@ def read_trajectory(path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarr
 
 
 def read_stamped(path: Path) -> tuple[Float[np.ndarray, " n"], list[str]]:
-    """Times in seconds, in order, and file names of a TUM list: ``t name``."""
+    """Read sorted times in seconds and file names of a TUM list: ``t name``."""
     stamped = []
     for number, line in _lines(path):
         time, _, name = line.partition(" ")
         stamped.append((_floats([time], path, number)[0], name.strip()))
         if not name.strip() or not np.isfinite(stamped[-1][0]):
-            raise CaptureError(f"{path}: line {number} is not a time and a file's name: mend it")
+            raise CaptureError(f"{path}: line {number} is not a time and a file name: fix it")
     stamped.sort()
     return np.array([time for time, _ in stamped], dtype=float), [name for _, name in stamped]
 
@@ -86,7 +86,7 @@ def read_stamped(path: Path) -> tuple[Float[np.ndarray, " n"], list[str]]:
 def nearest_times(
     wanted: Float[np.ndarray, " n"], offered: Float[np.ndarray, " m"], tolerance: float
 ) -> list[int | None]:
-    """For every wanted time the index of the nearest offered one (sorted); None beyond a tolerance."""
+    """Return the index of the nearest offered time (sorted) for every wanted one, None beyond a tolerance."""
     if not len(offered):
         return [None] * len(wanted)
     right = np.clip(np.searchsorted(offered, wanted), 1, max(len(offered) - 1, 1))
@@ -97,7 +97,7 @@ def nearest_times(
 
 
 def read_rows(path: Path) -> list[list[float]]:
-    """The numbers of every line, separated by blanks or commas; without empty lines and ``#`` comments."""
+    """Read the numbers of every line, separated by blanks or commas, without ``#`` comments."""
     return [_floats(line.replace(",", " ").split(), path, number) for number, line in _lines(path)]
 
 

@@ -1,4 +1,4 @@
-"""Photographs → where they were taken from: COLMAP's incremental structure from motion."""
+"""Structure from motion of photographs with COLMAP's incremental mapper."""
 
 from __future__ import annotations
 
@@ -11,122 +11,138 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import CaptureError
-from point2act.core.progress import StepCounter
 from point2act.core.types import Camera, Frame, Lens, ProgressCallback
 from point2act.data import colmap
 from point2act.data.importers.photos import Photo
 
 _MAX_FEATURES = 4096
-"""A photograph; half of COLMAP's default, for half the time."""
+"""Features per photograph; half of COLMAP's default, for half the time."""
 
-_EXHAUSTIVE = 60
-"""Photographs up to which every one is compared with every other: 1770 pairs."""
+_MAX_EXHAUSTIVE = 60
+"""Largest number of photographs that are matched exhaustively: 1770 pairs."""
 
 _OVERLAP = 10
-"""With more, each is compared with so many that follow it, COLMAP's default for sequences, and with those
-16, 32, 64 … after it."""
+"""Beyond that, number of following photographs to match each with, besides those 16, 32, 64 … after it."""
+# COLMAP's default for sequences.
 
 _BATCH = 4
-"""Photographs between two calls of ``progress``; ten times as many pairs."""
+"""Photographs between two progress reports; ten times as many pairs."""
 
-_LEAST = 3
-"""Photographs of a scene that is one. Chosen: any two agree with one another."""
+_MIN_IMAGES = 3
+"""Smallest number of photographs of a model: any two are consistent. Chosen."""
 
 _FOCAL = 1.2
-"""Of the longer side, to begin with: COLMAP's own default."""
+"""Initial focal length in longer image sides, COLMAP's default."""
 
 _MODEL = "OPENCV"
-"""Two focal lengths, k1, k2, p1, p2: what nerfstudio's converter takes. Measured: on 20 photographs of a
-phone camera centres are off by 0.16 % of the scene, and by 0.33 % with COLMAP's default, one focal length and
-k1."""
+"""Two focal lengths, k1, k2, p1, p2, as in nerfstudio's converter."""
+# Measured: on 20 photographs of a phone camera centres are off by 0.16 % of the scene, and by 0.33 % with
+# COLMAP's default, one focal length and k1.
 
 
 @dataclass(frozen=True, eq=False)
 class SfmModel:
-    """Cameras and points in a world whose origin, axes and unit are arbitrary, until they are placed."""
+    """Cameras and points in a world frame of arbitrary origin, axes and unit until they are aligned."""
 
     frames: tuple[Frame, ...]
-    """The photographs that were placed, in their order; named after the originals' stems."""
+    """The registered photographs in order, named after the originals."""
     photos: tuple[Photo, ...]
-    """Of the same."""
+    """Files of the registered photographs."""
     points: Float[np.ndarray, "n 3"]
     colors: UInt8[np.ndarray, "n 3"]
     missing: tuple[str, ...]
-    """File names of the photographs that could not be placed."""
+    """File names of the photographs that were not registered."""
 
 
 def reconstruct_photos(
     photos: Sequence[Photo], folder: Path, *, progress: ProgressCallback | None = None
 ) -> SfmModel:
-    """The cameras of photographs that lie in one folder, and points that they see; works in ``folder``.
+    """Estimate the cameras of photographs and a sparse point cloud.
 
-    Photographs of one size and one focal length share a camera. Where COLMAP finds several scenes that do not
-    hang together, the one with most photographs is taken. Raises ``CaptureError`` where there is none.
+    Photographs of one size and one focal length share a camera. Of several connected components the largest
+    is returned.
+
+    Args:
+        photos: Photographs in one folder.
+        folder: Working folder.
+        progress: Called as the work advances.
+
+    Raises:
+        CaptureError: No photograph could be registered.
     """
     pairs = image_pairs(len(photos))
     images = photos[0].path.parent
-    tick = StepCounter(progress, 2 * len(photos) + len(pairs) // 10)
+    counter = _ProgressCounter(progress, 2 * len(photos) + len(pairs) // 10)
     with colmap.quiet():
-        _register(folder, photos)
+        _create_database(folder, photos)
         for batch in colmap.in_batches(photos, _BATCH):
             names = [photo.path.name for photo in batch]
             colmap.extract_features(folder, images, names, max_features=_MAX_FEATURES)
-            tick(len(batch))
+            counter.add(len(batch))
         for batch in colmap.in_batches(pairs, 10 * _BATCH):
             colmap.match_pairs(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
-            tick(len(batch) // 10)
-        placed = colmap.map_incrementally(folder, images, min_images=_LEAST, tick=lambda: tick(1))
-    tick.finish()
-    if placed is None:
+            counter.add(len(batch) // 10)
+        model = colmap.map_incrementally(folder, images, min_images=_MIN_IMAGES, tick=lambda: counter.add(1))
+    counter.finish()
+    if model is None:
         raise CaptureError(
             f"none of the {len(photos)} photographs could be placed: take more, closer to one another, of a "
             "scene with texture that does not move"
         )
-    return _structure(placed, photos)
+    registered = tuple(photo for photo in photos if photo.path.name in model.T_world_cam)
+    return SfmModel(
+        frames=tuple(_frame(photo, model) for photo in registered),
+        photos=registered,
+        points=model.points.xyz,
+        colors=model.points.colors,
+        missing=tuple(photo.name for photo in photos if photo.path.name not in model.T_world_cam),
+    )
 
 
 def image_pairs(count: int) -> list[tuple[int, int]]:
-    """Which photographs are compared."""
-    if count <= _EXHAUSTIVE:
+    """Return the pairs of images to match: all of few, else neighbours in the sequence."""
+    if count <= _MAX_EXHAUSTIVE:
         return list(combinations(range(count), 2))
     steps = {*range(1, _OVERLAP + 1)} | {1 << power for power in range(4, count.bit_length())}
     return [(i, i + step) for i in range(count) for step in sorted(steps) if i + step < count]
 
 
-def _register(folder: Path, photos: Sequence[Photo]) -> None:
-    """Photographs of one size and one focal length share a sensor."""
-    sensors: dict[object, colmap.ColmapCamera] = {}
+class _ProgressCounter:
+    """Progress that never exceeds its total: COLMAP may register fewer images, or start again."""
+
+    def __init__(self, progress: ProgressCallback | None, total: int):
+        self._progress, self._total, self._done = progress, total, 0
+
+    def add(self, steps: int) -> None:
+        self._done = min(self._done + steps, self._total)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+    def finish(self) -> None:
+        self.add(self._total)
+
+
+def _create_database(folder: Path, photos: Sequence[Photo]) -> None:
+    """Create COLMAP's database; photographs of one size and one focal length share a camera."""
     kinds = [(photo.height, photo.width, photo.focal) for photo in photos]
-    for kind, photo in zip(kinds, photos, strict=True):
-        sensors.setdefault(kind, _first_guess(photo))
-    numbers = {kind: number for number, kind in enumerate(sensors)}
-    pictures = [
-        colmap.ColmapImage(photo.path.name, numbers[kind]) for kind, photo in zip(kinds, photos, strict=True)
+    cameras = {kind: _first_guess(photo) for kind, photo in zip(kinds, photos, strict=True)}
+    index = {kind: number for number, kind in enumerate(cameras)}
+    images = [
+        colmap.ColmapImage(photo.path.name, index[kind]) for kind, photo in zip(kinds, photos, strict=True)
     ]
-    colmap.create_database(folder, list(sensors.values()), pictures)
+    colmap.create_database(folder, list(cameras.values()), images)
 
 
 def _first_guess(photo: Photo) -> colmap.ColmapCamera:
-    """A photograph's camera with the focal length that it notes, or COLMAP's default one."""
+    """Return a camera with the focal length from EXIF, or COLMAP's default."""
     focal = float(photo.focal or _FOCAL * max(photo.height, photo.width))
     params = (focal, focal, photo.width / 2, photo.height / 2, 0.0, 0.0, 0.0, 0.0)
     return colmap.ColmapCamera(_MODEL, params, photo.height, photo.width, focal_known=photo.focal is not None)
 
 
-def _structure(placed: colmap.SparseModel, photos: Sequence[Photo]) -> SfmModel:
-    there = tuple(photo for photo in photos if photo.path.name in placed.T_world_cam)
-    return SfmModel(
-        frames=tuple(_frame(photo, placed) for photo in there),
-        photos=there,
-        points=placed.points.xyz,
-        colors=placed.points.colors,
-        missing=tuple(photo.name for photo in photos if photo.path.name not in placed.T_world_cam),
-    )
-
-
-def _frame(photo: Photo, placed: colmap.SparseModel) -> Frame:
-    fx, fy, cx, cy, *coefficients = placed.params[photo.path.name]
+def _frame(photo: Photo, model: colmap.SparseModel) -> Frame:
+    fx, fy, cx, cy, *coefficients = model.params[photo.path.name]
     camera = Camera(fx, fy, cx, cy, photo.height, photo.width)
     lens = Lens("opencv", tuple(coefficients))
-    T_world_cam = placed.T_world_cam[photo.path.name]
+    T_world_cam = model.T_world_cam[photo.path.name]
     return Frame(f"images/{Path(photo.name).stem}.png", photo.path, None, None, camera, lens, T_world_cam)

@@ -1,4 +1,4 @@
-"""Points of the world from pixels of several photographs."""
+"""Triangulation of world points from pixels in several photographs."""
 
 from __future__ import annotations
 
@@ -14,32 +14,29 @@ from point2act.core.types import Frame
 from point2act.data.capture import distortion
 
 _NARROW = np.cos(np.radians(2.0))
-"""Chosen: rays of one degree or two meet anywhere along themselves."""
+"""Cosine of the smallest angle between rays: below one or two degrees depth is undetermined. Chosen."""
 
-_MISS = 0.01
-"""Of the longer side, root mean square. Chosen: ten pixels in a thousand is more than an unsteady hand."""
+_MAX_ERROR = 0.01
+"""Largest RMS reprojection error in longer image sides, for marks that a person set. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """Where a photograph shows a point; the pixel is of the picture as the lens drew it."""
+    """A pixel of a distorted image that shows a point."""
 
     frame: Frame
     pixel: tuple[float, float]
 
 
-def triangulate_point(sightings: Sequence[Observation], what: str) -> Float[np.ndarray, " 3"]:
-    """The point nearest to the rays of two photographs or more, by least squares, in the unit of their poses.
+def triangulate_point(observations: Sequence[Observation], what: str) -> Float[np.ndarray, " 3"]:
+    """Return the point nearest to the rays of two observations or more, by least squares.
 
-    ``what`` names it in errors. Raises ``CaptureError`` for rays that nearly coincide or that miss.
+    Raises ``CaptureError``, which calls the point ``what``, for rays that are nearly parallel or do not meet.
     """
-    origins = np.array([sighting.frame.T_world_cam[:3, 3] for sighting in sightings])
-    tangents = [_undistorted(sighting) for sighting in sightings]
+    origins = np.array([observation.frame.T_world_cam[:3, 3] for observation in observations])
+    tangents = [_undistorted(observation) for observation in observations]
     rays = np.array(
-        [
-            s.frame.T_world_cam[:3, :3] @ [*tangent, 1.0]
-            for s, tangent in zip(sightings, tangents, strict=True)
-        ]
+        [o.frame.T_world_cam[:3, :3] @ [*xy, 1.0] for o, xy in zip(observations, tangents, strict=True)]
     )
     rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     if len(rays) < 2 or (rays @ rays.T).min() > _NARROW:
@@ -48,33 +45,28 @@ def triangulate_point(sightings: Sequence[Observation], what: str) -> Float[np.n
             "taken from different sides"
         )
     point = np.linalg.solve(*line_intersection_equations(origins, rays))
-    _check(sightings, tangents, point, what)
+    errors = [_reprojection_error(o, xy, point) for o, xy in zip(observations, tangents, strict=True)]
+    if np.sqrt(np.mean(np.square(errors))) > _MAX_ERROR:
+        raise CaptureError(
+            f"{what} is not one point: its marks in {len(observations)} photographs do not meet, "
+            f"least of all in {observations[int(np.argmax(errors))].frame.name}: mark the same spot in each"
+        )
     return point
 
 
-def _undistorted(sighting: Observation) -> Float[np.ndarray, " 2"]:
-    tangent = to_tangents(sighting.frame.camera, np.array([sighting.pixel]))
-    if not distortion.is_pinhole(sighting.frame.lens):
-        tangent = distortion.undistort(sighting.frame.lens, tangent)
+def _undistorted(observation: Observation) -> Float[np.ndarray, " 2"]:
+    tangent = to_tangents(observation.frame.camera, np.array([observation.pixel]))
+    if not distortion.is_pinhole(observation.frame.lens):
+        tangent = distortion.undistort(observation.frame.lens, tangent)
     return tangent[0]
 
 
-def _check(
-    sightings: Sequence[Observation],
-    tangents: Sequence[Float[np.ndarray, " 2"]],
-    point: Float[np.ndarray, " 3"],
-    what: str,
-) -> None:
-    misses = []
-    for sighting, tangent in zip(sightings, tangents, strict=True):
-        camera = sighting.frame.camera
-        pixels, depth = project(camera, sighting.frame.T_world_cam, point[None])
-        there = tangent * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-        miss = np.linalg.norm(pixels[0] - there) if depth[0] > 0 else np.inf
-        misses.append(miss / max(camera.height, camera.width))
-    if np.sqrt(np.mean(np.square(misses))) > _MISS:
-        worst = int(np.argmax(misses))
-        raise CaptureError(
-            f"{what} is not one point: its marks in {len(sightings)} photographs do not meet, least of all "
-            f"in {sightings[worst].frame.name}: mark the same spot in each"
-        )
+def _reprojection_error(
+    observation: Observation, tangent: Float[np.ndarray, " 2"], point: Float[np.ndarray, " 3"]
+) -> float:
+    """Return the distance in longer image sides, infinite behind the camera."""
+    camera = observation.frame.camera
+    pixels, depth = project(camera, observation.frame.T_world_cam, point[None])
+    observed = tangent * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    error = np.linalg.norm(pixels[0] - observed) if depth[0] > 0 else np.inf
+    return float(error) / max(camera.height, camera.width)

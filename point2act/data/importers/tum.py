@@ -1,4 +1,4 @@
-"""TUM RGB-D: lists of colours, depth and poses with their times."""
+"""Reader of TUM RGB-D recordings: lists of images, depth and poses with their times."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from point2act.data.importers.pose_text import checked_pose, nearest_times, read
 from point2act.data.importers.recording import FilePairs, Recording, assemble
 
 _TOLERANCE = 0.02
-"""Seconds between a colour image and its depth or pose: what the dataset's own associate.py takes."""
+"""Largest time in seconds between a colour image and its depth or pose, as in the dataset's associate.py."""
 
 _UNIT = 1 / 5000
-"""Metres for one unit of depth, https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats"""
+"""Metres per unit of depth, https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats"""
 
 _DEFAULT = (525.0, 525.0, 319.5, 239.5)
 _FREIBURG3 = (535.4, 539.2, 320.1, 247.6)
-"""Intrinsics from the same page: ROS' default, which it advises for depth that is registered to raw colours;
-and the calibration of freiburg3, whose images are undistorted."""
+"""Intrinsics from the same page: ROS' default, advised for depth registered to distorted colours, and the
+calibration of freiburg3, whose images are undistorted."""
 
 
 def read_tum(folder: Path, calibration: Calibration | None) -> Recording:
-    """Every colour image with the depth and the pose nearest in time."""
+    """Read every colour image with the depth and the pose nearest in time."""
     times, names = read_stamped(folder / "rgb.txt")
     depth_times, depth_names = read_stamped(folder / "depth.txt")
     pose_times, T_world_cams = read_trajectory(folder / "groundtruth.txt")
@@ -43,11 +43,11 @@ def read_tum(folder: Path, calibration: Calibration | None) -> Recording:
     if calibration is None:
         calibration, notes = _published(folder, next(iter(color.values())))
     found = assemble(folder, FilePairs(color, depth), poses, calibration, _UNIT)
-    return Recording(found.shots, found.depth_camera, found.notes + notes)
+    return Recording(found.frames, found.depth_camera, found.notes + notes)
 
 
 def _published(folder: Path, image: Path) -> tuple[Calibration, tuple[str, ...]]:
-    """The dataset's intrinsics, for images of its size."""
+    """Return the dataset's intrinsics, for images of its size."""
     if image_size(image) != (480, 640):
         raise CaptureError(
             f"{image} is not 640x480 pixels, for which TUM RGB-D publishes intrinsics: describe your camera "

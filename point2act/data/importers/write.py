@@ -1,4 +1,4 @@
-"""Views → a capture folder that appears when it is whole and checked."""
+"""Writing of recordings and structure-from-motion results as checked capture folders."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ T = TypeVar("T")
 
 
 def check_output_free(output: Path) -> None:
-    """Raise ``CaptureError`` where a capture cannot be put because something is there."""
+    """Raise ``CaptureError`` if ``output`` exists and is not an empty folder."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise CaptureError(f"{output} already exists: choose another --output, or delete it")
 
 
 @contextmanager
 def new_capture(output: Path) -> Iterator[Path]:
-    """A folder to write a capture into, which takes its place when the block ends and the capture reads well.
+    """Yield a temporary folder that becomes ``output`` at the end of the block if it holds a valid capture.
 
-    Raises ``CaptureError`` at once where the place is taken.
+    Raises ``CaptureError`` at once if ``output`` exists.
     """
     check_output_free(output)
     try:
@@ -49,44 +49,44 @@ def new_capture(output: Path) -> Iterator[Path]:
 def write_recording(
     output: Path, recording: Recording, *, progress: ProgressCallback | None = None
 ) -> Capture:
-    """Write a recording as a capture: one view in memory at a time; ``progress(done, total)`` after each.
+    """Write a recording as a capture, with one view in memory at a time.
 
-    Raises ``CaptureError`` for files that cannot be read, and where ``output`` holds something.
+    Raises ``CaptureError`` for files that cannot be read, and if ``output`` exists.
     """
     with new_capture(output) as folder, CaptureWriter(folder) as writer:
-        for done, shot in enumerate(recording.shots, start=1):
-            writer.add(load_frame(recording, shot))
+        for done, recorded in enumerate(recording.frames, start=1):
+            writer.add(load_frame(recording, recorded))
             if progress is not None:
-                progress(done, len(recording.shots))
+                progress(done, len(recording.frames))
     return read_capture(output)
 
 
-def write_structure(output: Path, structure: SfmModel, *, metric: bool) -> Capture:
-    """Write placed photographs, undistorted, and their points as a capture.
+def write_structure(output: Path, model: SfmModel, *, metric: bool) -> Capture:
+    """Write registered photographs, undistorted, and their points as a capture; raises as ``new_capture``.
 
-    ``metric`` says whether lengths are metres; the capture keeps it. Raises as ``new_capture``.
+    ``metric`` records whether lengths are metres.
     """
     with new_capture(output) as folder:
-        photos = structure.frames[0].image_path.parent
-        views = load_views(Capture(photos, structure.frames, 1e-3, None, None, metric=metric))
-        write_capture(folder, views, point_cloud=(structure.points, structure.colors))
+        photos = model.frames[0].image_path.parent
+        views = load_views(Capture(photos, model.frames, 1e-3, None, None, metric=metric))
+        write_capture(folder, views, point_cloud=(model.points, model.colors))
         mark_metric(folder, metric=metric)
     return read_capture(output)
 
 
 def mark_metric(folder: Path, *, metric: bool) -> None:
-    """Say in a capture's transforms.json whether its lengths are metres."""
+    """Record in a capture's transforms.json whether its lengths are metres."""
     path = folder / "transforms.json"
     write_json(path, {"metric": metric, **read_json(path, CaptureError)})
 
 
-def subsample(items: Sequence[T], every: int, at_most: int | None) -> tuple[T, ...]:
-    """Every n-th item; of those, spread evenly from the first to the last, as many as wanted at most."""
-    for name, number in (("--every", every), ("--max-frames", 1 if at_most is None else at_most)):
+def subsample(items: Sequence[T], every: int, max_items: int | None) -> tuple[T, ...]:
+    """Return every n-th item; of those at most ``max_items``, evenly spread from the first to the last."""
+    for name, number in (("--every", every), ("--max-frames", 1 if max_items is None else max_items)):
         if number < 1:
-            raise CaptureError(f"{name} is {number}: ask for 1 or more")
+            raise CaptureError(f"{name} is {number}: give 1 or more")
     kept = tuple(items[::every])
-    if at_most is None or len(kept) <= at_most:
+    if max_items is None or len(kept) <= max_items:
         return kept
-    step = (len(kept) - 1) / max(at_most - 1, 1)
-    return tuple(kept[round(index * step)] for index in range(at_most))
+    step = (len(kept) - 1) / max(max_items - 1, 1)
+    return tuple(kept[round(index * step)] for index in range(max_items))
