@@ -179,7 +179,7 @@ def filled(center, half, spacing=0.004) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def skin(solid: Solid, spacing=0.002) -> SurfacePoints:
+def shell(solid: Solid, spacing=0.002) -> SurfacePoints:
     """Points on all faces of a box, with their true normals, all of them seen and the object."""
     points = filled(np.zeros(3), np.array(solid.size), spacing)
     over = np.abs(points) - solid.size
@@ -191,7 +191,7 @@ def skin(solid: Solid, spacing=0.002) -> SurfacePoints:
     return SurfacePoints(points @ T[:3, :3].T + T[:3, 3], normals @ T[:3, :3].T, flags, flags)
 
 
-def skin_of(solid: Solid, spacing=0.003) -> np.ndarray:
+def shell_of(solid: Solid, spacing=0.003) -> np.ndarray:
     """Points just inside the surface of a cylinder."""
     radius, half = solid.size
     points = filled(np.zeros(3), np.array([radius, radius, half]), spacing)
@@ -275,7 +275,7 @@ def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:
     """Truncated signed distances of world points and how many views each comes from, point by point."""
     values, counts = np.zeros(len(points)), np.zeros(len(points), int)
     for n, point in enumerate(points):
-        said = []
+        printed = []
         for view, depth in zip(views, depths, strict=True):
             x, y, z = np.linalg.inv(view.T_world_cam)[:3] @ [*point, 1.0]
             column = np.floor(view.camera.fx * x / z + view.camera.cx) if z > 0 else -1
@@ -290,6 +290,6 @@ def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:
             ]
             distance = (measured - z) * np.linalg.norm(ray)
             if measured > 0 and distance > -truncation:
-                said.append(min(distance, truncation))
-        values[n], counts[n] = np.mean(said) if said else 0.0, len(said)
+                printed.append(min(distance, truncation))
+        values[n], counts[n] = np.mean(printed) if printed else 0.0, len(printed)
     return values, counts

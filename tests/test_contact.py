@@ -27,7 +27,7 @@ def all_seen(points, normals) -> Near:
 
 
 def near_of(solid: ref.Solid, spacing: float = 0.002) -> Near:
-    surface = ref.skin(solid, spacing)
+    surface = ref.shell(solid, spacing)
     return Near(surface.points, surface.normals, surface.seen)
 
 
@@ -62,7 +62,7 @@ def test_patches_match_the_twin(seed, count):
                 assert getattr(patch, name)[i] == pytest.approx(expected, abs=1e-9), name
 
 
-def test_patches_tell_how_much_of_them_was_seen():
+def test_patches_report_how_much_of_them_was_seen():
     near = near_of(BAR, 0.001)
     left_only = Near(near.points, near.normals, near.points[:, 1] < 0)
     first, second = close(left_only)
@@ -158,7 +158,7 @@ def test_a_wedge_needs_the_tangent_of_its_angle(degrees):
     assert friction_needed(first, second)[0] == pytest.approx(np.tan(angle), rel=1e-3)
 
 
-def test_a_turned_hand_needs_friction_and_a_square_one_the_least():
+def test_a_turned_gripper_needs_friction_and_a_square_one_the_least():
     near = near_of(BAR)
     turns = Rotation.from_rotvec(np.outer([0, 0.1, 0.2, 0.3], [0, 0, 1])).as_matrix()
     needed = friction_needed(*close(near, turns, np.zeros((4, 3))))
@@ -183,7 +183,7 @@ def share_held(near: Near, origin=(0.0, 0.0, 0.0), friction=0.5, seed=0, **error
 
 
 def test_the_middle_of_a_wide_flat_bar_forgives():
-    # One draw in 400 moves the hand by the 6 mm that its fingers are open.
+    # One draw in 400 moves the gripper by the 6 mm that its fingers are open.
     assert share_held(near_of(BAR)) >= 0.99
 
 
@@ -245,7 +245,7 @@ def test_errors_are_as_large_as_they_say():
     assert draw_errors(0.0, config, np.random.default_rng(0)).friction.min() > 0
 
 
-def test_without_errors_every_hand_is_the_planned_one():
+def test_without_errors_every_gripper_is_the_planned_one():
     config = RobustConfig(draws=5, shift=0.0, turn=0.0, friction=0.0, surface=0.0)
     draws = draw_errors(0.5, config, np.random.default_rng(0))
     assert np.allclose(draws.rotations, np.eye(3))

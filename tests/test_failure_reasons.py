@@ -18,20 +18,20 @@ from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
 from point2act.grasping.antipodal.pose_sampling import PoseConfig, Tally, free_poses
 from point2act.grasping.grippers import Boxes, Gripper, load_gripper
 
-HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
-PANDA = HANDS["panda"]
+GRIPPERS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
+PANDA = GRIPPERS["panda"]
 CONFIG = GraspConfig(pairs=PairConfig(keep=40))
 TOP = (0.1, 0.05, 0.075)
 """Near the top of what stands 8 cm high."""
 
-every_hand = pytest.mark.parametrize("hand", HANDS)
+every_gripper = pytest.mark.parametrize("hand", GRIPPERS)
 
 
-def refused(solids, point=TOP, hand="panda", config=CONFIG, hidden=None, **options) -> NoAnswer:
+def refused(solids, point=TOP, end_effector="panda", config=CONFIG, hidden=None, **options) -> NoAnswer:
     volume = ref.exact_volume(solids, point, hidden=hidden)
     region = ref.region_at(point)
     grasps, why = plan_grasps(
-        volume, region, HANDS[hand], config=config, rng=np.random.default_rng(0), **options
+        volume, region, GRIPPERS[end_effector], config=config, rng=np.random.default_rng(0), **options
     )
     assert grasps == ()
     assert why is not None
@@ -85,12 +85,12 @@ def test_slanted_sides_say_how_slanted():
 
 
 # ── too wide ───────────────────────────────────────────────────────────────────────────────────
-@every_hand
+@every_gripper
 @pytest.mark.parametrize("width", [0.085, 0.1])
-def test_too_wide_says_by_how_much(hand, width):
+def test_too_wide_says_by_how_much(end_effector, width):
     block = ref.Solid("box", (width / 2, 0.2, 0.04), ref.at(0.1, 0.05, 0.04))
-    why = refused([ref.FLOOR, block], hand=hand)
-    span = HANDS[hand].max_width - 2 * CONFIG.pairs.clearance
+    why = refused([ref.FLOOR, block], end_effector=end_effector)
+    span = GRIPPERS[end_effector].max_width - 2 * CONFIG.pairs.clearance
     assert why.reason == "too_wide"
     assert number("too wide by # mm", why.detail) == pytest.approx(1e3 * (width - span), abs=1.5)
     assert number("contact pairs is # mm", why.detail) == pytest.approx(1e3 * width, abs=1.5)
@@ -106,7 +106,7 @@ def test_what_is_as_much_narrower_is_held():
     assert grasps
 
 
-def test_a_wall_seen_from_one_side_says_that_views_would_tell():
+def test_a_wall_seen_from_one_side_says_that_views_would_report():
     wall = ref.Solid("box", (0.2, 0.2, 0.2), ref.at(0.3, 0.05, 0.2))
     why = refused([ref.FLOOR, wall], (0.1, 0.05, 0.2), hidden=lambda points: points[:, 0] > 0.104)
     assert why.reason == "too_wide"
@@ -136,8 +136,8 @@ def test_a_narrow_slot_stops_the_fingers():
     why = refused([ref.FLOOR, *walls(0.012, top=0.08)])
     assert why.reason == "all_collide"
     tried, fingers = (
-        number("none of # hand poses", why.detail),
-        number("the fingers hit something in #", why.detail),
+        why.counts["poses"],
+        why.counts["fingers"],
     )
     assert 0.5 * tried < fingers <= tried
     assert "with a finger" in why.detail
@@ -152,7 +152,7 @@ def test_what_is_hidden_is_not_reached_into():
         hidden=lambda points: (block.distance(points) > 0.004) & (points[:, 2] < 0.2),
     )
     assert why.reason == "all_collide"
-    assert number("and # would reach into what was never seen", why.detail) > 0
+    assert why.counts["unseen_space"] > 0
 
 
 def test_what_is_to_be_avoided_is_named_with_its_count():
@@ -161,8 +161,8 @@ def test_what_is_to_be_avoided_is_named_with_its_count():
     elsewhere = OrientedBox(np.array([0.6, 0.5, 0.0]), np.eye(3), np.full(3, 0.01))
     why = refused([ref.FLOOR, block], avoid=(Avoid("the wet paint", everywhere), Avoid("the cat", elsewhere)))
     assert why.reason == "all_collide"
-    assert number("; # would touch the wet paint, which is to be avoided", why.detail) > 0
-    assert "the cat" not in why.detail
+    assert why.counts["avoid: the wet paint"] > 0
+    assert "avoid: the cat" not in why.counts
 
 
 # ── nowhere to go: how much is lacking ─────────────────────────────────────────────────────────
@@ -178,21 +178,27 @@ def one_pair(height: float) -> Pairs:
     return Pairs(contacts, normals, np.ones((1, 2), bool), 1, 0, 0, 0.0, np.zeros(0))
 
 
-def lacking(points: np.ndarray, height: float = 0.3, hand: Gripper = PANDA, ways: PoseConfig = WAYS) -> str:
-    """What is said of one pair among points that are not the object, over a table at z = 0."""
-    return _judged(points, height, hand, ways)[1]
+def lacking(
+    points: np.ndarray, height: float = 0.3, end_effector: Gripper = PANDA, ways: PoseConfig = WAYS
+) -> str:
+    """What is reported of one pair among points that are not the object, over a table at z = 0."""
+    return _judged(points, height, end_effector, ways)[1]
 
 
-def free(points: np.ndarray, height: float = 0.3, hand: Gripper = PANDA, ways: PoseConfig = WAYS) -> int:
+def free(
+    points: np.ndarray, height: float = 0.3, end_effector: Gripper = PANDA, ways: PoseConfig = WAYS
+) -> int:
     """How many poses about the pair are free."""
-    return _judged(points, height, hand, ways)[0]
+    return _judged(points, height, end_effector, ways)[0]
 
 
-def _judged(points, height, hand, ways) -> tuple[int, str]:
+def _judged(points, height, end_effector, ways) -> tuple[int, str]:
     volume = ref.exact_volume([ref.FLOOR], (0.0, 0.0, 0.0), r=3)
     solid = Solid(points, np.zeros(len(points), bool), np.ones(len(points)))
-    poses, tally = free_poses(volume, solid, one_pair(height), hand, clearance=OPENS.clearance, config=ways)
-    why = why_none(volume, solid, one_pair(height), tally, hand, opens=OPENS, ways=ways)
+    poses, tally = free_poses(
+        volume, solid, one_pair(height), end_effector, clearance=OPENS.clearance, config=ways
+    )
+    why = why_none(volume, solid, one_pair(height), tally, end_effector, opens=OPENS, ways=ways)
     assert why.reason == "all_collide"
     return len(poses), why.detail
 
@@ -200,22 +206,22 @@ def _judged(points, height, hand, ways) -> tuple[int, str]:
 NOTHING = np.zeros((0, 3))
 
 
-@every_hand
+@every_gripper
 @pytest.mark.parametrize("height", [0.001, 0.002])
-def test_the_room_lacking_to_the_table(hand, height):
-    gripper = HANDS[hand]
+def test_the_clearance_lacking_to_the_table(end_effector, height):
+    gripper = GRIPPERS[end_effector]
     # Straight down, the contacts at the pads' front edge less ``tip``.
     front = gripper.finger.high[:, 2].max()
     shallowest = WAYS.tip - gripper.pad_size[1] / 2
     expected = front + shallowest + WAYS.table_margin - height
-    said = number("lacks # mm of room to the table", lacking(NOTHING, height, gripper))
-    assert said == pytest.approx(1e3 * expected, abs=0.6)
+    printed = number("lacks # mm of clearance to the table", lacking(NOTHING, height, gripper))
+    assert printed == pytest.approx(1e3 * expected, abs=0.6)
     assert free(NOTHING, height, gripper) == 0
-    assert free(NOTHING, height + (said + 0.6) / 1e3, gripper) > 0
+    assert free(NOTHING, height + (printed + 0.6) / 1e3, gripper) > 0
 
 
 def posts(y: float) -> np.ndarray:
-    """Two faces, one on each side, so wide and high that no hand gets past."""
+    """Two faces, one on each side, so wide and high that no gripper gets past."""
     x, z = (v.ravel() for v in np.meshgrid(np.arange(-0.12, 0.121, 0.006), np.arange(0.2, 0.5, 0.006)))
     return np.concatenate([np.stack([x, np.full_like(x, side * y), z], axis=1) for side in (-1, 1)])
 
@@ -225,20 +231,21 @@ SLIM = replace(PANDA, body=Boxes(PANDA.body.center, np.tile([0.01, 0.015, 0.03],
 
 
 @pytest.mark.parametrize("deep", [0.0015, 0.004])
-def test_the_room_lacking_with_a_finger_is_what_frees_it(deep):
+def test_the_clearance_lacking_with_a_finger_is_what_frees_it(deep):
     outer = SLIM.fingers_at(WIDTH + 2 * OPENS.clearance).high[:, 1].max()
     y = outer - deep
-    said = number(
-        "lacks # mm of room to something beside the object, with a finger", lacking(posts(y), hand=SLIM)
+    printed = number(
+        "lacks # mm of clearance to something beside the object, with a finger",
+        lacking(posts(y), end_effector=SLIM),
     )
-    assert said == pytest.approx(1e3 * (deep + WAYS.margin), abs=0.6)
-    assert free(posts(y), hand=SLIM) == 0
-    assert free(posts(y + (said - 1.5) / 1e3), hand=SLIM) == 0
-    assert free(posts(y + (said + 0.6) / 1e3), hand=SLIM) > 0
+    assert printed == pytest.approx(1e3 * (deep + WAYS.margin), abs=0.6)
+    assert free(posts(y), end_effector=SLIM) == 0
+    assert free(posts(y + (printed - 1.5) / 1e3), end_effector=SLIM) == 0
+    assert free(posts(y + (printed + 0.6) / 1e3), end_effector=SLIM) > 0
 
 
 @pytest.mark.parametrize("deep", [0.001, 0.004])
-def test_the_room_lacking_with_the_palm(deep):
+def test_the_clearance_lacking_with_the_palm(deep):
     # A ceiling with a slot that lets the fingers through but not the palm; straight down only.
     down = replace(WAYS, downwards=0.99, viewwards=1.1)
     opening = WIDTH + 2 * OPENS.clearance
@@ -248,10 +255,10 @@ def test_the_room_lacking_with_the_palm(deep):
     top = 0.3 - shallowest - front  # where the palm's front is, straight down
     x, y = (v.ravel() for v in np.meshgrid(*[np.arange(-0.15, 0.151, 0.005)] * 2))
     plate = np.stack([x, y, np.full_like(x, top + deep)], axis=1)[np.abs(y) > wide]
-    said = number("lacks # mm of room to something, with the palm", lacking(plate, ways=down))
-    assert said == pytest.approx(1e3 * (deep + WAYS.palm_margin), abs=0.6)
+    printed = number("lacks # mm of clearance to something, with the palm", lacking(plate, ways=down))
+    assert printed == pytest.approx(1e3 * (deep + WAYS.palm_margin), abs=0.6)
     assert free(plate, ways=down) == 0
-    lower = plate - [0, 0, (said + 0.6) / 1e3]
+    lower = plate - [0, 0, (printed + 0.6) / 1e3]
     assert free(lower, ways=down) > 0
 
 

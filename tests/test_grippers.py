@@ -11,7 +11,7 @@ import pytest
 from point2act.cli.main import main as cli
 from point2act.core import config_files
 from point2act.core.errors import GripperError
-from point2act.grasping.antipodal.collision import finger_boxes, hand_boxes
+from point2act.grasping.antipodal.collision import finger_boxes, gripper_boxes
 from point2act.grasping.grippers import Boxes, Gripper, load_gripper
 from point2act.visualization.drawing.gripper_drawing import gripper_sheet
 
@@ -119,7 +119,7 @@ def test_fingers_and_palm_hang_together(name):
             reached = max(reached, high)
 
 
-# What makers and second sources say: width and depth across, at the open hand, and the length from the
+# What makers and second sources say: width and depth across, at the open gripper, and the length from the
 # mounting face to the fingertips when closed. Franka Hand data sheet; Robotiq's description with the linkage
 # closed and a coupling of 10.8 mm; drake's wsg_50_description (body 146 x 50, tips at 154.4).
 ENVELOPE = {
@@ -144,7 +144,7 @@ def test_panda_has_the_datasheet_s_measures():
     gripper = load_gripper("panda")
     assert gripper.max_width == pytest.approx(0.080)
     assert gripper.max_force == pytest.approx(70)
-    # The hand is 66 mm high, and its mounting face lies 103.4 mm behind the tool centre point.
+    # The gripper is 66 mm high, and its mounting face lies 103.4 mm behind the tool centre point.
     assert extent(gripper.body)[1][2] == pytest.approx(0.066 - 0.1034, abs=0.001)
 
 
@@ -266,7 +266,7 @@ def test_opening_moves_the_fingers_by_half_each():
 
 def test_sweeping_lengthens_backwards_only():
     gripper = load_gripper("panda")
-    still, swept = hand_boxes(gripper, 0.05), hand_boxes(gripper, 0.05, approach=0.1)
+    still, swept = gripper_boxes(gripper, 0.05), gripper_boxes(gripper, 0.05, approach=0.1)
     assert np.allclose(swept.center + swept.half, still.center + still.half)
     assert np.allclose(swept.center - swept.half, still.center - still.half - [0, 0, 0.1])
 
@@ -377,14 +377,14 @@ def test_the_page_s_python_runs(beside_my_gripper, capsys):
 def test_the_page_s_commands_take_the_gripper(beside_my_gripper, capsys, line):
     """There is nothing to grasp here: the commands have to get as far as to miss that."""
     with pytest.raises(SystemExit) as stop:
-        cli.main(line.split()[1:])
+        cli(line.split()[1:])
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert re.search("capture|run.json|grasps.json", said), said
-    assert "gripper" not in said
+    printed = capsys.readouterr().err
+    assert re.search("capture|run.json|grasps.json", printed), printed
+    assert "gripper" not in printed
 
 
-def test_the_page_tells_of_every_shipped_gripper():
+def test_the_page_reports_every_shipped_gripper():
     page = PAGE.read_text(encoding="utf-8")
     for name in SHIPPED:
         gripper = load_gripper(name)
@@ -394,11 +394,11 @@ def test_the_page_tells_of_every_shipped_gripper():
         assert f"| {1e3 * gripper.max_width:.0f} mm | {gripper.max_force:.0f} N | {behind} mm |" in row
 
 
-def test_the_page_s_messages_are_said(tmp_path):
+def test_the_page_s_messages_are_reported(tmp_path):
     source = (ROOT / "point2act" / "grippers.py").read_text(encoding="utf-8")
     source = re.sub(r'"\s+f?"', "", source).replace("[[{key}]]", "[[finger]]")
-    told = re.findall(r"^\| `([^`]+)` \| (?![0-9])", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    messages = [words for words in told if words not in SHIPPED]
+    reported = re.findall(r"^\| `([^`]+)` \| (?![0-9])", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    messages = [words for words in reported if words not in SHIPPED]
     assert len(messages) >= 6
     for words in messages:
         assert words in source

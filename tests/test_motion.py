@@ -1,4 +1,4 @@
-"""How a hand moves to a grasp: what is shown is what was checked, and it touches nothing on its way."""
+"""How a gripper moves to a grasp: what is shown is what was checked, and it touches nothing on its way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from point2act.grasping.antipodal.pose_sampling import PoseConfig
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.tsdf import fuse_local
 
-HANDS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85", "robotiq_2f140", "wsg50")}
+GRIPPERS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85", "robotiq_2f140", "wsg50")}
 UP = np.array([0.0, 0.0, 1.0])
 DEFAULT = GraspConfig()
 
@@ -55,25 +55,25 @@ def parts(moments: tuple[Moment, ...], steps: int) -> tuple[tuple[Moment, ...], 
 
 
 @given(
-    hand=st.sampled_from(sorted(HANDS)),
+    end_effector=st.sampled_from(sorted(GRIPPERS)),
     share=st.floats(0, 1),
     seed=st.integers(0, 99),
     steps=st.integers(2, 20),
     lengths=st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.3)),
     clearance=st.floats(0.0, 0.02),
 )
-def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, lengths, clearance):
+def test_it_starts_closes_and_ends_as_was_checked(end_effector, share, seed, steps, lengths, clearance):
     config = GraspConfig(
         pairs=PairConfig(clearance=clearance), poses=PoseConfig(approach=lengths[0], lift=lengths[1])
     )
-    gripper, T = HANDS[hand], turned(seed)
+    gripper, T = GRIPPERS[end_effector], turned(seed)
     width = share * gripper.max_width
     up = turned(seed + 1)[:3, 0]
     moments = motion(grasp_at(T, width), gripper, up=up, steps=steps, **ways(config))
     comes, closes, rises = parts(moments, steps)
     opened = min(gripper.max_width, width + 2 * clearance)
-    begin, end = T[:3, 3] - lengths[0] * T[:3, 2], T[:3, 3] + lengths[1] * up
-    np.testing.assert_allclose(comes[0].T_world_gripper[:3, 3], begin, atol=1e-12)
+    start, end = T[:3, 3] - lengths[0] * T[:3, 2], T[:3, 3] + lengths[1] * up
+    np.testing.assert_allclose(comes[0].T_world_gripper[:3, 3], start, atol=1e-12)
     np.testing.assert_allclose(rises[-1].T_world_gripper[:3, 3], end, atol=1e-12)
     for moment in closes:
         np.testing.assert_array_equal(moment.T_world_gripper, T)
@@ -86,7 +86,7 @@ def test_it_begins_closes_and_ends_as_was_checked(hand, share, seed, steps, leng
 
 @given(share=st.floats(0, 1), steps=st.integers(2, 20))
 def test_the_fingers_only_ever_close(share, steps):
-    gripper = HANDS["panda"]
+    gripper = GRIPPERS["panda"]
     moments = motion(
         grasp_at(np.eye(4), share * gripper.max_width), gripper, up=UP, steps=steps, **ways(DEFAULT)
     )
@@ -98,7 +98,7 @@ def test_the_fingers_only_ever_close(share, steps):
 def test_every_way_is_straight_and_even():
     """Along the approach and along up, in equal strides."""
     T = turned(3)
-    comes, _, rises = parts(motion(grasp_at(T, 0.04), HANDS["panda"], up=UP, steps=9, **ways(DEFAULT)), 9)
+    comes, _, rises = parts(motion(grasp_at(T, 0.04), GRIPPERS["panda"], up=UP, steps=9, **ways(DEFAULT)), 9)
     for way, stride in ((comes, DEFAULT.poses.approach * T[:3, 2]), (rises, DEFAULT.poses.lift * UP)):
         places = np.array([moment.T_world_gripper[:3, 3] for moment in way])
         np.testing.assert_allclose(np.diff(places, axis=0), np.tile(stride / 8, (8, 1)), atol=1e-12)
@@ -106,14 +106,14 @@ def test_every_way_is_straight_and_even():
 
 def test_a_width_below_nothing_closes_entirely():
     """Contacts found by averaging may lie a hair inside each other."""
-    moments = motion(grasp_at(np.eye(4), -1e-4), HANDS["panda"], up=UP, **ways(DEFAULT))
+    moments = motion(grasp_at(np.eye(4), -1e-4), GRIPPERS["panda"], up=UP, **ways(DEFAULT))
     assert moments[-1].opening == 0.0
 
 
 def test_neither_grasp_nor_moments_are_tied_together():
     T = turned(5)
     before = T.copy()
-    for moment in motion(grasp_at(T, 0.03), HANDS["panda"], up=UP, **ways(DEFAULT))[:3]:
+    for moment in motion(grasp_at(T, 0.03), GRIPPERS["panda"], up=UP, **ways(DEFAULT))[:3]:
         moment.T_world_gripper[:] = 0
     np.testing.assert_array_equal(T, before)
 
@@ -124,8 +124,8 @@ ABOVE = (0.1, 0.05, 0.075)
 
 
 @pytest.mark.parametrize("hand", ["panda", "robotiq_2f85"])
-def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
-    gripper, config = HANDS[hand], dataclasses.replace(DEFAULT, pairs=PairConfig(keep=30))
+def test_a_planned_motion_touches_nothing_but_what_it_holds(end_effector):
+    gripper, config = GRIPPERS[end_effector], dataclasses.replace(DEFAULT, pairs=PairConfig(keep=30))
     volume = fuse_local(*ref.capture([ref.FLOOR, BOX], ref.ring(ABOVE, 10)), np.array(ABOVE))
     rng = np.random.default_rng(0)
     grasps, why = plan_grasps(volume, ref.region_at(ABOVE), gripper, config=config, rng=rng)
@@ -140,5 +140,5 @@ def test_a_planned_motion_touches_nothing_but_what_it_holds(hand):
             if number < 6:
                 assert BOX.distance(world).min() > 0
             elif number < 11:
-                # Pads that meet a face askew: a hand would turn the box, or stop at their edge.
+                # Pads that meet a face askew: a gripper would turn the box, or stop at their edge.
                 assert BOX.distance(world).min() > -5e-3

@@ -73,7 +73,7 @@ def test_true_normals_of_a_plane_stay():
 
 
 def test_an_edge_is_not_blended():
-    surface = ref.skin(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
+    surface = ref.shell(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
     noisy = shaken(surface.normals, 4)
     smooth = smooth_normals(surface.points, noisy, config=CONFIG)
     assert degrees_off(smooth, surface.normals).max() < 8
@@ -84,7 +84,7 @@ def test_an_edge_is_not_blended():
 
 
 def test_wide_angles_blend_an_edge():
-    surface = ref.skin(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
+    surface = ref.shell(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
     blended = smooth_normals(surface.points, surface.normals, config=NormalConfig(angle=10.0))
     assert degrees_off(blended, surface.normals).max() > 15
 
@@ -99,7 +99,7 @@ def test_a_bend_survives_between_points_of_one_surface():
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_smoothing_turns_with_the_world(seed):
-    surface = ref.skin(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
+    surface = ref.shell(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
     noisy = shaken(surface.normals, 10, seed)
     turn = Rotation.random(random_state=np.random.RandomState(seed))
     here = smooth_normals(surface.points, noisy, config=CONFIG)

@@ -29,12 +29,12 @@ BOARD = ref.Solid("box", (0.2, 0.2, 0.02), ref.at(0.0, 0.0, 0.3))
 NEIGHBOUR = ref.Solid("box", (0.03, 0.03, 0.04), ref.at(0.16, 0.05, 0.04))
 
 
-def sheet(half: float = 0.1, spacing: float = 0.002, sight=(0.3, 0.2, 0.9)) -> SeenPoints:
+def sheet(half: float = 0.1, spacing: float = 0.002, projection=(0.3, 0.2, 0.9)) -> SeenPoints:
     """A level square about the origin, seen by one camera far away."""
     steps = np.arange(-half, half + spacing / 2, spacing)
     x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
     points = np.stack([x, y, np.zeros_like(x)], axis=1)
-    return SeenPoints(points, np.tile(np.array(sight) / np.linalg.norm(sight), (len(points), 1)))
+    return SeenPoints(points, np.tile(np.array(projection) / np.linalg.norm(projection), (len(points), 1)))
 
 
 def place(solids, point, *, noise: float = 0.0, T_new_world=np.eye(4), metric: bool = True) -> PlacePose:
@@ -67,7 +67,7 @@ def moved(seed: int) -> np.ndarray:
         ([ref.FLOOR, BLOCK], (0.1, 0.05, 0.08), 0.03),
         ([ref.FLOOR, BLOCK], (0.1, 0.05, 0.06), 0.03),  # an action point inside the block
         ([ref.FLOOR, BOARD], (0.15, 0.0, 0.32), 0.05),  # its edge is 5 cm away
-        ([ref.FLOOR, NEIGHBOUR], (0.1, 0.05, 0.0), 0.03),  # a block begins 3 cm away
+        ([ref.FLOOR, NEIGHBOUR], (0.1, 0.05, 0.0), 0.03),  # a block starts 3 cm away
     ],
 )
 def test_level_tops(solids, point, radius, noise):
@@ -91,10 +91,10 @@ def test_x_lies_along_the_longest_extent():
 
 
 def test_on_a_round_patch_x_points_to_a_camera():
-    seen = sheet(sight=(0.3, 0.2, 0.9))
+    seen = sheet(projection=(0.3, 0.2, 0.9))
     disc = seen.only((seen.points**2).sum(axis=1) < 0.08**2)
     assert fit(disc).T_world_place[:3, 0] == pytest.approx(np.array([3, 2, 0]) / np.sqrt(13), abs=1e-6)
-    above = fit(sheet(sight=(0.0, 0.0, 1.0)))  # from straight above there is no such direction
+    above = fit(sheet(projection=(0.0, 0.0, 1.0)))  # from straight above there is no such direction
     assert above.T_world_place[:3, :3].T @ above.T_world_place[:3, :3] == pytest.approx(np.eye(3))
 
 
@@ -163,7 +163,7 @@ def test_a_moved_world_moves_the_place(seed):
     seen = sheet(half=0.06, spacing=0.003)
     seen = seen.only(seen.points[:, 0] < 0.03)
     seen.points[:] += 0.0008 * rng.standard_normal(seen.points.shape)
-    there = SeenPoints(transform_points(T, seen.points), seen.sights @ T[:3, :3].T)
+    there = SeenPoints(transform_points(T, seen.points), seen.projections @ T[:3, :3].T)
     here, away = fit(seen), fit(there, T[:3, 3])
     assert away.T_world_place == pytest.approx(T @ here.T_world_place, abs=1e-4)
     assert away.flat_radius == pytest.approx(here.flat_radius, abs=0.004)  # the grid of cells turns
@@ -237,8 +237,8 @@ def test_seen_points_match_every_pixel_looked_at(seed, reach):
     assert seen.points == pytest.approx(expected, abs=1e-9)
     pixels, depths = project(camera, pose, seen.points)
     assert depths.min(initial=1.0) > 0
-    assert np.linalg.norm(seen.sights, axis=1) == pytest.approx(np.ones(len(seen)))
-    assert ((eye - seen.points) * seen.sights).sum(axis=1).min(initial=1.0) > 0
+    assert np.linalg.norm(seen.projections, axis=1) == pytest.approx(np.ones(len(seen)))
+    assert ((eye - seen.points) * seen.projections).sum(axis=1).min(initial=1.0) > 0
     assert len(pixels) == len(seen)
 
 

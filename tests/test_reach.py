@@ -122,12 +122,12 @@ def by_table(joints: np.ndarray) -> np.ndarray:
     return T
 
 
-def hand_by_table(joints: np.ndarray) -> np.ndarray:
+def gripper_by_table(joints: np.ndarray) -> np.ndarray:
     """T_base_gripper of the Franka Hand on it."""
-    hand = np.eye(4)
-    hand[:3, :3] = Rotation.from_euler("z", -45, degrees=True).as_matrix()
-    hand[2, 3] = 0.1034
-    return by_table(joints) @ hand
+    end_effector = np.eye(4)
+    end_effector[:3, :3] = Rotation.from_euler("z", -45, degrees=True).as_matrix()
+    end_effector[2, 3] = 0.1034
+    return by_table(joints) @ end_effector
 
 
 def planar_pose(x: float, y: float, yaw: float) -> np.ndarray:
@@ -165,7 +165,7 @@ def test_a_panda_moves_as_its_table_says(panda: Arm) -> None:
     rng = np.random.default_rng(0)
     np.testing.assert_allclose(panda.limits, np.stack([LOW, HIGH], axis=1))
     for joints in rng.uniform(LOW, HIGH, (20, 7)):
-        np.testing.assert_allclose(panda.T_base_gripper(joints, 0.04), hand_by_table(joints), atol=1e-9)
+        np.testing.assert_allclose(panda.T_base_gripper(joints, 0.04), gripper_by_table(joints), atol=1e-9)
 
 
 def test_pads_that_travel_on_a_circle_move_the_flange() -> None:
@@ -202,7 +202,7 @@ def test_a_gripper_that_does_not_say_how_long_it_is_cannot_be_mounted(tmp_path: 
         ('source = "made up"', 'colour = "red"', "unknown keys colour: use flange, home"),
     ],
 )
-def test_a_wrong_file_is_told_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_a_wrong_file_is_reported_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     assert old in PLANAR_TOML
     with pytest.raises(ArmError, match=complaint):
         load_arm(written(tmp_path, PLANAR_TOML.replace(old, new)), SMALL)
@@ -216,12 +216,12 @@ def test_a_wrong_file_is_told_in_words(tmp_path: Path, old: str, new: str, compl
         ('<joint name="two"', '<joint name="two" type="slide"', "joint 'two' is no hinge with a range"),
     ],
 )
-def test_a_wrong_model_is_told_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_a_wrong_model_is_informed_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(ArmError, match=complaint):
         load_arm(written(tmp_path, mjcf=PLANAR.replace(old, new)), SMALL)
 
 
-def test_an_unknown_arm_is_told_with_the_known_ones() -> None:
+def test_an_unknown_arm_is_reported_with_the_known_ones() -> None:
     with pytest.raises(ArmError, match=r"no arm named 'ur5': use one of panda, or the path of a \.toml"):
         load_arm("ur5", SMALL)
 
@@ -270,16 +270,16 @@ def test_a_path_is_what_it_promises(panda: Arm) -> None:
 
 
 def assert_on_line(way: np.ndarray, T: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    """Positions, and those half-way between them, lie on a line as the same hand or its half turn."""
+    """Positions, and those half-way between them, lie on a line as the same gripper or its half turn."""
     half_way = (way[1:] + way[:-1]) / 2
     for joints, share in (
         *zip(way, np.linspace(0, 1, len(way)), strict=True),
         *zip(half_way, (np.arange(len(half_way)) + 0.5) / len(half_way), strict=True),
     ):
-        hand = hand_by_table(joints)
-        np.testing.assert_allclose(hand[:3, 3], T[:3, 3] + start + share * (end - start), atol=1e-3)
+        end_effector = gripper_by_table(joints)
+        np.testing.assert_allclose(end_effector[:3, 3], T[:3, 3] + start + share * (end - start), atol=1e-3)
         angles = [
-            Rotation.from_matrix(hand[:3, :3].T @ (T @ turn)[:3, :3]).magnitude()
+            Rotation.from_matrix(end_effector[:3, :3].T @ (T @ turn)[:3, :3]).magnitude()
             for turn in (np.eye(4), HALF_TURN)
         ]
         assert min(angles) < np.deg2rad(1.0)
@@ -297,20 +297,20 @@ def manipulability(joints: np.ndarray) -> float:
 
 
 def test_where_an_arm_can_be_it_can_be_sent(panda: Arm) -> None:
-    """Hands at random positions of the joints: nearly all are found again from the home position."""
+    """Grippers at random positions of the joints: nearly all are found again from the home position."""
     rng = np.random.default_rng(2)
     low, high = np.array(LOW) + 0.3, np.array(HIGH) - 0.3
     found = 0
     for number, joints in enumerate(rng.uniform(low, high, (30, 7))):
-        outcome = path_to(panda, hand_by_table(joints), number, approach=0.01, lift_base=0.01 * UP)
+        outcome = path_to(panda, gripper_by_table(joints), number, approach=0.01, lift_base=0.01 * UP)
         if isinstance(outcome, JointPath):
-            hand = hand_by_table(outcome.grasp)
-            np.testing.assert_allclose(hand[:3, 3], hand_by_table(joints)[:3, 3], atol=1e-3)
+            end_effector = gripper_by_table(outcome.grasp)
+            np.testing.assert_allclose(end_effector[:3, 3], gripper_by_table(joints)[:3, 3], atol=1e-3)
             found += 1
     assert found >= 24  # the others overlap with themselves, or end at a limit
 
 
-def test_a_hand_turned_by_half_is_the_same_hand(panda: Arm) -> None:
+def test_a_gripper_turned_by_half_is_the_same_gripper(panda: Arm) -> None:
     T = above_table(np.random.default_rng(3))
     one, other = path_to(panda, T), path_to(panda, T @ HALF_TURN)
     assert isinstance(one, JointPath)
@@ -343,7 +343,7 @@ def test_an_arm_of_ones_own_does_what_a_ruler_says(planar: Arm) -> None:
 
 
 # ── misses ─────────────────────────────────────────────────────────────────────────────────────
-def test_what_is_too_far_is_told_in_millimetres(planar: Arm) -> None:
+def test_what_is_too_far_is_reported_in_millimetres(planar: Arm) -> None:
     missed = path_to(planar, planar_pose(1.2, 0.0, 0.0), lift_base=np.array([0.0, 0.05, 0.0]))
     assert isinstance(missed, Unreachable)
     # The elbow stays bent by its limit of 10 degrees and the margin; the approach starts 10 cm before.
@@ -355,8 +355,8 @@ def test_what_is_too_far_is_told_in_millimetres(planar: Arm) -> None:
     assert float(words[words.index("mm") - 1]) == pytest.approx(short, abs=2)
 
 
-def test_a_limit_in_the_way_is_told_in_degrees(planar: Arm) -> None:
-    """A hand near the shoulder wants the elbow bent further than it goes."""
+def test_a_limit_in_the_way_is_reported_in_degrees(planar: Arm) -> None:
+    """A gripper near the shoulder wants the elbow bent further than it goes."""
     wrist = np.sqrt(0.4**2 + 0.3**2 + 2 * 0.4 * 0.3 * np.cos(np.deg2rad(135)))
     T = planar_pose(wrist + 0.2 + 0.05, 0.0, 0.0)
     missed = path_to(planar, T, approach=0.05, lift_base=np.array([0.05, 0.0, 0.0]))
@@ -471,7 +471,7 @@ def test_the_reachable_ones_stay_in_their_order(panda: Arm) -> None:
     assert why is not None
     assert why.reason == "unreachable"
     assert "panda reaches none of 1 grasps" in why.detail
-    assert re.search("the hand would be 5.. mm .*out of reach", why.detail)
+    assert re.search("the gripper would be 5.. mm .*out of reach", why.detail)
 
 
 def reached_by(arm: Arm, grasps: list[Grasp], T_base_world: np.ndarray | None = None, **options):

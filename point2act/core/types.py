@@ -259,6 +259,9 @@ class NoAnswer:
 
     reason: Reason
     detail: str
+    """One sentence: the nearest miss and what would help."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Number of candidates that each check removed."""
 
 
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
@@ -340,6 +343,8 @@ class QueryResult:
     detail: str | None = None
     place: PlacePose | None = None
     """The placement pose, for the role ``place`` only."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Number of grasp candidates that each check removed; empty unless there are no grasps."""
 
     @property
     def action_point(self) -> Float[NDArray[np.float64], " 3"] | None:

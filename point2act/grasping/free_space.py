@@ -1,4 +1,4 @@
-"""Where nothing was read: the shadows that near surfaces throw on far ones, through which is free sight.
+"""Where nothing was read: the shadows that near surfaces throw on far ones, through which is free view.
 
 A depth camera measures from two places, so beside a near surface there is a strip of the far one that only
 one of them sees, and there it gives no reading. The ray through such a pixel is free up to the far surface.
@@ -23,7 +23,7 @@ def seen_through(
     baseline: float,
     truncation: float,
 ) -> Bool[np.ndarray, " n"]:
-    """World points that some view looks past through a pixel without a reading.
+    """World points that some view views past through a pixel without a reading.
 
     ``depths`` are z-depths in metres, 0 where there is none; what a view's mask hides says nothing. The
     camera's two eyes are at most ``baseline`` metres apart.

@@ -67,7 +67,7 @@ def read_grasps(path: Path | str) -> dict[str, Any]:
 
 
 def _check_plan(document: dict[str, Any], path: Path | str) -> None:
-    """Refuse a plan that is none, or needs something that there is no result for."""
+    """Refuse a plan that is invalid, or needs something that there is no result for."""
     if "plan" in document:
         queries = [Query(**result["query"]) for result in document["results"]]
         read_plan_document(document["plan"], queries, place=f"{path}: plan", error=ResultsError)
@@ -92,6 +92,7 @@ def _result(
         ],
         "reason": result.reason,
         "detail": result.detail,
+        **({"counts": dict(result.counts)} if result.counts else {}),
         **({"place": place} if query.role == "place" else {}),
     }
 

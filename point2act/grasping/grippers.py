@@ -75,7 +75,7 @@ class Gripper:
     (pad surface at y = 0); opened by w a finger is shifted by +w/2, and its mirror image by -w/2.
 
     Where a linkage swings the fingers, the pads also move forwards as they close. Seen from the pads the
-    palm then moves back. ``link`` and ``body`` are described at the fully open hand, where the palm is
+    palm then moves back. ``link`` and ``body`` are described at the fully open gripper, where the palm is
     nearest; ``boxes_at`` says where every box is at any opening.
     """
 
@@ -124,11 +124,11 @@ class Gripper:
         return links.on_both_sides() + self.body.moved([0.0, 0.0, -back])
 
     def boxes_at(self, opening: float) -> Boxes:
-        """The whole hand, its pads ``opening`` metres apart: the fingers first."""
+        """The whole gripper, its pads ``opening`` metres apart: the fingers first."""
         return self.fingers_at(opening) + self.body_at(opening)
 
     def _setback(self, opening: float) -> float:
-        """How much farther behind the pads the palm is than at the open hand, metres; 0 where not known."""
+        """Return how far the palm moves back from the pads relative to the open gripper, metres."""
         here, opened = self.mount_at(opening), self.mount_at(self.max_width)
         return 0.0 if here is None or opened is None else here - opened
 
@@ -241,7 +241,7 @@ def _check_mount(path: Path, gripper: Gripper) -> None:
         raise GripperError(f"{path}: 'mount' has the openings {openings}: write the rows in ascending order")
     if len(openings) > 1 and (openings[0] != 0 or openings[-1] != gripper.max_width):
         raise GripperError(
-            f"{path}: 'mount' goes from opening {openings[0]:g} to {openings[-1]:g}: begin with 0 and end "
+            f"{path}: 'mount' goes from opening {openings[0]:g} to {openings[-1]:g}: start with 0 and end "
             f"with max_width, {gripper.max_width:g}; or write one row if the pads do not move forwards"
         )
 

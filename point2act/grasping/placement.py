@@ -24,7 +24,7 @@ from point2act.core.types import NoAnswer, PlacePose, View
 _REFINEMENTS = 5
 # A patch whose variances along and across differ by less has no longest extent. Chosen.
 _ROUND = 1.3
-# The sine of the smallest angle between a sight and a normal that gives a direction on the surface.
+# The sine of the smallest angle between a view and a normal that gives a direction on the surface.
 _SLANTED = 0.1
 
 
@@ -35,7 +35,7 @@ class PlaceConfig:
     tolerance: float = 0.004
     """Surface this near to the place's plane is flat, metres: two to three times a depth camera's noise."""
     reach: float = 0.15
-    """How far about the action point the surface is looked at, metres; no disc is said to be larger."""
+    """How far about the action point the surface is looked at, metres; no disc is reported to be larger."""
     attraction: float = 0.02
     """The plane is the one with most surface about the action point, under a Gaussian of this width, metres:
     a fingertip, the least that anything is set down on."""
@@ -55,7 +55,7 @@ class SeenPoints:
 
     points: Float[np.ndarray, "n 3"]
     """World."""
-    sights: Float[np.ndarray, "n 3"]
+    projections: Float[np.ndarray, "n 3"]
     """Unit vectors to the camera that saw the point."""
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class SeenPoints:
 
     def only(self, chosen: np.ndarray | slice) -> SeenPoints:
         """Some of them."""
-        return SeenPoints(self.points[chosen], self.sights[chosen])
+        return SeenPoints(self.points[chosen], self.projections[chosen])
 
 
 def find_place(
@@ -100,7 +100,7 @@ def seen_points(
     reach: float,
 ) -> SeenPoints:
     """World points of all pixels whose surface lies within ``reach`` of a world point."""
-    points, sights = [np.zeros((0, 3))], [np.zeros((0, 3))]
+    points, projections = [np.zeros((0, 3))], [np.zeros((0, 3))]
     for view, depth in zip(views, depths, strict=True):
         rows, columns = _window(view, center, reach)
         usable = np.isfinite(depth[rows, columns]) & (depth[rows, columns] > 0)
@@ -112,8 +112,8 @@ def seen_points(
         found = found[((found - center) ** 2).sum(axis=1) < reach**2]
         back = view.T_world_cam[:3, 3] - found
         points.append(found)
-        sights.append(back / np.linalg.norm(back, axis=1, keepdims=True))
-    return SeenPoints(np.concatenate(points), np.concatenate(sights))
+        projections.append(back / np.linalg.norm(back, axis=1, keepdims=True))
+    return SeenPoints(np.concatenate(points), np.concatenate(projections))
 
 
 def _window(view: View, center: Float[np.ndarray, "3"], reach: float) -> tuple[slice, slice]:
@@ -124,7 +124,7 @@ def _window(view: View, center: Float[np.ndarray, "3"], reach: float) -> tuple[s
         return slice(0, 0), slice(0, 0)
     if z <= 1.5 * reach:
         return slice(0, camera.height), slice(0, camera.width)
-    # From the middle outwards a ball looks largest on its near side: at depth z - reach, and off the axis.
+    # From the middle outwards a ball views largest on its near side: at depth z - reach, and off the axis.
     slant = 1 + np.abs(to_tangents(camera, pixel[None])[0])
     half = reach * slant * [camera.fx, camera.fy] / (z - reach)
     low = np.clip(np.floor(pixel - half), 0, [camera.width, camera.height]).astype(int)
@@ -152,7 +152,7 @@ def fit_place(
     if plane is None:
         return NoAnswer("no_geometry", f"{len(seen)} surface points about the action point make no plane")
     T_world_place = np.eye(4)
-    T_world_place[:3, :3] = _frame(plane[:3], seen.sights)
+    T_world_place[:3, :3] = _frame(plane[:3], seen.projections)
     T_world_place[:3, 3] = origin = _origin(seen.points, action_point, plane, tolerance, gap)
     x, y, height = transform_points(invert(T_world_place), seen.points).T
     across, flat = np.stack([x, y], axis=1), np.abs(height) < tolerance
@@ -196,16 +196,16 @@ def _plane(
         apart = seen.points - middle
         normal = np.linalg.eigh((share[:, None] * apart).T @ apart)[1][:, 0]
     share = weight * (np.abs((seen.points - middle) @ normal) < tolerance)
-    normal = normal if share @ seen.sights @ normal >= 0 else -normal
+    normal = normal if share @ seen.projections @ normal >= 0 else -normal
     return np.append(normal, -normal @ middle)
 
 
-def _frame(normal: Float[np.ndarray, "3"], sights: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3 3"]:
+def _frame(normal: Float[np.ndarray, "3"], projections: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3 3"]:
     """Axes as columns: z is the normal, x level with the surface and towards the first camera.
 
     Whatever turns with the world will do for x; a camera straight above has no direction to offer.
     """
-    level = sights - (sights @ normal)[:, None] * normal
+    level = projections - (projections @ normal)[:, None] * normal
     slanted = np.linalg.norm(level, axis=1) > _SLANTED
     if not slanted.any():
         return frame_from_normal(normal[None])[0]
@@ -236,7 +236,7 @@ def _origin(
 def _flat_radius(
     flat: Float[np.ndarray, "n 2"], above: Float[np.ndarray, "m 2"], gap: float, limit: float
 ) -> float:
-    """How far from the origin the plane is covered by flat points with nothing standing on it.
+    """How far from the origin the plane is covered by flat points with nothing resting on it.
 
     At most ``limit``. Flat points close holes of twice the ``gap``. A point above the plane is noise unless
     most points about it are above.
@@ -268,7 +268,7 @@ def _turn(flat: Float[np.ndarray, "n 2"], cell: float) -> Float[np.ndarray, "3 3
 
 
 def _patch(flat: Float[np.ndarray, "n 2"], cell: float) -> Float[np.ndarray, "c 2"]:
-    """Middles of the cells that flat points fill, as far as they hang together with the origin's."""
+    """Middles of the cells that flat points fill, as far as they is connected with the origin's."""
     index = np.rint(flat / cell).astype(int)
     reach = int(np.abs(index).max())
     filled = np.zeros((2 * reach + 1,) * 2, bool)

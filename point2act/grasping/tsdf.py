@@ -22,26 +22,26 @@ from point2act.grasping.free_space import seen_through
 
 @dataclass(frozen=True)
 class SurfaceConfig:
-    """How depth images become a surface. The sizes are those of the grasp study unless said otherwise."""
+    """How depth images become a surface. The sizes are those of the grasp study unless answered otherwise."""
 
     voxel: float = 0.002
     """Side of a voxel, metres."""
     half_size: float = 0.09
     """Half the side of the cube about the action point, metres."""
     truncation: float = 0.004
-    """Distances are cut off here, metres. A wall thinner than this looks thicker than it is (a 2 mm wall
+    """Distances are interrupted here, metres. A wall thinner than this views thicker than it is (a 2 mm wall
     6 mm thick), so it stays at two voxels."""
     obstacle_voxel: float = 0.004
     """Spacing of the cloud of the rest of the scene, metres."""
     obstacle_reach: float = 0.30
-    """How far around the action point the rest of the scene is kept: a hand and its approach, metres."""
+    """How far around the action point the rest of the scene is kept: a gripper and its approach, metres."""
     table_reach: float = 0.40
     """How far around the action point the table is looked for, metres."""
     flying: float = 0.02
     """A pixel that lies between two neighbours, further than this share of its depth from both, is a
     mixture of front and back and is dropped. A surface has to be seen at 80 degrees to look like that."""
     slack: float = 0.02
-    """A depth within this share of a point's own sees the point; a larger one looks through it."""
+    """A depth within this share of a point's own sees the point; a larger one views through it."""
     baseline: float = 0.06
     """A depth camera's two eyes are at most this far apart, metres: 50 mm in a RealSense D435. A shadow that
     such a pair throws is seen through; other gaps are unknown."""
@@ -222,7 +222,7 @@ def _see_through(
     table: Float[np.ndarray, "4"] | None,
     config: SurfaceConfig,
 ) -> None:
-    """Write into the grid what is free because a view looks past it in a shadow; above the table only."""
+    """Write into the grid what is free because a view views past it in a shadow; above the table only."""
     unknown = np.argwhere(~observed)
     places = transform_points(T_world_volume, (unknown - (len(tsdf) - 1) / 2) * config.voxel)
     if table is not None:
@@ -280,7 +280,7 @@ def confirmed(
     """World points that no more views look through than see: stray readings fail.
 
     A view sees a point when its depth there is the point's own within ``slack`` (a share of it), and
-    looks through it when its depth is larger; where something hides it, the view says nothing.
+    views through it when its depth is larger; where something hides it, the view says nothing.
     """
     balance = np.zeros(len(points), np.int32)
     columns = np.ascontiguousarray(points.T)

@@ -218,7 +218,7 @@ _Votes = Mapping[tuple[_Case, _ShownView], _Vote]
 
 
 def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfig) -> list[_Case]:
-    hypotheses = session.hypotheses(answered.config.hypotheses)
+    hypotheses = session.segmentation(answered.config.segmentation)
     frames = {frame.name: frame for frame in session.capture.frames}
 
     @cache

@@ -251,7 +251,7 @@ def plan(
         return QueryResult(query, region, (), rivals, place=place)
     grasps, failure = _plan_grasps(context, region, avoid, gripper, robot, config, planner)
     if failure is not None:
-        return QueryResult(query, region, (), rivals, failure.reason, failure.detail)
+        return QueryResult(query, region, (), rivals, failure.reason, failure.detail, counts=failure.counts)
     return QueryResult(query, region, grasps, rivals)
 
 

@@ -1,4 +1,4 @@
-"""Regions that a hand keeps away from: how near it comes, what that costs, what is refused."""
+"""Regions that a gripper keeps away from: how near it comes, what that costs, what is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from point2act.core.geometry import fit_box, transform_points
 from point2act.core.types import OrientedBox, Query, Region
-from point2act.grasping.antipodal.collision import approach_opening, hand_boxes
+from point2act.grasping.antipodal.collision import approach_opening, gripper_boxes
 from point2act.grasping.antipodal.contact_pairs import Pairs
 from point2act.grasping.antipodal.pose_sampling import Poses
 from point2act.grasping.grippers import Gripper
@@ -22,10 +22,10 @@ distances are 0.03 mm too large at most, the worst 0.2 mm."""
 
 @dataclass(frozen=True)
 class AvoidConfig:
-    """How far hands keep from what is to be avoided. Chosen."""
+    """How far grippers keep from what is to be avoided. Chosen."""
 
     margin: float = 0.02
-    """A hand that comes nearer than this on its way costs score, down to 0 where it touches, metres."""
+    """A gripper that comes nearer than this on its way costs score, down to 0 where it touches, metres."""
     touch: float = 0.002
     """Fingers that come nearer than this touch, metres: as far as they stay from obstacles."""
     share: float = 0.25
@@ -66,9 +66,9 @@ def avoid_region(
 
 @dataclass(frozen=True, eq=False)
 class Nearness:
-    """How near hands come to places to avoid, one row for each place."""
+    """How near grippers come to places to avoid, one row for each place."""
 
-    hand: Float[np.ndarray, "a n"]
+    end_effector: Float[np.ndarray, "a n"]
     """Smallest distance of fingers and palm along the approach, metres."""
     refused: Bool[np.ndarray, "a n"]
     """Where a contact lies inside or a finger touches."""
@@ -76,7 +76,7 @@ class Nearness:
     @property
     def clearance(self) -> Float[np.ndarray, " n"]:
         """Distance to the nearest of the places, metres; infinite where there are none."""
-        return self.hand.min(axis=0, initial=np.inf)
+        return self.end_effector.min(axis=0, initial=np.inf)
 
 
 def nearness(
@@ -90,30 +90,30 @@ def nearness(
     approach: float,
     config: AvoidConfig,
 ) -> Nearness:
-    """Judge hands at poses and on their straight way there, ``approach`` metres long.
+    """Judge grippers at poses and on their straight way there, ``approach`` metres long.
 
     Poses and pairs in the volume frame; pads open by the contacts' distance and ``clearance`` on each side.
     """
-    hand = np.full((len(avoid), len(poses)), np.inf)
-    refused = np.zeros(hand.shape, bool)
+    end_effector = np.full((len(avoid), len(poses)), np.inf)
+    refused = np.zeros(end_effector.shape, bool)
     openings = [approach_opening(gripper, float(width), clearance) for width in pairs.widths]
-    hands = [hand_boxes(gripper, opening, approach=approach) for opening in openings]
+    gripper_volume = [gripper_boxes(gripper, opening, approach=approach) for opening in openings]
     for row, place in enumerate(avoid if len(poses) else ()):
         T_box_volume = _T_box_world(place.box) @ T_world_volume
         rotations = T_box_volume[:3, :3] @ poses.rotations
         origins = transform_points(T_box_volume, poses.origins)
-        centers = np.array([boxes.center for boxes in hands])[poses.pair]
-        gaps = box_gaps(rotations, origins, centers, hands[0].half, place.box.half_extents)
+        centers = np.array([boxes.center for boxes in gripper_volume])[poses.pair]
+        gaps = box_gaps(rotations, origins, centers, gripper_volume[0].half, place.box.half_extents)
         contacts = np.abs(transform_points(T_box_volume, pairs.contacts))
         inside = (contacts <= place.box.half_extents).all(axis=2).any(axis=1)
-        hand[row] = gaps.min(axis=1)
-        # Fingers come first among a hand's boxes.
+        end_effector[row] = gaps.min(axis=1)
+        # Fingers come first among a gripper's boxes.
         refused[row] = inside[poses.pair] | (gaps[:, : 2 * len(gripper.finger)].min(axis=1) < config.touch)
-    return Nearness(hand, refused)
+    return Nearness(end_effector, refused)
 
 
 def caution(clearance: Float[np.ndarray, " n"], *, config: AvoidConfig) -> Float[np.ndarray, " n"]:
-    """What a score is multiplied with: 0 where the hand touches, 1 from the margin on, smooth between."""
+    """What a score is multiplied with: 0 where the gripper touches, 1 from the margin on, smooth between."""
     share = np.clip(clearance / max(config.margin, 1e-9), 0, 1)
     return share**2 * (3 - 2 * share)
 

@@ -24,11 +24,11 @@ class BoundaryConfig:
     presumed: float = 0.012
     """Where free space ends in the unseen, within this distance of a seen surface, an unseen surface is
     presumed, metres: what a camera on one side has to go by. About the depth that fingertips reach."""
-    table_skin: tuple[float, float] = (0.002, 0.005)
+    table_shell: tuple[float, float] = (0.002, 0.005)
     """Points nearer to the table than three times its roughness are the table, but no less and no more than
     this, metres: a voxel, and what real depth cameras leave of a plane."""
     gap: float = 0.004
-    """Surface points nearer than this hang together, metres: just over a voxel's diagonal."""
+    """Surface points nearer than this is connected, metres: just over a voxel's diagonal."""
     attraction: float = 0.010
     """The object is what has most surface about the action point, under a Gaussian of this width, metres:
     a speck that happens to be nearest does not win."""
@@ -48,7 +48,7 @@ class SurfacePoints:
     seen: Bool[np.ndarray, " n"]
     """False where free space ends in the unseen and the surface is only presumed."""
     on_object: Bool[np.ndarray, " n"]
-    """True on what hangs together with the action point."""
+    """True on what is connected with the action point."""
 
     @cached_property
     def tree(self) -> KDTree:
@@ -58,18 +58,18 @@ class SurfacePoints:
 
 @dataclass(frozen=True, eq=False)
 class Solid:
-    """All that was seen above the table and a hand must not touch, in the volume frame."""
+    """All that was seen above the table and a gripper must not touch, in the volume frame."""
 
     points: Float[np.ndarray, "n 3"]
     on_object: Bool[np.ndarray, " n"]
-    """True on what hangs together with the action point: what is lifted."""
+    """True on what is connected with the action point: what is lifted."""
     area: Float[np.ndarray, " n"]
     """What a point stands for, in voxels."""
 
     def centroid(self, default: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
         """Middle of the object's seen surface, a stand-in for its centre of mass; the default without any."""
-        mine = self.on_object
-        return np.average(self.points[mine], axis=0, weights=self.area[mine]) if mine.any() else default
+        own = self.on_object
+        return np.average(self.points[own], axis=0, weights=self.area[own]) if own.any() else default
 
 
 def surface_points(
@@ -77,7 +77,7 @@ def surface_points(
 ) -> SurfacePoints:
     """Zero crossings between neighbouring voxels: seen ones, and presumed ones next to the unseen.
 
-    The action point, in the volume frame, tells which of them are the object.
+    The action point, in the volume frame, reports which of them are the object.
     """
     field = solid(volume)
     found, flags = [], []
@@ -133,7 +133,7 @@ def all_solid(volume: LocalVolume, surface: SurfacePoints, *, config: BoundaryCo
     points = np.concatenate([surface.points[surface.seen], outer])
     area = np.repeat([1.0, config.outer_area], [len(points) - len(outer), len(outer)])
     on_object = np.concatenate([surface.on_object[surface.seen], np.zeros(len(outer), bool)])
-    above = _above(volume, points, config.table_skin)
+    above = _above(volume, points, config.table_shell)
     points, area, on_object = points[above], area[above], on_object[above]
     beyond = np.flatnonzero(~on_object & (area > 1))
     if on_object.any() and len(beyond):
@@ -145,17 +145,17 @@ def all_solid(volume: LocalVolume, surface: SurfacePoints, *, config: BoundaryCo
 
 
 def _above(
-    volume: LocalVolume, points: Float[np.ndarray, "n 3"], skin: tuple[float, float]
+    volume: LocalVolume, points: Float[np.ndarray, "n 3"], shell: tuple[float, float]
 ) -> Bool[np.ndarray, " n"]:
     """Which points stand out from the table."""
     table = volume.table_in_volume
     if table is None:
         return np.ones(len(points), bool)
     height = points @ table[:3] + table[3]
-    of_table = np.abs(height[np.abs(height) < skin[1]])
+    of_table = np.abs(height[np.abs(height) < shell[1]])
     # 1.48 times the median of absolute deviations is a standard deviation (Hampel 1974).
     roughness = 1.48 * float(np.median(of_table)) if len(of_table) else 0.0
-    return height > np.clip(3 * roughness, *skin)
+    return height > np.clip(3 * roughness, *shell)
 
 
 def _connected(
@@ -165,12 +165,12 @@ def _connected(
     action_point: Float[np.ndarray, "3"],
     config: BoundaryConfig,
 ) -> Bool[np.ndarray, " n"]:
-    """Which points above the table hang together with what lies about the action point.
+    """Which points above the table is connected with what lies about the action point.
 
     Seen points are linked; a presumed one goes with the nearest seen one, for shadows bridge gaps.
     """
     belongs = np.zeros(len(points), bool)
-    above = _above(volume, points, config.table_skin)
+    above = _above(volume, points, config.table_shell)
     known, presumed = np.flatnonzero(above & seen), np.flatnonzero(above & ~seen)
     if not len(known):
         return belongs
@@ -183,7 +183,7 @@ def _connected(
 
 
 def _chained(points: Float[np.ndarray, "n 3"], gap: float) -> Int[np.ndarray, " n"]:
-    """A label for each point, the same for points that hang together by steps of at most ``gap``."""
+    """A label for each point, the same for points that is connected by steps of at most ``gap``."""
     links = KDTree(points).query_pairs(gap, output_type="ndarray")
     graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(points),) * 2)
     return connected_components(graph, directed=False)[1]

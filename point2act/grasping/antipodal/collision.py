@@ -1,4 +1,4 @@
-"""Whether the open hand fits: boxes against points, along a straight approach."""
+"""Whether the open gripper fits: boxes against points, along a straight approach."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from point2act.grasping.grippers import Boxes, Gripper
 
 SPARSE = 50
-"""Every so many-th point is enough for a first bound."""
+"""Every that many-th point is enough for a first bound."""
 
 
 def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
@@ -21,13 +21,13 @@ def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Bo
     return _swept(gripper.body_at(opening), approach)
 
 
-def hand_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
+def gripper_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
     """Fingers and body together."""
     return _swept(gripper.boxes_at(opening), approach)
 
 
 def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
-    """The room that the fingers' inner faces sweep from pads ``opening`` apart to pads ``width`` apart."""
+    """Return the volume that the inner faces of the fingers sweep from ``opening`` to ``width``."""
     boxes = gripper.finger
     inner = boxes.center - boxes.half * [0, 1, 0]
     half = boxes.half * [1, 0, 1] + [0.0, max(opening - width, 0.0) / 4, 0.0]
@@ -35,7 +35,7 @@ def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
 
 
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
-    """How far the pads are apart while the hand approaches contacts that are ``width`` apart, metres."""
+    """How far the pads are apart while the gripper approaches contacts that are ``width`` apart, metres."""
     return min(gripper.max_width, width + 2 * clearance)
 
 
@@ -94,7 +94,7 @@ def plane_heights(
     boxes: Boxes,
     plane: Float[np.ndarray, "4"],
 ) -> Float[np.ndarray, " k"]:
-    """Height of the lowest corner of any box over a plane, for hands at ``k`` poses."""
+    """Height of the lowest corner of any box over a plane, for grippers at ``k`` poses."""
     normal = rotations.transpose(0, 2, 1) @ plane[:3]
     lowest = normal @ boxes.center.T - np.abs(normal) @ boxes.half.T
     return origins @ plane[:3] + plane[3] + lowest.min(axis=1)
@@ -108,9 +108,9 @@ def hits(
     *,
     margin: float,
 ) -> Bool[np.ndarray, "k e"]:
-    """Which hands meet a point, boxes grown by ``margin`` on all sides.
+    """Which grippers meet a point, boxes grown by ``margin`` on all sides.
 
-    Hand (i, j) has the orientation ``rotations[i]``, all with the same y axis, and its origin
+    Gripper (i, j) has the orientation ``rotations[i]``, all with the same y axis, and its origin
     ``depths[j]`` past the frame's origin along its own z axis. Points as columns: coordinates that lie
     together in memory are several times faster.
     """
@@ -118,17 +118,17 @@ def hits(
     x, z = rotations[:, :, 0] @ points, rotations[:, :, 2] @ points
     center, half = boxes.center.astype(points.dtype), (boxes.half + margin).astype(points.dtype)
     (left, _, back), (right, _, front) = (center - half).min(axis=0), (center + half).max(axis=0)
-    # Few points are beside any box of a hand; what follows sees one entry for each such meeting.
+    # Few points are beside any box of a gripper; what follows sees one entry for each such meeting.
     beside = (x > left) & (x < right) & (z > back + depths.min()) & (z < front + depths.max())
     meeting = np.flatnonzero(beside)
-    hand, point = np.divmod(meeting.astype(np.int32), max(points.shape[1], 1))
+    end_effector, point = np.divmod(meeting.astype(np.int32), max(points.shape[1], 1))
     x, y, z = x.reshape(-1)[meeting], y[point], z.reshape(-1)[meeting]
     across = (np.abs(x - center[:, :1]) < half[:, :1]) & (np.abs(y - center[:, 1:2]) < half[:, 1:2])
     box, meeting = np.divmod(np.flatnonzero(across).astype(np.int32), max(len(x), 1))
-    along, hand = z[meeting] - center[box, 2], hand[meeting]
+    along, end_effector = z[meeting] - center[box, 2], end_effector[meeting]
     hit = np.zeros((len(rotations), len(depths)), bool)
     for j, depth in enumerate(depths):
-        hit[hand[np.abs(along - depth) < half[box, 2]], j] = True
+        hit[end_effector[np.abs(along - depth) < half[box, 2]], j] = True
     return hit
 
 
@@ -140,9 +140,9 @@ def within(
     margin: float,
     depth: float,
 ) -> Float[np.ndarray, "3 m"]:
-    """The points (columns) that a hand about this closing axis could ever meet.
+    """The points (columns) that a gripper about this closing axis could ever meet.
 
-    The axis goes through the points' origin; the hand's own origin is at most ``depth`` from it.
+    The axis goes through the points' origin; the gripper's own origin is at most ``depth`` from it.
     """
     along = axis @ points
     side = np.abs(boxes.center) + boxes.half + margin
@@ -157,7 +157,7 @@ def within(
 
 
 def _spans(center: Float[np.ndarray, " b"], half: Float[np.ndarray, " b"]) -> list[tuple[float, float]]:
-    """The union of intervals, as intervals that do not touch: between two fingers there is room."""
+    """The union of intervals, as intervals that do not touch: between two fingers there is clearance."""
     spans: list[tuple[float, float]] = []
     for low, high in sorted(zip(center - half, center + half, strict=True)):
         if spans and low <= spans[-1][1]:

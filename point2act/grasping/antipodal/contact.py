@@ -79,7 +79,7 @@ def close_pads(
     opening: float,
     config: ContactConfig,
 ) -> tuple[Patch, Patch]:
-    """Close hands at ``n`` poses about one contact pair: the patches on the -y and on the +y side.
+    """Close grippers at ``n`` poses about one contact pair: the patches on the -y and on the +y side.
 
     ``origins`` are relative to the middle of the contacts, which are ``width`` apart; the pads start
     ``opening`` apart and stop at the foremost surface in front of them. The object is taken to give way,

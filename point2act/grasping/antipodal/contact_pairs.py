@@ -12,18 +12,18 @@ from point2act.grasping.antipodal.boundary import SurfacePoints
 from point2act.grasping.antipodal.volume import LocalVolume, sample, solid
 
 REACH = 1.5
-"""Rays are followed for this many openings of the gripper, to tell how much too wide a thing is."""
+"""Rays are followed for this many openings of the gripper, to report how much too wide a thing is."""
 
 
 @dataclass(frozen=True)
 class PairConfig:
-    """How contact pairs are looked for. Numbers from the grasp study unless said otherwise."""
+    """How contact pairs are looked for. Numbers from the grasp study unless answered otherwise."""
 
     radii: tuple[float, ...] = (0.03, 0.045)
-    """Contacts begin within this distance of the action point, metres; the next one is tried when one
+    """Contacts start within this distance of the action point, metres; the next one is tried when one
     gives no grasp."""
     points: int = 600
-    """Surface points drawn to begin at."""
+    """Surface points drawn to start at."""
     rays: int = 3
     """Directions tried from each point: straight in, the others jittered."""
     jitter: float = 0.14
@@ -41,9 +41,9 @@ class PairConfig:
     """Least cosine of both normals with a chord, 60 degrees: low things show round edges, and pads that reach
     further than the chord may still close on a knob's widest place. Chosen."""
     thinnest: float = 0.0025
-    """Narrower pairs are corners that a ray cut off, metres: walls look thicker than this in the volume."""
+    """Minimum width of a pair, metres; narrower ones are corners that a ray clips."""
     clearance: float = 0.006
-    """Room left between each open finger and its contact, metres; so 68 mm is the widest for 80 mm."""
+    """Clearance between each open finger and its contact, metres: an 80 mm gripper spans 68 mm."""
     step: float = 0.001
     """Step of the march, metres: half a voxel."""
     keep: int = 200
@@ -92,8 +92,8 @@ def find_pairs(
     config: PairConfig,
     rng: np.random.Generator,
 ) -> Pairs:
-    """Pairs that begin on the object, within ``radius`` of the action point (volume frame), and leave
-    room to open a gripper of ``max_width``, metres.
+    """Pairs that start on the object, within ``radius`` of the action point (volume frame), and leave
+    clearance to open a gripper of ``max_width``, metres.
 
     Along inward normals and jittered ones, to every surface on the way at which the object ends: a mug's
     wall gives one pair, the whole mug another; and along level chords. One contact at least is on a surface
@@ -152,16 +152,16 @@ _Found = tuple[Float[np.ndarray, "p 2 3"], Float[np.ndarray, "p 2 3"], Bool[np.n
 def _across(
     volume: LocalVolume,
     surface: SurfacePoints,
-    begin: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]],
+    start_time: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]],
     reach: float,
     config: PairConfig,
     rng: np.random.Generator,
 ) -> tuple[_Found, np.ndarray, int]:
     """Pairs along inward normals and jittered ones; the ray of each pair, and how many rays there were."""
-    directions = _directions(begin[1], config, rng)
-    repeat = len(directions) // max(len(begin[0]), 1)
-    start, normals = np.tile(begin[0], (repeat, 1)), np.tile(begin[1], (repeat, 1))
-    seen = np.tile(begin[2], repeat)
+    directions = _directions(start_time[1], config, rng)
+    repeat = len(directions) // max(len(start_time[0]), 1)
+    start, normals = np.tile(start_time[0], (repeat, 1)), np.tile(start_time[1], (repeat, 1))
+    seen = np.tile(start_time[2], repeat)
     ray, ends = march(volume, start, directions, reach=reach, step=config.step)
     end_normals, end_seen = _met(surface, ends)
     contacts = np.stack([start[ray], ends], axis=1)
@@ -172,13 +172,13 @@ def _across(
 def _level(
     volume: LocalVolume,
     surface: SurfacePoints,
-    begin: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]],
+    start_time: tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]],
     reach: float,
     config: PairConfig,
 ) -> _Found:
     """Pairs at both ends of level chords through places just below the surface."""
-    stride = -(-len(begin[0]) // config.chords) or 1
-    points, normals = (values[::stride] for values in begin)
+    stride = -(-len(start_time[0]) // config.chords) or 1
+    points, normals = (values[::stride] for values in start_time)
     inside = points - config.below * normals
     inside = inside[sample(volume, solid(volume), inside, outside=0.0) < 0]
     angles = np.pi * np.arange(config.azimuths) / config.azimuths

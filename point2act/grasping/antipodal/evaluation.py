@@ -1,4 +1,4 @@
-"""Judge hand poses: first all by what is quick to tell, then a few by a closer look."""
+"""Judge gripper poses: first all by what is quick to report, then a few by a closer look."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, caution, near
 from point2act.grasping.antipodal.boundary import Solid, SurfacePoints
 from point2act.grasping.antipodal.collision import (
     approach_opening,
-    hand_boxes,
+    gripper_boxes,
     nearest,
     nearest_on_way,
     plane_heights,
@@ -45,7 +45,7 @@ class JudgeConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     """How terms, meaning and preferences are combined."""
     avoid: AvoidConfig = field(default_factory=AvoidConfig)
-    """How far hands keep from what is to be avoided."""
+    """How far grippers keep from what is to be avoided."""
     slanted: float = 0.3
     """What a score is multiplied with where pads would press outside the friction cone: in front of a can's
     widest place they squeeze it out. Chosen."""
@@ -181,7 +181,7 @@ def _worth(
 def look_closer(
     task: Task, pairs: Pairs, judged: Judged, *, opens: PairConfig, ways: PoseConfig, config: JudgeConfig
 ) -> Judged:
-    """The same poses with clearances and robustness, which take longer to tell."""
+    """The same poses with clearances and robustness, which take longer to report."""
     poses = judged.poses
     near = near_poses(poses, pairs, task.surface, task.gripper, config.terms.contact)
     middles, widths = pairs.middles, pairs.widths
@@ -214,8 +214,8 @@ def look_closer(
 def _approach_clearance(
     task: Task, rotation: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "3"], opening: float, way: float
 ) -> float:
-    """Smallest distance from the open hand on its way to anything seen and to the table, metres."""
-    boxes = hand_boxes(task.gripper, opening, approach=way)
+    """Smallest distance from the open gripper on its way to anything seen and to the table, metres."""
+    boxes = gripper_boxes(task.gripper, opening, approach=way)
     smallest = nearest((task.solid.points - origin) @ rotation, boxes)
     table = task.volume.table_in_volume
     if table is not None:
@@ -230,7 +230,7 @@ def _lift_clearance(
     width: float,
     config: PoseConfig,
 ) -> float:
-    """Smallest distance from the closed hand to all but the object while it is lifted, metres."""
+    """Smallest distance from the closed gripper to all but the object while it is lifted, metres."""
     others = (task.solid.points[~task.solid.on_object] - origin) @ rotation
     way = config.lift * rotation[2]  # up in the gripper's axes
-    return nearest_on_way(others, hand_boxes(task.gripper, width), way, step=config.lift_step)
+    return nearest_on_way(others, gripper_boxes(task.gripper, width), way, step=config.lift_step)

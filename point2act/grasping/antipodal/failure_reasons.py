@@ -23,7 +23,7 @@ from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Boxes, Gripper
 
 _PAIRS = 12
-"""Contact pairs about which the nearest miss is looked for, the best ones first."""
+"""Number of contact pairs, best first, among which the nearest miss is searched."""
 
 
 def why_none(
@@ -36,19 +36,18 @@ def why_none(
     opens: PairConfig,
     ways: PoseConfig,
 ) -> NoAnswer:
-    """The reason for an empty answer, and in words how much was lacking."""
+    """Return the reason for an empty result, with the nearest miss and the counts of removed candidates."""
     span, reach = 1e3 * (gripper.max_width - 2 * opens.clearance), 1e3 * REACH * gripper.max_width
     if len(pairs):
-        return NoAnswer(
-            "all_collide", _collisions(pairs, tally) + _nearest(volume, solid, pairs, gripper, opens, ways)
-        )
+        nearest = _nearest(volume, solid, pairs, gripper, opens, ways)
+        return NoAnswer("all_collide", nearest + _advice(tally), _counts(pairs, tally))
     if len(pairs.wide):
         narrowest = 1e3 * pairs.wide.min()
         return NoAnswer(
             "too_wide",
-            f"too wide by {narrowest - span:.0f} mm: the narrowest of {len(pairs.wide)} contact pairs is "
-            f"{narrowest:.0f} mm, the gripper spans {span:.0f} mm with room to open ({pairs.endless} of "
-            f"{pairs.tried} rays into the object end in what was never seen)",
+            f"too wide by {narrowest - span:.0f} mm: the narrowest contact pair is {narrowest:.0f} mm, the "
+            f"gripper spans {span:.0f} mm with clearance; try a narrower part or a wider gripper",
+            {"wide_pairs": len(pairs.wide), "rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
         )
     if not pairs.tried:
         within = 1e3 * max(opens.radii)
@@ -58,8 +57,9 @@ def why_none(
     if pairs.endless == pairs.tried:
         return NoAnswer(
             "too_wide",
-            f"none of {pairs.tried} rays into the object comes out again within {reach:.0f} mm: it is wider "
-            "than the gripper, or its other sides were not seen; views from behind it would tell",
+            f"no ray into the object comes out again within {reach:.0f} mm: it is wider than the gripper, or "
+            "its other sides were not seen; add views from behind",
+            {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
         )
     slant = ""
     if np.isfinite(pairs.least_slant):
@@ -69,28 +69,44 @@ def why_none(
         )
     return NoAnswer(
         "no_contact_pair",
-        f"of {pairs.tried} rays into the object {pairs.endless} do not come out again within {reach:.0f} mm; "
-        f"where the others do, the surface is too slanted to hold{slant}",
+        f"opposite surfaces are too slanted to hold{slant}; try another part",
+        {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
     )
 
 
-def _collisions(pairs: Pairs, tally: Tally) -> str:
-    refused = [(text, count) for text, count in tally.avoided.items() if count]
-    touched = "".join(f"; {count} would touch {text}, which is to be avoided" for text, count in refused)
-    return (
-        f"{len(pairs)} contact pairs, but none of {tally.tried} hand poses about them is free: the table is "
-        f"in the way of {tally.table}, the fingers hit something in {tally.fingers}, the palm in "
-        f"{tally.palm}, closing fingers would meet something else first in {tally.neighbour}, and "
-        f"{tally.unseen} would reach into what was never seen{touched}"
-    )
+def _counts(pairs: Pairs, tally: Tally) -> dict[str, int]:
+    """Return the numbers of gripper poses that each check removed."""
+    checks = {
+        "contact_pairs": len(pairs),
+        "poses": tally.tried,
+        "table": tally.table,
+        "fingers": tally.fingers,
+        "palm": tally.palm,
+        "closing_fingers": tally.neighbour,
+        "unseen_space": tally.unseen,
+    }
+    return checks | {f"avoid: {text}": count for text, count in tally.avoided.items() if count}
+
+
+def _advice(tally: Tally) -> str:
+    """Return what would help, from the check that removed most poses."""
+    avoided = {f"clear {text}, which is to be avoided": count for text, count in tally.avoided.items()}
+    options = {
+        "grasp a part higher above the table": tally.table,
+        "clear what is beside it, or grasp another part": tally.fingers,
+        "clear what is above it, or grasp another part": tally.palm,
+        "move its neighbours away": tally.neighbour,
+        "add views of the hidden sides": tally.unseen,
+    } | avoided
+    return "; " + max(options, key=lambda text: options[text])
 
 
 def _nearest(
     volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
 ) -> str:
-    """The pose that collides least, in words; empty when no pose is tried."""
+    """Describe the pose that collides least."""
     points, depths = voxel_downsample(solid.points, ways.body_grid), depths_of(gripper, ways)
-    # What is farther from a hand than this leaves room, which no pose lacks.
+    # Points farther from the gripper than this leave enough clearance.
     margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
     fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
     least, words = np.inf, ""
@@ -102,37 +118,37 @@ def _nearest(
         body = body_boxes(gripper, opening, approach=ways.approach)
         rotations = np.repeat(fan, len(depths), axis=0)
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
-        hand = fingers + body
-        over = _lacking_to_table(volume.table_in_volume, rotations, origins, hand, ways)
-        near = middle + within((points - middle).T, fan[0, :, 1], hand, margin=margin, depth=deep).T
-        # The table is looked at for all poses at once: where it alone is worse, nothing else needs to be.
+        end_effector = fingers + body
+        over = _lacking_to_table(volume.table_in_volume, rotations, origins, end_effector, ways)
+        near = middle + within((points - middle).T, fan[0, :, 1], end_effector, margin=margin, depth=deep).T
+        # The table is checked for all poses at once: where it alone is worse, nothing else is checked.
         for pose in np.argsort(over, kind="stable"):
             if over[pose] >= least:
                 break
-            # A few of the points tell of most poses that they are worse.
+            # A few of the points suffice to reject most poses.
             for every in (SPARSE, 1):
-                rooms = _lacking(near[::every], rotations[pose], origins[pose], fingers, body, ways)
-                lacking, what = max((float(over[pose]), "the table"), *rooms)
+                clearances = _lacking(near[::every], rotations[pose], origins[pose], fingers, body, ways)
+                lacking, what = max((float(over[pose]), "the table"), *clearances)
                 if lacking >= least:
                     break
             else:
                 least, words = lacking, what
     if not words or least <= 0:
-        return ""
-    return f"; the nearest miss lacks {1e3 * least:.0f} mm of room to {words}"
+        return "every gripper pose collides"
+    return f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {words}"
 
 
 def _lacking_to_table(
     table: Float[np.ndarray, "4"] | None,
     rotations: Float[np.ndarray, "k 3 3"],
     origins: Float[np.ndarray, "k 3"],
-    hand: Boxes,
+    end_effector: Boxes,
     ways: PoseConfig,
 ) -> Float[np.ndarray, " k"]:
-    """How far hands at poses are too low over the table, metres; negative where there is room."""
+    """How far grippers at poses are too low over the table, metres; negative where there is clearance."""
     if table is None:
         return np.full(len(rotations), -np.inf)
-    return ways.table_margin - plane_heights(rotations, origins, hand, table)
+    return ways.table_margin - plane_heights(rotations, origins, end_effector, table)
 
 
 def _lacking(
@@ -143,7 +159,7 @@ def _lacking(
     body: Boxes,
     ways: PoseConfig,
 ) -> tuple[tuple[float, str], tuple[float, str]]:
-    """What fingers and palm at a pose lack of room at their worst places, metres, and to what."""
+    """What fingers and palm at a pose lack of clearance at their worst places, metres, and to what."""
     local = (points - origin) @ rotation
     return (
         (depth_inside(local, fingers) + ways.margin, "something beside the object, with a finger"),

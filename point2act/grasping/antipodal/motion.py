@@ -1,4 +1,4 @@
-"""How a hand moves to grasp: along its approach, closing, and up. For pictures and films."""
+"""How a gripper moves to grasp: along its approach, closing, and up. For pictures and films."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from point2act.grasping.grippers import Gripper
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """The hand at one moment."""
+    """The gripper at one moment."""
 
     T_world_gripper: Float[np.ndarray, "4 4"]
     opening: float

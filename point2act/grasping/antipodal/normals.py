@@ -20,7 +20,7 @@ class NormalConfig:
     """
 
     distance: float = 0.004
-    """Standard deviation of the weight by distance, metres: two voxels. Cut off at 1.5 times that."""
+    """Standard deviation of the weight by distance, metres: two voxels; truncated at 1.5 times that."""
     angle: float = 0.25
     """Scale of the weight by angle, radians (14 degrees): what faces another way is another face."""
     rounds: int = 3

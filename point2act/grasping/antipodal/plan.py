@@ -29,20 +29,20 @@ class GraspConfig:
     pairs: PairConfig = field(default_factory=PairConfig)
     """Contact pairs."""
     poses: PoseConfig = field(default_factory=PoseConfig)
-    """Hand poses and when they are free."""
+    """Gripper poses and when they are free."""
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     """What makes a grasp good."""
     count: int = 20
-    """At most so many grasps are returned."""
+    """At most that many grasps are returned."""
     shortlist: int = 48
-    """So many of the most promising poses are looked at closely. Chosen."""
+    """That many of the most promising poses are looked at closely. Chosen."""
     enough: int = 5
     """With fewer, contacts further from the action point are tried too. Chosen."""
     apart: float = 0.015
     """Two returned grasps differ by this distance, metres..."""
     turned: float = 0.52
-    """...or by this angle, radians (30 degrees); a hand turned by 180 degrees about its approach is the
-    same hand."""
+    """...or by this angle, radians (30 degrees); a gripper turned by 180 degrees about its approach is the
+    same gripper."""
 
 
 def plan_grasps(
@@ -60,7 +60,7 @@ def plan_grasps(
     """Grasps near the region's action point in world coordinates, best first, or why there are none.
 
     ``relevancy`` holds world points and their values in [0, 1]; without it nearness to the region's box
-    stands in. The hand is meant to approach along +z of the gripper with its pads open by the grasp's
+    stands in. The gripper is meant to approach along +z of the gripper with its pads open by the grasp's
     width and ``config.pairs.clearance`` on each side; that hand is at least ``approach_clearance`` from
     everything on the last ``config.poses.approach`` metres. What is to be ``avoid``-ed is neither held nor
     touched by a finger, and nearness to it costs score. ``base`` is where the robot stands, world.
@@ -100,8 +100,8 @@ def plan_grasps(
             progress=progress,
         )
         found = _best(task, pairs, poses, tally, config)
-        best = max(best, found, key=lambda grasps: (_aloof(grasps, config.judge.avoid), len(grasps)))
-        if _aloof(best, config.judge.avoid) >= config.enough:
+        best = max(best, found, key=lambda grasps: (_far(grasps, config.judge.avoid), len(grasps)))
+        if _far(best, config.judge.avoid) >= config.enough:
             break
     if best:
         return best, None
@@ -109,7 +109,7 @@ def plan_grasps(
     return (), why_none(volume, solid, pairs, tally, gripper, opens=config.pairs, ways=config.poses)
 
 
-def _aloof(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
+def _far(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
     """How many grasps keep the whole margin from what is to be avoided."""
     return sum(grasp.avoid_clearance is None or grasp.avoid_clearance >= config.margin for grasp in grasps)
 

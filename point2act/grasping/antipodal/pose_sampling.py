@@ -1,4 +1,4 @@
-"""From contact pairs to hand poses that reach them without touching anything else."""
+"""From contact pairs to gripper poses that reach them without touching anything else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from point2act.grasping.antipodal.collision import (
     body_boxes,
     closing_boxes,
     finger_boxes,
-    hand_boxes,
+    gripper_boxes,
     hits,
     plane_heights,
     within,
@@ -28,7 +28,7 @@ from point2act.grasping.grippers import Boxes, Gripper
 
 @dataclass(frozen=True)
 class PoseConfig:
-    """Which poses are tried and what makes one free. Numbers from the grasp study unless said otherwise."""
+    """Which poses are sampled, and what makes one collision-free."""
 
     directions: int = 36
     """Approach directions about each closing axis."""
@@ -48,13 +48,13 @@ class PoseConfig:
     approach: float = 0.10
     """Length of the straight approach that has to be free, metres."""
     lift: float = 0.15
-    """Length of the straight way up that is checked for the closed hand, metres."""
+    """Length of the straight way up that is checked for the closed gripper, metres."""
     lift_step: float = 0.01
     """Spacing at which that way is looked at, metres."""
     margin: float = 0.002
     """The fingers stay this far from everything they are not to touch, metres."""
     table_margin: float = 0.001
-    """The hand stays this far from the table, metres: a plane through thousands of pixels is known to a
+    """The gripper stays this far from the table, metres: a plane through thousands of pixels is known to a
     tenth of a millimetre (measured on simulated tables)."""
     closing_margin: float = 0.001
     """While they close the fingers stay this far from what is not the object, metres: half a voxel."""
@@ -64,16 +64,15 @@ class PoseConfig:
     body_grid: float = 0.004
     """Spacing of the surface points that the palm is checked against first, metres."""
     enough: tuple[int, int] = (50, 400)
-    """The search ends after so many contact pairs, the best first, if so many poses are free by then: 97 %
-    of free poses hold (measured), so more of them would only take longer."""
+    """Number of contact pairs after which the search ends if this many poses are free: (pairs, poses)."""
     max_unknown: float = 0.5
-    """At most this share of the room that a fingertip takes may be unseen: a hidden side is guessed at,
+    """At most this share of the clearance that a fingertip takes may be unseen: a hidden side is guessed at,
     a finger is not sent altogether blind. Chosen, not measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Free hand poses in the volume frame."""
+    """Free gripper poses in the volume frame."""
 
     pair: Int[np.ndarray, " n"]
     """Index of the contact pair."""
@@ -82,7 +81,7 @@ class Poses:
     """How far the origin lies past the middle of the contacts."""
     origins: Float[np.ndarray, "n 3"]
     unknown: Float[np.ndarray, " n"]
-    """Unseen share of the room that the fingertips take."""
+    """Unseen share of the clearance that the fingertips take."""
 
     def __len__(self) -> int:
         return len(self.pair)
@@ -134,9 +133,9 @@ def free_poses(
     config: PoseConfig,
     progress: ProgressCallback | None = None,
 ) -> tuple[Poses, Tally]:
-    """All poses about the pairs' closing axes at which the open hand arrives freely.
+    """All poses about the pairs' closing axes at which the open gripper arrives freely.
 
-    The hand is open by the pair's width and ``clearance`` metres on each side. It is checked along a
+    The gripper is open by the pair's width and ``clearance`` metres on each side. It is checked along a
     straight approach against what is ``solid`` (volume frame) and the table, its fingertips against the
     unseen, and its closing fingers against what is not the object.
     """
@@ -212,8 +211,8 @@ def _free(
     tally.tried += free.size
     table = volume.table_in_volume
     if table is not None:
-        hand = hand_boxes(gripper, opening, approach=config.approach)
-        height = plane_heights(fan, np.broadcast_to(middle, (len(fan), 3)), hand, table)
+        end_effector = gripper_boxes(gripper, opening, approach=config.approach)
+        height = plane_heights(fan, np.broadcast_to(middle, (len(fan), 3)), end_effector, table)
         free = height[:, None] + np.outer(fan[:, :, 2] @ table[:3], depths) >= config.table_margin
         tally.table += int((~free).sum())
     center, fan = middle.astype(np.float32)[:, None], fan.astype(np.float32)
@@ -239,7 +238,7 @@ def _refuse(
     if not before:
         return 0
     near = within(points, fan[0, :, 1], boxes, margin=margin, depth=float(np.abs(depths).max()))
-    # A few of the points tell of most hands that meet any: all are looked at for those that are left.
+    # A few of the points report of most grippers that meet any: all are looked at for those that are left.
     for every in (SPARSE, 1):
         rows = np.flatnonzero(free.any(axis=1))
         if len(rows):
@@ -277,7 +276,7 @@ def _concatenated(parts: list[Poses]) -> Poses:
 def _unknown(
     volume: LocalVolume, poses: Poses, pairs: Pairs, gripper: Gripper, clearance: float
 ) -> Float[np.ndarray, " n"]:
-    """Unseen share of the room inside the foremost finger boxes and 2 cm behind them."""
+    """Unseen share of the clearance inside the foremost finger boxes and 2 cm behind them."""
     tip = gripper.finger.high[:, 2].argmax()
     low, high = gripper.finger.low[tip] - [0, 0, 0.02], gripper.finger.high[tip]
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -287,6 +286,6 @@ def _unknown(
         rows = poses.pair == pair
         shift = np.array([0.0, approach_opening(gripper, float(width[pair]), clearance) / 2, 0.0])
         both = np.concatenate([grid + shift, grid * [1, -1, 1] - shift])
-        room = both @ poses.rotations[rows].transpose(0, 2, 1) + poses.origins[rows][:, None]
-        share[rows] = 1 - seen_at(volume, room.reshape(-1, 3)).reshape(len(room), -1).mean(axis=1)
+        corners = both @ poses.rotations[rows].transpose(0, 2, 1) + poses.origins[rows][:, None]
+        share[rows] = 1 - seen_at(volume, corners.reshape(-1, 3)).reshape(len(corners), -1).mean(axis=1)
     return share

@@ -1,4 +1,4 @@
-"""Whether a grasp survives being a little off: many hands beside the planned one, closed one by one."""
+"""Whether a grasp survives being a little off: many grippers beside the planned one, closed one by one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class RobustConfig:
     """What may be off, as standard deviations. About what arms, their calibration and depth leave. Chosen."""
 
     draws: int = 24
-    """Hands that are tried (Dex-Net 2.0 takes 10 to 25: Mahler et al. 2017)."""
+    """Grippers that are tried (Dex-Net 2.0 takes 10 to 25: Mahler et al. 2017)."""
     shift: float = 0.002
-    """Of the hand along each of its axes, metres: 3.5 mm altogether."""
+    """Of the gripper along each of its axes, metres: 3.5 mm altogether."""
     turn: float = 0.035
-    """Of the hand about each of its axes, radians: 2 degrees, 3.5 altogether."""
+    """Of the gripper about each of its axes, radians: 2 degrees, 3.5 altogether."""
     friction: float = 0.1
     """Of the coefficient of friction about the planned one."""
     surface: float = 0.001
@@ -34,7 +34,7 @@ class Draws:
     """The same errors for every grasp, so that grasps differ by what they are."""
 
     rotations: Float[np.ndarray, "m 3 3"]
-    """Turn the hand's axes."""
+    """Turn the gripper's axes."""
     shifts: Float[np.ndarray, "m 3"]
     """Move it along them, metres."""
     friction: Float[np.ndarray, " m"]
@@ -61,7 +61,7 @@ def robustness(
     contact: ContactConfig,
     config: RobustConfig,
 ) -> float:
-    """Share of the hands beside a pose that hold: both pads touch, and press within the friction cone.
+    """Share of the grippers beside a pose that hold: both pads touch, and press within the friction cone.
 
     ``origin`` is relative to the middle of the contacts. Monte Carlo over pose, friction and depth as in
     Dex-Net (Mahler et al. 2017).

@@ -20,8 +20,8 @@ class QualityWeights:
 
     Fitted by ``python -m benchmarks.grasps.fit_quality`` to 1533 physics trials of random free poses on 131
     tables (89 % lifted), a third each with slippery and heavy things, half of them 3 mm and 3 degrees off;
-    towards the grasp study's weights, none below 0. A weight of 0 says that the others tell as much.
-    Clearance and robustness came out at 0 too and are chosen: of hands executed 3 mm and 3 degrees off 2
+    towards the grasp study's weights, none below 0. A weight of 0 says that the others report as much.
+    Clearance and robustness came out at 0 too and are chosen: of grippers executed 3 mm and 3 degrees off 2
     of 24 met something without them and 1 of 40 with both at 1. The bias is lowered by their means; what
     ships was not calibrated again.
     """
@@ -117,7 +117,7 @@ def contact_relevancy(
     """How relevant what lies between the fingers is: as it is, and relative to the region's best.
 
     With relevancy: the mean value of the points within ``relevancy_radius`` of the contact where it is
-    smaller, for a finger on a mug's handle and one on its wall hold the mug; a side that nobody saw has no
+    smaller, for a finger on a mug's handle and one on its wall hold the mug; a side that no one saw has no
     points and goes with the other, and nothing at both counts 0. "Best" is the 90th percentile within two
     radii of the action point. Without: 1 in the region's box, falling off as a Gaussian of one radius beside
     it. World frame.

@@ -33,7 +33,7 @@ class TermConfig:
     full_overlap: float = 0.012
     """Length of contact along the finger, metres (study)."""
     full_clearance: float = 0.006
-    """Distance of the hand to what is around, metres: the room that the open fingers have. Chosen."""
+    """Distance of the gripper to what is around, metres: the clearance that the open fingers have. Chosen."""
     far: float = 0.10
     """Level distance from the object's middle at which the lever is 0, metres."""
     weight: float = 5.0
@@ -69,11 +69,11 @@ class GraspTerms:
     seen: Float[np.ndarray, " n"]
     """Share of what the pads hold that a camera saw, the mean of both."""
     sighted: Float[np.ndarray, " n"]
-    """Share of the fingertips' room that was seen."""
+    """Share of the fingertips' clearance that was seen."""
     clearance: Float[np.ndarray, " n"]
-    """Distance of the open hand to everything on its way, up to ``full_clearance``."""
+    """Distance of the open gripper to everything on its way, up to ``full_clearance``."""
     robustness: Float[np.ndarray, " n"]
-    """Share of hands beside the pose that hold."""
+    """Share of grippers beside the pose that hold."""
 
     def only(self, chosen: np.ndarray) -> GraspTerms:
         """Some of them."""
@@ -139,7 +139,7 @@ def close_all(
     clearance: float,
     config: ContactConfig,
 ) -> tuple[Patch, Patch]:
-    """Close every hand on the surface: the patches on the -y and on the +y side."""
+    """Close every gripper on the surface: the patches on the -y and on the +y side."""
     near = near_poses(poses, pairs, surface, gripper, config)
     middles, widths = pairs.middles, pairs.widths
     order, parts = [], []

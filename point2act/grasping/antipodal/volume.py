@@ -30,7 +30,7 @@ class LocalVolume:
     voxel: float
     truncation: float
     obstacles: Float[np.ndarray, "m 3"]
-    """World points on the scene outside the cube, within reach of a hand that grasps inside it."""
+    """World points on the scene outside the cube, within reach of a gripper that grasps inside it."""
     table: Float[np.ndarray, "4"] | None
     """World plane ``(n, d)`` with a unit normal: ``n @ x + d`` is the height over it; or not found."""
     towards_cameras: Float[np.ndarray, "3"]

@@ -16,7 +16,7 @@ from point2act.core.mujoco_import import MjModel, mujoco
 from point2act.grasping.grippers import Gripper
 
 TOOL = "tool/"
-"""What the names of the gripper's things begin with in the model of an arm."""
+"""What the names of the gripper's things start with in the model of an arm."""
 FLANGE = f"{TOOL}flange"
 """The site on the flange."""
 _KEYS = {"name", "model", "flange", "joints", "home", "torque", "source", "turn"}
@@ -112,7 +112,7 @@ def bare_spec(mjcf: Path) -> Any:
     try:
         spec = mujoco.MjSpec.from_file(str(mjcf))
     except ValueError as err:
-        raise ArmError(f"{mjcf} cannot be read as MJCF ({err}): mend it") from err
+        raise ArmError(f"{mjcf} cannot be read as MJCF ({err}): correct it") from err
     for element in [*spec.actuators, *spec.sensors, *spec.keys]:
         spec.delete(element)
     return spec
@@ -143,9 +143,9 @@ def _tool(gripper: Gripper, turn: float) -> Any:
     spec.worldbody.add_site(name="flange")
     T = _on_flange(gripper, turn, opening)
     quat = Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]
-    hand = spec.worldbody.add_body(name="hand", pos=T[:3, 3], quat=quat)
+    end_effector = spec.worldbody.add_body(name="gripper", pos=T[:3, 3], quat=quat)
     for center, half in gripper.boxes_at(opening):
-        hand.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
+        end_effector.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
     return spec
 
 
@@ -153,7 +153,7 @@ def _compiled(spec: Any, mjcf: Path) -> MjModel:
     try:
         return spec.compile()
     except ValueError as err:
-        raise ArmError(f"{mjcf} is no model that MuJoCo can build ({err}): mend it") from err
+        raise ArmError(f"{mjcf} is no model that MuJoCo can build ({err}): correct it") from err
 
 
 def _check_joints(path: Path, mjcf: Path, model: MjModel, joints: tuple[str, ...]) -> None:
@@ -161,11 +161,11 @@ def _check_joints(path: Path, mjcf: Path, model: MjModel, joints: tuple[str, ...
     if found != joints:
         raise ArmError(
             f"{path}: 'joints' are {', '.join(joints)}, but {mjcf} has {', '.join(found) or 'none'}: "
-            "list all of them from the base to the flange, and take a hand's out of the model"
+            "list all of them from the base to the flange, and remove those of a gripper from the model"
         )
     for index, name in enumerate(joints):
         if model.jnt_type[index] != mujoco.mjtJoint.mjJNT_HINGE or not model.jnt_limited[index]:
-            raise ArmError(f"{mjcf}: joint '{name}' is no hinge with a range: mend it")
+            raise ArmError(f"{mjcf}: joint '{name}' is no hinge with a range: correct it")
 
 
 def _check_values(path: Path, arm: Arm) -> None:

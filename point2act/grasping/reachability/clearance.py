@@ -66,7 +66,7 @@ class Links:
     radii: Float[np.ndarray, " g"]
     outer: Int[np.ndarray, " o"]
     """Geoms that must keep clear of table and obstacles: of links behind the second joint. The first link
-    only turns where it stands. The hand is left out, the planner has checked it."""
+    only turns where it stands. The gripper is left out, the planner has checked it."""
     names: tuple[str, ...]
     """Of the links that the geoms are of, for people."""
     pairs: tuple[tuple[int, int], ...]
@@ -145,9 +145,9 @@ def find_links(model: MjModel) -> Links:
     centers, halves = model.geom_aabb[:, :3], np.maximum(model.geom_aabb[:, 3:] - radii[:, None], 0.0)
     bodies = [model.body(body).name for body in model.geom_bodyid]
     names = tuple(body.removeprefix(TOOL).replace("_", " ") for body in bodies)
-    hand = np.array([body.startswith(TOOL) for body in bodies])
-    outer = solid[~hand[solid] & (joints_behind(model)[model.geom_bodyid[solid]] >= 2)]
-    return Links(model, centers, halves, radii, outer, names, _pairs(model, solid, hand))
+    gripper = np.array([body.startswith(TOOL) for body in bodies])
+    outer = solid[~gripper[solid] & (joints_behind(model)[model.geom_bodyid[solid]] >= 2)]
+    return Links(model, centers, halves, radii, outer, names, _pairs(model, solid, gripper))
 
 
 def joints_behind(model: MjModel) -> Int[np.ndarray, " b"]:
@@ -159,7 +159,7 @@ def joints_behind(model: MjModel) -> Int[np.ndarray, " b"]:
 
 
 def _pairs(
-    model: MjModel, solid: Int[np.ndarray, " s"], hand: Bool[np.ndarray, " g"]
+    model: MjModel, solid: Int[np.ndarray, " s"], gripper: Bool[np.ndarray, " g"]
 ) -> tuple[tuple[int, int], ...]:
     """Geoms of links that a joint does not join and that the model does not exclude."""
     excluded = {frozenset((int(code) >> 16, int(code) & 0xFFFF)) for code in model.exclude_signature}
@@ -170,6 +170,6 @@ def _pairs(
     for a, b in combinations(solid.tolist(), 2):
         one, other = (int(model.geom_bodyid[geom]) for geom in (a, b))
         joined = link[one] in (link[other], carrier[other]) or carrier[one] == link[other]
-        if not joined and frozenset((one, other)) not in excluded and not (hand[a] and hand[b]):
+        if not joined and frozenset((one, other)) not in excluded and not (gripper[a] and gripper[b]):
             pairs.append((a, b))
     return tuple(pairs)

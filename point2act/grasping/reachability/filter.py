@@ -32,7 +32,7 @@ def reach_grasps(
 
     Each is approached along its own +z over ``approach`` metres and then moved along ``lift_world``
     (metres, the world frame). ``around`` is in the world frame too. With ``enough`` the search ends after
-    so many.
+    that many.
     """
     reach = Reach(arm, in_base(around, T_base_world), config)
     lift_base = T_base_world[:3, :3] @ lift_world

@@ -20,7 +20,7 @@ except ModuleNotFoundError as err:
         raise
     raise ArmError('inverse kinematics needs mink: pip install "point2act[arm]"') from err
 
-_LEASH = 0.5
+_MAX_STEP = 0.5
 """No joint moves further in one iteration, radians: the linear model holds no further. Chosen."""
 _POSTURE = 1e-3
 """Weight of the posture against metres and radians of the pose: decides only what the pose leaves free."""
@@ -95,7 +95,7 @@ class Solver:
                 )
             except mink.NoSolutionFound:
                 break
-            self._state.integrate_inplace(step * min(1.0, _LEASH / max(np.abs(step).max(), 1e-12)), 1.0)
+            self._state.integrate_inplace(step * min(1.0, _MAX_STEP / max(np.abs(step).max(), 1e-12)), 1.0)
             here = self._at(T_base_flange)
             now = here.position_error + here.angle_error
             best, size = (here, now) if now < size else (best, size)

@@ -16,9 +16,9 @@ from point2act.grasping.reachability.ik import Solution, Solver
 from point2act.grasping.reachability.path import ReachConfig, Unreachable
 
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""About the approach: the same hand with its fingers exchanged."""
+"""About the approach: the same gripper with its fingers exchanged."""
 _LEVER = 0.2
-"""What counts as much as a radian, metres: about a hand's length."""
+"""What counts as much as a radian, metres: about a gripper's length."""
 _FOLLOWING = 8
 """Iterations from one step of a line to the next; two are enough but near limits and singularities."""
 
@@ -174,7 +174,7 @@ class Reach:
         far, turned = found.position_error, found.angle_error
         amounts = [f"{1e3 * far:.0f} mm"] if far > self._config.position_tolerance else []
         amounts += [f"{np.rad2deg(turned):.0f} degrees"] if turned > self._config.angle_tolerance else []
-        return f"the hand would be {' and '.join(amounts)} out of reach", far + _LEVER * turned
+        return f"the gripper would be {' and '.join(amounts)} out of reach", far + _LEVER * turned
 
 
 def _line(

@@ -1,4 +1,4 @@
-"""How a joint path is searched, and what is said where there is none."""
+"""How a joint path is searched, and what is reported where there is none."""
 
 from __future__ import annotations
 
