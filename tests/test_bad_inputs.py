@@ -1,4 +1,4 @@
-"""A corpus of broken captures and points: each gets one sentence that names the file and the mend.
+"""A corpus of broken captures and points: each gets one sentence that names the file and the fix.
 
 These go through the API; what the command line makes of them is tested with the command line.
 """
@@ -28,7 +28,7 @@ def assert_helps(error: Point2ActError, place: str, words: str) -> None:
     assert re.search(words, message), message
     assert "\n" not in message
     assert len(message) < 500
-    assert re.search(r"[:;] \w", message), f"no mend in: {message}"
+    assert re.search(r"[:;] \w", message), f"no fix in: {message}"
     assert not message.endswith(".")
 
 
@@ -133,7 +133,7 @@ CAPTURES: dict[str, tuple[Break, str, str]] = {
     "empty file": (content("transforms.json", b""), "transforms.json", "not valid JSON"),
     "half a file": (cut("transforms.json", 0.5), "transforms.json", "not valid JSON"),
     "a list": (content("transforms.json", b"[]"), "transforms.json", "no JSON object"),
-    "a number that is none": (
+    "a non-finite number": (
         content("transforms.json", b'{"frames": [], "fl_x": NaN}'),
         "transforms.json",
         "NaN",
@@ -221,7 +221,7 @@ CAPTURES: dict[str, tuple[Break, str, str]] = {
     ),
     "depth cut in half": (cut("depth/0002.png", 0.5), "depth/0002.png", "to its end"),
     "empty depth": (content("depth/0002.png", b""), "depth/0002.png", "it is empty"),
-    "an array that is none": (
+    "a file that is not an array": (
         both(content("d.npy", b"hello"), frame(depth_file_path="d.npy")),
         "d.npy",
         "not a numpy array",
@@ -300,7 +300,7 @@ POINTS: dict[str, tuple[str, str]] = {
     "a 3D point": (with_answer(points=[[1, 2, 3]]), r"at answers\[1\]\.points\[0\].*two numbers"),
     "a point in words": (with_answer(points=[["1", 2]]), r"points\[0\]\[0\].*a number"),
     "negative seconds": (with_answer(seconds=-1), r"answers\[1\]\.seconds"),
-    "a number that is none": (with_answer().replace("[[1, 2]]", "[[NaN, 2]]"), "NaN is not a JSON number"),
+    "a non-finite number": (with_answer().replace("[[1, 2]]", "[[NaN, 2]]"), "NaN is not a JSON number"),
     "a number that is too large": (with_answer().replace("[[1, 2]]", "[[1e999, 2]]"), "not finite"),
     "an integer that is too large": (
         with_answer().replace("[[1, 2]]", f"[[1{'0' * 400}, 2]]"),

@@ -385,7 +385,7 @@ def test_a_tilted_lens_is_cut_at_its_fold():
 
 
 def distorted_capture(folder: Path, lens: Lens, *, height: int = 96, width: int = 128) -> Path:
-    """What a camera with this lens sees of the table: each pixel on disk looks along its own ray."""
+    """Render the table through this lens: each pixel on disk has its own ray."""
     camera = synthetic.pinhole(height, width)
     truth = []
     for view in synthetic.views(2, height=height, width=width):

@@ -81,12 +81,12 @@ def test_a_later_write_removes_what_a_killed_one_left_and_no_other(tmp_path: Pat
         dead.wait()
     with writer(tmp_path / "b.bin", "lives") as alive:
         assert drafts(tmp_path) == {dead.pid, alive.pid}
-        (tmp_path / ".mine.part").write_bytes(b"")
+        (tmp_path / ".own.part").write_bytes(b"")
         aged(tmp_path, 300)
         write_bytes(tmp_path / "c.bin", b"c")
         assert drafts(tmp_path) == {alive.pid}
         alive.communicate()
-    assert {path.name for path in tmp_path.iterdir()} == {".mine.part", "b.bin", "c.bin"}
+    assert {path.name for path in tmp_path.iterdir()} == {".own.part", "b.bin", "c.bin"}
     assert (tmp_path / "b.bin").read_bytes() == b"half of"
 
 

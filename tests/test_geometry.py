@@ -17,8 +17,8 @@ from point2act.core.geometry import (
     fundamental_matrix,
     inside,
     invert,
-    nearest_rotation,
     line_intersection_equations,
+    nearest_rotation,
     opengl_to_opencv,
     pixel_centers,
     project,
@@ -90,7 +90,7 @@ def test_points_in_the_camera_plane_stay_finite():
     assert (depth <= 0).all()
 
 
-def test_opengl_looks_along_minus_z():
+def test_opengl_cameras_view_along_minus_z():
     T_world_glcam = np.eye(4)
     T_world_cam = opengl_to_opencv(T_world_glcam)
     ahead = transform_points(T_world_cam, np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
@@ -145,7 +145,7 @@ def test_nearest_rotation_keeps_rotations_and_undoes_mirrors():
 
 
 @given(seeds)
-def test_the_pixels_of_one_point_obey_the_fundamental_matrix(rng: np.random.Generator):
+def test_the_pixels_of_one_point_satisfy_the_epipolar_constraint(rng: np.random.Generator):
     other = Camera(300.0, 290.0, 330.0, 200.0, 400, 600)
     T_world_a, T_world_b = random_pose(rng), random_pose(rng)
     F_b_a = fundamental_matrix(invert(T_world_b) @ T_world_a, CAMERA.K, other.K)

@@ -72,17 +72,17 @@ def no_hang() -> Iterator[None]:
 
 
 def assert_helps(error: Point2ActError, words: str) -> None:
-    """One sentence, not long, with a mend, that can be printed."""
+    """One sentence, not long, with a fix, that can be printed."""
     message = str(error)
     assert re.search(words, message), message
     assert len(message) < 700
     assert message.isprintable(), message
-    assert re.search(r"[:;] \w", message), f"no mend in: {message}"
+    assert re.search(r"[:;] \w", message), f"no fix in: {message}"
     assert not message.endswith(".")
 
 
 def refusal(work: Callable[[], object]) -> str | None:
-    """What is said against doing something; None where it is done."""
+    """The error message of a call, None if it succeeds."""
     try:
         work()
     except Point2ActError as err:
@@ -121,23 +121,23 @@ def test_captures_and_points(capture: Path, name: str):
 @pytest.mark.parametrize("name", hostile.ANY | hostile.GRIPPERS)
 def test_grippers(tmp_path: Path, name: str):
     build, words = (hostile.ANY | hostile.GRIPPERS)[name]
-    build(tmp_path / "mine.toml")
+    build(tmp_path / "own.toml")
     with pytest.raises(GripperError, match=words):
-        load_gripper(tmp_path / "mine.toml")
+        load_gripper(tmp_path / "own.toml")
 
 
 @pytest.mark.parametrize("name", hostile.ANY | hostile.MODELS)
 def test_models(tmp_path: Path, name: str):
     build, words = (hostile.ANY | hostile.MODELS)[name]
-    build(tmp_path / "mine.toml")
+    build(tmp_path / "own.toml")
     with pytest.raises(ModelError, match=words):
-        load_model(tmp_path / "mine.toml")
+        load_model(tmp_path / "own.toml")
 
 
 def test_the_corpus_of_configs_starts_from_good_ones(tmp_path: Path):
     for text, load in ((hostile.PANDA, load_gripper), (hostile.QWEN, load_model)):
-        (tmp_path / "mine.toml").write_text(text)
-        load(tmp_path / "mine.toml")
+        (tmp_path / "own.toml").write_text(text)
+        load(tmp_path / "own.toml")
 
 
 @pytest.mark.parametrize("name", hostile.REPLIES)
@@ -145,8 +145,8 @@ def test_replies(name: str):
     for dialect in DIALECTS:
         found: list[tuple[float, float]] = []
         read = partial(parse_reply, hostile.REPLIES[name], dialect, image_size=(48, 64))
-        said = refusal(lambda read=read, found=found: found.extend(read()))
-        assert said is None or (said.isprintable() and len(said) < 1000)
+        message = refusal(lambda read=read, found=found: found.extend(read()))
+        assert message is None or (message.isprintable() and len(message) < 1000)
         assert all(0 <= x <= 64 and 0 <= y <= 48 for x, y in found)
 
 
@@ -154,9 +154,9 @@ def test_replies(name: str):
 @pytest.mark.parametrize("name", [name for name, case in hostile.PATHS.items() if "outside" in str(case[1])])
 def test_the_outside_can_be_allowed(capture: Path, name: str):
     hostile.PATHS[name][0](capture)
-    said = refusal(lambda: load_views(read_capture(capture, allow_outside=True)))
+    message = refusal(lambda: load_views(read_capture(capture, allow_outside=True)))
     # A file that was never good is still none; those beside the capture are.
-    assert said is None or (", outside the capture" not in said and "elsewhere" not in said)
+    assert message is None or (", outside the capture" not in message and "elsewhere" not in message)
 
 
 def test_the_folder_may_be_a_link(capture: Path):
@@ -202,7 +202,9 @@ def test_no_code_is_unpickled(capture: Path):
 
 
 # ── memory ─────────────────────────────────────────────────────────────────────────────────────
-def test_what_will_not_fit_is_told_before_anything_is_loaded(capture: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_will_not_fit_is_an_error_before_anything_is_loaded(
+    capture: Path, monkeypatch: pytest.MonkeyPatch
+):
     source = read_capture(capture)
     needed = needed_bytes(source.frames)
     monkeypatch.setattr("point2act.data.capture.memory.free_bytes", lambda: needed // 3)
@@ -229,7 +231,7 @@ def test_memory_is_counted_by_pixels(capture: Path):
     )
 
 
-def test_nothing_is_refused_where_nobody_says_what_is_free(capture: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_refused_if_the_free_memory_is_unknown(capture: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("point2act.data.capture.memory.free_bytes", lambda: None)
     check_memory(read_capture(capture).frames, extra=10**12)
     monkeypatch.undo()
@@ -303,19 +305,19 @@ import contextlib, io, json, sys
 from point2act.cli.main import main
 
 for folder in sys.argv[1:]:
-    said = io.StringIO()
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stderr(message), contextlib.redirect_stdout(sys.stderr):
             main(["run", folder, "--output", folder + "-out"])
     except SystemExit as stop:
-        print(json.dumps([stop.code, said.getvalue()]))
+        print(json.dumps([stop.code, message.getvalue()]))
 """
 
 
 def assert_one_line(stderr: str) -> None:
-    told = [line for line in stderr.splitlines() if not re.match(r"[a-z ]{24} +[0-9.]+ s", line)]
-    assert len(told) == 1, stderr
-    assert told[0].startswith("point2act: ")
+    lines = [line for line in stderr.splitlines() if not re.match(r"[a-z ]{24} +[0-9.]+ s", line)]
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("point2act: ")
 
 
 def test_run_says_one_sentence_and_leaves_nothing(tmp_path: Path, good_capture: Path):
@@ -417,8 +419,8 @@ def test_transforms_with_anything_anywhere(good_capture: Path, data: st.DataObje
         document = changed(document, way, value)
     path = good_capture / "mutated.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    said = refusal(lambda: load_views(read_capture(path)))
-    assert said is None or (said.isprintable() and len(said) < 1500)
+    message = refusal(lambda: load_views(read_capture(path)))
+    assert message is None or (message.isprintable() and len(message) < 1500)
 
 
 @quietly
@@ -436,5 +438,5 @@ def test_points_with_anything_anywhere(good_capture: Path, data: st.DataObject):
         document = changed(document, way, value)
     path = good_capture / "points.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    said = refusal(lambda: read_points(path, read_capture(good_capture)))
-    assert said is None or len(said) < 1500
+    message = refusal(lambda: read_points(path, read_capture(good_capture)))
+    assert message is None or len(message) < 1500

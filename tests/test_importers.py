@@ -224,7 +224,7 @@ def test_numbers_count_as_numbers_in_the_order_of_images(tmp_path: Path):
     poses[:, 0, 3] = np.arange(11)
     save_matrix(tmp_path / "poses.txt", poses.reshape(-1, 4))
     (tmp_path / "camera.json").write_text(json.dumps(described(VIEWS[0].camera)))
-    for shot in read_recording(tmp_path).shots:
+    for shot in read_recording(tmp_path).frames:
         assert shot.frame.T_world_cam[0, 3] == int(shot.frame.image_path.stem)
 
 
@@ -388,14 +388,14 @@ def test_open3ds_intrinsics_are_by_columns(tmp_path: Path):
         ({"color": 3}, "color is not a JSON object"),
     ],
 )
-def test_a_wrong_camera_is_told_by_its_field(tmp_path: Path, change: dict, words: str):
+def test_a_wrong_camera_names_its_field(tmp_path: Path, change: dict, words: str):
     path = tmp_path / "camera.json"
     path.write_text(json.dumps(described(VIEWS[0].camera) | change))
     with pytest.raises(CaptureError, match=words):
         read_calibration(path)
 
 
-# ── what is wrong is told in one sentence ─────────────────────────────────────────────────────
+# ── errors are one sentence ────────────────────────────────────────────────────────────────────
 def spoil(path: Path, text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / path).write_text(text)
 
@@ -423,7 +423,7 @@ BROKEN = {
         "not of unit length",
     ),
     "an empty list": (as_tum, spoil(Path("rgb.txt"), "# nothing\n"), "lists no images"),
-    "a list without names": (as_tum, spoil(Path("rgb.txt"), "12.5\n"), "not a time and a file's name"),
+    "a list without names": (as_tum, spoil(Path("rgb.txt"), "12.5\n"), "not a time and a file name"),
     "no world": (as_bop, spoil(Path("scene_camera.json"), '{"0": {"cam_K": [1]}}'), "no cam_R_w2c"),
     "another sensor": (
         as_scannet,
@@ -439,7 +439,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_recording_is_told_in_one_sentence(tmp_path: Path, kind: str):
+def test_a_broken_recording_gives_one_sentence(tmp_path: Path, kind: str):
     write, break_it, words = BROKEN[kind]
     write(tmp_path)
     break_it(tmp_path)
@@ -529,8 +529,8 @@ def test_thinning_out_keeps_order_ends_and_number(count: int, every: int, at_mos
 
 
 @pytest.mark.parametrize("numbers", [(0, None), (1, 0), (-2, 3)])
-def test_thinning_out_to_nothing_is_told(numbers: tuple[int, int | None]):
-    with pytest.raises(CaptureError, match="ask for 1 or more"):
+def test_subsampling_to_nothing_is_an_error(numbers: tuple[int, int | None]):
+    with pytest.raises(CaptureError, match="give 1 or more"):
         subsample((1, 2), *numbers)
 
 
@@ -557,7 +557,7 @@ def elsewhere() -> tuple[np.ndarray, float]:
     return T, 0.27
 
 
-def test_two_marked_points_tell_the_scale():
+def test_two_marked_points_give_the_scale():
     structure = structure_of(VIEWS)
     ends = np.array([[0.03, 0.04, 0.1], [-0.03, -0.04, 0.1]])
     marks = []
@@ -583,7 +583,7 @@ def test_two_marked_points_tell_the_scale():
         (lambda marks: [marks[0], replace(marks[1], photo="other.png")], "other.png is not among"),
     ],
 )
-def test_marks_that_tell_no_distance_are_refused(change: Callable, words: str):
+def test_marks_that_give_no_distance_are_refused(change: Callable, words: str):
     marks = []
     for view in VIEWS[:2]:
         (a, b), _ = project(view.camera, view.T_world_cam, np.array([[0.03, 0.0, 0.1], [-0.1, -0.08, 0.04]]))
@@ -643,7 +643,7 @@ def marker_pictures(folder: Path, height: int = 360, width: int = 480) -> tuple[
     return tuple(views)
 
 
-def test_markers_tell_the_scale_and_the_table(tmp_path: Path):
+def test_markers_give_the_scale_and_the_table(tmp_path: Path):
     structure = structure_of(marker_pictures(tmp_path / "photos"))
     seen = find_markers(structure.frames, "4x4_50")
     assert sum(set(found) == {3, 7} for _, found in seen) >= 5
@@ -658,7 +658,7 @@ def test_markers_tell_the_scale_and_the_table(tmp_path: Path):
         np.testing.assert_allclose(frame.T_world_cam, expected, atol=0.01)
 
 
-def test_markers_that_nobody_sees_twice_are_no_measure(tmp_path: Path):
+def test_markers_that_are_seen_once_give_no_scale(tmp_path: Path):
     structure = structure_of(marker_pictures(tmp_path / "photos"))
     with pytest.raises(CaptureError, match="no marker of 5X5_50"):
         scale_from_markers(find_markers(structure.frames, "5X5_50"), PrintedMarkers("5X5_50", SIDE))
@@ -681,7 +681,7 @@ def test_markers_of_different_sizes_are_no_measure():
     "text",
     ["", "aruco", "aruco:4X4_50", "aruco:4X4_50:-1", "distance:0.3", "distance:0.3:a:1,2:3,4", "aruco:4:x"],
 )
-def test_a_scale_that_cannot_be_read_is_told(text: str):
+def test_a_scale_that_cannot_be_parsed_is_an_error(text: str):
     with pytest.raises(CaptureError, match="--scale-from"):
         parse_scale(text)
 
@@ -722,7 +722,7 @@ def test_photographs_are_turned_and_made_smaller(tmp_path: Path):
 @pytest.mark.parametrize(
     ("names", "words"), [(["a.png", "b.png"], "has 2 photographs"), (["a.png", "A.jpg", "b.png"], "called")]
 )
-def test_folders_that_are_no_photographs_are_told(tmp_path: Path, names: list[str], words: str):
+def test_folders_without_photographs_are_an_error(tmp_path: Path, names: list[str], words: str):
     for name in names:
         save(tmp_path / name, VIEWS[0].rgb)
     with pytest.raises(CaptureError, match=words):
@@ -749,9 +749,9 @@ def test_the_sharpest_picture_of_each_stretch_is_taken(tmp_path: Path):
     assert all(image_size(path) == (120, 160) for path in paths)
 
 
-def test_what_is_no_video_is_told(tmp_path: Path):
+def test_a_file_that_is_not_a_video_is_an_error(tmp_path: Path):
     (tmp_path / "no.mp4").write_bytes(b"no video")
-    with pytest.raises(CaptureError, match="gives 0 pictures"):
+    with pytest.raises(CaptureError, match="gives 0 frames"):
         extract_sharp_frames(tmp_path / "no.mp4", 4, tmp_path / "pictures")
     with pytest.raises(CaptureError, match="there is no file"):
         extract_sharp_frames(tmp_path / "none.mp4", 4, tmp_path / "pictures")
@@ -765,7 +765,7 @@ def test_few_photographs_are_all_compared_and_many_with_those_after_them():
     assert all(i < j < 200 for i, j in many)
 
 
-def test_photographs_that_show_nothing_are_told(tmp_path: Path):
+def test_photographs_without_features_are_an_error(tmp_path: Path):
     for name in "abc":
         save(tmp_path / f"in/{name}.png", np.full((96, 128, 3), 90, np.uint8))
     photos = prepare_photos(list_photos(tmp_path / "in"), tmp_path / "photos", 480)

@@ -1,4 +1,4 @@
-"""What the command line tells on standard error: a line for each stage, or JSON, and never a key."""
+"""What the command line writes to standard error: a line for each stage, or JSON, and never a key."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ ODD = os.fsdecode(b"caf\xe9")
 """A name that is not UTF-8."""
 
 
-def tell(*arguments: object, code: int | None = None) -> tuple[str, str]:
-    """What a command prints and tells where neither is a terminal, and both take ASCII alone."""
+def run_main(*arguments: object, code: int | None = None) -> tuple[str, str]:
+    """What a command writes to standard output and error, neither of which is a terminal, both ASCII."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         with contextlib.nullcontext() if code is None else pytest.raises(SystemExit) as stop:
@@ -43,7 +43,7 @@ def tell(*arguments: object, code: int | None = None) -> tuple[str, str]:
 
 
 def stages_of(stderr: str) -> list[str]:
-    """The stages that were told of, where there is nothing else."""
+    """The logged stages, if nothing else was logged."""
     lines = [STAGE.fullmatch(line) for line in stderr.splitlines()]
     assert all(lines), stderr
     return [line[1] for line in lines if line]
@@ -51,7 +51,7 @@ def stages_of(stderr: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A capture in a folder with an umlaut, in which nobody sees a unicorn, and what a model would say."""
+    """A capture in a folder with an umlaut, in which no view shows a unicorn, and the answers of a model."""
     folder = write_capture(tmp_path_factory.mktemp("logs") / "Küche")
     (folder / "points.json").rename(folder.parent / "truth.json")
     document = json.loads((folder.parent / "truth.json").read_text())
@@ -62,10 +62,10 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder) -> tuple[Path, str, str]:
-    """A run, and what it said."""
+def finished(folder) -> tuple[Path, str, str]:
+    """A run and its output."""
     output = folder.parent / ODD
-    return output, *tell("run", folder, "--output", output, *QUICK)
+    return output, *run_main("run", folder, "--output", output, *QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +73,22 @@ def truth(folder) -> Recalled:
     return Recalled(folder.parent / "truth.json", folder, "qwen3_vl")
 
 
-def whom(server: ModelServer, cache: Path, query: str = "the red box") -> list[object]:
+def model_options(server: ModelServer, cache: Path, query: str = "the red box") -> list[object]:
     return ["--model", "qwen3_vl_8b", "--server", server.url, "--cache", cache, "--query", query]
 
 
 # ── a line for each stage ──────────────────────────────────────────────────────────────────────
-def test_a_run_tells_of_each_stage_in_a_line_and_of_nothing_else(told):
-    output, out, err = told
+def test_a_run_logs_each_stage_in_a_line_and_nothing_else(finished):
+    output, out, err = finished
     timings = json.loads((output / "timings.json").read_text())["stages"]
     assert stages_of(err) == list(timings)
     assert "caf\\udce9" in out
     assert "\x1b" not in out + err
 
 
-def test_a_finished_run_asked_anew_tells_of_each_stage(told, tmp_path):
-    output = told[0]
-    _, err = tell("grasp", "--load-config", output, "--output", tmp_path / "grasps.json", "--no-report")
+def test_a_finished_run_queried_again_logs_each_stage(finished, tmp_path):
+    output = finished[0]
+    _, err = run_main("grasp", "--load-config", output, "--output", tmp_path / "grasps.json", "--no-report")
     assert stages_of(err) == [
         "read the run",
         "render the views",
@@ -98,44 +98,48 @@ def test_a_finished_run_asked_anew_tells_of_each_stage(told, tmp_path):
     ]
 
 
-def test_check_tells_of_each_stage_and_quiet_of_none(folder):
-    out, err = tell("check", folder)
+def test_check_logs_each_stage_and_quiet_none(folder):
+    out, err = run_main("check", folder)
     assert stages_of(err) == ["load the images", "check the capture"]
-    assert tell("--quiet", "check", folder) == (out, "")
+    assert run_main("--quiet", "check", folder) == (out, "")
 
 
-def test_asking_tells_how_many_were_asked_and_what_failed(folder, truth, tmp_path):
+def test_asking_logs_how_many_were_asked_and_what_failed(folder, truth, tmp_path):
     points = tmp_path / "points.json"
     with ModelServer(truth, lambda _, earlier: status(400) if len(server.requests) == 1 else None) as server:
-        _, err = tell("ask", folder, "--output", points, *whom(server, tmp_path))
+        _, err = run_main("ask", folder, "--output", points, *model_options(server, tmp_path))
     stage, trouble = err.splitlines()
     assert STAGE.fullmatch(stage)[3] == "9 asked, 0 cached, 1 failed"
     assert trouble.startswith("point2act: warning: not answered, images/")
     with ModelServer(truth) as server:
-        _, err = tell("ask", folder, "--output", points, *whom(server, tmp_path), "--quiet")
+        _, err = run_main("ask", folder, "--output", points, *model_options(server, tmp_path), "--quiet")
     assert err == ""
 
 
-def test_verbose_tells_of_requests_and_of_the_machine(folder, truth, tmp_path):
+def test_verbose_logs_requests_and_the_machine(folder, truth, tmp_path):
     with ModelServer(truth, lambda *_: after(0.01)) as server:
-        _, err = tell("ask", folder, "--output", tmp_path / "p", *whom(server, tmp_path / "c"), "--verbose")
+        _, err = run_main(
+            "ask", folder, "--output", tmp_path / "p", *model_options(server, tmp_path / "c"), "--verbose"
+        )
         asked = re.findall(r"images/\d+.png \(128x96\), try 1, .* s: answered, 1000 tokens read", err)
         assert len(asked) == 10
         assert f"{server.url}, Qwen/Qwen3-VL-8B-Instruct" in err
         assert "base64" not in err
         assert "Python 3." in err
-        _, err = tell("ask", folder, "--output", tmp_path / "p", *whom(server, tmp_path / "c"), "--verbose")
+        _, err = run_main(
+            "ask", folder, "--output", tmp_path / "p", *model_options(server, tmp_path / "c"), "--verbose"
+        )
         assert len(re.findall(r"images/\d+.png \(128x96\): cached", err)) == 10
 
 
 def test_verbose_and_quiet_contradict_each_other(tmp_path):
-    _, err = tell("check", tmp_path, "--quiet", "--verbose", code=2)
+    _, err = run_main("check", tmp_path, "--quiet", "--verbose", code=2)
     assert err == "point2act: do not combine --verbose with --quiet\n"
 
 
 # ── JSON ───────────────────────────────────────────────────────────────────────────────────────
 def test_each_line_is_an_object(folder):
-    _, err = tell("check", folder, "--json-log", "--verbose")
+    _, err = run_main("check", folder, "--json-log", "--verbose")
     records = [json.loads(line) for line in err.splitlines()]
     for record in records:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["time"])
@@ -148,17 +152,17 @@ def test_each_line_is_an_object(folder):
 
 
 def test_the_error_is_an_object_too(tmp_path):
-    _, err = tell("check", tmp_path / ODD, "--json-log", code=2)
+    _, err = run_main("check", tmp_path / ODD, "--json-log", code=2)
     error = json.loads(err)
     assert error["level"] == "error"
     assert "transforms.json" in error["message"]
 
 
 def test_what_others_print_becomes_objects():
-    _, err = tell("check", "--json-log", code=2)
-    said = [json.loads(line) for line in err.splitlines()]
-    assert any("point2act check --help" in record["message"] for record in said)
-    assert all(re.match(r"\w", record["message"]) for record in said)
+    _, err = run_main("check", "--json-log", code=2)
+    records = [json.loads(line) for line in err.splitlines()]
+    assert any("point2act check --help" in record["message"] for record in records)
+    assert all(re.match(r"\w", record["message"]) for record in records)
 
 
 def test_a_crash_in_a_thread_is_an_object(capsys):
@@ -194,7 +198,9 @@ def test_the_key_is_nowhere(style, folder, truth, tmp_path, monkeypatch):
         lambda request: f"{KEY} {truth(request)}",
         lambda *_: refusal if len(server.requests) == 1 else None,
     ) as server:
-        out, err = tell(command, folder, *options, *whom(server, tmp_path / "cache", "the unicorn"))
+        out, err = run_main(
+            command, folder, *options, *model_options(server, tmp_path / "cache", "the unicorn")
+        )
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert "401" in err
     assert "(hidden key)" in err
@@ -233,7 +239,7 @@ def test_other_libraries_leak_no_key(name, capsys, monkeypatch):
     assert "dXNlcjpw" not in err
 
 
-def test_an_exception_that_nobody_catches_shows_no_key(tmp_path):
+def test_an_exception_that_is_not_caught_shows_no_key(tmp_path):
     code = (
         "import sys; from point2act.core.logs import log_to_stderr\n"
         "with log_to_stderr(json_log='json' in sys.argv):\n"
@@ -255,7 +261,7 @@ def test_words_stay_what_they_are(capsys):
     assert capsys.readouterr().err == "masks/mask-0001.png, 12 tokens, disk-shaped **bold**\n"
 
 
-def test_pictures_are_not_told(capsys):
+def test_pictures_are_not_logged(capsys):
     with log_to_stderr():
         logging.getLogger("openai").warning("sent %s", {"url": "data:image/jpeg;base64," + "A" * 1000})
     assert capsys.readouterr().err == "openai: warning: sent {'url': 'data:image/jpeg;base64,…'}\n"
@@ -277,7 +283,7 @@ def drawn(monkeypatch, **how) -> str:
         with stages.stage("look") as bar:
             bar(3, 3)
             bar.note("at [red]all")
-            logging.getLogger("point2act.test").warning("a step is undone")
+            logging.getLogger("point2act.test").warning("a step was skipped")
         stages.info("a remark [/b] \x1b[31m :mug:")
         stages.warn("it went badly")
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.getvalue())
@@ -286,13 +292,13 @@ def drawn(monkeypatch, **how) -> str:
 def test_a_terminal_gets_bars_and_everything_once(monkeypatch):
     seen = drawn(monkeypatch)
     assert re.search(r"look +━+ 3/3 .* at \[red\]all", seen)
-    for words in ("a step is undone", r"a remark [/b] \x1b[31m :mug:", "it went badly"):
+    for words in ("a step was skipped", r"a remark [/b] \x1b[31m :mug:", "it went badly"):
         assert seen.count(words) == 1
 
 
 def test_a_terminal_gets_no_bars_where_they_are_not_wanted(monkeypatch):
     assert drawn(monkeypatch, quiet=True).splitlines() == [
-        "point2act: warning: a step is undone",
+        "point2act: warning: a step was skipped",
         "point2act: warning: it went badly",
     ]
     records = [json.loads(line) for line in drawn(monkeypatch, json_log=True).splitlines()]
@@ -306,7 +312,7 @@ def test_text_from_outside_is_harmless():
 
 
 @pytest.mark.parametrize("name", ["Küche", ODD])
-def test_any_name_of_a_folder_can_be_told(name, tmp_path):
+def test_any_name_of_a_folder_can_be_logged(name, tmp_path):
     synthetic.write_capture_files(tmp_path / name, synthetic.views(3))
     (tmp_path / name / "transforms.json").rename(tmp_path / name / "other.json")
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
@@ -336,7 +342,7 @@ def test_a_command_leaves_logging_as_it_was(tmp_path):
         return root.level, root.handlers[:], package.level, sys.stderr, warnings.showwarning
 
     before = state()
-    tell("check", tmp_path, "--json-log", "--verbose", code=2)
+    run_main("check", tmp_path, "--json-log", "--verbose", code=2)
     assert state() == before
     assert not any(isinstance(handler, StderrHandler) for handler in before[1])
 

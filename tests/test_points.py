@@ -166,7 +166,7 @@ def test_points_on_the_border_are_moved_inside(small_capture: Path, point: tuple
     found = read_points(path, read_capture(small_capture)).answers[0].points
     np.testing.assert_allclose(found, [expected])
     assert (found.astype(np.float32) < [64, 48]).all()
-    # Without a capture nobody knows where the border is.
+    # Without a capture the border is unknown.
     np.testing.assert_array_equal(read_points(path).answers[0].points, [point])
 
 

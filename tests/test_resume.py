@@ -1,4 +1,4 @@
-"""A run that is cut off goes on where it was: its scene is kept, and no other is taken for it."""
+"""An interrupted run is resumed with its saved scene and with no other."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def scene(seed: int = 0, count: int = 20) -> GaussianScene:
 
 
 def saved(capture: Path, made: str = "as it was") -> RunManifest:
-    return RunManifest(capture, Path("scene.ply"), PIXELS, True, 30.0, {}, fingerprint=made, notes={"start": "depth"})
+    return RunManifest(
+        capture, Path("scene.ply"), PIXELS, True, 30.0, {}, fingerprint=made, notes={"start": "depth"}
+    )
 
 
 # ── what is kept ───────────────────────────────────────────────────────────────────────────────
@@ -59,7 +61,7 @@ def test_what_is_kept_is_recalled_and_forgotten(tmp_path: Path, small_capture: P
 
 def test_what_was_cut_off_is_forgotten_but_not_what_another_run_is_about_to_keep(tmp_path: Path):
     """Drafts are called after the process that writes them: here this one, and some that cannot be."""
-    names = [f"{NAME}.{whose}.part" for whose in (os.getpid(), 999_999_999, 10**30, "nobody")]
+    names = [f"{NAME}.{whose}.part" for whose in (os.getpid(), 999_999_999, 10**30, "none")]
     for name in (NAME, *names):
         (tmp_path / name).mkdir()
     remove_saved(tmp_path)

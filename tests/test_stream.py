@@ -222,7 +222,7 @@ def test_names_that_depth_and_masks_need(tmp_path: Path):
     view = some_views()[0]
     writer = CaptureWriter(tmp_path)
     for name in ("depth/0000", "masks/0000.png", "./Depth/a.png"):
-        with pytest.raises(CaptureError, match="where other files go"):
+        with pytest.raises(CaptureError, match="which hold other files"):
             writer.add(replace(view, name=name))
     writer.add(replace(view, name="left/a"))
     for name in ("right/a", "left/A.jpg"):
@@ -548,7 +548,7 @@ def test_a_finished_capture_comes_at_once(tmp_path: Path):
 
 def test_a_capture_that_does_not_begin(tmp_path: Path, careless: Careless):
     stage = Stage()
-    with pytest.raises(CaptureError, match=r"there is no .*c/transforms\.json: name the folder"):
+    with pytest.raises(CaptureError, match=r"there is no .*c/transforms\.json: give the folder"):
         list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
     assert stage.now == pytest.approx(30.0, abs=0.1)
     stage = Stage((0.0, lambda: careless.list(0)))

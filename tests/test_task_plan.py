@@ -84,7 +84,7 @@ def test_a_plan_is_read():
         "```\n{}```",
         "Here is the plan {see below}:\n{}\nI hope this helps {:-).",
         '<think>First {"steps": []}? No.</think>\n\n{}',
-        'The thought began in the prompt. {"steps": []}</think>{}',
+        'The thought started in the prompt. {"steps": []}</think>{}',
         '{"plan": {}}',
         "By this schema: " + json.dumps(schema("plan_reply")) + "\n{}",
         '{}\n\nOnce more:\n{}\n{"remark": "all done"}',
@@ -146,7 +146,7 @@ def test_a_role_of_its_own_is_a_query_of_its_own():
 REFUSED: list[tuple[str, object, str]] = [
     ("no JSON", "I would take the handle.", "no JSON object"),
     ("nothing", "", "no JSON object"),
-    ("cut off", json.dumps(COFFEE)[:-3], "allow more tokens"),
+    ("truncated", json.dumps(COFFEE)[:-3], "allow more tokens"),
     ("still thinking", "<think>" + json.dumps(COFFEE), "ends before the thinking does"),
     ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different plans"),
     ("a list", [a_reply()["steps"]], "no JSON object"),
@@ -175,7 +175,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("an endless object", a_reply(a_target(object="mug " * 30)), "119 characters"),
     ("an endless reason", a_reply(a_target(reason="x" * 401)), "401 characters"),
     ("a control sign", a_reply(a_target(part="han\u0000dle")), r"targets\[0\]\.part has a control character"),
-    ("half a character", a_reply(a_target(object="mug \ud83c")), r"targets\[0\]\.object holds a sign"),
+    ("half a character", a_reply(a_target(object="mug \ud83c")), r"targets\[0\]\.object has a control character"),
     ("one part twice", a_reply(a_target(), a_target(role="avoid")), "'the handle of the blue mug' more than"),
     ("an endless reply", json.dumps(COFFEE) + " " * 100_000, "more than 100000"),
 ]  # fmt: skip
@@ -216,8 +216,8 @@ def read_or_refused(text: str) -> Plan | None:
     found = read_plan_document(document, made.queries, place="plan", error=PointsError)
     assert plan_document(found) == document
     names = [query.name for query in made.queries]
-    told = [(query.text.casefold(), query.role) for query in made.queries]
-    assert len(set(names)) == len(set(told)) == len(names)
+    texts = [(query.text.casefold(), query.role) for query in made.queries]
+    assert len(set(names)) == len(set(texts)) == len(names)
     assert {query.role for query in made.queries} & {"grasp", "place"}
     return made
 

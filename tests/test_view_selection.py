@@ -20,7 +20,7 @@ from point2act.data.capture.view_selection import (
 
 
 def frames_of(poses, folder: Path, sizes=None) -> list[Frame]:
-    """Frames whose images are files of so many bytes."""
+    """Frames whose image files have the given sizes in bytes."""
     camera, found = synthetic.pinhole(), []
     for number, pose in enumerate(poses):
         path = folder / f"{number:04}.png"
@@ -75,7 +75,7 @@ def test_the_order_stays(tmp_path):
     assert kept == sorted(kept)
 
 
-def test_no_gap_is_left_and_no_crowd(tmp_path):
+def test_neither_gaps_nor_clusters_are_left(tmp_path):
     """Nine tenths of the cameras stand in a tenth of the circle: they get few of the views."""
     angles = np.sort(np.concatenate([np.linspace(0, 0.6, 180), np.linspace(0.7, 6.2, 40)]))
     frames = frames_of(turned(angles), tmp_path)
@@ -124,7 +124,7 @@ def test_wanted_views_stay(tmp_path):
     assert len(kept) == 12
 
 
-def test_the_most_wanted_come_first_where_there_is_no_room_for_all(tmp_path):
+def test_higher_priority_comes_first_if_not_all_fit(tmp_path):
     frames = frames_of(turned(np.linspace(0, 6, 60)), tmp_path)
     person, model = {frames[7].name, frames[8].name}, {frame.name for frame in frames[10:50]}
     kept = set(names(select_views(frames, 6, priority=[person, model])))
@@ -174,7 +174,7 @@ def test_names_of_the_files_in_their_folder_do_not_matter(tmp_path):
 
 def test_what_cannot_be(tmp_path):
     frames = frames_of(synthetic.orbit(5), tmp_path)
-    with pytest.raises(CaptureError, match="one view or more"):
+    with pytest.raises(CaptureError, match="--max-views is 0"):
         select_views(frames, 0)
     frames[2].image_path.unlink()
     with pytest.raises(CaptureError, match=r"0002\.png is gone"):

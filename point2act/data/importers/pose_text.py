@@ -46,7 +46,7 @@ def read_poses(path: Path) -> list[Float[np.ndarray, "4 4"] | None]:
         matrices = numbers.reshape(-1, 4, 4)
     else:
         raise CaptureError(
-            f"{path} is not a list of poses: write 16 or 12 numbers per line, camera to world, or 4 lines of 4"
+            f"{path} is not a list of poses: write 16 or 12 numbers a line, camera to world, or 4 lines of 4"
         )
     return [checked_pose(matrix, f"{path}: pose {index}") for index, matrix in enumerate(matrices)]
 
