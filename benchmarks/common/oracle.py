@@ -9,7 +9,7 @@ from point2act.core.geometry import frame_from_normal, invert, transform_points
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.grippers import Gripper
-from point2act.simulation.gripper_model import GripperModel, add_gripper, gripper_contacts, jump, mount
+from point2act.simulation.gripper_model import FreeFlyingRig, GripperModel, add_gripper, gripper_contacts
 from point2act.simulation.layout import Shape
 from point2act.simulation.scene import Scene, part_box, parts_of_geoms
 
@@ -110,9 +110,10 @@ def _is_free(
     mounted: GripperModel, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float
 ) -> bool:
     """Return whether the open gripper is free of contacts on its straight approach."""
-    mount(mounted, data, T_world_gripper, opening)
+    rig = FreeFlyingRig(mounted)
+    rig.mount(data, T_world_gripper, opening)
     for back in _WAY:
-        jump(mounted, data, np.array([0.0, 0.0, -back, 0.0, 0.0, 0.0]))
+        rig.jump(data, np.array([0.0, 0.0, -back, 0.0, 0.0, 0.0]))
         mujoco.mj_fwdPosition(mounted.model, data)
         if any(gripper_contacts(mounted, data)):
             return False
@@ -123,7 +124,7 @@ def _close(
     mounted: GripperModel, data: MjData, wanted: Bool[np.ndarray, " g"], start: float
 ) -> Float[np.ndarray, "2 3"] | None:
     """Close the fingers until one touches; return both contacts if they are on the part."""
-    jump(mounted, data, np.zeros(6))
+    FreeFlyingRig(mounted).jump(data, np.zeros(6))
     for opening in np.arange(start, 0.0, -0.0005).tolist():
         for side in ("left", "right"):
             data.joint(f"gripper/{side}").qpos = opening / 2

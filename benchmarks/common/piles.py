@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
-from point2act.simulation.layout import Layout, Thing
+from point2act.simulation.layout import SceneLayout, SceneObject
 from point2act.simulation.mjcf import TIMESTEP, build, resting_height
 from point2act.simulation.scene import Scene, body_pose
 
@@ -55,7 +55,7 @@ class PileConfig:
 
 
 def put_apart(
-    layout: Layout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
+    layout: SceneLayout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
 ) -> Scene:
     """Every object upright in a random place and turn, none near or over another, settled.
 
@@ -86,7 +86,9 @@ def put_apart(
     return _checked(layout, seed, _poses(data, layout))
 
 
-def drop(layout: Layout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()) -> Scene:
+def drop(
+    layout: SceneLayout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
+) -> Scene:
     """Objects dropped onto and beside one another in the order of the layout, settled.
 
     What rolls away is not in the scene that returns. Raises SimulationError when the rest does not rest.
@@ -135,7 +137,7 @@ _WAYS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES), np.zeros(36)], axis=1)
 """Directions in which it is looked for a gap between two objects."""
 
 
-def _outline(thing: Thing, turn: Rotation, place: Float[np.ndarray, " 2"]) -> Outline:
+def _outline(thing: SceneObject, turn: Rotation, place: Float[np.ndarray, " 2"]) -> Outline:
     R = turn.as_matrix()
     shapes = [shape for part in thing.parts for shape in part.shapes]
     centers = np.array([R @ shape.center for shape in shapes])[:, :2] + place
@@ -154,7 +156,7 @@ def _any_turn(rng: np.random.Generator) -> Rotation:
     return Rotation.from_quat(rng.standard_normal(4))
 
 
-def _parked(model: MjModel, layout: Layout) -> MjData:
+def _parked(model: MjModel, layout: SceneLayout) -> MjData:
     data = mujoco.MjData(model)
     for index, thing in enumerate(layout.things):
         upright = Rotation.identity()
@@ -163,7 +165,7 @@ def _parked(model: MjModel, layout: Layout) -> MjData:
     return data
 
 
-def _put(data: MjData, thing: Thing, place: Float[np.ndarray, " 3"], turn: Rotation) -> None:
+def _put(data: MjData, thing: SceneObject, place: Float[np.ndarray, " 3"], turn: Rotation) -> None:
     joint = data.joint(thing.name)
     joint.qpos[:] = [*place, *turn.as_quat()[[3, 0, 1, 2]]]
     joint.qvel[:] = 0.0
@@ -187,7 +189,7 @@ def _steps(model: MjModel, data: MjData, seconds: float, *, air: float = 1.0) ->
         data.qvel *= air
 
 
-def _settle(model: MjModel, data: MjData, layout: Layout, patience: float) -> set[str]:
+def _settle(model: MjModel, data: MjData, layout: SceneLayout, patience: float) -> set[str]:
     """Settle everything; return the objects that are not at rest after the given seconds."""
     moving = {thing.name for thing in layout.things}
     for _ in range(round(patience / _CHUNK)):
@@ -210,12 +212,12 @@ def _moved(before: Poses, after: Poses, times: float = 1.0) -> set[str]:
     return moved
 
 
-def _poses(data: MjData, layout: Layout) -> Poses:
+def _poses(data: MjData, layout: SceneLayout) -> Poses:
     mujoco.mj_kinematics(data.model, data)
     return {thing.name: body_pose(data, thing.name) for thing in layout.things}
 
 
-def _without(layout: Layout, gone: Iterable[str]) -> Layout:
+def _without(layout: SceneLayout, gone: Iterable[str]) -> SceneLayout:
     lost = set(gone)
     return replace(
         layout,
@@ -224,7 +226,7 @@ def _without(layout: Layout, gone: Iterable[str]) -> Layout:
     )
 
 
-def _checked(layout: Layout, seed: int, poses: Poses) -> Scene:
+def _checked(layout: SceneLayout, seed: int, poses: Poses) -> Scene:
     """The scene of objects in these qpos_indices, if they stay there by themselves for half a second."""
     scene = Scene(layout, seed, build(layout), {thing.name: poses[thing.name] for thing in layout.things})
     data = scene.start(scene.model)

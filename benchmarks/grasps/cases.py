@@ -21,7 +21,7 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Camera, Grasp, Region, Support, View
 from point2act.simulation import Scene, WristConfig, part_box
 from point2act.simulation.camera import pinhole, render_views
-from point2act.simulation.layout import Shape, Target
+from point2act.simulation.layout import QueryTarget, Shape
 from point2act.simulation.mjcf import build
 
 VERSION = 2
@@ -76,7 +76,7 @@ class Case:
     """A grasp of the part from the true shapes."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> QueryTarget:
         """What is asked for."""
         return self.scene.target(QUERY)
 

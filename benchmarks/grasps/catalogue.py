@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from point2act.simulation.layout import Layout, Part, Shape, Thing, read_layout
+from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, read_layout
 
 SHAPES = Path(__file__).resolve().parent / "shapes.toml"
 SCENES = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")
@@ -28,7 +28,7 @@ class Kind:
 
     name: str
     """The scene file's and the object's: ``toolbox-hammer``."""
-    thing: Thing
+    thing: SceneObject
     asked: tuple[tuple[str, str], ...]
     """Part (empty for the whole object) and its words."""
 
@@ -60,8 +60,8 @@ def held_at_one_end(kind: Kind, part: str) -> bool:
     return longest >= LONG and bool(lever >= LEVER)
 
 
-def _kinds(layout: Layout) -> Iterator[Kind]:
-    alike: dict[int, list[Thing]] = {}
+def _kinds(layout: SceneLayout) -> Iterator[Kind]:
+    alike: dict[int, list[SceneObject]] = {}
     for thing in layout.things:
         # An object that is "like" another one shares the tuples of its shapes.
         alike.setdefault(id(thing.parts[0].shapes), []).append(thing)
@@ -84,7 +84,7 @@ def _high(shapes: list[Shape]) -> Float[np.ndarray, " 3"]:
     return np.max([shape.center + shape.reach(np.eye(3)) for shape in shapes], axis=0)
 
 
-def _mass_center(thing: Thing) -> Float[np.ndarray, " 3"]:
+def _mass_center(thing: SceneObject) -> Float[np.ndarray, " 3"]:
     def weighed(part: Part) -> list[tuple[float, Float[np.ndarray, " 3"]]]:
         return [(part.density * shape.volume, shape.center) for shape in part.shapes]
 

@@ -19,7 +19,7 @@ from point2act.core.errors import SimulationError
 from point2act.core.types import Grasp, Query
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import Scene, WristConfig
-from point2act.simulation.layout import Jitter, Layout, Table, Target, Thing, scaled
+from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table, scaled
 from point2act.simulation.mjcf import build
 
 QUERY = "target"
@@ -134,15 +134,15 @@ def _drawn(document: dict[str, Any], setting: Setting, seed: int, rng: np.random
     return scene
 
 
-def _layout(document: dict[str, Any], setting: Setting, seed: int) -> Layout:
+def _layout(document: dict[str, Any], setting: Setting, seed: int) -> SceneLayout:
     things = tuple(_thing(entry["kind"], entry["scale"], setting) for entry in document["things"])
     asked = document["target"]
-    target = Target(Query(QUERY, asked["text"]), asked["kind"], asked["part"])
+    target = QueryTarget(Query(QUERY, asked["text"]), asked["kind"], asked["part"])
     table = Table(size=(1.2, 1.1))
-    return Layout(f"{setting.name}-{seed}", "", table, Jitter(), things, (target,))
+    return SceneLayout(f"{setting.name}-{seed}", "", table, Jitter(), things, (target,))
 
 
-def _thing(kind: str, scale: float, setting: Setting) -> Thing:
+def _thing(kind: str, scale: float, setting: Setting) -> SceneObject:
     thing = scaled(named(kind).thing, scale)
     return replace(thing, mass=setting.mass * thing.mass)
 

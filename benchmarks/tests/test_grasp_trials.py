@@ -29,17 +29,17 @@ from point2act.core.mujoco_import import mujoco
 from point2act.core.types import Query
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, load_scene, try_grasp
-from point2act.simulation.layout import Jitter, Layout, Shape, Table, Target, read_layout
+from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, Shape, Table, read_layout
 
 PANDA = load_gripper("panda")
 SMALL = Setting("small", count=(2, 2))
 """Quick to draw and to try."""
 
 
-def layout_of(*kinds: str) -> Layout:
+def layout_of(*kinds: str) -> SceneLayout:
     things = tuple(named(kind).thing for kind in kinds)
-    target = Target(Query(QUERY, "it"), things[0].name, "")
-    return Layout("test", "", Table(size=(1.2, 1.1)), Jitter(), things, (target,))
+    target = QueryTarget(Query(QUERY, "it"), things[0].name, "")
+    return SceneLayout("test", "", Table(size=(1.2, 1.1)), Jitter(), things, (target,))
 
 
 PILED = (

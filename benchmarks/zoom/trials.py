@@ -18,7 +18,7 @@ from point2act.data.crops import crop_image, resize_image
 from point2act.localization.multiview_consensus import find_consensus
 from point2act.localization.relevancy import answers_in_views
 from point2act.simulation import Scene, part_box
-from point2act.simulation.layout import Target
+from point2act.simulation.layout import QueryTarget
 from point2act.vlm.pointing.point import point_at
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
@@ -147,7 +147,7 @@ def of_all_sizes(scene: Scene) -> Scene:
     for thing in scene.layout.things:
         several = [part.name for part in thing.parts if len(thing.parts) > 1]
         targets += [
-            Target(Query(f"{thing.name} {part}".strip(), f"{thing.name} {part}"), thing.name, part)
+            QueryTarget(Query(f"{thing.name} {part}".strip(), f"{thing.name} {part}"), thing.name, part)
             for part in ("", *several)
         ]
     return replace(scene, layout=replace(scene.layout, targets=tuple(targets)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import opengl_to_opencv
@@ -147,3 +147,46 @@ def _part_ids(
     geom, kind = segmentation[..., 0], segmentation[..., 1]
     is_geom = kind == int(mujoco.mjtObj.mjOBJ_GEOM)
     return np.where(is_geom, part_of_geom[np.where(is_geom, geom, 0)], -1)
+
+
+# ── images of a trial ──────────────────────────────────────────────────────────────────────────
+_TRIPOD_SIZE = (360, 480)
+_TRIPOD_FOCAL = 500.0
+_TRIPOD_DISTANCE = 0.6
+_TRIPOD_ELEVATION = np.deg2rad(20.0)
+_TRIPOD_TURN = np.deg2rad(35.0)
+"""Angle away from perpendicular to the closing axis, so that the palm does not fill the image."""
+_TRIPOD_RAISED = 0.05
+"""Height above the grasp that the tripod faces, so that the lifted object stays in the image, metres."""
+
+
+def render_states(
+    model: MjModel,
+    states: Sequence[Float[np.ndarray, " q"]],
+    T_world_gripper: Float[np.ndarray, "4 4"],
+) -> tuple[UInt8[np.ndarray, "360 480 3"], ...]:
+    """Render one image of each recorded state (``qpos``) of a model with a gripper at a grasp."""
+    data = mujoco.MjData(model)
+    camera, T_world_cam = pinhole(_TRIPOD_SIZE, _TRIPOD_FOCAL), _tripod(T_world_gripper)
+    pictures = []
+    with open_renderer(model, *_TRIPOD_SIZE) as renderer:
+        for qpos in states:
+            data.qpos[:] = qpos
+            point_camera(model, data, T_world_cam, camera)
+            renderer.update_scene(data, CAMERA)
+            pictures.append(renderer.render())
+    return tuple(pictures)
+
+
+def _tripod(T_world_gripper: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
+    """Return a pose beside the gripper, perpendicular to its closing axis, on the side of the lamp."""
+    closing = T_world_gripper[:2, 1]
+    across = np.array([-closing[1], closing[0]])
+    across = across / np.linalg.norm(across) if np.linalg.norm(across) > 0.2 else np.array([-0.8, -0.6])
+    if across @ [-0.5, -0.6] < 0:
+        across = -across
+    c, s = np.cos(_TRIPOD_TURN), np.sin(_TRIPOD_TURN)
+    across = np.array([c * across[0] - s * across[1], s * across[0] + c * across[1]])
+    target = T_world_gripper[:3, 3] + [0.0, 0.0, _TRIPOD_RAISED]
+    offset = np.array([*(np.cos(_TRIPOD_ELEVATION) * across), np.sin(_TRIPOD_ELEVATION)])
+    return look_at(target + _TRIPOD_DISTANCE * offset, target)

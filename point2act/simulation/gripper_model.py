@@ -101,36 +101,37 @@ class Rig(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FreeFlyingRig:
-    """A free-flying gripper; targets are offsets from its mount, metres and radians."""
+    """A free-flying gripper; targets are offsets from its mount, metres and radians along its own axes."""
 
     mounted: GripperModel
 
+    def mount(self, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
+        """Place the mount at a pose, the gripper at the mount, and the fingers ``opening`` metres apart."""
+        body = self.mounted.model.body("mount")
+        body.pos = T_world_gripper[:3, 3]
+        body.quat = Rotation.from_matrix(T_world_gripper[:3, :3]).as_quat()[[3, 0, 1, 2]]
+        self.move(data, np.zeros(6))
+        spread(data, opening)
+
     def jump(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
         """Set an offset without moving through it."""
-        jump(self.mounted, data, target)
+        for name, value in zip(_JOINTS, target, strict=True):
+            data.joint(name).qpos = value
+        self.move(data, target)
 
     def move(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
         """Command an offset."""
-        move(self.mounted, data, target)
+        for name, value in zip(_JOINTS, target, strict=True):
+            data.actuator(name).ctrl = value
 
     def targets_per_twist(self, target: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "6 6"]:
         """Return the identity: targets are motions."""
         return np.eye(6)
 
     def load(self, data: MjData) -> tuple[float, float]:
-        """Return ``servo_wrench``."""
-        return servo_wrench(data)
-
-
-def mount(
-    mounted: GripperModel, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float
-) -> None:
-    """Place the mount at a pose, the gripper at the mount, and the fingers ``opening`` metres apart."""
-    body = mounted.model.body("mount")
-    body.pos = T_world_gripper[:3, 3]
-    body.quat = Rotation.from_matrix(T_world_gripper[:3, :3]).as_quat()[[3, 0, 1, 2]]
-    move(mounted, data, np.zeros(6))
-    spread(data, opening)
+        """Return force and torque of the servos, newtons and newton metres; gravity is compensated."""
+        load = np.array([data.actuator(name).force[0] for name in _JOINTS])
+        return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
 
 
 def spread(data: MjData, opening: float) -> None:
@@ -140,29 +141,10 @@ def spread(data: MjData, opening: float) -> None:
         data.actuator(f"gripper/{side}").ctrl = opening / 2
 
 
-def jump(mounted: GripperModel, data: MjData, pose: Float[np.ndarray, " 6"]) -> None:
-    """Set the gripper at an offset from its mount (metres and radians along the gripper's axes)."""
-    for name, value in zip(_JOINTS, pose, strict=True):
-        data.joint(name).qpos = value
-    move(mounted, data, pose)
-
-
-def move(mounted: GripperModel, data: MjData, pose: Float[np.ndarray, " 6"]) -> None:
-    """Command an offset of the gripper from its mount."""
-    for name, value in zip(_JOINTS, pose, strict=True):
-        data.actuator(name).ctrl = value
-
-
 def squeeze(data: MjData) -> None:
     """Close the fingers with full force."""
     for side in ("left", "right"):
         data.actuator(f"gripper/{side}").ctrl = -_BEYOND
-
-
-def servo_wrench(data: MjData) -> tuple[float, float]:
-    """Return force and torque of the servos, newtons and newton metres; gravity is compensated."""
-    load = np.array([data.actuator(name).force[0] for name in _JOINTS])
-    return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
 
 
 def gripper_contacts(mounted: GripperModel, data: MjData) -> Iterator[tuple[int, int, int]]:

@@ -73,8 +73,8 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """An object on the table; its frame has z up and gripper_contacts the table wherever its shapes end."""
+class SceneObject:
+    """An object on the table; its frame has z up and touches the table wherever its shapes end."""
 
     name: str
     mass: float
@@ -88,7 +88,7 @@ class Thing:
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class QueryTarget:
     """Ground truth of a query: a part of an object, or the whole object if ``part`` is empty."""
 
     query: Query
@@ -119,7 +119,7 @@ class Jitter:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class SceneLayout:
     """A parsed scene file."""
 
     name: str
@@ -127,11 +127,11 @@ class Layout:
     """The file's text."""
     table: Table
     jitter: Jitter
-    things: tuple[Thing, ...]
-    targets: tuple[Target, ...]
+    things: tuple[SceneObject, ...]
+    targets: tuple[QueryTarget, ...]
 
 
-def read_layout(name: str | Path) -> Layout:
+def read_layout(name: str | Path) -> SceneLayout:
     """Read a scene by its shipped name or from a path ending in ``.toml``.
 
     Raises:
@@ -139,10 +139,10 @@ def read_layout(name: str | Path) -> Layout:
     """
     path, table = config_files.load("scenes", name, SimulationError)
     try:
-        things: dict[str, Thing] = {}
+        things: dict[str, SceneObject] = {}
         for key, entry in table["objects"].items():
             things[key] = _thing(key, entry, things)
-        layout = Layout(
+        layout = SceneLayout(
             name=path.stem,
             source=path.read_text(encoding="utf-8"),
             table=Table(**_floats(table.get("table", {}))),
@@ -157,7 +157,7 @@ def read_layout(name: str | Path) -> Layout:
     return layout
 
 
-def scaled(thing: Thing, scale: float) -> Thing:
+def scaled(thing: SceneObject, scale: float) -> SceneObject:
     """Return the object scaled in size, with the same mass."""
 
     def shape(old: Shape) -> Shape:
@@ -185,7 +185,7 @@ def _known(entry: Mapping[str, Any], keys: str, what: str) -> None:
         raise ValueError(f"{what} has no '{unknown[0]}', only {', '.join(keys.split())}")
 
 
-def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
+def _target(entry: Mapping[str, Any], things: Mapping[str, SceneObject]) -> QueryTarget:
     _known(entry, "name text role object part", "a query")
     thing, part, role = entry["object"], entry.get("part", ""), entry.get("role", "grasp")
     if role not in get_args(Role):
@@ -201,10 +201,10 @@ def _target(entry: Mapping[str, Any], things: Mapping[str, Thing]) -> Target:
         raise ValueError(
             f"query '{entry['name']}' asks for part '{part}', but '{thing}' has {', '.join(names)}"
         )
-    return Target(Query(entry["name"], entry["text"], role), thing, part)
+    return QueryTarget(Query(entry["name"], entry["text"], role), thing, part)
 
 
-def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) -> Thing:
+def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, SceneObject]) -> SceneObject:
     own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts"
     _known(entry, own, f"object '{name}'")
     place = {
@@ -214,7 +214,7 @@ def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Thing]) ->
     }
     if "like" not in entry:
         parts = tuple(_part(key, value) for key, value in entry["parts"].items())
-        return Thing(mass=float(entry["mass"]), friction=float(entry["friction"]), parts=parts, **place)
+        return SceneObject(mass=float(entry["mass"]), friction=float(entry["friction"]), parts=parts, **place)
     if entry["like"] not in earlier:
         raise ValueError(f"object '{name}' is like '{entry['like']}', which no object above it is called")
     model = earlier[entry["like"]]

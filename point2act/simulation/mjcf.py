@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjModel, mujoco
-from point2act.simulation.layout import Layout, Part, Shape, Table, Thing
+from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, Table
 from point2act.simulation.textures import TEXTURES, texture_png
 
 TIMESTEP = 0.002
@@ -20,7 +20,7 @@ CAMERA = "eye"
 """The one movable camera, on a mocap body of the same name."""
 
 
-def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
+def build(layout: SceneLayout, extra: Sequence[ET.Element] = ()) -> MjModel:
     """Compile a layout with further top-level XML elements, such as a gripper.
 
     Raises:
@@ -29,7 +29,7 @@ def build(layout: Layout, extra: Sequence[ET.Element] = ()) -> MjModel:
     return _built(layout, lambda: mujoco.MjModel.from_xml_string(*_document(layout, extra)))
 
 
-def build_with(layout: Layout, add: Callable[[Any], None]) -> MjModel:
+def build_with(layout: SceneLayout, add: Callable[[Any], None]) -> MjModel:
     """Compile a layout after ``add`` has attached something, such as an arm, to its MuJoCo spec.
 
     Raises:
@@ -41,7 +41,7 @@ def build_with(layout: Layout, add: Callable[[Any], None]) -> MjModel:
     return _built(layout, spec.compile)
 
 
-def _document(layout: Layout, extra: Sequence[ET.Element]) -> tuple[str, dict[str, bytes]]:
+def _document(layout: SceneLayout, extra: Sequence[ET.Element]) -> tuple[str, dict[str, bytes]]:
     """Return the XML and the texture images that it names."""
     root = ET.Element("mujoco", model=layout.name)
     _options(root)
@@ -55,7 +55,7 @@ def _document(layout: Layout, extra: Sequence[ET.Element]) -> tuple[str, dict[st
     return ET.tostring(root, encoding="unicode"), images
 
 
-def _built(layout: Layout, make: Callable[[], MjModel]) -> MjModel:
+def _built(layout: SceneLayout, make: Callable[[], MjModel]) -> MjModel:
     try:
         return make()
     except ValueError as err:
@@ -72,7 +72,7 @@ def geom_name(thing: str, part: str, index: int) -> str:
     return f"{thing}/{part}/{index}"
 
 
-def resting_height(thing: Thing, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
+def resting_height(thing: SceneObject, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
     """Return the height of the rotated object's frame above the table on which it rests."""
     down = -turn[2]
     return float(
@@ -95,7 +95,7 @@ def _options(root: ET.Element) -> None:
     ET.SubElement(visual, "map", znear="0.02", zfar="6", shadowclip="0.8", fogstart="10", fogend="20")
 
 
-def _assets(root: ET.Element, layout: Layout) -> None:
+def _assets(root: ET.Element, layout: SceneLayout) -> None:
     asset = ET.SubElement(root, "asset")
     ET.SubElement(
         asset, "texture", type="skybox", builtin="gradient", rgb1="0.93 0.94 0.96", rgb2="0.62 0.66 0.72",
@@ -144,7 +144,7 @@ def _surroundings(world: ET.Element, table: Table) -> None:
     )  # fmt: skip
 
 
-def _thing(world: ET.Element, thing: Thing, table: Table) -> None:
+def _thing(world: ET.Element, thing: SceneObject, table: Table) -> None:
     yaw = np.deg2rad(thing.yaw) / 2
     body = ET.SubElement(
         world, "body", name=thing.name, quat=numbers([np.cos(yaw), 0.0, 0.0, np.sin(yaw)]),
@@ -158,7 +158,7 @@ def _thing(world: ET.Element, thing: Thing, table: Table) -> None:
             _geom(body, thing, part, shape, name=geom_name(thing.name, part.name, index), mass=mass)
 
 
-def _geom(body: ET.Element, thing: Thing, part: Part, shape: Shape, *, name: str, mass: float) -> None:
+def _geom(body: ET.Element, thing: SceneObject, part: Part, shape: Shape, *, name: str, mass: float) -> None:
     x, y, z = shape.half_size
     sizes = {"cylinder": (x, z), "capsule": (x, z - x)}
     quat = Rotation.from_matrix(shape.rotation).as_quat()[[3, 0, 1, 2]]

@@ -15,7 +15,7 @@ from point2act.core.errors import SimulationError
 from point2act.core.geometry import transform_points
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import OrientedBox, Query
-from point2act.simulation.layout import Layout, Part, Target, Thing, read_layout, scaled
+from point2act.simulation.layout import Part, QueryTarget, SceneLayout, SceneObject, read_layout, scaled
 from point2act.simulation.mjcf import TIMESTEP, build, geom_name
 
 _SETTLING_SECONDS = 1.5
@@ -33,7 +33,7 @@ BASE_BEHIND_TABLE = 0.5
 class Scene:
     """Objects at rest on the table, in MuJoCo's world frame: z up, metres."""
 
-    layout: Layout
+    layout: SceneLayout
     seed: int
     model: MjModel
     T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]
@@ -66,7 +66,7 @@ class Scene:
         """Part id of each geom of the model, -1 for the table and the floor."""
         return parts_of_geoms(self, self.model)
 
-    def target(self, query: str) -> Target:
+    def target(self, query: str) -> QueryTarget:
         """Return the ground truth of a query; raise SimulationError for an unknown name."""
         for target in self.layout.targets:
             if target.query.name == query:
@@ -111,7 +111,7 @@ def load_scene(name_or_path: str | Path, seed: int = 0) -> Scene:
     return Scene(layout, seed, model, {thing.name: body_pose(data, thing.name) for thing in layout.things})
 
 
-def at_rest(layout: Layout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
+def at_rest(layout: SceneLayout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
     """Rebuild the scene of a layout and seed with its objects at recorded poses."""
     rng = np.random.default_rng(seed)
     layout = replace(layout, things=tuple(_resized(thing, layout, rng) for thing in layout.things))
@@ -147,11 +147,11 @@ def _extent(parts: list[Part]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarra
     return (centers - reach).min(axis=0), (centers + reach).max(axis=0)
 
 
-def _resized(thing: Thing, layout: Layout, rng: np.random.Generator) -> Thing:
+def _resized(thing: SceneObject, layout: SceneLayout, rng: np.random.Generator) -> SceneObject:
     return scaled(thing, 1 + layout.jitter.scale * rng.uniform(-1, 1))
 
 
-def _place(model: MjModel, layout: Layout, rng: np.random.Generator) -> MjData:
+def _place(model: MjModel, layout: SceneLayout, rng: np.random.Generator) -> MjData:
     """Draw positions with jitter until no two objects are close to each other."""
     data = mujoco.MjData(model)
     written = data.qpos.copy()
@@ -178,7 +178,7 @@ def _place(model: MjModel, layout: Layout, rng: np.random.Generator) -> MjData:
     )
 
 
-def _settle(model: MjModel, data: MjData, layout: Layout) -> None:
+def _settle(model: MjModel, data: MjData, layout: SceneLayout) -> None:
     for _ in range(round(_SETTLING_SECONDS / TIMESTEP)):
         mujoco.mj_step(model, data)
     for thing in layout.things:

@@ -15,17 +15,16 @@ from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import Gripper
+from point2act.simulation.camera import render_states
 from point2act.simulation.gripper_model import (
     FreeFlyingRig,
     GripperModel,
     Rig,
     add_gripper,
     gripper_contacts,
-    mount,
     squeeze,
 )
 from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.pictures import render_states
 from point2act.simulation.record import captured_scene
 from point2act.simulation.scene import Scene, parts_of_geoms
 
@@ -96,13 +95,14 @@ def try_grasp(
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
     opening = approach_opening(grasp, gripper, config)
-    mounted = add_gripper(scene, gripper, force=min(config.force, gripper.max_force), opening=opening)
-    data = scene.start(mounted.model)
-    mount(mounted, data, grasp.T_world_gripper, opening)
+    force = min(config.force, gripper.max_force)
+    rig = FreeFlyingRig(add_gripper(scene, gripper, force=force, opening=opening))
+    data = scene.start(rig.mounted.model)
+    rig.mount(data, grasp.T_world_gripper, opening)
     rest, back = np.zeros(6), np.array([0.0, 0.0, -config.approach, 0.0, 0.0, 0.0])
     up = np.concatenate([grasp.T_world_gripper[:3, :3].T @ [0.0, 0.0, config.lift], np.zeros(3)])
     way = Trajectory(np.array([back, rest]), np.array([rest, up]))
-    return execute(scene, query, grasp, FreeFlyingRig(mounted), data, way, config)
+    return execute(scene, query, grasp, rig, data, way, config)
 
 
 @dataclass(frozen=True, eq=False)
