@@ -10,6 +10,7 @@ import pytest
 from point2act.cli.summary import print_summary
 from point2act.core.types import Grasp, OrientedBox, Query, QueryResult, Region, Support
 
+COUNTS = {"table": 0, "fingers": 15800}
 LONG = "the handle of the large blue mug that stands behind the kettle"
 
 
@@ -25,7 +26,13 @@ def grasped(text: str) -> QueryResult:
 
 def failed(text: str) -> QueryResult:
     return QueryResult(
-        Query("lid", text, "grasp"), region(0.5), (), (), "all_collide", "a finger is in the way"
+        Query("lid", text, "grasp"),
+        region(0.5),
+        (),
+        (),
+        "all_collide",
+        "a finger is in the way",
+        counts=COUNTS,
     )
 
 
@@ -45,10 +52,14 @@ def test_advice_follows_if_no_query_has_a_grasp(capsys: pytest.CaptureFixture):
     assert "no query has a grasp" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_support_is_logged_for_debugging(caplog: pytest.LogCaptureFixture):
+def test_support_and_counts_are_logged_for_debugging(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
+):
     with caplog.at_level(logging.DEBUG, "point2act"):
-        print_summary((grasped("the mug"),))
+        print_summary((grasped("the mug"), failed("the lid")))
     assert "the mug: 14 views agree, 7 disagree" in caplog.text
+    assert "the lid: candidates removed by fingers 15800" in caplog.text
+    assert "15800" not in capsys.readouterr().out
 
 
 def test_nothing_is_printed_without_queries(capsys: pytest.CaptureFixture):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from point2act.core.logs import printable
-from point2act.core.types import QueryResult, Region
+from point2act.core.types import QueryResult
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +52,17 @@ def _cells(result: QueryResult) -> tuple[str, str, str, str]:
     """Return the action point (metres), the confidence, the number of grasps and the best score."""
     grasps = str(len(result.grasps))
     best = f"{result.grasps[0].score:.2f}" if result.grasps else "–"
-    if not isinstance(result.region, Region):
+    if result.region is None:
         return "–", "–", grasps, best
     point = " ".join(f"{x:.3f}" for x in result.region.action_point)
     return point, f"{result.region.confidence:.0%}", grasps, best
 
 
 def _log_details(result: QueryResult) -> None:
-    region = result.region
+    """Log the views that agree, and the candidates that each check removed."""
+    text, region = result.query.text, result.region
     if region is not None:
-        support = region.support
-        _log.debug("%s: %d views agree, %d disagree", result.query.text, support.agree, support.disagree)
+        _log.debug("%s: %d views agree, %d disagree", text, region.support.agree, region.support.disagree)
+    removed = ", ".join(f"{check} {count}" for check, count in result.counts.items() if count)
+    if removed:
+        _log.debug("%s: candidates removed by %s", text, removed)
