@@ -1,20 +1,22 @@
-# make demo, make test, make lint, make benchmarks: each does its own set-up.
+# make demo, test, test-all, lint, docs, benchmarks, dist, python-versions: each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CAPTURE := demo/tabletop
 RUN := demo/run/point2act/demo
+# Compatible editable mode: type checkers resolve `import point2act` from any folder.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test lint benchmarks clean
+.PHONY: install demo test test-all pytest pytest-all lint docs benchmarks dist python-versions clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable ".[sim,arm,test]"
+	$(PIP) --editable ".[sim,arm,test]"
 	touch $@
 
 # ── the demo: simulate a capture, train, grasp, prove it in physics ──────────────────────────────
@@ -38,19 +40,69 @@ demo/trial/trials.json: demo/grasps.json
 	$(BIN)/point2act simulate --try demo/grasps.json --output demo/trial
 
 # ── checks ───────────────────────────────────────────────────────────────────────────────────────
-# Two at a time, file by file: what a file has made serves all its tests. Slow ones last, as they are sorted.
-test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Two workers, file by file: a file's fixtures are set up once. conftest.py sorts files, longest first.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Lint runs beside the tests. test-all adds slow variants of tested behaviour, the tests of the benchmarks,
+# and more examples of each property.
+test: install
+	$(MAKE) --jobs 2 lint pytest
+
+test-all: install
+	$(MAKE) --jobs 2 lint pytest-all
+
+pytest: install
+	$(PYTEST) -m "not full"
+
+pytest-all: install
+	HYPOTHESIS_PROFILE=ci $(PYTEST) tests benchmarks/tests
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python tests/check_language.py
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: install
+	$(BIN)/python -m mkdocs --version > /dev/null 2>&1 || $(PIP) --editable ".[docs]"
+	$(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 # SUITES="raster fit" measures those; with none, all of them. QUICK=--quick measures less.
 benchmarks: install
 	$(BIN)/python -m benchmarks $(SUITES) $(QUICK) --gate
 
+# ── distributions ────────────────────────────────────────────────────────────────────────────────
+# The wheel alone is installed in a new environment, which finds its dependencies in $(VENV).
+WHEEL := build/wheel
+
+dist: install
+	$(BIN)/python -m twine --version > /dev/null 2>&1 || $(PIP) --editable ".[dist]"
+	rm -rf dist $(WHEEL)
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$($(WHEEL)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/dependencies.pth"
+	cd $(WHEEL) && bin/python -c "import point2act, sys; assert point2act.__file__.startswith(sys.prefix)"
+	cd $(WHEEL) && bin/point2act simulate --scene tabletop --seed 0 --output capture
+	cd $(WHEEL) && bin/point2act run capture --output out
+	cd $(WHEEL) && bin/point2act simulate --try out/grasps.json --output trial
+
+# A smoke run on other versions of Python, each with all dependencies in an environment of its own.
+VERSIONS := 3.10 3.12
+
+python-versions: $(addprefix build/python,$(VERSIONS))
+
+.PHONY: $(addprefix build/python,$(VERSIONS))
+$(addprefix build/python,$(VERSIONS)): build/python%:
+	@python=$$(ls -d $$HOME/.pyenv/versions/$*.*/bin/python 2> /dev/null | tail -1); \
+	python=$${python:-$$(command -v python$*)}; \
+	if [ -z "$$python" ]; then echo "python-versions: no Python $* on this machine, skipped"; exit 0; fi; \
+	set -e; $$python -m venv $@; $@/bin/pip install --quiet --disable-pip-version-check ".[sim]"; cd $@; \
+	bin/point2act simulate --scene tabletop --seed 0 --output capture; \
+	bin/point2act run capture --output out
+
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build dist *.egg-info
