@@ -65,8 +65,8 @@ lint: install
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: install
-	$(BIN)/python -m mkdocs --version > /dev/null 2>&1 || $(PIP) --editable ".[docs]"
-	$(BIN)/python -m mkdocs build --strict --site-dir build/site
+	$(BIN)/python -c "import material, mkdocstrings" 2> /dev/null || $(PIP) --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 # SUITES="raster fit" measures those; with none, all of them. QUICK=--quick measures less.
 benchmarks: install

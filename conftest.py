@@ -7,10 +7,15 @@ import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from small_run import SmallRun
 
 # numba, torch and mujoco read these once, at import.
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -93,3 +98,15 @@ def small_capture(tmp_path: Path) -> Path:
     folder = tmp_path / "capture"
     synthetic.write_capture_files(folder, synthetic.views())
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A finished run of the small scene, made once for all parallel workers; read it, do not change it."""
+    import small_run
+
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if parallel else base) / "small-run"
+    with FileLock(f"{folder}.lock"):
+        return small_run.make_small_run(folder)

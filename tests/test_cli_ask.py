@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from model_server import ModelServer, prompt, stall
 from recalled import Recalled
-from test_run import RED, write_capture
+from small_run import RED, write_capture
 
 from point2act.cli.main import main
 from point2act.data.capture import read_capture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -59,7 +60,15 @@ def test_the_overview_fits_80_columns(capsys):
 @pytest.mark.parametrize("command", ["run", "grasp"])
 def test_help_is_quick(command):
     words = [sys.executable, "-m", "point2act.cli", command, "--help"]
-    assert seconds(lambda: subprocess.run(words, capture_output=True, check=True), 2) < 2
+
+    def processor_time() -> float:
+        times = os.times()
+        return times.children_user + times.children_system
+
+    quickest = seconds(
+        lambda: subprocess.run(words, capture_output=True, check=True), 2, clock=processor_time
+    )
+    assert quickest < 2
 
 
 @pytest.mark.parametrize("command", ["run", "grasp"])

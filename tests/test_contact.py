@@ -9,10 +9,10 @@ import pytest
 import reference_grasps as ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from point2act.grasping.antipodal.robustness import Draws, RobustConfig, draw_errors, robustness
 from scipy.spatial.transform import Rotation
 
 from point2act.grasping.antipodal.contact import ContactConfig, Near, Patch, close_pads, friction_needed
-from point2act.grasping.antipodal.robustness import Draws, RobustConfig, draw_errors, robustness
 
 CONFIG = ContactConfig()
 PAD = (0.018, 0.02)

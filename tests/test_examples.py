@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_run import write_capture
+from small_run import write_capture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
+from small_run import QUICK, RED, write_answers
 from test_pointing import Scripted
-from test_run import QUICK, RED, write_answers
 
 import point2act
 from point2act.core.errors import CaptureError, ModelError

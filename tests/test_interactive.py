@@ -12,8 +12,8 @@ import synthetic
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_run import RED
 from test_pointing import Scripted, middle
-from test_run import RED, write_capture
 
 from point2act.core.errors import GripperError, ModelError, Point2ActError, PointsError
 from point2act.core.geometry import project
@@ -25,21 +25,13 @@ from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.run import build
-from point2act.pipeline.session import Session, SessionResult
-from point2act.pipeline.steps import RunConfig
-from point2act.splatting.fit import FitConfig
-from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import ReconstructionConfig
+from point2act.pipeline.session import Session, SessionResult, open_run
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
-# A small scene, and few grasps: enough to tell places and plans apart, and quicker.
-ROUGH = RunConfig(
-    build=ReconstructionConfig(fit=FitConfig(iterations=8), start=StartConfig(target_count=2500))
-)
+# Few grasps: enough to tell plans apart, and quicker.
 FEW = AnswerConfig(
     grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1),
     surface=SurfaceConfig(half_size=0.07),
@@ -47,13 +39,13 @@ FEW = AnswerConfig(
 
 
 @pytest.fixture(scope="module")
-def capture(tmp_path_factory):
-    return write_capture(tmp_path_factory.mktemp("capture"))
+def capture(small_run):
+    return small_run.capture
 
 
 @pytest.fixture(scope="module")
-def session(capture):
-    return build(capture, config=ROUGH)
+def session(small_run):
+    return open_run(small_run.output)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 import synthetic
 from model_server import ModelServer, after, status
 from recalled import Recalled
-from test_run import write_capture
+from small_run import write_capture
 
 from point2act.cli.main import main
 from point2act.core.logs import StderrHandler, log_to_stderr, printable

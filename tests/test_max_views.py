@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from test_run import QUICK, write_capture
+from small_run import QUICK, write_capture
 
 import point2act
 from point2act.cli.load_run import open_scene

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference_grasps as ref
-from scipy.spatial.transform import Rotation
-
 from point2act.grasping.antipodal.normals import NormalConfig, slopes_at, smooth_normals
+from scipy.spatial.transform import Rotation
 
 CONFIG = NormalConfig()
 

@@ -255,6 +255,6 @@ def strayed(folder: Path) -> float:
 
 
 def test_refine_wants_a_free_folder(small_capture: Path, tmp_path: Path):
-    with pytest.raises(CaptureError, match="is there already"):
+    with pytest.raises(CaptureError, match="already exists"):
         main([str(small_capture), "--refine", str(small_capture)])
     assert sorted(tmp_path.iterdir()) == [small_capture]

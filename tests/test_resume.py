@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-from test_run import QUICK, write_capture
+from small_run import QUICK, SmallRun, write_capture
 
 import point2act
 from point2act.core.errors import Point2ActError, RunError
@@ -149,7 +149,9 @@ def test_a_file_that_is_gone_is_named(small_capture: Path):
 
 
 # ── a whole run ────────────────────────────────────────────────────────────────────────────────
-def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_goes_on_with_the_scene_of_one_that_failed(
+    tmp_path: Path, small_run: SmallRun, monkeypatch: pytest.MonkeyPatch
+):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr("point2act.pipeline.steps.ask_with_marks", lambda *_, **__: 1 / 0)
@@ -159,10 +161,10 @@ def test_a_run_goes_on_with_the_scene_of_one_that_failed(tmp_path: Path, monkeyp
     again = point2act.run(capture, out, config=QUICK, resume=True)
     assert "fit the Gaussians" not in again.timings
     assert NAME not in {path.name for path in out.iterdir()}
-    whole = point2act.run(capture, tmp_path / "whole", config=QUICK)
+    whole = small_run.result()
     assert "fit the Gaussians" in whole.timings
     assert again.psnr == whole.psnr
-    one, other = (read_grasps(folder / "grasps.json")["results"] for folder in (out, tmp_path / "whole"))
+    one, other = (read_grasps(folder / "grasps.json")["results"] for folder in (out, small_run.output))
     assert one == other  # to the last digit
     # A finished run has it too.
     finished = point2act.run(capture, out, config=QUICK, resume=True)

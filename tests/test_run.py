@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import synthetic
 from scipy.spatial.transform import Rotation
+from small_run import QUICK, RED, write_capture
 
 import point2act
 from point2act.core.geometry import project
-from point2act.core.types import Answer, PointSet, Query
 from point2act.data.capture import load_views, read_capture
-from point2act.data.points import read_points, write_points
+from point2act.data.points import read_points
 from point2act.data.run_manifest import read_run
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
@@ -20,57 +20,24 @@ from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.gaussians import freeze
-from point2act.splatting.initialization import StartConfig
-from point2act.splatting.reconstruct import ReconstructionConfig, split
+from point2act.splatting.reconstruct import split
 from point2act.splatting.rendering import project_view, render_surface
 from point2act.vlm.pointing.mark_selector import MarkChoice
 
-QUICK = RunConfig(
-    build=ReconstructionConfig(fit=FitConfig(iterations=40), start=StartConfig(target_count=5000))
-)
-RED = np.array([0.0, 0.0, 0.1])
-"""The middle of the top of the highest box."""
 
-
-def write_capture(folder, *, T=np.eye(4), depth=True, answers=True):
-    """Ten views of the boxes, moved by T; answers for the red box in all, for a unicorn in none."""
-    here = synthetic.views(10, height=96, width=128)
-    views = [dataclasses.replace(view, T_world_cam=T @ view.T_world_cam) for view in here]
-    synthetic.write_capture_files(folder, tuple(views))
-    document = json.loads((folder / "transforms.json").read_text())
-    if not depth:
-        for frame in document["frames"]:
-            del frame["depth_file_path"]
-    (folder / "transforms.json").write_text(json.dumps(document))
-    if answers:
-        write_answers(folder, views, T[:3, :3] @ RED + T[:3, 3])
-    return folder
-
-
-def write_answers(folder, views, top):
-    """Ten views see the red box, whose top is there in the world, and no unicorn."""
-    said = [
-        Answer(v.name, "red", project(v.camera, v.T_world_cam, top[None])[0] + offset)
-        for v, offset in zip(views, np.random.default_rng(0).normal(0, 1.5, (10, 1, 2)), strict=True)
-    ]
-    said += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
-    queries = (Query("red", "the red box"), Query("unicorn", "the unicorn"))
-    write_points(folder / "points.json", PointSet(queries, tuple(said)))
+@pytest.fixture(scope="module")
+def capture(small_run):
+    return small_run.capture
 
 
 @pytest.fixture(scope="module")
-def capture(tmp_path_factory):
-    return write_capture(tmp_path_factory.mktemp("tabletop"))
+def output(small_run):
+    return small_run.output
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    return tmp_path_factory.mktemp("out")
-
-
-@pytest.fixture(scope="module")
-def result(capture, output):
-    return point2act.run(capture, output, config=QUICK)
+def result(small_run):
+    return small_run.result()
 
 
 def test_the_red_box_is_found_and_grasped(result):

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import synthetic
+from small_run import QUICK, RED, write_answers
 from test_poses import spoilt
-from test_run import QUICK, RED, write_answers, write_capture
 
 import point2act
 from point2act.core.errors import PointsError, ReportError, RunError
@@ -25,15 +25,13 @@ from point2act.pipeline.steps import RunConfig
 
 
 @pytest.fixture(scope="module")
-def capture(tmp_path_factory):
-    return write_capture(tmp_path_factory.mktemp("capture"))
+def capture(small_run):
+    return small_run.capture
 
 
 @pytest.fixture(scope="module")
-def output(capture, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("out")
-    point2act.run(capture, folder, config=QUICK)
-    return folder
+def output(small_run):
+    return small_run.output
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_run import RED, SmallRun
 from test_pointing import Scripted
-from test_run import RED, write_capture
 
 import point2act
 from point2act.core.errors import Point2ActError
@@ -46,11 +46,8 @@ GRIPPERS = ("panda", "robotiq_2f85")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, and its capture beside it."""
-    folder = tmp_path_factory.mktemp("viewed")
-    point2act.run(write_capture(folder / "capture"), folder / "out", config=FEW)
-    return folder / "out"
+def run(small_run: SmallRun) -> Path:
+    return small_run.output
 
 
 @pytest.fixture(scope="module")

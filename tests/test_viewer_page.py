@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import ConsoleLine, Window, changed_share, complaints, noise, open_browser
-from test_run import RED, write_capture
+from small_run import RED, write_capture
 from test_viewer import BLUE, FEW, large
 
 import point2act

@@ -234,13 +234,13 @@ def table():
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
     from benchmarks.common.tables import Simulated, Table
     from point2act.simulation.camera import SimView
-    from point2act.simulation.layout import Target
+    from point2act.simulation.layout import QueryTarget
     from point2act.simulation.scene import load_scene
 
     scene = load_scene("desk", 0)
     thing, part = scene.parts[TARGET]
     assert scene.parts[OTHER][0] == thing
-    scene = replace(scene, layout=replace(scene.layout, targets=(Target(QUERY, thing, part),)))
+    scene = replace(scene, layout=replace(scene.layout, targets=(QueryTarget(QUERY, thing, part),)))
     y, x = np.mgrid[0:240, 0:320] + 0.5
     ids = np.full((240, 320), -1)
     ids[60:180, 60:200] = OTHER

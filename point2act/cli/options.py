@@ -137,7 +137,10 @@ def _field_texts(cls: type) -> dict[str, str]:
     """Return the docstrings below the fields of a dataclass, each on one line."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except OSError:  # A program that is shipped without its source has no texts.
+            continue
         assert isinstance(body, ast.ClassDef)
         for field, text in pairwise(body.body):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from point2act.core.types import Capture, GaussianScene, PointSet, RelevancyField, View
-from point2act.localization.relevancy import RelevancyConfig, lift, locate
+from point2act.localization.relevancy import RelevancyConfig, answers_in_views, lift
 from point2act.plugin.bridge import Similarity
 from point2act.plugin.datamanager import CaptureViews, TrainingData
 from point2act.splatting.gaussians import freeze
@@ -61,7 +61,7 @@ def lift_points(
     """
     if points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
-    answers = locate(points, capture, views)
+    answers = answers_in_views(points, capture, views)
     fixed = freeze(scene, device=device)
     projections = [project_view(view, fixed) for view in views]
     return lift(projections, answers, points.queries, config=config)

@@ -1,4 +1,4 @@
-"""Whether the open gripper fits: boxes against points, along a straight approach."""
+"""Collision checks of a gripper's boxes with points and a plane, along a straight approach."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from jaxtyping import Bool, Float
 
 from point2act.grasping.grippers import Boxes, Gripper
 
+# Stride of the points that give a first bound.
 SPARSE = 50
-"""Every that many-th point is enough for a first bound."""
 
 
 def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Both fingers, their pads ``opening`` apart, swept back along the approach by that many metres."""
+    """Return both fingers at an opening, swept back along the approach (all metres)."""
     return _swept(gripper.fingers_at(opening), approach)
 
 
 def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Links, palm and flange when the pads are ``opening`` apart, swept back by that many metres."""
+    """Return links, palm and flange at an opening, swept back along the approach (all metres)."""
     return _swept(gripper.body_at(opening), approach)
 
 
 def gripper_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Fingers and body together."""
+    """Return fingers and body at an opening, swept back along the approach (all metres)."""
     return _swept(gripper.boxes_at(opening), approach)
 
 
@@ -35,18 +35,18 @@ def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
 
 
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
-    """How far the pads are apart while the gripper approaches contacts that are ``width`` apart, metres."""
+    """Return the opening of the gripper while it approaches contacts ``width`` apart, metres."""
     return min(gripper.max_width, width + 2 * clearance)
 
 
 def _swept(boxes: Boxes, approach: float) -> Boxes:
-    # A box that comes along +z has passed through a box that is longer by the way it came.
+    # A box that moves along +z sweeps a box that is longer by the distance.
     back = np.array([0.0, 0.0, approach / 2])
     return Boxes(boxes.center - back, boxes.half + back)
 
 
 def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:
-    """Distance of each point to the nearest box, 0 inside; points and boxes in one frame."""
+    """Return the distance of each point to the nearest box, 0 inside; points and boxes in one frame."""
     nearest = np.full(len(points), np.inf)
     for center, half in boxes:
         over = np.maximum(np.abs(points - center) - half, 0)
@@ -55,7 +55,7 @@ def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.nd
 
 
 def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
-    """How deep the deepest point is inside any of the boxes, metres; negative: how far all are outside."""
+    """Return the largest depth of a point inside a box, metres; negative if all points are outside."""
     deepest = -np.inf
     x, y, z = np.ascontiguousarray(points.T)  # short rows are slow
     for center, half in boxes:
@@ -66,8 +66,8 @@ def depth_inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
 
 
 def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
-    """Distance of the nearest point to the nearest box, infinite without points."""
-    # A few of the points give a bound, and no point is nearer than it is to the box about all boxes.
+    """Return the smallest distance of a point to a box, metres; infinite without points."""
+    # A few points give a bound; only points within it of the box around all boxes are checked.
     bound = box_distances(points[::SPARSE], boxes).min(initial=np.inf)
     low, high = boxes.low.min(axis=0), boxes.high.max(axis=0)
     near = (points >= low - bound) & (points <= high + bound)
@@ -75,16 +75,16 @@ def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
     return float(box_distances(near, boxes).min(initial=bound))
 
 
-def nearest_on_way(
-    points: Float[np.ndarray, "n 3"], boxes: Boxes, way: Float[np.ndarray, "3"], *, step: float
+def nearest_on_path(
+    points: Float[np.ndarray, "n 3"], boxes: Boxes, motion: Float[np.ndarray, "3"], *, step: float
 ) -> float:
-    """Distance of the nearest point to boxes that move by ``way``; looked at every ``step`` metres."""
+    """Return the smallest distance of a point to boxes that move by ``motion``, checked every ``step`` metres."""
     bound = nearest(points, boxes)
-    low = boxes.low.min(axis=0) + np.minimum(way, 0) - bound
-    high = boxes.high.max(axis=0) + np.maximum(way, 0) + bound
+    low = boxes.low.min(axis=0) + np.minimum(motion, 0) - bound
+    high = boxes.high.max(axis=0) + np.maximum(motion, 0) + bound
     near = points[((points >= low) & (points <= high)).all(axis=1)]
-    count = int(np.ceil(np.linalg.norm(way) / step)) + 1
-    ahead = (box_distances(near - share * way, boxes) for share in np.linspace(0, 1, count))
+    count = int(np.ceil(np.linalg.norm(motion) / step)) + 1
+    ahead = (box_distances(near - share * motion, boxes) for share in np.linspace(0, 1, count))
     return min(bound, *(float(distances.min(initial=np.inf)) for distances in ahead))
 
 
@@ -94,7 +94,10 @@ def plane_heights(
     boxes: Boxes,
     plane: Float[np.ndarray, "4"],
 ) -> Float[np.ndarray, " k"]:
-    """Height of the lowest corner of any box over a plane, for grippers at ``k`` poses."""
+    """Return the height of the lowest corner of any box above a plane, for grippers at ``k`` poses.
+
+    The support function of a box: ``n . (R c + t) + d - |Rᵀ n| . h``.
+    """
     normal = rotations.transpose(0, 2, 1) @ plane[:3]
     lowest = normal @ boxes.center.T - np.abs(normal) @ boxes.half.T
     return origins @ plane[:3] + plane[3] + lowest.min(axis=1)
@@ -108,27 +111,31 @@ def hits(
     *,
     margin: float,
 ) -> Bool[np.ndarray, "k e"]:
-    """Which grippers meet a point, boxes grown by ``margin`` on all sides.
+    """Return which gripper poses collide with a point.
 
-    Gripper (i, j) has the orientation ``rotations[i]``, all with the same y axis, and its origin
-    ``depths[j]`` past the frame's origin along its own z axis. Points as columns: coordinates that lie
-    together in memory are several times faster.
+    Args:
+        points: Columns, relative to the common origin of the poses; contiguous coordinates are several times
+            faster.
+        rotations: Orientations with the same y axis.
+        depths: Offsets of the gripper along its own z axis; pose (i, j) is ``rotations[i]`` at ``depths[j]``.
+        boxes: Gripper in its own frame.
+        margin: Margin on all sides of the boxes.
     """
     y = rotations[0, :, 1] @ points
     x, z = rotations[:, :, 0] @ points, rotations[:, :, 2] @ points
     center, half = boxes.center.astype(points.dtype), (boxes.half + margin).astype(points.dtype)
     (left, _, back), (right, _, front) = (center - half).min(axis=0), (center + half).max(axis=0)
-    # Few points are beside any box of a gripper; what follows sees one entry for each such meeting.
+    # Few points overlap any box in x and z; the rest works on (pose, point) index pairs of these.
     beside = (x > left) & (x < right) & (z > back + depths.min()) & (z < front + depths.max())
-    meeting = np.flatnonzero(beside)
-    end_effector, point = np.divmod(meeting.astype(np.int32), max(points.shape[1], 1))
-    x, y, z = x.reshape(-1)[meeting], y[point], z.reshape(-1)[meeting]
+    overlapping = np.flatnonzero(beside)
+    pose, point = np.divmod(overlapping.astype(np.int32), max(points.shape[1], 1))
+    x, y, z = x.reshape(-1)[overlapping], y[point], z.reshape(-1)[overlapping]
     across = (np.abs(x - center[:, :1]) < half[:, :1]) & (np.abs(y - center[:, 1:2]) < half[:, 1:2])
-    box, meeting = np.divmod(np.flatnonzero(across).astype(np.int32), max(len(x), 1))
-    along, end_effector = z[meeting] - center[box, 2], end_effector[meeting]
+    box, overlapping = np.divmod(np.flatnonzero(across).astype(np.int32), max(len(x), 1))
+    along, pose = z[overlapping] - center[box, 2], pose[overlapping]
     hit = np.zeros((len(rotations), len(depths)), bool)
     for j, depth in enumerate(depths):
-        hit[end_effector[np.abs(along - depth) < half[box, 2]], j] = True
+        hit[pose[np.abs(along - depth) < half[box, 2]], j] = True
     return hit
 
 
@@ -140,9 +147,9 @@ def within(
     margin: float,
     depth: float,
 ) -> Float[np.ndarray, "3 m"]:
-    """The points (columns) that a gripper about this closing axis could ever meet.
+    """Return the points (columns) that a gripper with a given closing axis can reach.
 
-    The axis goes through the points' origin; the gripper's own origin is at most ``depth`` from it.
+    The axis passes through the origin of the points; the gripper's origin is at most ``depth`` from it.
     """
     along = axis @ points
     side = np.abs(boxes.center) + boxes.half + margin
@@ -157,7 +164,7 @@ def within(
 
 
 def _spans(center: Float[np.ndarray, " b"], half: Float[np.ndarray, " b"]) -> list[tuple[float, float]]:
-    """The union of intervals, as intervals that do not touch: between two fingers there is clearance."""
+    """Return the union of intervals as disjoint intervals."""
     spans: list[tuple[float, float]] = []
     for low, high in sorted(zip(center - half, center + half, strict=True)):
         if spans and low <= spans[-1][1]:

@@ -1,7 +1,7 @@
-"""What the cameras saw around an action point: a signed distance grid, the rest of the scene, the table.
+"""Truncated signed distance field (TSDF) around an action point, with the table and other obstacles.
 
-The volume frame has its origin in the middle of the grid and its z axis along ``up``; everything in the
-grasp head is computed in it, so a capture in a turned world gives the same grasps, turned.
+The volume frame has its origin at the centre of the grid and its z axis along ``up``. Grasps are planned in this
+frame, so that a capture in a rotated world gives the same grasps, rotated.
 """
 
 from __future__ import annotations
@@ -17,28 +17,30 @@ from point2act.core.geometry import invert, transform_points
 
 @dataclass(frozen=True, eq=False)
 class LocalVolume:
-    """A truncated signed distance field in a cube, and what lies around it.
+    """A TSDF in a cube, and the surfaces around it.
 
     The centre of voxel ``(i, j, k)`` is at ``((i, j, k) - (r - 1) / 2) * voxel`` in the volume frame.
     """
 
     tsdf: Float[np.ndarray, "r r r"]
-    """Metres, positive outside, within ±truncation; meaningless where not observed."""
+    """Signed distance, metres, positive outside, within ±truncation; undefined where not observed."""
     observed: Bool[np.ndarray, "r r r"]
-    """Whether any camera saw the voxel: as free space or as the first millimetres below a surface."""
+    """Voxels that a camera observed, as free space or as the first millimetres below a surface."""
     T_world_volume: Float[np.ndarray, "4 4"]
     voxel: float
+    """Side of a voxel, metres."""
     truncation: float
+    """Largest absolute value of the TSDF, metres."""
     obstacles: Float[np.ndarray, "m 3"]
-    """World points on the scene outside the cube, within reach of a gripper that grasps inside it."""
+    """World points on surfaces outside the cube, within reach of a gripper that grasps inside it."""
     table: Float[np.ndarray, "4"] | None
-    """World plane ``(n, d)`` with a unit normal: ``n @ x + d`` is the height over it; or not found."""
+    """World plane ``(n, d)`` with a unit normal, ``n @ x + d`` is the height above it; None without a table."""
     towards_cameras: Float[np.ndarray, "3"]
-    """Unit vector in the world from the cube's centre to where the cameras were, on average."""
+    """Mean direction from the centre of the cube to the cameras, world, unit length."""
 
     @property
     def up(self) -> Float[np.ndarray, "3"]:
-        """The table's normal in the world; the way to the cameras where there is no table."""
+        """Normal of the table, world; the direction to the cameras without a table."""
         return self.towards_cameras if self.table is None else self.table[:3]
 
     @property
@@ -48,39 +50,39 @@ class LocalVolume:
 
     @property
     def table_in_volume(self) -> Float[np.ndarray, "4"] | None:
-        """The table's plane in the volume frame."""
+        """Plane of the table in the volume frame."""
         return None if self.table is None else self.table @ self.T_world_volume
 
     @property
     def cameras_in_volume(self) -> Float[np.ndarray, "3"]:
-        """The way to the cameras in the volume frame."""
+        """Direction to the cameras in the volume frame."""
         return self.towards_cameras @ self.T_world_volume[:3, :3]
 
     @property
     def obstacles_in_volume(self) -> Float[np.ndarray, "m 3"]:
-        """The obstacles in the volume frame."""
+        """Obstacles in the volume frame."""
         return transform_points(invert(self.T_world_volume), self.obstacles)
 
 
-def solid(volume: LocalVolume) -> Float[np.ndarray, "r r r"]:
-    """The signed distances with everything that was never seen taken for solid, metres."""
+def solid_field(volume: LocalVolume) -> Float[np.ndarray, "r r r"]:
+    """Return the signed distances with unobserved voxels as solid, metres."""
     return np.where(volume.observed, volume.tsdf, -volume.truncation).astype(np.float32)
 
 
-def sample(
+def interpolate(
     volume: LocalVolume,
     field: Float[np.ndarray, "r r r"],
     points: Float[np.ndarray, "n 3"],
     *,
     outside: float,
 ) -> Float[np.ndarray, " n"]:
-    """Trilinear values of a grid at points of the volume frame; ``outside`` beyond the voxel centres."""
+    """Interpolate a grid trilinearly at points of the volume frame; ``outside`` beyond the voxel centres."""
     index = (points + volume.half_size) / volume.voxel
     return map_coordinates(field, index.T, order=1, mode="constant", cval=outside, prefilter=False)
 
 
-def seen_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Whether the voxel nearest to each point of the volume frame was observed; True outside the cube."""
+def observed_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+    """Return whether the voxel nearest to each point (volume frame) is observed; True outside the cube."""
     last = volume.tsdf.shape[0] - 1
     i, j, k = np.rint((points.T + volume.half_size) / volume.voxel).astype(np.int32)
     inside = (i >= 0) & (j >= 0) & (k >= 0) & (i <= last) & (j <= last) & (k <= last)
