@@ -35,10 +35,10 @@ from point2act.simulation.camera import (
 )
 from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
-from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
+from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene, try_grasps_file
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig, measured_depth
-from point2act.simulation.trial import TrialConfig, try_grasp, try_grasps_file
+from point2act.simulation.trial import TrialConfig, try_grasp
 
 GRIPPER = Gripper(
     name="test",

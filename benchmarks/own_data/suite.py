@@ -115,7 +115,7 @@ def _judged(
 ) -> tuple[float, float, int, int]:
     """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
     from point2act.simulation import part_box, try_grasp
-    from point2act.simulation.trial import grasp_from_json
+    from point2act.simulation.record import grasp_from_json
 
     made = np.array([frame.T_world_cam[:3, 3] for frame in read_capture(capture).frames])
     true = np.array([shot.view.T_world_cam[:3, 3] for shot in shots])

@@ -3,10 +3,10 @@
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.camera import WristConfig
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
-from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene
+from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene, try_grasps_file
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig
-from point2act.simulation.trial import Trial, TrialConfig, try_grasp, try_grasps_file
+from point2act.simulation.trial import Trial, TrialConfig, try_grasp
 
 __all__ = [
     "CLEAN",

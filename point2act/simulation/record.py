@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ import numpy as np
 
 from point2act.core.errors import SimulationError
 from point2act.core.files import read_json, write_bytes, write_json
-from point2act.core.types import OrientedBox
+from point2act.core.types import Grasp, OrientedBox
 from point2act.data.capture import write_capture
 from point2act.data.points import write_points
+from point2act.grasping.grasps_json import read_grasps
+from point2act.grasping.grippers import Gripper
 from point2act.simulation.camera import WristConfig, render_views
 from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import PointingConfig, answer
 from point2act.simulation.scene import Scene, at_rest, part_box
+from point2act.simulation.trial import Trial, TrialConfig, try_grasp
 
 SCENE_FILE = "scene.json"
 LAYOUT_FILE = "scene.toml"
@@ -69,6 +73,40 @@ def captured_scene(folder: Path | str) -> Scene:
         return at_rest(layout, int(document["seed"]), poses)
     except (KeyError, TypeError, ValueError) as err:
         raise SimulationError(f"{folder / SCENE_FILE} lacks {err}: capture the scene again") from err
+
+
+def try_grasps_file(
+    folder: Path | str, grasps_path: Path | str, gripper: Gripper, config: TrialConfig | None = None
+) -> list[Trial]:
+    """Execute the best grasp of every query in a grasps.json in the scene of a simulated capture.
+
+    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
+    outcome ``no_grasp``.
+    """
+    scene = captured_scene(folder)
+    trials = []
+    for result in read_grasps(grasps_path)["results"]:
+        query = result["query"]
+        if query["role"] != "grasp":
+            continue
+        if not result["grasps"]:
+            trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
+            continue
+        trials.append(try_grasp(scene, query["name"], grasp_from_json(result["grasps"][0]), gripper, config))
+    return trials
+
+
+def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
+    """Read the fields of a grasp in a grasps.json that a trial needs."""
+    return Grasp(
+        T_world_gripper=np.array(entry["T_world_gripper"], dtype=float),
+        width=float(entry["width"]),
+        score=float(entry["score"]),
+        relevancy=float(entry["relevancy"]),
+        quality=float(entry["quality"]),
+        contacts=np.array(entry["contacts"], dtype=float),
+        approach_clearance=float(entry["approach_clearance"]),
+    )
 
 
 def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -13,7 +12,6 @@ from jaxtyping import Float, Int, UInt8
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
-from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import Gripper
 from point2act.simulation.camera import render_states
 from point2act.simulation.gripper_model import (
@@ -25,7 +23,6 @@ from point2act.simulation.gripper_model import (
     squeeze,
 )
 from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.record import captured_scene
 from point2act.simulation.scene import Scene, parts_of_geoms
 
 Outcome = Literal["success", "collision", "missed", "slip", "wrong_object", "no_grasp"]
@@ -129,40 +126,6 @@ def execute(
         return trial
     pictures = render_states(rig.mounted.model, list(run.recorded.values()), grasp.T_world_gripper)
     return replace(trial, pictures=pictures, moments=tuple(run.recorded))
-
-
-def try_grasps_file(
-    folder: Path | str, grasps_path: Path | str, gripper: Gripper, config: TrialConfig | None = None
-) -> list[Trial]:
-    """Execute the best grasp of every query in a grasps.json in the scene of a simulated capture.
-
-    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
-    outcome ``no_grasp``.
-    """
-    scene = captured_scene(folder)
-    trials = []
-    for result in read_grasps(grasps_path)["results"]:
-        query = result["query"]
-        if query["role"] != "grasp":
-            continue
-        if not result["grasps"]:
-            trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
-            continue
-        trials.append(try_grasp(scene, query["name"], grasp_from_json(result["grasps"][0]), gripper, config))
-    return trials
-
-
-def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
-    """Read the fields of a grasp in a grasps.json that a trial needs."""
-    return Grasp(
-        T_world_gripper=np.array(entry["T_world_gripper"], dtype=float),
-        width=float(entry["width"]),
-        score=float(entry["score"]),
-        relevancy=float(entry["relevancy"]),
-        quality=float(entry["quality"]),
-        contacts=np.array(entry["contacts"], dtype=float),
-        approach_clearance=float(entry["approach_clearance"]),
-    )
 
 
 @dataclass(frozen=True, eq=False)
