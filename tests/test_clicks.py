@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flatland import Flatland, bar, disc, flatland
 from hypothesis import given
 from hypothesis import strategies as st
+from planar_scene import PlanarScene, bar, disc, planar_scene
 
 from point2act.core.geometry import to_tangents
 from point2act.core.types import Answer, NoAnswer, Region
@@ -85,7 +85,9 @@ SHAPES = (disc(0.05, 0.0), disc(0.1, 0.0), disc(-0.1, 0.05))
 """Two that nearly touch, and one far off."""
 
 
-def clicked(world: Flatland, clicks: dict[int, np.ndarray], config: Any) -> tuple[Region | NoAnswer, tuple]:
+def clicked(
+    world: PlanarScene, clicks: dict[int, np.ndarray], config: Any
+) -> tuple[Region | NoAnswer, tuple]:
     """The place for clicks on pixels of views, weighed by one config; a look at a config's two steps."""
     pixels = [clicks.get(view) for view in range(len(world.views))]
     tangents = [
@@ -111,7 +113,7 @@ MODELS = SimpleNamespace(evidence=LikelihoodConfig(), region=RegionConfig())
 @pytest.mark.parametrize("view", [0, 5, 11])
 @pytest.mark.parametrize("part", [TARGET, RIVAL])
 def test_one_click_is_enough_and_surer_than_one_answer_of_a_model(view: int, part: int):
-    world = flatland(SHAPES, 12)
+    world = planar_scene(SHAPES, 12)
     clicks = {view: world.pixel(view, world.middle(part))}
     region, _ = clicked(world, clicks, ClickConfig())
     model, _ = clicked(world, clicks, MODELS)
@@ -124,7 +126,7 @@ def test_one_click_is_enough_and_surer_than_one_answer_of_a_model(view: int, par
 
 def test_clicks_on_both_ends_of_a_thing_are_no_disagreement():
     """What two views of a model would have to agree on, a person may have meant in two places of a thing."""
-    world = flatland((bar(0.0, 0.0, 0.3, 0.02), disc(0.0, 0.1)), 6)
+    world = planar_scene((bar(0.0, 0.0, 0.3, 0.02), disc(0.0, 0.1)), 6)
     ends = np.array([[-0.13, 0.0, 0.0], [0.13, 0.0, 0.0]])
     clicks = {view: world.pixel(view, end) for view, end in zip((0, 3), ends, strict=True)}
     region, _ = clicked(world, clicks, ClickConfig())
@@ -136,7 +138,7 @@ def test_clicks_on_both_ends_of_a_thing_are_no_disagreement():
 
 def test_a_person_is_not_informed_that_the_thing_is_not_there():
     """Also where nothing but the plane was clicked on, and a few times "not visible" was answered as well."""
-    world = flatland(SHAPES, 24)
+    world = planar_scene(SHAPES, 24)
     clicks: dict[int, np.ndarray] = {view: NOWHERE for view in range(1, 4)}
     place = np.array([-0.05, -0.12, 0.0])
     clicks[0] = world.pixel(0, place)
@@ -146,7 +148,7 @@ def test_a_person_is_not_informed_that_the_thing_is_not_there():
 
 
 def test_absence_can_be_ruled_out():
-    world = flatland(SHAPES, 12)
+    world = planar_scene(SHAPES, 12)
     silence = [NOWHERE] * 12
     sure = part_posterior(world.parts, world.visibility, silence, config=LikelihoodConfig(absent=0.0))
     assert sure.absent == 0
@@ -155,7 +157,7 @@ def test_absence_can_be_ruled_out():
 
 
 def test_more_clicks_are_surer():
-    world = flatland(SHAPES, 12)
+    world = planar_scene(SHAPES, 12)
     sure = []
     for count in (1, 2, 3):
         clicks = {view: world.pixel(view, world.middle(TARGET)) for view in range(count)}

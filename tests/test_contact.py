@@ -9,10 +9,19 @@ import pytest
 import reference_grasps as ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from point2act.grasping.antipodal.robustness import Draws, RobustConfig, draw_errors, robustness
 from scipy.spatial.transform import Rotation
 
-from point2act.grasping.antipodal.contact import ContactConfig, Near, Patch, close_pads, friction_needed
+from point2act.grasping.antipodal.contact import (
+    ContactConfig,
+    ContactPatch,
+    NearSurface,
+    Perturbations,
+    RobustnessConfig,
+    close_pads,
+    draw_perturbations,
+    required_friction,
+    robustness,
+)
 
 CONFIG = ContactConfig()
 PAD = (0.018, 0.02)
@@ -22,20 +31,20 @@ BAR = ref.Solid("box", (0.05, 0.01, 0.03), np.eye(4))
 """10 cm along x, 2 cm thick along y, the closing axis."""
 
 
-def all_seen(points, normals) -> Near:
-    return Near(points, normals, np.ones(len(points), bool))
+def all_seen(points, normals) -> NearSurface:
+    return NearSurface(points, normals, np.ones(len(points), bool))
 
 
-def near_of(solid: ref.Solid, spacing: float = 0.002) -> Near:
+def near_of(solid: ref.Solid, spacing: float = 0.002) -> NearSurface:
     surface = ref.shell(solid, spacing)
-    return Near(surface.points, surface.normals, surface.seen)
+    return NearSurface(surface.points, surface.normals, surface.seen)
 
 
-def close(near, rotations=SQUARE, origins=np.zeros((1, 3)), width=0.02) -> tuple[Patch, Patch]:
+def close(near, rotations=SQUARE, origins=np.zeros((1, 3)), width=0.02) -> tuple[ContactPatch, ContactPatch]:
     return close_pads(near, rotations, origins, PAD, width=width, opening=width + 0.012, config=CONFIG)
 
 
-def wedge(angle: float) -> Near:
+def wedge(angle: float) -> NearSurface:
     """Two sides that come nearer to each other along +z, each leaning by the angle."""
     grid = np.linspace(-0.02, 0.02, 27)
     x, z = (values.ravel() for values in np.meshgrid(grid, grid))
@@ -64,10 +73,10 @@ def test_patches_match_the_twin(seed, count):
 
 def test_patches_report_how_much_of_them_was_seen():
     near = near_of(BAR, 0.001)
-    left_only = Near(near.points, near.normals, near.points[:, 1] < 0)
+    left_only = NearSurface(near.points, near.normals, near.points[:, 1] < 0)
     first, second = close(left_only)
     assert (first.seen[0], second.seen[0]) == pytest.approx((1.0, 0.0))
-    half = Near(near.points, near.normals, near.points[:, 0] < 0)
+    half = NearSurface(near.points, near.normals, near.points[:, 0] < 0)
     assert close(half)[0].seen[0] == pytest.approx(0.5, abs=0.1)
 
 
@@ -75,7 +84,7 @@ def test_pads_on_a_bar_hold_all_that_is_under_them():
     near = near_of(BAR, 0.001)
     for side, patch in zip((-1, 1), close(near), strict=True):
         assert patch.touched.all()
-        assert patch.place[0] == pytest.approx([0, side * 0.01, 0], abs=1e-3)
+        assert patch.center[0] == pytest.approx([0, side * 0.01, 0], abs=1e-3)
         assert patch.normal[0] == pytest.approx([0, side, 0])
         assert patch.alignment[0] == pytest.approx(1)
         assert (patch.breadth[0], patch.length[0]) == pytest.approx(PAD, abs=2.1e-3)
@@ -89,8 +98,8 @@ def test_a_pad_stops_at_the_foremost_surface():
     )
     first, second = close(knob)
     assert second.count[0] == 1
-    assert second.place[0] == pytest.approx([0.004, 0.013, -0.005])
-    assert first.place[0] == pytest.approx(close(near)[0].place[0])
+    assert second.center[0] == pytest.approx([0.004, 0.013, -0.005])
+    assert first.center[0] == pytest.approx(close(near)[0].center[0])
 
 
 @pytest.mark.parametrize(
@@ -107,14 +116,14 @@ def test_what_a_pad_does_not_meet(point, normal):
     first, second = close(all_seen(np.array([point], float), np.array([normal], float)))
     assert not second.touched[0]
     assert (second.count[0], second.length[0], second.breadth[0]) == (0, 0, 0)
-    assert not second.place.any()
-    assert np.isinf(friction_needed(first, second)[0])
+    assert not second.center.any()
+    assert np.isinf(required_friction(first, second)[0])
 
 
 def test_nothing_near_is_nothing_touched():
     nothing = all_seen(np.zeros((0, 3)), np.zeros((0, 3)))
     assert not any(patch.touched.any() for patch in close(nothing))
-    assert np.isinf(friction_needed(*close(nothing))).all()
+    assert np.isinf(required_friction(*close(nothing))).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -126,11 +135,11 @@ def test_half_a_turn_swaps_the_pads(seed):
     origin = rng.normal(0, 0.003, (1, 3))
     here, there = close(near, rotation, origin), close(near, rotation @ HALF_TURN, origin)
     for patch, other in ((here[0], there[1]), (here[1], there[0])):
-        assert other.place == pytest.approx(patch.place @ HALF_TURN, abs=1e-12)
+        assert other.center == pytest.approx(patch.center @ HALF_TURN, abs=1e-12)
         assert other.normal == pytest.approx(patch.normal @ HALF_TURN, abs=1e-12)
         for name in ("touched", "count", "length", "breadth"):
             assert getattr(other, name) == pytest.approx(getattr(patch, name))
-    assert friction_needed(*here) == pytest.approx(friction_needed(*there))
+    assert required_friction(*here) == pytest.approx(required_friction(*there))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -141,13 +150,13 @@ def test_patches_do_not_depend_on_the_frame(seed):
     for patch, other in zip(
         close(near, rotation, origin), close(turned, turn @ rotation, origin @ turn.T), strict=True
     ):
-        assert other.place == pytest.approx(patch.place, abs=1e-9)
+        assert other.center == pytest.approx(patch.center, abs=1e-9)
         assert other.normal == pytest.approx(patch.normal, abs=1e-9)
 
 
 # ── friction ───────────────────────────────────────────────────────────────────────────────────
 def test_parallel_faces_need_no_friction():
-    assert friction_needed(*close(near_of(BAR)))[0] == pytest.approx(0, abs=1e-6)
+    assert required_friction(*close(near_of(BAR)))[0] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("degrees", [3, 10, 25])
@@ -155,20 +164,20 @@ def test_a_wedge_needs_the_tangent_of_its_angle(degrees):
     angle = np.radians(degrees)
     first, second = close(wedge(angle))
     assert first.alignment[0] == pytest.approx(np.cos(angle))
-    assert friction_needed(first, second)[0] == pytest.approx(np.tan(angle), rel=1e-3)
+    assert required_friction(first, second)[0] == pytest.approx(np.tan(angle), rel=1e-3)
 
 
 def test_a_turned_gripper_needs_friction_and_a_square_one_the_least():
     near = near_of(BAR)
     turns = Rotation.from_rotvec(np.outer([0, 0.1, 0.2, 0.3], [0, 0, 1])).as_matrix()
-    needed = friction_needed(*close(near, turns, np.zeros((4, 3))))
+    needed = required_friction(*close(near, turns, np.zeros((4, 3))))
     assert (np.diff(needed) > 0).all()
 
 
 # ── robustness ─────────────────────────────────────────────────────────────────────────────────
-def share_held(near: Near, origin=(0.0, 0.0, 0.0), friction=0.5, seed=0, **errors) -> float:
-    config = RobustConfig(draws=200, **errors)
-    draws = draw_errors(friction, config, np.random.default_rng(seed))
+def share_held(near: NearSurface, origin=(0.0, 0.0, 0.0), friction=0.5, seed=0, **errors) -> float:
+    config = RobustnessConfig(draws=200, **errors)
+    draws = draw_perturbations(friction, config, np.random.default_rng(seed))
     return robustness(
         near,
         np.eye(3),
@@ -213,7 +222,7 @@ def test_more_friction_never_holds_less(seed):
 
 def test_larger_errors_hold_less():
     near = wedge(np.radians(15))
-    shares = [share_held(near, friction=0.4, turn=turn) for turn in (0.0, 0.1, 0.3)]
+    shares = [share_held(near, friction=0.4, angle_sigma=turn) for turn in (0.0, 0.1, 0.3)]
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] < shares[0]
 
@@ -221,33 +230,37 @@ def test_larger_errors_hold_less():
 def test_a_few_specks_are_no_hold():
     near = all_seen(np.array([[0, -0.01, 0], [0, 0.01, 0.0]]), np.array([[0, -1.0, 0], [0, 1.0, 0]]))
     assert share_held(near) == 0.0
-    assert share_held(near, held=1) > 0.9
+    assert share_held(near, min_points=1) > 0.9
 
 
 def test_the_same_draws_give_the_same_share():
     near = wedge(np.radians(20))
     assert share_held(near, friction=0.4) == share_held(near, friction=0.4)
-    a, b = (draw_errors(0.5, RobustConfig(), np.random.default_rng(7)) for _ in range(2))
+    a, b = (draw_perturbations(0.5, RobustnessConfig(), np.random.default_rng(7)) for _ in range(2))
     for name in ("rotations", "shifts", "friction"):
         assert np.array_equal(getattr(a, name), getattr(b, name))
 
 
 def test_errors_are_as_large_as_they_say():
-    config = RobustConfig(draws=20_000)
-    draws: Draws = draw_errors(0.5, config, np.random.default_rng(0))
-    deep = np.hypot(config.shift, config.surface)
+    config = RobustnessConfig(draws=20_000)
+    draws: Perturbations = draw_perturbations(0.5, config, np.random.default_rng(0))
+    deep = np.hypot(config.position_sigma, config.depth_sigma)
     assert draws.shifts.mean(axis=0) == pytest.approx([0, 0, 0], abs=1e-4)
-    assert draws.shifts.std(axis=0) == pytest.approx([config.shift, config.shift, deep], rel=0.03)
+    assert draws.shifts.std(axis=0) == pytest.approx(
+        [config.position_sigma, config.position_sigma, deep], rel=0.03
+    )
     turns = Rotation.from_matrix(draws.rotations).as_rotvec()
-    assert turns.std(axis=0) == pytest.approx(np.full(3, config.turn), rel=0.03)
+    assert turns.std(axis=0) == pytest.approx(np.full(3, config.angle_sigma), rel=0.03)
     assert draws.friction.mean() == pytest.approx(0.5, abs=0.005)
-    assert draws.friction.std() == pytest.approx(config.friction, rel=0.03)
-    assert draw_errors(0.0, config, np.random.default_rng(0)).friction.min() > 0
+    assert draws.friction.std() == pytest.approx(config.friction_sigma, rel=0.03)
+    assert draw_perturbations(0.0, config, np.random.default_rng(0)).friction.min() > 0
 
 
 def test_without_errors_every_gripper_is_the_planned_one():
-    config = RobustConfig(draws=5, shift=0.0, turn=0.0, friction=0.0, surface=0.0)
-    draws = draw_errors(0.5, config, np.random.default_rng(0))
+    config = RobustnessConfig(
+        draws=5, position_sigma=0.0, angle_sigma=0.0, friction_sigma=0.0, depth_sigma=0.0
+    )
+    draws = draw_perturbations(0.5, config, np.random.default_rng(0))
     assert np.allclose(draws.rotations, np.eye(3))
     assert not draws.shifts.any()
     assert (draws.friction == 0.5).all()

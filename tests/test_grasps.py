@@ -14,8 +14,14 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, NoAnswer, OrientedBox, Query
-from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_region, box_gaps, caution
-from point2act.grasping.antipodal.boundary import BoundaryConfig, Solid, surface_points
+from point2act.grasping.antipodal.avoid import (
+    Avoid,
+    AvoidConfig,
+    avoid_factor,
+    avoid_region,
+    box_box_distances,
+)
+from point2act.grasping.antipodal.boundary import BoundaryConfig, SolidPoints, surface_points
 from point2act.grasping.antipodal.collision import (
     approach_opening,
     box_distances,
@@ -25,22 +31,22 @@ from point2act.grasping.antipodal.collision import (
     gripper_boxes,
     hits,
     nearest,
-    nearest_on_way,
+    nearest_on_path,
     plane_heights,
     within,
 )
-from point2act.grasping.antipodal.contact_pairs import PairConfig, find_pairs, march
-from point2act.grasping.antipodal.evaluation import JudgeConfig
+from point2act.grasping.antipodal.contact_pairs import PairConfig, find_contact_pairs, march_rays
+from point2act.grasping.antipodal.evaluation import EvaluationConfig
 from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
-from point2act.grasping.antipodal.pose_sampling import PoseConfig, free_poses
-from point2act.grasping.antipodal.score import PreferConfig, ScoreConfig, quality
+from point2act.grasping.antipodal.pose_sampling import PoseSamplingConfig, sample_free_poses
+from point2act.grasping.antipodal.score import PreferenceConfig, ScoreConfig, quality
 from point2act.grasping.antipodal.terms import GraspTerms
-from point2act.grasping.antipodal.volume import LocalVolume, solid
+from point2act.grasping.antipodal.volume import LocalVolume, solid_field
 from point2act.grasping.grippers import Boxes, load_gripper
 from point2act.grasping.tsdf import fuse_local
 
 GRIPPERS = {name: load_gripper(name) for name in ("panda", "robotiq_2f85")}
-CONFIG = GraspConfig(pairs=PairConfig(keep=60))  # fewer pairs than by default: quicker
+CONFIG = GraspConfig(pairs=PairConfig(max_pairs=60))  # fewer pairs than by default: quicker
 
 BODIES = {
     "box": (ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3)), (0.1, 0.05, 0.075)),
@@ -83,7 +89,7 @@ def plan(solids, point, poses=None, gripper="panda", **options) -> tuple[tuple[G
 
 
 every_body = pytest.mark.parametrize("name", BODIES)
-every_gripper = pytest.mark.parametrize("hand", GRIPPERS)
+every_gripper = pytest.mark.parametrize("gripper", GRIPPERS)
 
 
 # ── what a returned grasp promises ─────────────────────────────────────────────────────────────
@@ -91,7 +97,7 @@ every_gripper = pytest.mark.parametrize("hand", GRIPPERS)
 @every_gripper
 def test_there_are_grasps_best_first(name, gripper):
     grasps = grasps_of(name, gripper)
-    assert 5 <= len(grasps) <= CONFIG.count
+    assert 5 <= len(grasps) <= CONFIG.max_grasps
     scores = [grasp.score for grasp in grasps]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= v <= 1 for g in grasps for v in (g.score, g.quality, g.relevancy))
@@ -145,7 +151,7 @@ def test_the_gripper_touches_nothing_on_its_way(name, gripper):
         points = np.concatenate([ref.filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
         world = transform_points(grasp.T_world_gripper, points)
         assert ref.scene_distance([ref.FLOOR, body], world).min() > 0
-        assert CONFIG.poses.margin <= grasp.approach_clearance <= opening / 2 - grasp.width / 2 + 1e-3
+        assert CONFIG.poses.finger_margin <= grasp.approach_clearance <= opening / 2 - grasp.width / 2 + 1e-3
 
 
 @every_body
@@ -157,7 +163,7 @@ def test_grasps_differ_from_one_another(name):
             Ra, Rb = a.T_world_gripper[:3, :3], b.T_world_gripper[:3, :3]
             angle = min(Rotation.from_matrix(Ra.T @ R).magnitude() for R in (Rb, Rb @ half_turn))
             apart = np.linalg.norm(a.T_world_gripper[:3, 3] - b.T_world_gripper[:3, 3])
-            assert apart >= CONFIG.apart - 1e-9 or angle >= CONFIG.turned - 1e-6
+            assert apart >= CONFIG.min_separation - 1e-9 or angle >= CONFIG.min_angle - 1e-6
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ def test_terms_are_reported_by_name(name, gripper):
         assert list(grasp.terms) == [f.name for f in dataclasses.fields(GraspTerms)]
         assert all(0 <= value <= 1 for value in grasp.terms.values())
         row = GraspTerms(**{term: np.array([value]) for term, value in grasp.terms.items()})
-        assert quality(row, CONFIG.judge.score.weights)[0] == pytest.approx(grasp.quality)
+        assert quality(row, CONFIG.evaluation.score.weights)[0] == pytest.approx(grasp.quality)
         assert grasp.score <= grasp.quality
 
 
@@ -289,7 +295,7 @@ def exactly(solids, point, *, config=CONFIG, **options) -> tuple[tuple[Grasp, ..
     return plan_grasps(volume, ref.region_at(point), GRIPPERS["panda"], config=config, rng=rng, **options)
 
 
-@pytest.mark.parametrize("hand", GRIPPERS)
+@pytest.mark.parametrize("gripper", GRIPPERS)
 def test_a_low_bar_on_the_table_is_grasped(gripper):
     bar = ref.Solid("box", (0.06, 0.007, 0.003), ref.at(0.1, 0.05, 0.003, yaw=0.2))
     grasps, why = plan([ref.FLOOR, bar], (0.1, 0.05, 0.006), gripper=gripper)
@@ -332,7 +338,7 @@ def test_a_board_above_costs_score_and_is_reported():
     assert under
     assert all(grasp.lift_clearance == 0 for grasp in under)
     assert all(grasp.lift_clearance is None or grasp.lift_clearance > 0 for grasp in open_)
-    blocked = CONFIG.judge.blocked
+    blocked = CONFIG.evaluation.blocked_factor
     assert all(grasp.score <= blocked * grasp.quality + 1e-9 for grasp in under)
     assert under[0].score < open_[0].score
     # The board is refused for the way there, not for the way up: the gripper itself comes in under it.
@@ -346,7 +352,7 @@ def test_a_board_above_costs_score_and_is_reported():
 def test_closing_fingers_meet_nothing_else_first(clearance):
     bar, point = ref.Solid("box", (0.06, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
     post = ref.Solid("cylinder", (0.001, 0.035), ref.at(0.1, 0.066, 0.035))  # 5 mm beside it
-    config = dataclasses.replace(CONFIG, pairs=PairConfig(keep=60, clearance=clearance))
+    config = dataclasses.replace(CONFIG, pairs=PairConfig(max_pairs=60, clearance=clearance))
     inside = ref.filled(np.array([0.1, 0.066, 0.035]), np.array([0.0007, 0.0007, 0.035]), 0.002)
 
     def met(grasp: Grasp) -> bool:
@@ -368,8 +374,8 @@ def test_closing_fingers_meet_nothing_else_first(clearance):
 # ── preferred approaches ───────────────────────────────────────────────────────────────────────
 def preferring(base=None, **prefer) -> Grasp:
     """The best grasp of a ball."""
-    score = ScoreConfig(prefer=PreferConfig(**prefer))
-    config = dataclasses.replace(CONFIG, judge=JudgeConfig(score=score))
+    score = ScoreConfig(preference=PreferenceConfig(**prefer))
+    config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(score=score))
     volume, region = volume_of("ball"), ref.region_at(BODIES["ball"][1])
     rng = np.random.default_rng(0)
     grasps, _ = plan_grasps(volume, region, GRIPPERS["panda"], base=base, config=config, rng=rng)
@@ -424,7 +430,7 @@ def hammer_grasps(*avoid: Avoid, margin: float = 0.02) -> tuple[tuple[Grasp, ...
         ref.region_at(HOLD),
         GRIPPERS["panda"],
         avoid=avoid,
-        config=dataclasses.replace(CONFIG, judge=JudgeConfig(avoid=AvoidConfig(margin=margin))),
+        config=dataclasses.replace(CONFIG, evaluation=EvaluationConfig(avoid=AvoidConfig(margin=margin))),
         rng=np.random.default_rng(0),
     )
 
@@ -463,11 +469,11 @@ def test_a_handover_leaves_the_dangerous_end_alone():
 
 def test_distances_to_what_is_avoided_are_reported():
     grasps, _ = hammer_grasps(THE_HEAD)
-    assert len(grasps) >= CONFIG.enough
+    assert len(grasps) >= CONFIG.sufficient_grasps
     for grasp in grasps:
         assert grasp.avoid_clearance == pytest.approx(to_box(grasp, box_of(HEAD)), abs=6e-4)
-        assert grasp.score <= grasp.quality * caution(
-            np.array([grasp.avoid_clearance]), config=CONFIG.judge.avoid
+        assert grasp.score <= grasp.quality * avoid_factor(
+            np.array([grasp.avoid_clearance]), config=CONFIG.evaluation.avoid
         )
     scores = [grasp.score for grasp in grasps]
     assert scores == sorted(scores, reverse=True)
@@ -531,9 +537,9 @@ def test_a_moved_world_moves_what_is_avoided(seed):
 def test_an_avoided_region_holds_what_may_be_meant_and_no_more():
     points, values = seen_head(sigma=0.02)
     region = ref.region_at(HEAD.T_world_body[:3, 3])
-    config = AvoidConfig(share=0.25)
+    config = AvoidConfig(relevancy_fraction=0.25)
     box = avoid_region(Query("head", "the head", "avoid"), region, (points, values), config=config).box
-    meant = points[values > config.share * values.max()]
+    meant = points[values > config.relevancy_fraction * values.max()]
     inside = (np.abs((meant - box.center) @ box.axes.T) <= box.half_extents + 1e-9).all(axis=1)
     assert inside.mean() > 0.85
     far = np.linalg.norm(points - HEAD.T_world_body[:3, 3], axis=1) > 0.06
@@ -550,9 +556,9 @@ def test_without_relevant_points_the_region_is_avoided(count):
 @given(st.floats(0, 0.1), st.floats(0, 0.1))
 def test_caution_grows_with_the_distance(one, other):
     config = AvoidConfig()
-    low, high = caution(np.array([min(one, other), max(one, other)]), config=config)
+    low, high = avoid_factor(np.array([min(one, other), max(one, other)]), config=config)
     assert 0 <= low <= high <= 1
-    assert caution(np.array([0.0, config.margin, np.inf]), config=config) == pytest.approx([0, 1, 1])
+    assert avoid_factor(np.array([0.0, config.margin, np.inf]), config=config) == pytest.approx([0, 1, 1])
 
 
 @settings(max_examples=30, deadline=None)
@@ -562,7 +568,7 @@ def test_box_gaps_match_the_nearest_of_many_points(seed):
     rotations = Rotation.random(2, random_state=np.random.RandomState(seed)).as_matrix()
     origins, extents = rng.uniform(-0.1, 0.1, (2, 3)), rng.uniform(0.003, 0.05, 3)
     centers, half = rng.uniform(-0.05, 0.05, (2, 3, 3)), rng.uniform(0.005, 0.05, (3, 3))
-    gaps = box_gaps(rotations, origins, centers, half, extents)
+    gaps = box_box_distances(rotations, origins, centers, half, extents)
     filled = ref.filled(np.zeros(3), extents, 0.003)
     for i in range(2):
         local = (filled - origins[i]) @ rotations[i]
@@ -628,8 +634,8 @@ def test_the_nearest_on_the_way_is_the_least_of_all_steps(seed, count):
     steps = np.linspace(0, 1, int(np.ceil(np.linalg.norm(way) / 0.01)) + 1)
     moved = [Boxes(boxes.center + share * way, boxes.half) for share in steps]
     slow = min(float(box_distances(points, there).min(initial=np.inf)) for there in moved)
-    assert nearest_on_way(points, boxes, way, step=0.01) == pytest.approx(slow, abs=1e-9)
-    assert nearest_on_way(points, boxes, np.zeros(3), step=0.01) == nearest(points, boxes)
+    assert nearest_on_path(points, boxes, way, step=0.01) == pytest.approx(slow, abs=1e-9)
+    assert nearest_on_path(points, boxes, np.zeros(3), step=0.01) == nearest(points, boxes)
 
 
 @given(st.floats(0, 0.04), st.floats(0, 0.04))
@@ -662,18 +668,18 @@ def test_plane_heights_match_the_corners(seed):
 def test_the_unseen_clearance_of_fingertips_matches_the_twin():
     volume, gripper = volume_of("bar"), GRIPPERS["robotiq_2f85"]
     surface = surface_points(volume, np.zeros(3), config=BoundaryConfig())
-    pairs = find_pairs(
+    pairs = find_contact_pairs(
         volume,
         surface,
         np.zeros(3),
         radius=0.03,
         max_width=gripper.max_width,
-        config=PairConfig(keep=10),
+        config=PairConfig(max_pairs=10),
         rng=np.random.default_rng(0),
     )
-    nothing = Solid(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
-    poses, tally = free_poses(
-        volume, nothing, pairs, gripper, clearance=0.006, config=PoseConfig(max_unknown=1.0)
+    nothing = SolidPoints(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
+    poses, tally = sample_free_poses(
+        volume, nothing, pairs, gripper, clearance=0.006, config=PoseSamplingConfig(max_unseen_fraction=1.0)
     )
     assert len(poses) > 20
     assert tally.unseen == 0
@@ -691,8 +697,8 @@ def test_march_matches_the_twin():
     start = rng.uniform(-0.03, 0.03, (40, 3))
     directions = rng.standard_normal((40, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    ray, ends = march(volume, start, directions, reach=0.05, step=0.001)
-    field = solid(volume)
+    ray, ends = march_rays(volume, start, directions, reach=0.05, step=0.001)
+    field = solid_field(volume)
     expected = []
     for i in range(40):
         values = []
@@ -711,13 +717,13 @@ def test_march_matches_the_twin():
 def test_pairs_count_what_became_of_the_rays():
     volume = volume_of("box")
     surface = surface_points(volume, np.zeros(3), config=BoundaryConfig())
-    pairs = find_pairs(
+    pairs = find_contact_pairs(
         volume,
         surface,
         np.zeros(3),
         radius=0.03,
         max_width=0.08,
-        config=PairConfig(keep=1000),
+        config=PairConfig(max_pairs=1000),
         rng=np.random.default_rng(0),
     )
     assert pairs.tried == 3 * min(

@@ -41,7 +41,7 @@ follow = 0.5
 
 
 def write(folder: Path, text: str) -> Path:
-    path = folder / "hand.toml"
+    path = folder / "gripper.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -297,7 +297,7 @@ def test_a_path_works_like_a_name(tmp_path):
         (("max_force = 40", "max_force = 40\nmount = [[0.08, 0.1], [0, 0.2]]"), "ascending"),
         (("max_force = 40", "max_force = 40\nmount = [[0, 0.1], [0, 0.2], [0.08, 0.1]]"), "ascending"),
         (("max_force = 40", "max_force = 40\nmount = [[0, 0.1], [0.04, 0.2]]"), "max_width, 0.08"),
-        (("max_force = 40", "max_force = 40\nmount = [[0.01, 0.1], [0.08, 0.2]]"), "begin with 0"),
+        (("max_force = 40", "max_force = 40\nmount = [[0.01, 0.1], [0.08, 0.2]]"), "start with 0"),
         (("half_extents = [0.01, 0.005, 0.02]", "half_extents = [0.01, 0, 0.02]"), "half_extents"),
         (("half_extents = [0.01, 0.005, 0.02]", "size = 3"), "center and half_extents"),
         (("[[body]]", "[[palm]]"), "palm"),

@@ -33,7 +33,7 @@ GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
 # Few grasps: enough to tell plans apart, and quicker.
 FEW = AnswerConfig(
-    grasp=GraspConfig(pairs=PairConfig(keep=24), shortlist=8, count=5, enough=1),
+    grasp=GraspConfig(pairs=PairConfig(max_pairs=24), shortlist=8, max_grasps=5, sufficient_grasps=1),
     surface=SurfaceConfig(half_size=0.07),
 )
 

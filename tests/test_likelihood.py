@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from flatland import Flatland, disc, flatland
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planar_scene import PlanarScene, disc, planar_scene
 from scipy.stats import multivariate_normal
 
 from point2act.core.geometry import to_tangents, transform_points
@@ -27,21 +27,21 @@ SHAPES = (disc(0.05, 0.0), disc(-0.1, 0.05), disc(-0.02, -0.1))
 NONE = np.zeros((0, 2))
 
 
-WORLD = flatland(SHAPES, 12)
+WORLD = planar_scene(SHAPES, 12)
 
 
 @pytest.fixture(scope="module")
-def world() -> Flatland:
+def world() -> PlanarScene:
     return WORLD
 
 
-def means(world: Flatland, view: int, *parts: int) -> np.ndarray:
+def means(world: PlanarScene, view: int, *parts: int) -> np.ndarray:
     """An answer that names the middles of parts, as tangents."""
     pixels = np.concatenate([world.pixel(view, world.middle(part)) for part in parts])
     return to_tangents(world.views[view].camera, pixels)
 
 
-def says(world: Flatland, *votes) -> list:
+def says(world: PlanarScene, *votes) -> list:
     """Answers of the first views: a part, several, NONE, or None; no one asked the others."""
     answers = [
         vote
@@ -52,7 +52,7 @@ def says(world: Flatland, *votes) -> list:
     return answers + [None] * (len(world.views) - len(votes))
 
 
-def weighed(world: Flatland, answers: list, **changes) -> PartPosterior:
+def weighed(world: PlanarScene, answers: list, **changes) -> PartPosterior:
     return part_posterior(
         world.parts, world.visibility, answers, config=dataclasses.replace(LikelihoodConfig(), **changes)
     )
@@ -115,7 +115,7 @@ def test_a_point_on_the_optical_axis_is_seen(world):
 
 @given(st.integers(0, 10**6))
 def test_tangents_are_the_slopes_of_rays(seed: int):
-    view = flatland(SHAPES[:1], 1).views[0]
+    view = planar_scene(SHAPES[:1], 1).views[0]
     pixels = np.random.default_rng(seed).uniform(0, 240, (3, 2))
     rays = np.linalg.solve(view.camera.K, np.concatenate([pixels, np.ones((3, 1))], axis=1).T).T
     np.testing.assert_allclose(to_tangents(view.camera, pixels), rays[:, :2], atol=1e-12)
@@ -125,7 +125,7 @@ def test_tangents_are_the_slopes_of_rays(seed: int):
 class SlowTwin:
     """The generative model, one view, one part and one way to err at a time."""
 
-    def __init__(self, world: Flatland, answers: list, config: LikelihoodConfig):
+    def __init__(self, world: PlanarScene, answers: list, config: LikelihoodConfig):
         self.parts, self.visibility, self.answers, self.config = (
             world.parts,
             world.visibility,
@@ -229,7 +229,7 @@ def first_few(parts: Parts, count: int) -> Parts:
 )
 def test_weighing_against_a_slow_twin(votes):
     config = LikelihoodConfig()
-    small = flatland((disc(0.05, 0.0, 0.012), disc(-0.1, 0.05, 0.012), disc(-0.02, -0.1, 0.012)), 4)
+    small = planar_scene((disc(0.05, 0.0, 0.012), disc(-0.1, 0.05, 0.012), disc(-0.02, -0.1, 0.012)), 4)
     answers = says(small, *votes)
     small = dataclasses.replace(small, parts=first_few(small.parts, 3)).hide(1, [3])
     found = part_posterior(small.parts, small.visibility, answers, config=config)
@@ -329,7 +329,7 @@ def test_when_all_say_no_it_is_not_there(world):
 def test_scattered_points_mean_that_it_is_not_there():
     """Where models point at something though there is nothing, points all over the place say just that."""
     many = [disc(x, y) for x in (-0.15, -0.05, 0.05, 0.15) for y in (-0.12, 0.0, 0.12)]
-    world, pointed = flatland(many, 12), ((0.6, 1.0), (0.95, 1.0))
+    world, pointed = planar_scene(many, 12), ((0.6, 1.0), (0.95, 1.0))
     scattered = weighed(world, says(world, *range(12)), pointed=pointed)
     agreeing = weighed(world, says(world, *[TARGET] * 12), pointed=pointed)
     half = weighed(world, says(world, *range(5), *[NONE] * 7), pointed=pointed)
@@ -351,7 +351,7 @@ def test_several_points_in_one_answer_share_its_voice(world):
 
 
 def test_many_views_stay_finite():
-    world = flatland(SHAPES, 200)
+    world = planar_scene(SHAPES, 200)
     steady = weighed(world, says(world, *[TARGET] * 200), candidates=6)
     assert chance(steady, TARGET) == pytest.approx(1, abs=1e-6)
     mixed = weighed(world, says(world, *[TARGET, RIVAL, NONE, THIRD] * 50), candidates=6)
@@ -362,7 +362,7 @@ def test_many_views_stay_finite():
 
 def test_forty_views_and_more_are_weighed_alike():
     """Few views are multiplied, many added as logarithms; one that no one asked makes no difference."""
-    world = flatland(SHAPES, 42)
+    world = planar_scene(SHAPES, 42)
     chances = [
         chance(weighed(world, says(world, *[RIVAL] * 14, *[TARGET] * n), candidates=10), TARGET)
         for n in range(22, 29)

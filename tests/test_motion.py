@@ -17,7 +17,7 @@ from point2act.core.types import Grasp
 from point2act.grasping.antipodal.contact_pairs import PairConfig
 from point2act.grasping.antipodal.motion import Moment, motion
 from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
-from point2act.grasping.antipodal.pose_sampling import PoseConfig
+from point2act.grasping.antipodal.pose_sampling import PoseSamplingConfig
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.tsdf import fuse_local
 
@@ -55,18 +55,18 @@ def parts(moments: tuple[Moment, ...], steps: int) -> tuple[tuple[Moment, ...], 
 
 
 @given(
-    end_effector=st.sampled_from(sorted(GRIPPERS)),
+    name=st.sampled_from(sorted(GRIPPERS)),
     share=st.floats(0, 1),
     seed=st.integers(0, 99),
     steps=st.integers(2, 20),
     lengths=st.tuples(st.floats(0.0, 0.3), st.floats(0.0, 0.3)),
     clearance=st.floats(0.0, 0.02),
 )
-def test_it_starts_closes_and_ends_as_was_checked(end_effector, share, seed, steps, lengths, clearance):
+def test_it_starts_closes_and_ends_as_was_checked(name, share, seed, steps, lengths, clearance):
     config = GraspConfig(
-        pairs=PairConfig(clearance=clearance), poses=PoseConfig(approach=lengths[0], lift=lengths[1])
+        pairs=PairConfig(clearance=clearance), poses=PoseSamplingConfig(approach=lengths[0], lift=lengths[1])
     )
-    gripper, T = GRIPPERS[end_effector], turned(seed)
+    gripper, T = GRIPPERS[name], turned(seed)
     width = share * gripper.max_width
     up = turned(seed + 1)[:3, 0]
     moments = motion(grasp_at(T, width), gripper, up=up, steps=steps, **ways(config))
@@ -123,9 +123,9 @@ BOX = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3))
 ABOVE = (0.1, 0.05, 0.075)
 
 
-@pytest.mark.parametrize("hand", ["panda", "robotiq_2f85"])
-def test_a_planned_motion_touches_nothing_but_what_it_holds(end_effector):
-    gripper, config = GRIPPERS[end_effector], dataclasses.replace(DEFAULT, pairs=PairConfig(keep=30))
+@pytest.mark.parametrize("name", ["panda", "robotiq_2f85"])
+def test_a_planned_motion_touches_nothing_but_what_it_holds(name):
+    gripper, config = GRIPPERS[name], dataclasses.replace(DEFAULT, pairs=PairConfig(max_pairs=30))
     volume = fuse_local(*ref.capture([ref.FLOOR, BOX], ref.ring(ABOVE, 10)), np.array(ABOVE))
     rng = np.random.default_rng(0)
     grasps, why = plan_grasps(volume, ref.region_at(ABOVE), gripper, config=config, rng=rng)

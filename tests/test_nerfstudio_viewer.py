@@ -31,6 +31,7 @@ from point2act.visualization.drawing import relevancy_picture
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import nerfstudio_import  # noqa: F401 (before nerfstudio)
     from nerfstudio.plugins.types import MethodSpecification
     from test_plugin import first_eval_outputs, lift, make_pipeline, write_points
 

@@ -14,39 +14,41 @@ from scipy.spatial.transform import Rotation
 from point2act.core.geometry import project, transform_points
 from point2act.core.types import NoAnswer, PlacePose
 from point2act.grasping.placement import (
-    PlaceConfig,
-    SeenPoints,
-    find_place,
-    fit_place,
-    presumed_metre,
-    seen_points,
+    ObservedPoints,
+    PlacementConfig,
+    assumed_metre,
+    find_placement,
+    fit_placement,
+    observed_points,
 )
 
-CONFIG = PlaceConfig()
+CONFIG = PlacementConfig()
 BLOCK = ref.Solid("box", (0.03, 0.06, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.4))
 BALL = ref.Solid("sphere", (0.04,), ref.at(0.1, 0.05, 0.04))
 BOARD = ref.Solid("box", (0.2, 0.2, 0.02), ref.at(0.0, 0.0, 0.3))
 NEIGHBOUR = ref.Solid("box", (0.03, 0.03, 0.04), ref.at(0.16, 0.05, 0.04))
 
 
-def sheet(half: float = 0.1, spacing: float = 0.002, projection=(0.3, 0.2, 0.9)) -> SeenPoints:
+def sheet(half: float = 0.1, spacing: float = 0.002, projection=(0.3, 0.2, 0.9)) -> ObservedPoints:
     """A level square about the origin, seen by one camera far away."""
     steps = np.arange(-half, half + spacing / 2, spacing)
     x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
     points = np.stack([x, y, np.zeros_like(x)], axis=1)
-    return SeenPoints(points, np.tile(np.array(projection) / np.linalg.norm(projection), (len(points), 1)))
+    return ObservedPoints(
+        points, np.tile(np.array(projection) / np.linalg.norm(projection), (len(points), 1))
+    )
 
 
 def place(solids, point, *, noise: float = 0.0, T_new_world=np.eye(4), metric: bool = True) -> PlacePose:
     views, depths = ref.capture(solids, ref.ring(point, 10), T_new_world, noise=noise)
     target = transform_points(T_new_world, np.array([point], float))[0]
-    found = find_place(views, depths, target, metric=metric, rng=np.random.default_rng(0))
+    found = find_placement(views, depths, target, metric=metric, rng=np.random.default_rng(0))
     assert isinstance(found, PlacePose)
     return found
 
 
-def fit(seen: SeenPoints, point=(0.0, 0.0, 0.0), **options) -> PlacePose:
-    found = fit_place(seen, np.array(point, float), rng=np.random.default_rng(0), **options)
+def fit(seen: ObservedPoints, point=(0.0, 0.0, 0.0), **options) -> PlacePose:
+    found = fit_placement(seen, np.array(point, float), rng=np.random.default_rng(0), **options)
     assert isinstance(found, PlacePose)
     return found
 
@@ -63,7 +65,7 @@ def moved(seed: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("solids", "point", "radius"),
     [
-        ([ref.FLOOR], (0.1, 0.05, 0.0), CONFIG.reach),
+        ([ref.FLOOR], (0.1, 0.05, 0.0), CONFIG.max_radius),
         ([ref.FLOOR, BLOCK], (0.1, 0.05, 0.08), 0.03),
         ([ref.FLOOR, BLOCK], (0.1, 0.05, 0.06), 0.03),  # an action point inside the block
         ([ref.FLOOR, BOARD], (0.15, 0.0, 0.32), 0.05),  # its edge is 5 cm away
@@ -103,7 +105,7 @@ def test_on_a_ball_the_place_is_tangent_small_and_on_the_surface():
     assert found.normal @ [0, 0, 1] > np.cos(np.radians(4))
     assert abs(BALL.distance(found.T_world_place[None, :3, 3])[0]) < 0.001
     # It falls off by the tolerance at this distance.
-    assert found.flat_radius == pytest.approx(np.sqrt(2 * 0.04 * CONFIG.tolerance), abs=0.004)
+    assert found.flat_radius == pytest.approx(np.sqrt(2 * 0.04 * CONFIG.flatness), abs=0.004)
     assert place([ref.FLOOR, BALL], (0.1, 0.05, 0.0795)).flat_radius > 0
 
 
@@ -113,7 +115,7 @@ def test_a_side_faces_those_who_see_it(side):
     point = np.array([side * 0.01, 0.0, 0.3])
     pose = ref.look_at(point + np.array([side * 0.5, 0.1, 0.05]), point, np.array([0, 0, 1.0]))
     views, depths = ref.capture([wall], [pose])
-    found = find_place(views, depths, point, metric=True, rng=np.random.default_rng(0))
+    found = find_placement(views, depths, point, metric=True, rng=np.random.default_rng(0))
     assert isinstance(found, PlacePose)
     assert found.normal == pytest.approx([side, 0, 0], abs=1e-3)
 
@@ -163,7 +165,7 @@ def test_a_moved_world_moves_the_place(seed):
     seen = sheet(half=0.06, spacing=0.003)
     seen = seen.only(seen.points[:, 0] < 0.03)
     seen.points[:] += 0.0008 * rng.standard_normal(seen.points.shape)
-    there = SeenPoints(transform_points(T, seen.points), seen.projections @ T[:3, :3].T)
+    there = ObservedPoints(transform_points(T, seen.points), seen.to_camera @ T[:3, :3].T)
     here, away = fit(seen), fit(there, T[:3, 3])
     assert away.T_world_place == pytest.approx(T @ here.T_world_place, abs=1e-4)
     assert away.flat_radius == pytest.approx(here.flat_radius, abs=0.004)  # the grid of cells turns
@@ -187,7 +189,7 @@ def test_without_metres_everything_scales(scale):
             T = view.T_world_cam.copy()
             T[:3, 3] *= factor
             scaled.append(replace(view, T_world_cam=T))
-        found = find_place(
+        found = find_placement(
             scaled,
             [factor * depth for depth in depths],
             factor * point,
@@ -206,8 +208,8 @@ def test_without_metres_everything_scales(scale):
 
 def test_a_presumed_metre_is_twice_the_usual_half():
     views, _ = ref.capture([ref.FLOOR], ref.ring((0, 0, 0), 4, radius=2.0, heights=(0.0, 0.0)))
-    assert presumed_metre(views, np.zeros(3), CONFIG) == pytest.approx(4.0)
-    assert presumed_metre([], np.zeros(3), CONFIG) == 1.0
+    assert assumed_metre(views, np.zeros(3), CONFIG) == pytest.approx(4.0)
+    assert assumed_metre([], np.zeros(3), CONFIG) == 1.0
 
 
 def test_the_same_seed_gives_the_same_place():
@@ -227,7 +229,7 @@ def test_seen_points_match_every_pixel_looked_at(seed, reach):
     depth = np.where(rng.random((240, 320)) < 0.9, rng.uniform(0.05, 1.5, (240, 320)), np.nan)
     (view,), _ = ref.capture([ref.FLOOR], [pose])
     view = replace(view, mask=rng.random((240, 320)) < 0.9)
-    seen = seen_points([view], [depth], center, reach=reach)
+    seen = observed_points([view], [depth], center, radius=reach)
     row, column = np.nonzero(np.isfinite(depth) & view.mask)
     camera, z = view.camera, depth[row, column]
     local = np.stack([(column + 0.5 - camera.cx) / camera.fx, (row + 0.5 - camera.cy) / camera.fy], axis=1)
@@ -237,8 +239,8 @@ def test_seen_points_match_every_pixel_looked_at(seed, reach):
     assert seen.points == pytest.approx(expected, abs=1e-9)
     pixels, depths = project(camera, pose, seen.points)
     assert depths.min(initial=1.0) > 0
-    assert np.linalg.norm(seen.projections, axis=1) == pytest.approx(np.ones(len(seen)))
-    assert ((eye - seen.points) * seen.projections).sum(axis=1).min(initial=1.0) > 0
+    assert np.linalg.norm(seen.to_camera, axis=1) == pytest.approx(np.ones(len(seen)))
+    assert ((eye - seen.points) * seen.to_camera).sum(axis=1).min(initial=1.0) > 0
     assert len(pixels) == len(seen)
 
 
@@ -249,15 +251,15 @@ def test_seen_points_match_every_pixel_looked_at(seed, reach):
     ids=["none", "two", "one place", "a line"],
 )
 def test_points_that_make_no_plane_say_so(points):
-    seen = SeenPoints(points, np.tile([0.0, 0.0, 1.0], (len(points), 1)))
-    found = fit_place(seen, np.zeros(3), rng=np.random.default_rng(0))
+    seen = ObservedPoints(points, np.tile([0.0, 0.0, 1.0], (len(points), 1)))
+    found = fit_placement(seen, np.zeros(3), rng=np.random.default_rng(0))
     assert isinstance(found, NoAnswer)
     assert found.reason == "no_geometry"
     assert str(len(points)) in found.detail
 
 
 def test_three_points_make_a_place_of_no_size():
-    seen = SeenPoints(
+    seen = ObservedPoints(
         np.array([[0.01, 0, 0], [0, 0.01, 0], [-0.01, -0.01, 0.0]]), np.tile([0.0, 0, 1], (3, 1))
     )
     found = fit(seen)
@@ -266,5 +268,5 @@ def test_three_points_make_a_place_of_no_size():
 
 
 def test_no_views_no_place():
-    found = find_place([], [], np.zeros(3), metric=False, rng=np.random.default_rng(0))
+    found = find_placement([], [], np.zeros(3), metric=False, rng=np.random.default_rng(0))
     assert isinstance(found, NoAnswer)

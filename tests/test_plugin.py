@@ -30,6 +30,7 @@ from point2act.splatting.render import render
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import nerfstudio_import  # noqa: F401 (before nerfstudio)
     from nerfstudio.cameras.cameras import CameraType
     from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
     from nerfstudio.data.scene_box import OrientedBox

@@ -16,6 +16,7 @@ from point2act.core.errors import SceneError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    import nerfstudio_import  # noqa: F401 (before nerfstudio)
     from nerfstudio.engine.callbacks import TrainingCallbackAttributes
     from nerfstudio.engine.optimizers import Optimizers
     from nerfstudio.engine.trainer import Trainer

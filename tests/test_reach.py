@@ -22,11 +22,10 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.mujoco_import import mujoco
 from point2act.core.types import Grasp, JointPath
 from point2act.grasping.grippers import Boxes, Gripper, load_gripper
+from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.grasping.reachability.clearance import Surroundings, find_links
-from point2act.grasping.reachability.filter import in_base, reach_grasps
-from point2act.grasping.reachability.joint_path import find_path
-from point2act.grasping.reachability.path import ReachConfig, Unreachable
+from point2act.grasping.reachability.joint_path import Unreachable, find_path, in_base, reach_grasps
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.scene import Scene, load_scene
 from point2act.simulation.trial import TrialConfig
@@ -124,10 +123,10 @@ def by_table(joints: np.ndarray) -> np.ndarray:
 
 def gripper_by_table(joints: np.ndarray) -> np.ndarray:
     """T_base_gripper of the Franka Hand on it."""
-    end_effector = np.eye(4)
-    end_effector[:3, :3] = Rotation.from_euler("z", -45, degrees=True).as_matrix()
-    end_effector[2, 3] = 0.1034
-    return by_table(joints) @ end_effector
+    T_flange_gripper = np.eye(4)
+    T_flange_gripper[:3, :3] = Rotation.from_euler("z", -45, degrees=True).as_matrix()
+    T_flange_gripper[2, 3] = 0.1034
+    return by_table(joints) @ T_flange_gripper
 
 
 def planar_pose(x: float, y: float, yaw: float) -> np.ndarray:
@@ -276,10 +275,10 @@ def assert_on_line(way: np.ndarray, T: np.ndarray, start: np.ndarray, end: np.nd
         *zip(way, np.linspace(0, 1, len(way)), strict=True),
         *zip(half_way, (np.arange(len(half_way)) + 0.5) / len(half_way), strict=True),
     ):
-        end_effector = gripper_by_table(joints)
-        np.testing.assert_allclose(end_effector[:3, 3], T[:3, 3] + start + share * (end - start), atol=1e-3)
+        T_base_gripper = gripper_by_table(joints)
+        np.testing.assert_allclose(T_base_gripper[:3, 3], T[:3, 3] + start + share * (end - start), atol=1e-3)
         angles = [
-            Rotation.from_matrix(end_effector[:3, :3].T @ (T @ turn)[:3, :3]).magnitude()
+            Rotation.from_matrix(T_base_gripper[:3, :3].T @ (T @ turn)[:3, :3]).magnitude()
             for turn in (np.eye(4), HALF_TURN)
         ]
         assert min(angles) < np.deg2rad(1.0)
@@ -304,8 +303,8 @@ def test_where_an_arm_can_be_it_can_be_sent(panda: Arm) -> None:
     for number, joints in enumerate(rng.uniform(low, high, (30, 7))):
         outcome = path_to(panda, gripper_by_table(joints), number, approach=0.01, lift_base=0.01 * UP)
         if isinstance(outcome, JointPath):
-            end_effector = gripper_by_table(outcome.grasp)
-            np.testing.assert_allclose(end_effector[:3, 3], gripper_by_table(joints)[:3, 3], atol=1e-3)
+            T_base_gripper = gripper_by_table(outcome.grasp)
+            np.testing.assert_allclose(T_base_gripper[:3, 3], gripper_by_table(joints)[:3, 3], atol=1e-3)
             found += 1
     assert found >= 24  # the others overlap with themselves, or end at a limit
 
@@ -351,7 +350,7 @@ def test_what_is_too_far_is_reported_in_millimetres(planar: Arm) -> None:
     reach = np.sqrt(0.4**2 + 0.3**2 + 2 * 0.4 * 0.3 * np.cos(bent)) + 0.2
     short = 1e3 * (1.1 - reach)
     words = missed.detail.split()
-    assert missed.detail.startswith("at the start of the approach the hand would be")
+    assert missed.detail.startswith("at the start of the approach the gripper would be")
     assert float(words[words.index("mm") - 1]) == pytest.approx(short, abs=2)
 
 
@@ -373,7 +372,7 @@ def test_a_line_that_leaves_the_reach_says_how_far_it_came(planar: Arm) -> None:
     assert "mm into the lift" in missed.detail
     # It ends where the elbow is as straight as it goes, 0.89 m out.
     assert float(missed.detail.split()[0]) == pytest.approx(45, abs=10)
-    assert 0.5 < missed.nearness < 1
+    assert 0.5 < missed.progress < 1
 
 
 def test_an_arm_that_would_lie_in_the_table_does_not_reach(panda: Arm) -> None:
@@ -384,7 +383,7 @@ def test_an_arm_that_would_lie_in_the_table_does_not_reach(panda: Arm) -> None:
     missed = path_to(panda, T, around=shelf)
     assert isinstance(missed, Unreachable)
     assert "mm in the table" in missed.detail
-    assert missed.nearness > 1
+    assert missed.progress > 1
 
 
 def test_what_stands_in_the_way_is_met_or_passed(panda: Arm) -> None:
@@ -464,13 +463,14 @@ def test_the_reachable_ones_stay_in_their_order(panda: Arm) -> None:
     assert nothing is None
     assert [grasp.score for grasp in reached] == [0.9, 0.7, 0.5]
     assert all(isinstance(grasp.joint_path, JointPath) for grasp in reached)
-    first, _ = reached_by(panda, grasps, enough=1)
+    first, _ = reached_by(panda, grasps, max_grasps=1)
     assert [grasp.score for grasp in first] == [0.9]
     none, why = reached_by(panda, [grasps[1]])
     assert none == ()
     assert why is not None
     assert why.reason == "unreachable"
-    assert "panda reaches none of 1 grasps" in why.detail
+    assert why.counts == {"grasps": 1}
+    assert why.detail.startswith("nearest miss of panda: ")
     assert re.search("the gripper would be 5.. mm .*out of reach", why.detail)
 
 

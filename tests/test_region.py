@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flatland import SPACING, Flatland, bar, disc, flatland, ring
+from planar_scene import SPACING, PlanarScene, bar, disc, planar_scene, ring
 from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import to_tangents
@@ -27,7 +27,7 @@ class World:
         self, right: int, wrong: int = 0, silent: int = 0, negative: int = 0, shapes=SHAPES, **where
     ):
         count = right + wrong + silent + negative
-        self.flat: Flatland = flatland(shapes, count, **where)
+        self.flat: PlanarScene = planar_scene(shapes, count, **where)
         meant = [TARGET] * right + [RIVAL] * wrong
         self.answers: list[Any] = [
             self.flat.pixel(view, self.flat.middle(part)) for view, part in enumerate(meant)

@@ -14,13 +14,13 @@ from scipy.spatial.transform import Rotation
 from point2act.core.geometry import distance_to_box
 from point2act.core.types import OrientedBox
 from point2act.grasping.antipodal.score import (
-    PreferConfig,
+    PreferenceConfig,
     QualityWeights,
     ScoreConfig,
     contact_relevancy,
-    meaning,
     preference,
     quality,
+    semantic_factor,
 )
 from point2act.grasping.antipodal.terms import GraspTerms
 
@@ -68,17 +68,17 @@ def test_the_odds_are_the_weighed_sum(value):
 # ── preferences ────────────────────────────────────────────────────────────────────────────────
 def test_without_weights_nothing_is_preferred():
     ways = directions(50)
-    assert (preference(ways, UP, np.array([1.0, 2.0, 0.0]), PreferConfig()) == 1).all()
-    aimless = PreferConfig(direction=(0.0, 0.0, 0.0), along=1.0)
+    assert (preference(ways, UP, np.array([1.0, 2.0, 0.0]), PreferenceConfig()) == 1).all()
+    aimless = PreferenceConfig(direction=(0.0, 0.0, 0.0), direction_weight=1.0)
     assert (preference(ways, UP, np.zeros(3), aimless) == 1).all()
 
 
 @pytest.mark.parametrize(
     ("config", "liked"),
     [
-        (PreferConfig(from_above=0.6), (0, 0, -1)),
-        (PreferConfig(away_from_base=0.6), (0.6, 0.8, 0)),  # level, however low the base is
-        (PreferConfig(direction=(0.0, 2.0, 0.0), along=0.6), (0, 1, 0)),
+        (PreferenceConfig(from_above=0.6), (0, 0, -1)),
+        (PreferenceConfig(away_from_base=0.6), (0.6, 0.8, 0)),  # level, however low the base is
+        (PreferenceConfig(direction=(0.0, 2.0, 0.0), direction_weight=0.6), (0, 1, 0)),
     ],
 )
 def test_what_is_liked_costs_nothing_and_its_opposite_the_weight(config, liked):
@@ -92,28 +92,28 @@ def test_what_is_liked_costs_nothing_and_its_opposite_the_weight(config, liked):
 
 @given(share, share, share, st.integers(0, 100))
 def test_preferences_are_never_negative(above, away, along, seed):
-    config = PreferConfig(above, away, (1.0, -2.0, 0.5), along)
+    config = PreferenceConfig(above, away, (1.0, -2.0, 0.5), along)
     values = preference(directions(20, seed), UP, np.array([-1.0, 0.3, 0.0]), config)
     assert ((values >= 0) & (values <= 1 + 1e-12)).all()
 
 
 def test_an_unknown_base_is_not_away_from_anything():
-    config = PreferConfig(away_from_base=1.0)
+    config = PreferenceConfig(away_from_base=1.0)
     assert (preference(directions(9), UP, None, config) == 1).all()
     assert (preference(directions(9), UP, 2 * UP, config) == 1).all()  # straight below
 
 
-# ── meaning ────────────────────────────────────────────────────────────────────────────────────
+# ── semantic_factor ────────────────────────────────────────────────────────────────────────────────────
 def test_meaning_falls_with_irrelevance_and_distance():
     config = dataclasses.replace(ScoreConfig(), semantic_weight=0.5)
     here = np.zeros(3)
-    assert meaning(np.array([0.0, 0.5, 1.0]), here, config=config) == pytest.approx([0.5, 0.75, 1.0])
+    assert semantic_factor(np.array([0.0, 0.5, 1.0]), here, config=config) == pytest.approx([0.5, 0.75, 1.0])
     away = np.linspace(0, 0.2, 9)
-    values = meaning(np.ones(9), away, config=config)
+    values = semantic_factor(np.ones(9), away, config=config)
     assert (np.diff(values) < 0).all()
     assert values[0] == 1
     deaf = dataclasses.replace(ScoreConfig(), semantic_weight=0.0)
-    assert meaning(np.array([0.0, 1.0]), np.zeros(2), config=deaf) == pytest.approx([1, 1])
+    assert semantic_factor(np.array([0.0, 1.0]), np.zeros(2), config=deaf) == pytest.approx([1, 1])
 
 
 @given(st.integers(0, 10_000))

@@ -12,10 +12,9 @@ from scipy.spatial.transform import Rotation
 from point2act.core.errors import SceneError
 from point2act.core.geometry import invert, transform_points
 from point2act.core.planes import TableConfig, find_table
-from point2act.grasping.antipodal.boundary import BoundaryConfig, surface_points
-from point2act.grasping.antipodal.normals import slopes_at
-from point2act.grasping.antipodal.volume import LocalVolume, sample, seen_at
-from point2act.grasping.tsdf import SurfaceConfig, confirmed, flying_pixels, fuse_local
+from point2act.grasping.antipodal.boundary import BoundaryConfig, field_gradients, surface_points
+from point2act.grasping.antipodal.volume import LocalVolume, interpolate, observed_at
+from point2act.grasping.tsdf import SurfaceConfig, confirmed_points, flying_pixels, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
 BOX = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3))
@@ -88,7 +87,7 @@ def test_normals_are_those_of_the_sphere():
     points = crossings(volume, CENTER)
     points = points[(BALL.distance(points) < 1e-3) & (points[:, 2] > 0.03)]
     local = transform_points(invert(volume.T_world_volume), points)
-    normals = slopes_at(volume, local) @ volume.T_world_volume[:3, :3].T
+    normals = field_gradients(volume, local) @ volume.T_world_volume[:3, :3].T
     cosine = (normals * BALL.normals(points)).sum(axis=1)
     assert cosine.mean() > 0.99
     assert np.percentile(cosine, 2) > 0.95
@@ -97,14 +96,16 @@ def test_normals_are_those_of_the_sphere():
 def test_free_space_is_seen_and_the_inside_is_not(box_volume):
     world = np.array([[0.1, 0.05, 0.115], [0.1, 0.05, 0.04], [0.1, 0.05, -0.03]])
     local = transform_points(invert(box_volume.T_world_volume), world)
-    assert seen_at(box_volume, local).tolist() == [True, False, False]
-    assert sample(box_volume, box_volume.tsdf, local[:1], outside=0.0)[0] == pytest.approx(0.004, abs=1e-6)
+    assert observed_at(box_volume, local).tolist() == [True, False, False]
+    assert interpolate(box_volume, box_volume.tsdf, local[:1], outside=0.0)[0] == pytest.approx(
+        0.004, abs=1e-6
+    )
 
 
 def test_what_is_outside_the_grid(box_volume):
     far = np.array([[1.0, 0.0, 0.0]])
-    assert seen_at(box_volume, far).all()
-    assert sample(box_volume, box_volume.tsdf, far, outside=-7.0)[0] == -7.0
+    assert observed_at(box_volume, far).all()
+    assert interpolate(box_volume, box_volume.tsdf, far, outside=-7.0)[0] == -7.0
 
 
 def test_table_is_found_and_points_towards_the_cameras():
@@ -171,8 +172,8 @@ def test_stray_readings_are_not_obstacles():
 def test_confirmed_counts_views():
     views, depths = ref.capture([ref.FLOOR], AROUND[:3])
     points = np.array([[0.1, 0.05, 0.0], [0.1, 0.05, 0.1], [0.1, 0.05, -0.1]])
-    assert confirmed(points, views, depths, slack=0.02).tolist() == [True, False, True]
-    assert confirmed(points, views, [np.zeros_like(d) for d in depths], slack=0.02).all()
+    assert confirmed_points(points, views, depths, tolerance=0.02).tolist() == [True, False, True]
+    assert confirmed_points(points, views, [np.zeros_like(d) for d in depths], tolerance=0.02).all()
 
 
 def test_masked_pixels_and_bad_readings_do_not_count():

@@ -33,7 +33,7 @@ def reachable(opened: Case, gripper: Gripper) -> bool:
 
 def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
     from point2act.grasping.reachability.clearance import Surroundings
-    from point2act.grasping.reachability.filter import reach_grasps
+    from point2act.grasping.reachability.joint_path import reach_grasps
 
     table = np.array([0.0, 0.0, 1.0, -opened.scene.layout.table.height])
     return reach_grasps(
@@ -43,7 +43,7 @@ def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
         around=Surroundings(table, None),
         approach=_TRIAL.approach,
         lift_world=np.array([0.0, 0.0, _TRIAL.lift]),
-        enough=1,
+        max_grasps=1,
         rng=np.random.default_rng(opened.seed),
     )
 

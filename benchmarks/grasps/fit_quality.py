@@ -26,11 +26,11 @@ from point2act.core.errors import SimulationError
 from point2act.core.files import read_json, write_json
 from point2act.core.geometry import invert, transform_points
 from point2act.core.threads import configure_threads
-from point2act.grasping.antipodal.boundary import all_solid, surface_points
-from point2act.grasping.antipodal.contact_pairs import Pairs, find_pairs
-from point2act.grasping.antipodal.evaluation import Judged, Task, judge, look_closer
+from point2act.grasping.antipodal.boundary import solid_points, surface_points
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
+from point2act.grasping.antipodal.evaluation import GraspTask, ScoredPoses, add_clearances, score_poses
 from point2act.grasping.antipodal.plan import GraspConfig
-from point2act.grasping.antipodal.pose_sampling import Poses, Tally, free_poses
+from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, sample_free_poses
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.tsdf import fuse_local
 from point2act.simulation import Scene, TrialConfig, try_grasp
@@ -51,27 +51,41 @@ def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
         return []
     task, pairs, poses = found
     config = GraspConfig()
-    judged = judge(task, pairs, poses, Tally(), opens=config.pairs, ways=config.poses, config=config.judge)
+    judged = score_poses(
+        task,
+        pairs,
+        poses,
+        PoseCounts(),
+        pairing=config.pairs,
+        sampling=config.poses,
+        config=config.evaluation,
+    )
     some = judged.only(drawn(judged.score, count, rng))
-    closer = look_closer(task, pairs, some, opens=config.pairs, ways=config.poses, config=config.judge)
+    closer = add_clearances(
+        task, pairs, some, pairing=config.pairs, sampling=config.poses, config=config.evaluation
+    )
     # As in the planner: its palm was checked against thinned points.
-    closer = closer.only(np.flatnonzero(closer.approach >= config.poses.table_margin))
+    closer = closer.only(np.flatnonzero(closer.approach_clearance >= config.poses.table_margin))
     return [_attempt(opened, task, pairs, closer, index, rng) for index in range(len(closer))]
 
 
-def free(opened: Case, gripper: Gripper, rng: np.random.Generator) -> tuple[Task, Pairs, Poses] | None:
+def free(
+    opened: Case, gripper: Gripper, rng: np.random.Generator
+) -> tuple[GraspTask, ContactPairs, Poses] | None:
     """All free poses of the planner, from the smallest radius about the action point that has any."""
     config, region = GraspConfig(), opened.region
     volume = fuse_local(opened.views, opened.depths, region.action_point)
     middle = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
     surface = surface_points(volume, middle, config=config.boundary)
-    solid = all_solid(volume, surface, config=config.boundary)
-    task = Task(volume, surface, solid, region, middle, gripper, None, (), None)
+    solid = solid_points(volume, surface, config=config.boundary)
+    task = GraspTask(volume, surface, solid, region, middle, gripper, None, (), None)
     opens, ways = config.pairs, config.poses
-    for radius in opens.radii:
+    for radius in opens.start_radii:
         widest = gripper.max_width
-        pairs = find_pairs(volume, surface, middle, radius=radius, max_width=widest, config=opens, rng=rng)
-        poses, _ = free_poses(volume, solid, pairs, gripper, clearance=opens.clearance, config=ways)
+        pairs = find_contact_pairs(
+            volume, surface, middle, radius=radius, max_width=widest, config=opens, rng=rng
+        )
+        poses, _ = sample_free_poses(volume, solid, pairs, gripper, clearance=opens.clearance, config=ways)
         if len(poses):
             return task, pairs, poses
     return None
@@ -86,7 +100,12 @@ def drawn(score: Float[np.ndarray, " n"], count: int, rng: np.random.Generator) 
 
 
 def _attempt(
-    opened: Case, task: Task, pairs: Pairs, judged: Judged, index: int, rng: np.random.Generator
+    opened: Case,
+    task: GraspTask,
+    pairs: ContactPairs,
+    judged: ScoredPoses,
+    index: int,
+    rng: np.random.Generator,
 ) -> Attempt:
     slippery, heavy, astray = (bool(chance) for chance in rng.random(3) < (SLIPPERY, HEAVY, ASTRAY))
     heavy = heavy and opened.setting.mass == 1.0  # else the object is heavy already

@@ -71,13 +71,23 @@ def _best_plane(
     points: Float[np.ndarray, "n 3"], config: TableConfig, rng: np.random.Generator
 ) -> Float[np.ndarray, "4"]:
     corners = points[rng.integers(len(points), size=(config.trials, 3))]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(normals, axis=1)
-    normals /= np.maximum(length, 1e-12)[:, None]
-    offsets = -(normals * corners[:, 0]).sum(axis=1)
+    normals, offsets, area = planes_through(corners)
     votes = (np.abs(points @ normals.T + offsets) < config.inlier_distance).sum(axis=0)
-    best = np.argmax(np.where(length > 1e-9, votes, -1))
+    best = np.argmax(np.where(area > 1e-9, votes, -1))
     return np.append(normals[best], offsets[best])
+
+
+def planes_through(
+    corners: Float[np.ndarray, "n 3 3"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return unit normals n and offsets d of planes through three points, and twice the triangles' areas.
+
+    ``n ~ (b - a) x (c - a)`` and ``d = -n @ a``, in the order of the corners a, b, c.
+    """
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(normals, axis=1)
+    normals /= np.maximum(area, np.finfo(float).tiny)[:, None]
+    return normals, -(normals * corners[:, 0]).sum(axis=1), area
 
 
 def _refine(

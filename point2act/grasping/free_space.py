@@ -1,7 +1,8 @@
-"""Where nothing was read: the shadows that near surfaces throw on far ones, through which is free view.
+"""Free space behind stereo shadows, where a depth camera has no reading.
 
-A depth camera measures from two places, so beside a near surface there is a strip of the far one that only
-one of them sees, and there it gives no reading. The ray through such a pixel is free up to the far surface.
+A stereo camera measures from two viewpoints, so beside a near surface at inverse depth a there is a strip of the
+far surface at inverse depth b that only one of them sees. In a row of pixels the strip is ``f B (a - b)`` wide,
+with focal length f and baseline B. Rays through such a pixel are free up to the far surface.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from point2act.core.geometry import invert
 from point2act.core.types import View
 
 
-def seen_through(
+def seen_through_shadows(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
     depths: Sequence[Float[np.ndarray, "_h _w"]],
@@ -23,10 +24,14 @@ def seen_through(
     baseline: float,
     truncation: float,
 ) -> Bool[np.ndarray, " n"]:
-    """World points that some view views past through a pixel without a reading.
+    """Return which world points a view sees through a stereo shadow; masked pixels do not count.
 
-    ``depths`` are z-depths in metres, 0 where there is none; what a view's mask hides says nothing. The
-    camera's two eyes are at most ``baseline`` metres apart.
+    Args:
+        points: World points, metres.
+        views: All views.
+        depths: z-depth of each view, metres, 0 for none.
+        baseline: Largest baseline of the camera, metres.
+        truncation: Smallest distance in front of the far surface, metres.
     """
     free = np.zeros(len(points), bool)
     columns = np.ascontiguousarray(points.T, np.float32)
@@ -41,23 +46,28 @@ def seen_through(
             continue
         row, column = y[here].astype(np.int32), x[here].astype(np.int32)
         window = (slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1))
-        behind = behind_shadows(depth, view.camera.fx, baseline, window)
+        behind = depth_behind_shadows(depth, view.camera.fx, baseline, window)
         behind = behind if view.mask is None else np.where(view.mask[window], behind, 0.0)
         free[here] |= z[here] < behind[row - row.min(), column - column.min()] - truncation
     return free
 
 
-def behind_shadows(
+def depth_behind_shadows(
     depth: Float[np.ndarray, "h w"],
     focal: float,
     baseline: float,
     window: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> Float[np.ndarray, "_r _c"]:
-    """Depth of the far surface behind each shadow, 0 elsewhere; infinite where there is none up to the edge.
+    """Return the depth of the far surface behind each shadow, 0 elsewhere; infinite up to the image border.
 
-    Of the readings on the two sides of a gap the nearer throws the shadow, ``focal * baseline`` times the
-    difference of inverse depths wide. Gaps that no shadow explains, such as dark or shining things before
-    a table, stay closed. Only the ``window`` of rows and columns is looked at and returned.
+    The nearer of the readings on both sides of a gap casts the shadow. Gaps that no shadow explains, such as
+    dark or shiny objects before a table, stay unknown.
+
+    Args:
+        depth: z-depth, metres, 0 for none.
+        focal: Focal length, pixels.
+        baseline: Largest baseline of the camera, metres.
+        window: Rows and columns that are computed and returned.
     """
     rows, columns = window
     by_row = _along_rows(depth[rows], focal * baseline)[:, columns]
@@ -65,11 +75,12 @@ def behind_shadows(
 
 
 def _along_rows(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.ndarray, "h w"]:
+    """Return the depth behind shadows along rows; ``reach`` is focal length times baseline."""
     width = depth.shape[1]
     column = np.arange(width)
     before = np.maximum.accumulate(np.where(depth > 0, column, -1), axis=1)
     after = np.minimum.accumulate(np.where(depth > 0, column, width)[:, ::-1], axis=1)[:, ::-1]
-    framed = np.pad(depth, ((0, 0), (1, 1)))  # no reading: nothing within range
+    framed = np.pad(depth, ((0, 0), (1, 1)))  # no reading beyond the border
     inverse = np.divide(1.0, framed, out=np.zeros_like(framed), where=framed > 0)
     left, right = np.take_along_axis(inverse, before + 1, 1), np.take_along_axis(inverse, after + 1, 1)
     away = np.where(left > right, column - before, after - column)

@@ -1,4 +1,4 @@
-"""grasps.json: what is handed to people and robots."""
+"""Results file grasps.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from point2act.core.types import Capture, Grasp, JointPath, PlacePose, Plan, Que
 from point2act.data.task_plan import plan_document, read_plan_document
 from point2act.grasping.grippers import Gripper
 
-# Ratios of sums in floating point land this far outside [0, 1], and no further.
+# Rounding error of ratios beyond [0, 1].
 _ROUNDING = 1e-6
 
 
@@ -28,13 +28,18 @@ def write_grasps(
     gripper: Gripper,
     plan: Plan | None = None,
 ) -> None:
-    """Write grasps.json: everything in the capture's world frame, best grasp first.
+    """Write grasps.json, checked against its schema, atomically.
 
-    Grasps and places are also given in the robot's base frame where the capture carries
-    ``T_base_world``. A ``plan`` says what the results are for: each of its queries must have one. The
-    document is checked against its schema, then written atomically. Raises ``ResultsError``, and
-    writes nothing, where a number is not finite, an empty result gives no reason, or one of the plan's
-    queries has no result.
+    Args:
+        path: File to write.
+        results: Results in the capture's world frame; grasps are sorted by score.
+        capture: Capture; with its ``T_base_world`` grasps and placements are also written in the base frame.
+        gripper: Gripper of the grasps.
+        plan: Task plan; each of its queries needs a result.
+
+    Raises:
+        ResultsError: A number is not finite, an empty result has no reason, or a query of the plan has no
+            result; nothing is written.
     """
     document: dict[str, Any] = {
         "version": 1,
@@ -54,10 +59,7 @@ def write_grasps(
 
 
 def read_grasps(path: Path | str) -> dict[str, Any]:
-    """Read a grasps.json and check it against its schema, and its plan against its results.
-
-    Raises ``ResultsError``.
-    """
+    """Read a grasps.json; raises ``ResultsError`` if it violates its schema or its plan lacks a result."""
     document = read_json(path, ResultsError)
     problem = schema_problem(document, "grasps")
     if problem is not None:
@@ -67,7 +69,7 @@ def read_grasps(path: Path | str) -> dict[str, Any]:
 
 
 def _check_plan(document: dict[str, Any], path: Path | str) -> None:
-    """Refuse a plan that is invalid, or needs something that there is no result for."""
+    """Raise ``ResultsError`` for a plan that is invalid or has a query without a result."""
     if "plan" in document:
         queries = [Query(**result["query"]) for result in document["results"]]
         read_plan_document(document["plan"], queries, place=f"{path}: plan", error=ResultsError)
@@ -164,13 +166,13 @@ def _in_base(
 
 
 def _fraction(value: float) -> float:
-    """A number from 0 to 1 without the last bits beyond; the schema refuses what is further out."""
+    """Clip rounding errors beyond [0, 1]; the schema rejects larger deviations."""
     near = -_ROUNDING <= value <= 1 + _ROUNDING
     return float(min(max(value, 0.0), 1.0)) if near else float(value)
 
 
 def _not_finite(value: Any, place: str = "") -> str | None:
-    """Where a document holds a number that is not finite, in words."""
+    """Describe the place of a non-finite number in a document."""
     if isinstance(value, dict):
         found = (_not_finite(inner, f"{place}.{key}".lstrip(".")) for key, inner in value.items())
     elif isinstance(value, list):

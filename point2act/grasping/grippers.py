@@ -1,4 +1,4 @@
-"""Parallel-jaw grippers as boxes, and their TOML files: shipped ones by name, any other by its path."""
+"""Parallel-jaw grippers as boxes, read from TOML files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from point2act.core.errors import GripperError
 
 _KEYS = {"name", "max_width", "pad_size", "max_force", "source", "mount", "finger", "link", "body"}
 _BOX = {"center", "half_extents"}
+# Largest distance of the closed finger's inner face from y = 0, metres.
 _PAD_TOLERANCE = 1e-3
-"""How far the closed finger's inner face may lie from y = 0, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,29 +26,29 @@ class Boxes:
 
     center: Float[np.ndarray, "b 3"]
     half: Float[np.ndarray, "b 3"]
-    """Half of every side."""
+    """Half the sides."""
 
     @staticmethod
     def of(*boxes: tuple[Sequence[float], Sequence[float]]) -> Boxes:
-        """Boxes from their centres and half sides."""
+        """Return boxes from their centres and half sides."""
         rows = np.array(boxes, dtype=float).reshape(-1, 2, 3)
         return Boxes(rows[:, 0], rows[:, 1])
 
     @property
     def low(self) -> Float[np.ndarray, "b 3"]:
-        """Their corners with the least coordinates."""
+        """Corners with the smallest coordinates."""
         return self.center - self.half
 
     @property
     def high(self) -> Float[np.ndarray, "b 3"]:
-        """Their corners with the greatest coordinates."""
+        """Corners with the largest coordinates."""
         return self.center + self.half
 
     def __len__(self) -> int:
         return len(self.center)
 
     def __iter__(self) -> Iterator[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]]:
-        """Centre and half sides of one after another."""
+        """Iterate over centres and half sides."""
         return zip(self.center, self.half, strict=True)
 
     def __getitem__(self, rows: slice) -> Boxes:
@@ -58,11 +58,11 @@ class Boxes:
         return Boxes(np.concatenate([self.center, others.center]), np.concatenate([self.half, others.half]))
 
     def moved(self, by: Sequence[float] | Float[np.ndarray, "3"] | Float[np.ndarray, "b 3"]) -> Boxes:
-        """The same boxes elsewhere: all moved by one vector, or each by its own."""
+        """Return the boxes translated by one vector, or by one each."""
         return Boxes(self.center + by, self.half)
 
     def on_both_sides(self) -> Boxes:
-        """Boxes of the +y side, and then their mirror images."""
+        """Return the boxes, then their mirror images at y = 0."""
         return self + Boxes(self.center * [1, -1, 1], self.half)
 
 
@@ -70,38 +70,39 @@ class Boxes:
 class Gripper:
     """A parallel-jaw gripper.
 
-    Frame: origin half-way between the fingertip pads' centres, +z the direction of approach, the
-    fingers close along y. ``finger`` and ``link`` describe the +y side, y counted from that side's pad
-    (pad surface at y = 0); opened by w a finger is shifted by +w/2, and its mirror image by -w/2.
+    Frame: the origin is the midpoint between the pads' centres, +z is the direction of approach, and the fingers
+    close along y. ``finger`` and ``link`` describe the +y side, with y measured from the surface of its pad; at
+    opening w a finger is translated by +w/2, and its mirror image by -w/2.
 
-    Where a linkage swings the fingers, the pads also move forwards as they close. Seen from the pads the
-    palm then moves back. ``link`` and ``body`` are described at the fully open gripper, where the palm is
-    nearest; ``boxes_at`` says where every box is at any opening.
+    With a linkage the pads also move forwards as they close, so that the palm moves back in this frame. ``link``
+    and ``body`` are described at the fully open gripper, where the palm is nearest.
     """
 
     name: str
     max_width: float
+    """Largest distance between the pads, metres."""
     pad_size: tuple[float, float]
-    """Width along x and length along z of the flat pad, centred on the origin."""
+    """Width along x and length along z of the flat pad, metres; centred on the origin."""
     finger: Boxes
-    """What goes with the pad."""
+    """Boxes that move with the pad."""
     body: Boxes
-    """Palm and flange; they stay where the mounting face is."""
+    """Boxes that move with the mounting face: palm and flange."""
     max_force: float
-    """Newtons."""
+    """Largest force of a finger, newtons."""
     source: str = ""
+    """Origin of the numbers."""
     link: Boxes = field(default_factory=Boxes.of)
-    """What swings between palm and fingertip, and goes only part of the fingertip's way."""
+    """Boxes of a linkage, which move a fraction of the fingertip's way."""
     follow: Float[np.ndarray, " l"] = field(default_factory=lambda: np.zeros(0))
-    """That part for each link, between 0 (stays with the palm) and 1 (goes with the fingertip)."""
+    """Fraction for each link, between 0 (moves with the palm) and 1 (moves with the fingertip)."""
     mount: tuple[tuple[float, float], ...] = ()
-    """Rows of opening and distance: how far the mounting face, where the robot's flange is, lies behind
-    the pads' centres. Openings ascend; empty where it is not known."""
+    """Rows of opening and distance of the mounting face, on the robot's flange, behind the pads' centres, metres.
+    Openings ascend; empty if unknown."""
 
     def mount_at(self, opening: float) -> float | None:
-        """How far the mounting face lies behind the pads' centres, metres; None where that is not known.
+        """Return the distance of the mounting face behind the pads' centres, metres; None if unknown.
 
-        Linear between the rows of ``mount``, and constant beyond them.
+        Linear interpolation between the rows of ``mount``, constant beyond them.
         """
         if not self.mount:
             return None
@@ -109,22 +110,21 @@ class Gripper:
         return float(np.interp(opening, openings, distances))
 
     def fingers_at(self, opening: float) -> Boxes:
-        """The finger on the +y side and then its mirror image, the pads ``opening`` metres apart."""
+        """Return the finger on the +y side, then its mirror image, at an opening in metres."""
         return self.finger.moved([0.0, opening / 2, 0.0]).on_both_sides()
 
     def body_at(self, opening: float) -> Boxes:
-        """All that does not go with the pads when they are ``opening`` metres apart: links, palm, flange.
+        """Return links, palm and flange at an opening in metres.
 
-        Links keep their place between palm and finger: a linkage's pads do not turn, so a point on a
-        bar between them moves by the same share of the pads' way throughout.
+        A linkage keeps its pads parallel, so a point on a bar moves a constant fraction of the pads' way.
         """
-        back, way = self._setback(opening), (self.max_width - opening) / 2
-        out, forth = self.max_width / 2 - self.follow * way, (self.follow - 1) * back
+        back, closed = self._setback(opening), (self.max_width - opening) / 2
+        out, forth = self.max_width / 2 - self.follow * closed, (self.follow - 1) * back
         links = self.link.moved(np.stack([np.zeros_like(out), out, forth], axis=1))
         return links.on_both_sides() + self.body.moved([0.0, 0.0, -back])
 
     def boxes_at(self, opening: float) -> Boxes:
-        """The whole gripper, its pads ``opening`` metres apart: the fingers first."""
+        """Return the whole gripper at an opening in metres: the fingers first."""
         return self.fingers_at(opening) + self.body_at(opening)
 
     def _setback(self, opening: float) -> float:
@@ -134,10 +134,13 @@ class Gripper:
 
 
 def load_gripper(name_or_path: str | Path) -> Gripper:
-    """Load and check a gripper.
+    """Load a gripper.
 
-    Lengths in metres, the frame of ``Gripper``. Raises GripperError, which names
-    the file, the key and what to write there.
+    Args:
+        name_or_path: Name of a shipped gripper or path of a TOML file, see ``configs/grippers/README.md``.
+
+    Raises:
+        GripperError: The file is wrong; names the file, the key and what to write there.
     """
     path, table = config_files.load("grippers", name_or_path, GripperError)
     unknown = sorted(set(table) - _KEYS)
@@ -191,19 +194,19 @@ def _boxes(path: Path, table: dict[str, Any], key: str) -> Boxes:
 
 
 def _links(path: Path, table: dict[str, Any]) -> tuple[Boxes, Float[np.ndarray, " l"]]:
-    """Links, and which share of the fingertip's way each goes."""
+    """Return links and their fractions of the fingertip's way."""
     entries = _entries(path, table, "link", keys=_BOX | {"follow"}) if "link" in table else []
     follow = [_number(path, entry, "follow") for entry in entries]
     if any(share >= 1 for share in follow):
         raise GripperError(
-            f"{path}: a [[link]] has follow {max(follow):g}: write the share of the fingertip's way that it "
-            "goes, between 0 and 1; what goes all of it is a [[finger]]"
+            f"{path}: a [[link]] has follow {max(follow):g}: write the fraction of the fingertip's way that "
+            "it moves, between 0 and 1; what moves all of it is a [[finger]]"
         )
     return Boxes.of(*(_box(path, entry, "link") for entry in entries)), np.array(follow, dtype=float)
 
 
 def _entries(path: Path, table: dict[str, Any], key: str, *, keys: set[str]) -> list[dict[str, Any]]:
-    """The tables of one kind, each with exactly these keys."""
+    """Return the tables of one kind, each with exactly the given keys."""
     entries, wanted = table.get(key), " and ".join(sorted(keys))
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
         raise GripperError(f"{path}: there is no [[{key}]]: write at least one, with {wanted}")
@@ -214,7 +217,7 @@ def _entries(path: Path, table: dict[str, Any], key: str, *, keys: set[str]) -> 
 
 
 def _box(path: Path, entry: dict[str, Any], key: str) -> tuple[list[float], list[float]]:
-    """Centre and half sides."""
+    """Return centre and half sides."""
     center = _vector(path, entry, "center", length=3)
     half = _vector(path, entry, "half_extents", length=3)
     if min(half) <= 0:

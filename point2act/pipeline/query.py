@@ -32,8 +32,8 @@ from point2act.grasping.antipodal.boundary import surface_points
 from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
-from point2act.grasping.placement import PlaceConfig, find_place
-from point2act.grasping.reachability.path import ReachConfig
+from point2act.grasping.placement import PlacementConfig, find_placement
+from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.tsdf import SurfaceConfig, fuse_local
 from point2act.localization.click_model import ClickConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
@@ -105,7 +105,7 @@ class AnswerConfig:
     grasp: GraspConfig = field(default_factory=GraspConfig)
     reach: ReachConfig = field(default_factory=ReachConfig)
     """Inverse kinematics and joint paths of the arm."""
-    place: PlaceConfig = field(default_factory=PlaceConfig)
+    place: PlacementConfig = field(default_factory=PlacementConfig)
     seed: int = 0
     """Seed of all random numbers; the same seed gives the same grasps."""
 
@@ -203,7 +203,7 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
 def to_avoid(localized: Sequence[Localization], *, config: AnswerConfig) -> tuple[Avoid, ...]:
     """Return what the gripper keeps away from: the regions of queries with the role ``avoid``."""
     return tuple(
-        avoid_region(one.query, one.region, one.context.solid(), config=config.grasp.judge.avoid)
+        avoid_region(one.query, one.region, one.context.solid(), config=config.grasp.evaluation.avoid)
         for one in localized
         if one.query.role == "avoid" and isinstance(one.region, Region)
     )
@@ -238,7 +238,7 @@ def plan(
         return QueryResult(query, region, (), rivals, None, "a region to avoid: no grasps are wanted")
     if query.role == "place":
         rng = np.random.default_rng(config.seed)
-        place = find_place(
+        place = find_placement(
             context.views,
             context.depths,
             region.action_point,
@@ -298,7 +298,7 @@ def _reachable(
     """Keep the grasps that the arm reaches, each with a joint path."""
     # Imported late: mink and MuJoCo are installed only where an arm is used.
     from point2act.grasping.reachability.clearance import Surroundings
-    from point2act.grasping.reachability.filter import reach_grasps
+    from point2act.grasping.reachability.joint_path import reach_grasps
 
     return reach_grasps(
         grasps,

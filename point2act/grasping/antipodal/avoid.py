@@ -1,4 +1,4 @@
-"""Regions that a gripper keeps away from: how near it comes, what that costs, what is refused."""
+"""Regions to avoid: distance of gripper poses to them, the factor on the score, and rejection."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from jaxtyping import Bool, Float
 from point2act.core.geometry import fit_box, transform_points
 from point2act.core.types import OrientedBox, Query, Region
 from point2act.grasping.antipodal.collision import approach_opening, gripper_boxes
-from point2act.grasping.antipodal.contact_pairs import Pairs
+from point2act.grasping.antipodal.contact_pairs import ContactPairs
 from point2act.grasping.antipodal.pose_sampling import Poses
 from point2act.grasping.grippers import Gripper
 
-_STEPS = 60
-"""Of the search for nearest points. Measured with a Panda at 3000 random poses about a part: 999 of 1000
-distances are 0.03 mm too large at most, the worst 0.2 mm."""
+# Iterations of the search for nearest points. Measured with a Panda at 3000 random poses around a part: 999 of
+# 1000 distances are 0.03 mm too large at most, the worst 0.2 mm.
+_ITERATIONS = 60
 
 
 @dataclass(frozen=True)
 class AvoidConfig:
-    """How far grippers keep from what is to be avoided. Chosen."""
+    """Distance of the gripper to regions to avoid."""
 
     margin: float = 0.02
-    """A gripper that comes nearer than this on its way costs score, down to 0 where it touches, metres."""
-    touch: float = 0.002
-    """Fingers that come nearer than this touch, metres: as far as they stay from obstacles."""
-    share: float = 0.25
-    """What has this share of the relevancy's peak is to be avoided. Chosen on 6 simulated tables: of grasps
-    of a whole tool 49 % came within 2 cm of the part to avoid, 37 % with the region's own box, 18 % so."""
-    reach: float = 0.12
-    """No further than this from the middle of the region, metres: the blade of a kitchen knife."""
+    """Distance below which the score decreases, down to 0 at contact, metres."""
+    contact_distance: float = 0.002
+    """Distance of a finger that counts as contact, metres."""
+    relevancy_fraction: float = 0.25
+    """Fraction of the largest relevancy above which points belong to the region to avoid."""
+    # Chosen on 6 simulated tables: of grasps of a whole tool 49 % came within 2 cm of the part to avoid, 37 %
+    # with the region's own box, 18 % with this.
+    max_radius: float = 0.12
+    """Largest distance of the points from the centre of the region, metres."""
+    # The blade of a kitchen knife.
 
 
 @dataclass(frozen=True, eq=False)
 class Avoid:
-    """A place that hands keep away from."""
+    """A region that the gripper avoids."""
 
     text: str
-    """The query's words, to say why nothing is left."""
+    """Text of the query, for the reason of an empty result."""
     box: OrientedBox
-    """World."""
+    """Extent of the region, world."""
 
 
 def avoid_region(
@@ -52,36 +54,42 @@ def avoid_region(
     *,
     config: AvoidConfig = AvoidConfig(),
 ) -> Avoid:
-    """What to avoid by a query, where its region was found: a box about all that may be meant, world frame.
+    """Return the box around everything that a query to avoid may mean, world.
 
-    ``relevancy`` holds world points and their values. The region's own box is where to act, about half of
-    a long part; it serves where there are no points.
+    The region's own box is where to act, about half of a long part; it is used if there are no points.
+
+    Args:
+        query: Query with the role ``avoid``.
+        region: Its region.
+        relevancy: World points and their relevancy.
+        config: Extent of the box.
     """
     points, values = relevancy
-    near = ((points - region.box.center) ** 2).sum(axis=1) < config.reach**2
+    near = ((points - region.box.center) ** 2).sum(axis=1) < config.max_radius**2
     points, values = points[near], values[near]
-    meant = points[values >= config.share * values.max(initial=0.0)] if values.any() else points[:0]
-    return Avoid(query.text, fit_box(meant) if len(meant) > 2 else region.box)
+    limit = config.relevancy_fraction * values.max(initial=0.0)
+    relevant = points[values >= limit] if values.any() else points[:0]
+    return Avoid(query.text, fit_box(relevant) if len(relevant) > 2 else region.box)
 
 
 @dataclass(frozen=True, eq=False)
-class Nearness:
-    """How near grippers come to places to avoid, one row for each place."""
+class AvoidDistances:
+    """Distances of gripper poses to regions to avoid, one row per region."""
 
-    end_effector: Float[np.ndarray, "a n"]
+    distances: Float[np.ndarray, "a n"]
     """Smallest distance of fingers and palm along the approach, metres."""
-    refused: Bool[np.ndarray, "a n"]
-    """Where a contact lies inside or a finger touches."""
+    rejected: Bool[np.ndarray, "a n"]
+    """Poses with a contact inside the region or a finger that touches it."""
 
     @property
-    def clearance(self) -> Float[np.ndarray, " n"]:
-        """Distance to the nearest of the places, metres; infinite where there are none."""
-        return self.end_effector.min(axis=0, initial=np.inf)
+    def smallest(self) -> Float[np.ndarray, " n"]:
+        """Distance to the nearest region, metres; infinite without regions."""
+        return self.distances.min(axis=0, initial=np.inf)
 
 
-def nearness(
+def avoid_distances(
     poses: Poses,
-    pairs: Pairs,
+    pairs: ContactPairs,
     gripper: Gripper,
     avoid: Sequence[Avoid],
     T_world_volume: Float[np.ndarray, "4 4"],
@@ -89,47 +97,63 @@ def nearness(
     clearance: float,
     approach: float,
     config: AvoidConfig,
-) -> Nearness:
-    """Judge grippers at poses and on their straight way there, ``approach`` metres long.
+) -> AvoidDistances:
+    """Return the distances of the open gripper to regions to avoid, at poses and on the approach to them.
 
-    Poses and pairs in the volume frame; pads open by the contacts' distance and ``clearance`` on each side.
+    Args:
+        poses: Gripper poses, volume frame.
+        pairs: Contact pairs of the poses, volume frame.
+        gripper: Gripper.
+        avoid: Regions to avoid.
+        T_world_volume: Pose of the volume frame.
+        clearance: Clearance between each open finger and its contact, metres.
+        approach: Length of the straight approach, metres.
+        config: Distance that counts as contact.
     """
-    end_effector = np.full((len(avoid), len(poses)), np.inf)
-    refused = np.zeros(end_effector.shape, bool)
+    distances = np.full((len(avoid), len(poses)), np.inf)
+    rejected = np.zeros(distances.shape, bool)
     openings = [approach_opening(gripper, float(width), clearance) for width in pairs.widths]
-    gripper_volume = [gripper_boxes(gripper, opening, approach=approach) for opening in openings]
-    for row, place in enumerate(avoid if len(poses) else ()):
-        T_box_volume = _T_box_world(place.box) @ T_world_volume
+    swept = [gripper_boxes(gripper, opening, approach=approach) for opening in openings]
+    for row, region in enumerate(avoid if len(poses) else ()):
+        T_box_volume = _T_box_world(region.box) @ T_world_volume
         rotations = T_box_volume[:3, :3] @ poses.rotations
         origins = transform_points(T_box_volume, poses.origins)
-        centers = np.array([boxes.center for boxes in gripper_volume])[poses.pair]
-        gaps = box_gaps(rotations, origins, centers, gripper_volume[0].half, place.box.half_extents)
+        centers = np.array([boxes.center for boxes in swept])[poses.pair]
+        gaps = box_box_distances(rotations, origins, centers, swept[0].half, region.box.half_extents)
         contacts = np.abs(transform_points(T_box_volume, pairs.contacts))
-        inside = (contacts <= place.box.half_extents).all(axis=2).any(axis=1)
-        end_effector[row] = gaps.min(axis=1)
+        inside = (contacts <= region.box.half_extents).all(axis=2).any(axis=1)
+        distances[row] = gaps.min(axis=1)
         # Fingers come first among a gripper's boxes.
-        refused[row] = inside[poses.pair] | (gaps[:, : 2 * len(gripper.finger)].min(axis=1) < config.touch)
-    return Nearness(end_effector, refused)
+        finger = gaps[:, : 2 * len(gripper.finger)].min(axis=1)
+        rejected[row] = inside[poses.pair] | (finger < config.contact_distance)
+    return AvoidDistances(distances, rejected)
 
 
-def caution(clearance: Float[np.ndarray, " n"], *, config: AvoidConfig) -> Float[np.ndarray, " n"]:
-    """What a score is multiplied with: 0 where the gripper touches, 1 from the margin on, smooth between."""
-    share = np.clip(clearance / max(config.margin, 1e-9), 0, 1)
+def avoid_factor(distance: Float[np.ndarray, " n"], *, config: AvoidConfig) -> Float[np.ndarray, " n"]:
+    """Return the factor on the score: the smoothstep of the distance, 0 at contact and 1 from the margin on."""
+    share = np.clip(distance / max(config.margin, 1e-9), 0, 1)
     return share**2 * (3 - 2 * share)
 
 
-def box_gaps(
+def box_box_distances(
     rotations: Float[np.ndarray, "n 3 3"],
     origins: Float[np.ndarray, "n 3"],
     centers: Float[np.ndarray, "n b 3"],
     half: Float[np.ndarray, "b 3"],
     extents: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "n b"]:
-    """Distances of posed boxes to a box about the origin of half ``extents``, 0 where they overlap.
+    """Return the distances of posed boxes to a box around the origin, 0 where they overlap.
 
-    Box (i, j) is about ``centers[i, j]`` in a frame of the given rotation and origin. The point of it that
-    is nearest to the other is found by projected gradients with momentum (Beck and Teboulle 2009), each
-    step exact to the nearest point of the other; what is left over errs to the far side.
+    Minimises the squared distance ``|(R x + t) - clip(R x + t, -e, e)|²`` of a point x in the posed box to the
+    other box, by projected gradient descent with Nesterov momentum (FISTA, Beck and Teboulle 2009). The result
+    errs to the far side.
+
+    Args:
+        rotations: Orientation of each pose.
+        origins: Position of each pose, metres.
+        centers: Centre of every box in the frame of its pose, metres.
+        half: Half sides of the boxes, metres.
+        extents: Half sides of the box around the origin, metres.
     """
 
     def beyond(points: Float[np.ndarray, "n b 3"]) -> Float[np.ndarray, "n b 3"]:
@@ -140,7 +164,7 @@ def box_gaps(
     start = -np.einsum("nji,nj->ni", rotations, origins)[:, None]
     point = ahead = np.clip(np.broadcast_to(start, centers.shape), low, high)
     momentum = 1.0
-    for _ in range(_STEPS):
+    for _ in range(_ITERATIONS):
         following = np.clip(ahead - beyond(ahead) @ rotations, low, high)
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = following + (momentum - 1) / faster * (following - point)

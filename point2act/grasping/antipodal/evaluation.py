@@ -1,140 +1,134 @@
-"""Judge gripper poses: first all by what is quick to report, then a few by a closer look."""
+"""Evaluation of gripper poses: fast terms for all poses, clearances and robustness for the best ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from point2act.core.geometry import distance_to_box, transform_points
 from point2act.core.types import Region
-from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, caution, nearness
-from point2act.grasping.antipodal.boundary import Solid, SurfacePoints
+from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distances, avoid_factor
+from point2act.grasping.antipodal.boundary import SolidPoints, SurfacePoints
 from point2act.grasping.antipodal.collision import (
     approach_opening,
     gripper_boxes,
     nearest,
-    nearest_on_way,
+    nearest_on_path,
     plane_heights,
 )
-from point2act.grasping.antipodal.contact_pairs import PairConfig, Pairs
-from point2act.grasping.antipodal.pose_sampling import PoseConfig, Poses, Tally
-from point2act.grasping.antipodal.robustness import RobustConfig, draw_errors, robustness
+from point2act.grasping.antipodal.contact import RobustnessConfig, draw_perturbations, robustness
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig
+from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, PoseSamplingConfig
 from point2act.grasping.antipodal.score import (
     ScoreConfig,
     contact_relevancy,
-    meaning,
     preference,
     quality,
+    semantic_factor,
 )
-from point2act.grasping.antipodal.terms import GraspTerms, TermConfig, grasp_terms, near_poses
+from point2act.grasping.antipodal.terms import GraspTerms, TermConfig, grasp_terms, surfaces_at_poses
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
+from point2act.grasping.records import Records
 
 
 @dataclass(frozen=True)
-class JudgeConfig:
-    """What makes a grasp good."""
+class EvaluationConfig:
+    """Quality and score of gripper poses."""
 
     terms: TermConfig = field(default_factory=TermConfig)
-    """What the quality is made of."""
-    robust: RobustConfig = field(default_factory=RobustConfig)
-    """What may be off."""
+    """Scales of the terms of the quality."""
+    robustness: RobustnessConfig = field(default_factory=RobustnessConfig)
+    """Errors of execution."""
     score: ScoreConfig = field(default_factory=ScoreConfig)
-    """How terms, meaning and preferences are combined."""
+    """Combination of quality, relevancy and preferences."""
     avoid: AvoidConfig = field(default_factory=AvoidConfig)
-    """How far grippers keep from what is to be avoided."""
-    slanted: float = 0.3
-    """What a score is multiplied with where pads would press outside the friction cone: in front of a can's
-    widest place they squeeze it out. Chosen."""
-    low: float = 0.012
-    """Not so for contacts lower than this over the table, metres: low things show round edges, and pads that
-    reach the table hold all of them. Chosen."""
-    blocked: float = 0.5
-    """What a score is multiplied with where something seems to be in the way up. Not refused: half of a
-    glass that no camera saw in one piece may be its own bowl, and a robot can leave by the way it came.
-    Chosen."""
+    """Distance to regions to avoid."""
+    slanted_factor: float = 0.3
+    """Factor on the score of poses whose pads press outside the friction cone."""
+    # In front of a can's widest place they squeeze it out. Chosen.
+    low_height: float = 0.012
+    """Height above the table below which contacts are exempt from ``slanted_factor``, metres."""
+    # Low objects show round edges, and pads that reach the table hold all of them. Chosen.
+    blocked_factor: float = 0.5
+    """Factor on the score of poses whose lift seems to be blocked."""
+    # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can retreat
+    # along its approach. Chosen.
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What grasps are planned for, and on."""
+class GraspTask:
+    """Input of grasp planning at one region."""
 
     volume: LocalVolume
     surface: SurfacePoints
-    solid: Solid
+    solid: SolidPoints
     region: Region
     action_point: Float[np.ndarray, "3"]
-    """In the volume frame."""
+    """Action point in the volume frame."""
     gripper: Gripper
     relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None
-    """World points and their values."""
+    """World points and their relevancy."""
     avoid: Sequence[Avoid]
     base: Float[np.ndarray, "3"] | None
-    """Where the robot stands, world."""
+    """Position of the robot's base, world."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """Poses with what they are worth."""
+class ScoredPoses(Records):
+    """Poses with their scores."""
 
     poses: Poses
     terms: GraspTerms
     quality: Float[np.ndarray, " n"]
-    """The chance that it holds."""
-    worth: Float[np.ndarray, " n"]
-    """What the quality is multiplied with: meaning, preference, caution."""
+    """Probability that the grasp holds."""
+    factor: Float[np.ndarray, " n"]
+    """Factor on the quality: relevancy, preference, regions to avoid, penalties."""
     relevancy: Float[np.ndarray, " n"]
-    away: Float[np.ndarray, " n"]
-    """Distance to what is to be avoided, metres; infinite where there is nothing."""
-    approach: Float[np.ndarray, " n"]
-    """Distance to everything on the way to the grasp, metres; infinite before the closer look."""
-    lift: Float[np.ndarray, " n"]
-    """Distance to all but the object while it is lifted, metres; infinite before the closer look."""
+    avoid_distance: Float[np.ndarray, " n"]
+    """Distance to the nearest region to avoid, metres; infinite without one."""
+    approach_clearance: Float[np.ndarray, " n"]
+    """Distance to everything on the approach, metres; infinite before ``add_clearances``."""
+    lift_clearance: Float[np.ndarray, " n"]
+    """Distance to everything but the object on the lift, metres; infinite before ``add_clearances``."""
 
     def __len__(self) -> int:
         return len(self.poses)
 
     @property
     def score(self) -> Float[np.ndarray, " n"]:
-        """What grasps are ordered by."""
-        return self.quality * self.worth
-
-    def only(self, chosen: np.ndarray) -> Judged:
-        """Some of them, by index."""
-        kept = {
-            f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in ("poses", "terms")
-        }
-        return Judged(self.poses.only(chosen), self.terms.only(chosen), **kept)
+        """Score by which grasps are ordered."""
+        return self.quality * self.factor
 
 
-def judge(
-    task: Task,
-    pairs: Pairs,
+def score_poses(
+    task: GraspTask,
+    pairs: ContactPairs,
     poses: Poses,
-    tally: Tally,
+    counts: PoseCounts,
     *,
-    opens: PairConfig,
-    ways: PoseConfig,
-    config: JudgeConfig,
-) -> Judged:
-    """Judge every pose that leaves alone what is to be avoided; ``tally`` counts the others."""
-    near = nearness(
+    pairing: PairConfig,
+    sampling: PoseSamplingConfig,
+    config: EvaluationConfig,
+) -> ScoredPoses:
+    """Score every pose outside the regions to avoid; add the number of the others to ``counts``."""
+    near = avoid_distances(
         poses,
         pairs,
         task.gripper,
         task.avoid,
         task.volume.T_world_volume,
-        clearance=opens.clearance,
-        approach=ways.approach,
+        clearance=pairing.clearance,
+        approach=sampling.approach,
         config=config.avoid,
     )
-    for place, refused in zip(task.avoid, near.refused, strict=True):
-        tally.avoided[place.text] = tally.avoided.get(place.text, 0) + int(refused.sum())
-    allowed = np.flatnonzero(~near.refused.any(axis=0))
-    poses, away = poses.only(allowed), near.clearance[allowed]
+    for region, rejected in zip(task.avoid, near.rejected, strict=True):
+        counts.avoided[region.text] = counts.avoided.get(region.text, 0) + int(rejected.sum())
+    allowed = np.flatnonzero(~near.rejected.any(axis=0))
+    poses, distance = poses.only(allowed), near.smallest[allowed]
     terms = grasp_terms(
         poses,
         pairs,
@@ -143,79 +137,95 @@ def judge(
         task.volume.cameras_in_volume,
         task.gripper,
         voxel=task.volume.voxel,
-        clearance=opens.clearance,
-        friction=opens.friction,
+        clearance=pairing.clearance,
+        friction=pairing.friction,
         config=config.terms,
     )
-    relevancy, worth = _worth(task, pairs, poses, config.score)
-    worth *= caution(away, config=config.avoid)
-    pressed = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.low)
-    worth *= np.where(pressed, 1.0, config.slanted)
+    relevancy, factor = _relevancy(task, pairs, poses, config.score)
+    factor *= avoid_factor(distance, config=config.avoid)
+    aligned = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.low_height)
+    factor *= np.where(aligned, 1.0, config.slanted_factor)
     unknown = np.full(len(poses), np.inf)
-    good = quality(terms, config.score.weights)
-    return Judged(poses, terms, good, worth, relevancy, away, unknown, unknown)
+    probability = quality(terms, config.score.weights)
+    return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, unknown)
 
 
-def _heights(volume: LocalVolume, pairs: Pairs) -> Float[np.ndarray, " p"]:
-    """Height of each pair's middle over the table; infinite without one."""
+def _heights(volume: LocalVolume, pairs: ContactPairs) -> Float[np.ndarray, " p"]:
+    """Return the heights of the pairs' midpoints above the table; infinite without a table."""
     table = volume.table_in_volume
     if table is None:
         return np.full(len(pairs), np.inf)
     return pairs.middles @ table[:3] + table[3]
 
 
-def _worth(
-    task: Task, pairs: Pairs, poses: Poses, config: ScoreConfig
+def _relevancy(
+    task: GraspTask, pairs: ContactPairs, poses: Poses, config: ScoreConfig
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Relevancy of each pose's contacts, and the product of meaning and preference."""
+    """Return the relevancy of each pose's contacts, and the factor of relevancy and preference."""
     T = task.volume.T_world_volume
     contacts = transform_points(T, pairs.contacts)
     absolute, relative = contact_relevancy(contacts, task.region, task.relevancy, config=config)
-    means = meaning(relative, distance_to_box(contacts.mean(axis=1), task.region.box), config=config)
+    distance = distance_to_box(contacts.mean(axis=1), task.region.box)
+    semantic = semantic_factor(relative, distance, config=config)
     from_base = None if task.base is None else task.region.action_point - task.base
     approaches = poses.rotations[:, :, 2] @ T[:3, :3].T
-    liked = preference(approaches, task.volume.up, from_base, config.prefer)
-    return absolute[poses.pair], means[poses.pair] * liked
+    preferred = preference(approaches, task.volume.up, from_base, config.preference)
+    return absolute[poses.pair], semantic[poses.pair] * preferred
 
 
-def look_closer(
-    task: Task, pairs: Pairs, judged: Judged, *, opens: PairConfig, ways: PoseConfig, config: JudgeConfig
-) -> Judged:
-    """The same poses with clearances and robustness, which take longer to report."""
-    poses = judged.poses
-    near = near_poses(poses, pairs, task.surface, task.gripper, config.terms.contact)
+def add_clearances(
+    task: GraspTask,
+    pairs: ContactPairs,
+    scored: ScoredPoses,
+    *,
+    pairing: PairConfig,
+    sampling: PoseSamplingConfig,
+    config: EvaluationConfig,
+) -> ScoredPoses:
+    """Return the same poses with the expensive terms: clearances and robustness."""
+    poses, gripper = scored.poses, task.gripper
+    near = surfaces_at_poses(poses, pairs, task.surface, gripper, config.terms.contact)
     middles, widths = pairs.middles, pairs.widths
-    # The same errors for every grasp and every question.
-    draws = draw_errors(opens.friction, config.robust, np.random.default_rng(0))
+    # The same perturbations for every grasp and every query.
+    perturbations = draw_perturbations(pairing.friction, config.robustness, np.random.default_rng(0))
     approach, lift, robust = (np.zeros(len(poses)) for _ in range(3))
     for i, pair in enumerate(poses.pair.tolist()):
-        width = float(widths[pair])
-        opening = approach_opening(task.gripper, width, opens.clearance)
-        approach[i] = _approach_clearance(task, poses.rotations[i], poses.origins[i], opening, ways.approach)
-        lift[i] = _lift_clearance(task, poses.rotations[i], poses.origins[i], width, ways)
+        width, rotation, origin = float(widths[pair]), poses.rotations[i], poses.origins[i]
+        opening = approach_opening(gripper, width, pairing.clearance)
+        approach[i] = _approach_clearance(task, rotation, origin, opening, sampling.approach)
+        lift[i] = _lift_clearance(task, rotation, origin, width, sampling)
         robust[i] = robustness(
             near[pair],
-            poses.rotations[i],
-            poses.origins[i] - middles[pair],
-            task.gripper.pad_size,
-            draws,
+            rotation,
+            origin - middles[pair],
+            gripper.pad_size,
+            perturbations,
             width=width,
             opening=opening,
             contact=config.terms.contact,
-            config=config.robust,
+            config=config.robustness,
         )
     clearance = np.clip(approach / config.terms.full_clearance, 0, 1)
-    terms = replace(judged.terms, clearance=clearance, robustness=robust)
-    good = quality(terms, config.score.weights)
-    worth = judged.worth * np.where(lift > 0, 1.0, config.blocked)
-    return replace(judged, terms=terms, quality=good, worth=worth, approach=approach, lift=lift)
+    terms = replace(scored.terms, clearance=clearance, robustness=robust)
+    return replace(
+        scored,
+        terms=terms,
+        quality=quality(terms, config.score.weights),
+        factor=scored.factor * np.where(lift > 0, 1.0, config.blocked_factor),
+        approach_clearance=approach,
+        lift_clearance=lift,
+    )
 
 
 def _approach_clearance(
-    task: Task, rotation: Float[np.ndarray, "3 3"], origin: Float[np.ndarray, "3"], opening: float, way: float
+    task: GraspTask,
+    rotation: Float[np.ndarray, "3 3"],
+    origin: Float[np.ndarray, "3"],
+    opening: float,
+    length: float,
 ) -> float:
-    """Smallest distance from the open gripper on its way to anything seen and to the table, metres."""
-    boxes = gripper_boxes(task.gripper, opening, approach=way)
+    """Return the smallest distance of the open gripper on its approach to points and table, metres."""
+    boxes = gripper_boxes(task.gripper, opening, approach=length)
     smallest = nearest((task.solid.points - origin) @ rotation, boxes)
     table = task.volume.table_in_volume
     if table is not None:
@@ -224,13 +234,13 @@ def _approach_clearance(
 
 
 def _lift_clearance(
-    task: Task,
+    task: GraspTask,
     rotation: Float[np.ndarray, "3 3"],
     origin: Float[np.ndarray, "3"],
     width: float,
-    config: PoseConfig,
+    config: PoseSamplingConfig,
 ) -> float:
-    """Smallest distance from the closed gripper to all but the object while it is lifted, metres."""
+    """Return the smallest distance of the closed gripper on its lift to everything but the object, metres."""
     others = (task.solid.points[~task.solid.on_object] - origin) @ rotation
-    way = config.lift * rotation[2]  # up in the gripper's axes
-    return nearest_on_way(others, gripper_boxes(task.gripper, width), way, step=config.lift_step)
+    up = config.lift * rotation[2]  # in the gripper's axes
+    return nearest_on_path(others, gripper_boxes(task.gripper, width), up, step=config.lift_step)

@@ -1,4 +1,4 @@
-"""Why there are no grasps, and what would have to change: the nearest miss."""
+"""Reasons for an empty result of grasp planning: the nearest miss, and what would help."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from point2act.core.geometry import voxel_downsample
 from point2act.core.types import NoAnswer
-from point2act.grasping.antipodal.boundary import Solid
+from point2act.grasping.antipodal.boundary import SolidPoints
 from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
@@ -17,151 +17,160 @@ from point2act.grasping.antipodal.collision import (
     plane_heights,
     within,
 )
-from point2act.grasping.antipodal.contact_pairs import REACH, PairConfig, Pairs
-from point2act.grasping.antipodal.pose_sampling import PoseConfig, Tally, depths_of, fans_of
+from point2act.grasping.antipodal.contact_pairs import RAY_LENGTH, ContactPairs, PairConfig
+from point2act.grasping.antipodal.pose_sampling import (
+    PoseCounts,
+    PoseSamplingConfig,
+    approach_fans,
+    pad_depths,
+)
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Boxes, Gripper
 
+# Number of contact pairs, best first, among which the nearest miss is searched.
 _PAIRS = 12
-"""Number of contact pairs, best first, among which the nearest miss is searched."""
 
 
 def why_none(
     volume: LocalVolume,
-    solid: Solid,
-    pairs: Pairs,
-    tally: Tally,
+    solid: SolidPoints,
+    pairs: ContactPairs,
+    counts: PoseCounts,
     gripper: Gripper,
     *,
-    opens: PairConfig,
-    ways: PoseConfig,
+    pairing: PairConfig,
+    sampling: PoseSamplingConfig,
 ) -> NoAnswer:
-    """Return the reason for an empty result, with the nearest miss and the counts of removed candidates."""
-    span, reach = 1e3 * (gripper.max_width - 2 * opens.clearance), 1e3 * REACH * gripper.max_width
+    """Return the reason for an empty result, with the nearest miss and the counts of rejected candidates."""
+    span = 1e3 * (gripper.max_width - 2 * pairing.clearance)
+    reach = 1e3 * RAY_LENGTH * gripper.max_width
+    rays = {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless}
     if len(pairs):
-        nearest = _nearest(volume, solid, pairs, gripper, opens, ways)
-        return NoAnswer("all_collide", nearest + _advice(tally), _counts(pairs, tally))
+        miss = _nearest_miss(volume, solid, pairs, gripper, pairing, sampling)
+        return NoAnswer("all_collide", f"{miss}: {_advice(counts)}", _counts(pairs, counts))
     if len(pairs.wide):
         narrowest = 1e3 * pairs.wide.min()
         return NoAnswer(
             "too_wide",
             f"too wide by {narrowest - span:.0f} mm: the narrowest contact pair is {narrowest:.0f} mm, the "
-            f"gripper spans {span:.0f} mm with clearance; try a narrower part or a wider gripper",
-            {"wide_pairs": len(pairs.wide), "rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
+            f"gripper spans {span:.0f} mm; try a narrower part",
+            {"wide_pairs": len(pairs.wide), **rays},
         )
     if not pairs.tried:
-        within = 1e3 * max(opens.radii)
+        within = 1e3 * max(pairing.start_radii)
         return NoAnswer(
-            "no_contact_pair", f"nothing stands out from the table within {within:.0f} mm of the action point"
+            "no_contact_pair",
+            f"nothing stands out from the table within {within:.0f} mm of the action point: point at the object",
         )
     if pairs.endless == pairs.tried:
         return NoAnswer(
             "too_wide",
-            f"no ray into the object comes out again within {reach:.0f} mm: it is wider than the gripper, or "
-            "its other sides were not seen; add views from behind",
-            {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
+            f"the object is wider than {reach:.0f} mm, or its other sides were not observed: add views from "
+            "behind",
+            rays,
         )
     slant = ""
     if np.isfinite(pairs.least_slant):
         slant = (
-            f": the best pair is {np.rad2deg(pairs.least_slant):.0f} degrees off, "
-            f"{np.rad2deg(np.arctan(opens.friction)):.0f} hold"
+            f": the best pair is {np.rad2deg(pairs.least_slant):.0f} degrees off, friction holds "
+            f"{np.rad2deg(np.arctan(pairing.friction)):.0f}"
         )
-    return NoAnswer(
-        "no_contact_pair",
-        f"opposite surfaces are too slanted to hold{slant}; try another part",
-        {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless},
-    )
+    return NoAnswer("no_contact_pair", f"opposite surfaces are too slanted{slant}; try another part", rays)
 
 
-def _counts(pairs: Pairs, tally: Tally) -> dict[str, int]:
-    """Return the numbers of gripper poses that each check removed."""
+def _counts(pairs: ContactPairs, counts: PoseCounts) -> dict[str, int]:
+    """Return the number of poses that each check rejects."""
     checks = {
         "contact_pairs": len(pairs),
-        "poses": tally.tried,
-        "table": tally.table,
-        "fingers": tally.fingers,
-        "palm": tally.palm,
-        "closing_fingers": tally.neighbour,
-        "unseen_space": tally.unseen,
+        "poses": counts.tried,
+        "table": counts.table,
+        "fingers": counts.fingers,
+        "palm": counts.palm,
+        "closing_fingers": counts.neighbour,
+        "unseen_space": counts.unseen,
     }
-    return checks | {f"avoid: {text}": count for text, count in tally.avoided.items() if count}
+    return checks | {f"avoid: {text}": count for text, count in counts.avoided.items() if count}
 
 
-def _advice(tally: Tally) -> str:
-    """Return what would help, from the check that removed most poses."""
-    avoided = {f"clear {text}, which is to be avoided": count for text, count in tally.avoided.items()}
+def _advice(counts: PoseCounts) -> str:
+    """Return what would help against the check that rejects most poses."""
     options = {
-        "grasp a part higher above the table": tally.table,
-        "clear what is beside it, or grasp another part": tally.fingers,
-        "clear what is above it, or grasp another part": tally.palm,
-        "move its neighbours away": tally.neighbour,
-        "add views of the hidden sides": tally.unseen,
-    } | avoided
-    return "; " + max(options, key=lambda text: options[text])
+        "grasp a part higher above the table": counts.table,
+        "clear what is beside it, or grasp another part": counts.fingers,
+        "clear what is above it, or grasp another part": counts.palm,
+        "move its neighbours away": counts.neighbour,
+        "add views of the hidden sides": counts.unseen,
+    }
+    options |= {f"move it away from {text}": count for text, count in counts.avoided.items()}
+    return max(options, key=lambda text: options[text])
 
 
-def _nearest(
-    volume: LocalVolume, solid: Solid, pairs: Pairs, gripper: Gripper, opens: PairConfig, ways: PoseConfig
+def _nearest_miss(
+    volume: LocalVolume,
+    solid: SolidPoints,
+    pairs: ContactPairs,
+    gripper: Gripper,
+    pairing: PairConfig,
+    sampling: PoseSamplingConfig,
 ) -> str:
-    """Describe the pose that collides least."""
-    points, depths = voxel_downsample(solid.points, ways.body_grid), depths_of(gripper, ways)
+    """Describe the pose with the smallest penetration."""
+    points, depths = voxel_downsample(solid.points, sampling.palm_grid), pad_depths(gripper, sampling)
     # Points farther from the gripper than this leave enough clearance.
-    margin, deep = max(ways.margin, ways.palm_margin), float(np.abs(depths).max())
-    fans = fans_of(pairs, volume.cameras_in_volume, ways)[:_PAIRS]
-    least, words = np.inf, ""
+    margin, deep = max(sampling.finger_margin, sampling.palm_margin), float(np.abs(depths).max())
+    fans = approach_fans(pairs, volume.cameras_in_volume, sampling)[:_PAIRS]
+    least, obstacle = np.inf, ""
     for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
         if not len(fan):
             continue
-        opening = approach_opening(gripper, float(width), opens.clearance)
-        fingers = finger_boxes(gripper, opening, approach=ways.approach)
-        body = body_boxes(gripper, opening, approach=ways.approach)
+        opening = approach_opening(gripper, float(width), pairing.clearance)
+        fingers = finger_boxes(gripper, opening, approach=sampling.approach)
+        body = body_boxes(gripper, opening, approach=sampling.approach)
         rotations = np.repeat(fan, len(depths), axis=0)
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
-        end_effector = fingers + body
-        over = _lacking_to_table(volume.table_in_volume, rotations, origins, end_effector, ways)
-        near = middle + within((points - middle).T, fan[0, :, 1], end_effector, margin=margin, depth=deep).T
+        boxes = fingers + body
+        over = _missing_to_table(volume.table_in_volume, rotations, origins, boxes, sampling)
+        near = middle + within((points - middle).T, fan[0, :, 1], boxes, margin=margin, depth=deep).T
         # The table is checked for all poses at once: where it alone is worse, nothing else is checked.
         for pose in np.argsort(over, kind="stable"):
             if over[pose] >= least:
                 break
-            # A few of the points suffice to reject most poses.
+            # A few points suffice to reject most poses.
             for every in (SPARSE, 1):
-                clearances = _lacking(near[::every], rotations[pose], origins[pose], fingers, body, ways)
-                lacking, what = max((float(over[pose]), "the table"), *clearances)
-                if lacking >= least:
+                missing = _missing(near[::every], rotations[pose], origins[pose], fingers, body, sampling)
+                worst, what = max((float(over[pose]), "the table"), *missing)
+                if worst >= least:
                     break
             else:
-                least, words = lacking, what
-    if not words or least <= 0:
-        return "every gripper pose collides"
-    return f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {words}"
+                least, obstacle = worst, what
+    if not obstacle or least <= 0:
+        return "every gripper pose is rejected"
+    return f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {obstacle}"
 
 
-def _lacking_to_table(
+def _missing_to_table(
     table: Float[np.ndarray, "4"] | None,
     rotations: Float[np.ndarray, "k 3 3"],
     origins: Float[np.ndarray, "k 3"],
-    end_effector: Boxes,
-    ways: PoseConfig,
+    boxes: Boxes,
+    sampling: PoseSamplingConfig,
 ) -> Float[np.ndarray, " k"]:
-    """How far grippers at poses are too low over the table, metres; negative where there is clearance."""
+    """Return the clearance to the table that gripper poses lack, metres; negative for free poses."""
     if table is None:
         return np.full(len(rotations), -np.inf)
-    return ways.table_margin - plane_heights(rotations, origins, end_effector, table)
+    return sampling.table_margin - plane_heights(rotations, origins, boxes, table)
 
 
-def _lacking(
+def _missing(
     points: Float[np.ndarray, "n 3"],
     rotation: Float[np.ndarray, "3 3"],
     origin: Float[np.ndarray, "3"],
     fingers: Boxes,
     body: Boxes,
-    ways: PoseConfig,
+    sampling: PoseSamplingConfig,
 ) -> tuple[tuple[float, str], tuple[float, str]]:
-    """What fingers and palm at a pose lack of clearance at their worst places, metres, and to what."""
+    """Return the clearance that fingers and palm lack at a pose, metres, and the obstacle."""
     local = (points - origin) @ rotation
     return (
-        (depth_inside(local, fingers) + ways.margin, "something beside the object, with a finger"),
-        (depth_inside(local, body) + ways.palm_margin, "something, with the palm"),
+        (depth_inside(local, fingers) + sampling.finger_margin, "something beside the object, with a finger"),
+        (depth_inside(local, body) + sampling.palm_margin, "something, with the palm"),
     )

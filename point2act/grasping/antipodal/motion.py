@@ -1,4 +1,4 @@
-"""How a gripper moves to grasp: along its approach, closing, and up. For pictures and films."""
+"""Motion of a gripper in a grasp: approach, closing and lift, for animations."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from point2act.grasping.grippers import Gripper
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """The gripper at one moment."""
+    """Pose and opening of the gripper at one moment."""
 
     T_world_gripper: Float[np.ndarray, "4 4"]
     opening: float
-    """How far the pads are apart, metres."""
+    """Distance between the pads, metres."""
 
 
 def motion(
@@ -31,24 +31,29 @@ def motion(
     lift: float,
     steps: int = 12,
 ) -> tuple[Moment, ...]:
-    """The straight way in, the closing, and the straight way up along the unit vector ``up``, world.
+    """Return the straight approach, the closing and the straight lift of a grasp.
 
-    Lengths are metres: the open pads are ``clearance`` from each contact, and what was checked when the
-    grasp was planned stands in its ``GraspConfig``. ``steps`` moments each, at least two, the last of one
-    being the first of the next.
+    Args:
+        grasp: Grasp, world.
+        gripper: Gripper.
+        up: Unit vector, world.
+        clearance: Clearance between each open finger and its contact, metres, as in ``PairConfig``.
+        approach: Length of the approach, metres.
+        lift: Length of the lift, metres.
+        steps: Number of moments of each phase, at least 2; the last of one is the first of the next.
     """
     width = max(grasp.width, 0.0)
     opened = approach_opening(gripper, width, clearance)
     shares = np.linspace(0.0, 1.0, steps)
     back = -approach * grasp.T_world_gripper[:3, 2]
     comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
-    # linspace ends on the width to the last bit.
+    # linspace ends exactly on the width.
     closes = [Moment(grasp.T_world_gripper, float(w)) for w in np.linspace(opened, width, steps)]
     rises = [Moment(_moved(grasp.T_world_gripper, share * lift * up), width) for share in shares]
     return (*comes, *closes[1:], *rises[1:])
 
 
-def _moved(T_world_x: Float[np.ndarray, "4 4"], way: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def _moved(T_world_x: Float[np.ndarray, "4 4"], by: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
     moved = T_world_x.copy()
-    moved[:3, 3] += way
+    moved[:3, 3] += by
     return moved

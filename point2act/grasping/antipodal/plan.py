@@ -1,4 +1,4 @@
-"""Plan grasps: surface, contact pairs, free poses, quality, the best and mutually different ones."""
+"""Antipodal grasp planning: contact pairs, collision-free poses, scores, and the best distinct grasps."""
 
 from __future__ import annotations
 
@@ -11,38 +11,49 @@ from jaxtyping import Float
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
-from point2act.grasping.antipodal.boundary import BoundaryConfig, all_solid, surface_points
-from point2act.grasping.antipodal.contact_pairs import PairConfig, Pairs, find_pairs
-from point2act.grasping.antipodal.evaluation import JudgeConfig, Judged, Task, judge, look_closer
+from point2act.grasping.antipodal.boundary import BoundaryConfig, solid_points, surface_points
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig, find_contact_pairs
+from point2act.grasping.antipodal.evaluation import (
+    EvaluationConfig,
+    GraspTask,
+    ScoredPoses,
+    add_clearances,
+    score_poses,
+)
 from point2act.grasping.antipodal.failure_reasons import why_none
-from point2act.grasping.antipodal.pose_sampling import PoseConfig, Poses, Tally, free_poses
+from point2act.grasping.antipodal.pose_sampling import (
+    PoseCounts,
+    Poses,
+    PoseSamplingConfig,
+    sample_free_poses,
+)
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
 
 
 @dataclass(frozen=True)
 class GraspConfig:
-    """How grasps are planned."""
+    """Antipodal grasp planning."""
 
     boundary: BoundaryConfig = field(default_factory=BoundaryConfig)
-    """The surface and the object."""
+    """Surface points and the object."""
     pairs: PairConfig = field(default_factory=PairConfig)
     """Contact pairs."""
-    poses: PoseConfig = field(default_factory=PoseConfig)
-    """Gripper poses and when they are free."""
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
-    """What makes a grasp good."""
-    count: int = 20
-    """At most that many grasps are returned."""
+    poses: PoseSamplingConfig = field(default_factory=PoseSamplingConfig)
+    """Sampled gripper poses and their collision checks."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Quality and score."""
+    max_grasps: int = 20
+    """Largest number of returned grasps."""
     shortlist: int = 48
-    """That many of the most promising poses are looked at closely. Chosen."""
-    enough: int = 5
-    """With fewer, contacts further from the action point are tried too. Chosen."""
-    apart: float = 0.015
-    """Two returned grasps differ by this distance, metres..."""
-    turned: float = 0.52
-    """...or by this angle, radians (30 degrees); a gripper turned by 180 degrees about its approach is the
-    same gripper."""
+    """Number of the best poses for which clearances and robustness are computed."""
+    sufficient_grasps: int = 5
+    """Number of grasps below which contacts further from the action point are tried too."""
+    min_separation: float = 0.015
+    """Smallest distance between returned grasps of similar orientation, metres."""
+    min_angle: float = 0.52
+    """Smallest angle between returned grasps at similar positions, radians."""
+    # A gripper turned by 180 degrees around its approach is the same gripper.
 
 
 def plan_grasps(
@@ -57,31 +68,43 @@ def plan_grasps(
     rng: np.random.Generator,
     progress: ProgressCallback | None = None,
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
-    """Grasps near the region's action point in world coordinates, best first, or why there are none.
+    """Plan grasps near the action point of a region.
 
-    ``relevancy`` holds world points and their values in [0, 1]; without it nearness to the region's box
-    stands in. The gripper is meant to approach along +z of the gripper with its pads open by the grasp's
-    width and ``config.pairs.clearance`` on each side; that hand is at least ``approach_clearance`` from
-    everything on the last ``config.poses.approach`` metres. What is to be ``avoid``-ed is neither held nor
-    touched by a finger, and nearness to it costs score. ``base`` is where the robot stands, world.
-    ``progress`` is called with pairs done and all pairs.
+    The gripper approaches along its +z axis with its pads open by the grasp's width and
+    ``config.pairs.clearance`` on each side. On the last ``config.poses.approach`` metres it is at least
+    ``approach_clearance`` from everything that was observed.
+
+    Args:
+        volume: TSDF around the action point, see ``fuse_local``.
+        region: Region of the query, world.
+        gripper: Gripper.
+        relevancy: World points and their relevancy in [0, 1]; None for the distance to the region's box instead.
+        avoid: Regions that are not held and that no finger touches; proximity lowers the score.
+        base: Position of the robot's base, world.
+        config: Planner.
+        rng: Draws start points of rays and their jitter.
+        progress: Called with the number of contact pairs done and the number of pairs.
+
+    Returns:
+        Grasps in the world frame, best first; if there are none, the reason.
     """
     action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
     surface = surface_points(volume, action_point, config=config.boundary)
     distance = np.linalg.norm(surface.points[surface.seen] - action_point, axis=1)
-    farthest = max(config.pairs.radii)
+    farthest = max(config.pairs.start_radii)
     if not (distance < farthest).any():
-        nearest = f"the nearest is {1e3 * distance.min():.0f} mm away" if len(distance) else "none at all"
+        nearest = f"the nearest is {1e3 * distance.min():.0f} mm away" if len(distance) else "there is none"
         return (), NoAnswer(
             "no_geometry",
-            f"no surface was seen within {1e3 * farthest:.0f} mm of the action point: {nearest}",
+            f"no surface was observed within {1e3 * farthest:.0f} mm of the action point, {nearest}: add views "
+            "of this place",
         )
-    solid = all_solid(volume, surface, config=config.boundary)
-    task = Task(volume, surface, solid, region, action_point, gripper, relevancy, avoid, base)
+    solid = solid_points(volume, surface, config=config.boundary)
+    task = GraspTask(volume, surface, solid, region, action_point, gripper, relevancy, avoid, base)
     best: tuple[Grasp, ...] = ()
-    pairs, tally = None, Tally()
-    for radius in config.pairs.radii:
-        pairs = find_pairs(
+    pairs, counts = None, PoseCounts()
+    for radius in config.pairs.start_radii:
+        pairs = find_contact_pairs(
             volume,
             surface,
             action_point,
@@ -90,7 +113,7 @@ def plan_grasps(
             config=config.pairs,
             rng=rng,
         )
-        poses, tally = free_poses(
+        poses, counts = sample_free_poses(
             volume,
             solid,
             pairs,
@@ -99,74 +122,83 @@ def plan_grasps(
             config=config.poses,
             progress=progress,
         )
-        found = _best(task, pairs, poses, tally, config)
-        best = max(best, found, key=lambda grasps: (_far(grasps, config.judge.avoid), len(grasps)))
-        if _far(best, config.judge.avoid) >= config.enough:
+        found = _best(task, pairs, poses, counts, config)
+        best = max(best, found, key=lambda grasps: (_num_clear(grasps, config.evaluation.avoid), len(grasps)))
+        if _num_clear(best, config.evaluation.avoid) >= config.sufficient_grasps:
             break
     if best:
         return best, None
-    assert pairs is not None, "radii is empty"
-    return (), why_none(volume, solid, pairs, tally, gripper, opens=config.pairs, ways=config.poses)
+    assert pairs is not None, "start_radii is empty"
+    return (), why_none(volume, solid, pairs, counts, gripper, pairing=config.pairs, sampling=config.poses)
 
 
-def _far(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
-    """How many grasps keep the whole margin from what is to be avoided."""
+def _num_clear(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
+    """Return the number of grasps with the whole margin to regions to avoid."""
     return sum(grasp.avoid_clearance is None or grasp.avoid_clearance >= config.margin for grasp in grasps)
 
 
-def _best(task: Task, pairs: Pairs, poses: Poses, tally: Tally, config: GraspConfig) -> tuple[Grasp, ...]:
-    """The best and mutually different grasps that leave alone what is to be avoided."""
-    judged = judge(task, pairs, poses, tally, opens=config.pairs, ways=config.poses, config=config.judge)
-    promising = judged.only(_different(judged, config.shortlist, config))
-    closer = look_closer(task, pairs, promising, opens=config.pairs, ways=config.poses, config=config.judge)
-    free = closer.approach >= config.poses.table_margin  # the palm was checked against thinned points
-    tally.palm += int((~free).sum())
-    closer = closer.only(np.flatnonzero(free))
-    return tuple(_grasp(task, pairs, closer, i) for i in _different(closer, config.count, config).tolist())
+def _best(
+    task: GraspTask, pairs: ContactPairs, poses: Poses, counts: PoseCounts, config: GraspConfig
+) -> tuple[Grasp, ...]:
+    """Return the best distinct grasps outside the regions to avoid."""
+    pairing, sampling, evaluation = config.pairs, config.poses, config.evaluation
+    scored = score_poses(task, pairs, poses, counts, pairing=pairing, sampling=sampling, config=evaluation)
+    scored = scored.only(_distinct(scored, config.shortlist, config))
+    scored = add_clearances(task, pairs, scored, pairing=pairing, sampling=sampling, config=evaluation)
+    free = (
+        scored.approach_clearance >= sampling.table_margin
+    )  # the palm was checked against a subsampled cloud
+    counts.palm += int((~free).sum())
+    scored = scored.only(np.flatnonzero(free))
+    chosen = _distinct(scored, config.max_grasps, config)
+    return tuple(_grasp(task, pairs, scored, index) for index in chosen.tolist())
 
 
-def _different(judged: Judged, count: int, config: GraspConfig) -> np.ndarray:
-    """Indices of the best poses, none too near to a better one in place and orientation."""
-    remaining = np.argsort(-judged.score, kind="stable")
+def _distinct(scored: ScoredPoses, count: int, config: GraspConfig) -> np.ndarray:
+    """Return the indices of the best poses, none too similar to a better one (non-maximum suppression)."""
+    remaining = np.argsort(-scored.score, kind="stable")
     chosen: list[int] = []
     while len(remaining) and len(chosen) < count:
         chosen.append(int(remaining[0]))
-        remaining = remaining[~_alike(judged.poses, remaining, chosen[-1], config)]
+        remaining = remaining[~_similar(scored.poses, remaining, chosen[-1], config)]
     return np.array(chosen, dtype=int)
 
 
-def _alike(poses: Poses, others: np.ndarray, index: int, config: GraspConfig) -> np.ndarray:
-    """Which of the others are too near to a pose in place and orientation, itself among them."""
-    near = np.linalg.norm(poses.origins[others] - poses.origins[index], axis=1) < config.apart
+def _similar(poses: Poses, others: np.ndarray, index: int, config: GraspConfig) -> np.ndarray:
+    """Return which other poses are close to a pose in position and orientation.
+
+    The angle t between orientations has ``cos t = (tr(R_iᵀ R_j) - 1) / 2``; the half turn around the approach,
+    which exchanges the fingers, negates the x and y terms of the trace.
+    """
+    near = np.linalg.norm(poses.origins[others] - poses.origins[index], axis=1) < config.min_separation
     overlap = np.einsum("nij,ij->nj", poses.rotations[others], poses.rotations[index])
     straight = overlap.sum(axis=1)
     flipped = overlap[:, 2] - overlap[:, 0] - overlap[:, 1]
     cosine = (np.maximum(straight, flipped) - 1) / 2
-    return near & (cosine > np.cos(config.turned))
+    return near & (cosine > np.cos(config.min_angle))
 
 
-def _grasp(task: Task, pairs: Pairs, judged: Judged, index: int) -> Grasp:
-    """One of the poses in the world."""
-    pair = judged.poses.pair[index]
+def _grasp(task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, index: int) -> Grasp:
+    """Return one pose as a grasp in the world frame."""
+    pair = scored.poses.pair[index]
     T_volume_gripper = np.eye(4)
-    T_volume_gripper[:3, :3] = judged.poses.rotations[index]
-    T_volume_gripper[:3, 3] = judged.poses.origins[index]
+    T_volume_gripper[:3, :3] = scored.poses.rotations[index]
+    T_volume_gripper[:3, 3] = scored.poses.origins[index]
     seen = pairs.seen[pair]
     return Grasp(
         T_world_gripper=task.volume.T_world_volume @ T_volume_gripper,
         width=float(pairs.widths[pair]),
-        score=float(judged.score[index]),
-        relevancy=float(judged.relevancy[index]),
-        quality=float(judged.quality[index]),
+        score=float(scored.score[index]),
+        relevancy=float(scored.relevancy[index]),
+        quality=float(scored.quality[index]),
         contacts=transform_points(task.volume.T_world_volume, pairs.contacts[pair]),
-        approach_clearance=float(judged.approach[index]),
-        lift_clearance=_finite(judged.lift[index]),
+        approach_clearance=float(scored.approach_clearance[index]),
+        lift_clearance=_finite(scored.lift_clearance[index]),
         contacts_seen=(bool(seen[0]), bool(seen[1])),
-        terms=judged.terms.of(index),
-        avoid_clearance=_finite(judged.away[index]) if task.avoid else None,
+        terms=scored.terms.of(index),
+        avoid_clearance=_finite(scored.avoid_distance[index]) if task.avoid else None,
     )
 
 
 def _finite(distance: float) -> float | None:
-    """None where there is nothing to keep a distance from."""
     return float(distance) if np.isfinite(distance) else None

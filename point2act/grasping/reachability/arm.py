@@ -1,4 +1,4 @@
-"""Read an arm from a TOML file and the MJCF it names, and put a gripper on its flange."""
+"""Robot arms: a TOML file, the MJCF that it names, and a gripper on the flange."""
 
 from __future__ import annotations
 
@@ -15,46 +15,45 @@ from point2act.core.errors import ArmError
 from point2act.core.mujoco_import import MjModel, mujoco
 from point2act.grasping.grippers import Gripper
 
+# Prefix of the gripper's names in the model of an arm, and the site on the flange.
 TOOL = "tool/"
-"""What the names of the gripper's things start with in the model of an arm."""
 FLANGE = f"{TOOL}flange"
-"""The site on the flange."""
 _KEYS = {"name", "model", "flange", "joints", "home", "torque", "source", "turn"}
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """An arm of hinges in a row, with a gripper on its flange. The model's world is the arm's base frame."""
+    """A serial arm of hinge joints with a gripper. The world of the model is the base frame of the arm."""
 
     name: str
     path: Path
-    """The MJCF without the gripper."""
+    """MJCF without the gripper."""
     flange: str
-    """A site or a body in it."""
+    """Name of a site or body of the MJCF."""
     joints: tuple[str, ...]
-    """From the base to the flange."""
+    """Names of the joints, from the base to the flange."""
     home: Float[np.ndarray, " d"]
-    """Radians."""
+    """Home position of the joints, radians."""
     torque: Float[np.ndarray, " d"]
-    """What each joint's drive can do, newton metres."""
+    """Largest torque of each joint, newton metres."""
     gripper: Gripper
     turn: float
-    """Of the gripper about the flange's z axis, radians."""
+    """Rotation of the gripper around the flange's z axis, radians."""
     model: MjModel
-    """The arm, and the open gripper's boxes on it."""
+    """MuJoCo model of the arm with the boxes of the open gripper."""
     source: str
 
     @property
     def limits(self) -> Float[np.ndarray, "d 2"]:
-        """Lowest and highest position of each joint, radians."""
+        """Smallest and largest position of each joint, radians."""
         return self.model.jnt_range
 
     def T_flange_gripper(self, opening: float) -> Float[np.ndarray, "4 4"]:
-        """Where the gripper's frame is when its pads are ``opening`` metres apart."""
+        """Return the pose of the gripper frame on the flange at an opening (metres)."""
         return _on_flange(self.gripper, self.turn, opening)
 
     def T_base_gripper(self, joints: Float[np.ndarray, " d"], opening: float) -> Float[np.ndarray, "4 4"]:
-        """Forward kinematics: where the gripper is at joint positions in radians."""
+        """Return the pose of the gripper at joint positions (radians): forward kinematics."""
         data = mujoco.MjData(self.model)
         data.qpos[:] = joints
         mujoco.mj_kinematics(self.model, data)
@@ -65,9 +64,14 @@ class Arm:
 
 
 def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
-    """Load and check an arm, a shipped one by its name or any other by its file's path, with a gripper.
+    """Load an arm with a gripper.
 
-    Raises ArmError, which names the file, the key and what to write there.
+    Args:
+        name_or_path: Name of a shipped arm or path of a TOML file.
+        gripper: Gripper on the flange.
+
+    Raises:
+        ArmError: The file is wrong; names the file, the key and what to write there.
     """
     path, table = config_files.load("arms", name_or_path, ArmError)
     unknown = sorted(set(table) - _KEYS)
@@ -103,10 +107,7 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
 
 
 def bare_spec(mjcf: Path) -> Any:
-    """An MJCF, editable, without what only makes sense where it was alone: drives, sensors and keyframes.
-
-    Raises ArmError where MuJoCo cannot read it.
-    """
+    """Return an editable MJCF without actuators, sensors and keyframes; raises ``ArmError`` if it is invalid."""
     if not mjcf.is_file():
         raise ArmError(f"{mjcf} does not exist: 'model' is the path of an MJCF, seen from its .toml file")
     try:
@@ -119,7 +120,7 @@ def bare_spec(mjcf: Path) -> Any:
 
 
 def attach_at(spec: Any, flange: str, child: Any, mjcf: Path, *, prefix: str) -> None:
-    """Fix a child to the flange, a site or a body. Raises ArmError where there is none of that name."""
+    """Attach a child to the flange, a site or body; raises ``ArmError`` if there is none of that name."""
     site, body = spec.site(flange), spec.body(flange)
     if site is not None:
         spec.attach(child, prefix=prefix, site=site)
@@ -138,14 +139,14 @@ def _on_flange(gripper: Gripper, turn: float, opening: float) -> Float[np.ndarra
 
 
 def _tool(gripper: Gripper, turn: float) -> Any:
-    """The open gripper as boxes that all lie still behind its flange."""
+    """Return the open gripper as static boxes on its flange."""
     spec, opening = mujoco.MjSpec(), gripper.max_width
     spec.worldbody.add_site(name="flange")
     T = _on_flange(gripper, turn, opening)
     quat = Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]
-    end_effector = spec.worldbody.add_body(name="gripper", pos=T[:3, 3], quat=quat)
+    body = spec.worldbody.add_body(name="gripper", pos=T[:3, 3], quat=quat)
     for center, half in gripper.boxes_at(opening):
-        end_effector.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=half)
     return spec
 
 
@@ -153,7 +154,7 @@ def _compiled(spec: Any, mjcf: Path) -> MjModel:
     try:
         return spec.compile()
     except ValueError as err:
-        raise ArmError(f"{mjcf} is no model that MuJoCo can build ({err}): correct it") from err
+        raise ArmError(f"{mjcf} is not a model that MuJoCo can compile ({err}): correct it") from err
 
 
 def _check_joints(path: Path, mjcf: Path, model: MjModel, joints: tuple[str, ...]) -> None:
@@ -165,7 +166,7 @@ def _check_joints(path: Path, mjcf: Path, model: MjModel, joints: tuple[str, ...
         )
     for index, name in enumerate(joints):
         if model.jnt_type[index] != mujoco.mjtJoint.mjJNT_HINGE or not model.jnt_limited[index]:
-            raise ArmError(f"{mjcf}: joint '{name}' is no hinge with a range: correct it")
+            raise ArmError(f"{mjcf}: joint '{name}' is not a hinge with a range: correct it")
 
 
 def _check_values(path: Path, arm: Arm) -> None:
@@ -182,7 +183,7 @@ def _check_values(path: Path, arm: Arm) -> None:
 
 
 def _turn(path: Path, table: dict[str, Any], gripper: Gripper) -> float:
-    """Of the gripper about the flange's z axis, radians."""
+    """Return the rotation of the gripper around the flange's z axis, radians."""
     turns = table.get("turn")
     if not isinstance(turns, dict) or gripper.name not in turns:
         raise ArmError(

@@ -1,4 +1,4 @@
-"""How near an arm's links come to one another, to the table and to what was seen around it."""
+"""Clearances of an arm's links: to one another, to the table and to observed surfaces."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from scipy.spatial import KDTree
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.grasping.reachability.arm import TOOL
 
+# Distance beyond which clearances are not measured, metres.
 _FAR = 0.05
-"""Distances beyond this, metres, are not measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What an arm must keep clear of, in its base frame."""
+    """Table and obstacles, in the base frame of an arm unless noted."""
 
     table: Float[np.ndarray, "4"] | None = None
-    """``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
+    """Plane ``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
     obstacles: Float[np.ndarray, "n 3"] | None = None
-    """Points seen on surfaces, the arm's own left out."""
+    """Points on observed surfaces, without those of the arm."""
 
     @cached_property
     def tree(self) -> KDTree | None:
-        """To find the obstacles near a place."""
+        """Search tree of the obstacles; None without any."""
         return None if self.obstacles is None or not len(self.obstacles) else KDTree(self.obstacles)
 
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """The smallest distance of one kind."""
+    """Smallest distance of one kind."""
 
     distance: float
-    """Metres; below zero by the depth of overlap."""
-    wanted: float
-    """It is to be at least this, metres."""
+    """Metres; negative for the depth of a penetration."""
+    required: float
+    """Smallest distance allowed, metres."""
     between: tuple[str, str] = ("", "")
+    """Names of the link and of the obstacle."""
 
     @property
-    def spare(self) -> float:
-        """Below zero where it is too small, metres."""
-        return self.distance - self.wanted
+    def excess(self) -> float:
+        """Distance beyond the required one, metres; negative if it is too small."""
+        return self.distance - self.required
 
     @property
-    def words(self) -> str:
-        """A sentence for where it is too small."""
+    def description(self) -> str:
+        """Sentence about a distance that is too small."""
         first, second = self.between
         if self.distance < 0:
             return f"the {first} would be {-1e3 * self.distance:.0f} mm in {second}"
@@ -58,22 +59,28 @@ class Gap:
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """The solids of an arm, each a box in the frame of its geom, rounded by a radius."""
+    """Collision geometry of an arm: boxes in the frames of MuJoCo's geoms, rounded by radii."""
 
     model: MjModel
     centers: Float[np.ndarray, "g 3"]
     halves: Float[np.ndarray, "g 3"]
     radii: Float[np.ndarray, " g"]
     outer: Int[np.ndarray, " o"]
-    """Geoms that must keep clear of table and obstacles: of links behind the second joint. The first link
-    only turns where it stands. The gripper is left out, the planner has checked it."""
+    """Geoms that are checked against table and obstacles: those behind the second joint, without the gripper."""
+    # The first link only rotates in place; the grasp planner has checked the gripper.
     names: tuple[str, ...]
-    """Of the links that the geoms are of, for people."""
+    """Name of the link of every geom, for messages."""
     pairs: tuple[tuple[int, int], ...]
-    """Geoms that must not meet: of links that are not neighbours."""
+    """Pairs of geoms that are checked against each other: those of links that are not neighbours."""
 
     def gaps(self, data: MjData, around: Surroundings, clearance: float) -> tuple[Gap, ...]:
-        """Smallest distances after ``mj_kinematics``; links keep ``clearance`` from what is around them."""
+        """Return the smallest distances at the pose of ``data``.
+
+        Args:
+            data: MuJoCo's state after ``mj_kinematics``.
+            around: Table and obstacles.
+            clearance: Required distance to them, metres.
+        """
         rotations, centers = self._poses(data)
         return (
             self._to_one_another(data),
@@ -82,7 +89,7 @@ class Links:
         )
 
     def _to_one_another(self, data: MjData) -> Gap:
-        # A model's volumes are larger than its links: that they do not overlap is enough.
+        # Collision volumes are larger than the links, so that they must only not overlap.
         best = Gap(_FAR, 0.0)
         for a, b in self.pairs:
             distance = mujoco.mj_geomDistance(self.model, data, a, b, best.distance, None)
@@ -124,24 +131,24 @@ class Links:
             distance = float(np.linalg.norm(beyond, axis=1).min(initial=np.inf) - radii[index])
             if distance < best.distance:
                 name = self.names[self.outer[index]]
-                best = Gap(distance, clearance, (name, "what stands there"))
+                best = Gap(distance, clearance, (name, "an obstacle"))
         return best
 
     def _poses(self, data: MjData) -> tuple[Float[np.ndarray, "o 3 3"], Float[np.ndarray, "o 3"]]:
-        """Axes and middles of the outer solids in the base frame."""
+        """Return axes and centres of the outer geoms in the base frame."""
         rotations = data.geom_xmat[self.outer].reshape(-1, 3, 3)
         middle = np.einsum("gij,gj->gi", rotations, self.centers[self.outer])
         return rotations, data.geom_xpos[self.outer] + middle
 
 
 def find_links(model: MjModel) -> Links:
-    """The solids of an arm's model: every geom that is meant to collide."""
+    """Return the collision geometry of an arm's model."""
     solid = np.flatnonzero((model.geom_contype != 0) | (model.geom_conaffinity != 0))
     round_ends = np.isin(
         model.geom_type, [int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)]
     )
     radii = np.where(round_ends, model.geom_size[:, 0], 0.0)
-    # MuJoCo's box about a geom, in its own frame; exact for boxes, and for capsules once the radius is off.
+    # MuJoCo's bounding box of a geom in its own frame: exact for boxes, and for capsules without the radius.
     centers, halves = model.geom_aabb[:, :3], np.maximum(model.geom_aabb[:, 3:] - radii[:, None], 0.0)
     bodies = [model.body(body).name for body in model.geom_bodyid]
     names = tuple(body.removeprefix(TOOL).replace("_", " ") for body in bodies)
@@ -151,7 +158,7 @@ def find_links(model: MjModel) -> Links:
 
 
 def joints_behind(model: MjModel) -> Int[np.ndarray, " b"]:
-    """How many joints there are between each body and the base."""
+    """Return the number of joints between each body and the base."""
     count = np.zeros(model.nbody, dtype=int)
     for body in range(1, model.nbody):
         count[body] = count[model.body_parentid[body]] + model.body_jntnum[body]
@@ -161,9 +168,9 @@ def joints_behind(model: MjModel) -> Int[np.ndarray, " b"]:
 def _pairs(
     model: MjModel, solid: Int[np.ndarray, " s"], gripper: Bool[np.ndarray, " g"]
 ) -> tuple[tuple[int, int], ...]:
-    """Geoms of links that a joint does not join and that the model does not exclude."""
+    """Return pairs of geoms whose links share no joint and that the model does not exclude."""
     excluded = {frozenset((int(code) >> 16, int(code) & 0xFFFF)) for code in model.exclude_signature}
-    # Bodies without a joint between them are one link, and carried by one.
+    # Bodies without a joint between them are one link with one parent.
     link = model.body_weldid
     carrier = link[model.body_parentid[link]]
     pairs = []

@@ -1,4 +1,12 @@
-"""Differential inverse kinematics of an arm: mink's quadratic programs, iterated to a pose."""
+"""Differential inverse kinematics of an arm with mink.
+
+Every iteration solves a quadratic program for a step dq of the joints, with the Jacobian J of the flange, the
+twist e to the target and the joint limits,
+
+    min |J dq - e|² + w² |q + dq - q_posture|² + lambda |e|² |dq|²   subject to   q_low <= q + dq <= q_high,
+
+limits the step and moves by it, until the error is small or no longer decreases.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +17,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import ArmError
 
-# First: it chooses how MuJoCo draws, before mink imports MuJoCo.
+# Before mink: it chooses how MuJoCo renders.
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.grasping.reachability.arm import FLANGE, Arm
 
@@ -20,22 +28,22 @@ except ModuleNotFoundError as err:
         raise
     raise ArmError('inverse kinematics needs mink: pip install "point2act[arm]"') from err
 
+# Largest step of a joint in one iteration, radians; the linear model holds no further. Chosen.
 _MAX_STEP = 0.5
-"""No joint moves further in one iteration, radians: the linear model holds no further. Chosen."""
+# Weight of the posture relative to metres and radians of the pose; it decides only what the pose leaves free.
 _POSTURE = 1e-3
-"""Weight of the posture against metres and radians of the pose: decides only what the pose leaves free."""
+# Levenberg-Marquardt damping for targets near a singularity or out of reach. Chosen: of 1e-4 to 1 it finds as
+# much and is among the fastest.
 _DAMPING = 1e-2
-"""Levenberg-Marquardt, for targets near a singularity or out of reach. Chosen: of 1e-4 to 1 it finds
-as much and is among the fastest."""
-_CLOSE = (2e-5, 2e-4)
-"""An iteration that comes this near, metres and radians, has arrived."""
+# Errors of position and angle at which the search has converged, metres and radians.
+_CONVERGED = (2e-5, 2e-4)
+# Ratio of errors within four iterations above which the search has stalled. Chosen.
 _STALLED = 0.98
-"""A search whose error falls to no less than this share in four iterations is over. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Joint positions, and what is left to the pose asked for."""
+    """Joint positions and the remaining errors of the pose."""
 
     joints: Float[np.ndarray, " d"]
     """Radians."""
@@ -46,7 +54,7 @@ class Solution:
 
 
 class Solver:
-    """Inverse kinematics of one arm; keeps the positions it was last at."""
+    """Inverse kinematics of one arm, with the joint positions as state."""
 
     def __init__(self, arm: Arm, *, limit_margin: float):
         self._arm = arm
@@ -57,11 +65,11 @@ class Solver:
 
     @property
     def data(self) -> MjData:
-        """MuJoCo's state at the positions last visited, with all poses up to date."""
+        """MuJoCo's state at the current joint positions, with up-to-date poses."""
         return self._state.data
 
-    def visit(self, joints: Float[np.ndarray, " d"]) -> None:
-        """Go to joint positions."""
+    def move_to(self, joints: Float[np.ndarray, " d"]) -> None:
+        """Set the joint positions, radians."""
         self._state.update(joints)
 
     def solve(
@@ -73,17 +81,21 @@ class Solver:
         iterations: int,
         limited: bool = True,
     ) -> Solution:
-        """Joint positions for a pose of the flange, within the limits unless not ``limited``.
+        """Return the best joint positions found for a pose of the flange, whether or not they reach it.
 
-        Starts at ``start`` (radians) and stays as near as it can to ``posture``. The best that was found is
-        returned, near or not.
+        Args:
+            start: Joint positions at the start, radians.
+            T_base_flange: Target.
+            posture: Preferred joint positions, radians.
+            iterations: Largest number of iterations.
+            limited: Whether joint limits hold.
         """
         self._pose.set_target(mink.SE3.from_matrix(T_base_flange))
         self._posture.set_target(posture)
-        self.visit(start)
+        self.move_to(start)
         best, size, trail = self._at(T_base_flange), np.inf, []
         for _ in range(iterations):
-            if best.position_error < _CLOSE[0] and best.angle_error < _CLOSE[1]:
+            if best.position_error < _CONVERGED[0] and best.angle_error < _CONVERGED[1]:
                 break
             try:
                 step = mink.solve_ik(
@@ -105,7 +117,7 @@ class Solver:
         return best
 
     def manipulability(self) -> float:
-        """How far the arm is from a singularity where it is: the root of det(J Jᵀ) (Yoshikawa 1985)."""
+        """Return the manipulability sqrt(det(J Jᵀ)) at the current joint positions (Yoshikawa 1985)."""
         jacobian = np.zeros((6, self._arm.model.nv))
         site = self._arm.model.site(FLANGE).id
         mujoco.mj_jacSite(self._arm.model, self.data, jacobian[:3], jacobian[3:], site)

@@ -1,26 +1,101 @@
-"""A joint path for one grasp: straight to it, and straight up with it; or why the arm cannot."""
+"""Joint path of a grasp: straight approach and straight lift, or the reason why the arm cannot follow it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import invert
-from point2act.core.types import JointPath
+from point2act.core.geometry import invert, transform_points
+from point2act.core.types import Grasp, JointPath, NoAnswer
+from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.reachability.arm import Arm
 from point2act.grasping.reachability.clearance import Surroundings, find_links
 from point2act.grasping.reachability.ik import Solution, Solver
-from point2act.grasping.reachability.path import ReachConfig, Unreachable
 
+# Rotation of a parallel gripper around its approach that exchanges the fingers.
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""About the approach: the same gripper with its fingers exchanged."""
+# Length that counts as much as a radian, metres: about that of a gripper.
 _LEVER = 0.2
-"""What counts as much as a radian, metres: about a gripper's length."""
-_FOLLOWING = 8
-"""Iterations from one step of a line to the next; two are enough but near limits and singularities."""
+# Iterations from one pose of a path to the next; two suffice except near limits and singularities.
+_STEP_ITERATIONS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Unreachable:
+    """Reason why there is no path."""
+
+    detail: str
+    """What is missing."""
+    progress: float
+    """Order of misses: below 0 by the distance to the start of the path, from 0 to 1 by the fraction of the path
+    that is reached, about 2 if only a link collides."""
+
+
+def reach_grasps(
+    grasps: Sequence[Grasp],
+    T_base_world: Float[np.ndarray, "4 4"],
+    arm: Arm,
+    *,
+    around: Surroundings = Surroundings(),
+    approach: float,
+    lift_world: Float[np.ndarray, "3"],
+    max_grasps: int | None = None,
+    config: ReachConfig = ReachConfig(),
+    rng: np.random.Generator,
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Keep the grasps that an arm reaches, each with its joint path.
+
+    Args:
+        grasps: Grasps, world, in any order.
+        T_base_world: Transform from the world to the arm's base.
+        arm: Arm with its gripper.
+        around: Table and obstacles, world.
+        approach: Length of the straight approach along the gripper's +z axis, metres.
+        lift_world: Translation of the lift, world, metres.
+        max_grasps: Number of reachable grasps after which the search ends; None for all.
+        config: Search.
+        rng: Draws start postures.
+
+    Returns:
+        The reachable grasps in the same order; if there are none, the reason.
+    """
+    reach = Reach(arm, in_base(around, T_base_world), config)
+    lift_base = T_base_world[:3, :3] @ lift_world
+    found: list[Grasp] = []
+    misses: list[Unreachable] = []
+    for grasp in grasps:
+        T_base_gripper = T_base_world @ grasp.T_world_gripper
+        outcome = reach.find(
+            T_base_gripper, opening=grasp.width, approach=approach, lift_base=lift_base, rng=rng
+        )
+        if isinstance(outcome, JointPath):
+            found.append(replace(grasp, joint_path=outcome))
+            if len(found) == max_grasps:
+                break
+        else:
+            misses.append(outcome)
+    if found or not misses:
+        return tuple(found), None
+    nearest = max(misses, key=lambda miss: miss.progress)
+    return (), NoAnswer(
+        "unreachable",
+        f"nearest miss of {arm.name}: {nearest.detail}; move the base or the object",
+        {"grasps": len(grasps)},
+    )
+
+
+def in_base(around: Surroundings, T_base_world: Float[np.ndarray, "4 4"]) -> Surroundings:
+    """Transform surroundings from the world frame to the base frame: a plane as ``n' = R n, d' = d - n' . t``."""
+    table, points = around.table, around.obstacles
+    if table is not None:
+        normal = T_base_world[:3, :3] @ table[:3]
+        table = np.append(normal, table[3] - normal @ T_base_world[:3, 3])
+    if points is not None:
+        points = transform_points(T_base_world, points)
+    return Surroundings(table, points)
 
 
 def find_path(
@@ -34,12 +109,21 @@ def find_path(
     config: ReachConfig = ReachConfig(),
     rng: np.random.Generator,
 ) -> JointPath | Unreachable:
-    """A path along the last ``approach`` metres of a grasp's own +z, and from there along ``lift_base``.
+    """Find a joint path along the straight approach and lift of one grasp.
 
-    Grasp, lift (metres) and surroundings are in the arm's base frame; ``opening`` is the distance of the
-    pads when they hold. Turned by half about its approach a parallel gripper is the same, so both are
-    tried, and of two paths the one further from its joint limits is taken. Differential inverse kinematics
-    from several postures finds the start; from there the straight lines are followed in small steps.
+    Differential inverse kinematics from several postures finds the start of the approach; from there the
+    straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the path
+    further from the joint limits is taken.
+
+    Args:
+        arm: Arm with its gripper.
+        T_base_gripper: Pose of the grasp.
+        opening: Distance between the pads when they hold, metres.
+        approach: Length of the straight approach along the gripper's +z axis, metres.
+        lift_base: Translation of the lift, base frame, metres.
+        around: Table and obstacles, base frame.
+        config: Search.
+        rng: Draws start postures.
     """
     return Reach(arm, around, config).find(
         T_base_gripper, opening=opening, approach=approach, lift_base=lift_base, rng=rng
@@ -48,7 +132,7 @@ def find_path(
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """A straight way of the flange, as poses a step apart."""
+    """A straight path of the flange, as poses one step apart."""
 
     name: str
     length: float
@@ -56,7 +140,7 @@ class _Line:
 
 
 class Reach:
-    """Paths of one arm in one place; keeps what they share."""
+    """Search for joint paths of one arm in one environment."""
 
     def __init__(self, arm: Arm, around: Surroundings, config: ReachConfig):
         self._arm, self._around, self._config = arm, around, config
@@ -72,96 +156,90 @@ class Reach:
         lift_base: Float[np.ndarray, "3"],
         rng: np.random.Generator,
     ) -> JointPath | Unreachable:
-        """See ``find_path``."""
+        """Find a joint path for one grasp, see ``find_path``."""
         T_gripper_flange = invert(self._arm.T_flange_gripper(opening))
         back = -approach * T_base_gripper[:3, 2]
-        ways = []
+        lines = []
         for turn in (np.eye(4), _HALF_TURN):
             T_base_flange = T_base_gripper @ turn @ T_gripper_flange
             to = _line("approach", T_base_flange, back, np.zeros(3), self._config.step)
             up = _line("lift", T_base_flange, np.zeros(3), lift_base, self._config.step)
-            ways.append((to, up))
+            lines.append((to, up))
         misses: list[Unreachable] = []
         for start in self._starts(rng):
-            outcomes = [self._along(to, up, start) for to, up in ways]
+            outcomes = [self._path(to, up, start) for to, up in lines]
             paths = [outcome for outcome in outcomes if isinstance(outcome, JointPath)]
             if paths:
                 return max(paths, key=lambda path: path.limit_margin)
             misses += [outcome for outcome in outcomes if isinstance(outcome, Unreachable)]
-        return max(misses, key=lambda miss: miss.nearness)
+        return max(misses, key=lambda miss: miss.progress)
 
     def _starts(self, rng: np.random.Generator) -> Iterator[Float[np.ndarray, " d"]]:
-        """Postures to start from."""
+        """Yield the start postures."""
         yield self._arm.home
-        for _ in range(self._config.tries - 1):
+        for _ in range(self._config.starts - 1):
             yield rng.uniform(self._arm.limits[:, 0], self._arm.limits[:, 1])
 
-    def _along(self, to: _Line, up: _Line, start: Float[np.ndarray, " d"]) -> JointPath | Unreachable:
-        """The path from one posture."""
+    def _path(self, to: _Line, up: _Line, start: Float[np.ndarray, " d"]) -> JointPath | Unreachable:
+        """Find the path from one start posture."""
         first = to.T_base_flange[0]
         found = self._solver.solve(start, first, posture=self._arm.home, iterations=self._config.iterations)
         if not self._fits(found):
-            detail, short = self._shortfall(found, first)
-            return Unreachable(f"at the start of the approach {detail}", -short)
+            detail, distance = self._shortfall(found, first)
+            return Unreachable(f"at the start of the approach {detail}", -distance)
         approach = self._follow(to, found.joints)
         if isinstance(approach, Unreachable):
             return approach
         lift = self._follow(up, approach[-1])
-        return lift if isinstance(lift, Unreachable) else self._judged(approach, lift)
+        return lift if isinstance(lift, Unreachable) else self._checked(approach, lift)
 
     def _follow(self, line: _Line, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n d"] | Unreachable:
-        """Joint positions along a line, from those at its first pose."""
+        """Return the joint positions along a line, from those at its first pose."""
         followed = [joints]
         for number, T_base_flange in enumerate(line.T_base_flange[1:], start=1):
             done = (number - 1) / (len(line.T_base_flange) - 1)
             where = f"{1e3 * done * line.length:.0f} mm into the {line.name}"
-            nearness = done / 2 + (0.5 if line.name == "lift" else 0.0)
-            found = self._solver.solve(joints, T_base_flange, posture=joints, iterations=_FOLLOWING)
+            progress = done / 2 + (0.5 if line.name == "lift" else 0.0)
+            found = self._solver.solve(joints, T_base_flange, posture=joints, iterations=_STEP_ITERATIONS)
             if not self._fits(found):
-                return Unreachable(f"{where} {self._shortfall(found, T_base_flange)[0]}", nearness)
-            turned = np.abs(found.joints - joints)
-            if turned.max() > self._config.max_jump:
-                joint = self._arm.joints[int(turned.argmax())]
+                return Unreachable(f"{where} {self._shortfall(found, T_base_flange)[0]}", progress)
+            jump = np.abs(found.joints - joints)
+            if jump.max() > self._config.max_jump:
+                joint, degrees = self._arm.joints[int(jump.argmax())], np.rad2deg(jump.max())
                 return Unreachable(
-                    f"{where} {joint} would have to turn by {np.rad2deg(turned.max()):.0f} degrees at once",
-                    nearness,
+                    f"{where} {joint} would have to turn by {degrees:.0f} degrees at once", progress
                 )
             joints = found.joints
             followed.append(joints)
         return np.array(followed)
 
-    def _judged(
+    def _checked(
         self, approach: Float[np.ndarray, "a d"], lift: Float[np.ndarray, "l d"]
     ) -> JointPath | Unreachable:
-        """The path, unless a link meets something on it."""
+        """Return the path with its margins, unless a link collides."""
         margin, manipulability, clearance = np.inf, np.inf, np.inf
         low, high = self._arm.limits.T
         for name, phase in (("approach", approach), ("lift", lift)):
             for joints in phase:
-                self._solver.visit(joints)
+                self._solver.move_to(joints)
                 gaps = self._links.gaps(self._solver.data, self._around, self._config.clearance)
-                tightest = min(gaps, key=lambda gap: gap.spare)
-                if tightest.spare < 0:
-                    return Unreachable(f"on the {name} {tightest.words}", 2 + tightest.spare)
+                tightest = min(gaps, key=lambda gap: gap.excess)
+                if tightest.excess < 0:
+                    return Unreachable(f"on the {name} {tightest.description}", 2 + tightest.excess)
                 clearance = min(clearance, *(gap.distance for gap in gaps))
                 margin = min(margin, float((joints - low).min()), float((high - joints).min()))
                 manipulability = min(manipulability, self._solver.manipulability())
         return JointPath(self._arm.joints, approach, lift, margin, manipulability, clearance)
 
     def _fits(self, found: Solution) -> bool:
-        config = self._config
-        return (
-            found.position_error <= config.position_tolerance and found.angle_error <= config.angle_tolerance
-        )
+        near = found.position_error <= self._config.position_tolerance
+        return near and found.angle_error <= self._config.angle_tolerance
 
     def _shortfall(self, found: Solution, T_base_flange: Float[np.ndarray, "4 4"]) -> tuple[str, float]:
-        """What keeps the flange from a pose, in words, and how much it is, metres."""
+        """Describe what keeps the flange from a pose, and return how much it is, metres."""
+        iterations = self._config.iterations
         free = self._solver.solve(
-            found.joints,
-            T_base_flange,
-            posture=found.joints,
-            iterations=self._config.iterations,
-            limited=False,
+            found.joints, T_base_flange, posture=found.joints, iterations=iterations, limited=False
         )
         if self._fits(free):
             low, high = self._arm.limits.T
@@ -169,8 +247,8 @@ class Reach:
             worst = int(over.argmax())
             if over[worst] > 0:
                 degrees = np.rad2deg(over[worst])
-                words = f"{self._arm.joints[worst]} would pass its limit by {degrees:.0f} degrees"
-                return words, _LEVER * float(over[worst])
+                detail = f"{self._arm.joints[worst]} would pass its limit by {degrees:.0f} degrees"
+                return detail, _LEVER * float(over[worst])
         far, turned = found.position_error, found.angle_error
         amounts = [f"{1e3 * far:.0f} mm"] if far > self._config.position_tolerance else []
         amounts += [f"{np.rad2deg(turned):.0f} degrees"] if turned > self._config.angle_tolerance else []
@@ -184,7 +262,7 @@ def _line(
     end: Float[np.ndarray, "3"],
     step: float,
 ) -> _Line:
-    """Poses between two offsets from a pose."""
+    """Return the poses between two offsets from a pose."""
     length = float(np.linalg.norm(end - start))
     poses = []
     for share in np.linspace(0.0, 1.0, max(round(length / step), 1) + 1):

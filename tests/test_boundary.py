@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference_grasps as ref
-from point2act.grasping.antipodal.normals import NormalConfig, slopes_at, smooth_normals
 from scipy.spatial.transform import Rotation
+
+from point2act.grasping.antipodal.boundary import NormalConfig, field_gradients, smooth_normals
 
 CONFIG = NormalConfig()
 
@@ -33,7 +34,7 @@ def test_the_slope_of_a_plane_is_exact(seed):
     T[:3, :3] = Rotation.random(random_state=np.random.RandomState(seed)).as_matrix()
     volume = ref.exact_volume([ref.Solid("floor", (), T)], np.zeros(3), r=41)
     spread = np.random.default_rng(seed).uniform(-0.02, 0.02, (100, 2))
-    normals = slopes_at(volume, spread @ T[:3, :2].T)
+    normals = field_gradients(volume, spread @ T[:3, :2].T)
     assert normals == pytest.approx(np.tile(T[:3, 2], (100, 1)), abs=1e-3)
 
 
@@ -43,7 +44,7 @@ def test_the_slope_of_a_ball_points_away_from_its_middle(radius):
     volume = ref.exact_volume([ball], np.zeros(3), r=51)
     out = np.random.default_rng(0).standard_normal((500, 3))
     out /= np.linalg.norm(out, axis=1, keepdims=True)
-    normals = slopes_at(volume, radius * out)
+    normals = field_gradients(volume, radius * out)
     assert np.linalg.norm(normals, axis=1) == pytest.approx(np.ones(500))
     assert degrees_off(normals, out).max() < 5
     assert degrees_off(normals, out).mean() < 2
@@ -51,8 +52,8 @@ def test_the_slope_of_a_ball_points_away_from_its_middle(radius):
 
 def test_where_the_field_is_flat_there_is_no_slope():
     volume = ref.exact_volume([ref.FLOOR], np.array([0, 0, 0.1]), r=21)
-    assert not slopes_at(volume, np.zeros((1, 3))).any()
-    assert slopes_at(volume, np.zeros((0, 3))).shape == (0, 3)
+    assert not field_gradients(volume, np.zeros((1, 3))).any()
+    assert field_gradients(volume, np.zeros((0, 3))).shape == (0, 3)
 
 
 # ── smoothing ──────────────────────────────────────────────────────────────────────────────────
@@ -62,7 +63,7 @@ def test_noise_on_a_plane_is_smoothed():
     better = smooth_normals(points, noisy, config=CONFIG)
     assert np.linalg.norm(better, axis=1) == pytest.approx(np.ones(len(points)))
     assert degrees_off(better, truth).mean() < 0.5 * degrees_off(noisy, truth).mean()
-    again = smooth_normals(points, noisy, config=NormalConfig(rounds=CONFIG.rounds + 3))
+    again = smooth_normals(points, noisy, config=NormalConfig(iterations=CONFIG.iterations + 3))
     assert degrees_off(again, truth).mean() < degrees_off(better, truth).mean()
 
 
@@ -84,7 +85,7 @@ def test_an_edge_is_not_blended():
 
 def test_wide_angles_blend_an_edge():
     surface = ref.shell(ref.Solid("box", (0.01, 0.015, 0.012), np.eye(4)))
-    blended = smooth_normals(surface.points, surface.normals, config=NormalConfig(angle=10.0))
+    blended = smooth_normals(surface.points, surface.normals, config=NormalConfig(angle_scale=10.0))
     assert degrees_off(blended, surface.normals).max() > 15
 
 

@@ -34,7 +34,7 @@ def bar(x: float, y: float, length: float, width: float) -> Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Flatland:
+class PlanarScene:
     parts: Parts
     """First every patch, then the inner half of every patch, then tiles of the plane."""
     views: list[View]
@@ -54,14 +54,14 @@ class Flatland:
         seen = self.views[view]
         return project(seen.camera, seen.T_world_cam, place[None])[0]
 
-    def hide(self, part: int, views: Sequence[int]) -> Flatland:
+    def hide(self, part: int, views: Sequence[int]) -> PlanarScene:
         """The same with something in front of a part in some views."""
         covered = self.covered.copy()
         covered[np.array(views)[:, None], self.parts.members(part)] = 0
         return replace(self, covered=covered)
 
 
-def flatland(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = None, scale: float = 1.0):
+def planar_scene(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = None, scale: float = 1.0):
     """Patches on the plane z = 0, half a unit from the cameras; all of it scaled, then moved by ``T``."""
     T = np.eye(4) if T is None else T
     ticks = np.arange(-0.2, 0.2, SPACING) + SPACING / 2
@@ -83,7 +83,7 @@ def flatland(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = None
     )
     seen = _ring_of_views(views, T, scale)
     covered = np.stack([_covered(flat, SPACING * scale, invert(T) @ view.T_world_cam) for view in seen])
-    return Flatland(parts, seen, covered, [_plane_depth(invert(T) @ view.T_world_cam) for view in seen])
+    return PlanarScene(parts, seen, covered, [_plane_depth(invert(T) @ view.T_world_cam) for view in seen])
 
 
 def _ring_of_views(count: int, T: np.ndarray, scale: float) -> list[View]:
