@@ -49,9 +49,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         f"checks of quality: {', '.join(QUALITY)}",
     )
     parser.add_argument("--quick", action="store_true", help="measure less, in about three minutes")
-    parser.add_argument(
-        "--gate", action="store_true", help="fail when a metric is worse than its baseline"
-    )
+    parser.add_argument("--gate", action="store_true", help="fail when a metric is worse than its baseline")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the metrics to this file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot of growth to this PNG file")
     return parser.parse_args(argv)

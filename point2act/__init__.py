@@ -1,7 +1,8 @@
 """point2act: find and grasp the right thing from a sentence.
 
 Posed images and the points that a vision-language model names in each of them become relevancy on 3D
-Gaussians, a region to act on, and 6-DoF grasps. Importing this package imports no heavy library; using a name does.
+Gaussians, a region to act on, and 6-DoF grasps. Importing this package imports no heavy library; using a
+name does.
 """
 
 from typing import TYPE_CHECKING

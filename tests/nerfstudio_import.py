@@ -23,5 +23,5 @@ def _stack(context: int = 1) -> list[SimpleNamespace]:
 
 with warnings.catch_warnings(), mock.patch("inspect.stack", _stack):
     warnings.simplefilter("ignore")
-    import nerfstudio.configs.external_methods  # noqa: F401
+    import nerfstudio.configs.external_methods
     import nerfstudio.configs.method_configs  # noqa: F401

@@ -186,7 +186,7 @@ class Tabletop:
 @pytest.fixture
 def person() -> Any:
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
-    from benchmarks.clicks.suite import simulated_person as clicks_person
+    from benchmarks.clicks import simulated_person as clicks_person
 
     return clicks_person
 

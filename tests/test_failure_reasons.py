@@ -244,7 +244,7 @@ def test_the_clearance_lacking_with_a_finger_is_what_frees_it(deep):
 @pytest.mark.parametrize("deep", [0.001, 0.004])
 def test_the_clearance_lacking_with_the_palm(deep):
     # A ceiling with a slot that lets the fingers through but not the palm; straight down only.
-    down = replace(WAYS, downwards=0.99, viewwards=1.1)
+    down = replace(WAYS, min_downward_cosine=0.99, min_viewing_cosine=1.1)
     opening = WIDTH + 2 * OPENS.clearance
     wide = PANDA.fingers_at(opening).high[:, 1].max() + 0.01
     front = PANDA.body.high[:, 2].max()  # behind the pads, so negative

@@ -395,7 +395,7 @@ def test_the_page_reports_every_shipped_gripper():
 
 
 def test_the_page_s_messages_are_reported(tmp_path):
-    source = (ROOT / "point2act" / "grippers.py").read_text(encoding="utf-8")
+    source = (ROOT / "point2act" / "grasping" / "grippers.py").read_text(encoding="utf-8")
     source = re.sub(r'"\s+f?"', "", source).replace("[[{key}]]", "[[finger]]")
     reported = re.findall(r"^\| `([^`]+)` \| (?![0-9])", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     messages = [words for words in reported if words not in SHIPPED]

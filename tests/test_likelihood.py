@@ -312,7 +312,8 @@ def test_a_point_where_the_thing_is_hidden_hardly_speaks_against_it(world):
 
 
 def test_a_steady_distractor_loses_to_what_is_rarely_visible(world):
-    """One sees the target in four views of twelve; three of them mean it, the same number as mean the rival."""
+    """One sees the target in four views of twelve; three of them mean it, the same number as mean the
+    rival."""
     hidden = world.hide(TARGET, range(4, 12))
     votes = [TARGET, TARGET, TARGET, RIVAL, RIVAL, RIVAL, RIVAL, *[NONE] * 5]
     evidence = weighed(hidden, says(world, *votes))

@@ -211,8 +211,8 @@ def test_a_wrong_file_is_reported_in_words(tmp_path: Path, old: str, new: str, c
     ("old", "new", "complaint"),
     [
         ("<mujoco>", "<mojoco>", "cannot be read as MJCF"),
-        (' range="10 120"', "", "joint 'two' is no hinge with a range"),
-        ('<joint name="two"', '<joint name="two" type="slide"', "joint 'two' is no hinge with a range"),
+        (' range="10 120"', "", "joint 'two' is not a hinge with a range"),
+        ('<joint name="two"', '<joint name="two" type="slide"', "joint 'two' is not a hinge with a range"),
     ],
 )
 def test_a_wrong_model_is_informed_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -397,7 +397,7 @@ def test_what_stands_in_the_way_is_met_or_passed(panda: Arm) -> None:
     forearm = data.geom("forearm").xpos.copy()
     post = forearm + np.array([0.0, 0.0, 0.01]) * np.arange(-5, 6)[:, None]
     gap = links.gaps(data, Surroundings(obstacles=post), 0.01)[2]
-    assert gap.between == ("forearm", "what stands there")
+    assert gap.between == ("forearm", "an obstacle")
     assert gap.distance < -0.05
     ahead = path_to(panda, T, around=Surroundings(obstacles=forearm[None] + [0.0, 0.0, 0.1]))
     assert isinstance(ahead, JointPath)
@@ -406,7 +406,7 @@ def test_what_stands_in_the_way_is_met_or_passed(panda: Arm) -> None:
     ceiling = np.stack([x, y, np.full_like(x, 0.4)], axis=2).reshape(-1, 3)
     missed = path_to(panda, T, around=Surroundings(obstacles=ceiling))
     assert isinstance(missed, Unreachable)
-    assert "in what stands there" in missed.detail
+    assert "in an obstacle" in missed.detail
 
 
 def test_distances_are_those_of_points_on_the_links(panda: Arm) -> None:

@@ -175,7 +175,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("an endless object", a_reply(a_target(object="mug " * 30)), "119 characters"),
     ("an endless reason", a_reply(a_target(reason="x" * 401)), "401 characters"),
     ("a control sign", a_reply(a_target(part="han\u0000dle")), r"targets\[0\]\.part has a control character"),
-    ("half a character", a_reply(a_target(object="mug \ud83c")), r"targets\[0\]\.object has a control character"),
+    ("half a character", a_reply(a_target(object="mug \ud83c")), r"targets\[0\]\.object has a control character"),  # noqa: E501
     ("one part twice", a_reply(a_target(), a_target(role="avoid")), "'the handle of the blue mug' more than"),
     ("an endless reply", json.dumps(COFFEE) + " " * 100_000, "more than 100000"),
 ]  # fmt: skip

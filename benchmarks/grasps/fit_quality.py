@@ -1,6 +1,7 @@
 """The weights of a grasp's quality from physics: many of the head's own poses tried, and a fit to what held.
 
-``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the cases that parameters are chosen
+``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the cases that parameters are
+chosen
 on, and prints ``QualityWeights`` and how well they tell. What is in FILE already is not tried again, so a run
 can be stopped and gone on with; an empty range of seeds only fits. Of another head begin another FILE.
 """

@@ -1,7 +1,8 @@
 """Whether grasps hold, in physics: heads against rows that ask for more and more.
 
 Every head is told the true region of a part, gets the same measured depth, and its first grasp is executed by
-a free-flying hand: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` chooses
+a free-flying hand: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help``
+chooses
 rows, heads and seeds; cases are kept in the folder named by ``POINT2ACT_BENCHMARK_CACHE``.
 """
 

@@ -111,7 +111,11 @@ def _answered(folder: Path, scene: Scene, shots: Sequence[SimView], rng: np.rand
 
 
 def _judged(
-    capture: Path, out: Path, scene: Scene, shots: Sequence[SimView], T_world_capture: Float[np.ndarray, "4 4"]
+    capture: Path,
+    out: Path,
+    scene: Scene,
+    shots: Sequence[SimView],
+    T_world_capture: Float[np.ndarray, "4 4"],
 ) -> tuple[float, float, int, int]:
     """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
     from point2act.simulation import part_box, try_grasp

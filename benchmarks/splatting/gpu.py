@@ -1,6 +1,7 @@
 """The graphics card: whether it gives what the processor gives, and how long it takes.
 
-``python -m benchmarks gpu``, or ``python benchmarks/splatting/gpu.py`` as a script. Beside point2act's ground floor
+``python -m benchmarks gpu``, or ``python benchmarks/splatting/gpu.py`` as a script. Beside point2act's
+ground floor
 and ``splat/`` it needs torch, gsplat and, for the processor's side, numba; nothing is downloaded.
 """
 

@@ -212,7 +212,9 @@ def test_what_is_absent_is_mostly_not_seen_and_otherwise_taken_for_one_thing(
     config = replace(ABSENT, jitter=0.0)
     shares, most = [], []
     for seed in range(60):
-        parts = meant(simulate_absent_answers(scene, shots, config, np.random.default_rng(seed)), shots, "knob")
+        parts = meant(
+            simulate_absent_answers(scene, shots, config, np.random.default_rng(seed)), shots, "knob"
+        )
         spoken = [part for part in parts if part is not None]
         shares.append(len(spoken) / len(parts))
         most.append(np.bincount(spoken).max() / len(spoken) if spoken else 0)

@@ -1,7 +1,9 @@
 """Free space behind stereo shadows, where a depth camera has no reading.
 
-A stereo camera measures from two viewpoints, so beside a near surface at inverse depth a there is a strip of the
-far surface at inverse depth b that only one of them sees. In a row of pixels the strip is ``f B (a - b)`` wide,
+A stereo camera measures from two viewpoints, so beside a near surface at inverse depth a there is a strip
+of the
+far surface at inverse depth b that only one of them sees. In a row of pixels the strip is ``f B (a - b)``
+wide,
 with focal length f and baseline B. Rays through such a pixel are free up to the far surface.
 """
 

@@ -70,11 +70,14 @@ class Boxes:
 class Gripper:
     """A parallel-jaw gripper.
 
-    Frame: the origin is the midpoint between the pads' centres, +z is the direction of approach, and the fingers
-    close along y. ``finger`` and ``link`` describe the +y side, with y measured from the surface of its pad; at
+    Frame: the origin is the midpoint between the pads' centres, +z is the direction of approach, and the
+    fingers
+    close along y. ``finger`` and ``link`` describe the +y side, with y measured from the surface of its
+    pad; at
     opening w a finger is translated by +w/2, and its mirror image by -w/2.
 
-    With a linkage the pads also move forwards as they close, so that the palm moves back in this frame. ``link``
+    With a linkage the pads also move forwards as they close, so that the palm moves back in this frame.
+    ``link``
     and ``body`` are described at the fully open gripper, where the palm is nearest.
     """
 
@@ -96,7 +99,8 @@ class Gripper:
     follow: Float[np.ndarray, " l"] = field(default_factory=lambda: np.zeros(0))
     """Fraction for each link, between 0 (moves with the palm) and 1 (moves with the fingertip)."""
     mount: tuple[tuple[float, float], ...] = ()
-    """Rows of opening and distance of the mounting face, on the robot's flange, behind the pads' centres, metres.
+    """Rows of opening and distance of the mounting face, on the robot's flange, behind the pads' centres,
+    metres.
     Openings ascend; empty if unknown."""
 
     def mount_at(self, opening: float) -> float | None:

@@ -38,7 +38,8 @@ class PlacementConfig:
     """Largest distance of the surface from the plane, metres."""
     # Two to three times a depth camera's noise.
     max_radius: float = 0.15
-    """Radius around the action point within which the surface is used, metres; upper bound of the flat radius."""
+    """Radius around the action point within which the surface is used, metres; upper bound of the flat
+    radius."""
     attraction_width: float = 0.02
     """Standard deviation of the Gaussian weight of the surface around the action point, metres."""
     # A fingertip, the least that anything is set down on.
@@ -81,7 +82,8 @@ def find_placement(
         views: All views.
         depths: z-depth of each view, world units, 0 for none.
         action_point: World.
-        metric: Whether world units are metres; otherwise the lengths of the config are scaled by the distance of
+        metric: Whether world units are metres; otherwise the lengths of the config are scaled by the
+        distance of
             the cameras.
         config: Tolerances.
         rng: Draws the planes of RANSAC.

@@ -116,7 +116,9 @@ class Session:
     metric: bool
     device: torch.device
     stored: StoredRelevancy | None = None
-    _segmentations: dict[SegmentationConfig, Segmentation] = field(default_factory=dict, init=False, repr=False)
+    _segmentations: dict[SegmentationConfig, Segmentation] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
         default_factory=dict, init=False, repr=False
     )

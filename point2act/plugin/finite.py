@@ -12,7 +12,8 @@ from point2act.splatting.nonfinite_steps import SkippedSteps, is_finite
 
 
 class FiniteSteps:
-    """Visibility at all gradients before the first optimizer of a step, and clears all where one is no number.
+    """Visibility at all gradients before the first optimizer of a step, and clears all where one is no
+    number.
 
     nerfstudio's trainer has an optimizer for each group of parameters; without gradients, Adam does nothing.
     """

@@ -15,7 +15,8 @@ from point2act.grasping.antipodal.contact_pairs import ContactPairs
 from point2act.grasping.antipodal.pose_sampling import Poses
 from point2act.grasping.grippers import Gripper
 
-# Iterations of the search for nearest points. Measured with a Panda at 3000 random poses around a part: 999 of
+# Iterations of the search for nearest points. Measured with a Panda at 3000 random poses around a part: 999
+# of
 # 1000 distances are 0.03 mm too large at most, the worst 0.2 mm.
 _ITERATIONS = 60
 
@@ -130,7 +131,8 @@ def avoid_distances(
 
 
 def avoid_factor(distance: Float[np.ndarray, " n"], *, config: AvoidConfig) -> Float[np.ndarray, " n"]:
-    """Return the factor on the score: the smoothstep of the distance, 0 at contact and 1 from the margin on."""
+    """Return the factor on the score: the smoothstep of the distance, 0 at contact and 1 from the margin
+    on."""
     share = np.clip(distance / max(config.margin, 1e-9), 0, 1)
     return share**2 * (3 - 2 * share)
 
@@ -144,8 +146,10 @@ def box_box_distances(
 ) -> Float[np.ndarray, "n b"]:
     """Return the distances of posed boxes to a box around the origin, 0 where they overlap.
 
-    Minimises the squared distance ``|(R x + t) - clip(R x + t, -e, e)|²`` of a point x in the posed box to the
-    other box, by projected gradient descent with Nesterov momentum (FISTA, Beck and Teboulle 2009). The result
+    Minimises the squared distance ``|(R x + t) - clip(R x + t, -e, e)|²`` of a point x in the posed box to
+    the
+    other box, by projected gradient descent with Nesterov momentum (FISTA, Beck and Teboulle 2009). The
+    result
     errs to the far side.
 
     Args:

@@ -1,6 +1,7 @@
 """Antipodal contact pairs: opposite surface points of the object with normals along the line between them.
 
-A pair of contacts p1, p2 with outward normals n1, n2 and the closing axis u = (p2 - p1) / |p2 - p1| is antipodal
+A pair of contacts p1, p2 with outward normals n1, n2 and the closing axis u = (p2 - p1) / |p2 - p1| is
+antipodal
 with friction mu if both normals lie within the friction cone (Nguyen 1988):
 
     min(-n1 . u, n2 . u) >= 1 / sqrt(1 + mu²)
@@ -48,7 +49,8 @@ class PairConfig:
     """Depth of the chords below the surface, metres."""
     min_chord_cosine: float = 0.5
     """Smallest cosine between the normals and a chord."""
-    # 60 degrees: low objects show round edges, and pads that reach further than the chord may still close on a
+    # 60 degrees: low objects show round edges, and pads that reach further than the chord may still close
+    # on a
     # knob's widest place. Chosen.
     min_width: float = 0.0025
     """Smallest width of a pair, metres; narrower ones are corners that a ray clips."""
@@ -163,7 +165,8 @@ def _start_points(
     config: PairConfig,
     rng: np.random.Generator,
 ) -> SurfacePoints:
-    """Draw points of the object near the action point, preferably close ones: a knob is small on its chest."""
+    """Draw points of the object near the action point, preferably close ones: a knob is small on its
+    chest."""
     near = surface.on_object & (((surface.points - action_point) ** 2).sum(axis=1) < radius**2)
     chosen = np.flatnonzero(near)
     if len(chosen) > config.start_points:

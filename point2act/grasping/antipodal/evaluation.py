@@ -55,7 +55,8 @@ class EvaluationConfig:
     # Low objects show round edges, and pads that reach the table hold all of them. Chosen.
     blocked_factor: float = 0.5
     """Factor on the score of poses whose lift seems to be blocked."""
-    # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can retreat
+    # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can
+    # retreat
     # along its approach. Chosen.
 
 

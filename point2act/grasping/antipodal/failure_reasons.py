@@ -60,7 +60,7 @@ def why_none(
         within = 1e3 * max(pairing.start_radii)
         return NoAnswer(
             "no_contact_pair",
-            f"nothing stands out from the table within {within:.0f} mm of the action point: point at the object",
+            f"nothing stands out from the table within {within:.0f} mm of the action point: point at the object",  # noqa: E501
         )
     if pairs.endless == pairs.tried:
         return NoAnswer(

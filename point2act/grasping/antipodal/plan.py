@@ -78,7 +78,8 @@ def plan_grasps(
         volume: TSDF around the action point, see ``fuse_local``.
         region: Region of the query, world.
         gripper: Gripper.
-        relevancy: World points and their relevancy in [0, 1]; None for the distance to the region's box instead.
+        relevancy: World points and their relevancy in [0, 1]; None for the distance to the region's box
+        instead.
         avoid: Regions that are not held and that no finger touches; proximity lowers the score.
         base: Position of the robot's base, world.
         config: Planner.
@@ -96,7 +97,7 @@ def plan_grasps(
         nearest = f"the nearest is {1e3 * distance.min():.0f} mm away" if len(distance) else "there is none"
         return (), NoAnswer(
             "no_geometry",
-            f"no surface was observed within {1e3 * farthest:.0f} mm of the action point, {nearest}: add views "
+            f"no surface was observed within {1e3 * farthest:.0f} mm of the action point, {nearest}: add views "  # noqa: E501
             "of this place",
         )
     solid = solid_points(volume, surface, config=config.boundary)
@@ -167,7 +168,8 @@ def _distinct(scored: ScoredPoses, count: int, config: GraspConfig) -> np.ndarra
 def _similar(poses: Poses, others: np.ndarray, index: int, config: GraspConfig) -> np.ndarray:
     """Return which other poses are close to a pose in position and orientation.
 
-    The angle t between orientations has ``cos t = (tr(R_iᵀ R_j) - 1) / 2``; the half turn around the approach,
+    The angle t between orientations has ``cos t = (tr(R_iᵀ R_j) - 1) / 2``; the half turn around the
+    approach,
     which exchanges the fingers, negates the x and y terms of the trace.
     """
     near = np.linalg.norm(poses.origins[others] - poses.origins[index], axis=1) < config.min_separation

@@ -28,7 +28,8 @@ class QualityWeights:
     # tables (89 % lifted), a third each with slippery and heavy objects, half of them 3 mm and 3 degrees off;
     # regularised towards the grasp study's weights, none below 0. A weight of 0 means that the others say as
     # much. Clearance and robustness came out at 0 too and are chosen: of grippers executed 3 mm and 3 degrees
-    # off 2 of 24 hit something without them and 1 of 40 with both at 1. The bias is lowered by their means; it
+    # off 2 of 24 hit something without them and 1 of 40 with both at 1. The bias is lowered by their means;
+    # it
     # was not calibrated again.
 
     bias: float = -3.66
@@ -53,7 +54,8 @@ class PreferenceConfig:
     from_above: float = 0.0
     """Weight of approaching straight down."""
     away_from_base: float = 0.0
-    """Weight of approaching horizontally away from the robot's base; needs ``T_base_world`` of the capture."""
+    """Weight of approaching horizontally away from the robot's base; needs ``T_base_world`` of the
+    capture."""
     direction: tuple[float, float, float] | None = None
     """Preferred direction of approach, world."""
     direction_weight: float = 0.5
@@ -68,7 +70,8 @@ class ScoreConfig:
     """Weights of the terms of the quality."""
     semantic_weight: float = 0.7
     """Weight s of the relevancy: score = quality * (1 - s + s * relevancy / best relevancy of the region)."""
-    # LERF-TOGO takes 0.95 of a sum, among grasps of the whole scene; here all are near the action point. Chosen:
+    # LERF-TOGO takes 0.95 of a sum, among grasps of the whole scene; here all are near the action point.
+    # Chosen:
     # 0.5 and 0.7 grasped the right part in the same 28 of 30 simulated trials.
     relevancy_radius: float = 0.010
     """Radius around a contact over which relevancy is averaged, metres."""
@@ -127,7 +130,8 @@ def contact_relevancy(
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Return the relevancy of grasps, absolute and relative to the best of the region.
 
-    The mean relevancy around a contact, of the contact where it is smaller: a finger on a mug's handle and one
+    The mean relevancy around a contact, of the contact where it is smaller: a finger on a mug's handle and
+    one
     on its wall hold the mug. A side without points takes the value of the other, and none at both is 0. The
     best is the 90th percentile within two radii of the action point.
 

@@ -1,6 +1,7 @@
 """Truncated signed distance field (TSDF) around an action point, with the table and other obstacles.
 
-The volume frame has its origin at the centre of the grid and its z axis along ``up``. Grasps are planned in this
+The volume frame has its origin at the centre of the grid and its z axis along ``up``. Grasps are planned in
+this
 frame, so that a capture in a rotated world gives the same grasps, rotated.
 """
 
@@ -34,7 +35,8 @@ class LocalVolume:
     obstacles: Float[np.ndarray, "m 3"]
     """World points on surfaces outside the cube, within reach of a gripper that grasps inside it."""
     table: Float[np.ndarray, "4"] | None
-    """World plane ``(n, d)`` with a unit normal, ``n @ x + d`` is the height above it; None without a table."""
+    """World plane ``(n, d)`` with a unit normal, ``n @ x + d`` is the height above it; None without a
+    table."""
     towards_cameras: Float[np.ndarray, "3"]
     """Mean direction from the centre of the cube to the cameras, world, unit length."""
 

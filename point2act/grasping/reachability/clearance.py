@@ -66,7 +66,8 @@ class Links:
     halves: Float[np.ndarray, "g 3"]
     radii: Float[np.ndarray, " g"]
     outer: Int[np.ndarray, " o"]
-    """Geoms that are checked against table and obstacles: those behind the second joint, without the gripper."""
+    """Geoms that are checked against table and obstacles: those behind the second joint, without the
+    gripper."""
     # The first link only rotates in place; the grasp planner has checked the gripper.
     names: tuple[str, ...]
     """Name of the link of every geom, for messages."""

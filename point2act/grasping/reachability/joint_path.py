@@ -30,7 +30,8 @@ class Unreachable:
     detail: str
     """What is missing."""
     progress: float
-    """Order of misses: below 0 by the distance to the start of the path, from 0 to 1 by the fraction of the path
+    """Order of misses: below 0 by the distance to the start of the path, from 0 to 1 by the fraction of the
+    path
     that is reached, about 2 if only a link collides."""
 
 
@@ -88,7 +89,8 @@ def reach_grasps(
 
 
 def in_base(around: Surroundings, T_base_world: Float[np.ndarray, "4 4"]) -> Surroundings:
-    """Transform surroundings from the world frame to the base frame: a plane as ``n' = R n, d' = d - n' . t``."""
+    """Transform surroundings from the world frame to the base frame: a plane as ``n' = R n, d' = d - n' .
+    t``."""
     table, points = around.table, around.obstacles
     if table is not None:
         normal = T_base_world[:3, :3] @ table[:3]
@@ -112,7 +114,8 @@ def find_path(
     """Find a joint path along the straight approach and lift of one grasp.
 
     Differential inverse kinematics from several postures finds the start of the approach; from there the
-    straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the path
+    straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the
+    path
     further from the joint limits is taken.
 
     Args:
