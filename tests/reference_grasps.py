@@ -243,17 +243,17 @@ def closed_pads(points, normals, rotation, origin, pad_size, width, opening, con
             x, y, z = (float((point - origin) @ rotation[:, i]) for i in range(3))
             if abs(x) > pad_size[0] / 2 or abs(z) > pad_size[1] / 2:
                 continue
-            if side * (normal @ rotation[:, 1]) <= config.facing:
+            if side * (normal @ rotation[:, 1]) <= config.min_facing_cosine:
                 continue
-            if width / 2 - config.sunk <= side * y <= opening / 2:
+            if width / 2 - config.max_overclosing <= side * y <= opening / 2:
                 met.append((side * y, x, z, normal @ rotation))
         first = max((m[0] for m in met), default=None)
-        held = [m for m in met if m[0] >= first - config.give]
+        held = [m for m in met if m[0] >= first - config.compliance]
         xs, zs = [m[1] for m in held] or [0.0], [m[2] for m in held] or [0.0]
         patches.append(
             {
                 "touched": bool(held),
-                "place": [np.mean(xs), side * (first or 0.0), np.mean(zs)],
+                "center": [np.mean(xs), side * (first or 0.0), np.mean(zs)],
                 "normal": np.mean([m[3] for m in held] or [np.zeros(3)], axis=0),
                 "count": len(held),
                 "length": max(zs) - min(zs),

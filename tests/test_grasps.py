@@ -386,8 +386,8 @@ def preferring(base=None, **prefer) -> Grasp:
     ("way", "prefer"),
     [
         ((0, 0, -1), {"from_above": 0.9}),
-        ((1, 0, 0), {"direction": (1.0, 0.0, 0.0), "along": 0.9}),
-        ((0, -1, 0), {"direction": (0.0, -1.0, 0.0), "along": 0.9}),
+        ((1, 0, 0), {"direction": (1.0, 0.0, 0.0), "direction_weight": 0.9}),
+        ((0, -1, 0), {"direction": (0.0, -1.0, 0.0), "direction_weight": 0.9}),
         ((1, 0, 0), {"away_from_base": 0.9, "base": np.array([-0.6, 0.05, 0.0])}),
         ((-1, 0, 0), {"away_from_base": 0.9, "base": np.array([0.8, 0.05, 0.3])}),
     ],
