@@ -86,7 +86,7 @@ def planes_through(
     """
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normals, axis=1)
-    normals /= np.maximum(area, np.finfo(float).tiny)[:, None]
+    normals /= np.where(area > 0, area, 1)[:, None]
     return normals, -(normals * corners[:, 0]).sum(axis=1), area
 
 
