@@ -145,7 +145,7 @@ def test_a_message_reaches_the_person_as_it_is():
     """Braces and angles would be code to the viewer's Markdown, underscores would be italics."""
     sentence = Sentence("Said", "at first")
     sentence.gui_handle = handle = SimpleNamespace(content="")  # type: ignore[assignment]
-    sentence.say("a_b {1} <c>")
+    sentence.show("a_b {1} <c>")
     assert handle.content == r"a\_b \{1\} \<c\>"
 
 
@@ -269,7 +269,7 @@ def test_any_other_failure_is_told_too(small_capture: Path, monkeypatch: pytest.
 
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
-    monkeypatch.setattr("point2act.plugin.scene.project_view", fail)
+    monkeypatch.setattr("point2act.pipeline.session.project_view", fail)
     assert "MemoryError" in press(pipeline.model)
 
 

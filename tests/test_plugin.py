@@ -10,6 +10,7 @@ import warnings
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,11 @@ from point2act.cli.main import main
 from point2act.core.errors import CaptureError, RunError
 from point2act.core.geometry import opengl_to_opencv, project, quaternion_to_matrix
 from point2act.core.types import Camera, GaussianScene
+from point2act.data.capture import read_capture
+from point2act.data.points import read_points
+from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grasps_json import read_grasps
+from point2act.pipeline.steps import RunConfig
 from point2act.splatting.gaussians import colors, to_parameters
 from point2act.splatting.render import render
 
@@ -44,8 +49,7 @@ with warnings.catch_warnings():
     from point2act.plugin.datamanager import METADATA_KEY
     from point2act.plugin.evaluation import image_metrics
     from point2act.plugin.rates import FallingRateConfig
-    from point2act.plugin.run import load_run
-    from point2act.plugin.saved import Saved
+    from point2act.plugin.run import Saved, load_run
     from point2act.splatting.losses import psnr
 
 # ── frames ─────────────────────────────────────────────────────────────────────────────────────
@@ -405,6 +409,56 @@ def test_points_are_found_beside_the_capture_or_where_told(small_capture: Path, 
     ]
 
 
+def test_views_are_selected_as_by_a_run(small_capture: Path):
+    write_points(small_capture)
+    document = json.loads((small_capture / "points.json").read_text())
+    answered = {f"images/{number:04d}.png" for number in (1, 2, 3)}
+    document["answers"] = [answer for answer in document["answers"] if answer["image"] in answered]
+    (small_capture / "points.json").write_text(json.dumps(document))
+    used = RunConfig(max_views=5)
+    expected = ViewLoader(max_views=used.max_views).select(
+        read_capture(small_capture), read_points(small_capture / "points.json")
+    )
+    for mode in ("val", "test"):
+        manager = make_datamanager(small_capture, max_views=5, test_mode=mode)
+        train, held_out = manager.train_dataset, manager.eval_dataset
+        names = [view.name for view in (*train.views, *held_out.views)]
+        assert set(names) == {frame.name for frame in expected.frames} >= answered
+        assert len(train.cameras) == len(train) == len(train.views)
+        assert len(held_out.cameras) == len(held_out) == len(held_out.views)
+        for path, view in zip(train.image_filenames, train.views, strict=True):
+            assert view.name.endswith(path.name)
+
+
+def test_poses_are_refined_as_by_a_run(small_capture: Path, monkeypatch: pytest.MonkeyPatch):
+    """Training, evaluation and whoever opens the checkpoint get the same poses."""
+    shift = np.array([0.0, 0.0, 0.01])
+
+    def refined(views):
+        moved = []
+        for view in views:
+            pose = view.T_world_cam.copy()
+            pose[:3, 3] += shift
+            moved.append(replace(view, T_world_cam=pose))
+        return SimpleNamespace(views=tuple(moved), changed=True, detail="poses moved by 10 mm")
+
+    monkeypatch.setattr("point2act.plugin.datamanager.refine_poses", refined)
+    given = {frame.name: frame.T_world_cam for frame in read_capture(small_capture).frames}
+    pipeline = make_pipeline(small_capture)
+    for dataset in (pipeline.datamanager.train_dataset, pipeline.datamanager.eval_dataset):
+        S = pipeline.model._saved.S_nerf_world
+        for view, pose in zip(dataset.views, bridge.poses_of(dataset.cameras), strict=True):
+            world = S.inverse().move_pose(pose)
+            np.testing.assert_allclose(world[:3, 3], given[view.name][:3, 3] + shift, atol=1e-5)
+    saved = Saved.from_dict(pipeline.model.get_extra_state())
+    assert saved.poses is not None
+    assert set(saved.poses) == set(given)
+    for name, pose in saved.poses.items():
+        np.testing.assert_allclose(pose[:3, 3], given[name][:3, 3] + shift, atol=1e-9)
+    monkeypatch.setattr("point2act.plugin.datamanager.refine_poses", lambda views: 1 / 0)
+    make_datamanager(small_capture, refine_poses=False)
+
+
 def test_one_image_is_too_few(small_capture: Path):
     edit_transforms(small_capture, lambda document: document.update(test_filenames=["images/0000.png"]))
     edit_transforms(small_capture, lambda document: document.update(train_filenames=[], val_filenames=[]))
@@ -703,6 +757,19 @@ def test_a_run_is_read_back_in_the_world(trained: Path):
 
 
 @pytest.mark.slow
+def test_what_a_training_lifted_is_used_again(trained: Path):
+    run = load_run(trained)
+    session = run.finished().session()
+    points = read_points(run.capture / "points.json")
+    lifted, _ = session.lift(points)
+    assert lifted is run.relevancy
+    afresh, _ = replace(session, stored=None).lift(points)
+    np.testing.assert_allclose(lifted.values, afresh.values, atol=0.02)
+    other, _ = session.lift(replace(points, answers=points.answers[:-2]))
+    assert other is not lifted
+
+
+@pytest.mark.slow
 def test_a_run_is_grasped_as_the_short_loop_does(trained: Path):
     folder = trained.parents[4]
     run_command("point2act", "grasp", "--load-config", trained, "--output", "grasps.json", folder=folder)
@@ -738,7 +805,11 @@ def test_configs_of_earlier_runs_still_load():
     """Their config.yml names classes by the modules they were defined in then."""
     text = (Path(__file__).parent / "data" / "config_of_an_earlier_run.yml").read_text()
     assert "point2act.splat.start.StartConfig" in text
-    assert yaml.dump(yaml.load(text, Loader=yaml.Loader)) == yaml.dump(point2act_method.config)
+    loaded, now = yaml.load(text, Loader=yaml.Loader), deepcopy(point2act_method.config)
+    # All views were used then, at the capture's poses.
+    loaded.pipeline.datamanager = replace(loaded.pipeline.datamanager)
+    now.pipeline.datamanager = replace(now.pipeline.datamanager, max_views=None, refine_poses=False)
+    assert yaml.dump(loaded) == yaml.dump(now)
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from scipy.spatial.transform import Rotation
 from small_run import QUICK, RED, write_capture
 
 import point2act
+from point2act.core.errors import PointsError
 from point2act.core.geometry import project
+from point2act.core.types import Grasp
 from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points
 from point2act.data.run_manifest import read_run
@@ -159,6 +161,46 @@ def test_unknown_scale_is_said_not_guessed(tmp_path):
     if red.region is not None:
         assert red.reason == "no_scale"
         assert "scale" in red.detail
+
+
+def test_a_function_points_and_another_plans(capture):
+    views = {view.name: view for view in synthetic.views(10, height=96, width=128)}
+    images = {views[name].rgb.tobytes(): views[name] for name in views}
+    planned = []
+
+    def pointer(image, text):
+        assert text == "the red box"
+        view = images[image.tobytes()]
+        return [tuple(project(view.camera, view.T_world_cam, RED[None])[0][0])]
+
+    def planner(region, surface, gripper):
+        planned.append((region, surface, gripper))
+        T = np.eye(4)
+        T[:3, 3] = region.action_point
+        contacts = np.stack([region.action_point] * 2)
+        return [Grasp(T, 0.03, 0.9, 1.0, 0.9, contacts, 0.01)]
+
+    result = point2act.run(capture, queries=["the red box"], pointer=pointer, planner=planner, config=QUICK)
+    (red,) = result.results
+    assert result.points is not None
+    assert len(result.points.answers) == 10
+    assert np.linalg.norm(red.action_point - RED) < 0.02
+    assert red.confidence == red.region.confidence > 0
+    assert len(red.grasps) == 1
+    np.testing.assert_array_equal(red.grasps[0].T_world_gripper[:3, 3], red.action_point)
+    ((region, surface, gripper),) = planned
+    assert region is red.region
+    assert gripper.name == "panda"
+    assert np.linalg.norm(surface.points - RED, axis=1).min() < 0.01
+    np.testing.assert_allclose(np.linalg.norm(surface.normals, axis=1), 1.0, atol=1e-6)
+    on_top = np.linalg.norm(surface.points - RED, axis=1) < 0.015
+    assert np.median(surface.normals[on_top, 2]) > 0.9
+
+
+def test_queries_need_a_pointer(capture):
+    for given in ({"queries": ["a mug"]}, {"pointer": lambda image, text: []}):
+        with pytest.raises(PointsError, match="together"):
+            point2act.run(capture, **given)
 
 
 def test_every_eighth_view_is_held_out():

@@ -11,7 +11,7 @@ from small_run import QUICK, RED, write_answers
 from test_poses import spoilt
 
 import point2act
-from point2act.core.errors import PointsError, ReportError, RunError
+from point2act.core.errors import PointsError, ReportError, RunError, SceneError
 from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query, View
 from point2act.data.capture import load_views, read_capture
@@ -65,6 +65,27 @@ def test_asking_leaves_no_trace(session, capture):
     np.testing.assert_array_equal(
         first.results[0].grasps[0].T_world_gripper, second.results[0].grasps[0].T_world_gripper
     )
+
+
+def test_a_view_is_rendered_by_name_or_from_anywhere(session, capture):
+    view = session.views[2]
+    rendered = session.render(view.name)
+    assert rendered.rgb.shape == (*view.depth.shape, 3)
+    assert np.median(np.abs(rendered.depth - view.depth)[view.depth > 0]) < 0.01
+    np.testing.assert_array_equal(session.render(view).rgb, rendered.rgb)
+    elsewhere = session.render(dataclasses.replace(view, T_world_cam=session.views[3].T_world_cam))
+    np.testing.assert_array_equal(elsewhere.rgb, session.render(session.views[3].name).rgb)
+    with pytest.raises(SceneError, match="nowhere"):
+        session.render("nowhere")
+
+
+def test_the_relevancy_of_a_query_is_a_number_per_gaussian(session, capture):
+    answered = session.ask(capture / "points.json")
+    for asked in ("red", "the red box", answered.results[0].query):
+        np.testing.assert_array_equal(session.relevancy(asked), answered.relevancy.values[:, 0])
+    assert len(session.relevancy("red")) == len(session.scene)
+    with pytest.raises(PointsError, match="not localized"):
+        session.relevancy("the blue box")
 
 
 def test_what_views_see_is_worked_out_once(session):

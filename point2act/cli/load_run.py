@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from point2act.data.run_manifest import NAME
-from point2act.data.view_loader import ViewLoader
 from point2act.pipeline.finished_run import FinishedRun
 
 
@@ -20,11 +19,7 @@ def open_scene(path: Path) -> FinishedRun:
     # nerfstudio takes seconds to import.
     from point2act.plugin.run import load_run
 
-    trained = load_run(path)
-    # nerfstudio has read all files of the capture already.
-    loader = ViewLoader(allow_outside=True)
-    capture = loader.read(trained.capture)
-    return FinishedRun(path.parent, trained.scene, capture, loader, capture.metric, trained.timings)
+    return load_run(path).finished()
 
 
 def is_run(path: Path) -> bool:

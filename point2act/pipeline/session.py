@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +27,7 @@ from point2act.core.types import (
     View,
 )
 from point2act.data.capture.view_selection import keep_frames
-from point2act.data.points import effective_answers, pointed_by_person, points_file, read_points
+from point2act.data.points import pointed_by_person, points_digest, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.relevancy import RelevancyConfig, ViewAnswers, answers_in_views, lift
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
@@ -336,16 +334,6 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     session = FinishedRun.read(path).session(device=device)
     _ = session.surfaces, session.segmentation()
     return session
-
-
-def points_digest(points: PointSet) -> str:
-    """Return a hash of all that lifting takes from a set of points."""
-    queries = [(query.name, query.text, query.role) for query in points.queries]
-    answers = [
-        (answer.query, answer.image, np.asarray(answer.points, dtype=float).tolist(), answer.visible)
-        for answer in effective_answers(points.answers)
-    ]
-    return hashlib.sha256(json.dumps([queries, answers]).encode()).hexdigest()
 
 
 def _joined(localized: Sequence[Localization]) -> RelevancyField:

@@ -1,1 +1,1 @@
-"""The nerfstudio method plugin: a skin without science."""
+"""A nerfstudio method: a thin adapter from nerfstudio to the other packages."""

@@ -1,4 +1,4 @@
-"""nerfstudio's frames and ours: the only place that knows both.
+"""Conversions between nerfstudio's frames and cameras and those of point2act.
 
 nerfstudio recentres, rotates and rescales a capture before it trains. That is a similarity from the
 capture's world frame to "nerf", nerfstudio's. Its cameras are OpenGL's camera-to-world (3x4), ours
@@ -32,7 +32,7 @@ class Similarity:
 
     @property
     def matrix(self) -> Float[np.ndarray, "4 4"]:
-        """The same as a homogeneous matrix."""
+        """The similarity as a homogeneous matrix."""
         matrix = np.eye(4)
         matrix[:3, :3] = self.scale * self.rotation
         matrix[:3, 3] = self.translation
@@ -40,20 +40,20 @@ class Similarity:
 
     @staticmethod
     def from_matrix(matrix: Float[np.ndarray, "4 4"]) -> Similarity:
-        """The inverse of ``matrix``."""
+        """Return the similarity of a homogeneous matrix."""
         scale = float(np.cbrt(np.linalg.det(matrix[:3, :3])))
         return Similarity(matrix[:3, :3] / scale, matrix[:3, 3].copy(), scale)
 
     @staticmethod
     def from_dataparser(transform: Float[np.ndarray, "3 4"], scale: float) -> Similarity:
-        """``S_nerf_original`` of a dataparser's ``dataparser_transform`` and ``dataparser_scale``."""
+        """Return ``S_nerf_original`` of a dataparser's ``dataparser_transform`` and ``dataparser_scale``."""
         return Similarity(transform[:, :3], scale * transform[:, 3], scale)
 
     @staticmethod
     def between(T_a_cams: Float[np.ndarray, "n 4 4"], T_b_cams: Float[np.ndarray, "n 4 4"]) -> Similarity:
-        """``S_a_b`` from the same cameras posed in both frames; two of them must lie apart.
+        """Return ``S_a_b`` from the same cameras posed in both frames, at two places or more.
 
-        Least squares: the mean rotation (Markley's, by SVD), then scale and shift from the centres.
+        Least squares: the mean rotation by SVD (Markley 1988), then scale and translation from the centres.
         """
         u, _, vt = np.linalg.svd(np.einsum("nij,nkj->ik", T_a_cams[:, :3, :3], T_b_cams[:, :3, :3]))
         rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
@@ -63,28 +63,28 @@ class Similarity:
         return Similarity(rotation, a.mean(axis=0) - scale * b.mean(axis=0), scale)
 
     def inverse(self) -> Similarity:
-        """``S_b_a`` of ``S_a_b``."""
+        """Return ``S_b_a`` of ``S_a_b``."""
         back = self.rotation.T
         return Similarity(back, -back @ self.translation / self.scale, 1 / self.scale)
 
     def move_points(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-        """Points of b in a."""
+        """Map points of b to a."""
         return self.scale * (points @ self.rotation.T) + self.translation
 
     def move_pose(self, T_b_cam: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-        """``T_a_cam``: rigid, so lengths measured from the camera grow by ``scale``."""
+        """Map a pose to ``T_a_cam``, which is rigid: lengths measured from the camera grow by ``scale``."""
         T_a_cam = np.eye(4)
         T_a_cam[:3, :3] = self.rotation @ T_b_cam[:3, :3]
         T_a_cam[:3, 3] = self.move_points(T_b_cam[:3, 3])
         return T_a_cam
 
     def move_view(self, view: View) -> View:
-        """A view of b as a view of a: pose and depth."""
+        """Map a view of b to a: pose and depth."""
         depth = None if view.depth is None else view.depth * self.scale
         return replace(view, T_world_cam=self.move_pose(view.T_world_cam), depth=depth)
 
     def move_scene(self, scene: GaussianScene) -> GaussianScene:
-        """The Gaussians of b in a: centres, sizes, axes and the directions of their colours."""
+        """Map Gaussians of b to a: centres, sizes, axes and the directions of their colours."""
         quats = Rotation.from_matrix(self.rotation) * Rotation.from_quat(scene.quats[:, [1, 2, 3, 0]])
         return GaussianScene(
             means=self.move_points(scene.means),
@@ -98,7 +98,7 @@ class Similarity:
 def rotate_sh(
     sh: Float[np.ndarray, "n k 3"], rotation: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "n k 3"]:
-    """Spherical harmonics of the rotated function: ``f'(rotation @ d) == f(d)`` for every direction d.
+    """Rotate spherical harmonics: ``f'(rotation @ d) == f(d)`` for every direction d.
 
     Each degree is closed under rotation, so the matrix that a least-squares fit over a few dozen
     directions finds is exact. Works up to degree 3 (k = 16).
@@ -115,14 +115,14 @@ def rotate_sh(
 
 
 def poses_of(cameras: Cameras) -> Float[np.ndarray, "n 4 4"]:
-    """``T_nerf_cam`` of nerfstudio's cameras."""
+    """Return ``T_nerf_cam`` of nerfstudio's cameras."""
     poses = np.tile(np.eye(4), (len(cameras), 1, 1))
     poses[:, :3] = cameras.camera_to_worlds.detach().cpu().numpy()
     return np.array([opengl_to_opencv(pose) for pose in poses]).reshape(-1, 4, 4)
 
 
 def cameras_of(views: Sequence[View]) -> Cameras:
-    """nerfstudio's cameras of at least one view in nerfstudio's frame."""
+    """Return nerfstudio's cameras of at least one view in nerfstudio's frame."""
 
     def column(name: str, dtype: torch.dtype) -> Tensor:
         return torch.tensor([[getattr(view.camera, name)] for view in views], dtype=dtype)
@@ -141,9 +141,9 @@ def cameras_of(views: Sequence[View]) -> Cameras:
 
 
 def camera_of(cameras: Cameras) -> Camera:
-    """The pinhole of nerfstudio's only camera.
+    """Return the pinhole camera of a single nerfstudio camera.
 
-    Distortion is ignored: the images that it applies to are undistorted when they are loaded.
+    Distortion is ignored: images are undistorted when they are loaded.
     """
     fx, fy, cx, cy = (float(getattr(cameras, name).item()) for name in ("fx", "fy", "cx", "cy"))
     height, width = (int(getattr(cameras, name).item()) for name in ("height", "width"))
@@ -151,14 +151,14 @@ def camera_of(cameras: Cameras) -> Camera:
 
 
 def opencv_pose(camera_to_world: Float[Tensor, "3 4"]) -> Float[Tensor, "4 4"]:
-    """``T_nerf_cam`` of one camera, with gradients."""
+    """Return ``T_nerf_cam`` of one camera, with gradients."""
     flip = camera_to_world.new_tensor([1.0, -1.0, -1.0, 1.0])
     last = camera_to_world.new_tensor([[0.0, 0.0, 0.0, 1.0]])
     return torch.cat([camera_to_world * flip, last])
 
 
 def invert_pose(T_a_b: Float[Tensor, "4 4"]) -> Float[Tensor, "4 4"]:
-    """The inverse of a rigid transform, with gradients."""
+    """Invert a rigid transform, with gradients."""
     rotation = T_a_b[:3, :3].T
     top = torch.cat([rotation, -rotation @ T_a_b[:3, 3:]], dim=1)
     return torch.cat([top, T_a_b[3:]])

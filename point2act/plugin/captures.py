@@ -1,4 +1,4 @@
-"""From what a nerfstudio dataparser found to our Capture, and which frame belongs to which split."""
+"""The capture behind a nerfstudio dataparser's outputs, and the frames of each split."""
 
 from __future__ import annotations
 
@@ -25,31 +25,32 @@ _LENSES = {CameraType.PERSPECTIVE.value: "opencv", CameraType.FISHEYE.value: "fi
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A capture, where nerfstudio has moved it, and nerfstudio's choice of frames per split."""
+    """A capture, its transform to nerfstudio's frame, and nerfstudio's frames per split."""
 
     capture: Capture
     S_nerf_world: Similarity
     splits: tuple[tuple[Frame, ...], ...]
-    """One tuple of frames for each of the dataparser outputs, in their order."""
+    """One tuple of frames for each of the dataparser's outputs, in the same order."""
     cloud: Cloud | None = None
-    """Points that the dataparser itself found, in the world frame."""
+    """Points that the dataparser read, in the world frame."""
 
 
 def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> Source:
     """Read the capture behind a dataparser's outputs.
 
-    A ``transforms.json`` is read by our own reader, which also knows the depth's unit, the robot's
-    base and the names that points.json refers to; the world is that file's frame. For every other
-    format the world is the frame of the original data, before nerfstudio has oriented and scaled it.
-    Raises ``CaptureError`` for cameras that are neither pinhole nor fisheye, and where the first
-    split, the training's, is empty.
+    A ``transforms.json`` is read by ``read_capture``, which also knows the depth's unit, the robot's base and
+    the names that points.json refers to; the world is that file's frame. For every other format the world is
+    the frame of the original data, before nerfstudio has oriented and scaled it.
+
+    Raises:
+        CaptureError: A camera is neither pinhole nor fisheye, or the first split, the training's, is empty.
     """
     folder = Path(dataparser.config.data)
     if not splits[0].image_filenames:
         raise CaptureError(f"{folder} has no image left to train on: add images, or train on --eval-mode all")
     if not isinstance(dataparser, Nerfstudio):
         return _read_parsed(folder, splits)
-    # nerfstudio has opened all that it names already.
+    # nerfstudio has read all files of the capture already.
     capture = read_capture(folder, allow_outside=True)
     frames = tuple(_matching_frames(capture, outputs) for outputs in splits)
     T_nerf_cams = np.concatenate([poses_of(outputs.cameras) for outputs in splits])
@@ -58,7 +59,7 @@ def read_source(dataparser: DataParser, splits: Sequence[DataparserOutputs]) -> 
 
 
 def _matching_frames(capture: Capture, outputs: DataparserOutputs) -> tuple[Frame, ...]:
-    """The capture's frames behind a split's images; a reduced copy is known by its file name."""
+    """Return the capture's frames of a split's images; a reduced copy is recognised by its file name."""
     by_path = {frame.image_path.resolve(): frame for frame in capture.frames}
     by_name = {frame.image_path.name: frame for frame in capture.frames}
     found = [by_path.get(path.resolve()) or by_name.get(path.name) for path in outputs.image_filenames]
@@ -71,7 +72,7 @@ def _matching_frames(capture: Capture, outputs: DataparserOutputs) -> tuple[Fram
 
 
 def _read_parsed(folder: Path, splits: Sequence[DataparserOutputs]) -> Source:
-    """A capture made of nothing but a dataparser's outputs."""
+    """Make a capture from a dataparser's outputs alone."""
     first = splits[0]
     transform = first.dataparser_transform.cpu().numpy().astype(np.float64)
     S_nerf_world = Similarity.from_dataparser(transform, float(first.dataparser_scale))
@@ -116,12 +117,12 @@ def _parsed_frames(folder: Path, outputs: DataparserOutputs, S_world_nerf: Simil
 
 
 def _name(path: Path, folder: Path) -> str:
-    """What points.json calls an image: its path from the data folder."""
+    """Return the name that points.json uses for an image: its path from the data folder."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def _lens(camera: Cameras, path: Path) -> Lens:
-    """nerfstudio keeps (k1, k2, k3, k4, p1, p2) for both models; its k4 of a pinhole is always 0."""
+    """Return a camera's distortion. nerfstudio keeps (k1, k2, k3, k4, p1, p2), with k4 = 0 for pinholes."""
     model = _LENSES.get(int(camera.camera_type.item()))
     if model is None:
         kind = CameraType(int(camera.camera_type.item())).name

@@ -1,7 +1,7 @@
-"""The ``point2act`` method as nerfstudio finds it. Nothing in here may raise.
+"""The ``point2act`` method for nerfstudio. Nothing in this module may raise.
 
-nerfstudio loads the methods of all plugins before any of its commands, unguarded: an error in here
-would take ``ns-train`` down for every method. What is not a MethodSpecification it reports and skips.
+nerfstudio loads the methods of all plugins before any of its commands, without a guard: an error here would
+break ``ns-train`` for every method. What is not a MethodSpecification is reported and skipped.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def _specification() -> MethodSpecification:
         mixed_precision=False,
         machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
         pipeline=VanillaPipelineConfig(
-            datamanager=Point2ActDataManagerConfig(), model=Point2ActModelConfig()
+            datamanager=Point2ActDataManagerConfig(max_views=150, refine_poses=True),
+            model=Point2ActModelConfig(),
         ),
         optimizers={
-            # The short loop's rates. Its 0.1 of the median Gaussian's size is this in nerfstudio's unit,
-            # where the cameras fill [-1, 1], on simulated tables and the fox alike.
+            # The learning rates of splatting.fit; its 0.1 of the median Gaussian's size in nerfstudio's unit
+            # where the cameras fill [-1, 1], measured on simulated tables and the fox alike.
             "means": adam(7.5e-4),
             "scales": adam(0.1),
             "quats": adam(2e-2),
@@ -53,15 +54,15 @@ def _specification() -> MethodSpecification:
             "features_rest": adam(2e-3),
             "camera_opt": adam(1e-3),
         },
-        # Ends when the training does, so that it can run in a script; ns-viewer shows the result.
-        # For this machine alone: the viser that nerfstudio pins gives any file to whoever asks for "/../".
+        # The viewer ends with the training, so that scripts can run it; ns-viewer shows the result. It serves
+        # this machine alone: the viser that nerfstudio pins gives out any file for a request with "/../".
         viewer=ViewerConfig(
             websocket_host="127.0.0.1", num_rays_per_chunk=1 << 15, quit_on_train_completion=True
         ),
         vis="viewer",
     )
     return MethodSpecification(
-        config, description="Gaussians with a relevancy for everything pointed at, to grasp it. CPU or CUDA."
+        config, description="Gaussians with a relevancy for every query, for grasping. CPU or CUDA."
     )
 
 

@@ -1,8 +1,8 @@
-"""nerfstudio's config.yml read so that it makes configs and nothing else.
+"""Safe reading of nerfstudio's config.yml.
 
-nerfstudio writes its configs as YAML that names Python's classes, and reads them with a loader that calls
-whatever function such a file names. A run folder may come from somebody else, so here classes are only taken
-from the libraries a config is made of, only configs, paths and enumerations are made, and nothing is called.
+nerfstudio writes its configs as YAML that names Python classes, and reads them with a loader that calls any
+function that a file names. A run folder may come from another person, so classes are taken only from the
+libraries that define configs, only configs, paths and enumerations are made, and nothing is called.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 _LIBRARIES = ("builtins", "nerfstudio", "pathlib", "point2act", "torch")
-"""Where the classes that a point2act config names are defined."""
+"""Libraries that define the classes of a point2act config."""
 
 _MOVED_MODULES = {
     "point2act.heatmaps": "point2act.localization.heatmaps",
@@ -25,11 +25,15 @@ _MOVED_MODULES = {
     "point2act.splat.densify": "point2act.splatting.densify",
     "point2act.splat.start": "point2act.splatting.initialization",
 }
-"""Where the configs of runs from before the packages were regrouped are defined now."""
+"""Present modules of config classes that earlier runs name by old modules."""
 
 
 def read_config(path: Path) -> Any:
-    """The object that a config.yml describes. Raises ``yaml.YAMLError`` for what is no config."""
+    """Return the object that a config.yml describes.
+
+    Raises:
+        yaml.YAMLError: The file describes something other than a config.
+    """
     register_moved_modules()
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_ConfigLoader)
 
@@ -41,7 +45,7 @@ def register_moved_modules() -> None:
 
 
 class _ConfigLoader(yaml.Loader):
-    """Makes dataclasses, paths and enumerations; refuses modules, and calls of anything else."""
+    """YAML loader of dataclasses, paths and enumerations that refuses modules and calls."""
 
     def find_python_module(self, name: str, mark: Any) -> Any:
         raise yaml.YAMLError(f"the module {name}, which no config needs")

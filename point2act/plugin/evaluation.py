@@ -1,4 +1,4 @@
-"""Measures of a rendered image: PSNR, SSIM, depth, and LPIPS where its weights are at hand."""
+"""Image metrics: PSNR, SSIM, depth error, and LPIPS if its weights are in torch's cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from point2act.splatting.losses import psnr
 
-# What torchvision calls the AlexNet that LPIPS compares features of.
+# torchvision's file of the AlexNet whose features LPIPS compares.
 _LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
 
@@ -25,10 +25,10 @@ def image_metrics(
     mask: Bool[Tensor, "h w"] | None,
     depth: Float[Tensor, "h w"] | None,
 ) -> dict[str, float]:
-    """Everything that can be measured on one image that was not trained on.
+    """Compute all metrics of one held-out image.
 
-    ``depth_error`` is the median error relative to the measured depth. LPIPS is left out, and that is
-    said once, where its network is not in torch's cache: nothing is downloaded.
+    ``depth_error`` is the median error relative to the measured depth. LPIPS is left out, with a message on
+    the console, if its network is not in torch's cache: nothing is downloaded.
     """
     from pytorch_msssim import ssim
 

@@ -1,4 +1,4 @@
-"""Steps of nerfstudio's trainer that would leave numbers that are none: found before they are taken."""
+"""Detection of nerfstudio's training steps with non-finite gradients, before they are taken."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from point2act.splatting.nonfinite_steps import SkippedSteps, is_finite
 
 
 class FiniteSteps:
-    """Visibility at all gradients before the first optimizer of a step, and clears all where one is no
-    number.
+    """Skips training steps with a non-finite loss or gradient.
 
-    nerfstudio's trainer has an optimizer for each group of parameters; without gradients, Adam does nothing.
+    nerfstudio's trainer has one optimizer for each group of parameters. Before the first of them steps, all
+    gradients are checked; if one is not finite, all are cleared, and Adam does nothing without gradients.
     """
 
     def __init__(self, optimizers: Mapping[str, Optimizer], images: Sequence[str]):
-        """``images`` are the names of all that are trained on. Optimizers may exchange their parameters."""
+        """Watch optimizers, which may exchange their parameters; ``images`` names the training views."""
         self._optimizers = optimizers
         self._skipped = SkippedSteps(images)
         self._taken: bool | None = None
         for optimizer in optimizers.values():
             optimizer.register_step_pre_hook(self._before)
 
-    def begin(self, number: int, loss: Tensor) -> None:
-        """Note the image that a step is for, by its number, and its loss, before that goes backward."""
+    def start(self, number: int, loss: Tensor) -> None:
+        """Note the index of a step's image and its loss, before the backward pass."""
         self._number, self._loss, self._taken = number, loss.detach(), None
 
     def end(self) -> bool:
-        """Whether the step was taken. Raises ``SceneError`` where none can ever be again."""
+        """Return whether the step was taken.
+
+        Raises:
+            SceneError: No step can be taken on any image.
+        """
         taken = self._taken is not False
         self._skipped.record(self._number, taken=taken)
         return taken
 
-    def tell(self) -> None:
-        """Say once what was left out, if anything was."""
+    def log(self) -> None:
+        """Log once how many steps were skipped, if any."""
         self._skipped.log()
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""nerfstudio's model: Gaussians drawn by our renderer, relevancy lifted in closed form beside them.
+"""nerfstudio model: Gaussians rendered by point2act, with relevancy lifted in closed form beside them.
 
-A skin: where to start, how to draw, what to minimise and how to lift all live in other rooms. Inside,
-everything is in nerfstudio's frame and unit.
+A thin adapter: initialisation, rendering, losses and lifting are in other packages. Everything here is in
+nerfstudio's frame and unit.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from torch import Tensor
 from point2act.core.errors import RunError
 from point2act.core.progress import Stages
 from point2act.core.types import PointSet, View
-from point2act.data.points import read_points
+from point2act.data.points import points_digest, read_points
 from point2act.localization.relevancy import RelevancyConfig
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics
 from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
-from point2act.plugin.saved import Saved
+from point2act.plugin.run import Saved
 from point2act.plugin.scene import empty_scene, lift_points, posed_views, starting_scene
 from point2act.splatting.densify import Densifier, DensifyConfig
 from point2act.splatting.gaussians import SH_DC, activated, colors, to_parameters, to_scene
@@ -46,51 +46,51 @@ _VIEWER_BACKGROUND = (0.1490, 0.1647, 0.2157)
 
 @dataclass
 class Point2ActModelConfig(ModelConfig):
-    """How the Gaussians are started, fitted and given a relevancy."""
+    """Initialisation, fit and relevancy of the Gaussians."""
 
     _target: type = field(default_factory=lambda: Point2ActModel)
     start: StartConfig = field(default_factory=StartConfig)
     sh_degree: int = 3
     """Degree of the spherical harmonics: 0 for matte scenes, up to 3 for shiny ones."""
     depth_weight: float = 1.5
-    """Weight of the relative depth error beside the colour error, where there is depth."""
+    """Weight of the relative depth error beside the colour error, for views with depth."""
     densify: bool | None = None
-    """Split, duplicate and prune Gaussians; by default only where there is no depth to start from."""
+    """Split, duplicate and prune Gaussians; by default only without depth to initialise from."""
     densification: DensifyConfig = field(default_factory=DensifyConfig)
     relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
     relevancy_every: int = 500
-    """Steps between two liftings of the points; there is always one at the start and at the end."""
+    """Number of steps between two liftings of the points, beside those at the start and the end."""
     background_color: Literal["random", "black", "white"] = "random"
-    """Behind the Gaussians while training; random, so that none of them learns to be background."""
+    """Background colour in training; random keeps Gaussians from learning the background."""
     camera_optimizer: CameraOptimizerConfig = field(default_factory=CameraOptimizerConfig)
-    """Refinement of the poses; off by default."""
+    """Refinement of the poses in training; off by default."""
 
 
 class Point2ActModel(SplatfactoModel):
-    """Splatfacto's parameters and callbacks, with our renderer, start, losses and relevancy."""
+    """Splatfacto's parameters and callbacks with point2act's renderer, losses and relevancy."""
 
     config: Point2ActModelConfig  # type: ignore[assignment]
 
     def populate_modules(self) -> None:
-        """Start the Gaussians; without training data they stay empty until a checkpoint is loaded."""
+        """Initialise the Gaussians; without training data there are none until a checkpoint is loaded."""
         self._data: TrainingData | None = self.kwargs["metadata"].get(METADATA_KEY)
         self._views: CaptureViews | None = self.kwargs["metadata"].get(VIEWS_KEY)
         self._points = None if self._data is None else self._data.points
         scene, self._saved, self._stages = empty_scene(), Saved.empty(), Stages(show=False)
-        self._begun = time.perf_counter()
+        self._started = time.perf_counter()
         if self._data is not None:
             with self._stages.stage("initialise the Gaussians"):
-                begun = starting_scene(self._data, self.config.start)
-            scene = self._data.S_nerf_world.move_scene(begun)
+                initial = starting_scene(self._data, self.config.start)
+            scene = self._data.S_nerf_world.move_scene(initial)
             self._saved = Saved.at_start(
                 self._data.views.capture.folder,
                 self._data.S_nerf_world,
                 () if self._points is None else self._points.queries,
             )
         self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
-        nothing_yet = torch.zeros(len(scene), len(self._saved.queries))
-        self.register_buffer("relevancy", nothing_yet)
-        self.register_buffer("evidence", nothing_yet.clone())
+        zeros = torch.zeros(len(scene), len(self._saved.queries))
+        self.register_buffer("relevancy", zeros)
+        self.register_buffer("evidence", zeros.clone())
         self._exchanging = threading.Lock()
         self.relevancy_view = RelevancyView(self.lift_again)
         self.relevancy_view.offer(self._saved.queries)
@@ -103,27 +103,40 @@ class Point2ActModel(SplatfactoModel):
             else get_color(self.config.background_color)
         )
         self.step, self.crop_box, self._densifier, self._steps = 0, None, None, None
+        self._lifted_step = -1
 
     # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
     def get_extra_state(self) -> dict[str, Any]:
-        """What a checkpoint holds beside tensors."""
-        return replace(self._saved, timings=self._timings()).to_dict()
+        """Return what a checkpoint holds beside tensors."""
+        saved = replace(self._saved, timings=self._timings())
+        if self._views is None:
+            return saved.to_dict()
+        S_world_nerf, views = saved.S_nerf_world.inverse(), self._posed_views()
+        refined = self._views.poses_changed or self.config.camera_optimizer.mode != "off"
+        poses = {view.name: S_world_nerf.move_pose(view.T_world_cam) for view in reversed(views)}
+        current = self._points is not None and self._lifted_step == self.step
+        return replace(
+            saved,
+            views=tuple(poses) if self._views.selected else None,
+            poses=poses if refined else None,
+            digest=points_digest(self._points) if current and self._points is not None else "",
+        ).to_dict()
 
     def _timings(self) -> dict[str, float]:
-        """Seconds per stage so far; what is not placing or lifting is fitting."""
+        """Return seconds per stage so far; everything but initialising and lifting is fitting."""
         if self._data is None:
             return dict(self._saved.timings)
         other = self._stages.seconds
-        return {**other, "fit the Gaussians": time.perf_counter() - self._begun - sum(other.values())}
+        return {**other, "fit the Gaussians": time.perf_counter() - self._started - sum(other.values())}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore ``get_extra_state``; a training that goes on has its own capture and queries."""
+        """Restore ``get_extra_state``; a resumed training has its own capture and queries."""
         if self._data is None:
             self._saved = Saved.from_dict(state)
             self.relevancy_view.offer(self._saved.queries)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        """Relevancies and the queries they are of, while no other thread exchanges them.
+        """Save relevancies and their queries while no other thread replaces them.
 
         Training saves without the lock that the viewer's controls hold.
         """
@@ -131,10 +144,10 @@ class Point2ActModel(SplatfactoModel):
             super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def load_state_dict(self, dict: Any, **kwargs: Any) -> Any:
-        """Take over a checkpoint's Gaussians, however many they are.
+        """Load a checkpoint's Gaussians, of any number.
 
-        The parameters stay the objects that the optimizers hold; splatfacto replaces them, so that a
-        resumed training trains nothing.
+        The parameters stay the objects that the optimizers hold; splatfacto replaces them, so that a resumed
+        training would train nothing.
         """
         for name, parameter in self.gauss_params.items():
             parameter.data = torch.zeros_like(dict[f"gauss_params.{name}"], device=self.device)
@@ -148,17 +161,17 @@ class Point2ActModel(SplatfactoModel):
     # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
     @property
     def colors(self) -> Tensor:
-        """Colour of every Gaussian without its dependence on direction, in [0, 1] or nearly so."""
+        """Colour of every Gaussian without its dependence on direction, about in [0, 1]."""
         return 0.5 + SH_DC * self.features_dc
 
     @property
     def shs_0(self) -> Tensor:
-        """The constant coefficients."""
+        """Constant coefficients of the spherical harmonics."""
         return self.features_dc
 
     # ── training ───────────────────────────────────────────────────────────────────────────────
     def get_param_groups(self) -> dict[str, list[torch.nn.Parameter]]:
-        """One group per parameter of the Gaussians, and the poses' when they are refined."""
+        """Return one group per parameter of the Gaussians, and one of the poses if they are refined."""
         groups = self.get_gaussian_param_groups()
         self.camera_optimizer.get_param_groups(param_groups=groups)
         return groups
@@ -166,7 +179,7 @@ class Point2ActModel(SplatfactoModel):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Look at each step before it is taken; densify and lift after it."""
+        """Return callbacks that check each step before it is taken, and densify and lift after it."""
         trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
         assert trainer is not None
         assert optimizers is not None
@@ -183,23 +196,24 @@ class Point2ActModel(SplatfactoModel):
         return super().get_training_callbacks(training_callback_attributes)
 
     def step_post_backward(self, step: int) -> None:
-        """Change the number of Gaussians when due, then lift the points when due."""
+        """Densify and lift if they are due."""
         taken = self._steps is None or self._steps.end()
         if self._densifier is not None and taken:
             self._densifier.step(step)
         if self._steps is not None and step == self._last_step:
-            self._steps.tell()
+            self._steps.log()
         due = step % self.config.relevancy_every == 0 or step == self._last_step
         if due or len(self.relevancy) != self.num_points:
             self._lift(self._points)
 
     def lift_again(self) -> str:
-        """Read the points file again, lift it onto the Gaussians as they are, and say what it holds.
+        """Read the points file again, lift it onto the current Gaussians, and return a message about it.
 
-        Training goes on with these points; a finished run on disk stays as it is. Not to be called in
-        the middle of a training step or a rendering: nerfstudio's viewer holds its lock meanwhile.
-        Raises a ``Point2ActError``, and leaves everything as it was, where the
-        points cannot be used.
+        Training continues with these points; a finished run on disk does not change. This must not be called
+        during a training step or a rendering: nerfstudio's viewer holds its lock meanwhile.
+
+        Raises:
+            Point2ActError: The points cannot be used. Nothing changes.
         """
         if self._views is None:
             raise RunError("No images are loaded here to lift points from: open the run with ns-viewer")
@@ -209,7 +223,7 @@ class Point2ActModel(SplatfactoModel):
 
     @torch.no_grad()
     def _lift(self, points: PointSet | None) -> None:
-        """Give the Gaussians as they are now a relevancy for every query."""
+        """Lift points onto the current Gaussians."""
         assert self._views is not None
         with self._stages.stage("lift the points"):
             lifted = lift_points(
@@ -227,10 +241,11 @@ class Point2ActModel(SplatfactoModel):
         with self._exchanging:
             self.relevancy, self.evidence, self._points = values, evidence, points
             self._saved = replace(self._saved, queries=lifted.queries)
+            self._lifted_step = self.step
         self.relevancy_view.offer(lifted.queries)
 
     def _posed_views(self) -> list[View]:
-        """All views in nerfstudio's frame, those that are trained on at their refined poses."""
+        """Return all views in nerfstudio's frame, the training views at their refined poses."""
         assert self._views is not None
         # The run's frame: nerfstudio would choose another one today if images have been added since.
         S_nerf_world = self._saved.S_nerf_world
@@ -240,13 +255,13 @@ class Point2ActModel(SplatfactoModel):
         return posed_views(self._views, S_nerf_world, shifts)
 
     def get_metrics_dict(self, outputs: Outputs, batch: dict) -> dict[str, Any]:
-        """PSNR of the image at hand and the number of Gaussians."""
+        """Return the PSNR of a batch's image and the number of Gaussians."""
         metrics = {"psnr": psnr(outputs["rgb"], self._truth(batch), self._target(batch, "mask"))}
         self.camera_optimizer.get_metrics_dict(metrics)
         return metrics | {"gaussian_count": self.num_points}
 
     def get_loss_dict(self, outputs: Outputs, batch: dict, metrics_dict: Any = None) -> dict[str, Tensor]:
-        """Colour error, relative depth error where there is depth, and the poses' leash."""
+        """Return colour error, relative depth error for images with depth, and the penalty on poses."""
         mask = self._target(batch, "mask")
         losses = {"rgb": photometric(outputs["rgb"], self._truth(batch), mask)}
         depth = self._target(batch, "depth_image")
@@ -257,23 +272,23 @@ class Point2ActModel(SplatfactoModel):
         if self.training:
             self.camera_optimizer.get_loss_dict(losses)
             if self._steps is not None:
-                self._steps.begin(batch["image_idx"], torch.stack(list(losses.values())).sum())
+                self._steps.start(batch["image_idx"], torch.stack(list(losses.values())).sum())
         return losses
 
     def _target(self, batch: dict, name: str) -> Tensor | None:
-        """A mask or depth image (h, w), if there is one."""
+        """Return a batch's mask or depth image (h, w), if there is one."""
         return batch[name][..., 0].to(self.device) if name in batch else None
 
     def _truth(self, batch: dict) -> Float[Tensor, "h w 3"]:
-        """The image itself, colours in [0, 1]."""
+        """Return a batch's image, colours in [0, 1]."""
         image = batch["image"].to(self.device)
         return image.float() / 255 if image.dtype == torch.uint8 else image
 
-    # ── drawing ────────────────────────────────────────────────────────────────────────────────
+    # ── rendering ────────────────────────────────────────────────────────────────────────────────
     def get_outputs(self, camera: Cameras) -> Outputs:
-        """Draw what one camera sees: rgb, depth, accumulation and, but for training, relevancies.
+        """Render one camera: rgb, depth, accumulation and, except in training, relevancies.
 
-        ``relevancy_<name>`` are the bare values, ``relevancy`` is the chosen query's for people to see.
+        ``relevancy_<name>`` are values, ``relevancy`` shows the chosen query in colours.
         """
         if not self.training:
             return self._draw(camera, camera.camera_to_worlds[0])
@@ -292,7 +307,7 @@ class Point2ActModel(SplatfactoModel):
         return self._outputs(rendered)
 
     def _cropped(self) -> tuple[dict[str, Tensor], Tensor]:
-        """The Gaussians inside the viewer's or the camera path's crop box, if there is one."""
+        """Return the Gaussians inside the viewer's or the camera path's crop box, or all without one."""
         parameters = dict(self.gauss_params.items())
         if self.crop_box is None or self.training:
             return parameters, self.relevancy
@@ -300,11 +315,11 @@ class Point2ActModel(SplatfactoModel):
         return {name: tensor[inside] for name, tensor in parameters.items()}, self.relevancy[inside]
 
     def _outputs(self, rendered: Rendered) -> Outputs:
-        """nerfstudio's dictionary of (h, w, c) images."""
+        """Return nerfstudio's dictionary of (h, w, c) images."""
         alpha, depth = rendered.alpha[..., None], rendered.depth[..., None]
         behind = (1 - alpha) * self._get_background_color()
         if not self.training:
-            # The viewer hides what lies behind the depth image: where there is nothing, nothing hides.
+            # The viewer hides what lies behind the depth image: empty pixels must hide nothing.
             depth = torch.where(alpha > 0, depth, depth.max())
         outputs = {
             "rgb": (rendered.features[..., :3] + behind).clamp(0, 1),
@@ -319,7 +334,7 @@ class Point2ActModel(SplatfactoModel):
     def get_image_metrics_and_images(
         self, outputs: Outputs, batch: dict
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """Metrics of an image that was not trained on, and truth and rendering side by side."""
+        """Return metrics of a held-out image, and the image beside its rendering."""
         truth = self._truth(batch)
         metrics = image_metrics(
             outputs, truth, mask=self._target(batch, "mask"), depth=self._target(batch, "depth_image")

@@ -15,21 +15,21 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 @dataclass
 class FallingRateConfig(SchedulerConfig):
-    """How far and how fast the rate falls."""
+    """Exponential decay of a learning rate."""
 
     _target: type = field(default_factory=lambda: FallingRate)
     share: float = 0.1
-    """What is left of the rate after ``steps``, and stays."""
+    """Fraction of the initial rate that is reached after ``steps`` and kept."""
     steps: int = 1000
-    """Steps until then."""
+    """Number of steps of the decay."""
 
 
 class FallingRate(Scheduler):
-    """Multiplies the rate by the same factor at every step, down to a share of it."""
+    """Scheduler that multiplies the rate by the same factor at every step, down to a fraction of it."""
 
     config: FallingRateConfig
 
     def get_scheduler(self, optimizer: Optimizer, lr_init: float) -> LRScheduler:
-        """torch's scheduler; the optimizer already has ``lr_init``."""
+        """Return torch's scheduler; the optimizer already has ``lr_init``."""
         share, steps = self.config.share, self.config.steps
         return LambdaLR(optimizer, lambda step: share ** min(step / steps, 1.0))

@@ -27,10 +27,13 @@ def overlay(
     share: float,
     colors: Float[Tensor, "n 3"],
 ) -> Float[Tensor, "h w 3"]:
-    """Relevancy in colour on a dim grey copy of the picture, as reports draw it, mixed into the picture.
+    """Blend relevancy in colour, on a dim grey copy of the image as reports draw it, into the image.
 
-    All in [0, 1]; relevancy outside is clipped. A ``share`` of 0 is the picture itself, 1 has nothing of
-    its colours. ``colors`` are those of the relevancies from 0 to 1.
+    Args:
+        rgb: The image, in [0, 1].
+        relevancy: Relevancy per pixel, clipped to [0, 1].
+        share: Weight of the relevancy's colours: 0 returns the image, 1 keeps none of its colours.
+        colors: Colour map of relevancies from 0 to 1.
     """
     # drawing/maps.py says why these numbers; a test compares the two.
     relevancy = relevancy.clamp(0.0, 1.0)
@@ -43,17 +46,17 @@ def overlay(
 
 
 class Sentence(ViewerElement[str]):
-    """Words for people, in lines as many as they need; nerfstudio's own text field shows one."""
+    """Text of several lines; nerfstudio's own text field shows one."""
 
     gui_handle: GuiMarkdownHandle | None  # type: ignore[assignment]
 
     def __init__(self, name: str, text: str):
-        """``text`` is what is shown at first."""
+        """Start with ``text``."""
         super().__init__(name)
         self.text = text
 
-    def say(self, text: str) -> None:
-        """Show another text from now on."""
+    def show(self, text: str) -> None:
+        """Show another text."""
         self.text = text
         if self.gui_handle is not None:
             self.gui_handle.content = self._markdown()
@@ -66,21 +69,21 @@ class Sentence(ViewerElement[str]):
         self.gui_handle = viser_server.gui.add_markdown(self._markdown(), visible=self.visible)
 
     def install(self, viser_server: ViserServer) -> None:
-        """Put it into a viewer."""
+        """Add the text to a viewer."""
         self._create_gui_handle(viser_server)
 
 
 class RelevancyView(torch.nn.Module):
-    """Which query is shown and how, as a person at the viewer chooses; the first one without a viewer.
+    """Viewer controls for the query that is shown; without a viewer the first query is shown.
 
-    The viewer finds the controls as attributes of a module and orders them by their names. A checkpoint
-    holds nothing of it.
+    The viewer finds the controls as attributes of a module and orders them by name. Nothing is saved in
+    checkpoints.
     """
 
     colors: Tensor
 
     def __init__(self, lift_again: Callable[[], str]):
-        """``lift_again`` is what the button does; it returns or raises what is then said."""
+        """``lift_again`` is called by the button; it returns or raises the message to show."""
         super().__init__()
         viridis = torch.tensor(matplotlib.colormaps["viridis"](range(256))[:, :3], dtype=torch.float32)
         self.register_buffer("colors", viridis, persistent=False)
@@ -88,20 +91,20 @@ class RelevancyView(torch.nn.Module):
         self._lift_again = lift_again
         hint = 'What the output "relevancy" shows'
         self.chosen_query = ViewerDropdown("Query", _NO_QUERY, [_NO_QUERY], hint=hint)
-        # Chosen: the scene's own colours are left to be seen where nothing is relevant.
-        self.color_share = ViewerSlider("Blend", 0.8, 0.0, 1.0, 0.05, hint="0: the picture, 1: all relevancy")
+        # Chosen: the scene's own colours stay visible where nothing is relevant.
+        self.color_share = ViewerSlider("Blend", 0.8, 0.0, 1.0, 0.05, hint="0: the image, 1: relevancy alone")
         self.lift_button = ViewerButton("Lift the points again", cb_hook=self._lift)
         self.lift_report = Sentence("Lifted", "")
 
     @property
     def choice(self) -> int:
-        """Which of the queries offered last is chosen; the first, where the viewer says something else."""
+        """Index of the chosen query; the first, if the viewer's choice is not among the queries."""
         labels = _labels(self._queries)
         chosen = self.chosen_query.value
         return labels.index(chosen) if chosen in labels else 0
 
     def offer(self, queries: Sequence[Query]) -> None:
-        """Let people choose among these; a choice stays while there is a query of that name."""
+        """Offer queries to choose from; a choice stays as long as there is a query of that name."""
         if tuple(queries) == self._queries:
             return
         before = self._queries[self.choice].name if self._queries else None
@@ -117,11 +120,17 @@ class RelevancyView(torch.nn.Module):
         rgb: Float[Tensor, "h w 3"],
         peaks: Float[Tensor, " q"],
     ) -> dict[str, Tensor]:
-        """The queries' rendered relevancies as nerfstudio's outputs.
+        """Return the rendered relevancies as nerfstudio's outputs.
 
-        ``features`` are what the Gaussians add up to, as dim as ``alpha`` where little is drawn. There is
-        ``relevancy_<name>`` for each query, (h, w, 1) in [0, 1] and not dim; and ``relevancy`` of the one
-        chosen, (h, w, 3) colours, as a share of ``peaks``, the most that any Gaussian has.
+        Args:
+            features: Alpha-blended relevancy of every query, not divided by ``alpha``.
+            alpha: Accumulated opacity.
+            rgb: Rendered colours.
+            peaks: Maximum relevancy of any Gaussian, per query.
+
+        Returns:
+            ``relevancy_<name>`` (h, w, 1) in [0, 1] for each query, divided by alpha; and ``relevancy``
+            (h, w, 3) of the chosen query in colours, relative to its peak.
         """
         values = (features / alpha.clamp_min(1e-6)).clamp(0.0, 1.0)
         images = {f"relevancy_{q.name}": values[..., i, None] for i, q in enumerate(self._queries)}
@@ -130,19 +139,19 @@ class RelevancyView(torch.nn.Module):
         return images
 
     def _lift(self, _: ViewerButton) -> None:
-        self.lift_report.say("Lifting the points …")
+        self.lift_report.show("Lifting the points …")
         try:
-            said = self._lift_again()
+            message = self._lift_again()
         except Exception as err:
-            # Whatever else goes wrong in this thread of the viewer, nobody at the page would hear of it.
+            # Any other error would be lost in the viewer's thread, without a trace on the page.
             why = str(err) if isinstance(err, Point2ActError) else repr(err)
-            said = f"Nothing was lifted. {why}"
-        CONSOLE.print(said, markup=False)
-        self.lift_report.say(said)
+            message = f"Nothing was lifted. {why}"
+        CONSOLE.print(message, markup=False)
+        self.lift_report.show(message)
 
 
 def _labels(queries: Sequence[Query]) -> list[str]:
-    """What queries are called in the viewer, each differently: their texts, or else their names."""
+    """Return labels of the queries in the viewer: their texts if these differ, else their names."""
     texts = [query.text for query in queries]
     labels = texts if len(set(texts)) == len(texts) else [query.name for query in queries]
     return labels or [_NO_QUERY]

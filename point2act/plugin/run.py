@@ -1,44 +1,135 @@
-"""A finished ``ns-train point2act`` run, read back without nerfstudio's pipeline or the images."""
+"""Finished ``ns-train point2act`` runs: what their checkpoints hold, read without nerfstudio's pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
 from point2act.core.errors import RunError
-from point2act.core.types import GaussianScene, RelevancyField
+from point2act.core.types import GaussianScene, Query, RelevancyField
+from point2act.data.run_manifest import Poses
+from point2act.data.view_loader import ViewLoader
+from point2act.pipeline.finished_run import FinishedRun
+from point2act.plugin.bridge import Similarity
 from point2act.plugin.config_yaml import read_config
-from point2act.plugin.saved import Saved
 from point2act.splatting.gaussians import to_scene
 
 _PREFIX = "_model."
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedRun:
-    """What training found, in the capture's world frame."""
+class Saved:
+    """The part of a checkpoint beside nerfstudio's tensors, in types that ``weights_only`` loading allows."""
 
+    queries: tuple[Query, ...]
+    """One per column of the relevancy."""
+    capture: Path
+    """Folder of the capture, absolute."""
+    S_nerf_world: Similarity
+    timings: Mapping[str, float]
+    """Seconds per stage of the training."""
+    views: tuple[str, ...] | None = None
+    """Frames that were used, by name; None for all."""
+    poses: Poses | None = None
+    """Refined poses, world; None for the capture's own."""
+    digest: str = ""
+    """``points_digest`` of the points that the relevancy was lifted from; empty if it is not up to date."""
+
+    @staticmethod
+    def empty() -> Saved:
+        """Return the state before anything is loaded."""
+        return Saved((), Path(), Similarity.from_matrix(np.eye(4)), {})
+
+    @staticmethod
+    def at_start(capture: Path, S_nerf_world: Similarity, queries: Sequence[Query]) -> Saved:
+        """Return the state at the start of a training; the capture's path is made absolute."""
+        return Saved(tuple(queries), capture.resolve(), S_nerf_world, {})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain strings, numbers and lists."""
+        return {
+            "queries": [asdict(query) for query in self.queries],
+            "capture": str(self.capture),
+            "S_nerf_world": self.S_nerf_world.matrix.tolist(),
+            "timings": dict(self.timings),
+            "views": None if self.views is None else list(self.views),
+            "poses": None if self.poses is None else {name: T.tolist() for name, T in self.poses.items()},
+            "digest": self.digest,
+        }
+
+    @staticmethod
+    def from_dict(state: dict[str, Any]) -> Saved:
+        """Return the inverse of ``to_dict``; checkpoints of earlier versions lack the last three."""
+        views, poses = state.get("views"), state.get("poses")
+        return Saved(
+            tuple(Query(**query) for query in state["queries"]),
+            Path(state["capture"]),
+            Similarity.from_matrix(np.array(state["S_nerf_world"])),
+            state["timings"],
+            None if views is None else tuple(views),
+            None if poses is None else {name: np.array(T) for name, T in poses.items()},
+            state.get("digest", ""),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """A finished training, in the capture's world frame."""
+
+    folder: Path
+    """Folder of the run's config.yml."""
     scene: GaussianScene
     relevancy: RelevancyField | None
     """None for a run without points."""
-    capture: Path
-    """The folder that was trained on, absolute."""
     config: TrainerConfig
-    timings: Mapping[str, float]
-    """Seconds per stage of the training."""
+    saved: Saved = field(repr=False)
+
+    @property
+    def capture(self) -> Path:
+        """Folder of the capture, absolute."""
+        return self.saved.capture
+
+    def finished(self) -> FinishedRun:
+        """Read the capture, and return the run as one that can be queried.
+
+        Raises:
+            CaptureError: The capture cannot be read.
+        """
+        from point2act.pipeline.session import StoredRelevancy
+
+        saved = self.saved
+        pipeline: Any = self.config.pipeline
+        # nerfstudio has read all files of the capture already.
+        loader = ViewLoader(
+            max_side=pipeline.datamanager.max_side,
+            names=saved.views,
+            poses=saved.poses,
+            allow_outside=True,
+        )
+        capture = loader.read(saved.capture)
+        stored = None
+        if self.relevancy is not None and saved.digest:
+            stored = StoredRelevancy(self.relevancy, pipeline.model.relevancy, saved.digest)
+        return FinishedRun(self.folder, self.scene, capture, loader, capture.metric, saved.timings, stored)
 
 
 def load_run(config_path: Path | str) -> TrainedRun:
-    """Read the newest checkpoint of a run by its ``config.yml``.
+    """Read the newest checkpoint of a run.
 
-    The config is YAML that names Python classes, as all of nerfstudio's: nothing that it names is called, and
-    the checkpoint is loaded as tensors and plain values alone (``weights_only``).
-    Raises ``RunError`` where config or checkpoint are missing, broken, or another method's.
+    The config is YAML that names Python classes, as all of nerfstudio's: none of them is called, and the
+    checkpoint is loaded as tensors and plain values alone (``weights_only``).
+
+    Args:
+        config_path: The run's config.yml.
+
+    Raises:
+        RunError: Config or checkpoint are missing, broken, or another method's.
     """
     path = Path(config_path)
     config = _read_config(path)
@@ -54,11 +145,11 @@ def load_run(config_path: Path | str) -> TrainedRun:
         scene = saved.S_nerf_world.inverse().move_scene(to_scene(parameters))
         relevancy = None
         if saved.queries:
-            values, evidence = (state[name].cpu().numpy() for name in ("relevancy", "evidence"))
+            values, evidence = (state[name].double().cpu().numpy() for name in ("relevancy", "evidence"))
             relevancy = RelevancyField(saved.queries, values, evidence)
     except KeyError as err:
         raise RunError(f"{checkpoint} lacks {err}: train again with this version of point2act") from err
-    return TrainedRun(scene, relevancy, saved.capture, config, saved.timings)
+    return TrainedRun(path.parent, scene, relevancy, config, saved)
 
 
 def _read_config(path: Path) -> TrainerConfig:
@@ -83,11 +174,11 @@ def _newest_checkpoint(folder: Path) -> Path:
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:
-    """The model's part of a checkpoint, on the CPU."""
+    """Return the model's part of a checkpoint, on the CPU."""
     try:
         loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
         state = loaded["pipeline"]
     except Exception as err:
         why = " ".join(str(err).split())
-        raise RunError(f"{checkpoint} cannot be read ({why}): it may be cut off, so train again") from err
+        raise RunError(f"{checkpoint} cannot be read ({why}): it may be incomplete, so train again") from err
     return {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}

@@ -1,4 +1,4 @@
-"""The places where the model hands over to other rooms: where Gaussians start, and lifting."""
+"""Initial Gaussians, views in nerfstudio's frame and lifting, for the nerfstudio model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from point2act.core.types import Capture, GaussianScene, PointSet, RelevancyField, View
-from point2act.localization.relevancy import RelevancyConfig, answers_in_views, lift
+from point2act.localization.relevancy import RelevancyConfig
 from point2act.plugin.bridge import Similarity
 from point2act.plugin.datamanager import CaptureViews, TrainingData
-from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig, from_cloud, initialize_gaussians
-from point2act.splatting.rendering import project_view
 
 
 def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
-    """The Gaussians that training begins with, in the world frame; repeatable with --machine.seed."""
+    """Return the initial Gaussians in the world frame; --machine.seed makes them repeatable."""
     rng = np.random.default_rng(torch.initial_seed())
     train = data.views.train
     if data.cloud is not None and not any(view.depth is not None for view in train):
@@ -28,15 +26,15 @@ def starting_scene(data: TrainingData, config: StartConfig) -> GaussianScene:
         CONSOLE.print(f"Starting from {len(scene)} Gaussians on the dataparser's points")
         return scene
     cloud_path = data.views.capture.point_cloud_path
-    begun = initialize_gaussians(train, point_cloud_path=cloud_path, config=config, rng=rng)
-    CONSOLE.print(f"Starting from {len(begun.scene)} Gaussians {begun.detail}")
-    return begun.scene
+    initial = initialize_gaussians(train, point_cloud_path=cloud_path, config=config, rng=rng)
+    CONSOLE.print(f"Starting from {len(initial.scene)} Gaussians {initial.detail}")
+    return initial.scene
 
 
 def posed_views(
     views: CaptureViews, S_nerf_world: Similarity, shifts: Float[np.ndarray, "n 3 4"] | None = None
 ) -> list[View]:
-    """All views in nerfstudio's frame, those that are trained on first and with their poses shifted."""
+    """Return all views in nerfstudio's frame: the training views, with their poses shifted, come first."""
     moved = [S_nerf_world.move_view(view) for view in (*views.train, *views.held_out)]
     for i, shift in enumerate(() if shifts is None else shifts):
         pose = moved[i].T_world_cam.copy()
@@ -55,19 +53,20 @@ def lift_points(
     config: RelevancyConfig,
     device: torch.device,
 ) -> RelevancyField:
-    """Relevancy of every Gaussian for every query; scene and views share a frame.
+    """Lift points onto the Gaussians of a training; scene and views share a frame.
 
-    Without points there are no queries: a field without columns.
+    Returns:
+        The relevancy of every Gaussian for every query; without points, a field without columns.
     """
     if points is None:
         return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
-    answers = answers_in_views(points, capture, views)
-    fixed = freeze(scene, device=device)
-    projections = [project_view(view, fixed) for view in views]
-    return lift(projections, answers, points.queries, config=config)
+    # Imported late: nerfstudio loads this package for every method.
+    from point2act.pipeline.session import Session
+
+    return Session(capture, views, scene, False, device).lift(points, config=config)[0]
 
 
 def empty_scene() -> GaussianScene:
-    """No Gaussians at all."""
+    """Return a scene without Gaussians."""
     nothing = np.zeros((0, 3))
     return GaussianScene(nothing, np.zeros((0, 4)), nothing, np.zeros(0), np.zeros((0, 1, 3)))
