@@ -15,9 +15,8 @@ from planar_scene import PlanarScene, bar, disc, planar_scene
 from point2act.core.geometry import to_tangents
 from point2act.core.types import Answer, NoAnswer, Region
 from point2act.data.points import PERSON, effective_answers, pointed_by_person
-from point2act.localization.click_model import ClickConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
-from point2act.localization.region import RegionConfig, find_region
+from point2act.localization.region import ClickConfig, RegionConfig, find_region
 
 NOWHERE = np.zeros((0, 2))
 HERE = np.array([[3.0, 4.0]])

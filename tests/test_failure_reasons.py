@@ -73,7 +73,7 @@ def test_slanted_sides_say_how_slanted():
     assert np.degrees(pairs.least_slant) == pytest.approx(45, abs=6)
     some = replace(pairs, tried=100, endless=40)
     nothing = SolidPoints(np.zeros((0, 3)), np.zeros(0, bool), np.zeros(0))
-    why = why_none(volume, nothing, some, PoseCounts(), PANDA, pairing=steep, sampling=PoseSamplingConfig())
+    why = why_none(volume, nothing, some, PoseCounts(), PANDA, config=GraspConfig(pairs=steep))
     assert why.reason == "no_contact_pair"
     off = number("best pair is # degrees off", why.detail)
     assert off == pytest.approx(np.degrees(pairs.least_slant), abs=0.51)
@@ -195,7 +195,9 @@ def _judged(points, height, gripper, ways) -> tuple[int, str]:
     poses, counts = sample_free_poses(
         volume, solid, one_pair(height), gripper, clearance=OPENS.clearance, config=ways
     )
-    why = why_none(volume, solid, one_pair(height), counts, gripper, pairing=OPENS, sampling=ways)
+    why = why_none(
+        volume, solid, one_pair(height), counts, gripper, config=GraspConfig(pairs=OPENS, poses=ways)
+    )
     assert why.reason == "all_collide"
     return len(poses), why.detail
 

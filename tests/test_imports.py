@@ -27,7 +27,6 @@ LIGHT = (
     "data.run_manifest",
     "data.scene_ply",
     "data.task_plan",
-    "localization.click_model",
     "localization.heatmaps",
     "localization.likelihood",
     "localization.multiview_consensus",

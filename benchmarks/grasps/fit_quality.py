@@ -52,19 +52,9 @@ def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
         return []
     task, pairs, poses = found
     config = GraspConfig()
-    judged = score_poses(
-        task,
-        pairs,
-        poses,
-        PoseCounts(),
-        pairing=config.pairs,
-        sampling=config.poses,
-        config=config.evaluation,
-    )
+    judged = score_poses(task, pairs, poses, PoseCounts(), config=config)
     some = judged.only(drawn(judged.score, count, rng))
-    closer = add_clearances(
-        task, pairs, some, pairing=config.pairs, sampling=config.poses, config=config.evaluation
-    )
+    closer = add_clearances(task, pairs, some, config=config)
     # As in the planner: its palm was checked against thinned points.
     closer = closer.only(np.flatnonzero(closer.approach_clearance >= config.poses.table_margin))
     return [_attempt(opened, task, pairs, closer, index, rng) for index in range(len(closer))]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import ResultsError
 from point2act.core.files import read_json, schema_problem, write_json
-from point2act.core.types import Capture, Grasp, JointPath, PlacePose, Plan, Query, QueryResult, Region
+from point2act.core.types import Capture, Grasp, Plan, Query, QueryResult
 from point2act.data.task_plan import plan_document, read_plan_document
 from point2act.grasping.grippers import Gripper
 
@@ -78,15 +78,14 @@ def _check_plan(document: dict[str, Any], path: Path | str) -> None:
 def _result(
     result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
 ) -> dict[str, Any]:
-    query, region = result.query, result.region
+    query, region, place = result.query, result.region, result.place
     grasps = sorted(result.grasps, key=lambda grasp: -grasp.score)
-    place = None if result.place is None else _place(result.place, T_base_world)
-    return {
-        "query": {"name": query.name, "text": query.text, "role": query.role},
+    document = {
+        "query": _plain(query, "name", "text", "role"),
         "action_point": None if region is None else region.action_point.tolist(),
         "confidence": 0.0 if region is None else _fraction(region.confidence),
-        "support": None if region is None else _support(region),
-        "region": None if region is None else _box(region),
+        "support": region and _plain(region.support, "agree", "disagree", "unseen", "rejected_images"),
+        "region": region and _plain(region.box, "center", "axes", "half_extents"),
         "grasps": [_grasp(grasp, T_base_world, gripper) for grasp in grasps],
         "alternatives": [
             {"action_point": other.action_point.tolist(), "confidence": _fraction(other.confidence)}
@@ -94,32 +93,20 @@ def _result(
         ],
         "reason": result.reason,
         "detail": result.detail,
-        **({"counts": dict(result.counts)} if result.counts else {}),
-        **({"place": place} if query.role == "place" else {}),
     }
-
-
-def _support(region: Region) -> dict[str, Any]:
-    support = region.support
-    return {
-        "agree": int(support.agree),
-        "disagree": int(support.disagree),
-        "unseen": int(support.unseen),
-        "rejected_images": list(support.rejected_images),
-    }
-
-
-def _box(region: Region) -> dict[str, Any]:
-    box = region.box
-    return {
-        "center": box.center.tolist(),
-        "axes": box.axes.tolist(),
-        "half_extents": box.half_extents.tolist(),
-    }
+    if result.counts:
+        document["counts"] = dict(result.counts)
+    if query.role == "place":
+        document["place"] = place and {
+            "T_world_place": place.T_world_place.tolist(),
+            "T_base_place": _in_base(place.T_world_place, T_base_world),
+            **_plain(place, "normal", "flat_radius", "roughness"),
+        }
+    return document
 
 
 def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper) -> dict[str, Any]:
-    return {
+    document = {
         "T_world_gripper": grasp.T_world_gripper.tolist(),
         "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
         "width": float(grasp.width),
@@ -127,36 +114,25 @@ def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper:
         "score": float(grasp.score),
         "relevancy": _fraction(grasp.relevancy),
         "quality": _fraction(grasp.quality),
-        "contacts": grasp.contacts.tolist(),
-        "contacts_seen": list(grasp.contacts_seen),
+        **_plain(grasp, "contacts", "contacts_seen"),
         "terms": {name: float(value) for name, value in grasp.terms.items()},
-        "approach_clearance": float(grasp.approach_clearance),
-        "lift_clearance": None if grasp.lift_clearance is None else float(grasp.lift_clearance),
-        "avoid_clearance": None if grasp.avoid_clearance is None else float(grasp.avoid_clearance),
-        **({} if grasp.joint_path is None else {"joint_path": _joint_path(grasp.joint_path)}),
+        **_plain(grasp, "approach_clearance", "lift_clearance", "avoid_clearance"),
     }
+    if grasp.joint_path is not None:
+        fields = ("joints", "approach", "grasp", "lift", "limit_margin", "manipulability", "clearance")
+        document["joint_path"] = _plain(grasp.joint_path, *fields)
+    return document
 
 
-def _joint_path(path: JointPath) -> dict[str, Any]:
-    return {
-        "joints": list(path.joints),
-        "approach": path.approach.tolist(),
-        "grasp": path.grasp.tolist(),
-        "lift": path.lift.tolist(),
-        "limit_margin": float(path.limit_margin),
-        "manipulability": float(path.manipulability),
-        "clearance": float(path.clearance),
-    }
+def _plain(record: Any, *fields: str) -> dict[str, Any]:
+    """Return some attributes of an object as JSON types."""
+    return {name: _json(getattr(record, name)) for name in fields}
 
 
-def _place(place: PlacePose, T_base_world: Float[np.ndarray, "4 4"] | None) -> dict[str, Any]:
-    return {
-        "T_world_place": place.T_world_place.tolist(),
-        "T_base_place": _in_base(place.T_world_place, T_base_world),
-        "normal": place.normal.tolist(),
-        "flat_radius": float(place.flat_radius),
-        "roughness": float(place.roughness),
-    }
+def _json(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _in_base(

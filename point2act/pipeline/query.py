@@ -35,9 +35,8 @@ from point2act.grasping.grippers import Gripper
 from point2act.grasping.placement import PlacementConfig, find_placement
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.tsdf import SurfaceConfig, fuse_local
-from point2act.localization.click_model import ClickConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
-from point2act.localization.region import RegionConfig, find_region
+from point2act.localization.region import ClickConfig, RegionConfig, find_region
 from point2act.localization.relevancy import RelevancyConfig, ViewAnswers
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.splatting.rendering import RenderedSurface

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from point2act.core.geometry import distance_to_box, transform_points
 from point2act.core.types import Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distances, avoid_factor
-from point2act.grasping.antipodal.boundary import SolidPoints, SurfacePoints
+from point2act.grasping.antipodal.boundary import BoundaryConfig, SolidPoints, SurfacePoints
 from point2act.grasping.antipodal.collision import (
     approach_opening,
     gripper_boxes,
@@ -58,6 +58,31 @@ class EvaluationConfig:
     # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can
     # retreat
     # along its approach. Chosen.
+
+
+@dataclass(frozen=True)
+class GraspConfig:
+    """Antipodal grasp planning."""
+
+    boundary: BoundaryConfig = field(default_factory=BoundaryConfig)
+    """Surface points and the object."""
+    pairs: PairConfig = field(default_factory=PairConfig)
+    """Contact pairs."""
+    poses: PoseSamplingConfig = field(default_factory=PoseSamplingConfig)
+    """Sampled gripper poses and their collision checks."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """Quality and score."""
+    max_grasps: int = 20
+    """Largest number of returned grasps."""
+    shortlist: int = 48
+    """Number of the best poses for which clearances and robustness are computed."""
+    sufficient_grasps: int = 5
+    """Number of grasps below which contacts further from the action point are tried too."""
+    min_separation: float = 0.015
+    """Smallest distance between returned grasps of similar orientation, metres."""
+    min_angle: float = 0.52
+    """Smallest angle between returned grasps at similar positions, radians."""
+    # A gripper turned by 180 degrees around its approach is the same gripper.
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +136,7 @@ def score_poses(
     poses: Poses,
     counts: PoseCounts,
     *,
-    pairing: PairConfig,
-    sampling: PoseSamplingConfig,
-    config: EvaluationConfig,
+    config: GraspConfig,
 ) -> ScoredPoses:
     """Score every pose outside the regions to avoid; add the number of the others to ``counts``."""
     near = avoid_distances(
@@ -122,9 +145,9 @@ def score_poses(
         task.gripper,
         task.avoid,
         task.volume.T_world_volume,
-        clearance=pairing.clearance,
-        approach=sampling.approach,
-        config=config.avoid,
+        clearance=config.pairs.clearance,
+        approach=config.poses.approach,
+        config=config.evaluation.avoid,
     )
     for region, rejected in zip(task.avoid, near.rejected, strict=True):
         counts.avoided[region.text] = counts.avoided.get(region.text, 0) + int(rejected.sum())
@@ -138,16 +161,16 @@ def score_poses(
         task.volume.cameras_in_volume,
         task.gripper,
         voxel=task.volume.voxel,
-        clearance=pairing.clearance,
-        friction=pairing.friction,
-        config=config.terms,
+        clearance=config.pairs.clearance,
+        friction=config.pairs.friction,
+        config=config.evaluation.terms,
     )
-    relevancy, factor = _relevancy(task, pairs, poses, config.score)
-    factor *= avoid_factor(distance, config=config.avoid)
-    aligned = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.low_height)
-    factor *= np.where(aligned, 1.0, config.slanted_factor)
+    relevancy, factor = _relevancy(task, pairs, poses, config.evaluation.score)
+    factor *= avoid_factor(distance, config=config.evaluation.avoid)
+    aligned = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.evaluation.low_height)
+    factor *= np.where(aligned, 1.0, config.evaluation.slanted_factor)
     unknown = np.full(len(poses), np.inf)
-    probability = quality(terms, config.score.weights)
+    probability = quality(terms, config.evaluation.score.weights)
     return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, unknown)
 
 
@@ -179,22 +202,20 @@ def add_clearances(
     pairs: ContactPairs,
     scored: ScoredPoses,
     *,
-    pairing: PairConfig,
-    sampling: PoseSamplingConfig,
-    config: EvaluationConfig,
+    config: GraspConfig,
 ) -> ScoredPoses:
     """Return the same poses with the expensive terms: clearances and robustness."""
-    poses, gripper = scored.poses, task.gripper
-    near = surfaces_at_poses(poses, pairs, task.surface, gripper, config.terms.contact)
+    poses, gripper, evaluation = scored.poses, task.gripper, config.evaluation
+    near = surfaces_at_poses(poses, pairs, task.surface, gripper, evaluation.terms.contact)
     middles, widths = pairs.middles, pairs.widths
     # The same perturbations for every grasp and every query.
-    perturbations = draw_perturbations(pairing.friction, config.robustness, np.random.default_rng(0))
+    perturbations = draw_perturbations(config.pairs.friction, evaluation.robustness, np.random.default_rng(0))
     approach, lift, robust = (np.zeros(len(poses)) for _ in range(3))
     for i, pair in enumerate(poses.pair.tolist()):
         width, rotation, origin = float(widths[pair]), poses.rotations[i], poses.origins[i]
-        opening = approach_opening(gripper, width, pairing.clearance)
-        approach[i] = _approach_clearance(task, rotation, origin, opening, sampling.approach)
-        lift[i] = _lift_clearance(task, rotation, origin, width, sampling)
+        opening = approach_opening(gripper, width, config.pairs.clearance)
+        approach[i] = _approach_clearance(task, rotation, origin, opening, config.poses.approach)
+        lift[i] = _lift_clearance(task, rotation, origin, width, config.poses)
         robust[i] = robustness(
             near[pair],
             rotation,
@@ -203,16 +224,16 @@ def add_clearances(
             perturbations,
             width=width,
             opening=opening,
-            contact=config.terms.contact,
-            config=config.robustness,
+            contact=evaluation.terms.contact,
+            config=evaluation.robustness,
         )
-    clearance = np.clip(approach / config.terms.full_clearance, 0, 1)
+    clearance = np.clip(approach / evaluation.terms.full_clearance, 0, 1)
     terms = replace(scored.terms, clearance=clearance, robustness=robust)
     return replace(
         scored,
         terms=terms,
-        quality=quality(terms, config.score.weights),
-        factor=scored.factor * np.where(lift > 0, 1.0, config.blocked_factor),
+        quality=quality(terms, evaluation.score.weights),
+        factor=scored.factor * np.where(lift > 0, 1.0, evaluation.blocked_factor),
         approach_clearance=approach,
         lift_clearance=lift,
     )

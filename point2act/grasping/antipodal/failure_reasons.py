@@ -17,7 +17,8 @@ from point2act.grasping.antipodal.collision import (
     plane_heights,
     within,
 )
-from point2act.grasping.antipodal.contact_pairs import RAY_LENGTH, ContactPairs, PairConfig
+from point2act.grasping.antipodal.contact_pairs import RAY_LENGTH, ContactPairs
+from point2act.grasping.antipodal.evaluation import GraspConfig
 from point2act.grasping.antipodal.pose_sampling import (
     PoseCounts,
     PoseSamplingConfig,
@@ -38,15 +39,15 @@ def why_none(
     counts: PoseCounts,
     gripper: Gripper,
     *,
-    pairing: PairConfig,
-    sampling: PoseSamplingConfig,
+    config: GraspConfig,
 ) -> NoAnswer:
     """Return the reason for an empty result, with the nearest miss and the counts of rejected candidates."""
+    pairing = config.pairs
     span = 1e3 * (gripper.max_width - 2 * pairing.clearance)
     reach = 1e3 * RAY_LENGTH * gripper.max_width
     rays = {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless}
     if len(pairs):
-        miss = _nearest_miss(volume, solid, pairs, gripper, pairing, sampling)
+        miss = _nearest_miss(volume, solid, pairs, gripper, config)
         return NoAnswer("all_collide", f"{miss}: {_advice(counts)}", _counts(pairs, counts))
     if len(pairs.wide):
         narrowest = 1e3 * pairs.wide.min()
@@ -110,10 +111,10 @@ def _nearest_miss(
     solid: SolidPoints,
     pairs: ContactPairs,
     gripper: Gripper,
-    pairing: PairConfig,
-    sampling: PoseSamplingConfig,
+    config: GraspConfig,
 ) -> str:
     """Describe the pose with the smallest penetration."""
+    sampling = config.poses
     points, depths = voxel_downsample(solid.points, sampling.palm_grid), pad_depths(gripper, sampling)
     # Points farther from the gripper than this leave enough clearance.
     margin, deep = max(sampling.finger_margin, sampling.palm_margin), float(np.abs(depths).max())
@@ -122,7 +123,7 @@ def _nearest_miss(
     for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
         if not len(fan):
             continue
-        opening = approach_opening(gripper, float(width), pairing.clearance)
+        opening = approach_opening(gripper, float(width), config.pairs.clearance)
         fingers = finger_boxes(gripper, opening, approach=sampling.approach)
         body = body_boxes(gripper, opening, approach=sampling.approach)
         rotations = np.repeat(fan, len(depths), axis=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -11,10 +10,10 @@ from jaxtyping import Float
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
-from point2act.grasping.antipodal.boundary import BoundaryConfig, solid_points, surface_points
-from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig, find_contact_pairs
+from point2act.grasping.antipodal.boundary import solid_points, surface_points
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
-    EvaluationConfig,
+    GraspConfig,
     GraspTask,
     ScoredPoses,
     add_clearances,
@@ -24,36 +23,10 @@ from point2act.grasping.antipodal.failure_reasons import why_none
 from point2act.grasping.antipodal.pose_sampling import (
     PoseCounts,
     Poses,
-    PoseSamplingConfig,
     sample_free_poses,
 )
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
-
-
-@dataclass(frozen=True)
-class GraspConfig:
-    """Antipodal grasp planning."""
-
-    boundary: BoundaryConfig = field(default_factory=BoundaryConfig)
-    """Surface points and the object."""
-    pairs: PairConfig = field(default_factory=PairConfig)
-    """Contact pairs."""
-    poses: PoseSamplingConfig = field(default_factory=PoseSamplingConfig)
-    """Sampled gripper poses and their collision checks."""
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    """Quality and score."""
-    max_grasps: int = 20
-    """Largest number of returned grasps."""
-    shortlist: int = 48
-    """Number of the best poses for which clearances and robustness are computed."""
-    sufficient_grasps: int = 5
-    """Number of grasps below which contacts further from the action point are tried too."""
-    min_separation: float = 0.015
-    """Smallest distance between returned grasps of similar orientation, metres."""
-    min_angle: float = 0.52
-    """Smallest angle between returned grasps at similar positions, radians."""
-    # A gripper turned by 180 degrees around its approach is the same gripper.
 
 
 def plan_grasps(
@@ -130,7 +103,7 @@ def plan_grasps(
     if best:
         return best, None
     assert pairs is not None, "start_radii is empty"
-    return (), why_none(volume, solid, pairs, counts, gripper, pairing=config.pairs, sampling=config.poses)
+    return (), why_none(volume, solid, pairs, counts, gripper, config=config)
 
 
 def _num_clear(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
@@ -142,13 +115,11 @@ def _best(
     task: GraspTask, pairs: ContactPairs, poses: Poses, counts: PoseCounts, config: GraspConfig
 ) -> tuple[Grasp, ...]:
     """Return the best distinct grasps outside the regions to avoid."""
-    pairing, sampling, evaluation = config.pairs, config.poses, config.evaluation
-    scored = score_poses(task, pairs, poses, counts, pairing=pairing, sampling=sampling, config=evaluation)
+    scored = score_poses(task, pairs, poses, counts, config=config)
     scored = scored.only(_distinct(scored, config.shortlist, config))
-    scored = add_clearances(task, pairs, scored, pairing=pairing, sampling=sampling, config=evaluation)
-    free = (
-        scored.approach_clearance >= sampling.table_margin
-    )  # the palm was checked against a subsampled cloud
+    scored = add_clearances(task, pairs, scored, config=config)
+    # The palm was checked against a subsampled cloud.
+    free = scored.approach_clearance >= config.poses.table_margin
     counts.palm += int((~free).sum())
     scored = scored.only(np.flatnonzero(free))
     chosen = _distinct(scored, config.max_grasps, config)
