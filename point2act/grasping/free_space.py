@@ -28,12 +28,7 @@ def seen_through_shadows(
 ) -> Bool[np.ndarray, " n"]:
     """Return which world points a view sees through a stereo shadow; masked pixels do not count.
 
-    Args:
-        points: World points, metres.
-        views: All views.
-        depths: z-depth of each view, metres, 0 for none.
-        baseline: Largest baseline of the camera, metres.
-        truncation: Smallest distance in front of the far surface, metres.
+    Depths are z-depths in metres, 0 for none.
     """
     free = np.zeros(len(points), bool)
     columns = np.ascontiguousarray(points.T, np.float32)
@@ -65,11 +60,8 @@ def depth_behind_shadows(
     The nearer of the readings on both sides of a gap casts the shadow. Gaps that no shadow explains, such as
     dark or shiny objects before a table, stay unknown.
 
-    Args:
-        depth: z-depth, metres, 0 for none.
-        focal: Focal length, pixels.
-        baseline: Largest baseline of the camera, metres.
-        window: Rows and columns that are computed and returned.
+    Only the ``window`` of rows and columns is computed; focal length in pixels, depths and baseline in
+    metres.
     """
     rows, columns = window
     by_row = _along_rows(depth[rows], focal * baseline)[:, columns]

@@ -155,12 +155,7 @@ def fit_placement(
     The plane has the most surface around the action point and faces the cameras; the origin is where the
     normal through the action point meets the surface.
 
-    Args:
-        observed: Surface points, world.
-        action_point: World.
-        metre: Length of a metre in world units.
-        config: Tolerances.
-        rng: Draws the planes of RANSAC.
+    ``metre`` is the length of a metre in world units.
     """
     observed = observed.only(slice(None, None, max(1, math.ceil(len(observed) / config.max_points))))
     flatness, hole = metre * config.flatness, metre * config.max_hole_radius

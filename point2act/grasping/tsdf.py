@@ -284,11 +284,7 @@ def confirmed_points(
     A view sees a point if its depth there is the point's own, and sees through it if its depth is larger;
     where something occludes the point, the view does not count.
 
-    Args:
-        points: World points.
-        views: All views.
-        depths: z-depth of each view, 0 for none.
-        tolerance: Largest difference of depths that agree, as a fraction of the point's depth.
+    ``tolerance`` is the largest difference of depths that agree, as a fraction of the point's depth.
     """
     balance = np.zeros(len(points), np.int32)
     columns = np.ascontiguousarray(points.T)

@@ -267,9 +267,8 @@ def _plan_grasps(
     if not context.metric:
         return (), NoAnswer(
             "no_scale",
-            "the capture has no depth, so its scale is unknown and a gripper's width means nothing: "
-            'capture depth, make photographs a capture with --scale-from, or put "metric": true into '
-            "transforms.json if the poses are in metres",
+            "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or set "
+            '"metric": true in transforms.json if poses are in metres',
         )
     volume = fuse_local(context.views, context.depths, region.action_point, config=config.surface)
     if planner is not None:

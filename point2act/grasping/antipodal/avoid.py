@@ -101,15 +101,8 @@ def avoid_distances(
 ) -> AvoidDistances:
     """Return the distances of the open gripper to regions to avoid, at poses and on the approach to them.
 
-    Args:
-        poses: Gripper poses, volume frame.
-        pairs: Contact pairs of the poses, volume frame.
-        gripper: Gripper.
-        avoid: Regions to avoid.
-        T_world_volume: Pose of the volume frame.
-        clearance: Clearance between each open finger and its contact, metres.
-        approach: Length of the straight approach, metres.
-        config: Distance that counts as contact.
+    Poses and pairs are in the volume frame; the pads are open by ``clearance`` metres on each side of the
+    contacts.
     """
     distances = np.full((len(avoid), len(poses)), np.inf)
     rejected = np.zeros(distances.shape, bool)
@@ -152,12 +145,7 @@ def box_box_distances(
     result
     errs to the far side.
 
-    Args:
-        rotations: Orientation of each pose.
-        origins: Position of each pose, metres.
-        centers: Centre of every box in the frame of its pose, metres.
-        half: Half sides of the boxes, metres.
-        extents: Half sides of the box around the origin, metres.
+    Box (i, j) has its centre at ``centers[i, j]`` in the frame of pose i.
     """
 
     def beyond(points: Float[np.ndarray, "n b 3"]) -> Float[np.ndarray, "n b 3"]:

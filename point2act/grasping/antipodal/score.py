@@ -101,11 +101,7 @@ def preference(
 
     The product over directions d with weight w of ``1 - w (1 - cos(approach, d)) / 2``.
 
-    Args:
-        approaches: Unit directions of approach, all directions in one frame.
-        up: Unit vector.
-        from_base: Vector from the robot's base to the action point; None if the base is unknown.
-        config: Directions and weights.
+    ``from_base`` is the vector from the robot's base to the action point, None if the base is unknown.
     """
     preferred = [(config.from_above, -up)]
     if from_base is not None:

@@ -98,17 +98,7 @@ def grasp_terms(
 
     Clearance and robustness are expensive; they are 1 here and are computed for the best poses only.
 
-    Args:
-        poses: Gripper poses.
-        pairs: Contact pairs of the poses.
-        surface: Surface points.
-        centroid: Centre of the object.
-        cameras: Unit direction towards the cameras.
-        gripper: Gripper.
-        voxel: Side of a voxel, metres.
-        clearance: Clearance between each open finger and its contact, metres.
-        friction: Coefficient of friction.
-        config: Scales.
+    ``cameras`` is the unit direction towards the cameras, ``centroid`` that of the object; metres.
     """
     first, second = close_all(poses, pairs, surface, gripper, clearance=clearance, config=config.contact)
     to_mass = centroid - pairs.middles[poses.pair]

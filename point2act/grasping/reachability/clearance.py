@@ -77,10 +77,8 @@ class Links:
     def gaps(self, data: MjData, around: Surroundings, clearance: float) -> tuple[Gap, ...]:
         """Return the smallest distances at the pose of ``data``.
 
-        Args:
-            data: MuJoCo's state after ``mj_kinematics``.
-            around: Table and obstacles.
-            clearance: Required distance to them, metres.
+        ``data`` is MuJoCo's state after ``mj_kinematics``, ``clearance`` the required distance to ``around``,
+        metres.
         """
         rotations, centers = self._poses(data)
         return (

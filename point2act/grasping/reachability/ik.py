@@ -83,12 +83,7 @@ class Solver:
     ) -> Solution:
         """Return the best joint positions found for a pose of the flange, whether or not they reach it.
 
-        Args:
-            start: Joint positions at the start, radians.
-            T_base_flange: Target.
-            posture: Preferred joint positions, radians.
-            iterations: Largest number of iterations.
-            limited: Whether joint limits hold.
+        Starts at ``start`` and stays near ``posture`` (radians), within the joint limits if ``limited``.
         """
         self._pose.set_target(mink.SE3.from_matrix(T_base_flange))
         self._posture.set_target(posture)
