@@ -1,10 +1,8 @@
 """Free space behind stereo shadows, where a depth camera has no reading.
 
-A stereo camera measures from two viewpoints, so beside a near surface at inverse depth a there is a strip
-of the
-far surface at inverse depth b that only one of them sees. In a row of pixels the strip is ``f B (a - b)``
-wide,
-with focal length f and baseline B. Rays through such a pixel are free up to the far surface.
+A stereo camera measures from two viewpoints, so beside a near surface at inverse depth a there is a strip of
+the far surface at inverse depth b that only one of them sees. In a row of pixels the strip is ``f B (a - b)``
+wide, with focal length f and baseline B. Rays through such a pixel are free up to the far surface.
 """
 
 from __future__ import annotations

@@ -71,14 +71,11 @@ class Gripper:
     """A parallel-jaw gripper.
 
     Frame: the origin is the midpoint between the pads' centres, +z is the direction of approach, and the
-    fingers
-    close along y. ``finger`` and ``link`` describe the +y side, with y measured from the surface of its
-    pad; at
-    opening w a finger is translated by +w/2, and its mirror image by -w/2.
+    fingers close along y. ``finger`` and ``link`` describe the +y side, with y measured from the surface of
+    its pad; at opening w a finger is translated by +w/2, and its mirror image by -w/2.
 
     With a linkage the pads also move forwards as they close, so that the palm moves back in this frame.
-    ``link``
-    and ``body`` are described at the fully open gripper, where the palm is nearest.
+    ``link`` and ``body`` are described at the fully open gripper, where the palm is nearest.
     """
 
     name: str

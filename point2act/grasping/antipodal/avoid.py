@@ -140,10 +140,8 @@ def box_box_distances(
     """Return the distances of posed boxes to a box around the origin, 0 where they overlap.
 
     Minimises the squared distance ``|(R x + t) - clip(R x + t, -e, e)|²`` of a point x in the posed box to
-    the
-    other box, by projected gradient descent with Nesterov momentum (FISTA, Beck and Teboulle 2009). The
-    result
-    errs to the far side.
+    the other box, by projected gradient descent with Nesterov momentum (FISTA, Beck and Teboulle 2009). The
+    result errs to the far side.
 
     Box (i, j) has its centre at ``centers[i, j]`` in the frame of pose i.
     """

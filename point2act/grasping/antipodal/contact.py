@@ -1,8 +1,7 @@
 """Closing the pads of a gripper on a surface: contact patches, friction needed and robustness.
 
 In the gripper frame the pads close along y, with signed coordinate ``s = ±y`` of a surface point x and
-outward
-normal n. Each pad of size ``(b, l)`` stops at the foremost surface in front of it,
+outward normal n. Each pad of size ``(b, l)`` stops at the foremost surface in front of it,
 
     s* = max { s_i : |x_i| <= b/2, |z_i| <= l/2, ±n_i,y > cos_min, w/2 - o <= s_i <= opening/2 }
 

@@ -1,8 +1,7 @@
 """Antipodal contact pairs: opposite surface points of the object with normals along the line between them.
 
 A pair of contacts p1, p2 with outward normals n1, n2 and the closing axis u = (p2 - p1) / |p2 - p1| is
-antipodal
-with friction mu if both normals lie within the friction cone (Nguyen 1988):
+antipodal with friction mu if both normals lie within the friction cone (Nguyen 1988):
 
     min(-n1 . u, n2 . u) >= 1 / sqrt(1 + mu²)
 """

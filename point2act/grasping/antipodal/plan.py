@@ -51,8 +51,7 @@ def plan_grasps(
         volume: TSDF around the action point, see ``fuse_local``.
         region: Region of the query, world.
         gripper: Gripper.
-        relevancy: World points and their relevancy in [0, 1]; None for the distance to the region's box
-        instead.
+        relevancy: World points and their relevancy in [0, 1]; None for the distance to the region's box.
         avoid: Regions that are not held and that no finger touches; proximity lowers the score.
         base: Position of the robot's base, world.
         config: Planner.
@@ -140,8 +139,7 @@ def _similar(poses: Poses, others: np.ndarray, index: int, config: GraspConfig) 
     """Return which other poses are close to a pose in position and orientation.
 
     The angle t between orientations has ``cos t = (tr(R_iᵀ R_j) - 1) / 2``; the half turn around the
-    approach,
-    which exchanges the fingers, negates the x and y terms of the trace.
+    approach, which exchanges the fingers, negates the x and y terms of the trace.
     """
     near = np.linalg.norm(poses.origins[others] - poses.origins[index], axis=1) < config.min_separation
     overlap = np.einsum("nij,ij->nj", poses.rotations[others], poses.rotations[index])

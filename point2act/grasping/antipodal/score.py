@@ -127,9 +127,8 @@ def contact_relevancy(
     """Return the relevancy of grasps, absolute and relative to the best of the region.
 
     The mean relevancy around a contact, of the contact where it is smaller: a finger on a mug's handle and
-    one
-    on its wall hold the mug. A side without points takes the value of the other, and none at both is 0. The
-    best is the 90th percentile within two radii of the action point.
+    one on its wall hold the mug. A side without points takes the value of the other, and none at both is 0.
+    The best is the 90th percentile within two radii of the action point.
 
     Args:
         contacts: Contacts of each grasp, world.

@@ -1,8 +1,7 @@
 """Truncated signed distance field (TSDF) around an action point, with the table and other obstacles.
 
 The volume frame has its origin at the centre of the grid and its z axis along ``up``. Grasps are planned in
-this
-frame, so that a capture in a rotated world gives the same grasps, rotated.
+this frame, so that a capture in a rotated world gives the same grasps, rotated.
 """
 
 from __future__ import annotations

@@ -115,8 +115,7 @@ def find_path(
 
     Differential inverse kinematics from several postures finds the start of the approach; from there the
     straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the
-    path
-    further from the joint limits is taken.
+    path further from the joint limits is taken.
 
     Args:
         arm: Arm with its gripper.
