@@ -1,4 +1,4 @@
-"""Patches on a plane and a ring of cameras that see all of it: a world with every part and area known."""
+"""Scene of coloured patches on a plane, seen by a ring of cameras, with all parts and areas known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPACING = 0.005
 TILE = 0.1
 
 Shape = Callable[[np.ndarray], np.ndarray]
-"""From (n, 2) places on the plane to levels: 1 at the rim of a patch, less inside."""
+"""Function from (n, 2) points on the plane to levels: 1 at the border of a patch, less inside."""
 
 
 def disc(x: float, y: float, radius: float = 0.02) -> Shape:
@@ -36,10 +36,10 @@ def bar(x: float, y: float, length: float, width: float) -> Shape:
 @dataclass(frozen=True, eq=False)
 class PlanarScene:
     parts: Parts
-    """First every patch, then the inner half of every patch, then tiles of the plane."""
+    """Parts: every patch, then the inner half of every patch, then tiles of the plane."""
     views: list[View]
     covered: np.ndarray
-    """(v, n) pixels per point."""
+    """Pixels that each point covers in each view, (v, n)."""
     depths: list[np.ndarray]
 
     @property
@@ -50,19 +50,19 @@ class PlanarScene:
         return self.parts.points[self.parts.members(part)].mean(axis=0)
 
     def pixel(self, view: int, place: np.ndarray) -> np.ndarray:
-        """(1, 2) where a place is seen."""
+        """Return the pixel of a point in a view, (1, 2)."""
         seen = self.views[view]
         return project(seen.camera, seen.T_world_cam, place[None])[0]
 
     def hide(self, part: int, views: Sequence[int]) -> PlanarScene:
-        """The same with something in front of a part in some views."""
+        """Return the scene with an occluder in front of a part in some views."""
         covered = self.covered.copy()
         covered[np.array(views)[:, None], self.parts.members(part)] = 0
         return replace(self, covered=covered)
 
 
 def planar_scene(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = None, scale: float = 1.0):
-    """Patches on the plane z = 0, half a unit from the cameras; all of it scaled, then moved by ``T``."""
+    """Return patches on the plane z = 0, half a unit from the cameras, scaled and then transformed by ``T``."""
     T = np.eye(4) if T is None else T
     ticks = np.arange(-0.2, 0.2, SPACING) + SPACING / 2
     at = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
@@ -94,7 +94,7 @@ def _ring_of_views(count: int, T: np.ndarray, scale: float) -> list[View]:
 
 
 def _covered(flat: np.ndarray, spacing: float, T_plane_cam: np.ndarray) -> np.ndarray:
-    """Pixels of one cell of the plane: its area, turned away and far off."""
+    """Return the projected area of one cell of the plane, pixels."""
     z = transform_points(invert(T_plane_cam), flat)[:, 2]
     height = T_plane_cam[2, 3]
     return np.where(z > 0, CAMERA.fx * CAMERA.fy * spacing**2 * height / np.abs(z) ** 3, 0.0)

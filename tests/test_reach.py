@@ -215,7 +215,7 @@ def test_a_wrong_file_is_reported_in_words(tmp_path: Path, old: str, new: str, c
         ('<joint name="two"', '<joint name="two" type="slide"', "joint 'two' is not a hinge with a range"),
     ],
 )
-def test_a_wrong_model_is_informed_in_words(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_a_wrong_model_is_reported(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(ArmError, match=complaint):
         load_arm(written(tmp_path, mjcf=PLANAR.replace(old, new)), SMALL)
 
