@@ -20,8 +20,8 @@ def main(run: Path, points: Path, output: Path, query: int = 0) -> None:
     print(f"{name}: {above} of {len(values)} Gaussians are above half the peak")
     output.mkdir(parents=True, exist_ok=True)
     for number, view in enumerate(session.views):
-        drawn = session.render(view, features=values)
-        picture = relevancy_picture(view.rgb, drawn.features[..., 0] / values.max())
+        rendered = session.render(view, relevancy=answered.relevancy)
+        picture = relevancy_picture(view.rgb, rendered.relevancy[..., query] / values.max())
         Image.fromarray(picture).save(output / f"{number:04}.png")
 
 

@@ -55,8 +55,8 @@ EXEMPT = {"tests/check_language.py", "LICENSE", "tests/data/config_of_an_earlier
 
 def compiled() -> list[tuple[re.Pattern[str], str]]:
     """All patterns; whole words also where they are a part of a name."""
-    part = r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?:{})(?![a-z])"
-    words = [(re.compile(part.format(word), re.IGNORECASE), term) for word, term in WORDS.items()]
+    part = r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:{})(?![a-z])"
+    words = [(re.compile(part.format(word)), term) for word, term in WORDS.items()]
     return words + [(re.compile(phrase, re.IGNORECASE), term) for phrase, term in PHRASES.items()]
 
 

@@ -19,9 +19,9 @@ def seconds(
     """
     quickest = float("inf")
     for _ in range(attempts):
-        begin = clock()
+        start = clock()
         work()
-        quickest = min(quickest, clock() - begin)
+        quickest = min(quickest, clock() - start)
         if quickest < enough:
             break
     return quickest

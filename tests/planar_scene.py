@@ -62,7 +62,7 @@ class PlanarScene:
 
 
 def planar_scene(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = None, scale: float = 1.0):
-    """Return patches on the plane z = 0, half a unit from the cameras, scaled and then transformed by ``T``."""
+    """Return patches on the plane z = 0, half a unit from the cameras, scaled and transformed by ``T``."""
     T = np.eye(4) if T is None else T
     ticks = np.arange(-0.2, 0.2, SPACING) + SPACING / 2
     at = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)

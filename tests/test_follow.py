@@ -116,7 +116,7 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
     assert "the model answers" in report
 
 
-def test_a_capture_nobody_marks_as_complete_ends_when_it_is_quiet(tmp_path):
+def test_a_capture_that_is_never_marked_complete_ends_when_it_is_quiet(tmp_path):
     views = pictures(9)
     write_capture(tmp_path / "theirs", views)
     path = tmp_path / "theirs" / "transforms.json"
@@ -130,11 +130,11 @@ def test_a_capture_nobody_marks_as_complete_ends_when_it_is_quiet(tmp_path):
 
 def test_a_model_that_never_answers_ends_it_with_its_error(tmp_path):
     def point(query, image, crop):
-        raise ModelError("nobody listens: start the server")
+        raise ModelError("no server listens: start the server")
 
     write_capture(tmp_path / "done", pictures(9))
     questions = Questions((Query("red", "the red box"),), Scripted(point), 1280)
-    with pytest.raises(ModelError, match="nobody listens"):
+    with pytest.raises(ModelError, match="no server listens"):
         point2act.follow(tmp_path / "done", questions=questions, config=QUICK, following=SOON, grow=GROW)
     assert not (tmp_path / "out").exists()
 
@@ -167,15 +167,17 @@ def found(output):
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_begun_again_nothing_is_asked_twice_and_the_result_is_the_same(tmp_path):
+def test_killed_in_the_middle_and_started_again_nothing_is_asked_twice_and_the_result_is_the_same(tmp_path):
     views = pictures(12)
     whole = tmp_path / "whole"
     write_capture(whole, views)
-    said = json.loads('{"version": 1, "queries": [{"name": "red", "text": "the red box"}], "answers": []}')
+    document = json.loads(
+        '{"version": 1, "queries": [{"name": "red", "text": "the red box"}], "answers": []}'
+    )
     for frame, view in zip(read_capture(whole).frames, views, strict=True):
         place = project(view.camera, view.T_world_cam, RED[None])[0].tolist()
-        said["answers"].append({"image": frame.name, "query": "red", "points": place, "visible": True})
-    (tmp_path / "points.json").write_text(json.dumps(said), encoding="utf-8")
+        document["answers"].append({"image": frame.name, "query": "red", "points": place, "visible": True})
+    (tmp_path / "points.json").write_text(json.dumps(document), encoding="utf-8")
     live, cache, log = tmp_path / "live", tmp_path / "replies", tmp_path / "log"
     with server(tmp_path / "points.json", whole, log) as address:
         with robot(live, views, pause=0.4):
@@ -187,8 +189,8 @@ def test_killed_in_the_middle_and_begun_again_nothing_is_asked_twice_and_the_res
             first.communicate()
             kept = len(list(cache.rglob("*.json")))
             second = following(live, tmp_path / "out", address, cache)
-            told = second.communicate()
-        assert second.returncode == 0, told
+            output = second.communicate()
+        assert second.returncode == 0, output
         assert 6 <= kept < len(views)
         # What was under way when it was killed had to be asked again, and nothing else.
         times = Counter(json.loads(line)["image"] for line in log.read_text(encoding="utf-8").splitlines())
@@ -196,7 +198,7 @@ def test_killed_in_the_middle_and_begun_again_nothing_is_asked_twice_and_the_res
         assert sum(count == 1 for count in times.values()) >= kept
         assert max(times.values()) <= 2
         third = following(live, tmp_path / "again", address, tmp_path / "other-replies")
-        told = third.communicate()
-        assert third.returncode == 0, told
+        output = third.communicate()
+        assert third.returncode == 0, output
     assert found(tmp_path / "out") == found(tmp_path / "again")
     assert found(tmp_path / "out")[0]["grasps"]

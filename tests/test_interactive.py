@@ -1,4 +1,4 @@
-"""A scene in conversation: what is said is kept, what it changes is worked out anew, and nothing else is."""
+"""Interactive sessions: answers are kept, what depends on them is computed again, and nothing else is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from point2act.vlm.pointing.point import PointerReply
 
 GREEN = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
 BLUE = np.array([*synthetic.TABLETOP[2].center[:2], 0.04])
-# Few grasps: enough to tell plans apart, and quicker.
+# Few grasps: enough to distinguish plans, and quicker.
 FEW = AnswerConfig(
     grasp=GraspConfig(pairs=PairConfig(max_pairs=24), shortlist=8, max_grasps=5, sufficient_grasps=1),
     surface=SurfaceConfig(half_size=0.07),
@@ -180,7 +180,7 @@ def test_to_locate_nothing_or_a_stranger_changes_nothing(interactive, session, t
     interactive.localize("stranger")
     assert interactive.state is before
     empty = InteractiveSession(session, PointSet((), ()), keep=tmp_path / "none.json")
-    empty.locate()
+    empty.localize()
     assert empty.state.localized == {}
 
 
@@ -189,9 +189,9 @@ def test_a_persons_word_is_kept_and_stands_alone(interactive, points):
     click(interactive, "red", GREEN)
     assert same_points(kept(interactive), interactive.state.points)
     assert len(interactive.state.points.answers) == len(points.answers) + 1
-    said = [answer for answer in effective_answers(kept(interactive).answers) if answer.query == "red"]
-    assert [(a.image, a.model) for a in said] == [(interactive.images[3], PERSON)]
-    np.testing.assert_allclose(said[0].points[0], pixel(interactive.session, 3, GREEN))
+    answers = [answer for answer in effective_answers(kept(interactive).answers) if answer.query == "red"]
+    assert [(a.image, a.model) for a in answers] == [(interactive.images[3], PERSON)]
+    np.testing.assert_allclose(answers[0].points[0], pixel(interactive.session, 3, GREEN))
     counted = [interactive.state.counted("red", image) for image in interactive.images]
     assert counted == [number == 3 for number in range(10)]
     assert all(interactive.state.counted("unicorn", image) for image in interactive.images)
@@ -209,12 +209,12 @@ def test_a_person_points_once_in_an_image(interactive, points):
 
 def test_a_person_may_see_nothing(interactive):
     interactive.point("red", interactive.images[3], None)
-    (said,) = (answer for answer in kept(interactive).answers if answer.model == PERSON)
-    assert (said.visible, len(said.points)) == (False, 0)
+    (answer,) = (answer for answer in kept(interactive).answers if answer.model == PERSON)
+    assert (answer.visible, len(answer.points)) == (False, 0)
     assert pointed_by_person(interactive.state.points.answers) == set()
 
 
-def test_what_is_taken_back_was_never_said(interactive, points):
+def test_a_retracted_answer_leaves_no_trace(interactive, points):
     interactive.localize("red")
     before = interactive.state.result("red")
     click(interactive, "red", GREEN)
@@ -265,7 +265,7 @@ def test_nothing_in_words_is_nothing_to_look_for(interactive, text):
     assert interactive.state is before
 
 
-def test_something_new_is_nowhere_until_somebody_points(interactive):
+def test_something_new_is_nowhere_until_a_person_points(interactive):
     green = interactive.add("the green box", "grasp").name
     interactive.localize(green)
     assert interactive.state.result(green).reason == "no_points"
@@ -345,8 +345,8 @@ def in_a_file(path: Path) -> Path:
 
 @pytest.mark.parametrize("spoil", [a_folder, in_a_file])
 def test_what_cannot_be_kept_is_not_known_either(session, points, tmp_path, spoil):
-    said = Answer(session.views[0].name, "red", np.array([[3.0, 4.0]]), model=PERSON)
-    points = dataclasses.replace(points, answers=(*points.answers, said))
+    answer = Answer(session.views[0].name, "red", np.array([[3.0, 4.0]]), model=PERSON)
+    points = dataclasses.replace(points, answers=(*points.answers, answer))
     keep = spoil(tmp_path / "points.json")
     interactive = InteractiveSession(session, points, keep=keep, make_questions=scripted(middle))
     before = interactive.state
@@ -370,7 +370,7 @@ def test_a_pixel_that_is_none_is_refused(interactive, at):
     assert interactive.state is before
 
 
-def test_nobody_points_at_what_is_not_asked(interactive):
+def test_what_is_not_asked_has_no_answers(interactive):
     before = interactive.state
     with pytest.raises(PointsError, match="stranger"):
         click(interactive, "stranger", GREEN)
@@ -379,7 +379,7 @@ def test_nobody_points_at_what_is_not_asked(interactive):
 
 # ── a model is asked ───────────────────────────────────────────────────────────────────────────
 def scripted(point):
-    """Whom the viewer asks."""
+    """A factory of questions for the viewer."""
     return lambda queries: Questions(tuple(queries), Scripted(point, delay=0.02), 1280)
 
 
@@ -398,7 +398,7 @@ def asked(session, points, tmp_path):
     )
 
 
-def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, points):
+def test_a_models_answers_replace_those_of_models_and_of_no_person(asked, points):
     click(asked, "red", RED)
     click(asked, "unicorn", RED)
     steps = []
@@ -419,7 +419,7 @@ def test_what_a_model_answers_replaces_what_models_said_and_no_person(asked, poi
 def test_a_model_finds_something_new(asked):
     green = asked.add("the green box", "grasp")
     asked.ask(green)
-    asked.locate(green.name)
+    asked.localize(green.name)
     assert np.linalg.norm(action_point(asked, green.name) - GREEN) < 0.02
 
 
@@ -433,29 +433,29 @@ def test_images_without_an_answer_are_named(asked, session, points):
     (sentence,) = asked.ask(points.queries[0])
     assert "on fire" in sentence
     assert all(image in sentence for image in asked.images[2:4])
-    said = [a.image for a in asked.state.points.answers if a.query == "red"]
-    assert said == [*asked.images[:2], *asked.images[4:]]
+    answers = [a.image for a in asked.state.points.answers if a.query == "red"]
+    assert answers == [*asked.images[:2], *asked.images[4:]]
 
 
-def test_where_nobody_answers_everything_stays(asked, points):
+def test_without_an_answer_everything_stays(asked, points):
     def point(query, image, crop):
-        raise ModelError("nobody listens: start the server")
+        raise ModelError("no server listens: start the server")
 
     asked.make_questions = scripted(point)
     before = asked.state
-    with pytest.raises(ModelError, match="nobody listens"):
+    with pytest.raises(ModelError, match="no server listens"):
         asked.ask(points.queries[0])
     assert asked.state is before
     assert not asked.keep.exists()
 
 
-def test_without_a_model_nobody_can_be_asked(interactive, points):
+def test_without_a_model_nothing_can_be_asked(interactive, points):
     with pytest.raises(Point2ActError, match="--model"):
         interactive.ask(points.queries[0])
 
 
 # ── plans ──────────────────────────────────────────────────────────────────────────────────────
-def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_path):
+def test_a_plan_is_reported_once_all_that_it_needs_is_there(session, points, tmp_path):
     targets = tuple(Target(query, query.text, None, "because") for query in points.queries)
     plan = Plan("tidy up", (Step("take it", targets),), "makers/m")
     planned = dataclasses.replace(points, plan=plan)
@@ -466,7 +466,7 @@ def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_pat
     assert interactive.answered.plan is None
     interactive.plan("red")
     assert interactive.answered.plan is plan
-    # What is said later is no part of it, and does not lose it.
+    # What is answered later is no part of it, and does not lose it.
     interactive.add("the green box", "grasp")
     kept_plan = kept(interactive).plan
     assert kept_plan is not None
@@ -475,7 +475,7 @@ def test_a_plan_is_told_once_all_that_it_needs_is_there(session, points, tmp_pat
 
 
 # ── photographs ────────────────────────────────────────────────────────────────────────────────
-def test_a_photograph_shows_what_was_said_where_it_was_said(interactive):
+def test_a_photo_shows_the_answers_in_their_places(interactive):
     image = interactive.images[3]
     bare = interactive.photo(None, image)
     assert (bare.pixels, bare.heat) == (None, None)
@@ -485,11 +485,11 @@ def test_a_photograph_shows_what_was_said_where_it_was_said(interactive):
     assert nothing.pixels.shape == (0, 2)
     assert nothing.heat.max() == 0
     click(interactive, "unicorn", GREEN)
-    said = interactive.photo("unicorn", image)
-    np.testing.assert_allclose(said.pixels, [pixel(interactive.session, 3, GREEN)])
-    assert said.heat.shape == (96, 128)
-    row, column = np.unravel_index(said.heat.argmax(), said.heat.shape)
-    assert np.abs(np.array([column, row]) + 0.5 - said.pixels[0]).max() <= 0.5
+    photo = interactive.photo("unicorn", image)
+    np.testing.assert_allclose(photo.pixels, [pixel(interactive.session, 3, GREEN)])
+    assert photo.heat.shape == (96, 128)
+    row, column = np.unravel_index(photo.heat.argmax(), photo.heat.shape)
+    assert np.abs(np.array([column, row]) + 0.5 - photo.pixels[0]).max() <= 0.5
     new = interactive.add("the green box", "grasp").name
     assert (interactive.photo(new, image).pixels, interactive.photo(new, image).heat) == (None, None)
 
@@ -552,8 +552,8 @@ def test_a_click_beside_a_photograph_is_still_inside_the_image(distorted):
     image = distorted.images[0]
     view = distorted.photo(None, image).view
     distorted.point("red", image, distorted.on_disk(image, view, np.array([-1e4, 1e5])))
-    (said,) = read_points(distorted.keep, distorted.session.capture).answers
-    np.testing.assert_array_equal(said.points, distorted.now.points.answers[0].points)
+    (answer,) = read_points(distorted.keep, distorted.session.capture).answers
+    np.testing.assert_array_equal(answer.points, distorted.state.points.answers[0].points)
 
 
 def test_clicks_that_were_kept_show_where_they_were_made(distorted):

@@ -58,13 +58,13 @@ def session(tmp_path_factory):
     synthetic.write_capture_files(folder, VIEWS)
     capture = read_capture(folder)
     views = load_views(capture)
-    begun = initialize_gaussians(
+    initial = initialize_gaussians(
         views, point_cloud_path=None, config=StartConfig(target_count=6000), rng=np.random.default_rng(0)
     )
-    return Session(capture, views, begun.scene, True, torch.device("cpu"))
+    return Session(capture, views, initial.scene, True, torch.device("cpu"))
 
 
-def said(query: str, block: int, view: View) -> Answer:
+def pointed(query: str, block: int, view: View) -> Answer:
     pixels, _ = project(view.camera, view.T_world_cam, TOPS[block][None])
     return Answer(view.name, query, pixels, model="pointer")
 
@@ -72,7 +72,7 @@ def said(query: str, block: int, view: View) -> Answer:
 @pytest.fixture(scope="module")
 def mistaken():
     """Three views point at the red box when asked for it, seven at the green one."""
-    answers = tuple(said("red", RED if n < 3 else GREEN, view) for n, view in enumerate(VIEWS))
+    answers = tuple(pointed("red", RED if n < 3 else GREEN, view) for n, view in enumerate(VIEWS))
     return PointSet((RED_QUERY,), answers)
 
 
@@ -92,7 +92,7 @@ class Scripted:
 
     def select(self, question: MarkQuestion) -> MarkChoice:
         self.seen.append(question)
-        return MarkChoice(self.script(question), raw=f"said of {question.image}", seconds=0.5)
+        return MarkChoice(self.script(question), raw=f"reply about {question.image}", seconds=0.5)
 
     @property
     def numbered(self) -> list[MarkQuestion]:
@@ -137,7 +137,7 @@ def test_a_mistake_is_put_right(session, answered, mistaken):
     (decision,) = chosen.decisions
     assert decision.winner is not None
     assert decision.votes[decision.winner] == max(decision.votes) > 1
-    parts = session.hypotheses().parts
+    parts = session.segmentation().parts
     won = parts.points[parts.members(decision.candidates[decision.winner].part)]
     assert block_near(won.mean(axis=0)) == RED
     assert chosen.error == ""
@@ -145,7 +145,7 @@ def test_a_mistake_is_put_right(session, answered, mistaken):
 
 def test_only_what_was_asked_changes(session, answered, mistaken):
     other = Query("blue", "the blue box", "avoid")
-    extra = tuple(said("blue", BLUE, view) for view in VIEWS)
+    extra = tuple(pointed("blue", BLUE, view) for view in VIEWS)
     both = PointSet((RED_QUERY, other), mistaken.answers + extra)
     mark_selector = Scripted(knows(RED))
     chosen = select_marks(session, answered, both, mark_selector, config=SMALL).points
@@ -158,7 +158,7 @@ def test_only_what_was_asked_changes(session, answered, mistaken):
         if answer.query == "red" and answer.image in asked:
             assert answer.model == "scripted"
             assert answer.visible
-            assert answer.raw == f"said of {answer.image}\nsaid of {answer.image}"
+            assert answer.raw == f"reply about {answer.image}\nreply about {answer.image}"
             assert answer.seconds == 1.0
             assert (IDS[answer.image][rows_columns(answer.points)] == RED).all()
         else:
@@ -181,7 +181,7 @@ def test_numbers_go_round(session, answered, mistaken):
     """In six pictures none of six candidates or more has the same number twice."""
     mark_selector = Scripted(lambda question: None)
     chosen = select_marks(session, answered, mistaken, mark_selector, config=SMALL)
-    candidates, parts = chosen.decisions[0].candidates, session.hypotheses().parts
+    candidates, parts = chosen.decisions[0].candidates, session.segmentation().parts
     assert len(candidates) >= len(mark_selector.numbered) == 6
     views = {view.name: number for number, view in enumerate(session.views)}
     had = defaultdict(list)
@@ -250,9 +250,9 @@ def test_failures_are_counted_and_do_not_sink_the_rest(session, answered, mistak
 
 def test_all_failed_is_an_error(session, answered, mistaken):
     def fails(question: MarkQuestion) -> str | None:
-        raise ModelError("nobody is there")
+        raise ModelError("no server answers")
 
-    with pytest.raises(ModelError, match="nobody is there"):
+    with pytest.raises(ModelError, match="no server answers"):
         select_marks(session, answered, mistaken, Scripted(fails), config=SMALL)
 
 
@@ -383,10 +383,10 @@ def test_what_is_written_comes_back(label, before):
 
 # ── candidates, views, marks ───────────────────────────────────────────────────────────────────
 def test_candidates_are_disjoint_and_the_regions_come_first(session, answered):
-    hypotheses = session.hypotheses()
-    parts = hypotheses.parts
+    segmentation = session.segmentation()
+    parts = segmentation.parts
     for most in (1, 3, 8):
-        found = find_candidates(hypotheses, answered.results[0], config=MarksConfig(max_candidates=most))
+        found = find_candidates(segmentation, answered.results[0], config=MarksConfig(max_candidates=most))
         assert 1 <= len(found) <= most
         members = np.concatenate([parts.members(candidate.part) for candidate in found])
         assert len(np.unique(members)) == len(members)
@@ -398,20 +398,20 @@ def test_candidates_are_disjoint_and_the_regions_come_first(session, answered):
 
 
 def test_views_are_asked_from_different_sides(session, answered):
-    hypotheses = session.hypotheses()
-    found = find_candidates(hypotheses, answered.results[0])
-    asked = select_views_to_ask(hypotheses, session.views, found, count=5)
+    segmentation = session.segmentation()
+    found = find_candidates(segmentation, answered.results[0])
+    asked = select_views_to_ask(segmentation, session.views, found, count=5)
     assert len(set(asked)) == len(asked) == 5
     # Cameras stand in a circle: the longest gap between five well spread ones is below 150 degrees.
     gaps = np.diff([*sorted(asked), sorted(asked)[0] + 10])
     assert gaps.max() <= 4
-    assert len(select_views_to_ask(hypotheses, session.views, found, count=99)) <= 10
-    assert select_views_to_ask(hypotheses, session.views, (), count=5) == ()
+    assert len(select_views_to_ask(segmentation, session.views, found, count=99)) <= 10
+    assert select_views_to_ask(segmentation, session.views, (), count=5) == ()
 
 
 def test_what_is_hidden_is_not_shown(session):
     """Each pixel shows the points of the block that it shows by ray casting, but for the edges."""
-    parts = session.hypotheses().parts
+    parts = session.segmentation().parts
     for number in (0, 4):
         shown = map_points(parts, session.views[number], session.surfaces[number])
         ids = IDS[VIEWS[number].name]

@@ -1,4 +1,4 @@
-"""A capture with more views than are used: what stays is told, kept in run.json, and asked about alone."""
+"""A capture with more views than are used: the selection is reported, saved and queried alone."""
 
 import dataclasses
 import json
@@ -62,14 +62,14 @@ def test_an_answer_about_a_view_that_is_not_used_is_no_error(capture, output):
     assert session.ask(output / "more.json").results
 
 
-def test_it_is_said_and_resumed(capture, output, caplog):
+def test_it_is_reported_and_resumed(capture, output, caplog):
     with caplog.at_level("DEBUG", logger="point2act"):
         run(capture, output, config=SIX, resume=True)
     assert "10 views: 6 are used, spread over viewpoints; --max-views 10 uses all" in caplog.text
     assert "going on with it" in caplog.text
 
 
-def test_all_are_used_where_there_is_room(capture, tmp_path):
+def test_all_are_used_if_they_are_few_enough(capture, tmp_path):
     run(capture, tmp_path, config=dataclasses.replace(QUICK, max_views=10))
     assert read_run(tmp_path).views is None
     assert '"views"' not in (tmp_path / "run.json").read_text()

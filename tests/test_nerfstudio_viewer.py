@@ -60,7 +60,7 @@ def redrawn(view: RelevancyView, outputs: dict[str, torch.Tensor], name: str, pe
 # ── the picture ────────────────────────────────────────────────────────────────────────────────
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0]))
 def test_the_picture_is_the_reports(seed: int, share: float):
-    """The drawing room's twin in bytes; it puts no scale on small pictures."""
+    """The counterpart of visualization.drawing in bytes, which draws no scale on small pictures."""
     rng = np.random.default_rng(seed)
     rgb, relevancy = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), rng.uniform(-0.2, 1.2, (20, 30))
     # Near a step of the colour map rounding decides.
@@ -135,7 +135,7 @@ def test_an_unknown_choice_is_the_first():
     assert view.chosen_query.value == "the a"  # which was shown until now
 
 
-def test_queries_with_the_same_words_are_told_apart():
+def test_queries_with_the_same_text_are_distinguished():
     view = RelevancyView(lambda: "")
     view.offer((Query("left", "a mug"), Query("right", "a mug")))
     assert view.chosen_query.options == ["left", "right"]
@@ -143,7 +143,7 @@ def test_queries_with_the_same_words_are_told_apart():
 
 def test_a_message_reaches_the_person_as_it_is():
     """Braces and angles would be code to the viewer's Markdown, underscores would be italics."""
-    sentence = Sentence("Said", "at first")
+    sentence = Sentence("Answer", "at first")
     sentence.gui_handle = handle = SimpleNamespace(content="")  # type: ignore[assignment]
     sentence.show("a_b {1} <c>")
     assert handle.content == r"a\_b \{1\} \<c\>"
@@ -181,8 +181,8 @@ def test_the_button_lifts_what_the_file_says_now(small_capture: Path, test_mode:
         assert pipeline.model.relevancy_view.chosen_query.options == ["the red box", "the green"]
     before = pipeline.model.relevancy.clone()
     write_points(small_capture, ("green", "red box", "blue"))  # names exchanged
-    said = press(pipeline.model)
-    assert said == "24 answers to 3 queries: green, red box, blue"
+    message = press(pipeline.model)
+    assert message == "24 answers to 3 queries: green, red box, blue"
     torch.testing.assert_close(pipeline.model.relevancy, from_scratch(small_capture, pipeline.model))
     assert float((pipeline.model.relevancy[:, :2] - before).abs().max()) < 1e-5
     outputs = first_eval_outputs(pipeline)
@@ -234,9 +234,9 @@ def test_a_run_is_lifted_where_it_was_trained_though_images_have_come(small_capt
 
 
 def spoil(folder: Path, how: str) -> str:
-    """Break points.json; what has to be said then."""
+    """Break points.json; the message that is expected."""
     path = folder / "points.json"
-    if how == "cut off":
+    if how == "truncated":
         path.write_text(path.read_text()[:100])
         return "is not valid JSON"
     if how == "gone":
@@ -248,22 +248,22 @@ def spoil(folder: Path, how: str) -> str:
     return "no image 'images/other.png'"
 
 
-@pytest.mark.parametrize("how", ["cut off", "gone", "another image"])
-def test_broken_points_are_told_and_change_nothing(small_capture: Path, how: str, capsys):
+@pytest.mark.parametrize("how", ["truncated", "gone", "another image"])
+def test_broken_points_are_reported_and_change_nothing(small_capture: Path, how: str, capsys):
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
     lift(pipeline.model)
     before = first_eval_outputs(pipeline)
     expected = spoil(small_capture, how)
-    said = press(pipeline.model)
-    assert said.startswith("Nothing was lifted. ")
-    assert expected in said
+    message = press(pipeline.model)
+    assert message.startswith("Nothing was lifted. ")
+    assert expected in message
     assert expected in " ".join(capsys.readouterr().out.split())
     for name, image in first_eval_outputs(pipeline).items():
         torch.testing.assert_close(image, before[name])
 
 
-def test_any_other_failure_is_told_too(small_capture: Path, monkeypatch: pytest.MonkeyPatch):
+def test_any_other_failure_is_reported_too(small_capture: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise MemoryError("too much")
 
@@ -293,7 +293,7 @@ def test_where_no_images_are_loaded_the_button_says_so(small_capture: Path):
 
 # ── a real viewer ──────────────────────────────────────────────────────────────────────────────
 class Browser:
-    """Speaks to viser's server as its page does: elements by id, as the server last told them."""
+    """Speaks to viser's server as its page does: elements by id, as the server last sent them."""
 
     def __init__(self, socket: ClientConnection):
         self._socket = socket

@@ -392,11 +392,11 @@ def test_all_images_can_be_trained_on(small_capture: Path):
 def test_a_capture_without_points_says_so(small_capture: Path, capsys: pytest.CaptureFixture):
     manager = make_datamanager(small_capture)
     assert manager.train_dataset.metadata[METADATA_KEY].points is None
-    said = " ".join(capsys.readouterr().out.split())
-    assert "points.json does not exist: training geometry alone" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "points.json does not exist: training geometry alone" in output
 
 
-def test_points_are_found_beside_the_capture_or_where_told(small_capture: Path, tmp_path: Path):
+def test_points_are_found_beside_the_capture_or_where_configured(small_capture: Path, tmp_path: Path):
     write_points(small_capture)
     (small_capture / "points.json").rename(tmp_path / "elsewhere.json")
     manager = make_datamanager(small_capture, points=tmp_path / "elsewhere.json")
@@ -431,7 +431,7 @@ def test_views_are_selected_as_by_a_run(small_capture: Path):
 
 
 def test_poses_are_refined_as_by_a_run(small_capture: Path, monkeypatch: pytest.MonkeyPatch):
-    """Training, evaluation and whoever opens the checkpoint get the same poses."""
+    """Training, evaluation and the opened checkpoint have the same poses."""
     shift = np.array([0.0, 0.0, 0.01])
 
     def refined(views):
@@ -815,11 +815,11 @@ def test_configs_of_earlier_runs_still_load():
 @pytest.mark.slow
 def test_a_run_is_evaluated(trained: Path):
     folder = trained.parents[4]
-    said = run_command("ns-eval", "--load-config", trained, "--output-path", "eval.json", folder=folder)
+    output = run_command("ns-eval", "--load-config", trained, "--output-path", "eval.json", folder=folder)
     results = json.loads((folder / "eval.json").read_text())["results"]
     assert results["psnr"] > 20
     assert results["depth_error"] < 0.02
-    assert "LPIPS is left out" in said
+    assert "LPIPS is left out" in output
 
 
 # What these commands do once they are loaded, as ns-train and ns-eval were: here without another 15 s each.
@@ -861,5 +861,5 @@ def test_our_failure_leaves_the_other_methods_alone(tmp_path: Path):
         "from nerfstudio.configs.method_configs import all_methods\n"
         "assert 'splatfacto' in all_methods and 'point2act' not in all_methods"
     )
-    said = run_command("python", "-W", "ignore", "-c", script, folder=tmp_path)
-    assert "point2act cannot be used" in said
+    output = run_command("python", "-W", "ignore", "-c", script, folder=tmp_path)
+    assert "point2act cannot be used" in output

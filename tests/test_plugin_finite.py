@@ -1,4 +1,4 @@
-"""No NaN leaves nerfstudio's trainer: a step that would bring one is not taken, and it is said."""
+"""No NaN leaves nerfstudio's trainer: a step that would bring one is skipped and reported."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Training:
         self.device, self.mixed_precision, self._start_step = "cpu", False, 0
         self.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.config = SimpleNamespace(log_gradients=False, max_num_iterations=STEPS)
-        told = TrainingCallbackAttributes(
+        attributes = TrainingCallbackAttributes(
             optimizers=self.optimizers, grad_scaler=self.grad_scaler, pipeline=self.pipeline, trainer=self
         )
-        self.callbacks = self.model.get_training_callbacks(told)
+        self.callbacks = self.model.get_training_callbacks(attributes)
 
     def step(self, number: int) -> None:
         before, after = self.callbacks

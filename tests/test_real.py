@@ -50,7 +50,7 @@ def test_the_fox(shared_data, tmp_path):
     assert nose.query.name == "nose"
     assert (distances(folder, nose) < 25).mean() >= 0.8
     assert result.psnr > 18
-    # No depth, no metres: said, not pretended.
+    # No depth, no metres: the result reports it.
     assert nose.grasps == ()
-    assert nose.reason == "no_geometry"
+    assert nose.reason == "no_scale"
     assert "scale" in nose.detail

@@ -29,7 +29,7 @@ os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
 from point2act.cli.main import main
 main(sys.argv[2:])
 """
-"""As a program that takes up its user's language starts it, so that numbers might have commas, on so many
+"""Start as a program with its user's locale, in which numbers may have commas, on a given number of
 cores."""
 QUICK = ("--fit.iterations", "15", "--start.target-count", "2500", "--seed", "3")
 FILES = ("grasps.json", "scene.ply", "relevancy.ply")

@@ -75,7 +75,7 @@ def test_everything_is_written(result, output):
     assert "the red box" in (output / "report.html").read_text()
 
 
-def test_the_quality_of_the_scene_is_told(result):
+def test_the_quality_of_the_scene_is_reported(result):
     assert result.psnr > 20
     stages = {"read the capture", "refine the poses", "fit the Gaussians", "find the grasps"}
     assert stages <= set(result.timings)
@@ -151,7 +151,7 @@ def test_what_is_chosen_takes_the_place_of_what_was_pointed_at(capture, tmp_path
     assert read_grasps(tmp_path / "grasps.json")["results"][0]["action_point"] is not None
 
 
-def test_unknown_scale_is_said_not_guessed(tmp_path):
+def test_unknown_scale_is_reported_not_guessed(tmp_path):
     folder = write_capture(tmp_path, depth=False)
     build = dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))
     result = point2act.run(folder, config=RunConfig(build=build))

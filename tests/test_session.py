@@ -96,8 +96,8 @@ def test_what_views_see_is_worked_out_once(session):
 
 def test_something_new_is_found(session, tmp_path):
     top = np.array([*synthetic.TABLETOP[1].center[:2], 0.06])
-    said = [Answer(v.name, "green", project(v.camera, v.T_world_cam, top[None])[0]) for v in session.views]
-    write_points(tmp_path / "new.json", PointSet((Query("green", "the green box"),), tuple(said)))
+    answers = [Answer(v.name, "green", project(v.camera, v.T_world_cam, top[None])[0]) for v in session.views]
+    write_points(tmp_path / "new.json", PointSet((Query("green", "the green box"),), tuple(answers)))
     (green,) = session.ask(tmp_path / "new.json").results
     assert np.linalg.norm(green.region.action_point - top) < 0.02
     assert np.linalg.norm(green.region.action_point - RED) > 0.08
@@ -133,7 +133,7 @@ def test_one_click_overrules_all_models_and_leads_to_grasps(session, capture, tm
     assert [pixels is not None for pixels in answered.pixels[0]] == [v == 3 for v in range(10)]
 
 
-def test_where_a_person_sees_nothing_the_models_are_heard_in_the_other_images(session, capture):
+def test_where_a_person_sees_nothing_the_models_count_in_the_other_images(session, capture):
     points = read_points(capture / "points.json", session.capture)
     hidden = Answer(session.views[3].name, "red", np.zeros((0, 2)), visible=False, model=PERSON)
     answered = session.ask(dataclasses.replace(points, answers=(*points.answers, hidden)))
@@ -212,7 +212,7 @@ def change(**fields):
 
 BAD = {
     "missing": (lambda path: path.unlink(), "does not exist"),
-    "cut off": (lambda path: path.write_text(path.read_text()[:40]), "not valid JSON"),
+    "truncated": (lambda path: path.write_text(path.read_text()[:40]), "not valid JSON"),
     "a list": (lambda path: path.write_text("[]"), "is not a run.json"),
     "newer": (change(version=2, extra=1), "install a newer"),
     "no number": (change(max_side="large"), "max_side"),
@@ -238,10 +238,10 @@ def test_the_command_asks_a_saved_run_without_nerfstudio(output, tmp_path, monke
     from point2act.cli.main import main
 
     monkeypatch.setitem(__import__("sys").modules, "point2act.plugin.run", None)
-    said = ["grasp", "--load-config", str(output / NAME), "--output", str(tmp_path / "g.json")]
-    main([*said, "--no-report"])
+    command = ["grasp", "--load-config", str(output / NAME), "--output", str(tmp_path / "g.json")]
+    main([*command, "--no-report"])
     assert {path.name for path in tmp_path.iterdir()} == {"g.json"}
-    main(said)
+    main(command)
     assert (tmp_path / "report.html").is_file()
     (first, _), (expected, _) = (results_of(path) for path in (tmp_path / "g.json", output / "grasps.json"))
     assert len(first["grasps"]) == len(expected["grasps"])
@@ -310,8 +310,8 @@ def test_the_command_asks_with_the_better_poses(refined, tmp_path):
     from point2act.cli.main import main
 
     folder, result = refined
-    said = ["grasp", "--load-config", str(folder), "--output", str(tmp_path / "g.json"), "--no-report"]
-    main(said)
+    command = ["grasp", "--load-config", str(folder), "--output", str(tmp_path / "g.json"), "--no-report"]
+    main(command)
     first = results_of(tmp_path / "g.json")[0]
     np.testing.assert_allclose(first["action_point"], result.results[0].region.action_point, atol=1e-6)
 

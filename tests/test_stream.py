@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def visible(folder: Path) -> dict[str, bytes]:
-    """Without what a killed program began and never gave its name: that stays, and nobody reads it."""
+    """Without drafts that a killed program left behind: they stay, and are never read."""
     return {name: data for name, data in contents(folder).items() if not Path(name).name.startswith(".")}
 
 
@@ -258,7 +258,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
     with pytest.raises(Point2ActError, match="cannot be written"):
         CaptureWriter(tmp_path / "file" / "c").add(some_views()[0])
     if os.geteuid() == 0:
-        return  # To whom no folder is closed.
+        return  # No folder is closed to this user.
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(Point2ActError, match=r"cannot be written .*Permission denied"):
         CaptureWriter(tmp_path / "closed").add(some_views()[0])
@@ -337,8 +337,8 @@ for last in range(1, 1000):
     place = folder / str(last)
     child = os.fork()
     if child == 0:
-        for room, name in ((io, "open"), (os, "open"), (os, "replace"), (os, "fsync"), (os, "mkdir")):
-            setattr(room, name, counted(getattr(room, name)))
+        for module, name in ((io, "open"), (os, "open"), (os, "replace"), (os, "fsync"), (os, "mkdir")):
+            setattr(module, name, counted(getattr(module, name)))
         write(place)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -395,27 +395,27 @@ with CaptureWriter(Path(sys.argv[2])) as writer:
 
 
 class Lives:
-    """A program that writes 12 frames: killed a moment after the fourth and after the eighth, begun again."""
+    """A program that writes 12 frames: killed after the fourth and after the eighth, and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.begun = 0
+        self.starts = 0
         self.rng = np.random.default_rng(0)
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
-        self.child = run_apart(WRITES_SLOWLY, self.folder, self.begun)
-        self.begun += 1
+    def start(self) -> None:
+        self.child = run_apart(WRITES_SLOWLY, self.folder, self.starts)
+        self.starts += 1
 
     def sleep(self, seconds: float) -> None:
-        """What the watching program calls between two looks."""
+        """What the watching program calls between two polls."""
         time.sleep(seconds)
         written = names(self.folder) if (self.folder / "transforms.json").exists() else []
-        if self.begun < 3 and len(written) >= 4 * self.begun:
+        if self.starts < 3 and len(written) >= 4 * self.starts:
             time.sleep(self.rng.uniform(0.0, 0.06))
             self.child.kill()
             self.end()
-            self.begin()
+            self.start()
 
     def end(self) -> int:
         self.child.communicate()
@@ -430,7 +430,7 @@ def test_one_program_watches_another_that_is_killed(tmp_path: Path):
     finally:
         lives.child.kill()
         lives.child.wait()
-    assert lives.begun == 3
+    assert lives.starts == 3
     check_arrivals(tmp_path / "c", arrivals)
     assert len(arrivals) >= 3
     assert [arrived.complete for arrived in arrivals] == [False] * (len(arrivals) - 1) + [True]
@@ -546,7 +546,7 @@ def test_a_finished_capture_comes_at_once(tmp_path: Path):
     check_arrivals(tmp_path / "c", arrivals)
 
 
-def test_a_capture_that_does_not_begin(tmp_path: Path, careless: Careless):
+def test_a_capture_that_does_not_start(tmp_path: Path, careless: Careless):
     stage = Stage()
     with pytest.raises(CaptureError, match=r"there is no .*c/transforms\.json: give the folder"):
         list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
@@ -557,7 +557,7 @@ def test_a_capture_that_does_not_begin(tmp_path: Path, careless: Careless):
     assert stage.now == pytest.approx(30.0, abs=0.1)
 
 
-def test_an_empty_list_is_a_capture_that_has_not_begun(tmp_path: Path, careless: Careless):
+def test_an_empty_list_is_a_capture_that_has_not_started(tmp_path: Path, careless: Careless):
     careless.all()
     stage = Stage((20.0, lambda: careless.list(0)), (40.0, lambda: careless.list(2)))
     arrivals = list(stage.follow(tmp_path / "c", startup_timeout=30.0, quiet=2.0))
@@ -625,7 +625,7 @@ def test_a_frame_that_is_listed_before_it_is_whole(tmp_path: Path, careless: Car
 
 @pytest.mark.parametrize("share", [None, 0.0, 0.5, 0.97])
 def test_a_frame_that_never_gets_whole(tmp_path: Path, careless: Careless, share: float | None):
-    """Others that come do not keep it from being told."""
+    """Others that come do not keep it from being reported."""
     name = "images/0001.png"
     careless.all()
     (tmp_path / "c" / name).unlink()
@@ -711,7 +711,7 @@ def test_what_may_change(tmp_path: Path, careless: Careless):
     np.testing.assert_array_equal(arrivals[-1].capture.T_base_world, np.eye(4))
 
 
-def test_who_looks_seldom_gets_more_at_a_time(tmp_path: Path, careless: Careless):
+def test_rare_polling_gives_more_at_a_time(tmp_path: Path, careless: Careless):
     """Work between two frames may take longer than a quiet time: nothing is lost, nothing comes twice."""
     careless.all()
     stage = Stage(*((0.4 * k, lambda k=k: careless.list(k)) for k in (1, 2, 3)))
@@ -745,7 +745,7 @@ def test_many_frames_are_given_out_a_few_at_a_time(tmp_path: Path, monkeypatch: 
     assert len(read) == 9
 
 
-def test_an_image_twice_and_a_broken_pose_are_told(tmp_path: Path, careless: Careless):
+def test_an_image_twice_and_a_broken_pose_are_reported(tmp_path: Path, careless: Careless):
     careless.all()
     frames = careless.document["frames"]
     for wrong, words in (

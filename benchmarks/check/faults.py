@@ -45,7 +45,7 @@ def one_off(views: list[View], rng: np.random.Generator, *, shift: float) -> tup
 
 
 def depth_shifted(views: list[View], rng: np.random.Generator, *, pixels: float) -> tuple[list[View], tuple]:
-    """Depth beside the colours, by so many pixels of 640, in a direction that all views share."""
+    """Depth beside the colours, by that many pixels of 640, in a direction that all views share."""
     angle = rng.uniform(0, 2 * np.pi)
     length = pixels / 640 * max(views[0].rgb.shape[:2])
     way = round(length * np.sin(angle)), round(length * np.cos(angle))

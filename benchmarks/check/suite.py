@@ -87,15 +87,15 @@ def _simulated(name: str, seed: int) -> list[View]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each fault: in how many captures it was caught, and what else was said."""
+    """A line for each fault: in how many captures it was caught, and what else was answered."""
     lines = [f"{'injected':<34} {'caught':>7}  also said"]
     for fault in (ORIGINAL, *FAULTS):
         here = [outcome for outcome in outcomes if outcome.fault is fault]
         if not here:
             continue
         caught = "" if fault is ORIGINAL else f"{sum(o.caught for o in here)}/{len(here)}"
-        said = [code for outcome in here for code in outcome.others]
-        words = ", ".join(f"{code} {said.count(code)}" for code in dict.fromkeys(said))
+        printed = [code for outcome in here for code in outcome.others]
+        words = ", ".join(f"{code} {said.count(code)}" for code in dict.fromkeys(printed))
         lines.append(f"{fault.name:<34} {caught:>7}  {words or '-'}")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """A simulated person who clicks on a thing in captured images.
 
 * A person who wants one thing picks images in which it is well visible: of the three views that see most of
-  its pixels, as many as there are clicks, one click in each.
+  its pixels, the same number as there are clicks, one click in each.
 * The click is meant for one of the visible pixels of the thing, by chance among the half of them that lies
   deeper inside, so towards its middle.
 * It is off by a normal deviation of 1.5 px of an image 480 px wide; one click in fifty by one three times as
@@ -30,7 +30,7 @@ class PersonConfig:
     """How a person clicks. Chosen."""
 
     images: int = 3
-    """One of so many images that see most of the thing is picked."""
+    """One of that many images that see most of the thing is picked."""
     jitter: float = 1.5
     """Standard deviation of a click about the pixel meant, in pixels ..."""
     width: float = 480.0
@@ -38,9 +38,9 @@ class PersonConfig:
     slips: float = 0.02
     """Share of the clicks ..."""
     slip: float = 3.0
-    """... that are so many times as far off."""
+    """... that are that many times as far off."""
     least: int = 20
-    """Nobody clicks on what has fewer pixels, as for the simulated models."""
+    """No one clicks on what has fewer pixels, as for the simulated models."""
 
 
 def clicks(

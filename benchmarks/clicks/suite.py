@@ -2,7 +2,7 @@
 
 Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and a simulated person who
 picks images in which the thing is well visible and clicks near its middle; ``_clicks_person.py`` states how.
-Each click is weighed as a person's, and for comparison as if a model had said the same. Right is an action
+Each click is weighed as a person's, and for comparison as if a model had given it. Right is an action
 point inside the true box of what was meant, zero margin; a refusal is not. ``POINT2ACT_BENCHMARK_CACHE`` as
 for ``localisation``. To tune, on other tables: ``python -m benchmarks.clicks.suite --seeds tune``.
 """
@@ -39,7 +39,7 @@ GRASPED = 4
 """Tables on which grasps are planned as well, at one click."""
 SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 WHO = {"person": PERSON, "model": "simulated/clean"}
-"""By whom the clicks are said to be."""
+"""By which the clicks are reported to be."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -68,14 +68,14 @@ def compare(
     who: Iterable[str] = tuple(WHO),
     config: AnswerConfig = AnswerConfig(),
 ) -> Iterator[Record]:
-    """A record for every thing and part of a table, number of clicks, draw, and who is said to click."""
+    """A record for every thing and part of a table, number of clicks, draw, and who is reported to click."""
     opened = replace(opened, scene=of_all_sizes(opened.scene))
     for draw in range(draws):
         for count in counts:
             asked = clicked(opened, draw, count)
             for name in who:
-                said = tuple(replace(answer, model=WHO[name]) for answer in asked.answers)
-                located = opened.session.localize(replace(asked, answers=said), config=config)
+                printed = tuple(replace(answer, model=WHO[name]) for answer in asked.answers)
+                located = opened.session.localize(replace(asked, answers=printed), config=config)
                 for one in located:
                     target = opened.scene.target(one.query.name)
                     level = f"{count} {'part' if target.part else 'thing'}"
@@ -84,7 +84,7 @@ def compare(
 
 
 def clicked(opened: Simulated, draw: int, count: int) -> PointSet:
-    """So many clicks on everything in a scene that is well visible in so many images."""
+    """That many clicks on everything in a scene that is well visible in that many images."""
     found = {query: tuple(islice(clicks(opened, query.name, draw), count)) for query in opened.scene.queries}
     found = {query: answers for query, answers in found.items() if len(answers) == count}
     return PointSet(tuple(found), sum(found.values(), ()))

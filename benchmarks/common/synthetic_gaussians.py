@@ -54,7 +54,7 @@ def poses(count: int, *, device: torch.device | str = "cpu") -> list[Tensor]:
 
 
 def camera(height: int, width: int) -> Camera:
-    """A pinhole whose picture is as wide as what it looks at is far."""
+    """A pinhole whose picture is as wide as what it views is far."""
     return Camera(float(width), float(width), width / 2, height / 2, height, width)
 
 
@@ -96,13 +96,13 @@ def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.devic
 def look_at_all(
     scene: GaussianScene, seen: Sequence[View], *, device: torch.device | str = "cpu"
 ) -> list[Projection]:
-    """What every view sees of the scene: what lifting begins with, and may keep for the next question."""
+    """What every view sees of the scene: what lifting starts with, and may keep for the next question."""
     kept = freeze(scene, device=device)
     return [project_view(view, kept) for view in seen]
 
 
 def questions(count: int) -> list[Query]:
-    """So many things to ask for."""
+    """That many things to ask for."""
     return [Query(f"q{k}", f"spot {k} of the ball") for k in range(count)]
 
 

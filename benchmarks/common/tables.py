@@ -54,7 +54,7 @@ class Table:
 
 
 def tables(seeds: Sequence[int], *, variant: str = "rgbd", count: int | None = None) -> tuple[Table, ...]:
-    """Every kind with every seed, or the first so many of them; kinds take turns."""
+    """Every kind with every seed, or the first that many of them; kinds take turns."""
     return tuple(Table(kind, seed, variant) for seed in seeds for kind in KINDS)[:count]
 
 
@@ -63,7 +63,7 @@ TUNE = tables(range(5))
 REPORT = tables(range(500, 506))
 """For figures that are published; nothing may be chosen on them."""
 FRESH = tables(range(600, 602))
-"""For a last look: nobody has seen these before a version is finished."""
+"""For a last look: no one has seen these before a version is finished."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,13 +16,13 @@ Work = Callable[[], object]
 
 def once(work: Work) -> float:
     """Seconds of one call."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 def best(work: Work, seconds: float) -> float:
-    """The shortest call, after a first one, of as many as there is time for; at least three.
+    """The shortest call, after a first one, of the same number as there is time for; at least three.
 
     The shortest: what other programs on the machine add to a call is never negative.
     """
@@ -61,7 +61,7 @@ class Finished:
 
 def python(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
     """Run this Python with arguments, in the repository, from start to end."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     finished = subprocess.run(
         [sys.executable, *arguments],
         cwd=REPOSITORY,
@@ -71,7 +71,7 @@ def python(*arguments: str, environment: Mapping[str, str] | None = None) -> Fin
         text=True,
         check=False,
     )
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - start
     if finished.returncode:
         raise RuntimeError(f"python {' '.join(arguments)} failed:\n{finished.stdout[-2000:]}")
     return Finished(seconds, finished.stdout)

@@ -19,10 +19,10 @@ def main() -> None:
     capture = read_capture(source)
     views = load_views(capture)
     with CaptureWriter(folder, T_base_world=capture.T_base_world) as writer:
-        begin = time.monotonic()
+        start = time.monotonic()
         left = [view for view in views if view.name not in writer.names]
         for number, view in enumerate(left):
-            time.sleep(max(0.0, begin + number / rate - time.monotonic()))
+            time.sleep(max(0.0, start + number / rate - time.monotonic()))
             writer.add(view)
     print(time.time(), flush=True)
 

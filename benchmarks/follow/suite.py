@@ -66,7 +66,7 @@ def query() -> str:
 
 
 def asked_of(name: str, address: str) -> list[str]:
-    """The options that say what to ask, and whom."""
+    """The options that say what to ask, and which."""
     options = ["--query", query(), "--model", "qwen3_vl_8b", "--server", address]
     return [*options, "--cache", str(workspace() / f"{name}-replies")]
 

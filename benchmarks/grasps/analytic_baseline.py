@@ -1,7 +1,7 @@
 """The recipe of an earlier study of analytic heads as a prototype: pairs, poses, checks, and a weighed score.
 
 Surface from a TSDF of 2 mm voxels; closing axes along jittered inward normals, marched through the field to
-the other side; hand poses about each axis; the best by a weighted sum that is free on its way. Weights that
+the other side; gripper poses about each axis; the best collision-free one by a weighted sum. Weights that
 the recipe does not give are 1.
 """
 
@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 
 from benchmarks.grasps.baselines import Found
 from benchmarks.grasps.cases import Case, grasp_at
-from benchmarks.grasps.clouds import hits, lowest, measured, open_hand, table_height
+from benchmarks.grasps.clouds import hits, lowest, measured, open_gripper, table_height
 from point2act.core.geometry import frame_from_normal, transform_points
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.tsdf import fuse_local
@@ -147,7 +147,7 @@ def _pairs(
 
 
 def _poses(pairs: Pairs, gripper: Gripper) -> tuple[Float[np.ndarray, "n 4 4"], np.ndarray]:
-    """Hand poses about every axis that look down enough, and the pair of each."""
+    """Gripper poses about every axis that look down enough, and the pair of each."""
     angle = 2 * np.pi * np.arange(TURNS) / TURNS
     frames = frame_from_normal(pairs.axis)
     ways = np.cos(angle)[:, None] * frames[:, None, :, 0] + np.sin(angle)[:, None] * frames[:, None, :, 1]
@@ -237,7 +237,7 @@ def _is_free(
     gripper: Gripper,
 ) -> bool:
     """Along the straight way, with a margin, over the table, and mostly through what was seen."""
-    boxes = open_hand(gripper, width)
+    boxes = open_gripper(gripper, width)
     if lowest(T, boxes) < table + OVER_TABLE or hits(cloud, T, boxes, margin=MARGIN).any():
         return False
     fingers = boxes[: 2 * len(gripper.finger)]

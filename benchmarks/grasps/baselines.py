@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.grasps.cases import Case, grasp_at
-from benchmarks.grasps.clouds import CLEARANCE, facing, hits, measured, open_hand, table_height, thinned
+from benchmarks.grasps.clouds import CLEARANCE, facing, hits, measured, open_gripper, table_height, thinned
 from point2act.core.geometry import frame_from_normal
 from point2act.core.types import Grasp
 from point2act.grasping.grippers import Gripper
@@ -30,7 +30,7 @@ def random(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
 def straight_down(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     """From above at the action point, across the narrowest side of what was measured near it.
 
-    The extent is taken from the points within half the hand's opening, over 18 directions; the tips stay
+    The extent is taken from the points within half the gripper's opening, over 18 directions; the tips stay
     off the table and the palm off what is highest there.
     """
     goal, reach = case.region.action_point, gripper.max_width / 2
@@ -56,7 +56,7 @@ def antipodal(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     """Plain antipodal sampling: the first free one of 2000 pairs of measured points that face each other.
 
     Within the friction cone of 0.5 and 3 mm of the line from the first point along its inward normal; a
-    random approach that looks down by at least 0.3. No robustness, no score.
+    random approach that views down by at least 0.3. No robustness, no score.
     """
     goal = case.region.action_point
     points, normals = measured(case, 0.25)
@@ -81,6 +81,6 @@ def antipodal(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
         T = facing(np.cos(roll) * a + np.sin(roll) * b, axis)
         T[:3, 3] = (surface[start] + end) / 2
         width = float(np.linalg.norm(end - surface[start]))
-        if T[2, 2] < -0.3 and not hits(obstacles, T, open_hand(gripper, width)).any():
+        if T[2, 2] < -0.3 and not hits(obstacles, T, open_gripper(gripper, width)).any():
             return (grasp_at(T, width, np.stack([surface[start], end])),), ""
     return (), "no pair of points that face each other can be reached"

@@ -37,9 +37,9 @@ class Row:
     friction: float | None = None
     """Of all objects; None leaves the catalogue's."""
     off: bool = False
-    """The hand does not come quite where it was sent: 3 mm and 3 degrees off."""
+    """The gripper does not come quite where it was sent: 3 mm and 3 degrees off."""
     arm: bool = False
-    """A Panda at the scene's base carries the hand; cases count if it reaches the oracle's grasp."""
+    """A Panda at the scene's base carries the gripper; cases count if it reaches the oracle's grasp."""
 
 
 EASY = Setting("easy")
@@ -55,7 +55,7 @@ ROWS = {
         Row("clutter", Setting("clutter", count=(6, 10), heap=True)),
     )
 }
-"""All rows; every head but ``system`` is told the true region."""
+"""All rows; every head but ``system`` is reported the true region."""
 
 SEEDS = {"tune": 0, "report": 1000, "fresh": 2000}
 """First seed: for choosing parameters; for figures that are published; for a last look."""

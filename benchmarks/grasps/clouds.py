@@ -1,4 +1,4 @@
-"""What the simple heads see: measured points with normals, the table under them, and a hand among them."""
+"""What the simple heads see: measured points with normals, the table under them, and a gripper among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from point2act.grasping.grippers import Boxes, Gripper
 from point2act.simulation import TrialConfig
 
 CLEARANCE = TrialConfig().clearance
-"""Metres that the trials open the hand further than the grasp on each side."""
+"""Metres that the trials open the gripper further than the grasp on each side."""
 APPROACH = TrialConfig().approach
 """Length of the trials' straight way to the grasp, metres."""
 
@@ -53,7 +53,7 @@ def hits(
     *,
     margin: float = 0.0,
 ) -> Bool[np.ndarray, " n"]:
-    """Which points the boxes of a hand come within ``margin`` of on their straight way to a grasp."""
+    """Which points the boxes of a gripper come within ``margin`` of on their straight way to a grasp."""
     local = (points - T_world_gripper[:3, 3]) @ T_world_gripper[:3, :3]
     met = np.zeros(len(points), dtype=bool)
     for center, half in boxes:
@@ -64,15 +64,15 @@ def hits(
 
 
 def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Boxes) -> float:
-    """Height of the lowest corner of the boxes of a hand."""
+    """Height of the lowest corner of the boxes of a gripper."""
     up = T_world_gripper[2, :3]
     return float(T_world_gripper[2, 3] + (boxes.center @ up - boxes.half @ abs(up)).min())
 
 
-def open_hand(hand: Gripper, width: float) -> Boxes:
-    """The boxes of a hand, fingers first, as the trials open it for a grasp of this width."""
-    opening = min(width + 2 * CLEARANCE, hand.max_width)
-    return hand.boxes_at(opening)
+def open_gripper(gripper: Gripper, width: float) -> Boxes:
+    """The boxes of a gripper, fingers first, as the trials open it for a grasp of this width."""
+    opening = min(width + 2 * CLEARANCE, gripper.max_width)
+    return gripper.boxes_at(opening)
 
 
 def thinned(
@@ -88,7 +88,7 @@ def thinned(
 
 
 def facing(approach: Float[np.ndarray, " 3"], closing: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
-    """A hand at the origin with these two axes, which are square to one another."""
+    """A gripper at the origin with these two axes, which are square to one another."""
     T = np.eye(4)
     T[:3, :3] = np.stack([np.cross(closing, approach), closing, approach], axis=1)
     return T

@@ -1,9 +1,8 @@
 """The weights of a grasp's quality from physics: many of the head's own poses tried, and a fit to what held.
 
-``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the cases that parameters are
-chosen
-on, and prints ``QualityWeights`` and how well they tell. What is in FILE already is not tried again, so a run
-can be stopped and gone on with; an empty range of seeds only fits. Of another head begin another FILE.
+``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the tuning
+cases, and prints ``QualityWeights`` and how well they predict. What is in FILE already is not tried again, so
+a run can be stopped and resumed; an empty range of seeds only fits. Use one FILE per planner.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from point2act.simulation.mjcf import build
 
 SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
 SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5
-"""How often objects are slippery, or weigh twice as much, or the hand is a little off. Chosen."""
+"""How often objects are slippery, or weigh twice as much, or the gripper is a little off. Chosen."""
 FRICTION = 0.3
 """Of slippery objects, as in the row ``slippery``."""
 
@@ -124,7 +123,7 @@ def _attempt(
 
 
 def altered(scene: Scene, friction: float | None, mass: float) -> Scene:
-    """The same table with objects of another friction, and so many times as heavy."""
+    """The same table with objects of another friction, and that many times as heavy."""
     things = tuple(
         replace(thing, mass=mass * thing.mass, friction=friction or thing.friction)
         for thing in scene.layout.things
@@ -153,12 +152,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name in arguments.settings:
             if (name, seed) in before:
                 continue
-            begin = time.perf_counter()
+            start = time.perf_counter()
             tried = attempts(case(SETTINGS[name], seed), gripper, arguments.poses)
             done.append({"setting": name, "seed": seed, "tried": [asdict(one) for one in tried]})
             write_json(path, done)
             held = sum(one.lifted for one in tried)
-            took = time.perf_counter() - begin
+            took = time.perf_counter() - start
             print(f"{name} {seed}: {held} of {len(tried)} in {took:.0f} s", file=sys.stderr, flush=True)
     print(report([Attempt(**one) for entry in done for one in entry["tried"]]))
 

@@ -1,4 +1,4 @@
-"""Ways to grasp what is asked for, all told the true region: ours, and what it is held against."""
+"""Ways to grasp what is asked for, all reported the true region: ours, and what it is held against."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def oracle(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
 
 
 WITH_TRUE_POINTS = ("ours", "oracle", "random", "straight_down", "antipodal", "study")
-"""The heads that are told the region; ``system`` has to find it and costs a fit a case."""
+"""The heads that are reported the region; ``system`` has to find it and costs a fit a case."""
 
 HEADS: dict[str, Head] = {
     "ours": ours,

@@ -1,4 +1,4 @@
-"""The fit of the quality's weights to what physics said of grasps, and how well they tell."""
+"""The fit of the quality's weights to what physics answered of grasps, and how well they report."""
 
 from __future__ import annotations
 
@@ -81,38 +81,38 @@ def cross_validated(
     terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"], seeds: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The chance of each by weights from the other seeds, in ``FOLDS`` parts."""
-    said = np.zeros(len(terms))
+    printed = np.zeros(len(terms))
     for fold in range(FOLDS):
         out = seeds % FOLDS == fold
-        said[out] = chances(terms[out], fitted(terms[~out], lifted[~out]))
-    return said
+        printed[out] = chances(terms[out], fitted(terms[~out], lifted[~out]))
+    return printed
 
 
-def ranked(said: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
+def ranked(printed: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
     """Of all pairs of a good and a failed grasp how many are in order, ties half; and how many there are.
 
     Their ratio is the area under the ROC curve (Mann and Whitney 1947).
     """
     good = int(lifted.sum())
-    return float(rankdata(said)[lifted].sum() - good * (good + 1) / 2), good * (len(lifted) - good)
+    return float(rankdata(printed)[lifted].sum() - good * (good + 1) / 2), good * (len(lifted) - good)
 
 
-def log_loss(said: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
+def log_loss(printed: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
     """Mean of -log of the chance that was given to what happened, nats."""
-    return float(-np.log(np.where(lifted, said, 1 - said)).mean())
+    return float(-np.log(np.where(lifted, printed, 1 - printed)).mean())
 
 
 def report(tried: Sequence[Attempt]) -> str:
-    """The weights and how well they tell. Raises SimulationError where all trials ended alike."""
+    """The weights and how well they report. Raises SimulationError where all trials ended alike."""
     lifted = np.array([one.lifted for one in tried], dtype=bool)
     if lifted.all() or not lifted.any():
         raise SimulationError(f"{len(tried)} trials with {lifted.sum()} successes: nothing to fit; try more")
     terms = np.array([[one.terms[name] for name in TERMS] for one in tried])
-    said = cross_validated(terms, lifted, np.array([one.seed for one in tried]))
+    printed = cross_validated(terms, lifted, np.array([one.seed for one in tried]))
     keys = [f"{one.setting} {one.seed}" for one in tried]
-    within = [ranked(said[rows], lifted[rows]) for rows in (np.array(keys) == key for key in set(keys))]
+    within = [ranked(printed[rows], lifted[rows]) for rows in (np.array(keys) == key for key in set(keys))]
     in_order, pairs = (sum(column) for column in zip(*within, strict=True))
-    overall = ranked(said, lifted)
+    overall = ranked(printed, lifted)
     share = lifted.mean()
     weights = asdict(fitted(terms, lifted))
     lines = [f"{len(tried)} trials in {len(within)} cases, {100 * share:.1f} % lifted", "", "weights"]
@@ -126,7 +126,7 @@ def report(tried: Sequence[Attempt]) -> str:
         "",
         "  said  lifted      n",
     ]
-    for rows in np.array_split(np.argsort(said, kind="stable"), BINS):
+    for rows in np.array_split(np.argsort(printed, kind="stable"), BINS):
         if len(rows):
             lines.append(f"{said[rows].mean():6.3f}  {lifted[rows].mean():6.3f}  {len(rows):5d}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from point2act.simulation import Trial
 
 Verdict = Literal["success", "localisation", "not_found", "collision", "geometry", "slip"]
 """Lifted by the part asked for; another object lifted, or the right one by another part, or the failed grasp
-was not of the part at all; no grasp given; the hand pressed into something on its way; it closed on nothing;
+was not of the part at all; no grasp given; the gripper hit something on its path; it closed on nothing;
 what it held was lost."""
 
 

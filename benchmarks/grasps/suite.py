@@ -1,9 +1,8 @@
 """Whether grasps hold, in physics: heads against rows that ask for more and more.
 
-Every head is told the true region of a part, gets the same measured depth, and its first grasp is executed by
-a free-flying hand: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help``
-chooses
-rows, heads and seeds; cases are kept in the folder named by ``POINT2ACT_BENCHMARK_CACHE``.
+Every planner is given the true region of a part and the same measured depth; a free-flying gripper executes
+its first grasp: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` chooses
+rows, planners and seeds; cases are kept in the folder named by ``POINT2ACT_BENCHMARK_CACHE``.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     todo = tasks(arguments.rows, seeds, arguments.heads)
     records: list[Record] = []
-    begin = time.perf_counter()
+    start_time = time.perf_counter()
     for done, found in enumerate(_results(todo, arguments.jobs), start=1):
         records += found
         if arguments.json is not None:
             _write(arguments.json, records)
-        _progress(found, done, len(todo), time.perf_counter() - begin)
+        _progress(found, done, len(todo), time.perf_counter() - start_time)
     order = {name: place for place, name in enumerate([*ROWS, *HEADS])}
     records.sort(key=lambda record: (order[record.row], order[record.head], record.seed))
     if arguments.json is not None:

@@ -1,6 +1,6 @@
 """Tables drawn by chance: which objects, where they come to rest, and what of them is asked for.
 
-A table is kept only if the true shapes allow a grasp of the part: what nobody could hold says nothing about a
+A table is kept only if the true shapes allow a grasp of the part: what no one could hold says nothing about a
 head.
 """
 

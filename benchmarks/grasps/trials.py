@@ -22,7 +22,7 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
 
 OFF = (0.003, np.deg2rad(3.0))
-"""How far the hand is from where it was sent in the row ``execution``, metres and radians."""
+"""How far the gripper is from where it was sent in the row ``execution``, metres and radians."""
 AIMED = 0.02
 """Metres between the part's box and the middle of a grasp that is of the part. Chosen."""
 _warm: set[str] = set()
@@ -61,7 +61,7 @@ def tasks(rows: Sequence[str], seeds: Sequence[int], heads: Sequence[str]) -> li
 
 
 def executed(T_world_gripper: Float[np.ndarray, "4 4"], seed: int) -> Float[np.ndarray, "4 4"]:
-    """Where the hand comes instead: 3 mm and 3 degrees off, each in a direction drawn by the seed."""
+    """Where the gripper comes instead: 3 mm and 3 degrees off, each in a direction drawn by the seed."""
     return perturbed(T_world_gripper, np.random.default_rng([seed, 3]), shift=OFF[0], turn=OFF[1])
 
 
@@ -69,9 +69,9 @@ def _plan(head: str, opened: Case, gripper: Gripper) -> tuple[Found, float]:
     if head not in _warm:
         HEADS[head](opened, gripper, np.random.default_rng(opened.seed))
         _warm.add(head)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     found = HEADS[head](opened, gripper, np.random.default_rng(opened.seed))
-    return found, time.perf_counter() - begin
+    return found, time.perf_counter() - start
 
 
 def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, gripper: Gripper) -> Record:

@@ -25,7 +25,7 @@ from point2act.simulation.pointing import answer
 
 
 def system(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """Grasps where the program finds the part in answers of which a quarter is wrong; told no truth."""
+    """Grasps where the program finds the part in answers of which a quarter is wrong; reported no truth."""
     folder = case_path(case.setting, case.seed).with_suffix(".run")
     if not (folder / "fit" / "run.json").is_file():
         _fit(case, folder)

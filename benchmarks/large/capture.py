@@ -63,11 +63,11 @@ def _make(folder: Path, views: int) -> None:
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
     answered: list[SimView] = []
     with CaptureWriter(folder, T_base_world=scene.T_base_world) as writer:
-        for begin in range(0, views, _AT_ONCE):
-            shots = _shoot(scene, poses[begin : begin + _AT_ONCE], begin, rng)
+        for start_time in range(0, views, _AT_ONCE):
+            shots = _shoot(scene, poses[start_time : start_time + _AT_ONCE], start_time, rng)
             for shot in shots:
                 writer.add(shot.view)
-            answered += shots[-begin % _ANSWERED_EVERY :: _ANSWERED_EVERY]
+            answered += shots[-start_time % _ANSWERED_EVERY :: _ANSWERED_EVERY]
     write_points(folder / "points.json", answer(scene, answered, TYPICAL, rng))
 
 

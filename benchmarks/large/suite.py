@@ -17,7 +17,7 @@ from benchmarks.common.whole_run import environment, first
 from benchmarks.large.capture import large_capture
 
 VIEWS, QUICK_VIEWS = 500, 40
-_RUN_AND_TELL = """
+_RUN_AND_REPORT = """
 import json, resource, subprocess, sys, time
 begin = time.perf_counter()
 done = subprocess.run([sys.executable, "-m", "point2act.cli", *sys.argv[1:]])
@@ -35,13 +35,13 @@ def measure(plan: Plan) -> Iterator[Metric]:
     first()  # compiles
     yield Metric("large.views", views, "", "higher")
     # A check ends with 1 where it has warnings: some of the pictures are blurred.
-    yield from _figures("check", _told("check", str(capture)), well=(0, 1))
-    yield from _figures("run", _told("run", str(capture), "--output", str(output)), well=(0,))
+    yield from _figures("check", _reported("check", str(capture)), well=(0, 1))
+    yield from _figures("run", _reported("run", str(capture), "--output", str(output)), well=(0,))
     yield Metric("large.run_views", _views_used(output), "", "higher")
 
 
-def _told(*arguments: str) -> str:
-    return python("-c", _RUN_AND_TELL, *arguments, environment=environment()).output
+def _reported(*arguments: str) -> str:
+    return python("-c", _RUN_AND_REPORT, *arguments, environment=environment()).output
 
 
 def _figures(name: str, output: str, *, well: tuple[int, ...]) -> Iterator[Metric]:
@@ -54,7 +54,7 @@ def _figures(name: str, output: str, *, well: tuple[int, ...]) -> Iterator[Metri
 
 
 def _views_used(output: Path) -> int:
-    """As the report tells it."""
+    """As the report reports it."""
     text = re.sub(r"<[^>]+>", " ", (output / "report.html").read_text(encoding="utf-8"))
     found = re.search(r"Views\s+(\d+)", text)
     if found is None:

@@ -1,7 +1,7 @@
 """Simpler ways to fuse answers, as strong as they get without becoming ours: the benchmark's other rows.
 
 Each takes a session and the answers to one query, and returns its best place and the rivals it has. They
-never refuse while somebody pointed somewhere; what they call confidence is said with each.
+never refuse while someone pointed somewhere; what they call confidence is reported with each.
 """
 
 from __future__ import annotations
@@ -192,10 +192,10 @@ _LEAST_TRAINED = 30.0
 def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Projection, Tensor, Tensor]]:
     """Sights, heatmaps of all queries, and which of them were asked there."""
     for number, projection in enumerate(session.projections):
-        said = [pixels[number] for pixels in asked]
-        answered = torch.tensor([float(named is not None) for named in said])
+        printed = [pixels[number] for pixels in asked]
+        answered = torch.tensor([float(named is not None) for named in printed])
         if answered.any():
-            yield projection, torch.from_numpy(heatmaps(projection.camera, said)), answered
+            yield projection, torch.from_numpy(heatmaps(projection.camera, printed)), answered
 
 
 def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:
@@ -206,7 +206,7 @@ def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:
 
 # ── hypotheses on the surface ────────────────────────────────────────────────────────────────────
 def study_a(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
-    """The study's A: mean of the heatmaps over views in sight, with five imaginary views against."""
+    """The study's A: mean of the heatmaps over views visible, with five imaginary views against."""
     surface = _surface(session)
     hits, total = np.zeros(len(surface.points)), np.full(len(surface.points), 5.0)
     for number, named in enumerate(pixels):
@@ -260,7 +260,7 @@ class Surface:
         return angle * self.focal
 
     def explain(self, pixels: ViewAnswers, radius: float) -> np.ndarray:
-        """Log-likelihood of all answers, for each point being the centre of a part of so many metres."""
+        """Log-likelihood of all answers, for each point being the centre of a part of that many metres."""
         background = 1 / (self.size[0] * self.size[1])
         total = np.zeros((len(_WRONG), len(self.points)), dtype=np.float32)
         for number, named in enumerate(pixels):
@@ -307,7 +307,7 @@ def _surface(session: Session) -> Surface:
         shown = (z > 0) & inside(view.camera, xy)
         column, row = np.where(shown[:, None], xy, 0).astype(int).T
         behind = z - drawn.depth[row, column]
-        # In sight up to 1 cm behind the drawn surface, out of sight from 2 cm on.
+        # In view up to 1 cm behind the drawn surface, hidden from 2 cm on.
         visible.append(np.where(shown, np.clip(2 - behind / 0.01, 0, 1), 0))
         pixels.append(xy)
         depths.append(z)

@@ -1,7 +1,7 @@
-"""How well anybody could do: told where every part is, and how often the model errs, but not what was asked.
+"""Upper bound: a method that knows where every part is and how often the model errs, but not the query.
 
 The same weighing of evidence as ours, on the true parts instead of those that were found, with the true
-shares of errors instead of a mixture. What is missed by this nobody can find in the answers.
+shares of errors instead of a mixture. What is missed by this no one can find in the answers.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Level:
     name: str
     pointing: PointingConfig | AbsentConfig
     views: int | None = None
-    """So many views are asked, spread over the camera's path; None asks all."""
+    """That many views are asked, spread over the camera's path; None asks all."""
     variant: str = "rgbd"
 
 
@@ -85,7 +85,7 @@ def ours(config: AnswerConfig = AnswerConfig()) -> Method:
 
 
 def one_by_one(answer_fn: AnswerOne) -> Method:
-    """A method that looks at one query after the other."""
+    """A method that views one query after the other."""
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
@@ -98,7 +98,7 @@ def one_by_one(answer_fn: AnswerOne) -> Method:
 
 
 def all_at_once(answer_all: Callable[[Session, Sequence[ViewAnswers]], list[Outcome]]) -> Method:
-    """A method that looks at all queries of a scene together."""
+    """A method that views all queries of a scene together."""
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
@@ -125,7 +125,7 @@ def drawn(opened: Simulated, level: Level, draws: int) -> PointSet:
 
 
 def _asked_views(opened: Simulated, count: int | None, rng: np.random.Generator) -> set[str]:
-    """Names of so many views, evenly spread from a random one on."""
+    """Names of that many views, evenly spread from a random one on."""
     names = [shot.view.name for shot in opened.shots]
     if count is None:
         return set(names)

@@ -93,7 +93,7 @@ class Bin(NamedTuple):
 def reliability(
     confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], *, bins: int = 10
 ) -> list[Bin]:
-    """How often what was said with such confidence was right, in bins of equal width."""
+    """How often what was answered with such confidence was right, in bins of equal width."""
     number = np.clip((confidence * bins).astype(int), 0, bins - 1)
     bars = []
     for index in range(bins):

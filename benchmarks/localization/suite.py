@@ -49,15 +49,15 @@ def measure(plan: Plan) -> Iterator[Metric]:
     quick = plan.every > 1
     chosen = [name for name, level in LEVELS.items() if not quick or level.variant == "rgbd"]
     records = gather(chosen, REPORT[:QUICK] if quick else REPORT, 1 if quick else DRAWS, methods())
-    mine = [record for record in records if record.method == OURS]
+    own_2 = [record for record in records if record.method == OURS]
     print(f"{tables(records)}\n\n{reliability_table(mine)}\n", flush=True)
     if plan.plot is not None:
         from benchmarks.localization.plot import draw_reliability
 
-        draw_reliability(mine, plan.plot.with_name("localisation.png"))
+        draw_reliability(own_2, plan.plot.with_name("localisation.png"))
     for level in chosen:
-        yield from _figures(level, summarise([record for record in mine if record.level == level]))
-    yield Metric("localisation.ece", _overall(mine), "of 1")
+        yield from _figures(level, summarise([record for record in own_2 if record.level == level]))
+    yield Metric("localisation.ece", _overall(own_2), "of 1")
 
 
 def gather(

@@ -29,7 +29,7 @@ CORNERS = ((-0.2, 0.2), (0.2, 0.2), (0.2, -0.2), (-0.2, -0.2))
 _PHONE = pinhole((540, 960), 780.0)
 _PICTURES, _RATE = 180, 30
 _SHAKE = 0.004, 0.6
-"""Metres and degrees by which a hand is off its way, before that is smoothed."""
+"""Metres and degrees by which a gripper is off its way, before that is smoothed."""
 _COLOR = pinhole((480, 640), 610.0)
 _DEPTH = pinhole((480, 640), 385.0)
 """A RealSense D435's, roughly: its depth camera sees more than its colour camera."""
@@ -48,7 +48,7 @@ def T_world_board(scene: Scene) -> Float[np.ndarray, "4 4"]:
 
 def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Write a video of the table with its markers; returns the truth of every picture."""
-    poses = _by_hand(scene, rng)
+    poses = _by_gripper(scene, rng)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _RATE, (_PHONE.width, _PHONE.height))
     sheet = _sheet()
     shots: list[SimView] = []
@@ -90,8 +90,8 @@ def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int =
     return tuple(shots)
 
 
-def _by_hand(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray, "4 4"]]:
-    """Most of a round about the table, up and down once, by a hand that shakes a little."""
+def _by_gripper(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray, "4 4"]]:
+    """Most of a round about the table, up and down once, by a gripper that shakes a little."""
     along = np.linspace(0, 1, _PICTURES)
     azimuth = np.radians(-150 + 300 * along)
     elevation = np.radians(50 + 14 * np.sin(2 * np.pi * 1.5 * along))

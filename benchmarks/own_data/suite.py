@@ -3,7 +3,7 @@
 Recordings of simulated tables (``benchmarks.own_data.recordings``), one for each seed, of which the truth is
 known: the commands get neither poses nor metres of the phone, and of the robot poses that are off, depth of
 another camera and noise. Points are the answers of a simulated pointing model about the same pictures. The
-best grasp of each query is then tried by a simulated hand on the true table.
+best grasp of each query is then tried by a simulated gripper on the true table.
 """
 
 from __future__ import annotations

@@ -34,19 +34,19 @@ def one_by_one() -> list[Path]:
     points = point2act.read_points(source.folder / "points.json", source)
     paths = []
     for query in points.queries:
-        said = tuple(answer for answer in points.answers if answer.query == query.name)
+        printed = tuple(answer for answer in points.answers if answer.query == query.name)
         paths.append(workspace() / f"{query.name}.json")
-        point2act.write_points(paths[-1], PointSet((query,), said))
+        point2act.write_points(paths[-1], PointSet((query,), printed))
     return paths
 
 
 def ask(session: Session, path: Path) -> float:
     """Seconds from a file of points to a file of grasps."""
-    begin = time.perf_counter()
+    start = time.perf_counter()
     answered = session.ask(path)
     written = workspace() / "grasps.json"
     write_grasps(written, answered.results, capture=session.capture, gripper=answered.gripper)
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 def _command(points: Path) -> float:

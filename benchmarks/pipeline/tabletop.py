@@ -65,9 +65,9 @@ def _measure_scene(name: str, seed: int) -> tuple[list[Outcome], float, float]:
     with tempfile.TemporaryDirectory() as folder:
         capture, output = Path(folder) / "capture", Path(folder) / "out"
         capture_scene(scene, capture, CaptureConfig(), np.random.default_rng(seed))
-        begin = time.perf_counter()
+        start = time.perf_counter()
         result = point2act.run(capture, output)
-        took = time.perf_counter() - begin
+        took = time.perf_counter() - start
         trials = try_grasps_file(capture, output / "grasps.json", load_gripper("panda"))
     tried = {trial.query: trial for trial in trials}
     outcomes = []

@@ -1,6 +1,6 @@
 """How time grows with Gaussians, pixels, views and queries: a table, exponents, and a plot where asked for.
 
-Drawing is forward and backward with RGB, depth and one channel for each query; lifting looks at the Gaussians
+Drawing is forward and backward with RGB, depth and one channel for each query; lifting views the Gaussians
 from each view and gathers. One quantity is varied at a time. An exponent is the slope of a straight
 line through the logarithms: 1 is linear growth, less is slower.
 """
@@ -106,5 +106,5 @@ def lifting(size: Size) -> Work:
     rng = np.random.default_rng(0)
     scene = tabletop(size.gaussians, rng)
     seen = views(size.views, size.side * 3 // 4, size.side)
-    said, asked = answers(seen, size.queries, rng), questions(size.queries)
-    return lambda: lift(look_at_all(scene, seen), said, asked)
+    printed, asked = answers(seen, size.queries, rng), questions(size.queries)
+    return lambda: lift(look_at_all(scene, seen), printed, asked)

@@ -1,8 +1,8 @@
-"""Nothing lost: programs are killed at random moments, looked at, and begun again until they are through.
+"""Nothing lost: programs are killed at random moments, looked at, and started again until they are through.
 
 A robot writes a capture, ``point2act run`` makes grasps of it, ``point2act grasp`` others, and ``run`` writes
 over its own output. Each program is killed (SIGKILL, with all its children) after a time drawn evenly from
-nothing to a tenth more than it takes when left alone, and begun again, until it ends before its time is up;
+nothing to a tenth more than it takes when left alone, and started again, until it ends before its time is up;
 then the next one's turn has come. After each kill every file is read with the reader it is meant for. At the
 end of a pass the grasps are compared with those of programs that were left alone.
 """
@@ -106,7 +106,7 @@ def _is_recorded(folder: Path, command: tuple[str, ...]) -> bool:
 
 
 def _let_run(command: tuple[str, ...]) -> float:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(
         [sys.executable, *command],
         cwd=REPOSITORY,
@@ -114,7 +114,7 @@ def _let_run(command: tuple[str, ...]) -> float:
         capture_output=True,
         check=True,
     )
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
@@ -129,13 +129,13 @@ def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
         text=True,
     )
     try:
-        _, said = process.communicate(timeout=seconds)
+        _, printed = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return False
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} could not go on: {said}")
+        raise RuntimeError(f"{' '.join(command)} failed: {printed}")
     return True
 
 
@@ -149,25 +149,25 @@ def _broken(folder: Path) -> list[str]:
     """What cannot be read."""
     found: list[str] = []
     if (folder / "capture" / "transforms.json").exists():
-        found += _said(lambda: load_views(read_capture(folder / "capture"), max_side=80))
+        found += _printed(lambda: load_views(read_capture(folder / "capture"), max_side=80))
     for path in sorted(_files(folder)):
         place = folder / path
         if path.name == "run.json":
-            # Of its scene it may say that a run was cut off in between: that is no broken file.
-            found += _said(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+            # Of its scene it may say that a run was interrupted in between: that is no broken file.
+            found += _printed(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
         elif path.name == "grasps.json":
-            found += _said(lambda place=place: read_grasps(place))
+            found += _printed(lambda place=place: read_grasps(place))
         elif path.name == "scene.ply":
-            found += _said(lambda place=place: read_splat_ply(place))
+            found += _printed(lambda place=place: read_splat_ply(place))
         elif path.suffix == ".json":
-            found += _said(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+            found += _printed(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
         elif path.suffix == ".html":
             whole = place.read_text(encoding="utf-8").rstrip().endswith("</html>")
             found += [] if whole else [f"{path} has no end"]
     return found
 
 
-def _said(read: object) -> list[str]:
+def _printed(read: object) -> list[str]:
     """What is wrong, as its reader says."""
     assert callable(read)
     try:

@@ -9,7 +9,7 @@ from benchmarks.common.capture import capture, workspace
 from benchmarks.common.timing import python
 from benchmarks.common.whole_run import environment, first
 
-_RUN_AND_TELL = """
+_RUN_AND_REPORT = """
 import resource, subprocess, sys
 code = subprocess.call([sys.executable, "-m", "point2act.cli", "run", *sys.argv[1:]])
 print("\\n", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
@@ -22,5 +22,5 @@ def measure(plan: Plan) -> Iterator[Metric]:
     """The largest resident set of the command, as the operating system counts it; 10^9 bytes."""
     first()  # compiles
     arguments = (str(capture()), "--output", str(workspace() / "measured"))
-    finished = python("-c", _RUN_AND_TELL, *arguments, environment=environment())
+    finished = python("-c", _RUN_AND_REPORT, *arguments, environment=environment())
     yield Metric("memory.peak_gb", int(finished.output.split()[-1]) * 1024 / 1e9, "GB")

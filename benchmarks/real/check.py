@@ -1,4 +1,4 @@
-"""Whether a hand meets what a camera measured, in plain numpy and independent of the planner.
+"""Whether a gripper meets what a camera measured, in plain numpy and independent of the planner.
 
 The planner works on a fused and smoothed surface, presumes hidden sides and fits a table. Here are only the
 readings themselves: every pixel with a depth, put back into the world.
@@ -23,18 +23,18 @@ class CheckConfig:
     """When a grasp counts as free, and as having something between its fingers. Chosen."""
 
     approach: float = 0.10
-    """The hand comes straight along its own z axis over this way, metres."""
+    """The gripper comes straight along its own z axis over this way, metres."""
     clearance: float = GraspConfig().pairs.clearance
-    """Room beside each contact while the hand is open, metres: the planner's own."""
+    """Room beside each contact while the gripper is open, metres: the planner's own."""
     tolerance: float = 0.001
-    """Readings may lie this deep in the hand, metres: what a depth camera errs at half a metre."""
+    """Readings may lie this deep in the gripper, metres: what a depth camera errs at half a metre."""
     neighbours: int = 4
-    """Of a pixel's 8 so many lie at its depth, or it hangs in the air between a front and a back."""
+    """Of a pixel's 8 that many lie at its depth, or it hangs in the air between a front and a back."""
     jump: float = 0.010
     """Depths this near to each other are the same surface's, metres; a table seen at 80 degrees and a metre
     away rises as much from pixel to pixel."""
     between: int = 10
-    """So many readings between the pads are a thing: about 2 mm by 4 mm at half a metre."""
+    """That many readings between the pads are a thing: about 2 mm by 4 mm at half a metre."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Verdict:
     """What the readings say of one grasp."""
 
     clearance: float
-    """From the open hand on its way to the nearest reading, metres; negative is how deep it lies inside."""
+    """Distance of the open gripper on its path to the nearest depth reading, metres; negative inside."""
     between: int
     """Readings between the pads where they close."""
     contacts: tuple[float, float]
     """From each contact to the nearest reading, metres: far where the planner presumes a hidden side."""
 
     def free(self, config: CheckConfig = CheckConfig()) -> bool:
-        """Whether the hand gets there."""
+        """Whether the gripper gets there."""
         return self.clearance >= -config.tolerance
 
     def holds(self, config: CheckConfig = CheckConfig()) -> bool:
@@ -87,17 +87,17 @@ def check(
     """Hold one grasp against a cloud of readings (world)."""
     local = transform_points(invert(grasp.T_world_gripper), cloud)
     opening = min(gripper.max_width, grasp.width + 2 * config.clearance)
-    boxes = open_hand(gripper, opening, config.approach)
+    boxes = open_gripper(gripper, opening, config.approach)
     clearance = min(signed_distance(local, low, high).min(initial=np.inf) for low, high in boxes)
     pad = np.array([gripper.pad_size[0], opening, gripper.pad_size[1]]) / 2
     away = np.linalg.norm(cloud[None] - grasp.contacts[:, None], axis=2).min(axis=1, initial=np.inf)
     return Verdict(float(clearance), int((np.abs(local) < pad).all(axis=1).sum()), (away[0], away[1]))
 
 
-def open_hand(
+def open_gripper(
     gripper: Gripper, opening: float, approach: float
 ) -> list[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]]:
-    """Lowest and highest corners, gripper frame, of all that the hand passes through on its straight way."""
+    """Lowest and highest corners, gripper frame, of the volume swept on the straight approach."""
     boxes = gripper.boxes_at(opening)
     return list(zip(boxes.low - [0, 0, approach], boxes.high, strict=True))
 

@@ -129,7 +129,7 @@ def table_mug(data: Path) -> RealScene:
 
 
 def spray_can(data: Path, count: int) -> RealScene:
-    """A can in mid-air, seen by so many cameras about its upright axis."""
+    """A can in mid-air, seen by that many cameras about its upright axis."""
     cloud = read_cloud(data / "clouds" / "krylon.pcd")
     angles = 2 * np.pi * np.arange(count) / count
     eyes = [np.array([AWAY[0] * np.cos(angle), AWAY[0] * np.sin(angle), AWAY[1]]) for angle in angles]
@@ -141,7 +141,7 @@ def spray_can(data: Path, count: int) -> RealScene:
 
 
 def upright_camera(eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
-    """T_world_cam of a camera that looks at the origin, with z up; not from straight above."""
+    """T_world_cam of a camera that views the origin, with z up; not from straight above."""
     forward = -eye / np.linalg.norm(eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)

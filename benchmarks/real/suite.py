@@ -93,9 +93,9 @@ def run_scene(scene: RealScene, folder: Path) -> Record:
     """``point2act run`` on a scene: its capture goes to ``capture`` in the folder, the rest to ``out``."""
     scene.write(folder / "capture")
     gripper, cloud = load_gripper(GRIPPER), measured_cloud(scene.views)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     result = point2act.run(folder / "capture", folder / "out")
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - start
     asked = []
     for found in result.results:
         verdicts = tuple(check(grasp, gripper, cloud) for grasp in found.grasps)

@@ -65,15 +65,15 @@ class Fitted:
 
 
 def _fit_once(kept: Sequence[View], config: FitConfig) -> Fitted:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     done: list[float] = []
-    begun = initialize_gaussians(kept, point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    started = initialize_gaussians(kept, point_cloud_path=None, rng=np.random.default_rng(0)).scene
 
     def watch(step: int, steps: int) -> None:
-        done.append(time.perf_counter() - begin)
+        done.append(time.perf_counter() - start)
 
-    scene = fit(begun, kept, config=config, progress=watch)
-    return Fitted(scene, time.perf_counter() - begin, sum(t < LIMIT for t in done), len(done))
+    scene = fit(started, kept, config=config, progress=watch)
+    return Fitted(scene, time.perf_counter() - start, sum(t < LIMIT for t in done), len(done))
 
 
 # ── measuring on the held-out views ──────────────────────────────────────────────────────────────

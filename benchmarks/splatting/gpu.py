@@ -72,8 +72,8 @@ def agreement(device: str, *, n: int = 5_000, height: int = 120, width: int = 16
     relative = [float((a - b).norm() / a.norm()) for a, b in zip(v_ours, v_theirs, strict=True)]
     yield Metric("gpu.gradient_difference", max(relative), "1")
     seen = views(6, height, width)
-    said, asked = answers(seen, 2, _rng()), questions(2)
-    relevancy = [lift(look_at_all(scene, seen, device=d), said, asked).values for d in ("cpu", device)]
+    printed, asked = answers(seen, 2, _rng()), questions(2)
+    relevancy = [lift(look_at_all(scene, seen, device=d), printed, asked).values for d in ("cpu", device)]
     yield Metric("gpu.relevancy_difference", float(np.abs(relevancy[0] - relevancy[1]).max()), "1")
 
 
@@ -98,20 +98,20 @@ def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> It
     # Late: the checks and the drawing do without what a start may need.
 
     seen = photographed(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
-    said, asked = answers(seen, 1, _rng()), questions(1)
+    printed, asked = answers(seen, 1, _rng()), questions(1)
     size = f"{count}_views_{width}x{height}"
 
     def reconstruct() -> GaussianScene:
-        begun = initialize_gaussians(seen, point_cloud_path=None, rng=_rng()).scene
-        return fit(begun, seen, device=CUDA)
+        started = initialize_gaussians(seen, point_cloud_path=None, rng=_rng()).scene
+        return fit(started, seen, device=CUDA)
 
-    begin = time.perf_counter()
+    start = time.perf_counter()
     scene = reconstruct()
     projections = look_at_all(scene, seen, device=CUDA)
-    lift(projections, said, asked)
-    yield Metric(f"gpu.capture_s_{size}", time.perf_counter() - begin, "s")
+    lift(projections, printed, asked)
+    yield Metric(f"gpu.capture_s_{size}", time.perf_counter() - start, "s")
     yield Metric(f"gpu.psnr_{size}", _psnr(scene, seen), "dB", "higher")
-    yield Metric(f"gpu.question_s_{size}", best(lambda: lift(projections, said, asked), plan.seconds), "s")
+    yield Metric(f"gpu.question_s_{size}", best(lambda: lift(projections, printed, asked), plan.seconds), "s")
 
 
 def _psnr(scene: GaussianScene, seen: Sequence[View]) -> float:

@@ -126,7 +126,7 @@ def indices_in_range(
 def _list_contributions(
     first, last, members, means, conics, opacities, through, tile_size, place, gaussians, pixels
 ):
-    """Count contributions on ``place``; with room in the last two, write them, starting at ``place``."""
+    """Count contributions on ``place``; with clearance in the last two, write them, starting at ``place``."""
     height, width = through.shape
     tiles_x = (width + tile_size - 1) // tile_size
     for tile in prange(len(first)):

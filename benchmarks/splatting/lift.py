@@ -24,7 +24,7 @@ from point2act.splatting.initialization import initialize_gaussians
 def measure(plan: Plan) -> Iterator[Metric]:
     """Seconds for 24 views, the 30 000 Gaussians of a start from depth, and 4 queries; and 8 over 1.
 
-    Looking at the Gaussians from all views is part of it, but where it is said that it was done before.
+    Looking at the Gaussians from all views is part of it, but where it is reported that it was done before.
     """
     scene = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
     kept = look_at_all(scene, views())
@@ -45,7 +45,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 def _with_regions(scene: GaussianScene, plan: Plan) -> Iterator[Metric]:
     """Seconds for 4 queries up to their regions, evidence, rivals and confidences included.
 
-    The first question to a scene also looks at it from all views and cuts it into parts.
+    The first question to a scene also views it from all views and cuts it into parts.
     """
     points = read_points(capture() / "points.json", read_capture(capture()))
     # Regions to avoid are found like all others, and nothing is planned for them.
@@ -65,8 +65,8 @@ def _with_regions(scene: GaussianScene, plan: Plan) -> Iterator[Metric]:
 
 
 def questions(count: int) -> tuple[list, list]:
-    """Answers in all views to so many queries of the capture, some twice where it has fewer; the queries."""
+    """Answers in all views to that many queries of the capture, repeated where it has fewer; the queries."""
     source = read_capture(capture())
     points = read_points(source.folder / "points.json", source)
-    said = list(islice(cycle(answers_in_views(points, source, views())), count))
-    return said, list(islice(cycle(points.queries), count))
+    printed = list(islice(cycle(answers_in_views(points, source, views())), count))
+    return printed, list(islice(cycle(points.queries), count))

@@ -37,7 +37,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def measure_size(n: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
-    """All that is said about one size. Times include projection, sorting and binning."""
+    """All that is reported about one size. Times include projection, sorting and binning."""
     # Here, because the peer brings gsplat and nerfacc along: the compile times above do without.
     from benchmarks.splatting import gsplat_torch
 

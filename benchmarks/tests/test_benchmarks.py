@@ -42,10 +42,10 @@ def baseline(monkeypatch: pytest.MonkeyPatch, folder: Path, **entry: object) -> 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────
 def test_an_unknown_suite_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["raster", "speed"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "no suite is named speed" in said
-    assert "raster" in said
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "no suite is named speed" in printed
+    assert "raster" in printed
 
 
 def test_the_suites_that_are_promised_are_there() -> None:

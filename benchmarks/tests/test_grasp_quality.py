@@ -96,19 +96,22 @@ def test_no_weights_beside_the_fit_are_more_probable() -> None:
 def test_cross_validation_does_not_look_at_its_own_seeds() -> None:
     terms, lifted = sample(200)
     seeds = np.arange(200) % 10
-    said = cross_validated(terms, lifted, seeds)
+    printed = cross_validated(terms, lifted, seeds)
     own = seeds % 5 == 2
     turned = cross_validated(terms, np.where(own, ~lifted, lifted), seeds)
-    assert turned[own] == pytest.approx(said[own])
-    assert (turned[~own] != said[~own]).all()
+    assert turned[own] == pytest.approx(printed[own])
+    assert (turned[~own] != printed[~own]).all()
 
 
 def test_ranked_counts_pairs_one_by_one() -> None:
     rng = np.random.default_rng(1)
-    said, lifted = rng.integers(0, 5, 30) / 5, rng.random(30) < 0.6
-    differences = said[lifted][:, None] - said[~lifted]
-    assert ranked(said, lifted) == ((differences > 0).sum() + (differences == 0).sum() / 2, differences.size)
-    assert ranked(said, np.ones(30, bool)) == (0.0, 0)
+    printed, lifted = rng.integers(0, 5, 30) / 5, rng.random(30) < 0.6
+    differences = printed[lifted][:, None] - printed[~lifted]
+    assert ranked(printed, lifted) == (
+        (differences > 0).sum() + (differences == 0).sum() / 2,
+        differences.size,
+    )
+    assert ranked(printed, np.ones(30, bool)) == (0.0, 0)
 
 
 def test_log_loss_of_a_coin() -> None:

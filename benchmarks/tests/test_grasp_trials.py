@@ -1,4 +1,4 @@
-"""The grasp trials: drawn tables obey their rules, cases repeat, outcomes have names, bad heads fail."""
+"""The grasp trials: drawn tables follows their rules, cases repeat, outcomes have names, bad heads fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.common.piles import PileConfig, drop, neighbours, put_apart
 from benchmarks.grasps.baselines import random, straight_down
 from benchmarks.grasps.cases import EASY, ROWS, SEEDS, Case, case, case_path, for_trial, nearest_in
 from benchmarks.grasps.catalogue import SHAPES, catalogue, held_at_one_end, named
-from benchmarks.grasps.clouds import hits, lowest, measured, open_hand, table_height
+from benchmarks.grasps.clouds import hits, lowest, measured, open_gripper, table_height
 from benchmarks.grasps.records import Record, summarise, table, verdict, wilson
 from benchmarks.grasps.suite import cases
 from benchmarks.grasps.suite import suite as grasps
@@ -238,7 +238,7 @@ def test_nearest_point_of_a_solid() -> None:
 
 
 # ── trials ───────────────────────────────────────────────────────────────────────────────────────
-def test_the_hand_is_exactly_so_far_off() -> None:
+def test_the_gripper_is_exactly_so_far_off() -> None:
     T = np.eye(4)
     T[:3, 3] = 0.1, 0.2, 0.5
     moved = [executed(T, seed) for seed in range(20)]
@@ -270,18 +270,18 @@ def test_straight_down_comes_from_above_and_stays_over_the_table(known: Case) ->
     np.testing.assert_allclose(grasp.T_world_gripper[:3, 2], [0, 0, -1], atol=1e-12)
     away = grasp.T_world_gripper[:2, 3] - known.region.action_point[:2]
     assert np.linalg.norm(away) < PANDA.max_width / 2
-    assert lowest(grasp.T_world_gripper, open_hand(PANDA, grasp.width)) > known.scene.layout.table.height
+    assert lowest(grasp.T_world_gripper, open_gripper(PANDA, grasp.width)) > known.scene.layout.table.height
 
 
-def test_points_that_a_hand_hits() -> None:
+def test_points_that_a_gripper_hits() -> None:
     rng = np.random.default_rng(0)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = np.diag([1.0, -1.0, -1.0]), [0.1, 0.0, 0.5]
     points = rng.uniform([0.0, -0.15, 0.45], [0.2, 0.15, 0.75], (4000, 3))
-    boxes = open_hand(PANDA, 0.05)
+    boxes = open_gripper(PANDA, 0.05)
     met = hits(points, T, boxes)
     for point, found in zip(transform_points(invert(T), points[:150]), met[:150], strict=True):
-        # Slow twin: the open hand at fifty places along its way.
+        # Slow twin: the open gripper at fifty places along its way.
         way = point + np.linspace(0, 0.1, 51)[:, None] * [0.0, 0.0, 1.0]
         expected = any((abs(way - center) < half).all(axis=1).any() for center, half in boxes)
         assert found == expected

@@ -162,7 +162,7 @@ def test_the_tables_stand_still(kind: str) -> None:
     assert 4 <= len(load_scene(kind, 0).queries) <= 6
 
 
-def test_a_perturbed_pose_is_off_by_what_is_said() -> None:
+def test_a_perturbed_pose_is_off_by_what_is_reported() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         T = perturbed(np.eye(4), rng)
@@ -179,7 +179,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def shots(scene: Scene) -> tuple[SimView, ...]:
-    """Views without pictures: each part is a square of its own, in sight everywhere."""
+    """Views without pictures: each part is a square of its own, visible everywhere."""
     ids = np.full((60, 24 * len(scene.parts)), -1)
     for part in range(len(scene.parts)):
         ids[20:40, 24 * part + 2 : 24 * part + 22] = part

@@ -12,7 +12,7 @@ from benchmarks.real.check import (
     CheckConfig,
     check,
     measured_cloud,
-    open_hand,
+    open_gripper,
     signed_distance,
     steady_pixels,
 )
@@ -72,17 +72,17 @@ def test_thin_air_is_not_held():
 
 @pytest.mark.parametrize("gripper", ["panda", "robotiq_2f85"])
 def test_readings_in_the_way_are_met_on_every_part_of_it(gripper):
-    hand = load_gripper(gripper)
+    end_effector = load_gripper(gripper)
     grasp = grasp_at(DOWN, 0.02)
     opening = grasp.width + 2 * CONFIG.clearance
-    for low, high in open_hand(hand, opening, CONFIG.approach):
+    for low, high in open_gripper(end_effector, opening, CONFIG.approach):
         inside = transform_points(DOWN, np.random.default_rng(0).uniform(low + 0.002, high - 0.002, (5, 3)))
         for point in inside:
-            assert not check(grasp, hand, point[None]).free()
-    # Just in front of the fingertips there is no hand yet.
-    front = max(high[2] for _, high in open_hand(hand, opening, 0.0))
+            assert not check(grasp, end_effector, point[None]).free()
+    # Just in front of the fingertips there is no gripper yet.
+    front = max(high[2] for _, high in open_gripper(end_effector, opening, 0.0))
     ahead = transform_points(DOWN, np.array([[0.0, opening / 2 + 0.005, front + 0.003]]))
-    assert check(grasp, hand, ahead).clearance == pytest.approx(0.003)
+    assert check(grasp, end_effector, ahead).clearance == pytest.approx(0.003)
 
 
 def test_signed_distance_agrees_with_its_slow_twin():
@@ -194,7 +194,7 @@ def test_grasps_of_real_things_touch_no_reading_and_close_on_some(shared_data, n
     assert all(widths[0] <= grasp.width <= widths[1] for grasp in grasps[:3])
 
 
-def test_what_is_wider_than_the_hand_gets_a_reason_or_another_place(shared_data):
+def test_what_is_wider_than_the_gripper_gets_a_reason_or_another_place(shared_data):
     scene = real_scene(shared_data, "mustard")
     cloud = measured_cloud(scene.views)
     for grasp in grasps_at(scene, "bottle"):

@@ -99,7 +99,7 @@ def _slide(handle: Any, value: float) -> None:
 
 @contextmanager
 def client_of(viewer: Viewer) -> Iterator[Client]:
-    """Somebody whose browser is a second server: it takes what a client takes, and sends it nowhere."""
+    """Someone whose browser is a second server: it takes what a client takes, and sends it nowhere."""
     # viser greets in a box of its own.
     with redirect_stdout(io.StringIO()):
         server = viser.ViserServer(host="127.0.0.1", verbose=False)
@@ -149,18 +149,18 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
             painted.append(time.perf_counter())
 
     with patch.object(page.nodes, "paint", watched):
-        begin = time.perf_counter()
+        start_time = time.perf_counter()
         viewer.point(image, pixel)
         settle(viewer)
         end = time.perf_counter()
     viewer.retract(image)
     settle(viewer)
-    return Lifted(painted[0] - begin, end - begin)
+    return Lifted(painted[0] - start_time, end - start_time)
 
 
 def lifting(viewer: Viewer, rounds: int) -> Lifted:
     """The shortest of some clicks, each where a model pointed in another image."""
-    each = [click(viewer, said.image, said.points[0]) for said in _seen(viewer)[: rounds + 1]]
+    each = [click(viewer, printed.image, printed.points[0]) for printed in _seen(viewer)[: rounds + 1]]
     # The first compiles and keeps what all need.
     return Lifted(min(one.field for one in each[1:]), min(one.grasps for one in each[1:]))
 
@@ -178,8 +178,8 @@ def change_gripper(viewer: Viewer, rounds: int) -> float:
     names = cycle(("robotiq_2f85", "panda"))
     times = []
     for _ in range(2 * rounds):
-        begin = time.perf_counter()
+        start_time = time.perf_counter()
         viewer.set_gripper(next(names))
         settle(viewer)
-        times.append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - start_time)
     return min(times)

@@ -91,10 +91,10 @@ def open_chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def page_of(browser: Browser, url: str, begin: float) -> Iterator[tuple[Page, Opening]]:
+def page_of(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, Opening]]:
     """A page that nothing is kept for from earlier ones, once it shows Gaussians.
 
-    It is loaded again and again until somebody answers. Seconds count from ``begin``, of
+    It is loaded again and again until someone answers. Seconds count from ``start``, of
     ``time.perf_counter``.
     """
     context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
@@ -104,7 +104,7 @@ def page_of(browser: Browser, url: str, begin: float) -> Iterator[tuple[Page, Op
     answers = time.perf_counter()
     wait_for(page, lambda: _covered(page.evaluate(_LOOK)) > _SHARE, "Gaussians")
     pixels = time.perf_counter()
-    yield page, Opening(answers - begin, came[0] - begin, pixels - begin)
+    yield page, Opening(answers - start, came[0] - start, pixels - start)
     context.close()
 
 
@@ -141,11 +141,11 @@ def _covered(look: list[int]) -> float:
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """This Python with arguments, silent, until it is not needed; and when it was started."""
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    begin = time.perf_counter()
+    start = time.perf_counter()
     command = [sys.executable, *arguments]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
-            yield process, begin
+            yield process, start
         finally:
             process.kill()
 
@@ -156,7 +156,7 @@ def viewing(run: Path, port: int) -> tuple[str, ...]:
 
 
 def free_port() -> int:
-    """One that nobody listens at now."""
+    """One that no one listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -23,7 +23,7 @@ TABLE = Table("tabletop", 500)
 
 @cache
 def run_of(count: int) -> Path:
-    """The folder of a run whose scene has so many Gaussians, with a points.json beside it."""
+    """The folder of a run whose scene has that many Gaussians, with a points.json beside it."""
     opened, folder = simulated(TABLE), workspace() / f"view-{count}"
     folder.mkdir()
     scene = resized(opened.session.scene, count, np.random.default_rng(0))
@@ -34,7 +34,7 @@ def run_of(count: int) -> Path:
 
 
 def resized(scene: GaussianScene, count: int, rng: np.random.Generator) -> GaussianScene:
-    """So many of a scene's Gaussians by chance; where it has fewer, each split into smaller ones.
+    """That many of a scene's Gaussians by chance; where it has fewer, each split into smaller ones.
 
     The parts of one are strewn so that together they have its covariance.
     """

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 COUNTS = {"30k": 30_000, "300k": 300_000}
-_ROOM = 3.0
+_CLEARANCE = 3.0
 """viser's units from the cameras to the scene, about as the viewer has it."""
 
 
@@ -105,10 +105,10 @@ def bare(browser: Browser, gaussians: Path) -> Pages:
 def seen_of(browser: Browser, command: tuple[str, ...], port: int, *, until: str) -> Pages:
     """Open two pages of a command, one at once and one when the first has the words ``until``."""
     url = f"http://127.0.0.1:{port}"
-    with serving(*command) as (process, begin):
-        with page_of(browser, url, begin) as (page, first):
+    with serving(*command) as (process, start):
+        with page_of(browser, url, start) as (page, first):
             wait_for(page, lambda: until in page.locator("body").inner_text(), until)
-            ready = time.perf_counter() - begin
+            ready = time.perf_counter() - start
         gigabytes = psutil.Process(process.pid).memory_info().rss / 1e9
         with page_of(browser, url, time.perf_counter()) as (_, again):
             pass
@@ -120,7 +120,7 @@ def gaussians_of(run: Path) -> Path:
     opened = open_scene(run)
     splats = splats_of(opened.scene)
     outlook = find_initial_camera(opened.scene, [frame.T_world_cam for frame in opened.frames])
-    unit, path = _ROOM / outlook.distance, workspace() / f"{run.name}.npz"
+    unit, path = _CLEARANCE / outlook.distance, workspace() / f"{run.name}.npz"
     np.savez(
         path,
         centers=unit * splats.centers,

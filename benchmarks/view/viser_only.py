@@ -1,6 +1,6 @@
 """Gaussians on a page of viser's with nothing of ours: GAUSSIANS.npz PORT.
 
-What the file has is in viser's units, with the camera that a person begins with.
+What the file has is in viser's units, with the camera that a person starts with.
 """
 
 from __future__ import annotations

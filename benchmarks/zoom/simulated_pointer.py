@@ -1,18 +1,18 @@
 """A simulated pointing model that sees what it is shown, and errs the less the larger that is.
 
-Sizes are in pixels of what is shown: the side of a square with as many pixels as the target has there.
+Sizes are in pixels of what is shown: the side of a square of the same area as the target has there.
 
 * The chance to mean the target is ``1 / (1 + (half / size) ** slope)``. ``half`` and ``slope`` make the model
   right on about 85 % of whole objects and 49 % of parts at the first crop, as Molmo-7B is on Point-Bench: on
-  tables for tuning, over all views in which they are in sight, with all that follows counted in
+  tables for tuning, over all views in which they are visible, with all that follows counted in
   (``python -m benchmarks.zoom.suite --calibrate``).
 * ``SIZED`` lays all of that gap on size. That makes the most of a second look, so ``CAUTIOUS`` is beside it:
-  a quarter of its looks at parts mean something else at any size, only the rest of the gap is by size.
+  a quarter of its views parts mean something else at any size, only the rest of the gap is by size.
 * Else it means something else that it is shown: half of the time the query's one favourite, which is the same
   in all views (another part of the same object, where that has one), else any other part.
 * A point is off by a jitter that is constant in pixels of what is shown.
-* "Not visible" is said of the target the oftener the smaller it is; and the smaller it would be, the oftener
-  something else is pointed at where it is hidden. A share of that remains at any size.
+* The smaller the target is, the oftener it is reported as not visible; and the smaller it would be, the
+  oftener something else is pointed at where it is hidden. A share of that remains at any size.
 * A share of the queries is misunderstood: the favourite is what is looked for, however large it is shown.
 
 Visibility err independently of one another but for the favourite and what is misunderstood. A model that had
@@ -57,7 +57,7 @@ class SizedConfig:
     misunderstood: float = 0.05
     """Share of queries. Chosen."""
     confused: float = 0.0
-    """Share of the looks at a part of a thing that mean something else, however large it is shown."""
+    """Share of the views a part of a thing that mean something else, however large it is shown."""
     missed: float = 0.3
     """Share of 'not visible' for a target too small to be seen. Chosen."""
     hallucinated: tuple[float, float] = (0.2, 0.6)
@@ -125,7 +125,7 @@ class SizedPointer:
         return [int(rng.choice(others))] if others else fallback
 
     def _meaning(self, query: Query) -> tuple[list[int], int]:
-        """Ids of the parts that the model looks for, and of the one it takes most easily for them."""
+        """Ids of the parts that the model searches for, and of the one it takes most easily for them."""
         rng = self._random(query.name)
         places = _part_choices(self.opened.scene, query.name, rng)
         favourite = int(rng.choice(places.same)) if places.same else places.distractor[0]
@@ -134,7 +134,7 @@ class SizedPointer:
         return places.target, favourite
 
     def _usual_pixels(self, parts: list[int]) -> float:
-        """How many pixels of the image parts have where they are in sight: the median over the views."""
+        """How many pixels of the image parts have where they are visible: the median over the views."""
         seen = [np.isin(shot.part_ids, parts).sum() for shot in self.opened.shots]
         seen = [count for count in seen if count >= MIN_PIXELS]
         return float(np.median(seen)) if seen else float(MIN_PIXELS)

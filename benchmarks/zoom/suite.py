@@ -1,7 +1,7 @@
 """One look beside two: how many answers are right, and where one would act, when a second look is closer.
 
 Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views of 320x240 each, and two simulated
-models whose errors shrink with what they are shown; ``_looks_pointer.py`` states how. Both looks show 320
+models whose errors shrink with what they are shown; ``_looks_pointer.py`` states how. Both views show 320
 pixels, so that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables
 are kept; each takes 20 s to make. To tune, on other tables:
 ``python -m benchmarks.zoom.suite --share 0.25 0.33 0.5``.
@@ -37,7 +37,7 @@ CERTAIN = 1.96
 
 @dataclass(frozen=True)
 class Summary:
-    """One way with one model. Shares are of 1, over views in which the target is in sight where not said."""
+    """One method with one model. Shares are of 1, over the views in which the target is visible."""
 
     right: Mean
     """Points on the target."""
@@ -46,7 +46,7 @@ class Summary:
     parts: Mean
     """The same where a part was asked for."""
     hidden: float
-    """Points where the target is out of sight."""
+    """Points where the target is hidden."""
     acts: Mean
     """Action points inside the part's box, over queries; a refusal is not inside."""
     acts_spread: float

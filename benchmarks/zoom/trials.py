@@ -23,7 +23,7 @@ from point2act.vlm.pointing.point import point_at
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
 MARGIN = 2.0
-"""A point is right within so many pixels of the target's own."""
+"""A point is right within that many pixels of the target's own."""
 ONE = "one look"
 
 
@@ -38,7 +38,7 @@ class Trial:
     part: bool
     """Whether a part was asked for, and not a whole thing."""
     visible: Bool[np.ndarray, " v"]
-    """In which views the target is in sight."""
+    """In which views the target is visible."""
     pointed: Bool[np.ndarray, " v"]
     """In which views there is a point."""
     right: Bool[np.ndarray, " v"]
@@ -52,7 +52,7 @@ class Trial:
 def compare(
     opened: Simulated, ways: Mapping[str, ZoomConfig], draws: int, errs: SizedConfig = SizedConfig()
 ) -> list[Trial]:
-    """All queries of a table, so many times over: with one look, and with two in some ways."""
+    """All queries of a table, that many times over: with one look, and with two in some ways."""
     asked: list[_Asked] = []
     for draw in range(draws):
         pointer = SizedPointer(opened, draw, errs)
@@ -72,12 +72,12 @@ def compare(
 
 
 def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
-    """What is said to each whole image."""
+    """What is reported to each whole image."""
     answers = []
     for view in pointer.opened.session.views:
         look = resize_image(view.rgb, max_side=SHOWN)
-        said = pointer.point(query, view.name, look)
-        answers.append(Answer(view.name, query.name, look.to_disk(said.points), len(said.points) > 0))
+        printed = pointer.point(query, view.name, look)
+        answers.append(Answer(view.name, query.name, look.to_disk(printed.points), len(printed.points) > 0))
     return answers
 
 
@@ -154,7 +154,7 @@ def of_all_sizes(scene: Scene) -> Scene:
 
 
 def calibration(opened: Simulated, draws: int, errs: SizedConfig) -> tuple[list[bool], list[bool]]:
-    """Of the first looks that have it in sight, which are right: at all whole things, and at all parts."""
+    """Of the first views that have it visible, which are right: at all whole things, and at all parts."""
     everything = replace(opened, scene=of_all_sizes(opened.scene))
     right: dict[bool, list[bool]] = {True: [], False: []}
     for target in everything.scene.layout.targets:

@@ -33,7 +33,7 @@ class AskConfig:
     """Model to ask, and how."""
 
     client: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
-    zoom: bool = False
+    look_twice: bool = False
     """Ask a second time about an enlarged crop of each image, around the point on which the first answers
     agree. It helps with small parts and doubles the number of requests."""
     zooming: ZoomConfig = field(default_factory=ZoomConfig)
@@ -101,7 +101,7 @@ def questions_for(
         queries=tuple(queries),
         pointer=ModelPointer(opened.model, opened.client, opened.cache),
         side=opened.model.image_side,
-        zoom=config.zooming if config.zoom else None,
+        zoom=config.zooming if config.look_twice else None,
         plan=plan,
     )
 
