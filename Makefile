@@ -44,7 +44,7 @@ demo/trial/trials.json: demo/grasps.json
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Lint runs beside the tests. test-all adds slow variants of tested behaviour, the tests of the benchmarks,
-# and more examples of each property.
+# more examples of each property, and types and shapes checked at run time.
 test: install
 	$(MAKE) --jobs 2 lint pytest
 
@@ -55,7 +55,7 @@ pytest: install
 	$(PYTEST) -m "not full"
 
 pytest-all: install
-	HYPOTHESIS_PROFILE=ci $(PYTEST) tests benchmarks/tests
+	HYPOTHESIS_PROFILE=ci POINT2ACT_CHECK_TYPES=1 $(PYTEST) tests benchmarks/tests
 
 lint: install
 	$(BIN)/ruff check .

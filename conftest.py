@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Generator
@@ -30,8 +29,19 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_name, str(_THREADS))
 
 REPOSITORY = Path(__file__).resolve().parent
-DURATIONS = REPOSITORY / "tests" / "durations.json"
-"""Seconds of each test file, measured on two cores by ``make durations``."""
+LONGEST = (
+    "viewer_page",
+    "plugin",
+    "grasps",
+    "session",
+    "examples",
+    "viewer",
+    "interactive",
+    "fit",
+    "checks",
+    "run",
+)
+"""Test files that take longest on two cores, in this order."""
 
 
 def checked_modules() -> list[str]:
@@ -47,7 +57,9 @@ def checked_modules() -> list[str]:
     )
 
 
-install_import_hook(checked_modules(), "beartype.beartype")
+# Takes a quarter of the time: only in ``make test-all``; pyright checks the same types in ``make lint``.
+if "POINT2ACT_CHECK_TYPES" in os.environ:
+    install_import_hook(checked_modules(), "beartype.beartype")
 
 # Background jobs of a shell ignore Ctrl-C, and so would every program that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -60,12 +72,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort files by duration, longest first, so that parallel workers finish at about the same time.
+    """Put the longest files first, so that parallel workers finish at about the same time.
 
     A file stays in one piece, so that its module fixtures are set up once.
     """
-    seconds = json.loads(DURATIONS.read_text(encoding="utf-8")) if DURATIONS.is_file() else {}
-    items.sort(key=lambda item: -seconds.get(item.nodeid.split("::")[0], 0.0))
+    order = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_run import write_capture
+from small_run import SmallRun, write_capture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -33,20 +34,13 @@ def test_scripts_are_short_and_listed():
         assert f"`{script.name}`" in text
 
 
-def test_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.full
+def test_examples_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
-    document = json.loads((capture / "transforms.json").read_text())
-    base = np.eye(4)
-    base[:3, 3] = [0.45, 0.0, 0.0]
-    (capture / "transforms.json").write_text(json.dumps(document | {"T_base_world": base.tolist()}))
-    points = capture / "points.json"
 
     run_example("01_run.py", capture, out)
     assert "the red box: " in capsys.readouterr().out
     assert (out / "grasps.json").is_file()
-
-    run_example("02_ask_again.py", out, points)
-    assert (out / "other_grasps.json").is_file()
 
     run_example("03_own_pointer.py", capture, tmp_path / "red")
     (found,) = json.loads((tmp_path / "red" / "grasps.json").read_text())["results"]
@@ -60,6 +54,14 @@ def test_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run_example("05_closed_loop.py", capture, growing, tmp_path / "followed")
     assert (tmp_path / "followed" / "grasps.json").is_file()
 
+
+def test_examples_of_a_saved_run(small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    capture, out, points = small_run.capture, tmp_path / "out", small_run.capture / "points.json"
+    shutil.copytree(small_run.output, out)
+
+    run_example("02_ask_again.py", out, points)
+    assert (out / "other_grasps.json").is_file()
+
     capsys.readouterr()
     run_example("06_single_depth_image.py", capture, 65, 40)
     assert capsys.readouterr().out.strip()
@@ -70,13 +72,24 @@ def test_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run_example("08_render_relevancy.py", out, points, tmp_path / "relevancy")
     assert len(list((tmp_path / "relevancy").glob("*.png"))) == 10
 
-    pytest.importorskip("mink")
-    capsys.readouterr()
-    run_example("09_arm_path.py", out, points)
-    assert "the red box" in capsys.readouterr().out
-
     run_example("10_place_and_avoid.py", out, points, "--avoid", "unicorn")
     assert "the red box" in capsys.readouterr().out
 
     run_example("11_refine_poses.py", capture)
     assert capsys.readouterr().out.count(" mm") == 10
+
+
+def test_example_of_an_arm(small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("mink")
+    capture, out = tmp_path / "capture", tmp_path / "out"
+    shutil.copytree(small_run.capture, capture)
+    shutil.copytree(small_run.output, out)
+    base = np.eye(4)
+    base[:3, 3] = [0.45, 0.0, 0.0]
+    for path, change in (
+        (capture / "transforms.json", {"T_base_world": base.tolist()}),
+        (out / "run.json", {"capture": str(capture)}),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    run_example("09_arm_path.py", out, capture / "points.json")
+    assert "the red box" in capsys.readouterr().out

@@ -133,7 +133,7 @@ print(len(later.buffer))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_kernels_are_compiled_before_the_work_and_once(tmp_path):
     """Once on a machine, and only then with a notice."""
 
@@ -153,7 +153,7 @@ def test_kernels_are_compiled_before_the_work_and_once(tmp_path):
     assert printed() == ["0"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_number_of_threads_changes_no_bit():
     """Images and scenes so large that torch and numba do share the work."""
     code = """

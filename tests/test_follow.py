@@ -166,7 +166,7 @@ def found(output):
     return document["results"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_killed_in_the_middle_and_started_again_nothing_is_asked_twice_and_the_result_is_the_same(tmp_path):
     views = pictures(12)
     whole = tmp_path / "whole"

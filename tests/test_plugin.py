@@ -769,7 +769,7 @@ def test_what_a_training_lifted_is_used_again(trained: Path):
     assert other is not lifted
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_run_is_grasped_as_the_short_loop_does(trained: Path):
     folder = trained.parents[4]
     run_command("point2act", "grasp", "--load-config", trained, "--output", "grasps.json", folder=folder)
@@ -812,7 +812,7 @@ def test_configs_of_earlier_runs_still_load():
     assert yaml.dump(loaded) == yaml.dump(now)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_run_is_evaluated(trained: Path):
     folder = trained.parents[4]
     output = run_command("ns-eval", "--load-config", trained, "--output-path", "eval.json", folder=folder)

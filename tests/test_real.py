@@ -31,6 +31,7 @@ def distances(folder, found) -> np.ndarray:
     return np.array(away)
 
 
+@pytest.mark.full
 def test_the_shelf(shared_data):
     config = RunConfig(build=ReconstructionConfig(fit=FitConfig(iterations=100)), max_side=320)
     result = point2act.run(shared_data / "apc_shelf", config=config)

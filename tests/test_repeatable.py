@@ -129,7 +129,13 @@ TURKS = Habits(some_language("tr_TR.UTF-8"), "Pacific/Auckland", "random", "3")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("habits", [GERMANS, TURKS], ids=["one core", "three threads"])
+@pytest.mark.parametrize(
+    "habits",
+    [
+        pytest.param(GERMANS, id="one core"),
+        pytest.param(TURKS, id="three threads", marks=pytest.mark.full),
+    ],
+)
 def test_habits_change_no_byte(habits, capture, first, tmp_path):
     """Threads, cores, language, time zone, the order of sets, where one stands, and the order of files."""
     found = outcome(copied_backwards(capture, tmp_path / "elsewhere"), tmp_path / "out", habits)
