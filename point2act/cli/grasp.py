@@ -118,11 +118,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     print(f"grasps: {output}", flush=True)
     if not arguments.output.report:
         return
-    facts = {
-        "Run": str(given.load_config),
-        "Gaussians": str(len(run.scene)),
-        "Device": str(session.device),
-    }
+    facts = {"Run": str(given.load_config), "Gaussians": str(len(run.scene)), "Device": str(session.device)}
     timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
     report = output.with_name("report.html")
     publish_report(report, RunSummary(session, answered, timings, facts))
@@ -137,11 +133,7 @@ def _options(arguments: Arguments) -> GraspOptions:
     """Return the configuration of the planner with the user-level options in it."""
     options, robot = _advanced()(), arguments.gripper_and_arm
     config = replace(
-        options.pipeline,
-        gripper=robot.gripper,
-        arm=robot.arm,
-        metric=robot.metric,
-        seed=arguments.speed.seed,
+        options.pipeline, gripper=robot.gripper, arm=robot.arm, metric=robot.metric, seed=arguments.speed.seed
     )
     return replace(options, pipeline=config)
 

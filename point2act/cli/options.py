@@ -256,11 +256,7 @@ def _unknown(
 
 
 def _refuse_unknown(
-    typed: Sequence[str],
-    table: dict[str, Any],
-    options: Sequence[Option],
-    file: Path | None,
-    command: str,
+    typed: Sequence[str], table: dict[str, Any], options: Sequence[Option], file: Path | None, command: str
 ) -> None:
     unknown = _unknown(typed, table, options)
     if unknown is None:

@@ -65,11 +65,7 @@ def main(argv: Sequence[str]) -> None:
         else scene_images(read_capture(given.capture, allow_outside=given.allow_outside))
     )
     made = plan(
-        opened.client,
-        given.instruction,
-        model_name=opened.model.model,
-        images=images,
-        cache=opened.cache,
+        opened.client, given.instruction, model_name=opened.model.model, images=images, cache=opened.cache
     )
     Console().print(_table(made))
     if output is not None:

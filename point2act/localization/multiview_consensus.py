@@ -162,9 +162,7 @@ class _Answers:
 def _collect(
     views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None], config: ConsensusConfig
 ) -> _Answers:
-    columns = [
-        (np.zeros(0, dtype=int), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0)),
-    ]
+    columns = [(np.zeros(0, dtype=int), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))]
     for number, (view, pixels) in enumerate(zip(views, answers, strict=True)):
         if pixels is None or len(pixels) == 0:
             continue

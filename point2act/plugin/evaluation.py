@@ -34,10 +34,7 @@ def image_metrics(
 
     predicted = outputs["rgb"]
     images = [image.permute(2, 0, 1)[None] for image in (predicted, truth)]
-    metrics = {
-        "psnr": psnr(predicted, truth, mask),
-        "ssim": float(ssim(*images, data_range=1.0)),
-    }
+    metrics = {"psnr": psnr(predicted, truth, mask), "ssim": float(ssim(*images, data_range=1.0))}
     lpips = _lpips(predicted.device)
     if lpips is not None:
         metrics["lpips"] = float(lpips(*images))

@@ -22,10 +22,7 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def overlay(
-    rgb: Float[Tensor, "h w 3"],
-    relevancy: Float[Tensor, "h w"],
-    share: float,
-    colors: Float[Tensor, "n 3"],
+    rgb: Float[Tensor, "h w 3"], relevancy: Float[Tensor, "h w"], share: float, colors: Float[Tensor, "n 3"]
 ) -> Float[Tensor, "h w 3"]:
     """Blend relevancy in colour, on a dim grey copy of the image as reports draw it, into the image.
 

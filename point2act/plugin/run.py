@@ -107,10 +107,7 @@ class TrainedRun:
         pipeline: Any = self.config.pipeline
         # nerfstudio has read all files of the capture already.
         loader = ViewLoader(
-            max_side=pipeline.datamanager.max_side,
-            names=saved.views,
-            poses=saved.poses,
-            allow_outside=True,
+            max_side=pipeline.datamanager.max_side, names=saved.views, poses=saved.poses, allow_outside=True
         )
         capture = loader.read(saved.capture)
         stored = None

@@ -161,9 +161,7 @@ _TRIPOD_RAISED = 0.05
 
 
 def render_states(
-    model: MjModel,
-    states: Sequence[Float[np.ndarray, " q"]],
-    T_world_gripper: Float[np.ndarray, "4 4"],
+    model: MjModel, states: Sequence[Float[np.ndarray, " q"]], T_world_gripper: Float[np.ndarray, "4 4"]
 ) -> tuple[UInt8[np.ndarray, "360 480 3"], ...]:
     """Render one image of each recorded state (``qpos``) of a model with a gripper at a grasp."""
     data = mujoco.MjData(model)

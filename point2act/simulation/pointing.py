@@ -152,10 +152,7 @@ def _part_choices(scene: Scene, query: str, rng: np.random.Generator) -> _PartCh
 
 
 def _point(
-    part_ids: Int[np.ndarray, "h w"],
-    choices: _PartChoices,
-    config: PointingConfig,
-    rng: np.random.Generator,
+    part_ids: Int[np.ndarray, "h w"], choices: _PartChoices, config: PointingConfig, rng: np.random.Generator
 ) -> Float[np.ndarray, " 2"] | None:
     """Draw one answer, or None for "not visible"."""
     pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
@@ -166,11 +163,7 @@ def _point(
     meant = choices.target
     if not visible or rng.random() < config.wrong:
         kind = rng.choice(3, p=_shares(config))
-        orders = (
-            [choices.same, choices.others],
-            [choices.distractor, choices.others],
-            [choices.others],
-        )
+        orders = ([choices.same, choices.others], [choices.distractor, choices.others], [choices.others])
         wrong = (sorted(seen & set(order)) for order in orders[kind])
         meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
     if not meant:

@@ -55,11 +55,7 @@ def load_view(capture: Capture, frame: Frame, *, max_side: int | None = None) ->
 
 
 def load_views(
-    capture: Capture,
-    *,
-    max_side: int | None = None,
-    extra: int = 0,
-    progress: ProgressCallback | None = None,
+    capture: Capture, *, max_side: int | None = None, extra: int = 0, progress: ProgressCallback | None = None
 ) -> tuple[View, ...]:
     """Load every frame, see ``load_view``.
 

@@ -53,11 +53,7 @@ def list_photos(folder: Path) -> tuple[Path, ...]:
 
 
 def prepare_photos(
-    paths: Sequence[Path],
-    folder: Path,
-    max_side: int,
-    *,
-    progress: ProgressCallback | None = None,
+    paths: Sequence[Path], folder: Path, max_side: int, *, progress: ProgressCallback | None = None
 ) -> tuple[Photo, ...]:
     """Copy photographs into a folder, turned upright by EXIF, the longer side at most ``max_side`` pixels.
 

@@ -131,12 +131,7 @@ class ScoredPoses(Records):
 
 
 def score_poses(
-    task: GraspTask,
-    pairs: ContactPairs,
-    poses: Poses,
-    counts: PoseCounts,
-    *,
-    config: GraspConfig,
+    task: GraspTask, pairs: ContactPairs, poses: Poses, counts: PoseCounts, *, config: GraspConfig
 ) -> ScoredPoses:
     """Score every pose outside the regions to avoid; add the number of the others to ``counts``."""
     near = avoid_distances(
@@ -198,11 +193,7 @@ def _relevancy(
 
 
 def add_clearances(
-    task: GraspTask,
-    pairs: ContactPairs,
-    scored: ScoredPoses,
-    *,
-    config: GraspConfig,
+    task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, *, config: GraspConfig
 ) -> ScoredPoses:
     """Return the same poses with the expensive terms: clearances and robustness."""
     poses, gripper, evaluation = scored.poses, task.gripper, config.evaluation

@@ -107,11 +107,7 @@ def _advice(counts: PoseCounts) -> str:
 
 
 def _nearest_miss(
-    volume: LocalVolume,
-    solid: SolidPoints,
-    pairs: ContactPairs,
-    gripper: Gripper,
-    config: GraspConfig,
+    volume: LocalVolume, solid: SolidPoints, pairs: ContactPairs, gripper: Gripper, config: GraspConfig
 ) -> str:
     """Describe the pose with the smallest penetration."""
     sampling = config.poses

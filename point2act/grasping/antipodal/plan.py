@@ -20,11 +20,7 @@ from point2act.grasping.antipodal.evaluation import (
     score_poses,
 )
 from point2act.grasping.antipodal.failure_reasons import why_none
-from point2act.grasping.antipodal.pose_sampling import (
-    PoseCounts,
-    Poses,
-    sample_free_poses,
-)
+from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, sample_free_poses
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
 

@@ -69,13 +69,7 @@ class Canvas:
         self._add(corners, lambda pen, at: pen.ellipse(at, outline=ink, width=wide))
 
     def text(
-        self,
-        pixel: Float[np.ndarray, " 2"],
-        text: str,
-        color: Color,
-        *,
-        size: float,
-        anchor: str = "la",
+        self, pixel: Float[np.ndarray, " 2"], text: str, color: Color, *, size: float, anchor: str = "la"
     ) -> None:
         """Write with a dark outline, ``size`` image pixels high, at Pillow's ``anchor``."""
         font = ImageFont.load_default(size * _SCALE)

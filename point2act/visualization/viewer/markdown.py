@@ -11,11 +11,7 @@ from point2act.core.types import Answer, Grasp, QueryResult, Role
 from point2act.data.points import PERSON, effective_answers
 from point2act.visualization.headlines import HEADLINES
 
-_ROLES: dict[Role, str] = {
-    "grasp": "to grasp",
-    "place": "to put something down",
-    "avoid": "to avoid",
-}
+_ROLES: dict[Role, str] = {"grasp": "to grasp", "place": "to put something down", "avoid": "to avoid"}
 
 Verdict = Literal["supports", "compatible", "rejected", "overruled", "no consensus"]
 """How the answers in one image relate to the region that was found."""

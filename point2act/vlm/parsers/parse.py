@@ -44,8 +44,7 @@ _QWEN = partial(read_objects, forms=(Form(("point_2d",), (0, 1)), Form(("bbox_2d
 # y first: [y, x] and [ymin, xmin, ymax, xmax].
 _GEMINI = partial(read_objects, forms=(Form(("point",), (1, 0)), Form(("box_2d",), (1, 0, 3, 2))))
 _MOONDREAM = partial(
-    read_objects,
-    forms=(Form(("x", "y"), (0, 1)), Form(("x_min", "y_min", "x_max", "y_max"), (0, 1, 2, 3))),
+    read_objects, forms=(Form(("x", "y"), (0, 1)), Form(("x_min", "y_min", "x_max", "y_max"), (0, 1, 2, 3)))
 )
 
 _TABLE = {
