@@ -19,7 +19,7 @@ from point2act.vlm.parsers import DIALECTS, parse_reply, qwen_input_size
 
 NAMED = [name for name in DIALECTS if name != "auto"]
 # Dialects that "auto" recognises.
-TELLTALE = ["molmo", "molmo2", "qwen2_vl", "gemini", "internvl", "moondream"]
+RECOGNISED = ["molmo", "molmo2", "qwen2_vl", "gemini", "internvl", "moondream"]
 SIZE = (437, 613)
 
 sizes = st.tuples(st.integers(8, 1500), st.integers(8, 1500))
@@ -51,7 +51,7 @@ def test_a_formatted_point_comes_back_within_half_a_unit(dialect, size, seen, po
     assert (np.array(found) <= [size[1], size[0]]).all()
 
 
-@given(dialect=st.sampled_from(TELLTALE), size=sizes, points=fractions)
+@given(dialect=st.sampled_from(RECOGNISED), size=sizes, points=fractions)
 def test_auto_reads_what_it_recognises(dialect, size, points):
     text = format_reply(scaled(points, size), dialect, size)
     assert parse_reply(text, image_size=size) == parse_reply(text, dialect, image_size=size)

@@ -87,15 +87,15 @@ def _simulated(name: str, seed: int) -> list[View]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each fault: in how many captures it was caught, and what else was answered."""
-    lines = [f"{'injected':<34} {'caught':>7}  also said"]
+    """Return a line for each fault: in how many captures it was detected, and other findings there."""
+    lines = [f"{'injected':<34} {'caught':>7}  other findings"]
     for fault in (ORIGINAL, *FAULTS):
         here = [outcome for outcome in outcomes if outcome.fault is fault]
         if not here:
             continue
         caught = "" if fault is ORIGINAL else f"{sum(o.caught for o in here)}/{len(here)}"
-        printed = [code for outcome in here for code in outcome.others]
-        words = ", ".join(f"{code} {said.count(code)}" for code in dict.fromkeys(printed))
+        others = [code for outcome in here for code in outcome.others]
+        words = ", ".join(f"{code} {others.count(code)}" for code in dict.fromkeys(others))
         lines.append(f"{fault.name:<34} {caught:>7}  {words or '-'}")
     return "\n".join(lines)
 
@@ -104,8 +104,8 @@ def main() -> None:
     """Print the table for tables to tune on or to report, or for captures on disk."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=("tune", "report"), default="tune")
-    parser.add_argument("--capture", type=Path, help="a capture's folder in place of simulated tables")
-    parser.add_argument("--count", type=int, help="no more than so many tables")
+    parser.add_argument("--capture", type=Path, help="folder of a capture, instead of simulated tables")
+    parser.add_argument("--count", type=int, help="maximum number of tables")
     arguments = parser.parse_args()
     if arguments.capture is not None:
         views = load_views(read_capture(arguments.capture), max_side=SIDE)

@@ -118,9 +118,11 @@ def main() -> None:
     """Compare clicks as a person's and as a model's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clicks.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
-    parser.add_argument("--count", type=int, default=TABLES, help="no more than so many tables")
+    parser.add_argument("--count", type=int, default=TABLES, help="maximum number of tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--grasps", action="store_true", help="see whether one click leads to grasps instead")
+    parser.add_argument(
+        "--grasps", action="store_true", help="count the queries for which one click leads to grasps"
+    )
     arguments = parser.parse_args()
     configure_threads()
     chosen: Sequence[Table] = SEEDS[arguments.seeds][: arguments.count]

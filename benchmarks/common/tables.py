@@ -156,12 +156,12 @@ def perturbed(
 
 
 def main() -> None:
-    """``python -m benchmarks.common.tables 0 5``: make the tables of seeds 0 to 4 beforehand."""
+    """``python -m benchmarks.common.tables 0 5``: make the tables of seeds 0 to 4 in advance."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("first", type=int, help="seed")
     parser.add_argument("end", type=int, help="one more than the last seed")
     parser.add_argument("--variant", choices=VARIANTS, default="rgbd")
-    parser.add_argument("--count", type=int, help="no more than so many")
+    parser.add_argument("--count", type=int, help="maximum number of tables")
     arguments = parser.parse_args()
     configure_threads()
     for table in tables(

@@ -81,25 +81,25 @@ def cross_validated(
     terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"], seeds: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The chance of each by weights from the other seeds, in ``FOLDS`` parts."""
-    printed = np.zeros(len(terms))
+    predicted = np.zeros(len(terms))
     for fold in range(FOLDS):
         out = seeds % FOLDS == fold
-        printed[out] = chances(terms[out], fitted(terms[~out], lifted[~out]))
-    return printed
+        predicted[out] = chances(terms[out], fitted(terms[~out], lifted[~out]))
+    return predicted
 
 
-def ranked(printed: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
+def ranked(predicted: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
     """Of all pairs of a good and a failed grasp how many are in order, ties half; and how many there are.
 
     Their ratio is the area under the ROC curve (Mann and Whitney 1947).
     """
     good = int(lifted.sum())
-    return float(rankdata(printed)[lifted].sum() - good * (good + 1) / 2), good * (len(lifted) - good)
+    return float(rankdata(predicted)[lifted].sum() - good * (good + 1) / 2), good * (len(lifted) - good)
 
 
-def log_loss(printed: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
+def log_loss(predicted: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
     """Mean of -log of the chance that was given to what happened, nats."""
-    return float(-np.log(np.where(lifted, printed, 1 - printed)).mean())
+    return float(-np.log(np.where(lifted, predicted, 1 - predicted)).mean())
 
 
 def report(tried: Sequence[Attempt]) -> str:
@@ -108,11 +108,11 @@ def report(tried: Sequence[Attempt]) -> str:
     if lifted.all() or not lifted.any():
         raise SimulationError(f"{len(tried)} trials with {lifted.sum()} successes: nothing to fit; try more")
     terms = np.array([[one.terms[name] for name in TERMS] for one in tried])
-    printed = cross_validated(terms, lifted, np.array([one.seed for one in tried]))
+    predicted = cross_validated(terms, lifted, np.array([one.seed for one in tried]))
     keys = [f"{one.setting} {one.seed}" for one in tried]
-    within = [ranked(printed[rows], lifted[rows]) for rows in (np.array(keys) == key for key in set(keys))]
+    within = [ranked(predicted[rows], lifted[rows]) for rows in (np.array(keys) == key for key in set(keys))]
     in_order, pairs = (sum(column) for column in zip(*within, strict=True))
-    overall = ranked(printed, lifted)
+    overall = ranked(predicted, lifted)
     share = lifted.mean()
     weights = asdict(fitted(terms, lifted))
     lines = [f"{len(tried)} trials in {len(within)} cases, {100 * share:.1f} % lifted", "", "weights"]
@@ -122,11 +122,11 @@ def report(tried: Sequence[Attempt]) -> str:
     lines += [f"within a case {in_order / pairs:.3f} of {pairs} pairs" if pairs else "no pairs within a case"]
     base = log_loss(np.full(len(lifted), share), lifted)
     lines += [
-        f"log loss {log_loss(said, lifted):.3f}, of the bare share {base:.3f}",
+        f"log loss {log_loss(predicted, lifted):.3f}, of the base rate {base:.3f}",
         "",
-        "  said  lifted      n",
+        "predicted  lifted      n",
     ]
-    for rows in np.array_split(np.argsort(printed, kind="stable"), BINS):
+    for rows in np.array_split(np.argsort(predicted, kind="stable"), BINS):
         if len(rows):
-            lines.append(f"{said[rows].mean():6.3f}  {lifted[rows].mean():6.3f}  {len(rows):5d}")
+            lines.append(f"{predicted[rows].mean():9.3f}  {lifted[rows].mean():6.3f}  {len(rows):5d}")
     return "\n".join(lines)

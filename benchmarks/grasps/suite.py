@@ -1,8 +1,8 @@
 """Whether grasps hold, in physics: heads against rows that ask for more and more.
 
 Every planner is given the true region of a part and the same measured depth; a free-flying gripper executes
-its first grasp: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` chooses
-rows, planners and seeds; cases are kept in the folder named by ``POINT2ACT_BENCHMARK_CACHE``.
+its first grasp: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` lists the
+choice of conditions, planners and seeds; ``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Large captures: 500 views of 1280x720, checked and made into grasps by the real commands.
+"""Large captures: 500 views of 1280x720, through ``point2act check`` and ``point2act run``.
 
-Wall time, the processor's time, the largest resident set, and how many views are used.
+Reports wall time, CPU time, the largest resident set, and the number of views used.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from benchmarks.large.capture import large_capture
 VIEWS, QUICK_VIEWS = 500, 40
 _RUN_AND_REPORT = """
 import json, resource, subprocess, sys, time
-begin = time.perf_counter()
+start = time.perf_counter()
 done = subprocess.run([sys.executable, "-m", "point2act.cli", *sys.argv[1:]])
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-figures = time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
+figures = time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9
 print("\\n" + json.dumps([done.returncode, *figures]))
 """
-"""A small process in between: one that is started by a large one is counted as if it had been as large."""
+"""Run by a small process in between, as the memory of a forked child starts at that of its parent."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:

@@ -32,12 +32,12 @@ Points = Float[np.ndarray, "k 3"]
 NEAR = 0.03
 """Answers this close to a place agree with it, metres."""
 WINDOW = 0.02
-"""Of the mean shift, metres: the study's."""
+"""Bandwidth of the mean shift, metres."""
 APART = 0.04
-"""Rivals are at least this far from one another, metres: the study's."""
+"""Smallest distance between rivals, metres."""
 SURE = 0.02
 """An answer's scatter as an angle, radians: 6 px at a focal length of 300 px."""
-NO_POINTS = NoAnswer("no_points", "nobody pointed anywhere that has a depth")
+NO_POINTS = NoAnswer("no_points", "no point has a depth")
 
 
 # ── points in space ──────────────────────────────────────────────────────────────────────────────
@@ -190,7 +190,7 @@ _LEAST_TRAINED = 30.0
 
 
 def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Projection, Tensor, Tensor]]:
-    """Sights, heatmaps of all queries, and which of them were asked there."""
+    """Yield projections, heatmaps of all queries, and which of them were asked there."""
     for number, projection in enumerate(session.projections):
         printed = [pixels[number] for pixels in asked]
         answered = torch.tensor([float(named is not None) for named in printed])

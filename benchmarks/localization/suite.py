@@ -45,19 +45,19 @@ def methods() -> dict[str, Method]:
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Our figures by level; the others' are printed beside them."""
+    """Yield the figures of our method by level; those of the others are printed."""
     quick = plan.every > 1
     chosen = [name for name, level in LEVELS.items() if not quick or level.variant == "rgbd"]
     records = gather(chosen, REPORT[:QUICK] if quick else REPORT, 1 if quick else DRAWS, methods())
-    own_2 = [record for record in records if record.method == OURS]
-    print(f"{tables(records)}\n\n{reliability_table(mine)}\n", flush=True)
+    ours = [record for record in records if record.method == OURS]
+    print(f"{tables(records)}\n\n{reliability_table(ours)}\n", flush=True)
     if plan.plot is not None:
         from benchmarks.localization.plot import draw_reliability
 
-        draw_reliability(own_2, plan.plot.with_name("localisation.png"))
+        draw_reliability(ours, plan.plot.with_name("localisation.png"))
     for level in chosen:
-        yield from _figures(level, summarise([record for record in own_2 if record.level == level]))
-    yield Metric("localisation.ece", _overall(own_2), "of 1")
+        yield from _figures(level, summarise([record for record in ours if record.level == level]))
+    yield Metric("localisation.ece", _overall(ours), "of 1")
 
 
 def gather(
@@ -100,7 +100,7 @@ def main() -> None:
     """Compare some methods at some levels."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.localization.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
-    parser.add_argument("--count", type=int, help="no more than so many tables")
+    parser.add_argument("--count", type=int, help="maximum number of tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=list(LEVELS))
     parser.add_argument("--methods", nargs="+", choices=list(methods()), default=[OURS])

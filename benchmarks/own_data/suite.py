@@ -83,13 +83,13 @@ def _robot(seed: int, folder: Path) -> _Walk:
     shots = record(scene, folder / "recording", rng)
     seconds = once(lambda: _command(folder, "capture rgbd recording --output capture"))
     _answered(folder / "capture", scene, shots, rng)
-    seconds += once(lambda: _command(folder, "check capture --refine mended"))
-    seconds += once(lambda: _command(folder, "run mended --output out"))
-    return seconds, *_judged(folder / "mended", folder / "out", scene, shots, np.eye(4))
+    seconds += once(lambda: _command(folder, "check capture --refine refined"))
+    seconds += once(lambda: _command(folder, "run refined --output out"))
+    return seconds, *_judged(folder / "refined", folder / "out", scene, shots, np.eye(4))
 
 
 def _command(folder: Path, words: str, *more: str) -> None:
-    """What a person types in that folder; a warning of ``check`` is no failure."""
+    """Run a command in the folder; a warning of ``check`` is no failure."""
     done = subprocess.run(
         [sys.executable, "-m", "point2act.cli", *words.split(), *more],
         cwd=folder,

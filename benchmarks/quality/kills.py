@@ -1,4 +1,4 @@
-"""Nothing lost: programs are killed at random moments, looked at, and started again until they are through.
+"""Nothing lost: programs are killed at random moments, inspected, and started again until they are through.
 
 A robot writes a capture, ``point2act run`` makes grasps of it, ``point2act grasp`` others, and ``run`` writes
 over its own output. Each program is killed (SIGKILL, with all its children) after a time drawn evenly from

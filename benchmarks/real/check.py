@@ -20,16 +20,16 @@ from point2act.grasping.grippers import Gripper
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """When a grasp counts as free, and as having something between its fingers. Chosen."""
+    """When a grasp counts as collision-free, and as having something between its fingers."""
 
     approach: float = 0.10
-    """The gripper comes straight along its own z axis over this way, metres."""
+    """Length of the straight approach along the gripper's z axis, metres."""
     clearance: float = GraspConfig().pairs.clearance
-    """Room beside each contact while the gripper is open, metres: the planner's own."""
+    """Clearance beside each contact while the gripper is open, metres: the planner's own."""
     tolerance: float = 0.001
-    """Readings may lie this deep in the gripper, metres: what a depth camera errs at half a metre."""
+    """Allowed penetration of a reading, metres: the error of a depth camera at half a metre."""
     neighbours: int = 4
-    """Of a pixel's 8 that many lie at its depth, or it hangs in the air between a front and a back."""
+    """Smallest number of the 8 neighbours at a pixel's depth; pixels with fewer are flying pixels."""
     jump: float = 0.010
     """Depths this near to each other are the same surface's, metres; a table seen at 80 degrees and a metre
     away rises as much from pixel to pixel."""

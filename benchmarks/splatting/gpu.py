@@ -95,7 +95,8 @@ def _with_gradients(
 # ── how long does it take? ───────────────────────────────────────────────────────────────────────
 def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
     """From images in memory to relevancy, and the next question, for one size of capture."""
-    # Late: the checks and the drawing do without what a start may need.
+    # Imported late: the checks and the rendering do without SciPy, which initialisation needs.
+    from point2act.splatting.initialization import initialize_gaussians
 
     seen = photographed(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
     printed, asked = answers(seen, 1, _rng()), questions(1)

@@ -1,7 +1,7 @@
-"""One look beside two: how many answers are right, and where one would act, when a second look is closer.
+"""One question per view beside two, the second on a crop: right answers and right action points.
 
 Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views of 320x240 each, and two simulated
-models whose errors shrink with what they are shown; ``_looks_pointer.py`` states how. Both views show 320
+models whose errors shrink with what they are shown; ``simulated_pointer.py`` states how. Both views show 320
 pixels, so that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables
 are kept; each takes 20 s to make. To tune, on other tables:
 ``python -m benchmarks.zoom.suite --share 0.25 0.33 0.5``.
@@ -28,7 +28,7 @@ DRAWS = 3
 """Of answers, for each table and model."""
 QUICK = 3
 """Tables for ``--quick``, with one draw each."""
-TWO = "two looks"
+TWO = "two questions"
 MODELS = {"sized": SIZED, "cautious": CAUTIOUS}
 SEEDS = {"tune": TUNE, "report": REPORT}
 CERTAIN = 1.96
@@ -59,13 +59,13 @@ class Summary:
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Figures of both ways for both models."""
+    """Yield the figures of both methods for both models."""
     count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
     ways = {TWO: ZoomConfig(side=SHOWN)}
     found = gather(REPORT[:count], ways, draws)
     print(f"{table(found)}\n", flush=True)
     for (model, way), s in found.items():
-        name = f"looks.{model}.{'one' if way == ONE else 'two'}"
+        name = f"zoom.{model}.{'one' if way == ONE else 'two'}"
         yield Metric(f"{name}.right_points", 100 * s.right.value, "%", "higher")
         yield Metric(f"{name}.right_points_error", 100 * s.right.error, "%")
         yield Metric(f"{name}.right_actions", 100 * s.acts.value, "%", "higher")
@@ -139,13 +139,15 @@ def _interval(mean: Mean) -> str:
 
 
 def main() -> None:
-    """Compare sizes of the second look's window, or show how right the simulated models are at first."""
+    """Compare sizes of the crop, or show how often the simulated models' first answers are right."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zoom.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
-    parser.add_argument("--count", type=int, default=6, help="no more than so many tables")
+    parser.add_argument("--count", type=int, default=6, help="maximum number of tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--share", type=float, nargs="+", default=[ZoomConfig().min_fraction])
-    parser.add_argument("--calibrate", action="store_true", help="show first looks at all things and parts")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="evaluate first answers for all objects and parts"
+    )
     arguments = parser.parse_args()
     configure_threads()
     chosen = SEEDS[arguments.seeds][: arguments.count]

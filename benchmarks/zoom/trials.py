@@ -24,7 +24,7 @@ from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
 MARGIN = 2.0
 """A point is right within that many pixels of the target's own."""
-ONE = "one look"
+ONE = "one question"
 
 
 @dataclass(frozen=True, eq=False)
