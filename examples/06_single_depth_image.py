@@ -16,8 +16,8 @@ from point2act.grasping.tsdf import fuse_local
 def main(capture: Path, x: float, y: float, image: int = 0, gripper: str = "panda") -> None:
     """Grasp what is at pixel (x, y) of one image of a capture."""
     view = load_views(point2act.read_capture(capture))[image]
-    depth = float(view.depth[int(y), int(x)])
-    if depth <= 0:
+    depth = 0.0 if view.depth is None else float(view.depth[int(y), int(x)])
+    if view.depth is None or depth <= 0:
         raise SystemExit(f"no depth at ({x}, {y}): choose another pixel")
     point = back_project(view.camera, view.T_world_cam, np.array([[x, y]]), np.array([depth]))[0]
     box = OrientedBox(point, np.eye(3), np.full(3, 0.02))

@@ -12,10 +12,10 @@ def main(run: Path, points: Path, arm: str = "panda") -> None:
     session = point2act.open_run(run)
     answered = session.ask(points, config=point2act.AnswerConfig(arm=arm))
     for found in answered.results:
-        if not found.grasps:
+        path = found.grasps[0].joint_path if found.grasps else None
+        if path is None:
             print(found.query.text, found.reason, found.detail)
             continue
-        path = found.grasps[0].joint_path
         print(found.query.text, dict(zip(path.joints, path.grasp.round(3).tolist(), strict=True)))
         steps = f"{len(path.approach)} steps in, {len(path.lift)} up"
         print(f"  {steps}, clearance {1e3 * path.clearance:.0f} mm")
