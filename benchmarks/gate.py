@@ -1,4 +1,4 @@
-"""Compare figures with a baseline: ratios, counts and accuracy, not seconds, which are the machine's own."""
+"""Comparison of metrics with a committed baseline: ratios, counts and accuracy, but no times."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ BASELINE = Path(__file__).with_name("baseline.json")
 
 @dataclass(frozen=True)
 class Gated:
-    """A figure of the baseline."""
+    """One metric of the baseline."""
 
     name: str
     value: float
     tolerance: float
-    """How much worse it may be, in its own unit."""
+    """Allowed change for the worse, in the unit of the metric."""
     reason: str
-    """Why so much."""
+    """Why the tolerance has this size."""
 
 
 def read_baseline(path: Path = BASELINE) -> list[Gated]:
-    """The gated figures of a baseline file."""
+    """Read the gated metrics of a baseline file."""
     return [Gated(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def verdicts(
     figures: Sequence[Metric], baseline: Sequence[Gated], measured: Sequence[str]
 ) -> tuple[int, list[str]]:
-    """How many gated figures belong to the suites that were measured, and what is wrong with some.
+    """Return the number of gated metrics of the measured suites, and a message for each that fails.
 
-    A figure that such a suite no longer gives is wrong too: it must not slip away by a new name.
+    A gated metric that its suite no longer reports fails as well, so that a rename cannot hide it.
     """
     found = {metric.name: metric for metric in figures}
     gated = [entry for entry in baseline if entry.name.split(".")[0] in measured]
@@ -46,7 +46,7 @@ def _failure(entry: Gated, metric: Metric | None) -> str | None:
     if metric is None:
         return f"{entry.name} was not measured"
     worse = entry.value - metric.value if metric.better == "higher" else metric.value - entry.value
-    if worse <= entry.tolerance:  # false for a value that is not a number
+    if worse <= entry.tolerance:  # false for NaN
         return None
     return (
         f"{entry.name} is {metric.value:.4g} {metric.unit}, worse than {entry.value:.4g} by more "

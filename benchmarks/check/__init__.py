@@ -1,1 +1,1 @@
-"""Faults put into simulated captures, and which of them ``point2act check`` finds."""
+"""Faults injected into simulated captures, and which of them ``point2act check`` detects."""

@@ -1,4 +1,4 @@
-"""Faults that are put into simulated captures, each with what the check may call it."""
+"""Faults that are injected into simulated captures, each with the codes of findings that detect it."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from scipy.spatial.transform import Rotation
 from point2act.core.types import View
 
 Spoil = Callable[[list[View], np.random.Generator], tuple[list[View], tuple[str, ...]]]
-"""Views to spoilt views, and the names of those that are at fault; none where all are."""
+"""Function from views to faulty views, and the names of the faulty ones; no names if all are faulty."""
 
 NOISE = 2.0
-"""Standard deviation of the noise that a blurred picture gets again: the simulated camera's."""
+"""Standard deviation of the noise that is added again after a blur: that of the simulated camera."""
 
 OFF = ("poses_off", "pose_off_alone", "pose_convention")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to spoil a capture."""
+    """One fault of a capture."""
 
     name: str
     spoil: Spoil
     codes: tuple[str, ...]
-    """A finding with one of these catches it, if it names the images at fault."""
+    """Codes of findings that detect the fault if they name a faulty image."""
 
 
 def poses_off(
     views: list[View], rng: np.random.Generator, *, shift: float, turn: float
 ) -> tuple[list[View], tuple]:
-    """Every camera moved by metres and turned by degrees, each in a direction of its own."""
+    """Move every camera by metres and turn it by degrees, each in a random direction."""
     return [replace(view, T_world_cam=_moved(view, rng, shift, turn)) for view in views], ()
 
 
 def one_off(views: list[View], rng: np.random.Generator, *, shift: float) -> tuple[list[View], tuple]:
-    """One camera moved."""
+    """Move one camera."""
     return _some(views, rng, 1, lambda view: replace(view, T_world_cam=_moved(view, rng, shift, 0.0)))
 
 
 def depth_shifted(views: list[View], rng: np.random.Generator, *, pixels: float) -> tuple[list[View], tuple]:
-    """Depth beside the colours, by that many pixels of 640, in a direction that all views share."""
+    """Shift depth against colour by pixels of 640, in the same direction for all views."""
     angle = rng.uniform(0, 2 * np.pi)
     length = pixels / 640 * max(views[0].rgb.shape[:2])
     way = round(length * np.sin(angle)), round(length * np.cos(angle))
@@ -53,13 +53,13 @@ def depth_shifted(views: list[View], rng: np.random.Generator, *, pixels: float)
 
 
 def blurred(views: list[View], rng: np.random.Generator, *, sigma: float) -> tuple[list[View], tuple]:
-    """Three pictures out of focus, by pixels of 320."""
+    """Defocus three images, by pixels of 320."""
     sigma = sigma * max(views[0].rgb.shape[:2]) / 320
     return _some(views, rng, 3, lambda view: _painted(view, cv2.GaussianBlur(view.rgb, (0, 0), sigma), rng))
 
 
 def shaken(views: list[View], rng: np.random.Generator, *, length: int) -> tuple[list[View], tuple]:
-    """Three pictures blurred by motion, by pixels of 320, each in a direction of its own."""
+    """Blur three images by motion, by pixels of 320, each in a random direction."""
     length = round(length * max(views[0].rgb.shape[:2]) / 320)
 
     def shake(view: View) -> View:
@@ -73,12 +73,12 @@ def shaken(views: list[View], rng: np.random.Generator, *, length: int) -> tuple
 
 
 def exposed(views: list[View], rng: np.random.Generator, *, gain: float) -> tuple[list[View], tuple]:
-    """Two pictures brighter, or darker."""
+    """Make two images brighter or darker."""
     return _some(views, rng, 2, lambda view: _painted(view, np.clip(view.rgb * gain, 0, 255), None))
 
 
 def depth_swapped(views: list[View], rng: np.random.Generator) -> tuple[list[View], tuple]:
-    """Two views with each other's depth."""
+    """Swap the depth of two views."""
     i, j = rng.choice(len(views), 2, replace=False)
     spoilt = list(views)
     spoilt[i] = replace(views[i], depth=views[j].depth)
@@ -87,19 +87,19 @@ def depth_swapped(views: list[View], rng: np.random.Generator) -> tuple[list[Vie
 
 
 def depth_scaled(views: list[View], rng: np.random.Generator, *, factor: float) -> tuple[list[View], tuple]:
-    """Depth in another unit."""
+    """Write depth in another unit."""
     return [replace(view, depth=np.float32(factor) * _depth(view)) for view in views], ()
 
 
 def doubled(views: list[View], rng: np.random.Generator) -> tuple[list[View], tuple]:
-    """One view there twice, under two names."""
+    """Add one view twice, under two names."""
     view = views[rng.integers(len(views))]
     copy = replace(view, name=f"{view.name}-copy")
     return [*views, copy], (view.name, copy.name)
 
 
 def copied(views: list[View], rng: np.random.Generator) -> tuple[list[View], tuple]:
-    """One image and its depth in place of another's."""
+    """Replace one image and its depth by those of another."""
     i, j = rng.choice(len(views), 2, replace=False)
     spoilt = list(views)
     spoilt[j] = replace(views[j], rgb=views[i].rgb, depth=views[i].depth)
@@ -107,7 +107,7 @@ def copied(views: list[View], rng: np.random.Generator) -> tuple[list[View], tup
 
 
 def zoomed(views: list[View], rng: np.random.Generator, *, factor: float) -> tuple[list[View], tuple]:
-    """Another focal length than was written."""
+    """Write a wrong focal length."""
     spoilt = []
     for view in views:
         camera = replace(view.camera, fx=factor * view.camera.fx, fy=factor * view.camera.fy)
@@ -116,13 +116,13 @@ def zoomed(views: list[View], rng: np.random.Generator, *, factor: float) -> tup
 
 
 def other_axes(views: list[View], rng: np.random.Generator) -> tuple[list[View], tuple]:
-    """OpenCV's camera axes where OpenGL's belong."""
+    """Write OpenCV's camera axes in place of OpenGL's."""
     flip = np.diag([1.0, -1.0, -1.0, 1.0])
     return [replace(view, T_world_cam=view.T_world_cam @ flip) for view in views], ()
 
 
 def untouched(views: list[View], rng: np.random.Generator) -> tuple[list[View], tuple]:
-    """As captured."""
+    """Leave the capture unchanged."""
     return views, ()
 
 
@@ -172,7 +172,7 @@ def _moved(view: View, rng: np.random.Generator, shift: float, turn: float) -> n
 
 
 def _rolled(depth: np.ndarray | None, way: tuple[int, int]) -> np.ndarray:
-    """Shifted by rows and columns; no reading where nothing comes in."""
+    """Shift by rows and columns; no reading at the border."""
     assert depth is not None
     moved = np.zeros_like(depth)
     (down, right), (height, width) = way, depth.shape
@@ -188,7 +188,7 @@ def _depth(view: View) -> np.ndarray:
 
 
 def _painted(view: View, rgb: np.ndarray, rng: np.random.Generator | None) -> View:
-    """With another picture, noise added where a generator is given."""
+    """Replace the image; add noise if a generator is given."""
     noise = 0.0 if rng is None else NOISE * rng.standard_normal(rgb.shape)
     pixels: UInt8[np.ndarray, "h w 3"] = np.clip(np.round(rgb + noise), 0, 255).astype(np.uint8)
     return replace(view, rgb=pixels)

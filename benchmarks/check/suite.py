@@ -1,13 +1,12 @@
-"""What ``point2act check`` finds of faults put into simulated captures, and whether it cries wolf.
+"""Detection of faults in captures by ``point2act check``, and its false alarms.
 
-Tables of several kinds, 24 noisy RGB-D views each, with seeds that no threshold was chosen on; each is spoilt
-in every way of ``_check_faults.py``, one at a time. A fault is caught when a finding of the right kind names
-at least one image at fault, where some are. A false alarm is a warning or an error about a capture as it is;
-warnings and errors of another kind about a spoilt one are counted as well, since they mislead.
+Tables of several kinds, 24 noisy RGB-D views each, with seeds that no threshold was chosen on; each gets
+every fault of ``faults.py``, one at a time. A fault is detected if a finding of the right kind names at least
+one faulty image, where there is one. A false alarm is a warning or an error about an unchanged capture;
+warnings and errors of another kind about a faulty one are counted as well.
 
-``python -m benchmarks.check.suite --seeds tune`` prints the same for the tables on which
-thresholds were chosen, and
-``--capture FOLDER`` for a capture on disk (RGB-D, or photographs: faults of depth are then left out).
+``python -m benchmarks.check.suite --seeds tune`` prints the same for the tables on which thresholds were
+chosen, and ``--capture FOLDER`` for a capture on disk (RGB-D, or photographs without the faults of depth).
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ SIDE = 640
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found in one capture with one fault."""
+    """Findings in one capture with one fault."""
 
     capture: str
     fault: Fault
     caught: bool
     others: tuple[str, ...]
-    """Codes of warnings and errors about something else."""
+    """Codes of warnings and errors of another kind."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Percent of the faults that were caught, and findings that should not have been."""
+    """Yield the percentage of detected faults, and the number of false findings."""
     tables = REPORT[:QUICK] if plan.every > 1 else REPORT
     outcomes = []
     for name, seed in tables:
@@ -58,7 +57,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def outcomes_of(capture: str, views: Sequence[View]) -> Iterator[Outcome]:
-    """The capture as it is, and with every fault that its views can have."""
+    """Yield outcomes of the unchanged capture and of every fault that its views can have."""
     deep = all(view.depth is not None for view in views)
     for number, fault in enumerate((ORIGINAL, *FAULTS)):
         if not deep and "depth" in fault.name:
@@ -78,7 +77,7 @@ def _others(fault: Fault, findings: Sequence[Finding]) -> tuple[str, ...]:
 
 
 def _simulated(name: str, seed: int) -> list[View]:
-    # Late: only here is the simulator needed.
+    # Imported late: only this function needs the simulator.
     from point2act.simulation import WristConfig, load_scene
     from point2act.simulation.camera import render_views
 
@@ -101,7 +100,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def main() -> None:
-    """Print the table for tables to tune on or to report, or for captures on disk."""
+    """Print the table for tuning or report seeds, or for captures on disk."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=("tune", "report"), default="tune")
     parser.add_argument("--capture", type=Path, help="folder of a capture, instead of simulated tables")

@@ -1,14 +1,13 @@
-"""A simulated person who clicks on a thing in captured images.
+"""A simulated person who clicks on an object in captured images.
 
-* A person who wants one thing picks images in which it is well visible: of the three views that see most of
-  its pixels, the same number as there are clicks, one click in each.
-* The click is meant for one of the visible pixels of the thing, by chance among the half of them that lies
-  deeper inside, so towards its middle.
-* It is off by a normal deviation of 1.5 px of an image 480 px wide; one click in fifty by one three times as
-  large.
+* The person selects images in which the object is well visible: of the three views with most of its pixels,
+  one for each click.
+* The click is meant for one of the visible pixels of the object, drawn from the half of them that lies deeper
+  inside.
+* It has a normal error of 1.5 px of an image 480 px wide; one click in fifty has three times that.
 
-These are our choices, not measurements. The person never takes one thing for another, and means the part
-itself where a part is wanted.
+These are assumptions, not measurements. The person never confuses objects, and clicks on the part itself if a
+part is the target.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from point2act.simulation.pointing import _interior_pixel
 
 @dataclass(frozen=True)
 class PersonConfig:
-    """How a person clicks. Chosen."""
+    """Errors of a simulated person."""
 
     images: int = 3
-    """One of that many images that see most of the thing is picked."""
+    """Number of images with most pixels of the object among which one is selected."""
     jitter: float = 1.5
-    """Standard deviation of a click about the pixel meant, in pixels ..."""
+    """Standard deviation of a click, pixels of an image of ``width``."""
     width: float = 480.0
-    """... of an image this wide."""
+    """Width of the image to which ``jitter`` refers, pixels."""
     slips: float = 0.02
-    """Share of the clicks ..."""
+    """Fraction of clicks with a larger error."""
     slip: float = 3.0
-    """... that are that many times as far off."""
+    """Factor of the larger error."""
     least: int = 20
-    """No one clicks on what has fewer pixels, as for the simulated models."""
+    """Minimum number of pixels of a clicked object, as for the simulated models."""
 
 
 def clicks(
     opened: Simulated, query: str, draw: int, *, config: PersonConfig = PersonConfig()
 ) -> Iterator[Answer]:
-    """One click after the other, each in another image; none where the thing is nowhere well visible.
+    """Yield clicks, each in another image; none if the object is not well visible anywhere.
 
     The same table, query and draw give the same clicks.
     """

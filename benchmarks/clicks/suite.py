@@ -1,10 +1,10 @@
-"""What a person's clicks are worth: one, two or three of them, on whole things and on parts of things.
+"""Accuracy after one, two or three clicks of a simulated person on whole objects and on parts.
 
-Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and a simulated person who
-picks images in which the thing is well visible and clicks near its middle; ``_clicks_person.py`` states how.
-Each click is weighed as a person's, and for comparison as if a model had given it. Right is an action
-point inside the true box of what was meant, zero margin; a refusal is not. ``POINT2ACT_BENCHMARK_CACHE`` as
-for ``localisation``. To tune, on other tables: ``python -m benchmarks.clicks.suite --seeds tune``.
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and a simulated person
+(``simulated_person.py``). Each click is evaluated with the likelihood of a person, and for comparison with
+that of a model. An action point is right inside the true box of the target, with zero margin; a refusal is
+not. ``POINT2ACT_BENCHMARK_CACHE`` as for ``localisation``. For tuning, on other tables: ``python -m
+benchmarks.clicks.suite --seeds tune``.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from point2act.pipeline.query import AnswerConfig
 from point2act.simulation import part_box
 
 TABLES = 8
-"""One of every kind."""
+"""Number of tables, one of every kind."""
 DRAWS = 2
-"""Of clicks, for each thing and part."""
+"""Draws of clicks for each object and part."""
 COUNTS = (1, 2, 3)
 QUICK = 2
 """Tables for ``--quick``, with one draw each."""
 GRASPED = 4
-"""Tables on which grasps are planned as well, at one click."""
+"""Tables on which grasps are planned as well, after one click."""
 SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 WHO = {"person": PERSON, "model": "simulated/clean"}
-"""By which the clicks are reported to be."""
+"""Author that is recorded with the clicks, which chooses the likelihood."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Percent of the action points inside the box, and how sure they were."""
+    """Yield the percentage of action points inside the box, and their confidence."""
     count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
     records = [record for table in REPORT[:count] for record in compare(simulated(table), draws)]
     print(f"{report(records)}\n", flush=True)
@@ -68,7 +68,7 @@ def compare(
     who: Iterable[str] = tuple(WHO),
     config: AnswerConfig = AnswerConfig(),
 ) -> Iterator[Record]:
-    """A record for every thing and part of a table, number of clicks, draw, and who is reported to click."""
+    """Yield a record for every object and part of a table, number of clicks, draw and recorded author."""
     opened = replace(opened, scene=of_all_sizes(opened.scene))
     for draw in range(draws):
         for count in counts:
@@ -84,14 +84,14 @@ def compare(
 
 
 def clicked(opened: Simulated, draw: int, count: int) -> PointSet:
-    """That many clicks on everything in a scene that is well visible in that many images."""
+    """Return ``count`` clicks on everything in a scene that is well visible in that many images."""
     found = {query: tuple(islice(clicks(opened, query.name, draw), count)) for query in opened.scene.queries}
     found = {query: answers for query, answers in found.items() if len(answers) == count}
     return PointSet(tuple(found), sum(found.values(), ()))
 
 
 def has_grasps(opened: Simulated, *, config: AnswerConfig = AnswerConfig()) -> list[bool]:
-    """For each query of a table itself that wants a grasp, whether one click leads to one."""
+    """Return for each query to grasp of a table whether one click leads to a grasp."""
     answered = opened.session.ask(clicked(opened, 0, 1), config=config)
     wanted = [result for result in answered.results if result.query.role == "grasp"]
     for result in wanted:
@@ -101,7 +101,7 @@ def has_grasps(opened: Simulated, *, config: AnswerConfig = AnswerConfig()) -> l
 
 
 def report(records: Sequence[Record]) -> str:
-    """Figures by number of clicks and size of target, and how sure the places were."""
+    """Return results by number of clicks and kind of target, with reliability tables."""
     blocks = [tables(sorted(records, key=lambda record: (record.level[2:], record.level)))]
     for who in dict.fromkeys(record.method for record in records):
         for level in dict.fromkeys(record.level for record in records):
@@ -115,7 +115,7 @@ def report(records: Sequence[Record]) -> str:
 
 
 def main() -> None:
-    """Compare clicks as a person's and as a model's."""
+    """Compare clicks evaluated as a person's and as a model's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clicks.suite", description=main.__doc__)
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, default=TABLES, help="maximum number of tables")

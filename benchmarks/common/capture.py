@@ -1,4 +1,4 @@
-"""One capture of the simulated tabletop, made when first needed and shared by the suites of a process."""
+"""One capture of the simulated tabletop, made on first use and shared by the suites of a process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from point2act.core.types import View
 from point2act.data.capture import load_views, read_capture
 
 SEED = 100
-"""Of a scene on which nothing was tuned."""
+"""Seed of a scene on which nothing was tuned."""
 
 
 @cache
 def workspace() -> Path:
-    """A folder for this process; it goes when the process ends."""
+    """Return a temporary folder of this process, deleted when the process ends."""
     return Path(_folder().name)
 
 
@@ -28,8 +28,8 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 @cache
 def capture() -> Path:
-    """The folder of 24 noisy RGB-D views of 320x240, with the answers of a pointing model that errs."""
-    # Late: only here is the simulator needed.
+    """Return the folder of 24 noisy RGB-D views of 320x240 with the answers of a simulated pointing model."""
+    # Imported late: only this function needs the simulator.
     from point2act.simulation import CaptureConfig, capture_scene, load_scene
 
     folder = workspace() / "capture"
@@ -39,16 +39,16 @@ def capture() -> Path:
 
 @cache
 def views() -> tuple[View, ...]:
-    """The capture's images as a run loads them."""
+    """Return the views as a run loads them."""
     return tuple(load_views(read_capture(capture()), max_side=480))
 
 
 @cache
 def true_depths() -> np.ndarray:
-    """What a depth camera without noise would measure in each view, metres."""
+    """Return the noise-free depth of each view, metres."""
     from point2act.simulation import captured_scene
     from point2act.simulation.camera import render
 
-    # They share a camera, and undistorting and reducing changed nothing.
+    # All views share a camera; loading neither undistorts nor resizes them.
     poses = [view.T_world_cam for view in views()]
     return render(captured_scene(capture()), poses, views()[0].camera)[1]

@@ -1,4 +1,4 @@
-"""Grasps from the true shapes: an upper bound for planners that only see, and a check of the physics."""
+"""Grasps from the true shapes: an upper bound for planners, and a check of the physics."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def oracle_grasps(
 def _poses(
     scene: Scene, query: str, gripper: Gripper, rng: np.random.Generator, tries: int
 ) -> list[tuple[Float[np.ndarray, "4 4"], float]]:
-    """Poses that look down enough, each with the thickness of the shape between the fingers."""
+    """Return poses that point down enough, each with the thickness of the shape between the fingers."""
     target = scene.target(query)
     T_world_thing = scene.T_world_thing[target.thing]
     thing = next(thing for thing in scene.layout.things if thing.name == target.thing)
@@ -88,7 +88,7 @@ def _poses(
 def _axis_and_place(
     shape: Shape, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
-    """A closing axis through the shape, and a place on its other axes, both in the object's frame."""
+    """Sample a closing axis through the shape and an offset along its other axes, in the object's frame."""
     if shape.kind == "box":
         axis = rng.integers(3)
         place = rng.uniform(-0.9, 0.9, 3) * shape.half_size
@@ -100,7 +100,7 @@ def _axis_and_place(
 
 
 def _turned(closing: Float[np.ndarray, " 3"], angle: float) -> Float[np.ndarray, "3 3"]:
-    """A gripper that closes along an axis, its approach at an angle about it."""
+    """Return a rotation whose y axis is the closing axis, with the approach at an angle about it."""
     a, b, _ = frame_from_normal(closing[None])[0].T
     approach = np.cos(angle) * a + np.sin(angle) * b
     return np.stack([np.cross(closing, approach), closing, approach], axis=1)

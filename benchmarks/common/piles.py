@@ -1,4 +1,4 @@
-"""Tables that are drawn, not written: objects put down apart from one another, or dropped in a heap."""
+"""Random tables: objects placed apart from one another, or dropped in a heap."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from point2act.simulation.mjcf import TIMESTEP, build, resting_height
 from point2act.simulation.scene import Scene, body_pose
 
 _PARKED = 3.0
-"""Metres from the table's centre where objects wait for their turn; the plane they stand on is endless."""
+"""Distance from the table's centre at which objects wait to be dropped, metres."""
 _CLEAR = 0.002
-"""An object falls from where it is this far from all others, metres. Chosen."""
+"""Clearance to all other objects at which an object may be dropped, metres."""
 _CHUNK = 0.25
-"""Seconds of physics between two checks whether everything is at rest."""
+"""Simulated time between two checks whether all objects are at rest, seconds."""
 _AIR = 0.998
-"""What a step of settling leaves of all speeds: a ball on a real table stops too. Chosen."""
+"""Factor on all speeds per step of settling: a substitute for rolling friction."""
 _AT_REST = (0.0005, 0.01)
-"""Metres and radians by which an object at rest moves in such a while at most. Chosen."""
+"""Largest movement of an object at rest in one such interval, metres and radians."""
 
 
 Poses = Mapping[str, Float[np.ndarray, "4 4"]]
-"""T_world_thing by the objects' names."""
+"""T_world_thing by name of the object."""
 
 
 @dataclass(frozen=True)
 class PileConfig:
-    """How objects come onto a table. All values are chosen."""
+    """Placement of objects on a table."""
 
     radius: float = 0.17
-    """Objects that are put down apart have their frames within this of the table's centre, metres."""
+    """Maximum distance of objects placed apart from the table's centre, metres."""
     gap: float = 0.015
-    """Such objects are at least this far apart as seen from above, metres."""
+    """Minimum gap between objects placed apart, seen from above, metres."""
     spread: float = 0.05
-    """Standard deviation of the qpos_indices over which objects are dropped, metres along x and y."""
+    """Standard deviation of the positions over which objects are dropped, metres along x and y."""
     tumbled: float = 0.5
-    """Share of the dropped objects that fall in any orientation; the others fall upright."""
+    """Fraction of the dropped objects with a random orientation; the others fall upright."""
     height: float = 0.01
-    """An object is dropped from this far above the lowest free place, metres."""
+    """Height above the lowest free position from which an object is dropped, metres."""
     reach: float = 0.20
-    """What comes to rest with its middle further than this from the table's centre is removed, metres."""
+    """Distance of an object's middle from the table's centre beyond which it is removed, metres."""
     attempts: int = 200
-    """Places tried for an object that is put down."""
+    """Maximum number of positions tried for an object that is placed."""
     patience: float = 5.0
-    """Seconds given to come to rest."""
+    """Maximum time to come to rest, seconds."""
 
 
 def put_apart(
     layout: SceneLayout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
 ) -> Scene:
-    """Every object upright in a random place and turn, none near or over another, settled.
+    """Place every object upright at a random position and yaw, none near or above another, and settle them.
 
     Raises SimulationError if an object cannot be placed or does not stand.
     """
@@ -89,9 +89,10 @@ def put_apart(
 def drop(
     layout: SceneLayout, seed: int, rng: np.random.Generator, config: PileConfig = PileConfig()
 ) -> Scene:
-    """Objects dropped onto and beside one another in the order of the layout, settled.
+    """Drop objects onto and beside one another in the order of the layout, and settle them.
 
-    What rolls away is not in the scene that returns. Raises SimulationError when the rest does not rest.
+    Objects that roll away are not in the returned scene. Raises SimulationError if the others do not come to
+    rest.
     """
     model = build(layout)
     data = _parked(model, layout)
@@ -112,7 +113,7 @@ def drop(
 
 
 def neighbours(scene: Scene, thing: str, within: float) -> set[str]:
-    """The other objects that are less than ``within`` metres from one, by the true shapes."""
+    """Return the other objects that are less than ``within`` metres from one, by the true shapes."""
     model, data = scene.model, scene.start(scene.model)
     body = model.body(thing).id
     gripper_geom = np.flatnonzero(model.geom_bodyid == body).tolist()
@@ -126,7 +127,7 @@ def neighbours(scene: Scene, thing: str, within: float) -> set[str]:
 
 
 class Outline(NamedTuple):
-    """An object from above: for each of its shapes the middle, and how far it reaches every way."""
+    """Outline of an object from above: the middle of each shape and its extent in every direction."""
 
     centers: Float[np.ndarray, "s 2"]
     reach: Float[np.ndarray, "s w"]
@@ -134,7 +135,7 @@ class Outline(NamedTuple):
 
 _ANGLES = np.arange(36) * np.pi / 18
 _WAYS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES), np.zeros(36)], axis=1)
-"""Directions in which it is looked for a gap between two objects."""
+"""Directions in which a gap between two objects is searched."""
 
 
 def _outline(thing: SceneObject, turn: Rotation, place: Float[np.ndarray, " 2"]) -> Outline:
@@ -145,14 +146,14 @@ def _outline(thing: SceneObject, turn: Rotation, place: Float[np.ndarray, " 2"])
 
 
 def _plan_gap(a: Outline, b: Outline) -> float:
-    """How far apart two objects are from above; convex shapes are apart as far as some line keeps them so."""
+    """Return the gap between two objects from above: that of the best separating line of convex shapes."""
     away = (b.centers[None] - a.centers[:, None]) @ _WAYS[:, :2].T
     opposite = np.roll(b.reach, len(_WAYS) // 2, axis=1)
     return float((away - a.reach[:, None] - opposite[None]).max(axis=2).min())
 
 
 def _any_turn(rng: np.random.Generator) -> Rotation:
-    """Every orientation is as likely (a normal quaternion points anywhere in its four dimensions)."""
+    """Return a uniformly distributed rotation, from a normally distributed quaternion."""
     return Rotation.from_quat(rng.standard_normal(4))
 
 
@@ -172,7 +173,7 @@ def _put(data: MjData, thing: SceneObject, place: Float[np.ndarray, " 3"], turn:
 
 
 def _is_free(model: MjModel, data: MjData, thing: str) -> bool:
-    """Whether an object, as it was put, is clear of all others."""
+    """Return whether a placed object is clear of all others."""
     margins = model.geom_margin.copy()
     try:
         model.geom_margin[model.geom_bodyid > 0] = _CLEAR
@@ -190,7 +191,7 @@ def _steps(model: MjModel, data: MjData, seconds: float, *, air: float = 1.0) ->
 
 
 def _settle(model: MjModel, data: MjData, layout: SceneLayout, patience: float) -> set[str]:
-    """Settle everything; return the objects that are not at rest after the given seconds."""
+    """Simulate until rest; return the objects that still move after the given seconds."""
     moving = {thing.name for thing in layout.things}
     for _ in range(round(patience / _CHUNK)):
         before = _poses(data, layout)
@@ -227,7 +228,7 @@ def _without(layout: SceneLayout, gone: Iterable[str]) -> SceneLayout:
 
 
 def _checked(layout: SceneLayout, seed: int, poses: Poses) -> Scene:
-    """The scene of objects in these qpos_indices, if they stay there by themselves for half a second."""
+    """Return the scene with objects at these poses if they stay there for half a second."""
     scene = Scene(layout, seed, build(layout), {thing.name: poses[thing.name] for thing in layout.things})
     data = scene.start(scene.model)
     _steps(scene.model, data, 2 * _CHUNK)

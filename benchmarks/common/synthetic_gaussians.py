@@ -1,4 +1,4 @@
-"""Made-up Gaussians, views of them and answers about them: all that a renderer needs, on no other library."""
+"""Synthetic Gaussians, views and answers for benchmarks of the renderer, without other libraries."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from point2act.splatting.render import render
 from point2act.splatting.rendering import project_view
 
 BALL = np.array([0.0, 0.0, 0.12])
-"""Centre; it lies on the table and its radius is its height."""
+"""Centre of the ball, metres; it lies on the table, so that its radius is its height."""
 
 
 def tabletop(n: int, rng: np.random.Generator) -> GaussianScene:
-    """Flat Gaussians, 2 to 6 mm wide, on a table of 0.9 m and, a quarter of them, on a ball on it."""
+    """Return flat Gaussians, 2 to 6 mm wide, on a table of 0.9 m and, a quarter of them, on a ball on it."""
     on_ball = np.arange(n) % 4 == 0
     up = rng.normal(size=(n, 3))
     normals = np.where(on_ball[:, None], up / np.linalg.norm(up, axis=1, keepdims=True), [0.0, 0.0, 1.0])
@@ -37,29 +37,29 @@ def tabletop(n: int, rng: np.random.Generator) -> GaussianScene:
 
 
 def _turns_to(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 4"]:
-    """Unit quaternions (wxyz) that bring +z to the normals: half-way between the two."""
+    """Return unit quaternions (wxyz) that rotate +z to the normals."""
     quats = np.column_stack([1 + normals[:, 2] + 1e-6, -normals[:, 1], normals[:, 0], np.zeros(len(normals))])
     return quats / np.linalg.norm(quats, axis=1, keepdims=True)
 
 
 def leaves(scene: GaussianScene, *, device: torch.device | str = "cpu") -> Activated:
-    """Means, quaternions, scales and opacities as tensors that want gradients."""
+    """Return means, quaternions, scales and opacities as leaf tensors with gradients."""
     tensors = activated(to_parameters(scene, device=device))
     return Activated(*(tensor.detach().clone().requires_grad_() for tensor in tensors))
 
 
 def poses(count: int, *, device: torch.device | str = "cpu") -> list[Tensor]:
-    """T_cam_world of the cameras of ``orbit``."""
+    """Return T_cam_world of the cameras of ``orbit``."""
     return [torch.tensor(invert(T), dtype=torch.float32, device=device) for T in orbit(count)]
 
 
 def camera(height: int, width: int) -> Camera:
-    """A pinhole whose picture is as wide as what it views is far."""
+    """Return a pinhole camera with a focal length of one image width."""
     return Camera(float(width), float(width), width / 2, height / 2, height, width)
 
 
 def orbit(count: int) -> list[Float[np.ndarray, "4 4"]]:
-    """T_world_cam of cameras all around the table, 0.9 m from its centre and 37 degrees above it."""
+    """Return T_world_cam of cameras around the table, 0.9 m from its centre and 37 degrees above it."""
     return [_looking_at_the_centre(angle) for angle in np.arange(count) * 2 * np.pi / count]
 
 
@@ -73,14 +73,14 @@ def _looking_at_the_centre(azimuth: float) -> Float[np.ndarray, "4 4"]:
 
 
 def views(count: int, height: int, width: int) -> list[View]:
-    """Views of nothing yet, from all around: lifting needs no pictures."""
+    """Return views from all around without image content, which lifting does not need."""
     black = np.zeros((height, width, 3), np.uint8)
     lens = camera(height, width)
     return [View(f"{k:04d}.png", lens, T, black) for k, T in enumerate(orbit(count))]
 
 
 def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.device | str) -> list[View]:
-    """The same views with colour and depth as the scene has them."""
+    """Return the same views with rendered colour and depth."""
     gaussians = freeze(scene, device=device).gaussians
     colors = torch.tensor(0.5 + SH_DC * scene.sh[:, 0], dtype=torch.float32, device=device)
     taken = []
@@ -96,20 +96,20 @@ def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.devic
 def look_at_all(
     scene: GaussianScene, seen: Sequence[View], *, device: torch.device | str = "cpu"
 ) -> list[Projection]:
-    """What every view sees of the scene: what lifting starts with, and may keep for the next question."""
+    """Project the scene into all views: the first step of lifting, which may be cached between queries."""
     kept = freeze(scene, device=device)
     return [project_view(view, kept) for view in seen]
 
 
 def questions(count: int) -> list[Query]:
-    """That many things to ask for."""
+    """Return ``count`` queries."""
     return [Query(f"q{k}", f"spot {k} of the ball") for k in range(count)]
 
 
 def answers(
     seen: Sequence[View], count: int, rng: np.random.Generator
 ) -> list[list[Float[np.ndarray, "_ 2"] | None]]:
-    """For each question, a spot of the ball as it appears in each view, 3 pixels off or so."""
+    """Return for each query one point of the ball as it appears in each view, with 3 px of noise."""
     up = rng.normal(size=(count, 3))
     spots = BALL + BALL[2] * up / np.linalg.norm(up, axis=1, keepdims=True)
     return [[_pixels(view, spot, rng) for view in seen] for spot in spots]

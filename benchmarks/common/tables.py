@@ -1,7 +1,7 @@
-"""Simulated tabletops on which answers are fused: captured and fitted once, kept in a folder.
+"""Simulated tables for benchmarks of localization: captured and fitted once, and cached in a folder.
 
-What is slow, the pictures and the fit, depends on the scene's kind and seed alone; answers are drawn anew
-for every question. Each scene lies in a folder of its own; delete it when the fit has changed.
+The slow steps, images and fit, depend on the kind of scene and the seed alone; answers are drawn anew for
+every query. Each table has a folder of its own; delete it when the fit has changed.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ from point2act.simulation import CaptureConfig, Scene, capture_scene, captured_s
 from point2act.simulation.camera import SimView, render
 
 CACHE = "POINT2ACT_BENCHMARK_CACHE"
-"""The environment variable that names the folder; without it scenes go when the process ends."""
+"""Environment variable that names the cache folder; without it tables are deleted when the process ends."""
 KINDS = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")
 VARIANTS = ("rgbd", "rgb", "perturbed")
-"""As captured; the same pictures without depth; the same with poses that are a little off."""
+"""Variants of a capture: as captured, without depth, with perturbed poses."""
 
 SHIFT = 0.005
-"""How far a perturbed camera is from where it says it is, metres ..."""
+"""Distance between the true and the recorded position of a perturbed camera, metres."""
 TURN = np.deg2rad(0.7)
-"""... and how far it is turned, radians; both in directions that differ from view to view."""
+"""Angle between the true and the recorded orientation of a perturbed camera, radians."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table to be made or found."""
+    """One simulated table."""
 
     kind: str
-    """A shipped scene."""
+    """Name of a shipped scene."""
     seed: int
     variant: str = "rgbd"
 
     @property
     def name(self) -> str:
-        """``desk-3``, whichever variant: the objects are the same."""
+        """``desk-3``, the same for all variants, which have the same objects."""
         return f"{self.kind}-{self.seed}"
 
 
 def tables(seeds: Sequence[int], *, variant: str = "rgbd", count: int | None = None) -> tuple[Table, ...]:
-    """Every kind with every seed, or the first that many of them; kinds take turns."""
+    """Return every kind with every seed, or the first ``count`` of them; kinds alternate."""
     return tuple(Table(kind, seed, variant) for seed in seeds for kind in KINDS)[:count]
 
 
 TUNE = tables(range(5))
 """For choosing parameters."""
 REPORT = tables(range(500, 506))
-"""For figures that are published; nothing may be chosen on them."""
+"""For published figures; nothing may be chosen on them."""
 FRESH = tables(range(600, 602))
-"""For a last look: no one has seen these before a version is finished."""
+"""For a last evaluation, after a version is finished."""
 
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A fitted scene with the truth behind its pictures."""
+    """A fitted scene with the ground truth of its views."""
 
     table: Table
     scene: Scene
     session: Session
     shots: tuple[SimView, ...]
-    """What the simulator knows of each view; ``shots[v].view`` is the session's v-th."""
+    """Ground truth of each view; ``shots[v].view`` is view v of the session."""
 
 
 def simulated(table: Table) -> Simulated:
-    """A table from the folder; made first where it is not there."""
+    """Return a table from the cache; make it first if it is not there."""
     run = made(table)
     source = folder() / table.name
     session = open_run(run)
@@ -90,7 +90,7 @@ def simulated(table: Table) -> Simulated:
 
 
 def made(table: Table) -> Path:
-    """The folder of a table's fitted scene; simulates and fits where there is none yet."""
+    """Return the folder of a table's fitted scene; simulate and fit it first if it is not there."""
     source = folder() / table.name
     output = source / table.variant
     if (output / "run.json").is_file():
@@ -108,7 +108,7 @@ def made(table: Table) -> Path:
 
 @cache
 def folder() -> Path:
-    """Where scenes are kept."""
+    """Return the cache folder."""
     named = os.environ.get(CACHE)
     return Path(named) if named else Path(_temporary().name)
 
@@ -119,7 +119,7 @@ def _temporary() -> tempfile.TemporaryDirectory[str]:
 
 
 def _capture(table: Table, source: Path) -> None:
-    """Pictures with noise, and beside them which part each pixel shows and how far it truly is."""
+    """Write noisy images, and for each the part and the true depth of every pixel."""
     capture_scene(
         load_scene(table.kind, table.seed),
         source / "capture",
@@ -147,7 +147,7 @@ def perturbed(
     shift: float = SHIFT,
     turn: float = TURN,
 ) -> Float[np.ndarray, "4 4"]:
-    """The pose moved by ``shift`` metres and turned by ``turn`` radians, each in a random direction."""
+    """Return the pose moved by ``shift`` metres and turned by ``turn`` radians in random directions."""
     T = T_world_cam.copy()
     way, axis = (v / np.linalg.norm(v) for v in rng.standard_normal((2, 3)))
     T[:3, 3] += shift * way
@@ -156,7 +156,7 @@ def perturbed(
 
 
 def main() -> None:
-    """``python -m benchmarks.common.tables 0 5``: make the tables of seeds 0 to 4 in advance."""
+    """Make the tables of a range of seeds in advance: ``python -m benchmarks.common.tables 0 5``."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("first", type=int, help="seed")
     parser.add_argument("end", type=int, help="one more than the last seed")

@@ -1,4 +1,4 @@
-"""How long things take: calls in this process, and commands in their own."""
+"""Timing of calls in this process and of commands in their own process."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Work = Callable[[], object]
 
 
 def once(work: Work) -> float:
-    """Seconds of one call."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def best(work: Work, seconds: float) -> float:
-    """The shortest call, after a first one, of the same number as there is time for; at least three.
+    """Return the time of the fastest call, after a first one; at least three calls, for the given seconds.
 
-    The shortest: what other programs on the machine add to a call is never negative.
+    The minimum, because load by other processes only ever adds time.
     """
     work()
     times: list[float] = []
@@ -34,10 +34,10 @@ def best(work: Work, seconds: float) -> float:
 
 
 def best_of_each(works: Mapping[str, Work], rounds: int) -> dict[str, float]:
-    """The shortest call of each of several things that take turns, so that noise meets all of them.
+    """Return the time of the fastest call of each of several functions that take turns.
 
-    Each is called a first time to compile and allocate. A turn lasts a tenth of a second or one call,
-    whichever is longer: the first call of a turn finds the caches full of what the others left there.
+    Each is called once first, to compile and allocate. A turn lasts a tenth of a second or one call,
+    whichever is longer; the first call of a turn finds caches filled by the others.
     """
     for work in works.values():
         work()
@@ -53,14 +53,14 @@ def best_of_each(works: Mapping[str, Work], rounds: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended well."""
+    """A command that succeeded."""
 
     seconds: float
     output: str
 
 
 def python(*arguments: str, environment: Mapping[str, str] | None = None) -> Finished:
-    """Run this Python with arguments, in the repository, from start to end."""
+    """Run this Python with arguments in the repository and wait for it."""
     start = time.perf_counter()
     finished = subprocess.run(
         [sys.executable, *arguments],

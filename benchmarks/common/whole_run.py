@@ -1,6 +1,6 @@
-"""``point2act run`` on the shared capture, as a command of its own, where nothing is compiled yet.
+"""``point2act run`` on the shared capture as a separate command with its own cache of compiled kernels.
 
-The compiled kernels go to a folder of this process, so the first run compiles them all and later ones none,
+Compiled kernels go to a temporary folder, so that the first run compiles all of them and later runs none,
 whatever the user's own cache holds.
 """
 
@@ -14,25 +14,25 @@ from benchmarks.common.timing import Finished, python
 
 
 def environment() -> dict[str, str]:
-    """Where these runs keep their compiled kernels."""
+    """Return the environment variable that names the cache of compiled kernels."""
     return {"NUMBA_CACHE_DIR": str(workspace() / "kernels")}
 
 
 @cache
 def first() -> Finished:
-    """The run that finds no compiled kernels."""
+    """Run once with an empty cache of compiled kernels."""
     return _run(workspace() / "first")
 
 
 @cache
 def later(number: int) -> Finished:
-    """A run after the first; each number is a run of its own."""
+    """Run after the first run; each number is a run of its own."""
     first()
     return _run(output() if number == 0 else workspace() / f"later-{number}")
 
 
 def output() -> Path:
-    """Where ``later(0)`` writes."""
+    """Return the output folder of ``later(0)``."""
     return workspace() / "later-0"
 
 

@@ -1,7 +1,7 @@
-"""A robot that writes a capture again, a view at a time: SOURCE FOLDER VIEWS_PER_SECOND.
+"""A robot that writes a copy of a capture, one view at a time: SOURCE FOLDER VIEWS_PER_SECOND.
 
-Prints the time, in seconds since the epoch, at which the capture was marked complete. Views that are there
-already are not written again.
+Prints the time, in seconds since the epoch, at which the capture was marked complete. Views that already
+exist are not written again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from point2act.data.capture import CaptureWriter, load_views, read_capture
 
 
 def main() -> None:
-    """Write."""
+    """Write the capture."""
     source, folder, rate = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     capture = read_capture(source)
     views = load_views(capture)

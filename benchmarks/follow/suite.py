@@ -1,11 +1,11 @@
-"""How soon after the last image grasps are written: following the robot, beside waiting for it to finish.
+"""Time from the last image to grasps: ``--follow`` beside waiting for the capture to end.
 
-A robot writes a view every 1/2.4 s, 24 in 10 s; a server over loopback answers after 0.4 s, up to
-eight questions at a time. Three ways to grasps, each a command of its own with an empty cache of replies:
+A robot writes a view every 1/2.4 s, 24 in 10 s; a server over loopback answers after 0.4 s, up to eight
+queries at a time. Three ways to grasps, each with commands of their own and an empty cache of replies:
 
 - ``follow``: ``point2act run --follow``, started with the robot;
-- ``run``: ``point2act run``, started when the capture is done, which asks while it builds;
-- ``sequential``: ``point2act ask``, and then ``point2act run``.
+- ``run``: ``point2act run``, started at the end of the capture, which asks while it fits;
+- ``sequential``: ``point2act ask``, then ``point2act run``.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from benchmarks.common.capture import capture, workspace
 from benchmarks.common.timing import REPOSITORY
 
 RATE = 2.4
-"""Views a second."""
+"""Views per second."""
 ANSWER = 0.4
-"""Seconds an answer takes."""
+"""Seconds per answer."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds from the last image to grasps.json, the best of some rounds, and their shares."""
+    """Yield seconds from the last image to grasps.json, the best of some rounds, and their ratios."""
     rounds = max(1, plan.rounds // 2)
     with server() as address:
-        _whole("warm", address)  # compiles kernels, where they are not
+        _whole("warm", address)  # compiles the kernels
         each = [
             (_followed(f"f{n}", address), _whole(f"r{n}", address), _in_turn(f"s{n}", address))
             for n in range(rounds)
@@ -48,7 +48,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 @contextmanager
 def server(log: Path | None = None) -> Iterator[str]:
-    """A server that answers as the capture's own points.json has it; its address."""
+    """Run a server that answers with the capture's own points.json; yield its address."""
     command = [sys.executable, str(REPOSITORY / "tests" / "model_server.py")]
     command += ["--points", str(capture() / "points.json"), "--capture", str(capture())]
     command += ["--delay", str(ANSWER), *(["--log", str(log)] if log else [])]
@@ -61,18 +61,18 @@ def server(log: Path | None = None) -> Iterator[str]:
 
 
 def query() -> str:
-    """What is asked: the first thing in the capture's points.json."""
+    """Return the text of the first query in the capture's points.json."""
     return json.loads((capture() / "points.json").read_text(encoding="utf-8"))["queries"][0]["text"]
 
 
 def asked_of(name: str, address: str) -> list[str]:
-    """The options that say what to ask, and which."""
+    """Return the options that set the query and the model."""
     options = ["--query", query(), "--model", "qwen3_vl_8b", "--server", address]
     return [*options, "--cache", str(workspace() / f"{name}-replies")]
 
 
 def robot(folder: Path, rate: float = RATE) -> subprocess.Popen[str]:
-    """A process that writes the capture again, a view at a time; prints when it has written the last."""
+    """Start a process that writes the capture one view at a time, and prints when it wrote the last."""
     command = [
         sys.executable,
         "-m",
@@ -85,14 +85,14 @@ def robot(folder: Path, rate: float = RATE) -> subprocess.Popen[str]:
 
 
 def point2act(*arguments: str) -> subprocess.Popen[str]:
-    """A command of ours, silent."""
+    """Start a point2act command without output."""
     command = [sys.executable, "-m", "point2act.cli", *arguments]
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=None)
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, text=True)
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    """Wait for a process that must not fail; what it printed."""
+    """Wait for a process that must succeed; return its output."""
     printed, _ = process.communicate()
     assert process.returncode == 0, f"{process.args} failed"
     return printed or ""
@@ -101,7 +101,7 @@ def finished(process: subprocess.Popen[str]) -> str:
 def _followed(name: str, address: str) -> float:
     folder, output = workspace() / f"{name}-live", workspace() / f"{name}-out"
     ours = point2act("run", str(folder), "--output", str(output), "--follow", *asked_of(name, address))
-    # As a robot's program is: started and ready before the robot moves.
+    # As a robot's program would: started and ready before the robot moves.
     time.sleep(5.0)
     last = float(finished(robot(folder)))
     finished(ours)

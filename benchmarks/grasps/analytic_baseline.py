@@ -1,8 +1,8 @@
-"""The recipe of an earlier study of analytic heads as a prototype: pairs, poses, checks, and a weighed score.
+"""The first version of this planner as a baseline: contact pairs, poses, checks, and a weighted score.
 
-Surface from a TSDF of 2 mm voxels; closing axes along jittered inward normals, marched through the field to
-the other side; gripper poses about each axis; the best collision-free one by a weighted sum. Weights that
-the recipe does not give are 1.
+The surface is that of a TSDF with voxels of 2 mm. Closing axes start along jittered inward normals and are
+marched through the field to the other side; gripper poses are sampled about each axis; the best
+collision-free one by a weighted sum is returned.
 """
 
 from __future__ import annotations
@@ -22,46 +22,46 @@ from point2act.grasping.grippers import Gripper
 from point2act.grasping.tsdf import fuse_local
 
 RADII = (0.03, 0.045)
-"""Metres about the action point in which contacts are looked for, one after the other."""
+"""Radii around the action point in which contacts are searched, one after the other, metres."""
 SAMPLES, TURNS = 600, 24
-"""Surface points tried, and approach directions about a closing axis."""
+"""Number of surface points, and of approach directions about a closing axis."""
 JITTER, FRICTION, WIDEST, DOWN = np.deg2rad(8.0), 0.5, 0.068, 0.3
 TIPS = (-0.006, -0.001, 0.004, 0.009)
-"""How far the fingertips are past the contacts along the approach, metres."""
+"""Offsets of the fingertips beyond the contacts along the approach, metres."""
 MARGIN, OVER_TABLE = 0.002, 0.002
 UNKNOWN = 40
-"""Cells never seen that the fingers may go through, of 8 cubic millimetres each. Chosen."""
+"""Maximum number of unobserved cells of 8 cubic millimetres in the fingers' way."""
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A signed distance field with its zero crossings, in the world."""
+    """A signed distance field with its zero crossings, in the world frame."""
 
     tsdf: Float[np.ndarray, "r r r"]
     observed: Bool[np.ndarray, "r r r"]
     gradient: Float[np.ndarray, "3 r r r"]
     T_world_cell: Float[np.ndarray, "4 4"]
-    """From indices of cells; its axes are a voxel long."""
+    """Transform from cell indices; its axes are one voxel long."""
 
     def cells(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-        """Indices, not rounded."""
+        """Return cell indices, not rounded."""
         return transform_points(np.linalg.inv(self.T_world_cell), points)
 
     def at(self, points: Float[np.ndarray, "*n 3"]) -> tuple[np.ndarray, np.ndarray]:
-        """Distance, and whether the cell was seen; outside the grid none was."""
+        """Return the distance, and whether the cell was observed; cells outside the grid are not."""
         cells = np.moveaxis(self.cells(points), -1, 0)
         seen = map_coordinates(self.observed.astype(np.uint8), cells, order=0) > 0
         return map_coordinates(self.tsdf, cells, order=1), seen
 
     def normals(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-        """Outward unit normals from the smoothed gradient."""
+        """Return outward unit normals from the smoothed gradient."""
         cells = np.moveaxis(self.cells(points), -1, 0)
         local = np.stack([map_coordinates(slope, cells, order=1) for slope in self.gradient], axis=-1)
         world = local @ self.T_world_cell[:3, :3].T
         return world / np.maximum(np.linalg.norm(world, axis=-1, keepdims=True), 1e-12)
 
     def crossings(self) -> Float[np.ndarray, "n 3"]:
-        """Where the distance changes its sign between two cells that were both seen."""
+        """Return the zero crossings between neighbouring observed cells."""
         found = []
         for axis in range(3):
             ahead = np.eye(3, dtype=int)[axis]
@@ -75,7 +75,7 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Contacts of closing axes, and whether the far one was seen."""
+    """Contact pairs of closing axes, and whether the far contact was observed."""
 
     first: Float[np.ndarray, "n 3"]
     second: Float[np.ndarray, "n 3"]
@@ -84,7 +84,7 @@ class Pairs:
 
 
 def study(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """The best free pose by the recipe's score, from the measured depth on."""
+    """Plan the best collision-free pose by the weighted score, from the measured depth."""
     goal = case.region.action_point
     field = _field(case)
     cloud, _ = measured(case, 0.30)
@@ -125,9 +125,9 @@ def _pairs(
     radius: float,
     rng: np.random.Generator,
 ) -> Pairs:
-    """Axes from surface points to where they come out again, both ends within the friction cone.
+    """Return axes from surface points to their exits, both ends within the friction cone.
 
-    One that comes out into free space without a surface passed what was never seen: its end is believed.
+    An axis that exits into free space without a surface passed unobserved cells: its end is accepted.
     """
     near = np.flatnonzero(np.linalg.norm(surface - goal, axis=1) < radius)
     starts = rng.permutation(near)[:SAMPLES]
@@ -147,7 +147,7 @@ def _pairs(
 
 
 def _poses(pairs: Pairs, gripper: Gripper) -> tuple[Float[np.ndarray, "n 4 4"], np.ndarray]:
-    """Gripper poses about every axis that look down enough, and the pair of each."""
+    """Return gripper poses about every axis that point down enough, and the pair of each."""
     angle = 2 * np.pi * np.arange(TURNS) / TURNS
     frames = frame_from_normal(pairs.axis)
     ways = np.cos(angle)[:, None] * frames[:, None, :, 0] + np.sin(angle)[:, None] * frames[:, None, :, 1]
@@ -208,8 +208,7 @@ def _pad(
     normals: Float[np.ndarray, "m 3"],
     gripper: Gripper,
 ) -> tuple[np.ndarray, ...]:
-    """Of one pad in every pose: mean alignment, contacts, their length along the finger, share outside the
-    cone, and their middle.
+    """Return mean alignment, number, length, fraction outside the cone and middle of one pad's contacts.
 
     Contacts are surface points within the pad's face and 3 mm of the contact's plane that face the pad.
     """
@@ -236,7 +235,7 @@ def _is_free(
     table: float,
     gripper: Gripper,
 ) -> bool:
-    """Along the straight way, with a margin, over the table, and mostly through what was seen."""
+    """Return whether the straight approach is clear of points and table, and mostly observed."""
     boxes = open_gripper(gripper, width)
     if lowest(T, boxes) < table + OVER_TABLE or hits(cloud, T, boxes, margin=MARGIN).any():
         return False

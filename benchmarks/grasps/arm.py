@@ -1,4 +1,4 @@
-"""Trials on an arm: the first grasp of a head that a Panda reaches from the scene's base."""
+"""Trials on an arm: the first planned grasp that a Panda reaches from the scene's base."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRIAL = TrialConfig()
 
 
 def reached(opened: Case, found: Found, gripper: Gripper) -> Found:
-    """The first of the grasps that the arm reaches, with its path; the table is in the way."""
+    """Return the first grasp that the arm reaches, with its path; the table is an obstacle."""
     grasps, _ = found
     if not grasps:
         return found
@@ -27,7 +27,7 @@ def reached(opened: Case, found: Found, gripper: Gripper) -> Found:
 
 
 def reachable(opened: Case, gripper: Gripper) -> bool:
-    """Whether the arm reaches the oracle's grasp; the case says nothing about a head where it does not."""
+    """Return whether the arm reaches the oracle's grasp; the condition ``arm`` excludes other cases."""
     return bool(_reach(opened, [opened.oracle], gripper)[0])
 
 
@@ -50,7 +50,7 @@ def _reach(opened: Case, grasps: Sequence[Grasp], gripper: Gripper):
 
 @cache
 def arm(gripper: Gripper):
-    """A Panda with the gripper. Raises CannotMeasureError where mink is missing."""
+    """Return a Panda with the gripper. Raises CannotMeasureError if mink is missing."""
     try:
         from point2act.grasping.reachability.arm import load_arm
     except ImportError as err:

@@ -1,4 +1,4 @@
-"""Simple ways to grasp at the true place: by chance, straight down, and by pairs of points that face."""
+"""Simple planners at the true position: random, straight down, and antipodal pairs of points."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from point2act.core.types import Grasp
 from point2act.grasping.grippers import Gripper
 
 Found = tuple[tuple[Grasp, ...], str]
-"""Grasps, best first, or none and why."""
+"""Grasps, best first, or none and the reason."""
 
 
 def random(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """Anywhere within 2 cm of the action point, within 60 degrees of straight down; it must mostly fail."""
+    """Sample a pose within 2 cm of the action point and 60 degrees of straight down; it must mostly fail."""
     away = rng.standard_normal(3)
     away *= 0.02 * rng.uniform() ** (1 / 3) / np.linalg.norm(away)
     down, turn = rng.uniform(0.5, 1.0), rng.uniform(0, 2 * np.pi)
@@ -28,10 +28,10 @@ def random(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
 
 
 def straight_down(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """From above at the action point, across the narrowest side of what was measured near it.
+    """Plan a grasp from above at the action point, across the narrowest extent of the points near it.
 
-    The extent is taken from the points within half the gripper's opening, over 18 directions; the tips stay
-    off the table and the palm off what is highest there.
+    The extent is that of the points within half the gripper's opening, over 18 directions; the tips stay
+    above the table and the palm above the highest point there.
     """
     goal, reach = case.region.action_point, gripper.max_width / 2
     points, _ = measured(case, 0.12)
@@ -53,10 +53,10 @@ def straight_down(case: Case, gripper: Gripper, rng: np.random.Generator) -> Fou
 
 
 def antipodal(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """Plain antipodal sampling: the first free one of 2000 pairs of measured points that face each other.
+    """Return the first collision-free one of 2000 antipodal pairs of measured points.
 
-    Within the friction cone of 0.5 and 3 mm of the line from the first point along its inward normal; a
-    random approach that views down by at least 0.3. No robustness, no score.
+    Both normals are within the friction cone of 0.5, and the second point is within 3 mm of the line from the
+    first along its inward normal; the approach is random and points down by at least 0.3. There is no score.
     """
     goal = case.region.action_point
     points, normals = measured(case, 0.25)

@@ -1,7 +1,7 @@
-"""Cases of the grasp trials: a table by chance, what is asked for, and the depth that a camera measured.
+"""Cases of the grasp trials: a random table, a target, and the measured depth.
 
-What a case is depends on its setting and seed alone. Each lies in a file of its own in the folder named by
-``POINT2ACT_BENCHMARK_CACHE``; another catalogue or version of the drawing has another folder.
+A case depends on its setting and seed alone. Each lies in a file in the folder named by
+``POINT2ACT_BENCHMARK_CACHE``; another catalogue or version of the sampling has another folder.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from point2act.simulation.layout import QueryTarget, Shape
 from point2act.simulation.mjcf import build
 
 VERSION = 2
-"""Of the drawing; another one makes all cases anew."""
+"""Version of the sampling; a new version makes all cases anew."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: a setting, and what happens to the grasp or the objects afterwards."""
+    """One condition: a setting of the table, and changes to the grasp or the objects after planning."""
 
     name: str
     setting: Setting
     friction: float | None = None
-    """Of all objects; None leaves the catalogue's."""
+    """Friction of all objects; None keeps the catalogue's."""
     off: bool = False
-    """The gripper does not come quite where it was sent: 3 mm and 3 degrees off."""
+    """Whether the gripper's pose is off by 3 mm and 3 degrees."""
     arm: bool = False
-    """A Panda at the scene's base carries the gripper; cases count if it reaches the oracle's grasp."""
+    """Whether a Panda carries the gripper; only cases whose oracle grasp it reaches count."""
 
 
 EASY = Setting("easy")
@@ -55,39 +55,39 @@ ROWS = {
         Row("clutter", Setting("clutter", count=(6, 10), heap=True)),
     )
 }
-"""All rows; every head but ``system`` is reported the true region."""
+"""All conditions; every planner but ``whole_pipeline`` is given the true region."""
 
 SEEDS = {"tune": 0, "report": 1000, "fresh": 2000}
-"""First seed: for choosing parameters; for figures that are published; for a last look."""
+"""First seeds: for tuning; for published figures; for a last evaluation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A table, what is asked for, and what was measured of it."""
+    """A table, its target and the measured views."""
 
     setting: Setting
     seed: int
     scene: Scene
     views: tuple[View, ...]
-    """Depth only: their colours are black."""
+    """Views with depth; their colour is black."""
     region: Region
-    """The truth: box of the part, and the point of its solid nearest to the box's centre."""
+    """True region: box of the part, and the point of its solid nearest to the box's centre."""
     oracle: Grasp
     """A grasp of the part from the true shapes."""
 
     @property
     def target(self) -> QueryTarget:
-        """What is asked for."""
+        """Target of the table's one query."""
         return self.scene.target(QUERY)
 
     @property
     def depths(self) -> list[Float[np.ndarray, "h w"]]:
-        """Of the views, metres, 0 for no reading."""
+        """Depth of the views, metres, 0 for no reading."""
         return [view.depth for view in self.views if view.depth is not None]
 
 
 def case(setting: Setting, seed: int) -> Case:
-    """A case from the folder; drawn and captured first where it is not there."""
+    """Return a case from the cache; draw and capture it first if it is not there."""
     path = case_path(setting, seed)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,12 +106,12 @@ def case(setting: Setting, seed: int) -> Case:
 
 
 def case_path(setting: Setting, seed: int) -> Path:
-    """Where a case is kept."""
+    """Return the file of a case."""
     return folder() / f"grasps-{VERSION}-{digest()}" / setting.name / f"{seed}.npz"
 
 
 def for_trial(case: Case, row: Row) -> Scene:
-    """The case's table with what the row does to its objects."""
+    """Return the case's scene with the condition's friction."""
     if row.friction is None:
         return case.scene
     layout = case.scene.layout
@@ -121,7 +121,7 @@ def for_trial(case: Case, row: Row) -> Scene:
 
 
 def true_region(scene: Scene) -> Region:
-    """The region of a perfect localisation."""
+    """Return the region of a perfect localization."""
     box = part_box(scene, QUERY)
     target = scene.target(QUERY)
     thing = next(thing for thing in scene.layout.things if thing.name == target.thing)
@@ -134,7 +134,7 @@ def true_region(scene: Scene) -> Region:
 
 
 def nearest_in(shape: Shape, point: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
-    """The point of a solid nearest to another, in the object's frame; of an ellipsoid one on the way."""
+    """Return the nearest point of a solid, in the object's frame; approximate for an ellipsoid."""
     x, y, z = (point - shape.center) @ shape.rotation
     half = shape.half_size
     if shape.kind == "box":
@@ -162,7 +162,7 @@ def _make(setting: Setting, seed: int, path: Path) -> None:
         "contacts": drawn.oracle.contacts.tolist(),
     }
     text = json.dumps({**drawn.document, "oracle": described})
-    # The sensor gives whole millimetres.
+    # The sensor has a resolution of one millimetre.
     depths = [shot.view.depth for shot in shots if shot.view.depth is not None]
     depth = np.array([np.round(1e3 * one) for one in depths], np.uint16)
     poses = np.array([shot.view.T_world_cam for shot in shots])
@@ -184,7 +184,7 @@ def grasp_at(
     width: float,
     contacts: Float[np.ndarray, "2 3"] | None = None,
 ) -> Grasp:
-    """A grasp of which nothing but its pose and width matters here; contacts half the width either way."""
+    """Return a grasp with this pose and width; its contacts are half the width to either side."""
     origin, closing = T_world_gripper[:3, 3], T_world_gripper[:3, 1]
     beside = origin + np.outer([0.5, -0.5], width * closing)
     return Grasp(

@@ -1,4 +1,4 @@
-"""All objects that grasp trials are about: those of the shipped scenes and the shapes beside this file."""
+"""Objects of the grasp trials: those of the shipped scenes and of ``shapes.toml``."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ SHAPES = Path(__file__).resolve().parent / "shapes.toml"
 SCENES = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")
 
 LONG = 0.13
-"""Metres from end to end of an object that counts as long. Chosen."""
+"""Minimum extent of a long object, metres."""
 LEVER = 0.03
-"""Horizontal metres from such an object's centre of mass to the middle of a part at one end. Chosen."""
+"""Minimum horizontal distance from a long object's centre of mass to a part at one end, metres."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """An object of the catalogue and what of it is worth asking for."""
+    """An object of the catalogue and its targets."""
 
     name: str
-    """The scene file's and the object's: ``toolbox-hammer``."""
+    """Names of the scene file and the object: ``toolbox-hammer``."""
     thing: SceneObject
     asked: tuple[tuple[str, str], ...]
-    """Part (empty for the whole object) and its words."""
+    """Part (empty for the whole object) and text of each query."""
 
 
 @cache
 def catalogue() -> tuple[Kind, ...]:
-    """Every object once, however many of the same shape a scene has; in a fixed order."""
+    """Return every object once, in a fixed order; objects of the same shape in a scene count once."""
     return tuple(kind for source in (*SCENES, SHAPES) for kind in _kinds(read_layout(source)))
 
 
 def digest() -> str:
-    """Eight letters that change with any text the catalogue is read from."""
+    """Return eight hexadecimal digits of a hash of the catalogue's files."""
     texts = [read_layout(source).source for source in (*SCENES, SHAPES)]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
 
 
 def named(name: str) -> Kind:
-    """The kind of a name."""
+    """Return the object with this name."""
     return next(kind for kind in catalogue() if kind.name == name)
 
 
 def held_at_one_end(kind: Kind, part: str) -> bool:
-    """Whether the object is long, and the part far from its centre of mass."""
+    """Return whether the object is long, and the part far from its centre of mass."""
     shapes = [shape for piece in kind.thing.parts for shape in piece.shapes]
     longest = float((_high(shapes) - _low(shapes)).max())
     asked = [shape for piece in kind.thing.parts if part in ("", piece.name) for shape in piece.shapes]

@@ -1,4 +1,4 @@
-"""What the simple heads see: measured points with normals, the table under them, and a gripper among them."""
+"""Input of the simple planners: measured points with normals, the table's height, and collision checks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from point2act.grasping.grippers import Boxes, Gripper
 from point2act.simulation import TrialConfig
 
 CLEARANCE = TrialConfig().clearance
-"""Metres that the trials open the gripper further than the grasp on each side."""
+"""Clearance on each side of the grasp's width to which the trials open the gripper, metres."""
 APPROACH = TrialConfig().approach
-"""Length of the trials' straight way to the grasp, metres."""
+"""Length of the trials' straight approach, metres."""
 
 
 def measured(case: Case, reach: float) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """World points within ``reach`` of the action point, one for each cell of 2 mm, and their normals.
+    """Return world points within ``reach`` of the action point, one per cell of 2 mm, and their normals.
 
     Normals are those of neighbouring pixels, averaged in the cell; they face the cameras.
     """
@@ -38,7 +38,7 @@ def measured(case: Case, reach: float) -> tuple[Float[np.ndarray, "n 3"], Float[
 
 
 def table_height(points: Float[np.ndarray, "n 3"]) -> float:
-    """The height at which most points lie, by layers of 2 mm; the world's z is up here."""
+    """Return the height at which most points lie, by layers of 2 mm; the world's z axis is up."""
     if not len(points):
         return 0.0
     layer = np.round(points[:, 2] / 0.002).astype(int)
@@ -53,7 +53,7 @@ def hits(
     *,
     margin: float = 0.0,
 ) -> Bool[np.ndarray, " n"]:
-    """Which points the boxes of a gripper come within ``margin`` of on their straight way to a grasp."""
+    """Return which points are within ``margin`` of the gripper's boxes on their straight approach."""
     local = (points - T_world_gripper[:3, 3]) @ T_world_gripper[:3, :3]
     met = np.zeros(len(points), dtype=bool)
     for center, half in boxes:
@@ -64,13 +64,13 @@ def hits(
 
 
 def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Boxes) -> float:
-    """Height of the lowest corner of the boxes of a gripper."""
+    """Return the height of the lowest corner of the gripper's boxes."""
     up = T_world_gripper[2, :3]
     return float(T_world_gripper[2, 3] + (boxes.center @ up - boxes.half @ abs(up)).min())
 
 
 def open_gripper(gripper: Gripper, width: float) -> Boxes:
-    """The boxes of a gripper, fingers first, as the trials open it for a grasp of this width."""
+    """Return the gripper's boxes, fingers first, as opened by the trials for a grasp of this width."""
     opening = min(width + 2 * CLEARANCE, gripper.max_width)
     return gripper.boxes_at(opening)
 
@@ -78,7 +78,7 @@ def open_gripper(gripper: Gripper, width: float) -> Boxes:
 def thinned(
     points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], cell: float
 ) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 3"]]:
-    """One point and the mean normal for each cell of a grid."""
+    """Return one point and the mean normal for each cell of a grid."""
     _, first, inverse = np.unique(
         np.floor(points / cell).astype(int) @ [1 << 40, 1 << 20, 1], return_index=True, return_inverse=True
     )
@@ -88,7 +88,7 @@ def thinned(
 
 
 def facing(approach: Float[np.ndarray, " 3"], closing: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
-    """A gripper at the origin with these two axes, which are square to one another."""
+    """Return a gripper pose at the origin with these two perpendicular axes."""
     T = np.eye(4)
     T[:3, :3] = np.stack([np.cross(closing, approach), closing, approach], axis=1)
     return T

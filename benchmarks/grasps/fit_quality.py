@@ -1,8 +1,8 @@
-"""The weights of a grasp's quality from physics: many of the head's own poses tried, and a fit to what held.
+"""Fit of the weights of the grasp quality to trials of the planner's own poses in physics.
 
-``python -m benchmarks.grasps.fit_quality --json FILE`` tries free poses on the tuning
-cases, and prints ``QualityWeights`` and how well they predict. What is in FILE already is not tried again, so
-a run can be stopped and resumed; an empty range of seeds only fits. Use one FILE per planner.
+``python -m benchmarks.grasps.fit_quality --json FILE`` executes collision-free poses on the tuning cases, and
+prints ``QualityWeights`` and how well they predict. Cases in FILE are not repeated, so that a run can be
+interrupted and resumed; an empty range of seeds only fits. Use one FILE per planner.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from point2act.simulation.mjcf import build
 
 SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
 SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5
-"""How often objects are slippery, or weigh twice as much, or the gripper is a little off. Chosen."""
+"""Probability that objects are slippery, that they weigh twice as much, that the gripper's pose is off."""
 FRICTION = 0.3
-"""Of slippery objects, as in the row ``slippery``."""
+"""Friction of slippery objects, as in the condition ``slippery``."""
 
 
 def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
-    """Try some free poses of a case, each under conditions of its own; none where no pose is free."""
+    """Execute some collision-free poses of a case under random conditions; none if no pose is free."""
     rng = table_rng(opened.setting, opened.seed)
     found = free(opened, gripper, rng)
     if found is None:
@@ -54,7 +54,7 @@ def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
     judged = score_poses(task, pairs, poses, PoseCounts(), config=config)
     some = judged.only(drawn(judged.score, count, rng))
     closer = add_clearances(task, pairs, some, config=config)
-    # As in the planner: its palm was checked against thinned points.
+    # As in the planner, whose palm was checked against subsampled points.
     closer = closer.only(np.flatnonzero(closer.approach_clearance >= config.poses.table_margin))
     return [_attempt(opened, task, pairs, closer, index, rng) for index in range(len(closer))]
 
@@ -62,7 +62,7 @@ def attempts(opened: Case, gripper: Gripper, count: int) -> list[Attempt]:
 def free(
     opened: Case, gripper: Gripper, rng: np.random.Generator
 ) -> tuple[GraspTask, ContactPairs, Poses] | None:
-    """All free poses of the planner, from the smallest radius about the action point that has any."""
+    """Return all collision-free poses of the planner, from the smallest radius that has any."""
     config, region = GraspConfig(), opened.region
     volume = fuse_local(opened.views, opened.depths, region.action_point)
     middle = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
@@ -82,7 +82,7 @@ def free(
 
 
 def drawn(score: Float[np.ndarray, " n"], count: int, rng: np.random.Generator) -> Int[np.ndarray, " m"]:
-    """Different indices, half of them of the best quarter, the others of all that are left."""
+    """Return distinct indices, half of them from the best quarter, the others from all that remain."""
     best = np.argsort(-score, kind="stable")[: -(-len(score) // 4)]
     good = rng.choice(best, min(count // 2, len(best)), replace=False)
     others = np.setdiff1d(np.arange(len(score)), good)
@@ -98,7 +98,7 @@ def _attempt(
     rng: np.random.Generator,
 ) -> Attempt:
     slippery, heavy, astray = (bool(chance) for chance in rng.random(3) < (SLIPPERY, HEAVY, ASTRAY))
-    heavy = heavy and opened.setting.mass == 1.0  # else the object is heavy already
+    heavy = heavy and opened.setting.mass == 1.0  # otherwise the object is heavy already
     T_volume_gripper = np.eye(4)
     T_volume_gripper[:3, :3] = judged.poses.rotations[index]
     T_volume_gripper[:3, 3] = judged.poses.origins[index]
@@ -123,7 +123,7 @@ def _attempt(
 
 
 def altered(scene: Scene, friction: float | None, mass: float) -> Scene:
-    """The same table with objects of another friction, and that many times as heavy."""
+    """Return the scene with objects of another friction and a multiple of their mass."""
     things = tuple(
         replace(thing, mass=mass * thing.mass, friction=friction or thing.friction)
         for thing in scene.layout.things
@@ -133,7 +133,7 @@ def altered(scene: Scene, friction: float | None, mass: float) -> Scene:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Try poses, write what came of each case as it comes, and print the fit."""
+    """Execute poses, write the results of each case as it completes, and print the fit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grasps.fit_quality", description=main.__doc__)
     parser.add_argument(
         "--seeds", nargs=2, type=int, default=(0, 40), metavar=("FROM", "TO"), help="TO is left out"

@@ -1,4 +1,4 @@
-"""Ways to grasp what is asked for, all reported the true region: ours, and what it is held against."""
+"""The compared planners: ours, the oracle, the baselines and the whole pipeline."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Head = Callable[[Case, Gripper, np.random.Generator], Found]
 
 
 def ours(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """The program's own head, from the measured depth on."""
+    """Plan with the program's own planner, from the measured depth."""
     volume = fuse_local(case.views, case.depths, case.region.action_point)
     grasps, none = plan_grasps(volume, case.region, gripper, rng=rng)
     return grasps, "" if none is None else f"{none.reason}: {none.detail}"
 
 
 def oracle(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """The grasp from the true shapes for which the case was kept; it must hold, or the trials are wrong."""
+    """Return the grasp from the true shapes for which the case was kept; it must succeed in the trials."""
     return (case.oracle,), ""
 
 
 WITH_TRUE_POINTS = ("ours", "oracle", "random", "straight_down", "antipodal", "study")
-"""The heads that are reported the region; ``system`` has to find it and costs a fit a case."""
+"""Planners that are given the true region; ``whole_pipeline`` localizes it and needs a fit for each case."""
 
 HEADS: dict[str, Head] = {
     "ours": ours,

@@ -1,4 +1,4 @@
-"""The fit of the quality's weights to what physics answered of grasps, and how well they report."""
+"""Fit of the weights of the grasp quality to outcomes of trials, and its predictive accuracy."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ PRIOR = QualityWeights(
     clearance=0.5,
     robustness=1.0,
 )
-"""What is believed before any trial, except for the bias, of which nothing is. Chosen."""
+"""Mean of the Gaussian prior; the bias has no prior."""
 PRECISION = 3.0
-"""Of that belief: one over the variance of a weight. Chosen."""
+"""Precision of the prior: one over the variance of a weight."""
 FOLDS, BINS = 5, 5
 TERMS = [field.name for field in fields(GraspTerms)]
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A pose, how it was tried, and what came of it."""
+    """One executed pose, its conditions and its outcome."""
 
     setting: str
     seed: int
@@ -47,7 +47,7 @@ class Attempt:
     part: str
     slippery: bool
     heavy: bool
-    """Twice as heavy as in its setting."""
+    """Whether the object had twice the mass of its setting."""
     astray: bool
     outcome: str
     lifted: bool
@@ -55,7 +55,7 @@ class Attempt:
 
 
 def fitted(terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"]) -> QualityWeights:
-    """The most probable weights, none below 0: logistic regression with a Gaussian prior."""
+    """Fit the maximum a posteriori weights, none below 0: logistic regression with a Gaussian prior."""
     prior = np.array([getattr(PRIOR, name) for name in TERMS])
     columns = np.column_stack([np.ones(len(terms)), terms])
 
@@ -65,7 +65,7 @@ def fitted(terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"]) -> Q
         return float(value), columns.T @ (expit(total) - lifted) + PRECISION * np.r_[0.0, off]
 
     bounds = [(None, None)] + [(0.0, None)] * len(TERMS)
-    # Not L-BFGS-B, which stopped far from the least loss where a bound was met (SciPy 1.17.1).
+    # Not L-BFGS-B, which stopped far from the minimum where a bound was active (SciPy 1.17.1).
     options = {"ftol": 1e-9, "maxiter": 500}
     found = minimize(loss, np.r_[0.0, prior], jac=True, method="SLSQP", bounds=bounds, options=options)
     assert found.success, found.message  # convex, smooth, and 13 numbers
@@ -73,14 +73,14 @@ def fitted(terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"]) -> Q
 
 
 def chances(terms: Float[np.ndarray, "n k"], weights: QualityWeights) -> Float[np.ndarray, " n"]:
-    """What the quality says."""
+    """Return the probabilities of success by the quality."""
     return expit(weights.bias + terms @ [getattr(weights, name) for name in TERMS])
 
 
 def cross_validated(
     terms: Float[np.ndarray, "n k"], lifted: Bool[np.ndarray, " n"], seeds: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """The chance of each by weights from the other seeds, in ``FOLDS`` parts."""
+    """Predict each trial by weights from the other seeds, in ``FOLDS`` folds."""
     predicted = np.zeros(len(terms))
     for fold in range(FOLDS):
         out = seeds % FOLDS == fold
@@ -89,7 +89,7 @@ def cross_validated(
 
 
 def ranked(predicted: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> tuple[float, int]:
-    """Of all pairs of a good and a failed grasp how many are in order, ties half; and how many there are.
+    """Count pairs of a successful and a failed grasp that are in order, ties half, and all such pairs.
 
     Their ratio is the area under the ROC curve (Mann and Whitney 1947).
     """
@@ -98,12 +98,12 @@ def ranked(predicted: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -
 
 
 def log_loss(predicted: Float[np.ndarray, " n"], lifted: Bool[np.ndarray, " n"]) -> float:
-    """Mean of -log of the chance that was given to what happened, nats."""
+    """Return the mean negative log-likelihood, nats."""
     return float(-np.log(np.where(lifted, predicted, 1 - predicted)).mean())
 
 
 def report(tried: Sequence[Attempt]) -> str:
-    """The weights and how well they report. Raises SimulationError where all trials ended alike."""
+    """Report the weights and their accuracy. Raises SimulationError if all outcomes are the same."""
     lifted = np.array([one.lifted for one in tried], dtype=bool)
     if lifted.all() or not lifted.any():
         raise SimulationError(f"{len(tried)} trials with {lifted.sum()} successes: nothing to fit; try more")

@@ -1,4 +1,4 @@
-"""What became of grasps, in the field's words: shares by row and head, and how far chance moves them."""
+"""Outcomes of grasps: fractions by condition and planner, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ import numpy as np
 from point2act.simulation import Trial
 
 Verdict = Literal["success", "localisation", "not_found", "collision", "geometry", "slip"]
-"""Lifted by the part asked for; another object lifted, or the right one by another part, or the failed grasp
-was not of the part at all; no grasp given; the gripper hit something on its path; it closed on nothing;
-what it held was lost."""
+"""Lifted by the queried part; another object or part lifted, or a failed grasp of another part; no grasp;
+collision on the path; closed on nothing; lost after contact."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One head's first grasp of one case in one row."""
+    """The first grasp of one planner for one case in one condition."""
 
     row: str
     seed: int
     head: str
     outcome: Verdict
     lifted: bool
-    """The object asked for was lifted, shaken and held, by whichever part."""
+    """Whether the queried object was lifted, shaken and held, by any of its parts."""
     by_part: bool
-    """It was, and by the part asked for."""
+    """Whether it was lifted by the queried part."""
     object: str
     part: str
     n_grasps: int
     seconds: float
-    """From the measured depth to grasps."""
+    """Seconds from the measured depth to grasps."""
     detail: str
-    """Why there is no grasp; else the parts that the fingers touched."""
+    """The reason why there is no grasp, or else the parts that the fingers touched."""
 
 
 def verdict(trial: Trial, *, aimed: bool = True) -> Verdict:
-    """The name of what a trial came to; ``aimed`` where the grasp was of the part asked for at all."""
+    """Return the verdict of a trial; ``aimed`` is whether the grasp was of the queried part."""
     if trial.success:
         return "success" if trial.by_part else "localisation"
     if not aimed:
@@ -54,7 +53,7 @@ def verdict(trial: Trial, *, aimed: bool = True) -> Verdict:
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): it stays within 0 and 1, and is honest for few trials."""
+    """Return the 95 % score interval of a proportion (Wilson 1927), which stays within 0 and 1."""
     if count == 0:
         return 0.0, 1.0
     z, share = 1.959964, successes / count
@@ -66,21 +65,21 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one head in one row; shares of 1."""
+    """Results of one planner in one condition, as fractions."""
 
     count: int
     lifted: float
     by_part: float
     between: tuple[float, float]
-    """The interval of ``lifted``."""
+    """Confidence interval of ``lifted``."""
     shares: dict[str, float]
-    """Of each verdict."""
+    """Fraction of each verdict."""
     seconds: tuple[float, float]
-    """Median and 95th percentile."""
+    """Median and 95th percentile of the planning time, seconds."""
 
 
 def summarise(records: Sequence[Record]) -> Summary:
-    """The figures of records that belong together; at least one."""
+    """Summarise records of one planner and condition; at least one."""
     count = len(records)
     lifted = sum(record.lifted for record in records)
     seconds = [record.seconds for record in records]
@@ -95,7 +94,7 @@ def summarise(records: Sequence[Record]) -> Summary:
 
 
 def groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    """Records by row and head, in the order in which these first come."""
+    """Group records by condition and planner, in order of first occurrence."""
     found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         found.setdefault((record.row, record.head), []).append(record)
@@ -103,7 +102,7 @@ def groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def table(records: Sequence[Record]) -> str:
-    """Row by head: percent, except for the count and the seconds."""
+    """Return a table by condition and planner: percent, except for the count and the seconds."""
     heading = ["row", "head", "n", "lift", "95 %", "by part", *get_args(Verdict)[1:], "s", "s p95"]
     lines = [heading]
     for (row, head), here in groups(records).items():

@@ -1,8 +1,8 @@
-"""Whether grasps hold, in physics: heads against rows that ask for more and more.
+"""Success of grasps in physics: planners under increasingly difficult conditions.
 
 Every planner is given the true region of a part and the same measured depth; a free-flying gripper executes
-its first grasp: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` lists the
-choice of conditions, planners and seeds; ``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
+its first grasp: approach, close, lift 15 cm, shake, hold. ``python -m benchmarks.grasps.suite --help`` lists
+the options; ``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ COUNT = 60
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Shares and seconds by row and head on the published seeds; a quick plan tries a handful of others."""
+    """Yield success rates and times by condition and planner; a quick plan uses a few of the tuning seeds."""
     quick = plan.every == QUICK.every
     rows = ("easy", "clutter") if quick else tuple(ROWS)
     heads = ("ours", "straight_down") if quick else WITH_TRUE_POINTS
-    # A quick run is for those who are changing a head: it must not show them the published seeds.
+    # A quick run is for tuning a planner and must not use the published seeds.
     first, count = (SEEDS["tune"], QUICK_COUNT) if quick else (SEEDS["report"], COUNT)
     seeds = range(first, first + count)
     todo = tasks(rows, seeds, heads) + ([] if quick else tasks(["easy"], seeds, ["system"]))
@@ -84,11 +84,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _results(todo: Sequence[Task], jobs: int) -> Iterable[list[Record]]:
-    """What comes of the tasks, in the order in which it does."""
+    """Yield the records of each task as it completes."""
     if jobs == 1:
         yield from map(run_task, todo)
         return
-    # Each process starts afresh (a fork with numba's threads in it stands still) and keeps to one core.
+    # Spawned, as a fork of a process with numba's threads deadlocks; each process uses one core.
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     with multiprocessing.get_context("spawn").Pool(jobs, initializer=configure_threads) as pool:

@@ -1,7 +1,7 @@
-"""Tables drawn by chance: which objects, where they come to rest, and what of them is asked for.
+"""Random tables of the grasp trials: which objects, their resting poses, and the target.
 
-A table is kept only if the true shapes allow a grasp of the part: what no one could hold says nothing about a
-head.
+A table is kept only if the true shapes allow a grasp of the part, as other tables do not distinguish
+planners.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, SceneO
 from point2act.simulation.mjcf import build
 
 QUERY = "target"
-"""The name of the one query of a table."""
+"""Name of the one query of a table."""
 _DRAWS = 60
-"""Tables tried for one case."""
+"""Maximum number of tables tried for one case."""
 _SAME = 4
-"""Tables tried with one target before another is drawn, so that hard targets are not the first to go."""
+"""Tables tried with one target before another is drawn, so that difficult targets are not lost first."""
 _ORACLES = 6
-"""Grasps from the true shapes among which one is looked for that meets the pads near their middles."""
+"""Number of grasps from the true shapes among which one with centred contacts is searched."""
 _CENTRED = 0.006
 """Metres across the pad from its middle to its contacts: fingers whose edges meet the flanks of something
 round press it out between them. Chosen; the pad of a Franka Hand is 17.5 mm wide."""
 _SCALE = 0.1
-"""Share by which objects are larger or smaller."""
+"""Range of the scale of objects, as a fraction."""
 _TOUCHING = 0.003
-"""Metres between the target of a heap and its nearest neighbour at most."""
+"""Maximum distance between the target of a heap and its nearest neighbour, metres."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How tables are drawn and seen."""
+    """Setting by which tables are drawn and captured."""
 
     name: str
     count: tuple[int, int] = (3, 5)
-    """Fewest and most objects."""
+    """Minimum and maximum number of objects."""
     heap: bool = False
-    """Dropped onto one another, not put down apart."""
+    """Whether objects are dropped onto one another, and not placed apart."""
     long: bool = False
-    """Asked for is a part at one end of a long object."""
+    """Whether the target is a part at one end of a long object."""
     mass: float = 1.0
-    """Times that of the catalogue."""
+    """Factor on the catalogue's masses."""
     sweep: float = WristConfig().sweep
-    """The camera's arc, degrees, its middle on the robot's side."""
+    """Arc of the camera's path, degrees, centred on the robot's side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A table worth keeping."""
+    """A table that is kept."""
 
     scene: Scene
     oracle: Grasp
-    """Of the part, from the true shapes."""
+    """Grasp of the part from the true shapes."""
     document: dict[str, Any]
-    """What ``rebuilt`` needs: objects with their scales and places, and what is asked for."""
+    """Input of ``rebuilt``: objects with their scales and poses, and the target."""
 
 
 def draw(setting: Setting, seed: int, rng: np.random.Generator) -> Drawn:
-    """The first table of a seed that is worth keeping. Raises SimulationError when there is none."""
+    """Return the first table of a seed that can be kept. Raises SimulationError if there is none."""
     wanted: tuple[Kind, str, str] | None = None
     for attempt in range(_DRAWS):
         if wanted is None or attempt % _SAME == 0:
@@ -90,18 +90,18 @@ def draw(setting: Setting, seed: int, rng: np.random.Generator) -> Drawn:
 
 
 def table_rng(setting: Setting, seed: int) -> np.random.Generator:
-    """What draws the table and the noise of its pictures."""
+    """Return the generator of the table and of the noise of its images."""
     return np.random.default_rng([seed, zlib.crc32(setting.name.encode())])
 
 
 def _centred(grasp: Grasp) -> bool:
-    """Whether both pads meet the object near their middles."""
+    """Return whether both pads touch the object near their middles."""
     across = (grasp.contacts - grasp.T_world_gripper[:3, 3]) @ grasp.T_world_gripper[:3, 0]
     return bool(np.abs(across).max() <= _CENTRED)
 
 
 def _wanted(setting: Setting, rng: np.random.Generator) -> tuple[Kind, str, str]:
-    """What is asked for: every part worth asking for is as likely as any other."""
+    """Draw the target: all parts that are worth a query are equally likely."""
     known = [
         (kind, part, text)
         for kind in catalogue()
@@ -122,7 +122,7 @@ def _things(setting: Setting, wanted: Kind, rng: np.random.Generator) -> list[di
 
 
 def _drawn(document: dict[str, Any], setting: Setting, seed: int, rng: np.random.Generator) -> Scene:
-    """The table of a document's objects. Raises SimulationError when they make none of the setting."""
+    """Return the table of a document's objects. Raises SimulationError if they do not fit the setting."""
     layout = _layout(document, setting, seed)
     if not setting.heap:
         return put_apart(layout, seed, rng)
@@ -148,14 +148,14 @@ def _thing(kind: str, scale: float, setting: Setting) -> SceneObject:
 
 
 def rebuilt(document: dict[str, Any], setting: Setting, seed: int) -> Scene:
-    """The table of a document, its objects where they came to rest."""
+    """Return the table of a document, its objects at their resting poses."""
     layout = _layout(document, setting, seed)
     poses = {entry["kind"]: np.array(entry["T_world_thing"]) for entry in document["things"]}
     return Scene(layout, seed, build(layout), poses)
 
 
 def _places(document: dict[str, Any], scene: Scene) -> list[dict[str, Any]]:
-    """The objects that are still on the table, and where."""
+    """Return the objects that are still on the table with their poses."""
     return [
         {**entry, "T_world_thing": scene.T_world_thing[entry["kind"]].tolist()}
         for entry in document["things"]

@@ -1,4 +1,4 @@
-"""Trials of one case: each head plans once, and its first grasp is tried in every row of the setting."""
+"""Trials of one case: each planner plans once, and its first grasp is executed in every condition."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
 
 OFF = (0.003, np.deg2rad(3.0))
-"""How far the gripper is from where it was sent in the row ``execution``, metres and radians."""
+"""Error of the gripper's pose in the condition ``execution``, metres and radians."""
 AIMED = 0.02
-"""Metres between the part's box and the middle of a grasp that is of the part. Chosen."""
+"""Maximum distance of a grasp's middle from the part's box for a grasp of the part, metres."""
 _warm: set[str] = set()
-"""Heads that this process has used: the first use compiles and imports, which is not planning."""
+"""Planners that this process has used: the first use compiles and imports, which is not timed."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One case and what is to be done with it; the rows are of one setting."""
+    """One case with its planners and conditions, which share one setting."""
 
     rows: tuple[str, ...]
     seed: int
@@ -40,7 +40,7 @@ class Task:
 
 
 def run_task(task: Task) -> list[Record]:
-    """The records of a task, by rows and heads."""
+    """Return the records of a task by condition and planner."""
     rows = [ROWS[name] for name in task.rows]
     opened, gripper = case(rows[0].setting, task.seed), load_gripper(task.gripper)
     planned = {head: _plan(head, opened, gripper) for head in task.heads}
@@ -53,7 +53,7 @@ def run_task(task: Task) -> list[Record]:
 
 
 def tasks(rows: Sequence[str], seeds: Sequence[int], heads: Sequence[str]) -> list[Task]:
-    """A task for every setting and seed; the settings take turns, so that what is there early is of all."""
+    """Return a task for every setting and seed; settings alternate, so that early results cover all."""
     settings: dict[str, list[str]] = {}
     for row in rows:
         settings.setdefault(ROWS[row].setting.name, []).append(row)
@@ -61,7 +61,7 @@ def tasks(rows: Sequence[str], seeds: Sequence[int], heads: Sequence[str]) -> li
 
 
 def executed(T_world_gripper: Float[np.ndarray, "4 4"], seed: int) -> Float[np.ndarray, "4 4"]:
-    """Where the gripper comes instead: 3 mm and 3 degrees off, each in a direction drawn by the seed."""
+    """Return the gripper's actual pose: off by 3 mm and 3 degrees in directions that depend on the seed."""
     return perturbed(T_world_gripper, np.random.default_rng([seed, 3]), shift=OFF[0], turn=OFF[1])
 
 

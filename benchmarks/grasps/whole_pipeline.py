@@ -1,6 +1,6 @@
-"""The whole program on a case: pictures, what a typical model says of them, a fit, a region, grasps.
+"""The whole pipeline on a case: images, answers of a typical model, fit, region and grasps.
 
-The fitted scene lies beside the case, as slow as it is; the answers are fused and grasps planned anew.
+The fitted scene is cached beside the case; the answers are fused and grasps planned anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from point2act.simulation.pointing import answer
 
 
 def system(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
-    """Grasps where the program finds the part in answers of which a quarter is wrong; reported no truth."""
+    """Plan grasps where the program localizes the part from answers of which a quarter is wrong."""
     folder = case_path(case.setting, case.seed).with_suffix(".run")
     if not (folder / "fit" / "run.json").is_file():
         _fit(case, folder)
@@ -35,7 +35,7 @@ def system(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
 
 
 def _fit(case: Case, folder: Path) -> None:
-    """Capture the case again, in colour, draw a typical model's answers, and fit the scene."""
+    """Capture the case again in colour, draw a typical model's answers, and fit the scene."""
     rng = np.random.default_rng([case.seed, zlib.crc32(f"{case.setting.name} seen".encode())])
     shots = render_views(case.scene, replace(WristConfig(), sweep=case.setting.sweep), rng)
     write_capture(folder / "capture", [shot.view for shot in shots], T_base_world=case.scene.T_base_world)

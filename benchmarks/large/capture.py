@@ -1,8 +1,8 @@
-"""A large capture of the simulated tabletop, as a camera sees it that is carried around for half a minute.
+"""A large capture of the simulated tabletop, as by a camera that is carried around for half a minute.
 
-Neighbours show almost the same, every eighth picture is blurred, every twentieth is answered. 500 views of
-1280x720 take a quarter of an hour to make and 1 GB to keep; ``POINT2ACT_BENCHMARK_CACHE`` names a folder to
-keep them in.
+Neighbouring views are almost the same, every eighth image is blurred, every twentieth has answers. 500 views
+of 1280x720 take a quarter of an hour to make and 1 GB to keep; ``POINT2ACT_BENCHMARK_CACHE`` names a folder
+to keep them in.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from point2act.simulation.camera import SimView
 
 SEED = 800
-"""Of a scene on which nothing was tuned."""
+"""Seed of a scene on which nothing was tuned."""
 _SIZE, _FOCAL = (720, 1280), 1100.0
 _BLURRED_EVERY, _BLUR = 8, 3.0
-"""Pictures, and the standard deviation of their blur, pixels."""
+"""Interval of blurred images, and the standard deviation of their blur, pixels."""
 _ANSWERED_EVERY = 20
 _GREYS, _METRES = 2.0, 0.001
-"""Noise of each pixel; no dropouts as the simulator's own camera has them, which take half the time."""
+"""Standard deviation of the noise of colour (levels) and depth (metres); without the camera's dropouts."""
 _AT_ONCE = 10
 """Views in memory while the capture is made."""
 
 
 def large_capture(views: int) -> Path:
-    """The capture's folder; made first where it is not there."""
+    """Return the capture's folder; make the capture first if it does not exist."""
     named = os.environ.get("POINT2ACT_BENCHMARK_CACHE")
     folder = (Path(named) if named else workspace()) / f"large-{views}"
     if not folder.is_dir():
@@ -49,12 +49,12 @@ def large_capture(views: int) -> Path:
 
 
 def is_blurred(number: int) -> bool:
-    """Whether the picture of a view was blurred."""
+    """Return whether the image of a view was blurred."""
     return number % _BLURRED_EVERY == _BLURRED_EVERY // 2
 
 
 def _make(folder: Path, views: int) -> None:
-    # Late: only here is the simulator needed.
+    # Imported late: only this function needs the simulator.
     from point2act.simulation import TYPICAL, WristConfig, load_scene
     from point2act.simulation.camera import wrist_poses
     from point2act.simulation.pointing import answer
@@ -72,7 +72,7 @@ def _make(folder: Path, views: int) -> None:
 
 
 def _shoot(scene: Scene, poses: Sequence[np.ndarray], first: int, rng: np.random.Generator) -> list[SimView]:
-    """Pictures and depth with noise from some poses, the first of which has this number."""
+    """Render noisy colour and depth from some poses, the first of which has this number."""
     import cv2
 
     from point2act.simulation.camera import SimView, pinhole, render

@@ -29,12 +29,12 @@ print("\\n" + json.dumps([done.returncode, *figures]))
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Figures of ``point2act check`` and ``point2act run``."""
+    """Yield the metrics of ``point2act check`` and ``point2act run``."""
     views = QUICK_VIEWS if plan.every > 1 else VIEWS
     capture, output = large_capture(views), workspace() / "large"
-    first()  # compiles
+    first()  # compiles the kernels
     yield Metric("large.views", views, "", "higher")
-    # A check ends with 1 where it has warnings: some of the pictures are blurred.
+    # A check ends with 1 where it has warnings: some of the images are blurred.
     yield from _figures("check", _reported("check", str(capture)), well=(0, 1))
     yield from _figures("run", _reported("run", str(capture), "--output", str(output)), well=(0,))
     yield Metric("large.run_views", _views_used(output), "", "higher")
@@ -54,7 +54,7 @@ def _figures(name: str, output: str, *, well: tuple[int, ...]) -> Iterator[Metri
 
 
 def _views_used(output: Path) -> int:
-    """As the report reports it."""
+    """Return the number of views used, from the report."""
     text = re.sub(r"<[^>]+>", " ", (output / "report.html").read_text(encoding="utf-8"))
     found = re.search(r"Views\s+(\d+)", text)
     if found is None:

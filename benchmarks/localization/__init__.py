@@ -1,1 +1,1 @@
-"""Accuracy and calibration of the fusion of answers, beside simpler methods."""
+"""Accuracy and calibration of multi-view fusion of answers, beside simpler methods."""

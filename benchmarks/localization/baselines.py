@@ -1,7 +1,7 @@
-"""Simpler ways to fuse answers, as strong as they get without becoming ours: the benchmark's other rows.
+"""Baselines of the fusion of answers.
 
-Each takes a session and the answers to one query, and returns its best place and the rivals it has. They
-never refuse while someone pointed somewhere; what they call confidence is reported with each.
+Each takes a session and the answers to one query, and returns its best position and the alternatives. They
+refuse only if there is no point at all; the definition of confidence is stated with each.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from point2act.splatting.render import draw, gather
 Points = Float[np.ndarray, "k 3"]
 
 NEAR = 0.03
-"""Answers this close to a place agree with it, metres."""
+"""Distance within which a point counts as agreeing, metres."""
 WINDOW = 0.02
 """Bandwidth of the mean shift, metres."""
 APART = 0.04
-"""Smallest distance between rivals, metres."""
+"""Smallest distance between alternatives, metres."""
 SURE = 0.02
-"""An answer's scatter as an angle, radians: 6 px at a focal length of 300 px."""
+"""Scatter of answers as an angle, radians: 6 px at a focal length of 300 px."""
 NO_POINTS = NoAnswer("no_points", "no point has a depth")
 
 
 # ── points in space ──────────────────────────────────────────────────────────────────────────────
 def one_view(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
-    """A single answer with its depth: the middle one of those that there are."""
+    """Return the back-projection of a single answer: the middle one in the order of views."""
     points = back_projected(session, pixels)
     return NO_POINTS_OUTCOME if len(points) == 0 else (_region(points[len(points) // 2], 1.0), ())
 
 
 def of_points(place: Callable[[Points], Float[np.ndarray, " 3"]]) -> Callable[..., Outcome]:
-    """A method from a way to make one point of many; confidence is the share of answers near it."""
+    """Return a method that reduces points to one; confidence is the fraction of points near it."""
 
     def method(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
         points = back_projected(session, pixels)
@@ -61,7 +61,7 @@ def of_points(place: Callable[[Points], Float[np.ndarray, " 3"]]) -> Callable[..
 
 
 def back_projected(session: Session, pixels: ViewAnswers) -> Points:
-    """Where the answers lie by the measured depth, and where that has a hole, by the Gaussians'."""
+    """Back-project the answers by the measured depth, or by the rendered depth where there is none."""
     found = []
     for view, surface, named in zip(session.views, session.surfaces, pixels, strict=True):
         for pixel in () if named is None else named:
@@ -74,12 +74,12 @@ def back_projected(session: Session, pixels: ViewAnswers) -> Points:
 
 
 def mean(points: Points) -> Float[np.ndarray, " 3"]:
-    """The mean."""
+    """Return the mean."""
     return points.mean(axis=0)
 
 
 def geometric_median(points: Points) -> Float[np.ndarray, " 3"]:
-    """The point with the least sum of distances, by Weiszfeld's steps."""
+    """Return the point with the least sum of distances, by Weiszfeld's algorithm."""
     place = np.median(points, axis=0)
     for _ in range(100):
         weight = 1 / np.maximum(np.linalg.norm(points - place, axis=1), 1e-6)
@@ -88,7 +88,7 @@ def geometric_median(points: Points) -> Float[np.ndarray, " 3"]:
 
 
 def mean_shift_mode(points: Points) -> Float[np.ndarray, " 3"]:
-    """The densest place under a Gaussian window of 2 cm, climbing from every point."""
+    """Return the mode of a Gaussian kernel density of 2 cm, by mean shift from every point."""
 
     def weights(places: Points) -> Float[np.ndarray, "k n"]:
         return np.exp(-0.5 * ((places[:, None] - points[None]) ** 2).sum(axis=2) / WINDOW**2)
@@ -102,7 +102,7 @@ def mean_shift_mode(points: Points) -> Float[np.ndarray, " 3"]:
 
 # ── rays ─────────────────────────────────────────────────────────────────────────────────────────
 def triangulation(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
-    """Where most of the answers' rays meet; needs no scene. Confidence is the share that does."""
+    """Triangulate the answers' rays robustly; confidence is the fraction of inlier rays."""
     eyes, ways = rays(session.views, pixels)
     if len(eyes) < 2:
         return NO_POINTS_OUTCOME
@@ -111,7 +111,7 @@ def triangulation(session: Session, pixels: ViewAnswers, query: Query) -> Outcom
 
 
 def rays(views: Sequence[View], pixels: ViewAnswers) -> tuple[Points, Points]:
-    """Cameras' centres and unit directions of all answers."""
+    """Return the camera centres and unit directions of all answers."""
     eyes, ways = [], []
     for view, named in zip(views, pixels, strict=True):
         for pixel in () if named is None else named:
@@ -123,19 +123,19 @@ def rays(views: Sequence[View], pixels: ViewAnswers) -> tuple[Points, Points]:
 
 
 def triangulate(eyes: Points, ways: Points) -> Float[np.ndarray, " 3"]:
-    """The best of all pairs' meeting points under a robust cost, then reweighted least squares."""
+    """Return the best intersection of two rays under a robust cost, refined by reweighted least squares."""
     pairs = [_meet(eyes[[i, j]], ways[[i, j]], np.ones(2)) for i, j in combinations(range(len(eyes)), 2)]
     costs = [np.log1p((_angles(point, eyes, ways) / SURE) ** 2).sum() for point in pairs]
     point = pairs[int(np.argmin(costs))]
     for _ in range(30):
-        # Distances across the rays, as angles, with Cauchy's weights.
+        # Angular residuals with Cauchy weights.
         weight = 1 / (1 + (_angles(point, eyes, ways) / SURE) ** 2)
         point = _meet(eyes, ways, weight / np.sum((point - eyes) ** 2, axis=1))
     return point
 
 
 def _meet(eyes: Points, ways: Points, weight: Float[np.ndarray, " k"]) -> Float[np.ndarray, " 3"]:
-    """The point with the least weighted sum of squared distances to the rays; a ridge for parallel ones."""
+    """Return the point with the least weighted sum of squared distances to rays, with a ridge term."""
     across = weight[:, None, None] * (np.eye(3) - ways[:, :, None] * ways[:, None, :])
     right = np.einsum("kij,kj->i", across, eyes)
     ridge = 1e-9 * weight.sum() * np.eye(3)
@@ -143,14 +143,14 @@ def _meet(eyes: Points, ways: Points, weight: Float[np.ndarray, " k"]) -> Float[
 
 
 def _angles(point: Float[np.ndarray, " 3"], eyes: Points, ways: Points) -> Float[np.ndarray, " k"]:
-    """Between each ray and the way to the point, radians."""
+    """Return the angle between each ray and the direction to the point, radians."""
     to = point - eyes
     return np.arctan2(np.linalg.norm(np.cross(to, ways), axis=1), (to * ways).sum(axis=1))
 
 
 # ── relevancy on Gaussians ───────────────────────────────────────────────────────────────────────
 def plain_lifting(session: Session, asked: Sequence[ViewAnswers]) -> list[Outcome]:
-    """Each Gaussian's mean of the heatmaps, weighted by how much it adds to the pixels. One pass.
+    """Average the heatmaps for each Gaussian, weighted by its contribution to the pixels, in one pass.
 
     Confidence is the relevancy at the peak, here as in ``trained_by_adam``.
     """
@@ -163,14 +163,14 @@ def plain_lifting(session: Session, asked: Sequence[ViewAnswers]) -> list[Outcom
 
 
 def trained_by_adam(session: Session, asked: Sequence[ViewAnswers], *, steps: int = 500) -> list[Outcome]:
-    """A relevancy for each Gaussian and query, trained so that its picture is the heatmap: Point2Act's way.
+    """Train a relevancy for each Gaussian and query so that its rendering is the heatmap, as in Point2Act.
 
-    A view a step, squared error, all queries at once. The geometry stands still, so drawing and
-    gathering are the forward and the backward pass of the rendering.
+    One view per step, squared error, all queries at once. The geometry is constant, so drawing and gathering
+    are the forward and the backward pass of the rendering.
     """
     shown = list(_heat(session, asked))
     logits = torch.full((len(session.scene), len(asked)), -4.0, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], lr=0.02)  # the best of 0.02 and 0.1, of starts at -4 and 0
+    optimizer = torch.optim.Adam([logits], lr=0.02)  # the best of 0.02 and 0.1, of initial values -4 and 0
     rng = np.random.default_rng(0)
     for _ in range(steps):
         projection, heat, answered = shown[rng.integers(len(shown))]
@@ -184,13 +184,13 @@ def trained_by_adam(session: Session, asked: Sequence[ViewAnswers], *, steps: in
 
 
 _LEAST_LIGHT = 1.0
-"""Gaussians that add less than this many pixels in all views were never really seen ..."""
+"""Smallest contribution of a Gaussian to all views, pixels; others count as unseen."""
 _LEAST_TRAINED = 30.0
-"""... and below this many Adam's steps, as long for all, train noise: with 1 a third less is right."""
+"""The same for Adam, whose steps of constant size train noise: with 1 a third less is right."""
 
 
 def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Projection, Tensor, Tensor]]:
-    """Yield projections, heatmaps of all queries, and which of them were asked there."""
+    """Yield projections, heatmaps of all queries, and which queries have an answer there."""
     for number, projection in enumerate(session.projections):
         printed = [pixels[number] for pixels in asked]
         answered = torch.tensor([float(named is not None) for named in printed])
@@ -199,14 +199,14 @@ def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Proj
 
 
 def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:
-    """The weighted centre of what exceeds 80 % of the peak within 3 cm of it, and a rival further off."""
+    """Return the weighted centre of values over 80 % of the peak within 3 cm of it, and alternatives."""
     surface = _surface(session)
     return surface.ranked(surface.neighbours @ relevancy[surface.index], top=0.8, within=NEAR)
 
 
 # ── hypotheses on the surface ────────────────────────────────────────────────────────────────────
 def study_a(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
-    """The study's A: mean of the heatmaps over views visible, with five imaginary views against."""
+    """Average the heatmaps over visible views, with a prior of five empty views (method A)."""
     surface = _surface(session)
     hits, total = np.zeros(len(surface.points)), np.full(len(surface.points), 5.0)
     for number, named in enumerate(pixels):
@@ -219,9 +219,9 @@ def study_a(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
 
 
 def study_b(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
-    """The study's B: each surface point as the place meant, by a mixture of right, wrong and hidden.
+    """Return the posterior over surface points under a mixture of right, wrong and hidden answers (method B).
 
-    Confidence is the posterior's mass near the point.
+    Confidence is the posterior mass near the point.
     """
     if not any(named is not None and len(named) for named in pixels):
         return NO_POINTS_OUTCOME
@@ -236,18 +236,18 @@ _RADII = (0.008, 0.015, 0.028)
 _WRONG = np.array([0.1, 0.3, 0.5, 0.7])[:, None]
 _MISSED, _THOUGH_HIDDEN, _TEMPER = 0.15, 0.6, 0.5
 _ON_TABLE = 0.1
-"""The study says "discounted", not how much."""
+"""Prior weight of a point on the table."""
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Points on the surface, 5 mm apart, that may be meant, and how each view sees them."""
+    """Candidate points on the surface, 5 mm apart, and their projections into each view."""
 
     points: Points
     index: np.ndarray
-    """Of the Gaussians that they are the centres of."""
+    """Indices of the Gaussians with these centres."""
     neighbours: csr_matrix
-    """Averages over 8 mm."""
+    """Matrix that averages over 8 mm."""
     on_table: np.ndarray
     pixels: Float32[np.ndarray, "v n 2"]
     depths: Float32[np.ndarray, "v n"]
@@ -256,11 +256,11 @@ class Surface:
     size: tuple[int, int]
 
     def scatter(self, angle: float) -> float:
-        """An angle in pixels."""
+        """Return an angle in pixels."""
         return angle * self.focal
 
     def explain(self, pixels: ViewAnswers, radius: float) -> np.ndarray:
-        """Log-likelihood of all answers, for each point being the centre of a part of that many metres."""
+        """Return the log-likelihood of all answers for each point as the centre of a part of this radius."""
         background = 1 / (self.size[0] * self.size[1])
         total = np.zeros((len(_WRONG), len(self.points)), dtype=np.float32)
         for number, named in enumerate(pixels):
@@ -278,7 +278,7 @@ class Surface:
         return np.logaddexp.reduce(total.astype(np.float64), axis=0)
 
     def ranked(self, values: np.ndarray, *, top: float, within: float, mass: bool = False) -> Outcome:
-        """Centres about the highest values, three at most; confidence is the value, or the mass about it."""
+        """Return up to three centres around the peaks; confidence is the value there, or the mass."""
         if len(values) == 0 or values.max() <= 0:
             return NO_POINTS_OUTCOME
         places: list[Region] = []
@@ -296,7 +296,7 @@ class Surface:
 
 @lru_cache(maxsize=1)
 def _surface(session: Session) -> Surface:
-    """One for each session, which stays as it is."""
+    """Return the surface of a session; sessions do not change."""
     solid = np.flatnonzero(session.scene.opacities > 0.1)
     cells = np.floor(session.scene.means[solid] / 0.005).astype(int)
     index = solid[np.unique(cells, axis=0, return_index=True)[1]]
@@ -307,7 +307,7 @@ def _surface(session: Session) -> Surface:
         shown = (z > 0) & inside(view.camera, xy)
         column, row = np.where(shown[:, None], xy, 0).astype(int).T
         behind = z - drawn.depth[row, column]
-        # In view up to 1 cm behind the drawn surface, hidden from 2 cm on.
+        # Visible up to 1 cm behind the rendered surface, hidden from 2 cm on.
         visible.append(np.where(shown, np.clip(2 - behind / 0.01, 0, 1), 0))
         pixels.append(xy)
         depths.append(z)
@@ -326,7 +326,7 @@ def _surface(session: Session) -> Surface:
 
 
 def _averages(points: Points, radius: float) -> csr_matrix:
-    """A matrix that replaces each value by the mean over the points within a radius."""
+    """Return a matrix that replaces each value by the mean over the points within a radius."""
     i, j = KDTree(points).query_pairs(radius, output_type="ndarray").T
     own = np.arange(len(points))
     rows, columns = np.concatenate([i, j, own]), np.concatenate([j, i, own])
@@ -335,7 +335,7 @@ def _averages(points: Points, radius: float) -> csr_matrix:
 
 
 def _on_plane(points: Points) -> np.ndarray:
-    """Points within 6 mm of the plane that holds most of them: the table."""
+    """Return the points within 6 mm of the dominant plane, the table."""
     rng = np.random.default_rng(0)
     best = np.zeros(len(points), dtype=bool)
     for _ in range(200):
@@ -348,7 +348,7 @@ def _on_plane(points: Points) -> np.ndarray:
     return best
 
 
-# ── all of them ──────────────────────────────────────────────────────────────────────────────────
+# ── registry ─────────────────────────────────────────────────────────────────────────────────────
 def _region(point: Float[np.ndarray, " 3"], confidence: float) -> Region:
     return Region(point, confidence, Support(0, 0, 0), OrientedBox(point, np.eye(3), np.full(3, 0.01)))
 

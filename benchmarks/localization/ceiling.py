@@ -1,7 +1,7 @@
-"""Upper bound: a method that knows where every part is and how often the model errs, but not the query.
+"""Upper bound: the posterior over the true parts with the true error rates of the model.
 
-The same weighing of evidence as ours, on the true parts instead of those that were found, with the true
-shares of errors instead of a mixture. What is missed by this no one can find in the answers.
+The same likelihood as ours, on the simulator's parts instead of the segmented ones, with the level's own
+rates instead of a mixture. What it misses cannot be found in the answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from point2act.simulation import PointingConfig
 
 
 def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
-    """Every query's best place by the true parts and shares; no part has a name here."""
+    """Return the best position of every query by the true parts and rates."""
     views, visibility = opened.session.views, opened.session.segmentation().visibility
     parts = _true_parts(opened)
     focal = np.array([view.camera.fx * view.camera.fy for view in views])
@@ -43,7 +43,7 @@ def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) 
 
 
 def _true_parts(opened: Simulated) -> Parts:
-    """Each part of the simulator's objects, as the points of the fitted surface that mostly show it."""
+    """Return each part of the simulator's objects as the points of the fitted surface that mostly show it."""
     found = opened.session.segmentation().parts
     labels = _labels(opened)
     groups = [np.flatnonzero(labels == part) for part in range(len(opened.scene.parts))]
@@ -55,7 +55,7 @@ def _true_parts(opened: Simulated) -> Parts:
 
 
 def _labels(opened: Simulated) -> Int[np.ndarray, " n"]:
-    """The simulator's part for every point of the fitted surface; -1 for none."""
+    """Return the simulator's part for every point of the fitted surface; -1 for none."""
     segmentation = opened.session.segmentation()
     points, area = segmentation.parts.points, segmentation.visibility.area
     votes = np.zeros((len(points), len(opened.scene.parts) + 1))
@@ -68,7 +68,7 @@ def _labels(opened: Simulated) -> Int[np.ndarray, " n"]:
 
 
 def _true_shares(level: Level, focal: np.ndarray) -> LikelihoodConfig:
-    """The level's own shares of errors; the usual mixture for what is not there."""
+    """Return the level's own error rates; the usual mixture for rates that it does not have."""
     errs = level.pointing
     if not isinstance(errs, PointingConfig):
         return LikelihoodConfig()

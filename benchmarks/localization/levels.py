@@ -1,4 +1,4 @@
-"""How well answers were fused: levels of wrong answers, methods on the same draws, and what is counted."""
+"""Levels of pointing errors, and a comparison of fusion methods on the same draws of answers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box
 from point2act.simulation.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, simulate_absent_answers
 
 Method = Callable[[Simulated, "Level", PointSet], list[Outcome]]
-"""Answers all queries of a point set about a scene, in their order. All but one see the session alone."""
+"""Answers all queries of a point set in order; only the upper bound uses the ground truth."""
 AnswerOne = Callable[[Session, ViewAnswers, Query], Outcome]
 """Answers one query; ``ViewAnswers`` are the pixels named in each view of the session."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One way to err, on one kind of capture."""
+    """Rates of pointing errors on one kind of capture."""
 
     name: str
     pointing: PointingConfig | AbsentConfig
     views: int | None = None
-    """That many views are asked, spread over the camera's path; None asks all."""
+    """Number of views asked, evenly spaced along the camera's path; None asks all."""
     variant: str = "rgbd"
 
 
@@ -52,10 +52,10 @@ LEVELS = {
 def evaluate(
     levels: Iterable[str], scenes: Iterable[Table], draws: int, answer_fn: AnswerOne
 ) -> list[Record]:
-    """What one way to fuse makes of every query of some scenes at some levels.
+    """Return the records of one method for every query of some scenes at some levels.
 
-    The same arguments give the same answers to fuse, whatever the method. ``scenes`` of the variant
-    ``rgbd`` stand for all variants: a level takes the one that it needs.
+    The answers depend on the arguments but not on the method. ``scenes`` of the variant ``rgbd`` stand for
+    all variants: a level takes the one that it needs.
     """
     return list(compare(levels, scenes, draws, {"": one_by_one(answer_fn)}))
 
@@ -63,7 +63,7 @@ def evaluate(
 def compare(
     levels: Iterable[str], scenes: Iterable[Table], draws: int, methods: Mapping[str, Method]
 ) -> Iterator[Record]:
-    """A record for every method, level, scene, query and draw; each scene is opened once."""
+    """Yield a record for every method, level, scene, query and draw; each scene is opened once."""
     chosen = [LEVELS[name] for name in levels]
     for table in scenes:
         for variant in dict.fromkeys(level.variant for level in chosen):
@@ -73,10 +73,10 @@ def compare(
 
 
 def ours(config: AnswerConfig = AnswerConfig()) -> Method:
-    """The way that the program goes, up to the grasps."""
+    """Return our method, as in the program up to the region."""
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
-        # For what is to be avoided there is nothing to plan.
+        # Nothing is planned for queries to avoid.
         places = tuple(replace(query, role="avoid") for query in points.queries)
         answered = opened.session.ask(replace(points, queries=places), config=config)
         return [_outcome(result) for result in answered.results]
@@ -85,7 +85,7 @@ def ours(config: AnswerConfig = AnswerConfig()) -> Method:
 
 
 def one_by_one(answer_fn: AnswerOne) -> Method:
-    """A method that views one query after the other."""
+    """Return a method that handles one query after the other."""
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
@@ -98,7 +98,7 @@ def one_by_one(answer_fn: AnswerOne) -> Method:
 
 
 def all_at_once(answer_all: Callable[[Session, Sequence[ViewAnswers]], list[Outcome]]) -> Method:
-    """A method that views all queries of a scene together."""
+    """Return a method that handles all queries of a scene together."""
 
     def ask(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
         session = opened.session
@@ -108,10 +108,10 @@ def all_at_once(answer_all: Callable[[Session, Sequence[ViewAnswers]], list[Outc
 
 
 def drawn(opened: Simulated, level: Level, draws: int) -> PointSet:
-    """The answers of one scene at one level; query ``mug`` of draw 2 is called ``mug/2``."""
+    """Draw the answers of one scene at one level; query ``mug`` of draw 2 is called ``mug/2``."""
     queries, answers = [], []
     for number in range(draws):
-        # The levels of one model share its answers: only what is done with them differs.
+        # Levels of one model share its answers: only their use differs.
         seed = zlib.crc32(f"{opened.table.name} {level.pointing.name}".encode())
         rng = np.random.default_rng([seed, number])
         if isinstance(level.pointing, AbsentConfig):
@@ -125,7 +125,7 @@ def drawn(opened: Simulated, level: Level, draws: int) -> PointSet:
 
 
 def _asked_views(opened: Simulated, count: int | None, rng: np.random.Generator) -> set[str]:
-    """Names of that many views, evenly spread from a random one on."""
+    """Return the names of ``count`` views, evenly spaced from a random one on."""
     names = [shot.view.name for shot in opened.shots]
     if count is None:
         return set(names)

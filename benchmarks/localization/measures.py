@@ -1,4 +1,4 @@
-"""What is counted of fused answers: inside the part's box or not, how far off, and how rightly sure."""
+"""Measures of localization: action point inside the part's box, distance, refusal and calibration."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from point2act.core.geometry import distance_to_box
 from point2act.core.types import NoAnswer, OrientedBox, Region
 
 Outcome = tuple[Region | NoAnswer, tuple[Region, ...]]
-"""The best place or a refusal, and the rivals, best first, as ``find_region`` returns them."""
+"""Best region or refusal, and the alternatives, best first, as ``find_region`` returns them."""
 
 MARGIN = 0.01
-"""Metres that the more generous measure allows around the box."""
+"""Margin around the box of the more generous measure, metres."""
 
 
 class Verdict(NamedTuple):
-    """What one outcome was worth."""
+    """Evaluation of one outcome."""
 
     refused: bool
     confidence: float
-    """Of the best hypothesis, also where it was refused; 0 where there is none."""
+    """Confidence of the best hypothesis, also where it was refused; 0 where there is none."""
     right: bool
     """Whether the best hypothesis, refused or not, lies inside the part's box."""
     inside: bool
-    """The same, and it was not refused."""
+    """Whether the best hypothesis lies inside the box and was not refused."""
     inside_1cm: bool
     error: float
-    """Metres from the action point to the box, 0 inside; infinite when refused."""
+    """Distance from the action point to the box, metres, 0 inside; infinite when refused."""
     center_error: float
-    """Metres from the action point to the box's centre; infinite when refused."""
+    """Distance from the action point to the box's centre, metres; infinite when refused."""
     top2: bool
     """Whether one of the two best hypotheses, refused or not, lies inside."""
 
@@ -51,7 +51,7 @@ class Record:
 
 
 def judge(outcome: Outcome, box: OrientedBox | None) -> Verdict:
-    """Hold an outcome against the true box of the part; None when what was asked for is not there."""
+    """Compare an outcome with the true box of the part, or with None if the object is not in the scene."""
     answer, rivals = outcome
     refused = isinstance(answer, NoAnswer)
     hypotheses = rivals if isinstance(answer, NoAnswer) else (answer, *rivals)
@@ -74,26 +74,26 @@ def judge(outcome: Outcome, box: OrientedBox | None) -> Verdict:
 
 
 def distance(point: Float[np.ndarray, " 3"], box: OrientedBox) -> float:
-    """Metres from a point to a box; exactly 0 inside."""
+    """Return the distance of a point to a box, metres; exactly 0 inside."""
     return float(distance_to_box(point[None], box)[0])
 
 
 class Bin(NamedTuple):
-    """One bar of a reliability diagram."""
+    """One bin of a reliability diagram."""
 
     low: float
     high: float
     count: int
     confidence: float
-    """Mean; nan when nothing fell here."""
+    """Mean confidence; NaN for an empty bin."""
     right: float
-    """The share that was right; nan when nothing fell here."""
+    """Fraction of right hypotheses; NaN for an empty bin."""
 
 
 def reliability(
     confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], *, bins: int = 10
 ) -> list[Bin]:
-    """How often what was answered with such confidence was right, in bins of equal width."""
+    """Return the fraction of right hypotheses by confidence, in bins of equal width."""
     number = np.clip((confidence * bins).astype(int), 0, bins - 1)
     bars = []
     for index in range(bins):
@@ -104,51 +104,51 @@ def reliability(
 
 
 def calibration_error(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
-    """Expected calibration error over ten bins (Naeini et al. 2015); 0 for no answers at all."""
+    """Return the expected calibration error over ten bins (Naeini et al. 2015); 0 for no answers."""
     bars = [bar for bar in reliability(confidence, right) if bar.count]
     off = sum(bar.count * abs(bar.confidence - bar.right) for bar in bars)
     return off / max(len(confidence), 1)
 
 
 def claims(records: Sequence[Record]) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """How sure every record was, and whether rightly."""
+    """Return the confidence of every record, and whether its best hypothesis is right."""
     verdicts = [record.verdict for record in records]
     confidence = np.array([verdict.confidence for verdict in verdicts], dtype=float)
     return confidence, np.array([verdict.right for verdict in verdicts], dtype=bool)
 
 
 class Mean(NamedTuple):
-    """A share and how far chance may have moved it."""
+    """A fraction with its standard error."""
 
     value: float
     error: float
-    """Standard error, scenes being what chance draws; nan for fewer than two scenes."""
+    """Standard error, clustered by scene; NaN for fewer than two scenes."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One method at one level. Shares are of 1."""
+    """Results of one method at one level, as fractions."""
 
     queries: int
     inside: Mean
-    """Of all queries and draws; a refusal is not inside."""
+    """Fraction of all queries and draws; a refusal is not inside."""
     inside_scenes: float
-    """The mean of the scenes' shares."""
+    """Mean of the fractions of the scenes."""
     inside_1cm: Mean
     top2: Mean
     refused: Mean
     error: float
-    """Median over what was not refused, metres to the box."""
+    """Median distance to the box over answers that were not refused, metres."""
     center_error: float
-    """The same, to the box's centre."""
+    """Median distance to the box's centre, metres."""
     ece: float
-    """Of the best hypotheses of all queries: one that is refused must have a low confidence."""
+    """Calibration error of the best hypotheses of all queries, refused ones included."""
     ece_answered: float
-    """Of what was not refused alone."""
+    """Calibration error without refused queries."""
 
 
 def summarise(records: Sequence[Record]) -> Summary:
-    """The figures of records that belong together."""
+    """Return the results of records of one method and level."""
     scenes = np.array([record.scene for record in records])
 
     def column(name: str) -> np.ndarray:
@@ -171,7 +171,7 @@ def summarise(records: Sequence[Record]) -> Summary:
 
 
 def clustered_mean(values: np.ndarray, clusters: np.ndarray) -> Mean:
-    """The mean, and its standard error when values of one cluster go together."""
+    """Return the mean, and its standard error with values correlated within clusters."""
     off = values - values.mean()
     names = np.unique(clusters)
     sums = np.array([off[clusters == name].sum() for name in names])

@@ -1,4 +1,4 @@
-"""Confidence against truth as a picture."""
+"""Reliability diagram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOR, IDEAL = "#2b6cb0", "0.6"
 
 
 def draw_reliability(records: Sequence[Record], path: Path) -> None:
-    """A small panel for all levels together and one for each; a dot's area is how many queries it is of."""
+    """Draw a panel for all levels together and one for each; the area of a dot is the number of queries."""
     levels = list(dict.fromkeys(record.level for record in records))
     with matplotlib.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         columns = (len(levels) + 2) // 2

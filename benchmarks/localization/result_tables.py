@@ -1,4 +1,4 @@
-"""Methods against levels, in print."""
+"""Text tables of methods and levels."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLUMNS: dict[str, Callable[[Summary], str]] = {
     "ece": lambda s: f"{s.ece:.2f}",
     "answered": lambda s: f"{s.ece_answered:.2f}",
 }
-"""Percent and standard error, or millimetres, or calibration error."""
+"""Columns: percent with standard error, millimetres, or calibration error."""
 
 
 def tables(records: Sequence[Record]) -> str:
-    """One table for each level, a method a line."""
+    """Return one table for each level, with one line for each method."""
     blocks = []
     for level in dict.fromkeys(record.level for record in records):
         here = [record for record in records if record.level == level]
@@ -34,7 +34,7 @@ def tables(records: Sequence[Record]) -> str:
 
 
 def reliability_table(records: Sequence[Record]) -> str:
-    """How often one method's hypotheses were right, by confidence."""
+    """Return how often one method's hypotheses were right, by confidence."""
     confidence, right = claims(records)
     rows = [["confidence", "n", "mean", "right"]]
     for bar in reliability(confidence, right):

@@ -1,10 +1,10 @@
-"""How often fused answers find the part that was meant, and whether they know: beside simpler methods.
+"""Accuracy and calibration of the fusion of answers, beside simpler methods.
 
-Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and pointing models that
-err in more and more ways. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which captured and fitted tables
-are kept; each takes 20 s to make. With ``--plot FILE`` the reliability diagram is drawn into
-``localisation.png`` beside that file. For tables to tune on, and fewer levels or methods:
-``python -m benchmarks.localization.suite --seeds tune --levels hard few --methods ours``.
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and pointing models with
+increasing error rates. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which captured and fitted tables are
+kept; each takes 20 s to make. With ``--plot FILE`` the reliability diagram is drawn into ``localisation.png``
+beside that file. For tuning tables, and fewer levels or methods: ``python -m benchmarks.localization.suite
+--seeds tune --levels hard few --methods ours``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.localization.result_tables import reliability_table, tables
 from point2act.core.threads import configure_threads
 
 DRAWS = 3
-"""Of answers, for each table and level."""
+"""Draws of answers for each table and level."""
 ON_OTHER_CAPTURES = 12
 """Tables for the levels on captures of their own: without depth a fit takes 40 s."""
 TRAINED = 4
@@ -38,14 +38,14 @@ ADAM = "trained by Adam"
 
 
 def methods() -> dict[str, Method]:
-    """Ours and the simpler ones."""
+    """Return our method, the upper bound and the baselines by name."""
     others = {name: one_by_one(method) for name, method in ONE_BY_ONE.items()}
     together = {name: all_at_once(method) for name, method in TOGETHER.items()}
     return {OURS: ours(), CEILING: knowing_parts_and_errors, **others, **together}
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Yield the figures of our method by level; those of the others are printed."""
+    """Yield the metrics of our method by level; those of the others are printed."""
     quick = plan.every > 1
     chosen = [name for name, level in LEVELS.items() if not quick or level.variant == "rgbd"]
     records = gather(chosen, REPORT[:QUICK] if quick else REPORT, 1 if quick else DRAWS, methods())
@@ -63,7 +63,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 def gather(
     levels: Sequence[str], scenes: Sequence[Table], draws: int, compared: Mapping[str, Method]
 ) -> list[Record]:
-    """Records of all that is to be compared; of what is slow, on fewer tables."""
+    """Return the records of all comparisons; slow methods and captures use fewer tables."""
     quick = {name: method for name, method in compared.items() if name != ADAM}
     slow = {name: method for name, method in compared.items() if name == ADAM}
     own = [name for name in levels if LEVELS[name].variant == "rgbd"]
@@ -92,7 +92,7 @@ def _refusing(level: str):
 
 
 def _overall(records: Sequence[Record]) -> float:
-    """Calibration error over all levels together."""
+    """Return the calibration error over all levels together."""
     return calibration_error(*claims(records))
 
 

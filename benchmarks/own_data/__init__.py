@@ -1,1 +1,1 @@
-"""A phone's video and a RealSense recording, from files to grasps by the documented commands."""
+"""A phone video and a RealSense recording, from files to grasps by the documented commands."""

@@ -1,8 +1,8 @@
-"""What people bring: a phone's video of a table with printed markers, a RealSense folder of a robot's camera.
+"""Simulated recordings: a phone video of a table with printed markers, and a RealSense folder of a robot.
 
-Both of a simulated table, so that the truth is known. The phone walks round it by hand, films in what
-OpenCV can write, and knows neither poses nor metres. The robot's poses are off by some millimetres, and its
-depth camera is another one than its colour camera, with noise and holes.
+Both are of a simulated table, so that the truth is known. The phone is moved around it by hand, films in a
+format that OpenCV can write, and has neither poses nor scale. The robot's poses are off by some millimetres,
+and its depth camera differs from its colour camera, with noise and holes.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from point2act.simulation.scene import Scene
 from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
 
 SIDE = 0.05
-"""Of a marker's black square, metres."""
+"""Side of a marker's black square, metres."""
 CORNERS = ((-0.2, 0.2), (0.2, 0.2), (0.2, -0.2), (-0.2, -0.2))
-"""Where the markers 0 to 3 lie about the table's middle."""
+"""Positions of markers 0 to 3 relative to the table's middle, metres."""
 _PHONE = pinhole((540, 960), 780.0)
 _PICTURES, _RATE = 180, 30
 _SHAKE = 0.004, 0.6
-"""Metres and degrees by which a gripper is off its way, before that is smoothed."""
+"""Camera shake before smoothing, metres and degrees."""
 _COLOR = pinhole((480, 640), 610.0)
 _DEPTH = pinhole((480, 640), 385.0)
-"""A RealSense D435's, roughly: its depth camera sees more than its colour camera."""
+"""Roughly the depth camera of a RealSense D435, whose field of view is wider than the colour camera's."""
 _BESIDE = 0.015
-"""Metres by which it is beside it, as there."""
+"""Distance between the two cameras, metres."""
 _WRONG = 0.002, 0.3
-"""Metres and degrees by which the robot's poses are off: those of a fair calibration."""
+"""Errors of the robot's poses, metres and degrees: those of a fair calibration."""
 
 
 def T_world_board(scene: Scene) -> Float[np.ndarray, "4 4"]:
-    """The frame of the first marker: its middle, x along its upper side, z up."""
+    """Return the frame of the first marker: its middle, x along its upper side, z up."""
     T = np.eye(4)
     T[:3, 3] = *CORNERS[0], scene.layout.table.height
     return T
 
 
 def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimView, ...]:
-    """Write a video of the table with its markers; returns the truth of every picture."""
+    """Write a video of the table with its markers; return the ground truth of every image."""
     poses = _by_gripper(scene, rng)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _RATE, (_PHONE.width, _PHONE.height))
     sheet = _sheet()
@@ -63,7 +63,7 @@ def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimView, .
 
 
 def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int = 24) -> tuple[SimView, ...]:
-    """Write colour, depth of the other camera, poses and camera.json; returns the truth of every image."""
+    """Write colour, depth, poses and camera.json; return the ground truth of every image."""
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
     T_color_depth = np.eye(4)
     T_color_depth[0, 3] = -_BESIDE
@@ -91,7 +91,7 @@ def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int =
 
 
 def _by_gripper(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray, "4 4"]]:
-    """Most of a round about the table, up and down once, by a gripper that shakes a little."""
+    """Return poses around most of the table, up and down once, with camera shake."""
     along = np.linspace(0, 1, _PICTURES)
     azimuth = np.radians(-150 + 300 * along)
     elevation = np.radians(50 + 14 * np.sin(2 * np.pi * 1.5 * along))
@@ -109,11 +109,11 @@ def _by_gripper(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray
 
 
 _PER_METRE = 2000
-"""Pixels of the painted sheet: half a millimetre, a phone's pixel on the table being 0.8."""
+"""Pixels per metre of the rendered markers: half a millimetre, a phone's pixel on the table being 0.8."""
 
 
 def _sheet() -> Float[np.ndarray, "h w 2"]:
-    """Paper and ink, half a metre each way from the middle, and the share that paper covers."""
+    """Return brightness and coverage of the markers, half a metre each way from the middle."""
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
     side, white = round(SIDE * _PER_METRE), round(0.012 * _PER_METRE)
     sheet = np.zeros((_PER_METRE, _PER_METRE, 2), np.float32)
@@ -123,7 +123,7 @@ def _sheet() -> Float[np.ndarray, "h w 2"]:
         half = len(marker) // 2
         left, top = round((0.5 + x) * _PER_METRE) - half, round((0.5 - y) * _PER_METRE) - half
         sheet[top : top + len(marker), left : left + len(marker)] = np.dstack([marker, np.ones_like(marker)])
-    # As the lens and the pixel's own size blur it.
+    # Blur by the lens and the pixel's own size.
     return cv2.GaussianBlur(sheet, (0, 0), 0.8)
 
 
@@ -135,11 +135,11 @@ def _with_markers(
     depth: Float[np.ndarray, "h w"],
     ids: np.ndarray,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture with the sheet on it where the bare table is seen."""
+    """Paint the markers into the image where the bare table is visible."""
     pixels = pixel_centers(*depth.shape).reshape(-1, 2)
     points = back_project(_PHONE, pose, pixels, depth.reshape(-1).astype(float)).reshape(*depth.shape, 3)
     bare = (ids == -1) & (np.abs(points[..., 2] - scene.layout.table.height) < 0.005)
-    # cv2 puts pixel centres at whole numbers.
+    # cv2 has pixel centres at integers.
     where = ((0.5 + sign * points[..., axis]) * _PER_METRE - 0.5 for axis, sign in ((0, 1), (1, -1)))
     x, y = (side.astype(np.float32) for side in where)
     printed, share = np.moveaxis(cv2.remap(sheet, x, y, cv2.INTER_LINEAR), 2, 0) * bare
@@ -154,6 +154,6 @@ def _step(rng: np.random.Generator, shift: float, turn: float) -> Float[np.ndarr
 
 
 def _described(camera: Camera) -> dict[str, float]:
-    """As librealsense has it, the centre of the first pixel at 0."""
+    """Return the intrinsics as librealsense has them, the centre of the first pixel at 0."""
     size = {"width": camera.width, "height": camera.height}
     return size | {"fx": camera.fx, "fy": camera.fy, "ppx": camera.cx - 0.5, "ppy": camera.cy - 0.5}

@@ -1,9 +1,9 @@
-"""The README's walks: a phone's video, and a robot's RealSense recording, each to grasps by its commands.
+"""The documented ways from a phone video and from a robot's RealSense recording to grasps.
 
-Recordings of simulated tables (``benchmarks.own_data.recordings``), one for each seed, of which the truth is
-known: the commands get neither poses nor metres of the phone, and of the robot poses that are off, depth of
-another camera and noise. Points are the answers of a simulated pointing model about the same pictures. The
-best grasp of each query is then tried by a simulated gripper on the true table.
+Recordings of simulated tables (``recordings.py``), one for each seed, with known ground truth: the commands
+get neither poses nor scale from the phone, and from the robot inaccurate poses and noisy depth of another
+camera. Points are the answers of a simulated pointing model on the same images. A simulated gripper then
+executes the best grasp of each query on the true table.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from point2act.data.points import write_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
 
-if TYPE_CHECKING:  # the simulator is only needed here
+if TYPE_CHECKING:  # Only needed for the simulator.
     from point2act.simulation.camera import SimView
     from point2act.simulation.scene import Scene
 
 SEEDS = (510, 511)
-"""Of tables on which nothing was tuned."""
+"""Seeds of tables on which nothing was tuned."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds from the recording to grasps, how well its metres and places fit, and what was lifted."""
+    """Yield seconds from the recording to grasps, errors of scale and position, and the fraction lifted."""
     seeds = SEEDS[: 1 if plan.rounds < Plan().rounds else None]
     for name, walk in (("phone", _phone), ("robot", _robot)):
         walks = [walk(seed, workspace() / f"{name}-{seed}") for seed in seeds]
@@ -50,7 +50,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 _Walk = tuple[float, float, float, int, int]
-"""Seconds; the capture's metre in true ones; metres by which places are off; things lifted, of how many."""
+"""Seconds; scale of the capture; position error, metres; objects lifted, and queries."""
 
 
 def _phone(seed: int, folder: Path) -> _Walk:
@@ -104,7 +104,7 @@ def _command(folder: Path, words: str, *more: str) -> None:
 
 
 def _answered(folder: Path, scene: Scene, shots: Sequence[SimView], rng: np.random.Generator) -> None:
-    """Put a model's answers beside the capture."""
+    """Write a simulated model's answers beside the capture."""
     from point2act.simulation.pointing import PointingConfig, answer
 
     write_points(folder / "points.json", answer(scene, shots, PointingConfig(), rng))
@@ -117,7 +117,7 @@ def _judged(
     shots: Sequence[SimView],
     T_world_capture: Float[np.ndarray, "4 4"],
 ) -> tuple[float, float, int, int]:
-    """Scale of the capture, how far action points are beside the true parts, things lifted, things asked."""
+    """Return the scale of the capture, the largest distance of action points, objects lifted, and queries."""
     from point2act.simulation import part_box, try_grasp
     from point2act.simulation.record import grasp_from_json
 
@@ -142,6 +142,6 @@ def _extent(places: Float[np.ndarray, "n 3"]) -> float:
 
 
 def _moved(grasp: Grasp, T: Float[np.ndarray, "4 4"]) -> Grasp:
-    """A grasp in another frame."""
+    """Return a grasp in another frame."""
     contacts = transform_points(T, grasp.contacts)
     return replace(grasp, T_world_gripper=T @ grasp.T_world_gripper, contacts=contacts)

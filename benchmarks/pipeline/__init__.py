@@ -1,1 +1,1 @@
-"""Time of a run and of a question, and the success of the whole pipeline on simulated tables."""
+"""Time of a run and of a query, and success of the whole pipeline on simulated tables."""

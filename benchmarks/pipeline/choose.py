@@ -1,9 +1,9 @@
-"""Part, then region: how often one acts inside the right part before and after a model chose.
+"""Set-of-mark prompting: action points inside the right part before and after a model chose a mark.
 
 Simulated tables with the pointing model of the level ``hard``: two in five of its points are wrong, three
-quarters of those on the same wrong thing. The simulated chooser knows the truth and names it with probability
-``RIGHT``, else any other label or none, independently from picture to picture. So this says what the way
-there loses, not how well a model chooses: one that errs alike in all pictures gains less.
+quarters of those on the same wrong object. The simulated model that selects marks names the right one with
+probability ``RIGHT``, else any other or none, independently for each image. The figures therefore show what
+the method loses, not how well a model selects; a model with correlated errors gains less.
 ``POINT2ACT_BENCHMARK_CACHE`` as for ``localisation``.
 """
 
@@ -30,14 +30,14 @@ RIGHT = 0.8
 TABLES = 5
 DRAWS = 3
 SIDE = 320
-"""Pictures as large as the simulated images: the simulated chooser does not look at them."""
+"""Longer side of the marked images: that of the simulated images, which the simulated model does not read."""
 MIN_PIXELS = 20
-"""A target of fewer pixels of the image is not visible, as for the simulated pointing models."""
+"""Minimum number of pixels of a visible target, as for the simulated pointing models."""
 
 
 @dataclass(frozen=True, eq=False)
 class TruthfulChooser:
-    """Names what is right with a probability, else another label or none."""
+    """Names the right mark with a given probability, else another one or none."""
 
     opened: Simulated
     right: float = RIGHT
@@ -45,7 +45,7 @@ class TruthfulChooser:
     concurrency: int = 1
 
     def select(self, question: MarkQuestion) -> MarkChoice:
-        """The region that shares most with the target, or the cell nearest to its middle pixel."""
+        """Return the region with the highest overlap, or the cell nearest to the target's middle."""
         numbered = next(iter(question.places)).isdigit()
         kind = "number" if numbered else "cell"
         seed = f"{self.opened.table.name} {question.query.name} {question.image} {kind}"
@@ -69,7 +69,7 @@ class TruthfulChooser:
 
 
 def _most_shared(question: MarkQuestion, truth: Bool[np.ndarray, "h w"]) -> str | None:
-    """By intersection over union; None where no region shares anything."""
+    """Return the label with the highest intersection over union; None if no region overlaps the target."""
     shares = {}
     for label, pixels in question.places.items():
         column, row = pixels.astype(int).T
@@ -86,13 +86,13 @@ def _nearest(question: MarkQuestion, truth: Bool[np.ndarray, "h w"]) -> str:
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Percent of all queries with the action point inside the part's box; a refusal is not."""
+    """Yield the percentage of action points inside the part's box; a refusal is not inside."""
     quick, config = plan.every > 1, MarkSelectionConfig(side=SIDE)
     before, after, questions = [], [], 0
     for table in REPORT[: 2 if quick else TABLES]:
         opened = simulated(table)
         points = drawn(opened, LEVELS["hard"], 1 if quick else DRAWS)
-        # For what is to be avoided there is nothing to plan.
+        # Nothing is planned for queries to avoid.
         points = replace(points, queries=tuple(replace(query, role="avoid") for query in points.queries))
         first = opened.session.ask(points)
         chosen = select_marks(opened.session, first, points, TruthfulChooser(opened), config=config)
@@ -113,5 +113,5 @@ def _inside(opened: Simulated, answered: SessionResult) -> list[bool]:
 
 
 def _target(query: str) -> str:
-    """The query's name without the number of the draw."""
+    """Return the query's name without the number of the draw."""
     return query.split("/")[0]

@@ -1,4 +1,4 @@
-"""How long a new question to a saved scene takes, from its points.json to grasps.json."""
+"""Time of a new query on a saved scene, from points.json to grasps.json."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from point2act.pipeline.session import Session
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds in a process that has the scene open, the third question on; and as a fresh command."""
+    """Yield seconds in a process that has the scene open, from the third query on, and of a fresh command."""
     later(0)
     session = point2act.open_run(output())
     asked = one_by_one()
-    # The first questions pay for what is imported, compiled and kept.
+    # The first queries include imports, compilation and caching.
     seconds = [ask(session, path) for path in asked[:2] + asked * (plan.rounds // 2)]
     yield Metric("question.warm_s", median(seconds[2:]), "s")
     yield Metric("question.cold_s", min(_command(path) for path in asked[: plan.rounds // 2]), "s")
 
 
 def one_by_one() -> list[Path]:
-    """A points.json for each query of the capture."""
+    """Write a points.json for each query of the capture."""
     source = point2act.read_capture(capture())
     points = point2act.read_points(source.folder / "points.json", source)
     paths = []
@@ -41,7 +41,7 @@ def one_by_one() -> list[Path]:
 
 
 def ask(session: Session, path: Path) -> float:
-    """Seconds from a file of points to a file of grasps."""
+    """Return the seconds from a file of points to a file of grasps."""
     start = time.perf_counter()
     answered = session.ask(path)
     written = workspace() / "grasps.json"

@@ -1,4 +1,4 @@
-"""How long ``point2act run`` takes as a fresh command, and how much longer the first time on a machine."""
+"""Time of ``point2act run`` as a fresh command, and what an empty cache of compiled kernels adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.common.whole_run import first, later
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds from the start of the command to its end, report and all."""
+    """Yield seconds from the start of the command to its end, report included."""
     cold = min(later(number).seconds for number in range(plan.rounds // 2))
     yield Metric("run.cold_s", cold, "s")
     yield Metric("run.first_extra_s", first().seconds - cold, "s")

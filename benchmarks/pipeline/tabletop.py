@@ -1,8 +1,8 @@
-"""How often the way from words to a lifted object succeeds on simulated tables.
+"""Success of the whole pipeline from text to lifted objects on simulated tables.
 
-Every shipped scene with seeds that nothing was tuned on, and a pointing model that errs in a quarter of
-the views. The measures are the field's: the action point lies inside the part's oriented box, without a
-margin; the best grasp lifts the object, shakes and holds it.
+Every shipped scene with seeds that nothing was tuned on, and a pointing model that is wrong in a quarter of
+the views. Success is an action point inside the part's oriented box, without a margin, and a best grasp that
+lifts, shakes and holds the object.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ SEEDS = (200, 201, 202, 300, 301, 302)
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one query."""
+    """Result of one query."""
 
     inside: bool
     distance: float
-    """From the action point to the box's centre, metres; infinite for no answer."""
+    """Distance from the action point to the box's centre, metres; infinite for no answer."""
     lifted: bool
     by_part: bool
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Shares over all queries to grasp something, and seconds from capture to grasps. Always all of it."""
+    """Yield success rates over all queries to grasp, and seconds from capture to grasps; never shortened."""
     outcomes: list[Outcome] = []
     seconds: list[float] = []
     quality: list[float] = []

@@ -1,6 +1,6 @@
-"""What a coverage-guided search finds in the parsers: transforms, points, replies, configs, PLY clouds.
+"""Coverage-guided fuzzing of the parsers: transforms, points, replies, configs and PLY clouds.
 
-Longer than here, one parser alone: ``python -m benchmarks.quality.fuzz_target transforms 600 FOLDER``.
+For a longer search of one parser: ``python -m benchmarks.quality.fuzz_target transforms 600 FOLDER``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from benchmarks import CannotMeasureError, Metric, Plan
 from benchmarks.common.timing import REPOSITORY
 
 PARSERS = ("transforms", "points", "replies", "configs", "clouds")
-# Of the plan's seconds, so that three of them make a minute for each parser. Chosen.
+# Factor on the plan's seconds, so that three of them are a minute for each parser.
 _STRETCH = 20
-# Seconds beyond the search's own: importing what is searched, and the last input.
+# Seconds in addition to the search itself: imports, and the last input.
 _GRACE = 120
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Inputs tried, branches reached, and what was raised, hung or crashed, for each parser."""
+    """Yield inputs tried, branches reached, exceptions, hangs and crashes for each parser."""
     if find_spec("atheris") is None:
         raise CannotMeasureError("it needs atheris (pip install atheris, on Linux with Python 3.11 to 3.13)")
     for parser in PARSERS:
@@ -35,7 +35,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def _search(parser: str, seconds: int, folder: Path) -> str:
-    """What libFuzzer prints. A search that ends early has left in the folder what it hung at or died of."""
+    """Return what libFuzzer prints; a search that ends early has written the input to the folder."""
     command = [sys.executable, "-m", "benchmarks.quality.fuzz_target", parser, str(seconds), str(folder)]
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a search for crashes starts from, and how JSON is changed so that it stays JSON."""
+"""Seeds of the fuzzer, and mutations of JSON documents that leave them valid JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CLOUDS = (
     "property list uchar int vertex_indices\nend_header\n0 1 2 255 7 0.5\n1e3 nan -4 1 2 inf\n3 0 1 1\n",
     f"ply\nformat binary_big_endian 1.0\nelement vertex 1\n{_VERTICES}end_header\n{'a' * 16}",
 )
-# What is put into places of a document: what parsers trip over. A key may be put anywhere.
+# Values that parsers tend to mishandle; a key may be inserted anywhere.
 _ODD = (
     None, True, False, 0, -1, 1, 2.5, 1e308, -1e308, 1e-320, 1e7, 10**400, float("inf"), "", "a", "..", "/",
     "\0", "\ud800", "../x", "images/0.png", [], {}, [[]], [1, 2], [[1, 2]], _POSE, "a" * 1100,
@@ -66,7 +66,7 @@ _KEYS = (
 
 
 def changed(data: bytes, rng: random.Random) -> bytes | None:
-    """A JSON document with other values at one to three places; None where there is none or no place."""
+    """Return a JSON document with one to three values replaced; None if it is not JSON or has no values."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ def changed(data: bytes, rng: random.Random) -> bytes | None:
 
 
 def _places(document: Any) -> list[tuple[Any, Any]]:
-    """Every container with each of its keys."""
+    """Return every container with each of its keys."""
     found: list[tuple[Any, Any]] = []
     left = [document]
     while left:
@@ -103,7 +103,7 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 
 
 def dictionary(seeds: list[bytes]) -> str:
-    """Words of the seeds, and numbers and brackets that break things, as libFuzzer reads them."""
+    """Return words of the seeds, numbers and brackets as a libFuzzer dictionary."""
     known = {
         word
         for seed in seeds

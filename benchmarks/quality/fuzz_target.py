@@ -1,7 +1,7 @@
-"""One parser under atheris, for a while: ``python -m benchmarks.quality.fuzz_target transforms 180 FOLDER``.
+"""Fuzz one parser with Atheris: ``python -m benchmarks.quality.fuzz_target transforms 180 FOLDER``.
 
-Whatever a parser raises but a Point2ActError is written to FOLDER, once for each place that raises it, and
-the search goes on. libFuzzer prints its figures on standard error.
+Every exception but Point2ActError is written to FOLDER, once for each line that raises it, and the search
+continues. libFuzzer prints its figures on standard error.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ with atheris.instrument_imports(include=["point2act"]):  # type: ignore[attr-def
 
 Target = Callable[[bytes], object]
 
-HANG = 10  # Seconds that one input may take. Chosen: a thousand times the usual.
-_LONGEST = 4096  # Bytes of an input: the documents below have up to 2000.
+HANG = 10  # Maximum seconds for one input: a thousand times the usual.
+_LONGEST = 4096  # Maximum bytes of an input: the seeds have up to 2000.
 
 
 def transforms(folder: Path) -> tuple[Target, list[bytes]]:
-    """transforms.json beside two small images, and their pixels."""
+    """Fuzz transforms.json beside two small images, and their pixels."""
     _write_images(folder)
 
     def parse(data: bytes) -> None:
@@ -54,7 +54,7 @@ def transforms(folder: Path) -> tuple[Target, list[bytes]]:
 
 
 def points(folder: Path) -> tuple[Target, list[bytes]]:
-    """points.json, against a capture."""
+    """Fuzz points.json for a capture."""
     transforms(folder)[0](json.dumps(TRANSFORMS).encode())
     capture = read_capture(folder)
 
@@ -66,7 +66,7 @@ def points(folder: Path) -> tuple[Target, list[bytes]]:
 
 
 def replies(folder: Path) -> tuple[Target, list[bytes]]:
-    """A model's reply; its first byte chooses the dialect."""
+    """Fuzz a model's reply; its first byte chooses the format."""
 
     def parse(data: bytes) -> None:
         dialect = DIALECTS[data[0] % len(DIALECTS)] if data else "auto"
@@ -76,7 +76,7 @@ def replies(folder: Path) -> tuple[Target, list[bytes]]:
 
 
 def configs(folder: Path) -> tuple[Target, list[bytes]]:
-    """A gripper's or a model's TOML file; its first byte chooses."""
+    """Fuzz the TOML file of a gripper or a model; its first byte chooses which."""
     loaders = (load_gripper, load_model)
 
     def parse(data: bytes) -> None:
@@ -88,7 +88,7 @@ def configs(folder: Path) -> tuple[Target, list[bytes]]:
 
 
 def clouds(folder: Path) -> tuple[Target, list[bytes]]:
-    """A PLY file as points to start from or as a run's Gaussians; its first byte chooses."""
+    """Fuzz a PLY file as initial points or as a run's Gaussians; its first byte chooses which."""
     loaders = (read_cloud, read_splat_ply)
 
     def parse(data: bytes) -> None:
@@ -113,7 +113,7 @@ TARGETS = {
 
 
 def main(name: str, seconds: str, found: str) -> None:
-    """Search; does not return."""
+    """Run the search; does not return."""
     Path(found).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         corpus, words = Path(work, "corpus"), Path(work, "words")
@@ -126,7 +126,7 @@ def main(name: str, seconds: str, found: str) -> None:
         options += ["-print_final_stats=1", "-rss_limit_mb=4096", "-seed=1", f"-artifact_prefix={found}/"]
         mutator = {"custom_mutator": _mutated} if name in ("transforms", "points") else {}
         atheris.Setup(["fuzz", *options, str(corpus)], partial(_tried, target, Path(found)), **mutator)
-        # Numbers that overflow are warned of, and no less a defect.
+        # A warning of overflow counts as a defect.
         warnings.simplefilter("error")
         atheris.Fuzz()
 
@@ -146,7 +146,7 @@ def _tried(target: Target, found: Path, data: bytes) -> None:
 
 
 def _mutated(data: bytes, most: int, seed: int) -> bytes:
-    """Every other time another value somewhere in a JSON document, else libFuzzer's own other bytes."""
+    """Replace values of a JSON document in half of the cases, else use libFuzzer's own mutations."""
     rng = random.Random(seed)
     found = changed(data, rng) if rng.random() < 0.5 else None
     return atheris.Mutate(data, len(data)) if found is None or len(found) > most else found
@@ -161,7 +161,7 @@ def _write_images(folder: Path) -> None:
 
 
 def _bare(file: Path) -> bytes:
-    """A config without its comments, so that it is short."""
+    """Return a config without its comments."""
     lines = file.read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if line and not line.startswith("#")).encode()
 

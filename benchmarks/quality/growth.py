@@ -1,8 +1,8 @@
-"""How time grows with Gaussians, pixels, views and queries: a table, exponents, and a plot where asked for.
+"""Growth of time with Gaussians, pixels, views and queries: a table, exponents, and an optional plot.
 
-Drawing is forward and backward with RGB, depth and one channel for each query; lifting views the Gaussians
-from each view and gathers. One quantity is varied at a time. An exponent is the slope of a straight
-line through the logarithms: 1 is linear growth, less is slower.
+Rasterisation is forward and backward with RGB, depth and one channel for each query; lifting projects the
+Gaussians into each view and gathers. One quantity is varied at a time. The exponent is the slope of a
+straight line through the logarithms: 1 is linear growth.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from point2act.splatting.render import render
 
 @dataclass(frozen=True)
 class Size:
-    """What a job is made of."""
+    """Size of a job."""
 
     gaussians: int = 30_000
     side: int = 320
-    """Pixels along the picture's width; its height is three quarters of that."""
+    """Width of the images, pixels; the height is three quarters of it."""
     views: int = 6
     queries: int = 1
 
@@ -51,7 +51,7 @@ AXES: dict[str, list[Size]] = {
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """The exponent of each job along each axis. Drawing takes one view at a time, so it has none there."""
+    """Yield the exponent of each job along each axis; rasterisation takes one view and has none for views."""
     curves = []
     for axis, sizes in AXES.items():
         jobs: dict[str, Callable[[Size], Work]] = {"lift": lifting}
@@ -63,7 +63,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
             yield Metric(f"growth.{job}_over_{axis}", curve.exponent, "exponent")
             curves.append(curve)
     if plan.plot is not None:
-        from benchmarks.quality.growth_plot import draw_growth  # late: matplotlib
+        from benchmarks.quality.growth_plot import draw_growth  # Imported late because of matplotlib.
 
         draw_growth(curves, plan.plot)
 
@@ -76,18 +76,18 @@ def follow(job: str, prepare: Callable[[Size], Work], axis: str, sizes: Sequence
 
 
 def along(axis: str, size: Size) -> int:
-    """Where a size lies on an axis."""
+    """Return the value of a size along an axis."""
     return size.side * size.side * 3 // 4 if axis == "pixels" else getattr(size, axis)
 
 
 def table_line(curve: Curve) -> str:
-    """The milliseconds of a curve on one line."""
+    """Return the milliseconds of a curve as one line."""
     times = ", ".join(f"{n}: {1000 * s:.0f}" for n, s in zip(curve.sizes, curve.seconds, strict=True))
     return f"  {curve.job} over {curve.axis}, ms: {times}"
 
 
 def drawing(size: Size) -> Work:
-    """Draw one picture, and go back."""
+    """Return a function that rasterises one image forward and backward."""
     rng = np.random.default_rng(0)
     gaussians = leaves(tabletop(size.gaussians, rng))
     features = torch.rand(size.gaussians, 3 + size.queries, requires_grad=True)
@@ -102,7 +102,7 @@ def drawing(size: Size) -> Work:
 
 
 def lifting(size: Size) -> Work:
-    """Look from all views and lift the answers."""
+    """Return a function that projects into all views and lifts the answers."""
     rng = np.random.default_rng(0)
     scene = tabletop(size.gaussians, rng)
     seen = views(size.views, size.side * 3 // 4, size.side)

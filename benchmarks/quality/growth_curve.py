@@ -1,4 +1,4 @@
-"""How long a job took at several sizes."""
+"""Times of a job at several sizes."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Curve:
 
     @property
     def exponent(self) -> float:
-        """Slope of the logarithms, by least squares."""
+        """Return the slope of the logarithms by least squares."""
         return float(np.polyfit(np.log(self.sizes), np.log(self.seconds), 1)[0])

@@ -1,4 +1,4 @@
-"""Growth as a picture."""
+"""Plot of the growth of time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = {"draw": "draw, forward and backward", "lift": "lift, all views"}
 
 
 def draw_growth(curves: Sequence[Curve], path: Path) -> None:
-    """One panel for each axis, logarithms both ways, with a thin line of linear growth beside each curve."""
+    """Draw one log-log panel for each axis, with a thin line of linear growth beside each curve."""
     axes = list(dict.fromkeys(curve.axis for curve in curves))
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(10, 3), layout="constrained")

@@ -1,10 +1,9 @@
-"""Nothing lost: programs are killed at random moments, inspected, and started again until they are through.
+"""Robustness against kills: commands are killed at random moments and started again until they complete.
 
 A robot writes a capture, ``point2act run`` makes grasps of it, ``point2act grasp`` others, and ``run`` writes
-over its own output. Each program is killed (SIGKILL, with all its children) after a time drawn evenly from
-nothing to a tenth more than it takes when left alone, and started again, until it ends before its time is up;
-then the next one's turn has come. After each kill every file is read with the reader it is meant for. At the
-end of a pass the grasps are compared with those of programs that were left alone.
+over its own output. Each command is killed (SIGKILL, with all its children) after a time drawn uniformly from
+0 to 1.1 times its usual duration, and started again until it completes. After each kill every file is read by
+its own reader. At the end of a pass the grasps are compared with those of undisturbed commands.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 
 SEED = 700
-"""Of the moments."""
+"""Seed of the random moments."""
 _A_ROUND = 20
-"""Kills."""
+"""Number of kills per round of the plan."""
 _RATE = 40.0
-"""Views a second that the robot writes."""
+"""Views per second that the robot writes."""
 _LONGER = 1.1
 _SHORT = ("--fit.iterations", "60")
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """How often something was lost, of how many kills."""
+    """Yield the numbers of kills, passes, broken files, lost files and passes with other results."""
     rng = np.random.default_rng(SEED)
     for command in _programs(workspace() / "first"):
-        _let_run(command)  # compiles
+        _let_run(command)  # compiles the kernels
     alone = workspace() / "alone"
     seconds = [_let_run(command) for command in _programs(alone)]
     wanted, kills, passes = plan.rounds * _A_ROUND, 0, 0
@@ -76,8 +75,8 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 @cache
 def _capture() -> Path:
-    """A small one: what is looked at is files, and kills are many."""
-    # Late: only here is the simulator needed.
+    """Return a small capture, so that many kills fit into the time."""
+    # Imported late: only this function needs the simulator.
     from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 
     config = CaptureConfig(WristConfig(views=12, size=(120, 160), focal=150.0))
@@ -86,7 +85,7 @@ def _capture() -> Path:
 
 
 def _programs(folder: Path) -> list[tuple[str, ...]]:
-    """What is run on a folder, one after the other."""
+    """Return the commands that are run on a folder, in order."""
     run = ("-m", "point2act.cli", "run", str(folder / "capture"), "--output", str(folder / "out"), *_SHORT)
     points = ("--points", str(_capture() / "points.json"))
     grasp = ("-m", "point2act.cli", "grasp", "--load-config", str(folder / "out"), *points)
@@ -99,7 +98,7 @@ def _programs(folder: Path) -> list[tuple[str, ...]]:
 
 
 def _is_recorded(folder: Path, command: tuple[str, ...]) -> bool:
-    """Whether this is the robot, and it was killed after its last word: it would not write over that."""
+    """Return whether the robot was killed after it marked the capture complete; it would not write again."""
     path = folder / "capture" / "transforms.json"
     robot = "benchmarks.follow.simulated_robot" in command
     return robot and path.exists() and json.loads(path.read_text(encoding="utf-8")).get("complete") is True
@@ -118,7 +117,7 @@ def _let_run(command: tuple[str, ...]) -> float:
 
 
 def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
-    """Whether a program ends well within its time; it is killed when that is up."""
+    """Return whether a command completes within the time; kill it otherwise."""
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=REPOSITORY,
@@ -140,20 +139,20 @@ def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
 
 
 def _files(folder: Path) -> set[Path]:
-    """What people see there: neither drafts nor what an unfinished run keeps."""
+    """Return the visible files: no drafts, and no files that an unfinished run keeps."""
     paths = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     return {path for path in paths if not any(part.startswith(".") for part in path.parts)}
 
 
 def _broken(folder: Path) -> list[str]:
-    """What cannot be read."""
+    """Return an error message for each file that cannot be read."""
     found: list[str] = []
     if (folder / "capture" / "transforms.json").exists():
         found += _printed(lambda: load_views(read_capture(folder / "capture"), max_side=80))
     for path in sorted(_files(folder)):
         place = folder / path
         if path.name == "run.json":
-            # Of its scene it may say that a run was interrupted in between: that is no broken file.
+            # read_run may report that a run was interrupted; the file itself must be intact.
             found += _printed(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
         elif path.name == "grasps.json":
             found += _printed(lambda place=place: read_grasps(place))
@@ -168,7 +167,7 @@ def _broken(folder: Path) -> list[str]:
 
 
 def _printed(read: object) -> list[str]:
-    """What is wrong, as its reader says."""
+    """Return the reader's error message, if any."""
     assert callable(read)
     try:
         read()
@@ -178,7 +177,7 @@ def _printed(read: object) -> list[str]:
 
 
 def _outcome(folder: Path) -> object:
-    """Where everything was found and how it is to be grasped."""
+    """Return the results of both files of grasps."""
     _ = read_run(folder / "out")
     files = (folder / "grasps.json", folder / "out" / "grasps.json")
     return [read_grasps(path)["results"] for path in files]

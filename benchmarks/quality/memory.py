@@ -1,4 +1,4 @@
-"""How much memory ``point2act run`` takes."""
+"""Peak memory of ``point2act run``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ code = subprocess.call([sys.executable, "-m", "point2act.cli", "run", *sys.argv[
 print("\\n", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)
 """
-"""A small process in between: one that is started by a large one is counted as if it had been as large."""
+"""Run by a small process in between, as the memory of a forked child starts at that of its parent."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """The largest resident set of the command, as the operating system counts it; 10^9 bytes."""
-    first()  # compiles
+    """Yield the largest resident set of the command as the operating system counts it, in 10^9 bytes."""
+    first()  # compiles the kernels
     arguments = (str(capture()), "--output", str(workspace() / "measured"))
     finished = python("-c", _RUN_AND_REPORT, *arguments, environment=environment())
     yield Metric("memory.peak_gb", int(finished.output.split()[-1]) * 1024 / 1e9, "GB")

@@ -1,8 +1,8 @@
-"""A long day in one process: 200 questions to one scene, then 20 scenes; what is left behind.
+"""Soak test of one process: 200 queries on one scene, then 20 scenes; growth of memory and open resources.
 
-Memory (resident set), open files and threads after each question and after each scene. Growth is from the
-first tenth's largest to the last tenth's largest. Questions are new words with new answers each time: a place
-in the scene that every view points at, as pointed at by a pointer who errs by some pixels.
+Resident set, open files and threads are recorded after each query and each scene. Growth is from the maximum
+of the first tenth to the maximum of the last tenth. Each query has new words and new answers: a point of the
+scene, projected into every view with an error of some pixels.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from point2act.pipeline.steps import RunConfig
 QUESTIONS, SCENES = 200, 20
 SEED = 710
 _PIXELS = 3.0
-"""By which the pointer errs, one standard deviation of each coordinate."""
+"""Standard deviation of each coordinate of the simulated answers, pixels."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """What a process has at one moment."""
+    """Resources of the process at one moment."""
 
     megabytes: float
     files: int
@@ -41,7 +41,7 @@ class Left:
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Growth in percent, and what was left behind."""
+    """Yield growth in percent, and the files and threads left open."""
     rng = np.random.default_rng(SEED)
     quick = plan.rounds < Plan().rounds
     out = workspace() / "soaked"
@@ -56,7 +56,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def _ask(session: Session, rng: np.random.Generator) -> None:
-    """One question of new words about a new place."""
+    """Ask one query with new words about a random point of the scene."""
     place = session.scene.means[rng.integers(len(session.scene))]
     answers = []
     for view in session.views:
@@ -69,7 +69,7 @@ def _ask(session: Session, rng: np.random.Generator) -> None:
 
 
 def _make(rng: np.random.Generator) -> None:
-    """One scene, with its grasps, written and thrown away."""
+    """Reconstruct one scene with its grasps, write it and delete it."""
     folder = workspace() / "scene"
     config = RunConfig()
     answer = replace(config.answer, seed=int(rng.integers(10**6)))
@@ -78,7 +78,7 @@ def _make(rng: np.random.Generator) -> None:
 
 
 def _repeat(work: Callable[[], None], times: int) -> list[Left]:
-    """What is there after each time."""
+    """Return the resources of the process after each call."""
     process, found = psutil.Process(), []
     for _ in range(times):
         work()
@@ -100,7 +100,7 @@ def _metrics(name: str, left: Sequence[Left]) -> Iterator[Metric]:
 
 
 def _draw(path: Path, found: dict[str, list[Left]]) -> None:
-    """Memory over time."""
+    """Plot the resident set over the calls."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,4 +1,4 @@
-"""What the command line and ``import point2act`` cost before any work is done."""
+"""Start-up time of the command line and of ``import point2act``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEAVY = ("torch", "open3d", "numba", "nerfstudio")
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds of fresh commands, and the heavy libraries that an import brings along."""
+    """Yield seconds of fresh commands, and the number of heavy libraries that the import loads."""
     yield Metric("startup.help_s", _best(plan, "-m", "point2act.cli", "--help"), "s")
     yield Metric("startup.run_help_s", _best(plan, "-m", "point2act.cli", "run", "--help"), "s")
     yield Metric("startup.import_s", _best(plan, "-c", "import point2act"), "s")

@@ -1,4 +1,4 @@
-"""Point clouds that depth cameras took: read, and seen again by virtual cameras."""
+"""Point clouds of depth cameras, and their rendering by virtual cameras."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from point2act.core.types import Camera, View
 from point2act.grasping.tsdf import open3d
 
 FOOTPRINT = 1.5
-"""A point covers this many times the median spacing of the points, as seen in the image: their gaps close, a
-gap of two points stays a hole. Chosen."""
+"""Size of a rendered point as a multiple of the median spacing of the points in the image: gaps of one point
+close, a gap of two points stays a hole."""
 THICKNESS = 0.01
-"""Points this far behind the nearest one at a pixel, metres, are another surface. Chosen."""
+"""Distance behind the nearest point at a pixel from which points are another surface, metres."""
 BORDER = 20
-"""Pixels around what the cloud covers."""
+"""Border around the cloud in the image, pixels."""
 
 
 def read_cloud(path: Path) -> Float[np.ndarray, "n 3"]:
-    """The finite points of a PCD file, metres, in its own frame."""
+    """Read the finite points of a PCD file, metres, in its own frame."""
     points = np.asarray(open3d().io.read_point_cloud(str(path)).points)
     return points[np.isfinite(points).all(axis=1)]
 
@@ -30,7 +30,7 @@ def read_cloud(path: Path) -> Float[np.ndarray, "n 3"]:
 def view_of_cloud(
     name: str, cloud: Float[np.ndarray, "n 3"], T_world_cam: Float[np.ndarray, "4 4"], focal: float
 ) -> View:
-    """What a pinhole camera of this focal length (pixels) sees of a cloud, painted grey by its slant."""
+    """Render a cloud with a pinhole camera of this focal length (pixels), shaded by its slant."""
     camera = _camera_about(cloud, T_world_cam, focal)
     depth = _depth(cloud, camera, T_world_cam)
     return View(name, camera, T_world_cam, _shaded(depth, camera), depth)
@@ -46,7 +46,7 @@ def _camera_about(cloud: Float[np.ndarray, "n 3"], T_world_cam: np.ndarray, foca
 def _depth(
     cloud: Float[np.ndarray, "n 3"], camera: Camera, T_world_cam: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "h w"]:
-    """Of the nearest surface at each pixel, averaged over its points there; 0 where no point is near."""
+    """Return the mean depth of the nearest surface at each pixel; 0 where there is none."""
     pixels, z = project(camera, T_world_cam, cloud)
     spacing = np.median(KDTree(cloud).query(cloud, k=2)[0][:, 1])
     radius = FOOTPRINT * spacing * camera.fx / np.median(z)
@@ -61,7 +61,7 @@ def _depth(
 
 
 def _shaded(depth: Float[np.ndarray, "h w"], camera: Camera) -> UInt8[np.ndarray, "h w 3"]:
-    """Grey where the surface faces the camera, dark where it turns away or nothing was measured."""
+    """Return a grey image, bright where the surface faces the camera, dark where nothing was measured."""
     rays = to_tangents(camera, pixel_centers(*depth.shape).reshape(-1, 2)).reshape(*depth.shape, 2)
     points = np.concatenate([rays, np.ones((*depth.shape, 1))], axis=2) * depth[..., None]
     down, right = np.gradient(points, axis=(0, 1))

@@ -1,4 +1,4 @@
-"""Real captures of others, as scenes to grasp in: four RGB-D frames of a table and two point clouds.
+"""Real scenes recorded by others: four RGB-D frames of a table and two point clouds.
 
 They lie in a folder beside the repository and are not part of it.
 """
@@ -22,17 +22,17 @@ from point2act.data.points import write_points
 
 @dataclass(frozen=True)
 class Ask:
-    """Something asked for, and where it is."""
+    """A query with its position in the first view."""
 
     name: str
     text: str
     pixel: tuple[float, float]
-    """In the scene's first view."""
+    """Pixel in the scene's first view."""
 
 
 @dataclass(frozen=True, eq=False)
 class RealScene:
-    """Views as they were measured, and what is asked for."""
+    """Measured views and their queries."""
 
     name: str
     views: tuple[View, ...]
@@ -40,11 +40,11 @@ class RealScene:
 
     @property
     def depths(self) -> list[Float[np.ndarray, "_h _w"]]:
-        """Of all views, metres, 0 where there is no reading."""
+        """Depth of all views, metres, 0 where there is no reading."""
         return [view.depth for view in self.views if view.depth is not None]
 
     def place(self, ask: Ask) -> Float[np.ndarray, "3"]:
-        """The reading nearest to the pixel, world."""
+        """Return the reading nearest to the pixel, world frame."""
         view, depth = self.views[0], self.depths[0]
         pixels = pixel_centers(*depth.shape)[depth > 0]
         depth = depth[depth > 0].astype(float)
@@ -52,14 +52,14 @@ class RealScene:
         return back_project(view.camera, view.T_world_cam, pixels[nearest], depth[nearest])[0]
 
     def write(self, folder: Path) -> None:
-        """A capture with its points.json."""
+        """Write a capture with its points.json."""
         write_capture(folder, self.views)
         answers = [answer for ask in self.asks for answer in self._answers(ask)]
         queries = tuple(Query(ask.name, ask.text) for ask in self.asks)
         write_points(folder / "points.json", PointSet(queries, tuple(answers)))
 
     def _answers(self, ask: Ask) -> list[Answer]:
-        """In the first view the pixel itself, in the others where the reading there falls."""
+        """Return the pixel in the first view, and the projections of its reading in the others."""
         answers = [Answer(self.views[0].name, ask.name, np.array([ask.pixel], float))]
         for view in self.views[1:]:
             pixels, _ = project(view.camera, view.T_world_cam, self.place(ask)[None])
@@ -87,7 +87,7 @@ FRAMES = {
         Ask("bottle", "the mustard bottle", (415, 240)),
     ),
 }
-"""Pixels that a person chose by looking at the pictures."""
+"""Pixels chosen by a person."""
 
 TABLE_MUG = (
     Ask("handle", "the handle of the mug", (270, 101)),
@@ -96,40 +96,40 @@ TABLE_MUG = (
 SPRAY_CAN = (Ask("can", "the spray can", (57, 80)),)
 
 CLOUD_FOCAL = 700.0
-"""Of the virtual cameras, pixels: a point of either cloud covers one to two of them."""
+"""Focal length of the virtual cameras, pixels: a point of either cloud covers one to two of them."""
 AROUND = 6
-"""Virtual cameras about the spray can, whose cloud shows it from all sides."""
+"""Number of virtual cameras around the spray can, whose cloud shows it from all sides."""
 AWAY = (0.35, 0.30)
-"""How far they stand beside and over it, metres."""
+"""Distance of the cameras beside and above the can, metres."""
 
 
 def scenes(data: Path) -> tuple[RealScene, ...]:
-    """All of them, from the folder that holds ``mug_frames`` and ``clouds``."""
+    """Return all scenes from the folder that holds ``mug_frames`` and ``clouds``."""
     frames = [frame_scene(data, name) for name in FRAMES]
     return (*frames, table_mug(data), spray_can(data, 1), spray_can(data, AROUND))
 
 
 def frame_scene(data: Path, name: str) -> RealScene:
-    """One RGB-D frame of the table; its camera is the world."""
+    """Return one RGB-D frame of the table; its camera frame is the world."""
     folder = data / "mug_frames"
     lens = json.loads((folder / f"{name}_camera.json").read_text(encoding="utf-8"))
     rgb = np.array(Image.open(folder / f"{name}_color.png").convert("RGB"))
     depth = np.array(Image.open(folder / f"{name}_depth.png")) * lens["depth_unit_m"]
-    # The camera's maker counts pixels from the centre of the first.
+    # The camera's manufacturer has the centre of the first pixel at 0.
     camera = Camera(lens["fx"], lens["fy"], lens["cx"] + 0.5, lens["cy"] + 0.5, *depth.shape)
     view = View("images/0000.png", camera, np.eye(4), rgb, depth.astype(np.float32))
     return RealScene(name, (view,), FRAMES[name])
 
 
 def table_mug(data: Path) -> RealScene:
-    """A mug on a table; its cloud is in the frame of the camera that took it."""
+    """Return a mug on a table, in the frame of the camera that recorded the cloud."""
     cloud = read_cloud(data / "clouds" / "table_mug.pcd")
     view = view_of_cloud("images/0000.png", cloud, np.eye(4), CLOUD_FOCAL)
     return RealScene("table_mug", (view,), TABLE_MUG)
 
 
 def spray_can(data: Path, count: int) -> RealScene:
-    """A can in mid-air, seen by that many cameras about its upright axis."""
+    """Return a can in mid-air, rendered by ``count`` cameras around its upright axis."""
     cloud = read_cloud(data / "clouds" / "krylon.pcd")
     angles = 2 * np.pi * np.arange(count) / count
     eyes = [np.array([AWAY[0] * np.cos(angle), AWAY[0] * np.sin(angle), AWAY[1]]) for angle in angles]
@@ -141,7 +141,7 @@ def spray_can(data: Path, count: int) -> RealScene:
 
 
 def upright_camera(eye: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
-    """T_world_cam of a camera that views the origin, with z up; not from straight above."""
+    """Return T_world_cam of a camera that faces the origin, with z up; not from straight above."""
     forward = -eye / np.linalg.norm(eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)

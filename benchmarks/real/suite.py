@@ -1,9 +1,9 @@
-"""Grasps on real readings: found, free of everything measured, closing on something.
+"""Grasps on real readings: found, collision-free and closing on something.
 
 Four RGB-D frames of a table and two point clouds, recorded by others, go through ``point2act run`` one by
-one. Each grasp is then held against the depth readings themselves. The data is not part of the repository:
-``POINT2ACT_BENCHMARK_DATA`` names its folder, by default ``../shared/data`` beside the repository.
-``python -m benchmarks.real.suite --output FOLDER`` prints each query and keeps captures and reports there.
+one. Each grasp is then checked against the depth readings themselves. The data is not part of the repository:
+``POINT2ACT_BENCHMARK_DATA`` names its folder, by default ``../shared/data`` beside the repository. ``python
+-m benchmarks.real.suite --output FOLDER`` prints each query and keeps captures and reports in that folder.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ GRIPPER = "panda"
 
 @dataclass(frozen=True)
 class Asked:
-    """What became of one query."""
+    """Result of one query."""
 
     scene: str
     query: str
     verdicts: tuple[Verdict, ...]
-    """One for each grasp, best first."""
+    """Verdict of each grasp, best first."""
     score: float
-    """The best grasp's."""
+    """Score of the best grasp."""
     width: float
-    """The best grasp's, metres."""
+    """Width of the best grasp, metres."""
     reason: str
 
 
@@ -53,7 +53,7 @@ class Record:
 
 
 def data_folder() -> Path:
-    """Where the real captures are; raises CannotMeasureError when they are not there."""
+    """Return the folder of the real captures. Raises CannotMeasureError if it does not exist."""
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = Path(os.environ.get(DATA, beside))
     missing = [name for name in ("mug_frames", "clouds") if not (folder / name).is_dir()]
@@ -65,7 +65,7 @@ def data_folder() -> Path:
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Over all scenes; always all of them."""
+    """Yield the metrics over all scenes; never shortened."""
     with tempfile.TemporaryDirectory() as folder:
         records = [run_scene(scene, Path(folder) / scene.name) for scene in scenes(data_folder())]
     queries = [asked for record in records for asked in record.asked]
@@ -90,7 +90,7 @@ def _percent(values: Sequence[bool]) -> float:
 
 
 def run_scene(scene: RealScene, folder: Path) -> Record:
-    """``point2act run`` on a scene: its capture goes to ``capture`` in the folder, the rest to ``out``."""
+    """Run the pipeline on a scene, with its capture in the folder ``capture`` and the results in ``out``."""
     scene.write(folder / "capture")
     gripper, cloud = load_gripper(GRIPPER), measured_cloud(scene.views)
     start = time.perf_counter()
@@ -106,7 +106,7 @@ def run_scene(scene: RealScene, folder: Path) -> Record:
 
 
 def line(asked: Asked) -> str:
-    """A query in a line of text."""
+    """Return a query as a line of text."""
     name = f"{asked.scene:<12} {asked.query:<8}"
     if not asked.verdicts:
         return f"{name} no grasp: {asked.reason}"
@@ -119,7 +119,7 @@ def line(asked: Asked) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print what became of each query, scene by scene."""
+    """Print the result of each query, scene by scene."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real.suite", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="keep captures and reports there")
     parser.add_argument("--scenes", nargs="*", help="only these")

@@ -1,1 +1,1 @@
-"""Speed and accuracy of rendering, fitting and lifting on the processor and on CUDA."""
+"""Speed and accuracy of rasterisation, fitting and lifting on the CPU and on CUDA."""

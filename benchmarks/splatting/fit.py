@@ -1,9 +1,8 @@
-"""How good a fit is after 20 seconds, and when the default fit ends; on views that it does not see.
+"""Quality of a fit after 20 seconds, and of the default fit with its time; on held-out views.
 
-The camera's path leaves parts of some held-out views to themselves, and what no fitted view has seen no
-fit can know: a strip of floor at the edge is all that a whole picture's PSNR then measures. So the figures
-are over pixels whose surface, by the simulator's own depth, some fitted view sees as well; the PSNR of whole
-pictures, which a run reports, stands beside them.
+Some held-out views show surfaces that no fitted view saw: a strip of floor at the edge would dominate the
+PSNR of whole images. The metrics are therefore over pixels whose surface, by the simulator's true depth, a
+fitted view sees as well; the PSNR of whole images, which a run reports, is given beside them.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from point2act.splatting.rendering import project_view, render_view
 LIMIT = 20.0
 """Seconds from loaded views to a scene."""
 SAME = 0.01
-"""Metres: depths that differ by less are of one surface."""
+"""Depths that differ by less than this are of one surface, metres."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """PSNR in dB and depth error in millimetres, of the default fit and of one that ends in time."""
+    """Yield PSNR in dB and depth error in millimetres, of the default fit and of one limited in time."""
     kept, _ = split(views(), 8)
-    _fit_once(kept[:2], FitConfig(iterations=2))  # compiles
+    _fit_once(kept[:2], FitConfig(iterations=2))  # compiles the kernels
     default = _fit_once(kept, FitConfig())
     in_time = default
     if default.seconds > LIMIT:
@@ -54,13 +53,13 @@ def measure(plan: Plan) -> Iterator[Metric]:
 # ── fitting ──────────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A scene, and how long it took."""
+    """A fitted scene and its time."""
 
     scene: GaussianScene
     seconds: float
-    """From loaded views, start included."""
+    """Seconds from loaded views, initialisation included."""
     steps_in_time: int
-    """Steps that were done before the limit."""
+    """Number of steps before the limit."""
     steps: int
 
 
@@ -79,18 +78,18 @@ def _fit_once(kept: Sequence[View], config: FitConfig) -> Fitted:
 # ── measuring on the held-out views ──────────────────────────────────────────────────────────────
 @dataclass(frozen=True)
 class Quality:
-    """Of a scene, on views that were not fitted."""
+    """Quality of a scene on held-out views."""
 
     psnr: float
-    """Mean of the views, where a fitted view sees the same surface; dB."""
+    """Mean PSNR over pixels whose surface a fitted view sees, dB."""
     psnr_whole: float
-    """Mean of the whole views, dB."""
+    """Mean PSNR over whole views, dB."""
     depth_error: float
-    """Median distance of drawn from true depth, metres, where a fitted view sees the same surface."""
+    """Median distance of rendered from true depth, metres, where a fitted view sees the same surface."""
 
 
 def quality(scene: GaussianScene) -> Quality:
-    """Draw the held-out views and compare them with what the camera recorded and the simulator knows."""
+    """Compare rendered held-out views with the captured images and the true depth."""
     number_of = {view.name: number for number, view in enumerate(views())}
     kept, held_out = ([number_of[view.name] for view in part] for part in split(views(), 8))
     at_rest = freeze(scene)
@@ -105,7 +104,7 @@ def quality(scene: GaussianScene) -> Quality:
 
 
 def seen_by_any(number: int, others: Sequence[int]) -> Bool[np.ndarray, "h w"]:
-    """Where a view's surfaces are seen, not hidden, by at least one of the others."""
+    """Return where a view's surfaces are visible in at least one of the others."""
     view, truth = views()[number], true_depths()[number]
     pixels = pixel_centers(*truth.shape).reshape(-1, 2)
     points = back_project(view.camera, view.T_world_cam, pixels, truth.reshape(-1))

@@ -1,8 +1,8 @@
-"""The graphics card: whether it gives what the processor gives, and how long it takes.
+"""CUDA: agreement with the CPU, and times.
 
-``python -m benchmarks gpu``, or ``python benchmarks/splatting/gpu.py`` as a script. Beside point2act's
-ground floor
-and ``splat/`` it needs torch, gsplat and, for the processor's side, numba; nothing is downloaded.
+``python -m benchmarks gpu``, or ``python benchmarks/splatting/gpu.py`` as a script. Besides
+``point2act.core`` and ``point2act.splatting`` it needs torch, gsplat and, for the CPU, numba; nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # a script finds what lies beside it; this one needs what lies above
+if __name__ == "__main__":  # A script is searched for imports beside it; the repository is above.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
@@ -41,14 +41,14 @@ from point2act.splatting.render import Rendered, render
 CUDA = "cuda"
 CHANNELS = 4
 SIZES = ((30_000, 240, 320), (50_000, 480, 640))
-"""Gaussians, height, width: drawing."""
+"""Gaussians, height and width of rasterisation."""
 CAPTURES = ((24, 240, 320), (48, 480, 640))
-"""Views, height, width: from the last image to relevancy."""
+"""Views, height and width of captures, from the last image to relevancy."""
 GAUSSIANS = 30_000
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Agreement with the processor, then seconds."""
+    """Yield agreement with the CPU, then seconds."""
     if not torch.cuda.is_available():
         raise CannotMeasureError("torch finds no CUDA device, so there is nothing to check or to time")
     yield Metric("gpu.build_s", once(drawing(9, 8, 8, CUDA)), "s")
@@ -60,9 +60,9 @@ def measure(plan: Plan) -> Iterator[Metric]:
         yield from _capture_to_relevancy(count, height, width, plan)
 
 
-# ── does it give what the processor gives? ───────────────────────────────────────────────────────
+# ── agreement ──────────────────────────────────────────────────────────────────────────────────
 def agreement(device: str, *, n: int = 5_000, height: int = 120, width: int = 160) -> Iterator[Metric]:
-    """Pictures, gradients and relevancy of a device beside the processor's."""
+    """Compare images, gradients and relevancy of a device with the CPU's."""
     scene = tabletop(n, _rng())
     ours, v_ours = _with_gradients(scene, height, width, "cpu")
     theirs, v_theirs = _with_gradients(scene, height, width, device)
@@ -80,7 +80,7 @@ def agreement(device: str, *, n: int = 5_000, height: int = 120, width: int = 16
 def _with_gradients(
     scene: GaussianScene, height: int, width: int, device: str
 ) -> tuple[Rendered, list[Tensor]]:
-    """A picture, and the gradients of a random weighting of it, on the processor."""
+    """Return an image, and the gradients of a random weighting of it, on the CPU."""
     random = torch.Generator().manual_seed(0)
     gaussians = leaves(scene, device=device)
     features = torch.rand(len(scene), CHANNELS, generator=random).to(device).requires_grad_()
@@ -92,9 +92,9 @@ def _with_gradients(
     return picture, gradients
 
 
-# ── how long does it take? ───────────────────────────────────────────────────────────────────────
+# ── times ──────────────────────────────────────────────────────────────────────────────────────
 def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
-    """From images in memory to relevancy, and the next question, for one size of capture."""
+    """Yield the seconds from images in memory to relevancy, and of the next query, for one size of capture."""
     # Imported late: the checks and the rendering do without SciPy, which initialisation needs.
     from point2act.splatting.initialization import initialize_gaussians
 
@@ -116,13 +116,13 @@ def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> It
 
 
 def _psnr(scene: GaussianScene, seen: Sequence[View]) -> float:
-    """Mean over the views that were fitted: whether the fit did its work."""
+    """Return the mean PSNR over the fitted views, as a check of the fit."""
     drawn = photographed(scene, seen, CUDA)
     return float(np.mean([psnr(a.rgb / 255.0, b.rgb / 255.0) for a, b in zip(drawn, seen, strict=True)]))
 
 
 def drawing(n: int, height: int, width: int, device: str) -> Work:
-    """Draw a picture of n Gaussians, go back, and wait for the end of it."""
+    """Return a function that rasterises n Gaussians forward and backward and waits for the device."""
     gaussians = leaves(tabletop(n, _rng()), device=device)
     features = torch.ones(n, CHANNELS, device=device, requires_grad=True)
     (pose,) = poses(1, device=device)

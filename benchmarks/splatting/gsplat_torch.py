@@ -1,14 +1,15 @@
-"""The peer: gsplat's own pure-torch path, on the processor.
+"""The reference: gsplat's own pure-torch path on the CPU.
 
-gsplat ships the torch twin of each of its CUDA kernels, but the twin of its rasterizer asks CUDA for two
-things. Here they are replaced, by numba so that they cost the peer next to nothing:
+gsplat ships a torch implementation of each of its CUDA kernels, but that of its rasterizer calls two
+functions which exist on CUDA only. They are replaced here, compiled by numba so that they take almost no
+time:
 
-- ``gsplat.cuda._wrapper.rasterize_to_indices_in_range``, which Gaussians colour which pixels;
+- ``gsplat.cuda._wrapper.rasterize_to_indices_in_range``, the Gaussians that contribute to each pixel;
 - ``nerfacc.render_weight_from_alpha``, products along each pixel's Gaussians.
 
-All else is gsplat's, and the gradients are autograd's. One of its pieces, ``_isect_tiles``, is a Python
-loop over every meeting of a Gaussian with a tile and more than half of its time: ``isect_tiles`` here lists
-the same meetings by array operations, so that both comparisons can be made.
+Everything else is gsplat's, and the gradients are autograd's. One of its functions, ``_isect_tiles``, is a
+Python loop over every intersection of a Gaussian with a tile and takes more than half of its time:
+``isect_tiles`` here lists the same intersections by array operations, so that both comparisons can be made.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def render(
     *,
     isect_tiles: IsectTiles = _torch_impl._isect_tiles,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Features (h, w, c), mean depth (h, w) and alpha (h, w), as ``render``."""
+    """Render features (h, w, c), mean depth (h, w) and alpha (h, w), as ``render`` does."""
     K = torch.tensor(camera.K, dtype=torch.float32)
     covariances, _ = _torch_impl._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     assert covariances is not None, "they were asked for"
@@ -80,10 +81,10 @@ def _without_cuda() -> Iterator[None]:
 def isect_tiles(
     means2d: Tensor, radii: Tensor, depths: Tensor, tile_size: int, tiles_x: int, tiles_y: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What gsplat's ``_isect_tiles`` returns for one camera, without its loop.
+    """Return what gsplat's ``_isect_tiles`` returns for one camera, without its loop.
 
-    The number of tiles that each Gaussian meets, and for each meeting, sorted, a key of tile and depth,
-    and the Gaussian.
+    These are the number of tiles of each Gaussian, and for each intersection, sorted, a key of tile and
+    depth, and the Gaussian.
     """
     center, radius = means2d[0] / tile_size, (radii[0] / tile_size)[:, None]
     most = torch.tensor([tiles_x, tiles_y])
@@ -100,11 +101,11 @@ def isect_tiles(
     return met[None].int(), keys, members[order].int()
 
 
-# ── which Gaussians colour which pixels ──────────────────────────────────────────────────────────
+# ── Gaussians that contribute to each pixel ──────────────────────────────────────────────────────
 def indices_in_range(
     range_start: int, range_end: int, transmittances: Tensor, means2d: Tensor, conics: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gaussian, pixel and camera of each contribution, pixel by pixel and nearest first; for one camera."""
+    """Return Gaussian, pixel and camera of each contribution, by pixel and nearest first; for one camera."""
     opacities, width, height, tile_size, offsets, members = rest
     block = tile_size * tile_size
     bounds = np.append(offsets[0].flatten().numpy(), len(members))
@@ -126,7 +127,7 @@ def indices_in_range(
 def _list_contributions(
     first, last, members, means, conics, opacities, through, tile_size, place, gaussians, pixels
 ):
-    """Count contributions on ``place``; with clearance in the last two, write them, starting at ``place``."""
+    """Count contributions in ``place``; if the last two arrays have elements, write them from there on."""
     height, width = through.shape
     tiles_x = (width + tile_size - 1) // tile_size
     for tile in prange(len(first)):
@@ -155,13 +156,13 @@ def _list_contributions(
 
 # ── products along the pixels ────────────────────────────────────────────────────────────────────
 def render_weight_from_alpha(alphas: Tensor, *, ray_indices: Tensor, n_rays: int) -> tuple[Tensor, Tensor]:
-    """Blending weights and transmittances of contributions that are sorted by pixel."""
+    """Return blending weights and transmittances of contributions that are sorted by pixel."""
     through = _ExclusiveProduct.apply(1 - alphas, ray_indices, n_rays)
     return through * alphas, through
 
 
 class _ExclusiveProduct(torch.autograd.Function):
-    """The product of all factors before this one in the same ray."""
+    """Product of all previous factors in the same ray."""
 
     @staticmethod
     def forward(ctx: Any, factors: Tensor, rays: Tensor, count: int) -> Tensor:

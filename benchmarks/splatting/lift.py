@@ -1,4 +1,4 @@
-"""How long bringing answers to the Gaussians takes, and whether more questions take longer."""
+"""Time of lifting answers to the Gaussians, and its growth with the number of queries."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from point2act.splatting.initialization import initialize_gaussians
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Seconds for 24 views, the 30 000 Gaussians of a start from depth, and 4 queries; and 8 over 1.
+    """Yield seconds for 24 views, 30 000 initial Gaussians and 4 queries; and the ratio of 8 queries to 1.
 
-    Looking at the Gaussians from all views is part of it, but where it is reported that it was done before.
+    Projection into all views is included, except for ``again``, where projections are cached.
     """
     scene = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
     kept = look_at_all(scene, views())
@@ -43,12 +43,12 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def _with_regions(scene: GaussianScene, plan: Plan) -> Iterator[Metric]:
-    """Seconds for 4 queries up to their regions, evidence, rivals and confidences included.
+    """Yield seconds for 4 queries up to their regions, likelihood, alternatives and confidences included.
 
-    The first question to a scene also views it from all views and cuts it into parts.
+    The first query on a scene also renders all views and segments the scene into parts.
     """
     points = read_points(capture() / "points.json", read_capture(capture()))
-    # Regions to avoid are found like all others, and nothing is planned for them.
+    # Regions to avoid are localized like all others, and nothing is planned for them.
     queries = tuple(replace(query, role="avoid") for query in points.queries[:4])
     names = {query.name for query in queries}
     asked = PointSet(queries, tuple(answer for answer in points.answers if answer.query in names))
@@ -65,7 +65,7 @@ def _with_regions(scene: GaussianScene, plan: Plan) -> Iterator[Metric]:
 
 
 def questions(count: int) -> tuple[list, list]:
-    """Answers in all views to that many queries of the capture, repeated where it has fewer; the queries."""
+    """Return ``count`` of the capture's queries, repeated if fewer, and answers to them in all views."""
     source = read_capture(capture())
     points = read_points(source.folder / "points.json", source)
     printed = list(islice(cycle(answers_in_views(points, source, views())), count))

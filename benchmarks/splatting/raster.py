@@ -1,4 +1,4 @@
-"""How long drawing Gaussians takes, forward and backward, beside gsplat's pure-torch path."""
+"""Time of rasterising Gaussians, forward and backward, beside gsplat's pure-torch path."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from point2act.splatting.gaussians import Activated
 from point2act.splatting.render import gather, project_gaussians, render
 
 SIZES = ((30_000, 240, 320), (50_000, 480, 640))
-"""Gaussians, height, width."""
+"""Gaussians, height and width."""
 CHANNELS = 4
-"""Beside depth: red, green, blue and one more."""
+"""Channels besides depth: red, green, blue and one more."""
 _DRAW_ONCE = (
     "from benchmarks.common.synthetic_gaussians import *; "
     "from point2act.splatting.render import gather, project_gaussians, render;"
@@ -30,15 +30,15 @@ _DRAW_ONCE = (
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Milliseconds and speed-ups for each size, and seconds to compile from nothing."""
+    """Yield milliseconds and speed-ups for each size, and seconds to compile from an empty cache."""
     for n, height, width in SIZES:
         yield from measure_size(n, height, width, plan)
     yield Metric("raster.compile_s", compile_seconds(plan), "s")
 
 
 def measure_size(n: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
-    """All that is reported about one size. Times include projection, sorting and binning."""
-    # Here, because the peer brings gsplat and nerfacc along: the compile times above do without.
+    """Yield the metrics of one size. Times include projection, sorting and binning."""
+    # Imported late, because the reference loads gsplat and nerfacc; the compile times above do without.
     from benchmarks.splatting import gsplat_torch
 
     rng = np.random.default_rng(0)
@@ -77,7 +77,7 @@ def measure_size(n: int, height: int, width: int, plan: Plan) -> Iterator[Metric
 
 
 def difference(gaussians: Activated, features: Tensor, T_cam_world: Tensor, lens: Camera) -> float:
-    """Median over pixels and channels of the absolute difference from gsplat's picture."""
+    """Return the median over pixels and channels of the absolute difference from gsplat's image."""
     from benchmarks.splatting import gsplat_torch
 
     ours = render(*gaussians, features, T_cam_world, lens).features
@@ -87,7 +87,7 @@ def difference(gaussians: Activated, features: Tensor, T_cam_world: Tensor, lens
 
 
 def compile_seconds(plan: Plan) -> float:
-    """What an empty cache of compiled kernels adds to drawing, going back and gathering once."""
+    """Return the seconds that an empty kernel cache adds to one forward and backward pass and gather."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {"NUMBA_CACHE_DIR": folder}
         first = python("-c", _DRAW_ONCE, environment=environment).seconds

@@ -1,4 +1,4 @@
-"""The harness that measures, on things small enough to be measured in a moment."""
+"""The benchmark harness, with small inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEW = Plan(seconds=0.01, rounds=2, every=4)
 
 
 def of_suite(monkeypatch: pytest.MonkeyPatch, *figures: Metric) -> None:
-    """Let the suite ``startup`` give these figures, or be impossible when there are none."""
+    """Replace the suite ``startup`` by these metrics; without metrics it cannot be measured."""
 
     def measure(plan: Plan) -> Iterator[Metric]:
         if not figures:
@@ -39,7 +39,7 @@ def baseline(monkeypatch: pytest.MonkeyPatch, folder: Path, **entry: object) -> 
     monkeypatch.setattr(__main__, "read_baseline", lambda: read_baseline(path))
 
 
-# ── the command line ─────────────────────────────────────────────────────────────────────────────
+# ── command line ─────────────────────────────────────────────────────────────────────────────────
 def test_an_unknown_suite_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["raster", "speed"]) == 2
     printed = capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_the_committed_baseline_gates_no_seconds() -> None:
     assert gate.BASELINE.is_file()
 
 
-# ── what is measured ─────────────────────────────────────────────────────────────────────────────
+# ── metrics ──────────────────────────────────────────────────────────────────────────────────────
 def test_startup_counts_heavy_modules() -> None:
     from benchmarks.quality.startup import HEAVY, measure
 
@@ -230,7 +230,7 @@ def test_growth_is_drawn_small(tmp_path: Path) -> None:
     assert (tmp_path / "growth.png").stat().st_size < 100_000
 
 
-# ── the graphics card ────────────────────────────────────────────────────────────────────────────
+# ── CUDA ─────────────────────────────────────────────────────────────────────────────────────────
 def test_checks_of_the_graphics_card_find_no_difference_between_the_processor_and_itself() -> None:
     from benchmarks.splatting import gpu
 

@@ -1,4 +1,4 @@
-"""The fit of quality weights: it finds what made grasps hold, keeps to what is believed, and ranks."""
+"""The fit of quality weights: it recovers known weights, respects the prior, and ranks."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ TRUE = QualityWeights(-3.0, 3.0, 0.0, 2.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.
 
 
 def sample(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Terms, and whether grasps with them held, by chances that are known."""
+    """Return terms, and outcomes of grasps with known probabilities."""
     rng = np.random.default_rng(seed)
     terms = rng.random((count, len(TERMS)))
     return terms, rng.random(count) < chances(terms, TRUE)
 
 
 def loss(weights: np.ndarray, terms: np.ndarray, lifted: np.ndarray) -> float:
-    """What the fit makes least, written down once more; of 13 weights."""
+    """The objective of the fit, written independently; of 13 weights."""
     total = weights[0] + terms @ weights[1:]
     likelihood = np.where(lifted, total, 0.0).sum() - np.log1p(np.exp(total)).sum()
     return float(PRECISION / 2 * ((weights[1:] - astuple(PRIOR)[1:]) ** 2).sum() - likelihood)
 
 
 def assert_least(weights: QualityWeights, terms: np.ndarray, lifted: np.ndarray) -> None:
-    """No step of one weight that is allowed lowers the loss."""
+    """Assert that no permitted step of one weight lowers the loss."""
     best = np.array(astuple(weights))
     for index in range(len(best)):
         for step in (1e-2, -1e-2):
@@ -128,7 +128,7 @@ def test_half_of_what_is_drawn_is_of_the_best_quarter(size: int) -> None:
 
 
 def tried(count: int) -> list[Attempt]:
-    """Made up, ten of each case."""
+    """Return synthetic attempts, ten of each case."""
     terms, lifted = sample(count)
     named = [dict(zip(TERMS, row, strict=True)) for row in terms.tolist()]
     return [
@@ -168,7 +168,7 @@ def test_what_was_tried_is_not_tried_again(
 # ── trials ───────────────────────────────────────────────────────────────────────────────────────
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    """Two objects on a table, seen."""
+    """Two objects on a table, captured."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(scenes.CACHE, str(tmp_path_factory.mktemp("cases")))
         scenes.folder.cache_clear()

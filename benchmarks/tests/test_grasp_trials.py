@@ -1,4 +1,4 @@
-"""The grasp trials: drawn tables follows their rules, cases repeat, outcomes have names, bad heads fail."""
+"""The grasp trials: tables follow their rules, cases repeat, outcomes have names, bad planners fail."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, Shape,
 
 PANDA = load_gripper("panda")
 SMALL = Setting("small", count=(2, 2))
-"""Quick to draw and to try."""
+"""Quick to draw and to execute."""
 
 
 def layout_of(*kinds: str) -> SceneLayout:
@@ -54,7 +54,7 @@ PILED = (
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Cases of these tests lie in a folder of their own."""
+    """Keep the cases of these tests in a folder of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(scenes.CACHE, str(tmp_path_factory.mktemp("cases")))
         scenes.folder.cache_clear()
@@ -64,7 +64,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def known(cache: Path) -> Case:
-    """Two objects on a table, seen."""
+    """Two objects on a table, captured."""
     try:
         return case(SMALL, 0)
     except SimulationError as err:
@@ -78,7 +78,7 @@ def test_there_are_enough_own_shapes_and_every_one_stands() -> None:
     layout = read_layout(SHAPES)
     assert len(layout.things) >= 12
     for seed in range(3):
-        scene = load_scene(SHAPES, seed)  # raises when one does not settle
+        scene = load_scene(SHAPES, seed)  # raises if one does not settle
         upright = [T[2, 2] for T in scene.T_world_thing.values()]
         assert min(upright) > 0.9  # cos 25 degrees: a spatula leans, nothing falls over
 
@@ -116,7 +116,7 @@ def test_long_objects_held_at_one_end(kind: str, part: str, at_end: bool) -> Non
 
 # ── drawn tables ─────────────────────────────────────────────────────────────────────────────────
 def samples(scene: Scene, name: str, rng: np.random.Generator) -> np.ndarray:
-    """World points inside the solids of an object."""
+    """Return world points inside the solids of an object."""
     thing = next(thing for thing in scene.layout.things if thing.name == name)
     shapes = [shape for part in thing.parts for shape in part.shapes]
     local = [
@@ -138,7 +138,7 @@ def test_objects_put_apart_are_apart_from_above(seed: int) -> None:
 
 
 def test_a_table_too_small_for_its_objects_is_refused() -> None:
-    with pytest.raises(SimulationError, match="no room"):
+    with pytest.raises(SimulationError, match="cannot be placed"):
         put_apart(layout_of(*PILED), 0, np.random.default_rng(0), PileConfig(radius=0.03))
 
 
@@ -281,7 +281,7 @@ def test_points_that_a_gripper_hits() -> None:
     boxes = open_gripper(PANDA, 0.05)
     met = hits(points, T, boxes)
     for point, found in zip(transform_points(invert(T), points[:150]), met[:150], strict=True):
-        # Slow twin: the open gripper at fifty places along its way.
+        # Independent and slow: the open gripper at fifty positions along its approach.
         way = point + np.linspace(0, 0.1, 51)[:, None] * [0.0, 0.0, 1.0]
         expected = any((abs(way - center) < half).all(axis=1).any() for center, half in boxes)
         assert found == expected
@@ -317,7 +317,7 @@ def test_a_task_gives_a_record_for_every_row_and_head(known: Case, monkeypatch: 
     assert {record.object for record in found} == {known.target.thing}
 
 
-# ── what is counted ──────────────────────────────────────────────────────────────────────────────
+# ── measures ─────────────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize(
     ("successes", "count", "low", "high"),
     # Worked out with the formula of Wilson 1927 at z = 1.96; 0 of 10 is also in Brown, Cai and DasGupta 2001.

@@ -1,4 +1,4 @@
-"""The benchmark of fusing: what it counts, what it compares with, and how its pointing models err."""
+"""The benchmark of localization: its measures, its baselines, and the errors of its pointing models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def record(scene: str, confidence: float, right: bool, *, refused: bool = False)
     return Record("typical", "ours", scene, "mug", 0, verdict)
 
 
-# ── what is counted ──────────────────────────────────────────────────────────────────────────────
+# ── measures ─────────────────────────────────────────────────────────────────────────────────────
 def test_distance_to_a_box_is_zero_inside_and_straight_outside() -> None:
     assert distance(np.array([0.119, -0.009, 0.404]), BOX) == 0
     assert distance(np.array([0.12 + 0.03, 0.01 + 0.04, 0.4]), BOX) == pytest.approx(0.05)
@@ -107,7 +107,7 @@ def test_answers_that_are_as_sure_as_they_are_right_are_calibrated() -> None:
 
 
 def test_the_standard_error_treats_a_scene_as_one_draw() -> None:
-    """Ten copies of each of two scenes say no more than two."""
+    """Ten copies of each of two scenes carry no more information than two."""
     values, scenes = np.repeat([1.0, 0.0], 10), np.repeat(["a", "b"], 10)
     assert clustered_mean(values, scenes) == pytest.approx((0.5, 0.5))
     alone = clustered_mean(values, np.arange(20))
@@ -140,7 +140,7 @@ def test_the_diagram_is_small(tmp_path: Path) -> None:
     assert (tmp_path / "localisation.png").stat().st_size < 100_000
 
 
-# ── the tables ───────────────────────────────────────────────────────────────────────────────────
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────
 def test_tables_to_tune_on_are_not_those_to_report() -> None:
     assert not set(TUNE) & set(REPORT)
     assert len(TUNE) >= 40
@@ -171,7 +171,7 @@ def test_a_perturbed_pose_is_off_by_what_is_reported() -> None:
         assert np.rad2deg(angle) == pytest.approx(0.7)
 
 
-# ── how the pointing models err ──────────────────────────────────────────────────────────────────
+# ── pointing models ──────────────────────────────────────────────────────────────────────────────
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return load_scene("breakfast", 0)
@@ -179,7 +179,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="module")
 def shots(scene: Scene) -> tuple[SimView, ...]:
-    """Views without pictures: each part is a square of its own, visible everywhere."""
+    """Return views without images: each part is a square of its own, visible everywhere."""
     ids = np.full((60, 24 * len(scene.parts)), -1)
     for part in range(len(scene.parts)):
         ids[20:40, 24 * part + 2 : 24 * part + 22] = part
@@ -188,7 +188,7 @@ def shots(scene: Scene) -> tuple[SimView, ...]:
 
 
 def meant(points, shots: tuple[SimView, ...], query: str) -> list[int | None]:
-    """The part under each answer to a query; None for "not visible"."""
+    """Return the part under each answer to a query; None for "not visible"."""
     named = [a.points for a in points.answers if a.query == query]
     ids = shots[0].part_ids
     return [int(ids[int(p[0, 1]), int(p[0, 0])]) if len(p) else None for p in named]
@@ -221,16 +221,16 @@ def test_what_is_absent_is_mostly_not_seen_and_otherwise_taken_for_one_thing(
     low, high = config.pointed
     assert np.mean(shares) == pytest.approx((low + high) / 2, abs=0.05)
     assert np.std(shares) > 0.1
-    # The look-alike gets its share, and a little of the rest.
+    # The preferred wrong part gets its fraction, and a little of the rest.
     assert np.mean(most) == pytest.approx(config.look_alike + 0.04, abs=0.08)
 
 
-# ── the baselines ────────────────────────────────────────────────────────────────────────────────
+# ── baselines ────────────────────────────────────────────────────────────────────────────────────
 PLACE = np.array([0.03, -0.02, 0.05])
 
 
 def cloud(rng: np.random.Generator, wrong: int) -> np.ndarray:
-    """Nine points near a place and some together at another."""
+    """Return nine points near one position and some together at another."""
     return np.concatenate(
         [PLACE + 0.002 * rng.standard_normal((9, 3)), PLACE + [0.3, 0, 0] * np.ones((wrong, 1))]
     )

@@ -1,4 +1,4 @@
-"""Grasps on readings of real cameras, and the suite that holds them against these readings."""
+"""Grasps on readings of real cameras, and the suite that checks them against these readings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def grasp_at(T: np.ndarray, width: float) -> Grasp:
 
 
 def rod(radius: float, length: float = 0.02) -> np.ndarray:
-    """Points on an upright rod that ends at the origin's height."""
+    """Return points on an upright rod that ends at the origin's height."""
     angle, height = np.meshgrid(np.linspace(0, 2 * np.pi, 60), np.linspace(-length, 0.005, 20))
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=-1).reshape(-1, 3)
 
@@ -100,7 +100,7 @@ def test_signed_distance_agrees_with_its_slow_twin():
 def test_pixels_in_the_air_are_no_readings():
     depth = np.full((20, 30), 0.5)
     depth[:, 15:] = 0.8
-    depth[10, 15] = 0.65  # hangs between front and back
+    depth[10, 15] = 0.65  # a flying pixel
     depth[5, 5] = 0.0
     steady = steady_pixels(depth, CONFIG)
     assert not steady[10, 15]
@@ -110,7 +110,7 @@ def test_pixels_in_the_air_are_no_readings():
 
 # ── clouds seen by virtual cameras ─────────────────────────────────────────────────────────────
 def ball(radius: float = 0.05, count: int = 20_000) -> np.ndarray:
-    """Points spread evenly over a sphere: a spiral of equal areas."""
+    """Return points spread evenly over a sphere: a spiral of equal areas."""
     height = 1 - (2 * np.arange(count) + 1) / count
     angle = np.pi * (1 + np.sqrt(5)) * np.arange(count)
     beside = np.sqrt(1 - height**2)
@@ -159,9 +159,9 @@ def test_without_data_the_suite_says_what_it_needs(tmp_path, monkeypatch):
         real.data_folder()
 
 
-# ── real readings, the head alone ──────────────────────────────────────────────────────────────
+# ── real readings, the planner alone ─────────────────────────────────────────────────────────────
 def grasps_at(scene: RealScene, name: str) -> tuple[Grasp, ...]:
-    """What the head finds at the reading that a person pointed at."""
+    """Plan at the reading that a person pointed at."""
     ask = next(ask for ask in scene.asks if ask.name == name)
     place = scene.place(ask)
     region = Region(place, 1.0, Support(1, 0, 0), OrientedBox(place, np.eye(3), np.full(3, 0.015)))

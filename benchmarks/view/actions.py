@@ -1,4 +1,4 @@
-"""What people do on the page, done to a viewer in this process without a browser."""
+"""Actions of users on the page, applied to a viewer in this process without a browser."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from point2act.visualization.viewer.clients import Client, PhotoActions
 from point2act.visualization.viewer.photos import OVERLAYS
 
 PATIENCE = 600.0
-"""Seconds at most for anything."""
+"""Maximum seconds to wait for anything."""
 
 
 @contextmanager
 def viewer_of(run: Path) -> Iterator[Viewer]:
-    """A viewer of a run in which everything is located and acted on; the query with most grasps is chosen."""
+    """Open a viewer of a run, wait until all queries have grasps, and choose the query with most of them."""
     opened, session = open_scene(run), open_run(run)
     grippers = config_files.available("grippers")
     viewer = Viewer(opened.scene, opened.frames, title="benchmark", grippers=grippers, config=ViewerConfig())
@@ -53,13 +53,13 @@ def viewer_of(run: Path) -> Iterator[Viewer]:
 
 
 def settle(viewer: Viewer) -> None:
-    """Wait until nothing is under way."""
+    """Wait until the viewer has nothing left to do."""
     assert viewer.settle(PATIENCE), f"the viewer is not done after {PATIENCE:g} s"
 
 
-# ── what is drawn ──────────────────────────────────────────────────────────────────────────────
+# ── drawing ────────────────────────────────────────────────────────────────────────────────────
 def costs(viewer: Viewer, seconds: float) -> dict[str, float]:
-    """Seconds of every action, the shortest of many, from the call until nothing is under way."""
+    """Return the seconds of every action, the shortest of many, until the viewer has nothing left to do."""
     with client_of(viewer) as guest:
         works = actions(viewer, guest)
         return {
@@ -68,13 +68,13 @@ def costs(viewer: Viewer, seconds: float) -> dict[str, float]:
 
 
 def actions(viewer: Viewer, guest: Client) -> Mapping[str, Work]:
-    """What may be done over and over; each time changes what is shown."""
+    """Return repeatable actions; each call changes what is shown."""
     page, panel, interactive = viewer.page, viewer.page.panel, viewer.page.interactive
     assert interactive is not None
     shares, shown, overlays = cycle((0.3, 0.7)), cycle((False, True)), cycle(OVERLAYS)
     other = next(query.name for query in interactive.state.points.queries if query.name != page.query)
     queries = cycle((other, page.query))
-    # There are more images than are kept.
+    # There are more images than the cache holds.
     images, few = cycle(interactive.images), cycle(interactive.images[:2])
 
     def overlay() -> None:
@@ -99,8 +99,8 @@ def _slide(handle: Any, value: float) -> None:
 
 @contextmanager
 def client_of(viewer: Viewer) -> Iterator[Client]:
-    """Someone whose browser is a second server: it takes what a client takes, and sends it nowhere."""
-    # viser greets in a box of its own.
+    """Yield a client whose browser is a second server, which receives updates and sends them nowhere."""
+    # viser prints a greeting.
     with redirect_stdout(io.StringIO()):
         server = viser.ViserServer(host="127.0.0.1", verbose=False)
     camera = SimpleNamespace(
@@ -124,19 +124,19 @@ def _nothing(*_: object) -> None:
 _NO_ACTIONS = PhotoActions(_nothing, _nothing, _nothing, _nothing, _nothing)
 
 
-# ── what is worked out ─────────────────────────────────────────────────────────────────────────
+# ── computing ──────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True)
 class Lifted:
-    """Seconds from a click until ..."""
+    """Seconds from a click to its results."""
 
     field: float
-    """the relevancy on the page is the new one ..."""
+    """Seconds until the page has the new relevancy."""
     grasps: float
-    """and until its grasps are there as well."""
+    """Seconds until the page has the new grasps."""
 
 
 def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
-    """A person's click about the chosen query; it is taken back afterwards."""
+    """Click for the chosen query as a person, and retract the click afterwards."""
     page, query = viewer.page, viewer.page.query
     assert page.now is not None
     assert query is not None
@@ -159,9 +159,9 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
 
 
 def lifting(viewer: Viewer, rounds: int) -> Lifted:
-    """The shortest of some clicks, each where a model pointed in another image."""
+    """Return the shortest times of some clicks, each where a model pointed in another image."""
     each = [click(viewer, printed.image, printed.points[0]) for printed in _seen(viewer)[: rounds + 1]]
-    # The first compiles and keeps what all need.
+    # The first click compiles and fills caches.
     return Lifted(min(one.field for one in each[1:]), min(one.grasps for one in each[1:]))
 
 
@@ -174,7 +174,7 @@ def _seen(viewer: Viewer) -> list[Answer]:
 
 
 def change_gripper(viewer: Viewer, rounds: int) -> float:
-    """Seconds until all queries have the grasps of another gripper, the shortest of some."""
+    """Return the seconds until all queries have grasps of another gripper, the shortest of some."""
     names = cycle(("robotiq_2f85", "panda"))
     times = []
     for _ in range(2 * rounds):

@@ -1,4 +1,4 @@
-"""How long it takes until a browser shows Gaussians: Chromium without a screen, drawing in software."""
+"""Time until a browser shows Gaussians: headless Chromium with software rendering."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from benchmarks.common.timing import REPOSITORY
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-# Drawn in software, so the same with and without a GPU. Only this machine can be reached: viser 0.2 asks for
-# a script from outside, and no figure may depend on the answer.
+# Software rendering, so that results do not depend on a GPU. Only this machine can be reached: viser 0.2
+# requests a script from outside, and no figure may depend on the response.
 _FLAGS = (
     "--no-sandbox",
     "--use-angle=swiftshader",
@@ -34,7 +34,7 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 _WIDTH, _HEIGHT = 800, 500
-# The scene's canvas, small; empty where there is none yet. three.js names itself on the canvas it draws on.
+# The scene's canvas, reduced; empty if there is none yet. three.js sets data-engine on its canvas.
 _LOOK = """() => {
     const canvas = document.querySelector('canvas[data-engine]')
     if (!canvas || !canvas.width) return []
@@ -42,26 +42,26 @@ _LOOK = """() => {
     small.drawImage(canvas, 0, 0, 80, 50)
     return Array.from(small.getImageData(0, 0, 80, 50).data)
 }"""
-# Levels of a colour by which a pixel is another, and the share of such pixels that only Gaussians make: lines
-# on the ground and cameras cover less, the table more. Chosen.
+# Difference of a pixel from the background, and the fraction of such pixels that only Gaussians reach: lines
+# on the ground and cameras cover less, the table more.
 _DIFFERENT, _SHARE = 24, 0.2
 _PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Seconds from a beginning until ..."""
+    """Seconds from the start of a process or request until the page loads, connects and renders."""
 
     answers: float
-    """the page is sent,"""
+    """Seconds until the page is sent."""
     connected: float
-    """its socket has brought something,"""
+    """Seconds until the page's socket has received something."""
     pixels: float
-    """Gaussians are to be seen."""
+    """Seconds until Gaussians are visible."""
 
 
 def fastest(each: Sequence[Opening]) -> Opening:
-    """The shortest of every part."""
+    """Return the minimum of each time."""
     return Opening(
         min(one.answers for one in each), min(one.connected for one in each), min(one.pixels for one in each)
     )
@@ -69,10 +69,7 @@ def fastest(each: Sequence[Opening]) -> Opening:
 
 @contextmanager
 def open_chromium() -> Iterator[Browser]:
-    """A Chromium that runs and has drawn something.
-
-    Raises ``CannotMeasureError`` where it or Playwright is missing.
-    """
+    """Yield a running Chromium. Raises ``CannotMeasureError`` if it or Playwright is missing."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as err:
@@ -92,9 +89,9 @@ def open_chromium() -> Iterator[Browser]:
 
 @contextmanager
 def page_of(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, Opening]]:
-    """A page that nothing is kept for from earlier ones, once it shows Gaussians.
+    """Yield a page with an empty cache once it shows Gaussians.
 
-    It is loaded again and again until someone answers. Seconds count from ``start``, of
+    The page is reloaded until the server responds. Seconds count from ``start``, a value of
     ``time.perf_counter``.
     """
     context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
@@ -109,7 +106,7 @@ def page_of(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, Op
 
 
 def wait_for(page: Page, is_so: Callable[[], bool], what: str) -> None:
-    """Wait until something is so, looking again every tenth of a second."""
+    """Wait until a condition holds, checked every 0.1 s."""
     end = time.monotonic() + _PATIENCE
     while not is_so():
         if time.monotonic() > end:
@@ -123,13 +120,13 @@ def _loads(page: Page, url: str) -> bool:
     try:
         page.goto(url, wait_until="commit")
     except Error:
-        # Refused, or overtaken by the page on which Chromium says so.
+        # The connection was refused, or interrupted by Chromium's own page that reports this.
         return False
     return True
 
 
 def _covered(look: list[int]) -> float:
-    """The share of pixels that are not of the colour that most are of."""
+    """Return the fraction of pixels that differ from the most frequent colour."""
     if not look:
         return 0.0
     pixels = np.array(look).reshape(-1, 4)
@@ -139,7 +136,7 @@ def _covered(look: list[int]) -> float:
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """This Python with arguments, silent, until it is not needed; and when it was started."""
+    """Run this Python with arguments, without output, until the context ends; yield it and its start time."""
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     start = time.perf_counter()
     command = [sys.executable, *arguments]
@@ -151,12 +148,12 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
 
 
 def viewing(run: Path, port: int) -> tuple[str, ...]:
-    """The command that shows a run."""
+    """Return the arguments of the command that shows a run."""
     return ("-m", "point2act.cli", "view", str(run), "--no-browser", "--port", str(port))
 
 
 def free_port() -> int:
-    """One that no one listens at now."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

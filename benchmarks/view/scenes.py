@@ -1,4 +1,4 @@
-"""Runs to look at with any number of Gaussians, in folders that may be written to."""
+"""Runs with any number of Gaussians, in temporary folders."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from point2act.data.run_manifest import read_run, write_run
 from point2act.data.scene_ply import write_splat_ply
 
 TABLE = Table("tabletop", 500)
-"""On which nothing was tuned: 24 views of 320x240, and queries with the answers of a model that errs."""
+"""A table on which nothing was tuned: 24 views of 320x240, and queries with simulated answers."""
 
 
 @cache
 def run_of(count: int) -> Path:
-    """The folder of a run whose scene has that many Gaussians, with a points.json beside it."""
+    """Write a run whose scene has ``count`` Gaussians, with its points.json; return its folder."""
     opened, folder = simulated(TABLE), workspace() / f"view-{count}"
     folder.mkdir()
     scene = resized(opened.session.scene, count, np.random.default_rng(0))
@@ -34,9 +34,9 @@ def run_of(count: int) -> Path:
 
 
 def resized(scene: GaussianScene, count: int, rng: np.random.Generator) -> GaussianScene:
-    """That many of a scene's Gaussians by chance; where it has fewer, each split into smaller ones.
+    """Return a random subset of a scene's Gaussians, or each split into smaller ones where it has fewer.
 
-    The parts of one are strewn so that together they have its covariance.
+    The parts of a Gaussian are distributed so that together they have its covariance.
     """
     fewer = count <= len(scene)
     chosen = np.sort(rng.choice(len(scene), count, replace=False)) if fewer else np.arange(count) % len(scene)

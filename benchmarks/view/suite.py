@@ -1,11 +1,11 @@
-"""The viewer: how soon a page shows a scene, what each action costs, and how long a click takes.
+"""The viewer: time until a page shows a scene, time of each action, and time of a click.
 
-A simulated table of 30 000 Gaussians (a run's, some left out by chance) and one of 300 000 (the same, each
-split into smaller ones). Actions are done to a viewer in this process, without a browser: seconds are the
-server's, from the call until it has nothing left to do, without what sending takes. Pages are those of the
-command ``point2act view`` in a process of its own, in a headless Chromium that runs already and keeps
-nothing from page to page; beside them, in turns, pages of viser alone with the same Gaussians. Chromium draws
-in software on the same processor. ``POINT2ACT_BENCHMARK_CACHE`` as for ``localisation``.
+A simulated table of 30 000 Gaussians (a subset of a run's) and one of 300 000 (the same, each split into
+smaller ones). Actions are applied to a viewer in this process, without a browser: seconds are the server's,
+until it has nothing left to do, without transmission. Pages are those of ``point2act view`` in a process of
+its own, in a running headless Chromium without a cache, alternating with pages of viser alone with the same
+Gaussians. Chromium renders in software on the same processor. ``POINT2ACT_BENCHMARK_CACHE`` as for
+``localisation``.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ if TYPE_CHECKING:
 
 COUNTS = {"30k": 30_000, "300k": 300_000}
 _CLEARANCE = 3.0
-"""viser's units from the cameras to the scene, about as the viewer has it."""
+"""Distance from the cameras to the scene in viser's units, about as in the viewer."""
 
 
 @dataclass(frozen=True)
 class Pages:
-    """What was seen of one server."""
+    """Times and memory of one server."""
 
     first: Opening
-    """From the start of its process."""
+    """Times of the first page, from the start of the process."""
     again: Opening
-    """Another page, when the server has nothing else to do; from when it is asked for."""
+    """Times of another page when the server is idle, from the request."""
     ready: float
-    """Seconds from the start of the process until all is worked out."""
+    """Seconds from the start of the process until all grasps are planned."""
     gigabytes: float
-    """That are then in memory."""
+    """Resident set after that, 10^9 bytes."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Milliseconds of actions, seconds of clicks and of pages, and the server's memory."""
+    """Yield milliseconds of actions, seconds of clicks and of pages, and the server's memory."""
     for size, count in COUNTS.items():
         with viewer_of(run_of(count)) as viewer:
             for name, seconds in costs(viewer, plan.seconds).items():
@@ -75,7 +75,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 
 def pages(browser: Browser, size: str, run: Path, rounds: int) -> Iterator[Metric]:
-    """Figures of pages, ours and viser's in turns."""
+    """Yield the times of pages of the viewer and of viser alone, alternating."""
     gaussians = gaussians_of(run)
     # Chromium compiles its shaders.
     bare(browser, gaussians)
@@ -91,19 +91,19 @@ def pages(browser: Browser, size: str, run: Path, rounds: int) -> Iterator[Metri
 
 
 def ours(browser: Browser, run: Path) -> Pages:
-    """``point2act view``."""
+    """Measure ``point2act view``."""
     port = free_port()
     return seen_of(browser, viewing(run, port), port, until="Ready")
 
 
 def bare(browser: Browser, gaussians: Path) -> Pages:
-    """viser alone."""
+    """Measure viser alone."""
     port = free_port()
     return seen_of(browser, ("-m", "benchmarks.view.viser_only", str(gaussians), str(port)), port, until="")
 
 
 def seen_of(browser: Browser, command: tuple[str, ...], port: int, *, until: str) -> Pages:
-    """Open two pages of a command, one at once and one when the first has the words ``until``."""
+    """Open two pages of a command, one at once and one when the first shows the text ``until``."""
     url = f"http://127.0.0.1:{port}"
     with serving(*command) as (process, start):
         with page_of(browser, url, start) as (page, first):
@@ -116,7 +116,7 @@ def seen_of(browser: Browser, command: tuple[str, ...], port: int, *, until: str
 
 
 def gaussians_of(run: Path) -> Path:
-    """A run's Gaussians and its first camera, for ``_view_bare.py``."""
+    """Write a run's Gaussians and its first camera for ``viser_only.py``."""
     opened = open_scene(run)
     splats = splats_of(opened.scene)
     outlook = find_initial_camera(opened.scene, [frame.T_world_cam for frame in opened.frames])

@@ -1,6 +1,6 @@
-"""Gaussians on a page of viser's with nothing of ours: GAUSSIANS.npz PORT.
+"""Gaussians on a page of viser alone: GAUSSIANS.npz PORT.
 
-What the file has is in viser's units, with the camera that a person starts with.
+The file has viser's units, and the initial camera.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import viser
 
 
 def main() -> None:
-    """Serve."""
+    """Serve the page."""
     server = viser.ViserServer(host="127.0.0.1", port=int(sys.argv[2]), verbose=False)
     with np.load(sys.argv[1]) as file:
         kept = dict(file)

@@ -1,1 +1,1 @@
-"""Accuracy of pointing with one look at an image and with a second, magnified look."""
+"""Accuracy of pointing with one question per view and with a second one on a magnified crop."""

@@ -1,22 +1,23 @@
-"""A simulated pointing model that sees what it is shown, and errs the less the larger that is.
+"""A simulated pointing model whose errors shrink with the apparent size of the target.
 
-Sizes are in pixels of what is shown: the side of a square of the same area as the target has there.
+The size is the side, in pixels of the shown image, of a square with the same area as the target has there.
 
-* The chance to mean the target is ``1 / (1 + (half / size) ** slope)``. ``half`` and ``slope`` make the model
-  right on about 85 % of whole objects and 49 % of parts at the first crop, as Molmo-7B is on Point-Bench: on
-  tables for tuning, over all views in which they are visible, with all that follows counted in
-  (``python -m benchmarks.zoom.suite --calibrate``).
-* ``SIZED`` lays all of that gap on size. That makes the most of a second look, so ``CAUTIOUS`` is beside it:
-  a quarter of its views parts mean something else at any size, only the rest of the gap is by size.
-* Else it means something else that it is shown: half of the time the query's one favourite, which is the same
-  in all views (another part of the same object, where that has one), else any other part.
-* A point is off by a jitter that is constant in pixels of what is shown.
-* The smaller the target is, the oftener it is reported as not visible; and the smaller it would be, the
-  oftener something else is pointed at where it is hidden. A share of that remains at any size.
-* A share of the queries is misunderstood: the favourite is what is looked for, however large it is shown.
+* The probability that it points at the target is ``1 / (1 + (half / size) ** slope)``. With ``half`` and
+  ``slope`` the model is right on about 85 % of whole objects and 49 % of parts in the full image, as Molmo-7B
+  is on Point-Bench: on tuning tables, over all views in which they are visible, with all effects below
+  included (``python -m benchmarks.zoom.suite --calibrate``).
+* ``SIZED`` attributes all of the gap between objects and parts to size, the best case for a second question.
+  ``CAUTIOUS`` points at something else in a quarter of the views of parts at any size, and attributes only
+  the rest of the gap to size.
+* A wrong point is on something else that is shown: half of the time on the query's preferred wrong part, the
+  same in all views (another part of the same object if there is one), else on any other part.
+* Points have a jitter that is constant in pixels of the shown image.
+* The smaller the target, the more often it is answered "not visible", and the more often there is a point
+  although it is hidden. A fraction of that remains at any size.
+* A fraction of the queries is misunderstood: there the preferred wrong part is the target, at any size.
 
-Visibility err independently of one another but for the favourite and what is misunderstood. A model that had
-its own way of being wrong with one image would gain less by a second crop.
+Errors in different views are independent except for the preferred wrong part and misunderstood queries. A
+model with errors of its own for each image would gain less from a second crop.
 """
 
 from __future__ import annotations
@@ -36,43 +37,43 @@ from point2act.simulation.pointing import _interior_pixel, _part_choices
 from point2act.vlm.pointing.point import PointerReply
 
 MIN_PIXELS = 20
-"""A target of fewer pixels of the image is not visible, as for the other simulated models."""
+"""Minimum number of pixels of a visible target, as for the other simulated models."""
 SHOWN = 320
-"""Longer side of what is shown at either look: that of the simulated images, so that what a second look gains
-is not by showing more pixels."""
+"""Longer side of the shown image for both questions, pixels: that of the simulated images, so that the second
+question gains nothing from more pixels."""
 
 
 @dataclass(frozen=True)
 class SizedConfig:
-    """How a model errs by apparent size."""
+    """Errors of a model by apparent size."""
 
     half: float = 22.0
-    """Size at which every other look means the target."""
+    """Size at which the model points at the target half of the time, pixels."""
     slope: float = 5.0
-    """How steeply that changes with the logarithm of the size."""
+    """Slope of the probability over the logarithm of the size."""
     jitter: float = 4.0
-    """Standard deviation of a point, pixels of what is shown: about one percent of the image. Chosen."""
+    """Standard deviation of a point, pixels of the shown image: about one percent of it."""
     favourite: float = 0.5
-    """Share of wrong points on the query's favourite; the rest is on anything. Chosen, as TYPICAL has it."""
+    """Fraction of wrong points on the query's preferred wrong part; as in TYPICAL."""
     misunderstood: float = 0.05
-    """Share of queries. Chosen."""
+    """Fraction of queries that are misunderstood."""
     confused: float = 0.0
-    """Share of the views a part of a thing that mean something else, however large it is shown."""
+    """Fraction of views of a part in which something else is pointed at, at any size."""
     missed: float = 0.3
-    """Share of 'not visible' for a target too small to be seen. Chosen."""
+    """Fraction of answers "not visible" for the smallest targets."""
     hallucinated: tuple[float, float] = (0.2, 0.6)
-    """Share of points where the target is hidden, were it shown very large and very small. Chosen."""
+    """Fraction of points where the target is hidden, for very large and for very small targets."""
 
 
 SIZED = SizedConfig()
-"""Parts are harder than objects only because they are small."""
+"""Parts are harder than objects only because they are smaller."""
 CAUTIOUS = SizedConfig(half=14.0, slope=2.5, confused=0.25)
-"""Parts are harder than objects also because they are parts."""
+"""Parts are harder than objects also at the same size."""
 
 
 @dataclass(frozen=True, eq=False)
 class SizedPointer:
-    """A ``Pointer`` for one table; another ``draw`` errs elsewhere."""
+    """A ``Pointer`` for one table; another ``draw`` has other errors."""
 
     opened: Simulated
     draw: int = 0
@@ -81,7 +82,7 @@ class SizedPointer:
     concurrency: int = 1
 
     def point(self, query: Query, image: str, crop: Crop) -> PointerReply:
-        """Point by the truth behind the window, in pixels of what is shown; the same for the same look."""
+        """Return the answer for a crop, in pixels of the shown image; deterministic for the same crop."""
         looked_for, favourite = self._meaning(query)
         rng = self._random(query.name, image, crop.window)
         window = crop.window
@@ -107,7 +108,7 @@ class SizedPointer:
         chance: float,
         rng: np.random.Generator,
     ) -> list[int] | None:
-        """Ids of the parts that the point goes to, -1 for what is no object; None for "not visible"."""
+        """Return ids of the parts that are pointed at, -1 for no object; None for "not visible"."""
         pixels = int(np.isin(ids, looked_for).sum())
         visible = pixels >= MIN_PIXELS
         size = magnification * np.sqrt(pixels if visible else self._usual_pixels(looked_for))
@@ -125,7 +126,7 @@ class SizedPointer:
         return [int(rng.choice(others))] if others else fallback
 
     def _meaning(self, query: Query) -> tuple[list[int], int]:
-        """Ids of the parts that the model searches for, and of the one it takes most easily for them."""
+        """Return ids of the parts that are the target, and of the preferred wrong part."""
         rng = self._random(query.name)
         places = _part_choices(self.opened.scene, query.name, rng)
         favourite = int(rng.choice(places.same)) if places.same else places.distractor[0]
@@ -134,7 +135,7 @@ class SizedPointer:
         return places.target, favourite
 
     def _usual_pixels(self, parts: list[int]) -> float:
-        """How many pixels of the image parts have where they are visible: the median over the views."""
+        """Return the median number of pixels of the parts over the views in which they are visible."""
         seen = [np.isin(shot.part_ids, parts).sum() for shot in self.opened.shots]
         seen = [count for count in seen if count >= MIN_PIXELS]
         return float(np.median(seen)) if seen else float(MIN_PIXELS)

@@ -1,10 +1,10 @@
-"""One question per view beside two, the second on a crop: right answers and right action points.
+"""Pointing with one question per view and with a second one on a crop: right points and right action points.
 
 Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views of 320x240 each, and two simulated
-models whose errors shrink with what they are shown; ``simulated_pointer.py`` states how. Both views show 320
-pixels, so that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables
-are kept; each takes 20 s to make. To tune, on other tables:
-``python -m benchmarks.zoom.suite --share 0.25 0.33 0.5``.
+models whose errors shrink with apparent size (``simulated_pointer.py``). Both questions show 320 pixels, so
+that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables are kept;
+each takes 20 s to make. For tuning, on other tables: ``python -m benchmarks.zoom.suite --share 0.25 0.33
+0.5``.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ from point2act.vlm.pointing.zoom import ZoomConfig
 
 TABLES = 12
 DRAWS = 3
-"""Of answers, for each table and model."""
+"""Draws of answers for each table and model."""
 QUICK = 3
 """Tables for ``--quick``, with one draw each."""
 TWO = "two questions"
 MODELS = {"sized": SIZED, "cautious": CAUTIOUS}
 SEEDS = {"tune": TUNE, "report": REPORT}
 CERTAIN = 1.96
-"""Standard errors in half an interval of 95 %."""
+"""Half width of a 95 % interval in standard errors."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One method with one model. Shares are of 1, over the views in which the target is visible."""
+    """Results of one method with one model; fractions of the views in which the target is visible."""
 
     right: Mean
-    """Points on the target."""
+    """Fraction of points on the target."""
     spread: float
-    """Standard deviation of that over the draws."""
+    """Standard deviation of ``right`` over the draws."""
     parts: Mean
-    """The same where a part was asked for."""
+    """The same for queries of parts."""
     hidden: float
-    """Points where the target is hidden."""
+    """Fraction of hidden views with a point."""
     acts: Mean
-    """Action points inside the part's box, over queries; a refusal is not inside."""
+    """Fraction of queries with the action point inside the part's box; a refusal is not inside."""
     acts_spread: float
     corrected: float
-    """Of the answers that were not right at one look, those that are now."""
+    """Fraction of wrong first answers that are right after the second question."""
     spoiled: float
-    """Of those that were right at one look, those that are not now."""
+    """Fraction of right first answers that are wrong after the second question."""
     questions: float
-    """For each view."""
+    """Number of questions per view."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Yield the figures of both methods for both models."""
+    """Yield the metrics of both methods for both models."""
     count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
     ways = {TWO: ZoomConfig(side=SHOWN)}
     found = gather(REPORT[:count], ways, draws)
@@ -76,7 +76,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
 def gather(
     tables: Sequence[Table], ways: Mapping[str, ZoomConfig], draws: int
 ) -> dict[tuple[str, str], Summary]:
-    """A summary for every model and way; each table is opened once."""
+    """Return a summary for every model and method; each table is opened once."""
     trials: dict[tuple[str, str], list[Trial]] = {(m, w): [] for m in MODELS for w in (ONE, *ways)}
     for one in tables:
         opened = simulated(one)
@@ -87,7 +87,7 @@ def gather(
 
 
 def summarise(trials: Sequence[Trial], first: Sequence[Trial]) -> Summary:
-    """The figures of one way; ``first`` are the same questions at one look, in the same order."""
+    """Return the results of one method; ``first`` are the trials with one question, in the same order."""
     seen = np.concatenate([trial.visible for trial in trials])
     right, before = (np.concatenate([trial.right for trial in one])[seen] for one in (trials, first))
     views = [len(trial.visible) for trial in trials]
@@ -119,7 +119,7 @@ def _share(values: np.ndarray) -> float:
 
 
 def table(found: Mapping[tuple[str, str], Summary]) -> str:
-    """A line for every model and way; percent with intervals of 95 %, in brackets the spread over draws."""
+    """Return a table by model and method: percent, 95 % intervals, in brackets the spread over draws."""
     rows = [
         "| model | way | right points | of parts | right action points | corrected | spoiled "
         "| pointed though hidden | questions a view |",

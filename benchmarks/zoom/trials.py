@@ -1,4 +1,4 @@
-"""One look beside two at the same questions: what was answered in every view, and where one would act."""
+"""Trials of one and of two questions per view for the same queries: all answers, and the action points."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from point2act.vlm.pointing.point import point_at
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 
 MARGIN = 2.0
-"""A point is right within that many pixels of the target's own."""
+"""Distance from the target's pixels within which a point is right, pixels."""
 ONE = "one question"
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One query of one table, asked once, in one of the ways that are compared."""
+    """One query of one table, answered once by one of the compared methods."""
 
     way: str
     scene: str
     query: str
     draw: int
     part: bool
-    """Whether a part was asked for, and not a whole thing."""
+    """Whether the target is a part and not a whole object."""
     visible: Bool[np.ndarray, " v"]
-    """In which views the target is visible."""
+    """Views in which the target is visible."""
     pointed: Bool[np.ndarray, " v"]
-    """In which views there is a point."""
+    """Views with a point."""
     right: Bool[np.ndarray, " v"]
-    """In which views there is a point on the target."""
+    """Views with a point on the target."""
     questions: int
-    """How many were asked, the first look included."""
+    """Number of questions, the first ones included."""
     verdict: Verdict
-    """On the action point."""
+    """Verdict on the action point."""
 
 
 def compare(
     opened: Simulated, ways: Mapping[str, ZoomConfig], draws: int, errs: SizedConfig = SizedConfig()
 ) -> list[Trial]:
-    """All queries of a table, that many times over: with one look, and with two in some ways."""
+    """Return trials of all queries and draws: with one question, and with two for each configuration."""
     asked: list[_Asked] = []
     for draw in range(draws):
         pointer = SizedPointer(opened, draw, errs)
@@ -72,7 +72,7 @@ def compare(
 
 
 def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
-    """What is reported to each whole image."""
+    """Return the answers to each whole image."""
     answers = []
     for view in pointer.opened.session.views:
         look = resize_image(view.rgb, max_side=SHOWN)
@@ -84,7 +84,7 @@ def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
 def look_again(
     pointer: SizedPointer, query: Query, first: Sequence[Answer], config: ZoomConfig
 ) -> tuple[list[Answer], int]:
-    """The answers after the second look, and how many were asked for it."""
+    """Return the answers after the second question, and the number of second questions."""
     session = pointer.opened.session
     pixels = answers_in_views(PointSet((query,), tuple(first)), session.capture, session.views)[0]
     met = find_consensus(session.views, pixels, config=config.meet)
@@ -110,7 +110,7 @@ class _Asked:
 
     @property
     def name(self) -> str:
-        """One for all that is fused at the same time."""
+        """Name of the query, unique among those fused together."""
         return f"{self.query.name}/{self.way}/{self.draw}"
 
 
@@ -132,7 +132,7 @@ def _trial(opened: Simulated, asked: _Asked, verdict: Verdict) -> Trial:
 
 
 def on_target(mask: Bool[np.ndarray, "h w"], points: Float[np.ndarray, "n 2"]) -> bool:
-    """Whether there is a point, and all of them lie on the mask or next to it."""
+    """Return whether there is a point and all points lie on the mask or next to it."""
     if len(points) == 0 or not mask.any():
         return False
     away = np.asarray(distance_transform_edt(~mask))
@@ -142,7 +142,7 @@ def on_target(mask: Bool[np.ndarray, "h w"], points: Float[np.ndarray, "n 2"]) -
 
 
 def of_all_sizes(scene: Scene) -> Scene:
-    """The same scene, asked for every whole thing and for every part of those that have several."""
+    """Return the scene with a query for every whole object and every part of objects with several."""
     targets = []
     for thing in scene.layout.things:
         several = [part.name for part in thing.parts if len(thing.parts) > 1]
@@ -154,7 +154,7 @@ def of_all_sizes(scene: Scene) -> Scene:
 
 
 def calibration(opened: Simulated, draws: int, errs: SizedConfig) -> tuple[list[bool], list[bool]]:
-    """Of the first views that have it visible, which are right: at all whole things, and at all parts."""
+    """Return which first answers in views of a visible target are right: for whole objects, and for parts."""
     everything = replace(opened, scene=of_all_sizes(opened.scene))
     right: dict[bool, list[bool]] = {True: [], False: []}
     for target in everything.scene.layout.targets:
