@@ -21,6 +21,9 @@ from browser import (
     serve,
 )
 
+# The pages of the product are tested in ``test_viewer_page``.
+pytestmark = pytest.mark.full
+
 Calls = list[tuple[str, Any]]
 
 

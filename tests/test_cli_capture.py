@@ -176,7 +176,7 @@ def test_without_ffmpeg_it_is_reported_what_is_missing(tmp_path: Path, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("app", ["record3d", "polycam"])
+@pytest.mark.parametrize("app", [pytest.param("record3d", marks=pytest.mark.full), "polycam"])
 def test_nerfstudios_converters_take_the_options_that_they_are_given(app: str):
     """The real ones, asked for their help: what is passed above exists there."""
     command = [sys.executable, "-m", "nerfstudio.scripts.process_data", app, "--help"]

@@ -216,6 +216,7 @@ def test_grasps_are_downloaded(window: Window, tmp_path: Path):
     assert picture.startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
     window.open_tab("Export")
     (line,) = re.findall(r"point2act grasp .*", window.words())
@@ -231,6 +232,7 @@ def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
             np.testing.assert_allclose(a["T_world_gripper"], b["T_world_gripper"], atol=1e-9)
 
 
+@pytest.mark.full
 def test_two_people_see_the_same_and_have_their_own_photographs(
     window: Window, browser: Any, page: Any, known_noise: set[ConsoleLine]
 ):
@@ -273,6 +275,7 @@ def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, flo
     return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
 
 
+@pytest.mark.full
 def test_no_points_and_views_that_do_not_agree(
     browser: Any, run: Path, tmp_path: Path, known_noise: set[ConsoleLine]
 ):
