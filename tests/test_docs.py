@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from point2act.cli import options
 from point2act.core.files import schema_problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +27,26 @@ def commands(page: Path) -> list[list[str]]:
     """The words of every command in the page's shell blocks."""
     lines = [line for block in blocks(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
     return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+class AcceptedError(Exception):
+    """The command line has been parsed."""
+
+
+def accept(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parse the arguments of a point2act command with its own parser, and do nothing else."""
+    module = importlib.import_module(f"point2act.cli.{words[0]}")
+    last = "parse_advanced" if hasattr(module, "parse_advanced") else "parse"
+
+    def parse(*given: Any) -> None:
+        getattr(options, last)(*given)
+        raise AcceptedError
+
+    monkeypatch.setattr(module, last, parse)
+    # SystemExit: --help shows the help.
+    with pytest.raises((AcceptedError, SystemExit)) as end:
+        module.main(words[1:])
+    assert isinstance(end.value, AcceptedError) or end.value.code in (None, 0), words
 
 
 def test_readme_is_a_page():
@@ -47,3 +70,25 @@ def test_points_and_grasps_in_the_documentation_are_valid():
 def test_python_in_the_documentation_compiles(page: Path):
     for block in blocks(page, "python"):
         compile(block, str(page), "exec")
+
+
+OTHER_PROGRAMS = {"git", "vllm", "python3", "ns-train"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each option of each command exists; what the commands do is tested where they are."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for words in commands(page):
+        program, *rest = [word for word in words if not re.match("[A-Z_]+=", word)]
+        if program == "point2act":
+            accept(rest[: rest.index(">")] if ">" in rest else rest, monkeypatch)
+        elif program == "make":
+            assert re.search(rf"^{rest[0]}:", makefile, re.MULTILINE), words
+        elif program == "pip":
+            assert all(f"{extra} = [" in extras for extra in re.findall(r"\w+(?=\])", rest[1])), words
+        elif program == "python":
+            assert rest[0] == "-m" or (ROOT / rest[0]).is_file(), words
+        else:
+            assert program in OTHER_PROGRAMS, words
