@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --config-settings 
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test test-all pytest pytest-all lint language docs benchmarks dist python-versions clean
+.PHONY: install demo test test-all pytest pytest-all lint docs benchmarks dist python-versions clean
 
 install: $(VENV)/.installed
 
@@ -61,11 +61,8 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pyright --pythonpath $(BIN)/python
-
-# Words that are not the field's own; joins lint once the benchmarks and the last tests are through.
-language: install
 	$(BIN)/python tests/check_language.py
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: install
 	$(BIN)/python -c "import material, mkdocstrings" 2> /dev/null || $(PIP) --editable ".[docs]"
