@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.types import View
 
-Spoil = Callable[[list[View], np.random.Generator], tuple[list[View], tuple[str, ...]]]
+Inject = Callable[[list[View], np.random.Generator], tuple[list[View], tuple[str, ...]]]
 """Function from views to faulty views, and the names of the faulty ones; no names if all are faulty."""
 
 NOISE = 2.0
@@ -27,7 +27,7 @@ class Fault:
     """One fault of a capture."""
 
     name: str
-    spoil: Spoil
+    inject: Inject
     codes: tuple[str, ...]
     """Codes of findings that detect the fault if they name a faulty image."""
 

@@ -37,7 +37,7 @@ class Outcome:
 
     capture: str
     fault: Fault
-    caught: bool
+    detected: bool
     others: tuple[str, ...]
     """Codes of warnings and errors of another kind."""
 
@@ -49,11 +49,11 @@ def measure(plan: Plan) -> Iterator[Metric]:
     for name, seed in tables:
         outcomes += list(outcomes_of(f"{name}-{seed}", _simulated(name, seed)))
     print(f"{table(outcomes)}\n", flush=True)
-    spoilt = [outcome for outcome in outcomes if outcome.fault is not ORIGINAL]
+    faulty = [outcome for outcome in outcomes if outcome.fault is not ORIGINAL]
     clean = [outcome for outcome in outcomes if outcome.fault is ORIGINAL]
-    yield Metric("check.caught", 100 * float(np.mean([o.caught for o in spoilt])), "%", "higher")
+    yield Metric("check.detected", 100 * float(np.mean([o.detected for o in faulty])), "%", "higher")
     yield Metric("check.false_alarms", float(np.mean([len(o.others) for o in clean])), "findings")
-    yield Metric("check.misleading", float(np.mean([len(o.others) for o in spoilt])), "findings")
+    yield Metric("check.misleading", float(np.mean([len(o.others) for o in faulty])), "findings")
 
 
 def outcomes_of(capture: str, views: Sequence[View]) -> Iterator[Outcome]:
@@ -62,12 +62,12 @@ def outcomes_of(capture: str, views: Sequence[View]) -> Iterator[Outcome]:
     for number, fault in enumerate((ORIGINAL, *FAULTS)):
         if not deep and "depth" in fault.name:
             continue
-        spoilt, at_fault = fault.spoil(list(views), np.random.default_rng(number))
-        findings = run_checks(spoilt).findings
-        yield Outcome(capture, fault, _caught(fault, findings, at_fault), _others(fault, findings))
+        faulty, at_fault = fault.inject(list(views), np.random.default_rng(number))
+        findings = run_checks(faulty).findings
+        yield Outcome(capture, fault, _detected(fault, findings, at_fault), _others(fault, findings))
 
 
-def _caught(fault: Fault, findings: Sequence[Finding], at_fault: Sequence[str]) -> bool:
+def _detected(fault: Fault, findings: Sequence[Finding], at_fault: Sequence[str]) -> bool:
     named = [finding for finding in findings if finding.code in fault.codes]
     return any(not at_fault or not f.images or set(f.images) & set(at_fault) for f in named)
 
@@ -87,15 +87,15 @@ def _simulated(name: str, seed: int) -> list[View]:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Return a line for each fault: in how many captures it was detected, and other findings there."""
-    lines = [f"{'injected':<34} {'caught':>7}  other findings"]
+    lines = [f"{'injected':<34} {'detected':>7}  other findings"]
     for fault in (ORIGINAL, *FAULTS):
         here = [outcome for outcome in outcomes if outcome.fault is fault]
         if not here:
             continue
-        caught = "" if fault is ORIGINAL else f"{sum(o.caught for o in here)}/{len(here)}"
+        detected = "" if fault is ORIGINAL else f"{sum(o.detected for o in here)}/{len(here)}"
         others = [code for outcome in here for code in outcome.others]
         words = ", ".join(f"{code} {others.count(code)}" for code in dict.fromkeys(others))
-        lines.append(f"{fault.name:<34} {caught:>7}  {words or '-'}")
+        lines.append(f"{fault.name:<34} {detected:>7}  {words or '-'}")
     return "\n".join(lines)
 
 

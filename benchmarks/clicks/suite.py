@@ -19,9 +19,9 @@ import numpy as np
 from benchmarks import Metric, Plan
 from benchmarks.clicks.simulated_person import clicks
 from benchmarks.common.tables import FRESH, REPORT, TUNE, Simulated, Table, simulated
-from benchmarks.localization.measures import Record, claims, judge, summarise
+from benchmarks.localization.measures import Record, confidences, judge, summarise
 from benchmarks.localization.result_tables import reliability_table, tables
-from benchmarks.zoom.trials import of_all_sizes
+from benchmarks.zoom.trials import with_all_queries
 from point2act.core.threads import configure_threads
 from point2act.core.types import PointSet
 from point2act.data.points import PERSON
@@ -35,10 +35,10 @@ DRAWS = 2
 COUNTS = (1, 2, 3)
 QUICK = 2
 """Tables for ``--quick``, with one draw each."""
-GRASPED = 4
+TABLES_WITH_GRASPS = 4
 """Tables on which grasps are planned as well, after one click."""
 SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
-WHO = {"person": PERSON, "model": "simulated/clean"}
+AUTHORS = {"person": PERSON, "model": "simulated/clean"}
 """Author that is recorded with the clicks, which chooses the likelihood."""
 
 
@@ -48,15 +48,17 @@ def measure(plan: Plan) -> Iterator[Metric]:
     records = [record for table in REPORT[:count] for record in compare(simulated(table), draws)]
     print(f"{report(records)}\n", flush=True)
     for level in dict.fromkeys(record.level for record in records):
-        for who in WHO:
-            here = [record for record in records if (record.level, record.method) == (level, who)]
-            summary, (confidence, _) = summarise(here), claims(here)
-            name = f"clicks.{level.replace(' ', '_')}.{who}"
+        for author in AUTHORS:
+            here = [record for record in records if (record.level, record.method) == (level, author)]
+            summary, (confidence, _) = summarise(here), confidences(here)
+            name = f"clicks.{level.replace(' ', '_')}.{author}"
             yield Metric(f"{name}.inside", 100 * summary.inside.value, "%", "higher")
             yield Metric(f"{name}.inside_error", 100 * summary.inside.error, "%")
             yield Metric(f"{name}.confidence", 100 * float(confidence.mean()), "%", "higher")
             yield Metric(f"{name}.refused", 100 * summary.refused.value, "%")
-    grasped = [found for table in REPORT[: min(count, GRASPED)] for found in has_grasps(simulated(table))]
+    grasped = [
+        found for table in REPORT[: min(count, TABLES_WITH_GRASPS)] for found in has_grasps(simulated(table))
+    ]
     yield Metric("clicks.grasped", 100 * float(np.mean(grasped)), "%", "higher")
 
 
@@ -65,17 +67,17 @@ def compare(
     draws: int,
     *,
     counts: Sequence[int] = COUNTS,
-    who: Iterable[str] = tuple(WHO),
+    author: Iterable[str] = tuple(AUTHORS),
     config: AnswerConfig = AnswerConfig(),
 ) -> Iterator[Record]:
     """Yield a record for every object and part of a table, number of clicks, draw and recorded author."""
-    opened = replace(opened, scene=of_all_sizes(opened.scene))
+    opened = replace(opened, scene=with_all_queries(opened.scene))
     for draw in range(draws):
         for count in counts:
             asked = clicked(opened, draw, count)
-            for name in who:
-                printed = tuple(replace(answer, model=WHO[name]) for answer in asked.answers)
-                located = opened.session.localize(replace(asked, answers=printed), config=config)
+            for name in author:
+                answers = tuple(replace(answer, model=AUTHORS[name]) for answer in asked.answers)
+                located = opened.session.localize(replace(asked, answers=answers), config=config)
                 for one in located:
                     target = opened.scene.target(one.query.name)
                     level = f"{count} {'part' if target.part else 'thing'}"
@@ -103,12 +105,12 @@ def has_grasps(opened: Simulated, *, config: AnswerConfig = AnswerConfig()) -> l
 def report(records: Sequence[Record]) -> str:
     """Return results by number of clicks and kind of target, with reliability tables."""
     blocks = [tables(sorted(records, key=lambda record: (record.level[2:], record.level)))]
-    for who in dict.fromkeys(record.method for record in records):
+    for author in dict.fromkeys(record.method for record in records):
         for level in dict.fromkeys(record.level for record in records):
-            here = [record for record in records if (record.level, record.method) == (level, who)]
-            confidence, right = claims(here)
+            here = [record for record in records if (record.level, record.method) == (level, author)]
+            confidence, right = confidences(here)
             blocks.append(
-                f"{who}, {level}: mean confidence {confidence.mean():.3f}, right {right.mean():.3f}\n"
+                f"{author}, {level}: mean confidence {confidence.mean():.3f}, right {right.mean():.3f}\n"
                 + reliability_table(here)
             )
     return "\n\n".join(blocks)

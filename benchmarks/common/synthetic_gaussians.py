@@ -79,7 +79,7 @@ def views(count: int, height: int, width: int) -> list[View]:
     return [View(f"{k:04d}.png", lens, T, black) for k, T in enumerate(orbit(count))]
 
 
-def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.device | str) -> list[View]:
+def with_images(scene: GaussianScene, seen: Sequence[View], device: torch.device | str) -> list[View]:
     """Return the same views with rendered colour and depth."""
     gaussians = freeze(scene, device=device).gaussians
     colors = torch.tensor(0.5 + SH_DC * scene.sh[:, 0], dtype=torch.float32, device=device)
@@ -93,7 +93,7 @@ def photographed(scene: GaussianScene, seen: Sequence[View], device: torch.devic
     return taken
 
 
-def look_at_all(
+def project_all(
     scene: GaussianScene, seen: Sequence[View], *, device: torch.device | str = "cpu"
 ) -> list[Projection]:
     """Project the scene into all views: the first step of lifting, which may be cached between queries."""

@@ -93,9 +93,9 @@ def point2act(*arguments: str) -> subprocess.Popen[str]:
 
 def finished(process: subprocess.Popen[str]) -> str:
     """Wait for a process that must succeed; return its output."""
-    printed, _ = process.communicate()
+    output, _ = process.communicate()
     assert process.returncode == 0, f"{process.args} failed"
-    return printed or ""
+    return output or ""
 
 
 def _followed(name: str, address: str) -> float:

@@ -83,7 +83,7 @@ class Pairs:
     seen: Bool[np.ndarray, " n"]
 
 
-def study(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+def prototype(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     """Plan the best collision-free pose by the weighted score, from the measured depth."""
     goal = case.region.action_point
     field = _field(case)

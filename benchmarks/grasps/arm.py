@@ -54,5 +54,7 @@ def arm(gripper: Gripper):
     try:
         from point2act.grasping.reachability.arm import load_arm
     except ImportError as err:
-        raise CannotMeasureError(f"the row 'arm' needs mink ({err}): pip install \"point2act[arm]\"") from err
+        raise CannotMeasureError(
+            f"the condition 'arm' needs mink ({err}): pip install \"point2act[arm]\""
+        ) from err
     return load_arm("panda", gripper)

@@ -29,7 +29,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Row:
+class Condition:
     """One condition: a setting of the table, and changes to the grasp or the objects after planning."""
 
     name: str
@@ -43,16 +43,16 @@ class Row:
 
 
 EASY = Setting("easy")
-ROWS = {
-    row.name: row
-    for row in (
-        Row("easy", EASY),
-        Row("execution", EASY, off=True),
-        Row("slippery", EASY, friction=0.3),
-        Row("arm", EASY, arm=True),
-        Row("heavy", Setting("heavy", long=True, mass=2.0)),
-        Row("half_seen", Setting("half_seen", sweep=100.0)),
-        Row("clutter", Setting("clutter", count=(6, 10), heap=True)),
+CONDITIONS = {
+    condition.name: condition
+    for condition in (
+        Condition("easy", EASY),
+        Condition("pose_error", EASY, off=True),
+        Condition("slippery", EASY, friction=0.3),
+        Condition("arm", EASY, arm=True),
+        Condition("heavy", Setting("heavy", long=True, mass=2.0)),
+        Condition("partly_seen", Setting("half_seen", sweep=100.0)),
+        Condition("clutter", Setting("clutter", count=(6, 10), heap=True)),
     )
 }
 """All conditions; every planner but ``whole_pipeline`` is given the true region."""
@@ -110,12 +110,12 @@ def case_path(setting: Setting, seed: int) -> Path:
     return folder() / f"grasps-{VERSION}-{digest()}" / setting.name / f"{seed}.npz"
 
 
-def for_trial(case: Case, row: Row) -> Scene:
+def for_trial(case: Case, condition: Condition) -> Scene:
     """Return the case's scene with the condition's friction."""
-    if row.friction is None:
+    if condition.friction is None:
         return case.scene
     layout = case.scene.layout
-    things = tuple(replace(thing, friction=row.friction) for thing in layout.things)
+    things = tuple(replace(thing, friction=condition.friction) for thing in layout.things)
     layout = replace(layout, things=things)
     return replace(case.scene, layout=layout, model=build(layout))
 

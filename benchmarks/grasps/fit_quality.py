@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.common.tables import perturbed
-from benchmarks.grasps.cases import ROWS, SEEDS, Case, case, grasp_at
+from benchmarks.grasps.cases import CONDITIONS, SEEDS, Case, case, grasp_at
 from benchmarks.grasps.quality_weights import Attempt, report
 from benchmarks.grasps.tables import QUERY, table_rng
 from benchmarks.grasps.trials import OFF
@@ -36,8 +36,8 @@ from point2act.grasping.tsdf import fuse_local
 from point2act.simulation import Scene, TrialConfig, try_grasp
 from point2act.simulation.mjcf import build
 
-SETTINGS = {row.setting.name: row.setting for row in ROWS.values()}
-SLIPPERY, HEAVY, ASTRAY = 0.35, 0.35, 0.5
+SETTINGS = {condition.setting.name: condition.setting for condition in CONDITIONS.values()}
+SLIPPERY, HEAVY, POSE_ERROR = 0.35, 0.35, 0.5
 """Probability that objects are slippery, that they weigh twice as much, that the gripper's pose is off."""
 FRICTION = 0.3
 """Friction of slippery objects, as in the condition ``slippery``."""
@@ -97,13 +97,13 @@ def _attempt(
     index: int,
     rng: np.random.Generator,
 ) -> Attempt:
-    slippery, heavy, astray = (bool(chance) for chance in rng.random(3) < (SLIPPERY, HEAVY, ASTRAY))
+    slippery, heavy, pose_error = (bool(chance) for chance in rng.random(3) < (SLIPPERY, HEAVY, POSE_ERROR))
     heavy = heavy and opened.setting.mass == 1.0  # otherwise the object is heavy already
     T_volume_gripper = np.eye(4)
     T_volume_gripper[:3, :3] = judged.poses.rotations[index]
     T_volume_gripper[:3, 3] = judged.poses.origins[index]
     pose = task.volume.T_world_volume @ T_volume_gripper
-    if astray:
+    if pose_error:
         pose = perturbed(pose, rng, shift=OFF[0], turn=OFF[1])
     grasp = grasp_at(pose, float(pairs.widths[judged.poses.pair[index]]))
     scene = altered(opened.scene, FRICTION if slippery else None, 2.0 if heavy else 1.0)
@@ -115,7 +115,7 @@ def _attempt(
         opened.target.part,
         slippery,
         heavy,
-        astray,
+        pose_error,
         trial.outcome,
         trial.success,
         judged.terms.of(index),

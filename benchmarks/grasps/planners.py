@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.grasps.analytic_baseline import study
+from benchmarks.grasps.analytic_baseline import prototype
 from benchmarks.grasps.baselines import Found, antipodal, random, straight_down
 from benchmarks.grasps.cases import Case
-from benchmarks.grasps.whole_pipeline import system
+from benchmarks.grasps.whole_pipeline import whole_pipeline
 from point2act.grasping.antipodal.plan import plan_grasps
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.tsdf import fuse_local
 
-Head = Callable[[Case, Gripper, np.random.Generator], Found]
+Planner = Callable[[Case, Gripper, np.random.Generator], Found]
 
 
 def ours(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
@@ -29,15 +29,15 @@ def oracle(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     return (case.oracle,), ""
 
 
-WITH_TRUE_POINTS = ("ours", "oracle", "random", "straight_down", "antipodal", "study")
+WITH_TRUE_REGION = ("ours", "oracle", "random", "straight_down", "antipodal", "prototype")
 """Planners that are given the true region; ``whole_pipeline`` localizes it and needs a fit for each case."""
 
-HEADS: dict[str, Head] = {
+PLANNERS: dict[str, Planner] = {
     "ours": ours,
     "oracle": oracle,
     "random": random,
     "straight_down": straight_down,
     "antipodal": antipodal,
-    "study": study,
-    "system": system,
+    "prototype": prototype,
+    "whole_pipeline": whole_pipeline,
 }

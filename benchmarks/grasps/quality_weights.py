@@ -48,7 +48,7 @@ class Attempt:
     slippery: bool
     heavy: bool
     """Whether the object had twice the mass of its setting."""
-    astray: bool
+    pose_error: bool
     outcome: str
     lifted: bool
     terms: dict[str, float]

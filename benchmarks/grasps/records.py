@@ -19,9 +19,9 @@ collision on the path; closed on nothing; lost after contact."""
 class Record:
     """The first grasp of one planner for one case in one condition."""
 
-    row: str
+    condition: str
     seed: int
-    head: str
+    planner: str
     outcome: Verdict
     lifted: bool
     """Whether the queried object was lifted, shaken and held, by any of its parts."""
@@ -97,19 +97,19 @@ def groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
     """Group records by condition and planner, in order of first occurrence."""
     found: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        found.setdefault((record.row, record.head), []).append(record)
+        found.setdefault((record.condition, record.planner), []).append(record)
     return found
 
 
 def table(records: Sequence[Record]) -> str:
     """Return a table by condition and planner: percent, except for the count and the seconds."""
-    heading = ["row", "head", "n", "lift", "95 %", "by part", *get_args(Verdict)[1:], "s", "s p95"]
+    heading = ["condition", "planner", "n", "lift", "95 %", "by part", *get_args(Verdict)[1:], "s", "s p95"]
     lines = [heading]
-    for (row, head), here in groups(records).items():
+    for (condition, planner), here in groups(records).items():
         s = summarise(here)
         between = f"{100 * s.between[0]:.0f}-{100 * s.between[1]:.0f}"
         shares = [f"{100 * s.shares[name]:.1f}" for name in heading[6:-2]]
         shown = [f"{100 * s.lifted:.1f}", between, f"{100 * s.by_part:.1f}", *shares]
-        lines.append([row, head, str(s.count), *shown, *(f"{value:.2f}" for value in s.seconds)])
+        lines.append([condition, planner, str(s.count), *shown, *(f"{value:.2f}" for value in s.seconds)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)

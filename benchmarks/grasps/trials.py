@@ -12,8 +12,8 @@ from jaxtyping import Float
 from benchmarks.common.tables import perturbed
 from benchmarks.grasps.arm import arm, reachable, reached
 from benchmarks.grasps.baselines import Found
-from benchmarks.grasps.cases import ROWS, Case, Row, case, for_trial
-from benchmarks.grasps.planners import HEADS
+from benchmarks.grasps.cases import CONDITIONS, Case, Condition, case, for_trial
+from benchmarks.grasps.planners import PLANNERS
 from benchmarks.grasps.records import Record, verdict
 from benchmarks.grasps.tables import QUERY
 from benchmarks.localization.measures import distance
@@ -22,7 +22,7 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, try_grasp, try_grasp_on_arm
 
 OFF = (0.003, np.deg2rad(3.0))
-"""Error of the gripper's pose in the condition ``execution``, metres and radians."""
+"""Error of the gripper's pose in the condition ``pose_error``, metres and radians."""
 AIMED = 0.02
 """Maximum distance of a grasp's middle from the part's box for a grasp of the part, metres."""
 _warm: set[str] = set()
@@ -33,31 +33,31 @@ _warm: set[str] = set()
 class Task:
     """One case with its planners and conditions, which share one setting."""
 
-    rows: tuple[str, ...]
+    conditions: tuple[str, ...]
     seed: int
-    heads: tuple[str, ...]
+    planners: tuple[str, ...]
     gripper: str = "panda"
 
 
 def run_task(task: Task) -> list[Record]:
     """Return the records of a task by condition and planner."""
-    rows = [ROWS[name] for name in task.rows]
-    opened, gripper = case(rows[0].setting, task.seed), load_gripper(task.gripper)
-    planned = {head: _plan(head, opened, gripper) for head in task.heads}
+    conditions = [CONDITIONS[name] for name in task.conditions]
+    opened, gripper = case(conditions[0].setting, task.seed), load_gripper(task.gripper)
+    planned = {planner: _plan(planner, opened, gripper) for planner in task.planners}
     return [
-        _try(opened, row, head, found, seconds, gripper)
-        for row in rows
-        if not row.arm or reachable(opened, gripper)
-        for head, (found, seconds) in planned.items()
+        _try(opened, condition, planner, found, seconds, gripper)
+        for condition in conditions
+        if not condition.arm or reachable(opened, gripper)
+        for planner, (found, seconds) in planned.items()
     ]
 
 
-def tasks(rows: Sequence[str], seeds: Sequence[int], heads: Sequence[str]) -> list[Task]:
+def tasks(conditions: Sequence[str], seeds: Sequence[int], planners: Sequence[str]) -> list[Task]:
     """Return a task for every setting and seed; settings alternate, so that early results cover all."""
     settings: dict[str, list[str]] = {}
-    for row in rows:
-        settings.setdefault(ROWS[row].setting.name, []).append(row)
-    return [Task(tuple(names), seed, tuple(heads)) for seed in seeds for names in settings.values()]
+    for condition in conditions:
+        settings.setdefault(CONDITIONS[condition].setting.name, []).append(condition)
+    return [Task(tuple(names), seed, tuple(planners)) for seed in seeds for names in settings.values()]
 
 
 def executed(T_world_gripper: Float[np.ndarray, "4 4"], seed: int) -> Float[np.ndarray, "4 4"]:
@@ -65,23 +65,25 @@ def executed(T_world_gripper: Float[np.ndarray, "4 4"], seed: int) -> Float[np.n
     return perturbed(T_world_gripper, np.random.default_rng([seed, 3]), shift=OFF[0], turn=OFF[1])
 
 
-def _plan(head: str, opened: Case, gripper: Gripper) -> tuple[Found, float]:
-    if head not in _warm:
-        HEADS[head](opened, gripper, np.random.default_rng(opened.seed))
-        _warm.add(head)
+def _plan(planner: str, opened: Case, gripper: Gripper) -> tuple[Found, float]:
+    if planner not in _warm:
+        PLANNERS[planner](opened, gripper, np.random.default_rng(opened.seed))
+        _warm.add(planner)
     start = time.perf_counter()
-    found = HEADS[head](opened, gripper, np.random.default_rng(opened.seed))
+    found = PLANNERS[planner](opened, gripper, np.random.default_rng(opened.seed))
     return found, time.perf_counter() - start
 
 
-def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, gripper: Gripper) -> Record:
-    if row.arm:
+def _try(
+    opened: Case, condition: Condition, planner: str, found: Found, seconds: float, gripper: Gripper
+) -> Record:
+    if condition.arm:
         found = reached(opened, found, gripper)
     grasps, why = found
     record = Record(
-        row=row.name,
+        condition=condition.name,
         seed=opened.seed,
-        head=head,
+        planner=planner,
         outcome="not_found",
         lifted=False,
         by_part=False,
@@ -94,8 +96,8 @@ def _try(opened: Case, row: Row, head: str, found: Found, seconds: float, grippe
     if not grasps:
         return record
     pose = grasps[0].T_world_gripper
-    grasp = replace(grasps[0], T_world_gripper=executed(pose, opened.seed) if row.off else pose)
-    trial = _trial(for_trial(opened, row), grasp, gripper)
+    grasp = replace(grasps[0], T_world_gripper=executed(pose, opened.seed) if condition.off else pose)
+    trial = _trial(for_trial(opened, condition), grasp, gripper)
     return replace(
         record,
         outcome=verdict(trial, aimed=distance(grasps[0].contacts.mean(axis=0), opened.region.box) < AIMED),

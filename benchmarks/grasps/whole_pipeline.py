@@ -24,7 +24,7 @@ from point2act.simulation.camera import render_views
 from point2act.simulation.pointing import answer
 
 
-def system(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
+def whole_pipeline(case: Case, gripper: Gripper, rng: np.random.Generator) -> Found:
     """Plan grasps where the program localizes the part from answers of which a quarter is wrong."""
     folder = case_path(case.setting, case.seed).with_suffix(".run")
     if not (folder / "fit" / "run.json").is_file():

@@ -32,7 +32,7 @@ _BLURRED_EVERY, _BLUR = 8, 3.0
 _ANSWERED_EVERY = 20
 _GREYS, _METRES = 2.0, 0.001
 """Standard deviation of the noise of colour (levels) and depth (metres); without the camera's dropouts."""
-_AT_ONCE = 10
+_BATCH = 10
 """Views in memory while the capture is made."""
 
 
@@ -63,11 +63,11 @@ def _make(folder: Path, views: int) -> None:
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
     answered: list[SimView] = []
     with CaptureWriter(folder, T_base_world=scene.T_base_world) as writer:
-        for start_time in range(0, views, _AT_ONCE):
-            shots = _shoot(scene, poses[start_time : start_time + _AT_ONCE], start_time, rng)
+        for start in range(0, views, _BATCH):
+            shots = _shoot(scene, poses[start : start + _BATCH], start, rng)
             for shot in shots:
                 writer.add(shot.view)
-            answered += shots[-start_time % _ANSWERED_EVERY :: _ANSWERED_EVERY]
+            answered += shots[-start % _ANSWERED_EVERY :: _ANSWERED_EVERY]
     write_points(folder / "points.json", answer(scene, answered, TYPICAL, rng))
 
 

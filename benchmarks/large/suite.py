@@ -35,8 +35,8 @@ def measure(plan: Plan) -> Iterator[Metric]:
     first()  # compiles the kernels
     yield Metric("large.views", views, "", "higher")
     # A check ends with 1 where it has warnings: some of the images are blurred.
-    yield from _figures("check", _reported("check", str(capture)), well=(0, 1))
-    yield from _figures("run", _reported("run", str(capture), "--output", str(output)), well=(0,))
+    yield from _figures("check", _reported("check", str(capture)), accepted=(0, 1))
+    yield from _figures("run", _reported("run", str(capture), "--output", str(output)), accepted=(0,))
     yield Metric("large.run_views", _views_used(output), "", "higher")
 
 
@@ -44,12 +44,12 @@ def _reported(*arguments: str) -> str:
     return python("-c", _RUN_AND_REPORT, *arguments, environment=environment()).output
 
 
-def _figures(name: str, output: str, *, well: tuple[int, ...]) -> Iterator[Metric]:
+def _figures(name: str, output: str, *, accepted: tuple[int, ...]) -> Iterator[Metric]:
     code, seconds, cores, gigabytes = json.loads(output.splitlines()[-1])
-    if code not in well:
+    if code not in accepted:
         raise RuntimeError(f"point2act {name} ended with {code}:\n{output[-2000:]}")
     yield Metric(f"large.{name}_seconds", seconds, "s")
-    yield Metric(f"large.{name}_processor_seconds", cores, "s")
+    yield Metric(f"large.{name}_cpu_seconds", cores, "s")
     yield Metric(f"large.{name}_peak_gb", gigabytes, "GB")
 
 

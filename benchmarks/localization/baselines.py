@@ -33,9 +33,9 @@ NEAR = 0.03
 """Distance within which a point counts as agreeing, metres."""
 WINDOW = 0.02
 """Bandwidth of the mean shift, metres."""
-APART = 0.04
+MIN_SEPARATION = 0.04
 """Smallest distance between alternatives, metres."""
-SURE = 0.02
+ANGULAR_SCATTER = 0.02
 """Scatter of answers as an angle, radians: 6 px at a focal length of 300 px."""
 NO_POINTS = NoAnswer("no_points", "no point has a depth")
 
@@ -47,7 +47,7 @@ def one_view(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
     return NO_POINTS_OUTCOME if len(points) == 0 else (_region(points[len(points) // 2], 1.0), ())
 
 
-def of_points(place: Callable[[Points], Float[np.ndarray, " 3"]]) -> Callable[..., Outcome]:
+def reduce_points(place: Callable[[Points], Float[np.ndarray, " 3"]]) -> Callable[..., Outcome]:
     """Return a method that reduces points to one; confidence is the fraction of points near it."""
 
     def method(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
@@ -103,49 +103,52 @@ def mean_shift_mode(points: Points) -> Float[np.ndarray, " 3"]:
 # ── rays ─────────────────────────────────────────────────────────────────────────────────────────
 def triangulation(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
     """Triangulate the answers' rays robustly; confidence is the fraction of inlier rays."""
-    eyes, ways = rays(session.views, pixels)
-    if len(eyes) < 2:
+    centers, directions = rays(session.views, pixels)
+    if len(centers) < 2:
         return NO_POINTS_OUTCOME
-    best = triangulate(eyes, ways)
-    return (_region(best, float(np.mean(_angles(best, eyes, ways) < 2.5 * SURE))), ())
+    best = triangulate(centers, directions)
+    return (_region(best, float(np.mean(_angles(best, centers, directions) < 2.5 * ANGULAR_SCATTER))), ())
 
 
 def rays(views: Sequence[View], pixels: ViewAnswers) -> tuple[Points, Points]:
     """Return the camera centres and unit directions of all answers."""
-    eyes, ways = [], []
+    centers, directions = [], []
     for view, named in zip(views, pixels, strict=True):
         for pixel in () if named is None else named:
-            eye = view.T_world_cam[:3, 3]
-            way = back_project(view.camera, view.T_world_cam, pixel[None], np.ones(1))[0] - eye
-            eyes.append(eye)
-            ways.append(way / np.linalg.norm(way))
-    return np.array(eyes).reshape(-1, 3), np.array(ways).reshape(-1, 3)
+            center = view.T_world_cam[:3, 3]
+            direction = back_project(view.camera, view.T_world_cam, pixel[None], np.ones(1))[0] - center
+            centers.append(center)
+            directions.append(direction / np.linalg.norm(direction))
+    return np.array(centers).reshape(-1, 3), np.array(directions).reshape(-1, 3)
 
 
-def triangulate(eyes: Points, ways: Points) -> Float[np.ndarray, " 3"]:
+def triangulate(centers: Points, directions: Points) -> Float[np.ndarray, " 3"]:
     """Return the best intersection of two rays under a robust cost, refined by reweighted least squares."""
-    pairs = [_meet(eyes[[i, j]], ways[[i, j]], np.ones(2)) for i, j in combinations(range(len(eyes)), 2)]
-    costs = [np.log1p((_angles(point, eyes, ways) / SURE) ** 2).sum() for point in pairs]
+    pairs = [
+        _meet(centers[[i, j]], directions[[i, j]], np.ones(2))
+        for i, j in combinations(range(len(centers)), 2)
+    ]
+    costs = [np.log1p((_angles(point, centers, directions) / ANGULAR_SCATTER) ** 2).sum() for point in pairs]
     point = pairs[int(np.argmin(costs))]
     for _ in range(30):
         # Angular residuals with Cauchy weights.
-        weight = 1 / (1 + (_angles(point, eyes, ways) / SURE) ** 2)
-        point = _meet(eyes, ways, weight / np.sum((point - eyes) ** 2, axis=1))
+        weight = 1 / (1 + (_angles(point, centers, directions) / ANGULAR_SCATTER) ** 2)
+        point = _meet(centers, directions, weight / np.sum((point - centers) ** 2, axis=1))
     return point
 
 
-def _meet(eyes: Points, ways: Points, weight: Float[np.ndarray, " k"]) -> Float[np.ndarray, " 3"]:
+def _meet(centers: Points, directions: Points, weight: Float[np.ndarray, " k"]) -> Float[np.ndarray, " 3"]:
     """Return the point with the least weighted sum of squared distances to rays, with a ridge term."""
-    across = weight[:, None, None] * (np.eye(3) - ways[:, :, None] * ways[:, None, :])
-    right = np.einsum("kij,kj->i", across, eyes)
+    across = weight[:, None, None] * (np.eye(3) - directions[:, :, None] * directions[:, None, :])
+    right = np.einsum("kij,kj->i", across, centers)
     ridge = 1e-9 * weight.sum() * np.eye(3)
     return np.linalg.solve(across.sum(axis=0) + ridge, right)
 
 
-def _angles(point: Float[np.ndarray, " 3"], eyes: Points, ways: Points) -> Float[np.ndarray, " k"]:
+def _angles(point: Float[np.ndarray, " 3"], centers: Points, directions: Points) -> Float[np.ndarray, " k"]:
     """Return the angle between each ray and the direction to the point, radians."""
-    to = point - eyes
-    return np.arctan2(np.linalg.norm(np.cross(to, ways), axis=1), (to * ways).sum(axis=1))
+    to = point - centers
+    return np.arctan2(np.linalg.norm(np.cross(to, directions), axis=1), (to * directions).sum(axis=1))
 
 
 # ── relevancy on Gaussians ───────────────────────────────────────────────────────────────────────
@@ -155,10 +158,10 @@ def plain_lifting(session: Session, asked: Sequence[ViewAnswers]) -> list[Outcom
     Confidence is the relevancy at the peak, here as in ``trained_by_adam``.
     """
     hits = total = torch.zeros(len(session.scene), len(asked))
-    for projection, heat, answered in _heat(session, asked):
+    for projection, heat, answered in _heatmaps_by_view(session, asked):
         sums, weight = gather(projection, heat)
         hits, total = hits + sums, total + weight[:, None] * answered
-    values = torch.where(total > _LEAST_LIGHT, hits / total, 0.0)
+    values = torch.where(total > _MIN_CONTRIBUTION, hits / total, 0.0)
     return [_peaks(session, column) for column in values.double().numpy().T]
 
 
@@ -168,7 +171,7 @@ def trained_by_adam(session: Session, asked: Sequence[ViewAnswers], *, steps: in
     One view per step, squared error, all queries at once. The geometry is constant, so drawing and gathering
     are the forward and the backward pass of the rendering.
     """
-    shown = list(_heat(session, asked))
+    shown = list(_heatmaps_by_view(session, asked))
     logits = torch.full((len(session.scene), len(asked)), -4.0, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.02)  # the best of 0.02 and 0.1, of initial values -4 and 0
     rng = np.random.default_rng(0)
@@ -179,23 +182,25 @@ def trained_by_adam(session: Session, asked: Sequence[ViewAnswers], *, steps: in
         logits.grad = gather(projection, off)[0] * relevancy * (1 - relevancy)
         optimizer.step()
     light = sum((gather(projection, heat[..., :1])[1] for projection, heat, _ in shown), start=torch.zeros(1))
-    values = torch.where(light[:, None] > _LEAST_TRAINED, torch.sigmoid(logits.detach()), 0.0)
+    values = torch.where(light[:, None] > _MIN_TRAINED_CONTRIBUTION, torch.sigmoid(logits.detach()), 0.0)
     return [_peaks(session, column) for column in values.double().numpy().T]
 
 
-_LEAST_LIGHT = 1.0
+_MIN_CONTRIBUTION = 1.0
 """Smallest contribution of a Gaussian to all views, pixels; others count as unseen."""
-_LEAST_TRAINED = 30.0
+_MIN_TRAINED_CONTRIBUTION = 30.0
 """The same for Adam, whose steps of constant size train noise: with 1 a third less is right."""
 
 
-def _heat(session: Session, asked: Sequence[ViewAnswers]) -> Iterator[tuple[Projection, Tensor, Tensor]]:
+def _heatmaps_by_view(
+    session: Session, asked: Sequence[ViewAnswers]
+) -> Iterator[tuple[Projection, Tensor, Tensor]]:
     """Yield projections, heatmaps of all queries, and which queries have an answer there."""
     for number, projection in enumerate(session.projections):
-        printed = [pixels[number] for pixels in asked]
-        answered = torch.tensor([float(named is not None) for named in printed])
+        named = [pixels[number] for pixels in asked]
+        answered = torch.tensor([float(one is not None) for one in named])
         if answered.any():
-            yield projection, torch.from_numpy(heatmaps(projection.camera, printed)), answered
+            yield projection, torch.from_numpy(heatmaps(projection.camera, named)), answered
 
 
 def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:
@@ -205,7 +210,7 @@ def _peaks(session: Session, relevancy: Float[np.ndarray, " n"]) -> Outcome:
 
 
 # ── hypotheses on the surface ────────────────────────────────────────────────────────────────────
-def study_a(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
+def mean_with_prior(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
     """Average the heatmaps over visible views, with a prior of five empty views (method A)."""
     surface = _surface(session)
     hits, total = np.zeros(len(surface.points)), np.full(len(surface.points), 5.0)
@@ -218,7 +223,7 @@ def study_a(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
     return surface.ranked(surface.neighbours @ (hits / total), top=0.8, within=NEAR)
 
 
-def study_b(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
+def surface_mixture(session: Session, pixels: ViewAnswers, query: Query) -> Outcome:
     """Return the posterior over surface points under a mixture of right, wrong and hidden answers (method B).
 
     Confidence is the posterior mass near the point.
@@ -290,7 +295,7 @@ class Surface:
             center = np.average(self.points[about], axis=0, weights=np.maximum(values[about], 1e-30))
             sure = values[about].sum() if mass else values[peak]
             places.append(_region(center, float(np.clip(sure, 0.0, 1.0))))
-            free &= far > APART
+            free &= far > MIN_SEPARATION
         return places[0], tuple(places[1:])
 
 
@@ -357,12 +362,12 @@ NO_POINTS_OUTCOME: Outcome = (NO_POINTS, ())
 
 ONE_BY_ONE: dict[str, Callable[[Session, ViewAnswers, Query], Outcome]] = {
     "one view": one_view,
-    "mean": of_points(mean),
-    "geometric median": of_points(geometric_median),
-    "mean-shift mode": of_points(mean_shift_mode),
+    "mean": reduce_points(mean),
+    "geometric median": reduce_points(geometric_median),
+    "mean-shift mode": reduce_points(mean_shift_mode),
     "triangulated rays": triangulation,
-    "study's A": study_a,
-    "study's B": study_b,
+    "mean with prior (A)": mean_with_prior,
+    "surface mixture (B)": surface_mixture,
 }
 TOGETHER: dict[str, Callable[[Session, Sequence[ViewAnswers]], list[Outcome]]] = {
     "plain lifting": plain_lifting,

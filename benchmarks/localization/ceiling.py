@@ -24,7 +24,7 @@ from point2act.localization.relevancy import answers_in_views
 from point2act.simulation import PointingConfig
 
 
-def knowing_parts_and_errors(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
+def known_parts_and_errors(opened: Simulated, level: Level, points: PointSet) -> list[Outcome]:
     """Return the best position of every query by the true parts and rates."""
     views, visibility = opened.session.views, opened.session.segmentation().visibility
     parts = _true_parts(opened)

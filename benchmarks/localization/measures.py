@@ -110,7 +110,7 @@ def calibration_error(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarra
     return off / max(len(confidence), 1)
 
 
-def claims(records: Sequence[Record]) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+def confidences(records: Sequence[Record]) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return the confidence of every record, and whether its best hypothesis is right."""
     verdicts = [record.verdict for record in records]
     confidence = np.array([verdict.confidence for verdict in verdicts], dtype=float)
@@ -154,7 +154,7 @@ def summarise(records: Sequence[Record]) -> Summary:
     def column(name: str) -> np.ndarray:
         return np.array([getattr(record.verdict, name) for record in records])
 
-    (confidence, right), answered = claims(records), ~column("refused")
+    (confidence, right), answered = confidences(records), ~column("refused")
     names = np.unique(scenes)
     return Summary(
         queries=len(records),

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from benchmarks.localization.measures import Record, calibration_error, claims, reliability
+from benchmarks.localization.measures import Record, calibration_error, confidences, reliability
 
 COLOR, IDEAL = "#2b6cb0", "0.6"
 
@@ -30,7 +30,7 @@ def draw_reliability(records: Sequence[Record], path: Path) -> None:
 
 
 def _draw_panel(panel, name: str, records: Sequence[Record]) -> None:
-    confidence, right = claims(records)
+    confidence, right = confidences(records)
     bars = [bar for bar in reliability(confidence, right) if bar.count]
     x, y = [bar.confidence for bar in bars], [bar.right for bar in bars]
     panel.plot([0, 1], [0, 1], color=IDEAL, lw=0.8, ls=":")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.localization.measures import Mean, Record, Summary, claims, reliability, summarise
+from benchmarks.localization.measures import Mean, Record, Summary, confidences, reliability, summarise
 
 COLUMNS: dict[str, Callable[[Summary], str]] = {
     "inside": lambda s: _share(s.inside),
@@ -35,7 +35,7 @@ def tables(records: Sequence[Record]) -> str:
 
 def reliability_table(records: Sequence[Record]) -> str:
     """Return how often one method's hypotheses were right, by confidence."""
-    confidence, right = claims(records)
+    confidence, right = confidences(records)
     rows = [["confidence", "n", "mean", "right"]]
     for bar in reliability(confidence, right):
         if bar.count:

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks import Metric, Plan
 from benchmarks.common.tables import FRESH, REPORT, TUNE, Table
 from benchmarks.localization.baselines import ONE_BY_ONE, TOGETHER
-from benchmarks.localization.ceiling import knowing_parts_and_errors
+from benchmarks.localization.ceiling import known_parts_and_errors
 from benchmarks.localization.levels import LEVELS, Method, all_at_once, compare, one_by_one, ours
-from benchmarks.localization.measures import Record, Summary, calibration_error, claims, summarise
+from benchmarks.localization.measures import Record, Summary, calibration_error, confidences, summarise
 from benchmarks.localization.result_tables import reliability_table, tables
 from point2act.core.threads import configure_threads
 
@@ -33,7 +33,7 @@ QUICK = 4
 
 SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 OURS = "ours"
-CEILING = "knowing parts and errors"
+UPPER_BOUND = "known parts and errors"
 ADAM = "trained by Adam"
 
 
@@ -41,7 +41,7 @@ def methods() -> dict[str, Method]:
     """Return our method, the upper bound and the baselines by name."""
     others = {name: one_by_one(method) for name, method in ONE_BY_ONE.items()}
     together = {name: all_at_once(method) for name, method in TOGETHER.items()}
-    return {OURS: ours(), CEILING: knowing_parts_and_errors, **others, **together}
+    return {OURS: ours(), UPPER_BOUND: known_parts_and_errors, **others, **together}
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -93,7 +93,7 @@ def _refusing(level: str):
 
 def _overall(records: Sequence[Record]) -> float:
     """Return the calibration error over all levels together."""
-    return calibration_error(*claims(records))
+    return calibration_error(*confidences(records))
 
 
 def main() -> None:

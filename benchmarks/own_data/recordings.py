@@ -33,9 +33,9 @@ _SHAKE = 0.004, 0.6
 _COLOR = pinhole((480, 640), 610.0)
 _DEPTH = pinhole((480, 640), 385.0)
 """Roughly the depth camera of a RealSense D435, whose field of view is wider than the colour camera's."""
-_BESIDE = 0.015
+_BASELINE = 0.015
 """Distance between the two cameras, metres."""
-_WRONG = 0.002, 0.3
+_POSE_ERROR = 0.002, 0.3
 """Errors of the robot's poses, metres and degrees: those of a fair calibration."""
 
 
@@ -48,9 +48,9 @@ def T_world_board(scene: Scene) -> Float[np.ndarray, "4 4"]:
 
 def film(scene: Scene, path: Path, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Write a video of the table with its markers; return the ground truth of every image."""
-    poses = _by_gripper(scene, rng)
+    poses = _hand_held_poses(scene, rng)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _RATE, (_PHONE.width, _PHONE.height))
-    sheet = _sheet()
+    sheet = _marker_sheet()
     shots: list[SimView] = []
     for some in np.array_split(np.array(poses), _PICTURES // 20):
         for pose, color, depth, ids in zip(some, *render(scene, list(some), _PHONE), strict=True):
@@ -66,7 +66,7 @@ def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int =
     """Write colour, depth, poses and camera.json; return the ground truth of every image."""
     poses = wrist_poses(scene.layout.table.height, WristConfig(views=views), rng)
     T_color_depth = np.eye(4)
-    T_color_depth[0, 3] = -_BESIDE
+    T_color_depth[0, 3] = -_BASELINE
     for name in ("color", "depth", "pose"):
         (folder / name).mkdir(parents=True)
     shots = []
@@ -79,18 +79,18 @@ def record(scene: Scene, folder: Path, rng: np.random.Generator, *, views: int =
         name = f"{index:06}"
         cv2.imwrite(str(folder / f"color/{name}.jpg"), rgb[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 92))
         cv2.imwrite(str(folder / f"depth/{name}.png"), np.round(1000 * metres).astype(np.uint16))
-        np.savetxt(folder / f"pose/{name}.txt", pose @ _step(rng, *_WRONG))
+        np.savetxt(folder / f"pose/{name}.txt", pose @ _step(rng, *_POSE_ERROR))
         shots.append(SimView(View(f"images/{name}.png", _COLOR, pose, rgb, near), ids, near))
     extrinsics = {
         "rotation": np.eye(3).reshape(-1).tolist(),
         "translation": T_color_depth[:3, 3].tolist(),
     }
-    described = {"color": _described(_COLOR), "depth": _described(_DEPTH), "depth_to_color": extrinsics}
+    described = {"color": _intrinsics(_COLOR), "depth": _intrinsics(_DEPTH), "depth_to_color": extrinsics}
     (folder / "camera.json").write_text(json.dumps(described, indent=1))
     return tuple(shots)
 
 
-def _by_gripper(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray, "4 4"]]:
+def _hand_held_poses(scene: Scene, rng: np.random.Generator) -> list[Float[np.ndarray, "4 4"]]:
     """Return poses around most of the table, up and down once, with camera shake."""
     along = np.linspace(0, 1, _PICTURES)
     azimuth = np.radians(-150 + 300 * along)
@@ -112,7 +112,7 @@ _PER_METRE = 2000
 """Pixels per metre of the rendered markers: half a millimetre, a phone's pixel on the table being 0.8."""
 
 
-def _sheet() -> Float[np.ndarray, "h w 2"]:
+def _marker_sheet() -> Float[np.ndarray, "h w 2"]:
     """Return brightness and coverage of the markers, half a metre each way from the middle."""
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
     side, white = round(SIDE * _PER_METRE), round(0.012 * _PER_METRE)
@@ -142,8 +142,8 @@ def _with_markers(
     # cv2 has pixel centres at integers.
     where = ((0.5 + sign * points[..., axis]) * _PER_METRE - 0.5 for axis, sign in ((0, 1), (1, -1)))
     x, y = (side.astype(np.float32) for side in where)
-    printed, share = np.moveaxis(cv2.remap(sheet, x, y, cv2.INTER_LINEAR), 2, 0) * bare
-    return (printed[..., None] + (1 - share[..., None]) * color).round().astype(np.uint8)
+    ink, coverage = np.moveaxis(cv2.remap(sheet, x, y, cv2.INTER_LINEAR), 2, 0) * bare
+    return (ink[..., None] + (1 - coverage[..., None]) * color).round().astype(np.uint8)
 
 
 def _step(rng: np.random.Generator, shift: float, turn: float) -> Float[np.ndarray, "4 4"]:
@@ -153,7 +153,7 @@ def _step(rng: np.random.Generator, shift: float, turn: float) -> Float[np.ndarr
     return T
 
 
-def _described(camera: Camera) -> dict[str, float]:
+def _intrinsics(camera: Camera) -> dict[str, float]:
     """Return the intrinsics as librealsense has them, the centre of the first pixel at 0."""
     size = {"width": camera.width, "height": camera.height}
     return size | {"fx": camera.fx, "fy": camera.fy, "ppx": camera.cx - 0.5, "ppy": camera.cy - 0.5}

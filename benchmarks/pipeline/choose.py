@@ -2,8 +2,8 @@
 
 Simulated tables with the pointing model of the level ``hard``: two in five of its points are wrong, three
 quarters of those on the same wrong object. The simulated model that selects marks names the right one with
-probability ``RIGHT``, else any other or none, independently for each image. The figures therefore show what
-the method loses, not how well a model selects; a model with correlated errors gains less.
+probability ``SUCCESS_RATE``, else any other or none, independently for each image. The figures therefore show
+what the method loses, not how well a model selects; a model with correlated errors gains less.
 ``POINT2ACT_BENCHMARK_CACHE`` as for ``localisation``.
 """
 
@@ -26,7 +26,7 @@ from point2act.pipeline.session import SessionResult
 from point2act.simulation import part_box
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion
 
-RIGHT = 0.8
+SUCCESS_RATE = 0.8
 TABLES = 5
 DRAWS = 3
 SIDE = 320
@@ -36,11 +36,11 @@ MIN_PIXELS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class TruthfulChooser:
+class SimulatedMarkSelector:
     """Names the right mark with a given probability, else another one or none."""
 
     opened: Simulated
-    right: float = RIGHT
+    right: float = SUCCESS_RATE
     name: str = "simulated/chooser"
     concurrency: int = 1
 
@@ -95,7 +95,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
         # Nothing is planned for queries to avoid.
         points = replace(points, queries=tuple(replace(query, role="avoid") for query in points.queries))
         first = opened.session.ask(points)
-        chosen = select_marks(opened.session, first, points, TruthfulChooser(opened), config=config)
+        chosen = select_marks(opened.session, first, points, SimulatedMarkSelector(opened), config=config)
         before += _inside(opened, first)
         after += _inside(opened, opened.session.ask(chosen.points))
         questions += chosen.count.total

@@ -34,9 +34,9 @@ def one_by_one() -> list[Path]:
     points = point2act.read_points(source.folder / "points.json", source)
     paths = []
     for query in points.queries:
-        printed = tuple(answer for answer in points.answers if answer.query == query.name)
+        answers = tuple(answer for answer in points.answers if answer.query == query.name)
         paths.append(workspace() / f"{query.name}.json")
-        point2act.write_points(paths[-1], PointSet((query,), printed))
+        point2act.write_points(paths[-1], PointSet((query,), answers))
     return paths
 
 

@@ -18,8 +18,8 @@ from benchmarks.common.synthetic_gaussians import (
     answers,
     camera,
     leaves,
-    look_at_all,
     poses,
+    project_all,
     questions,
     tabletop,
     views,
@@ -106,5 +106,5 @@ def lifting(size: Size) -> Work:
     rng = np.random.default_rng(0)
     scene = tabletop(size.gaussians, rng)
     seen = views(size.views, size.side * 3 // 4, size.side)
-    printed, asked = answers(seen, size.queries, rng), questions(size.queries)
-    return lambda: lift(look_at_all(scene, seen), printed, asked)
+    answered, asked = answers(seen, size.queries, rng), questions(size.queries)
+    return lambda: lift(project_all(scene, seen), answered, asked)

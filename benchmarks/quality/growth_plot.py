@@ -25,7 +25,7 @@ def draw_growth(curves: Sequence[Curve], path: Path) -> None:
         for panel, axis in zip(panels, axes, strict=True):
             for curve in (curve for curve in curves if curve.axis == axis):
                 _draw_curve(panel, curve)
-            _dress(panel, axis)
+            _format_axes(panel, axis)
         panels[0].set_ylabel("milliseconds")
         figure.legend(
             *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
@@ -48,7 +48,7 @@ def _draw_curve(panel, curve: Curve) -> None:
     )
 
 
-def _dress(panel, axis: str) -> None:
+def _format_axes(panel, axis: str) -> None:
     panel.set(xscale="log", yscale="log", xlabel=axis)
     panel.margins(x=0.2)
     panel.grid(True, which="major", color="0.9", lw=0.6)

@@ -33,37 +33,38 @@ from point2act.grasping.grasps_json import read_grasps
 
 SEED = 700
 """Seed of the random moments."""
-_A_ROUND = 20
+_KILLS_PER_ROUND = 20
 """Number of kills per round of the plan."""
 _RATE = 40.0
 """Views per second that the robot writes."""
-_LONGER = 1.1
-_SHORT = ("--fit.iterations", "60")
+_MAX_DURATION = 1.1
+_SHORT_FIT = ("--fit.iterations", "60")
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the numbers of kills, passes, broken files, lost files and passes with other results."""
     rng = np.random.default_rng(SEED)
-    for command in _programs(workspace() / "first"):
-        _let_run(command)  # compiles the kernels
-    alone = workspace() / "alone"
-    seconds = [_let_run(command) for command in _programs(alone)]
-    wanted, kills, passes = plan.rounds * _A_ROUND, 0, 0
+    for command in _commands(workspace() / "first"):
+        _run_undisturbed(command)  # compiles the kernels
+    undisturbed = workspace() / "undisturbed"
+    seconds = [_run_undisturbed(command) for command in _commands(undisturbed)]
+    wanted, kills, passes = plan.rounds * _KILLS_PER_ROUND, 0, 0
     broken = gone = other = 0
     while kills < wanted:
         folder = workspace() / "killed"
         shutil.rmtree(folder, ignore_errors=True)
-        for command, usual in zip(_programs(folder), seconds, strict=True):
+        for command, usual in zip(_commands(folder), seconds, strict=True):
             before = _files(folder)
             while not (
-                _is_recorded(folder, command) or _ends_in_time(command, rng.uniform(0, _LONGER * usual))
+                _is_recorded(folder, command)
+                or _completes_in_time(command, rng.uniform(0, _MAX_DURATION * usual))
             ):
                 kills += 1
                 now = _files(folder)
                 gone, broken = gone + len(before - now), broken + len(_broken(folder))
                 before = now
         passes += 1
-        other += _outcome(folder) != _outcome(alone)
+        other += _outcome(folder) != _outcome(undisturbed)
         so_far = f"{kills} kills in {passes} passes: {broken} broken, {gone} lost, {other} other results"
         print(so_far, file=sys.stderr, flush=True)
     yield Metric("kills.kills", kills, "", "higher")
@@ -84,9 +85,17 @@ def _capture() -> Path:
     return workspace() / "capture"
 
 
-def _programs(folder: Path) -> list[tuple[str, ...]]:
+def _commands(folder: Path) -> list[tuple[str, ...]]:
     """Return the commands that are run on a folder, in order."""
-    run = ("-m", "point2act.cli", "run", str(folder / "capture"), "--output", str(folder / "out"), *_SHORT)
+    run = (
+        "-m",
+        "point2act.cli",
+        "run",
+        str(folder / "capture"),
+        "--output",
+        str(folder / "out"),
+        *_SHORT_FIT,
+    )
     points = ("--points", str(_capture() / "points.json"))
     grasp = ("-m", "point2act.cli", "grasp", "--load-config", str(folder / "out"), *points)
     return [
@@ -104,7 +113,7 @@ def _is_recorded(folder: Path, command: tuple[str, ...]) -> bool:
     return robot and path.exists() and json.loads(path.read_text(encoding="utf-8")).get("complete") is True
 
 
-def _let_run(command: tuple[str, ...]) -> float:
+def _run_undisturbed(command: tuple[str, ...]) -> float:
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, *command],
@@ -116,7 +125,7 @@ def _let_run(command: tuple[str, ...]) -> float:
     return time.perf_counter() - start
 
 
-def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
+def _completes_in_time(command: tuple[str, ...], seconds: float) -> bool:
     """Return whether a command completes within the time; kill it otherwise."""
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -128,13 +137,13 @@ def _ends_in_time(command: tuple[str, ...], seconds: float) -> bool:
         text=True,
     )
     try:
-        _, printed = process.communicate(timeout=seconds)
+        _, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return False
     if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed: {printed}")
+        raise RuntimeError(f"{' '.join(command)} failed: {errors}")
     return True
 
 
@@ -148,25 +157,25 @@ def _broken(folder: Path) -> list[str]:
     """Return an error message for each file that cannot be read."""
     found: list[str] = []
     if (folder / "capture" / "transforms.json").exists():
-        found += _printed(lambda: load_views(read_capture(folder / "capture"), max_side=80))
+        found += _errors(lambda: load_views(read_capture(folder / "capture"), max_side=80))
     for path in sorted(_files(folder)):
         place = folder / path
         if path.name == "run.json":
             # read_run may report that a run was interrupted; the file itself must be intact.
-            found += _printed(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+            found += _errors(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
         elif path.name == "grasps.json":
-            found += _printed(lambda place=place: read_grasps(place))
+            found += _errors(lambda place=place: read_grasps(place))
         elif path.name == "scene.ply":
-            found += _printed(lambda place=place: read_splat_ply(place))
+            found += _errors(lambda place=place: read_splat_ply(place))
         elif path.suffix == ".json":
-            found += _printed(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
+            found += _errors(lambda place=place: json.loads(place.read_text(encoding="utf-8")))
         elif path.suffix == ".html":
             whole = place.read_text(encoding="utf-8").rstrip().endswith("</html>")
             found += [] if whole else [f"{path} has no end"]
     return found
 
 
-def _printed(read: object) -> list[str]:
+def _errors(read: object) -> list[str]:
     """Return the reader's error message, if any."""
     assert callable(read)
     try:

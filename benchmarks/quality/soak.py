@@ -32,7 +32,7 @@ _PIXELS = 3.0
 
 
 @dataclass(frozen=True)
-class Left:
+class Resources:
     """Resources of the process at one moment."""
 
     megabytes: float
@@ -49,7 +49,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
     session = point2act.open_run(out)
     asked = _repeat(lambda: _ask(session, rng), QUESTIONS // (10 if quick else 1))
     yield from _metrics("questions", asked)
-    made = _repeat(lambda: _make(rng), max(4, SCENES // (5 if quick else 1)))
+    made = _repeat(lambda: _reconstruct(rng), max(4, SCENES // (5 if quick else 1)))
     yield from _metrics("scenes", made)
     if plan.plot is not None:
         _draw(plan.plot.with_name("soak.png"), {"questions": asked, "scenes": made})
@@ -68,7 +68,7 @@ def _ask(session: Session, rng: np.random.Generator) -> None:
     session.ask(PointSet((Query("thing", words),), tuple(answers)))
 
 
-def _make(rng: np.random.Generator) -> None:
+def _reconstruct(rng: np.random.Generator) -> None:
     """Reconstruct one scene with its grasps, write it and delete it."""
     folder = workspace() / "scene"
     config = RunConfig()
@@ -77,18 +77,18 @@ def _make(rng: np.random.Generator) -> None:
     shutil.rmtree(folder)
 
 
-def _repeat(work: Callable[[], None], times: int) -> list[Left]:
+def _repeat(work: Callable[[], None], times: int) -> list[Resources]:
     """Return the resources of the process after each call."""
     process, found = psutil.Process(), []
     for _ in range(times):
         work()
         gc.collect()
         megabytes = process.memory_info().rss / 1e6
-        found.append(Left(megabytes, process.num_fds(), threading.active_count()))
+        found.append(Resources(megabytes, process.num_fds(), threading.active_count()))
     return found
 
 
-def _metrics(name: str, left: Sequence[Left]) -> Iterator[Metric]:
+def _metrics(name: str, left: Sequence[Resources]) -> Iterator[Metric]:
     tenth = max(1, len(left) // 10)
     first, last = left[:tenth], left[-tenth:]
     before, after = (max(one.megabytes for one in some) for some in (first, last))
@@ -99,7 +99,7 @@ def _metrics(name: str, left: Sequence[Left]) -> Iterator[Metric]:
     yield Metric(f"soak.{name}_threads_left", last[-1].threads - first[-1].threads, "")
 
 
-def _draw(path: Path, found: dict[str, list[Left]]) -> None:
+def _draw(path: Path, found: dict[str, list[Resources]]) -> None:
     """Plot the resident set over the calls."""
     import matplotlib
 

@@ -21,7 +21,7 @@ from point2act.data.points import write_points
 
 
 @dataclass(frozen=True)
-class Ask:
+class PixelQuery:
     """A query with its position in the first view."""
 
     name: str
@@ -36,14 +36,14 @@ class RealScene:
 
     name: str
     views: tuple[View, ...]
-    asks: tuple[Ask, ...]
+    asks: tuple[PixelQuery, ...]
 
     @property
     def depths(self) -> list[Float[np.ndarray, "_h _w"]]:
         """Depth of all views, metres, 0 where there is no reading."""
         return [view.depth for view in self.views if view.depth is not None]
 
-    def place(self, ask: Ask) -> Float[np.ndarray, "3"]:
+    def place(self, ask: PixelQuery) -> Float[np.ndarray, "3"]:
         """Return the reading nearest to the pixel, world frame."""
         view, depth = self.views[0], self.depths[0]
         pixels = pixel_centers(*depth.shape)[depth > 0]
@@ -58,7 +58,7 @@ class RealScene:
         queries = tuple(Query(ask.name, ask.text) for ask in self.asks)
         write_points(folder / "points.json", PointSet(queries, tuple(answers)))
 
-    def _answers(self, ask: Ask) -> list[Answer]:
+    def _answers(self, ask: PixelQuery) -> list[Answer]:
         """Return the pixel in the first view, and the projections of its reading in the others."""
         answers = [Answer(self.views[0].name, ask.name, np.array([ask.pixel], float))]
         for view in self.views[1:]:
@@ -70,30 +70,30 @@ class RealScene:
 
 FRAMES = {
     "blue_mug": (
-        Ask("handle", "the handle of the blue mug", (404, 203)),
-        Ask("body", "the blue mug", (322, 265)),
+        PixelQuery("handle", "the handle of the blue mug", (404, 203)),
+        PixelQuery("body", "the blue mug", (322, 265)),
     ),
     "red_mug": (
-        Ask("handle", "the handle of the red mug", (250, 258)),
-        Ask("rim", "the rim of the red mug", (352, 234)),
-        Ask("body", "the red mug", (352, 280)),
+        PixelQuery("handle", "the handle of the red mug", (250, 258)),
+        PixelQuery("rim", "the rim of the red mug", (352, 234)),
+        PixelQuery("body", "the red mug", (352, 280)),
     ),
     "green_bowl": (
-        Ask("side", "the right side of the rim of the bowl", (429, 235)),
-        Ask("front", "the front of the rim of the bowl", (335, 272)),
+        PixelQuery("side", "the right side of the rim of the bowl", (429, 235)),
+        PixelQuery("front", "the front of the rim of the bowl", (335, 272)),
     ),
     "mustard": (
-        Ask("cap", "the cap of the mustard bottle", (430, 130)),
-        Ask("bottle", "the mustard bottle", (415, 240)),
+        PixelQuery("cap", "the cap of the mustard bottle", (430, 130)),
+        PixelQuery("bottle", "the mustard bottle", (415, 240)),
     ),
 }
 """Pixels chosen by a person."""
 
 TABLE_MUG = (
-    Ask("handle", "the handle of the mug", (270, 101)),
-    Ask("body", "the mug", (204, 110)),
+    PixelQuery("handle", "the handle of the mug", (270, 101)),
+    PixelQuery("body", "the mug", (204, 110)),
 )
-SPRAY_CAN = (Ask("can", "the spray can", (57, 80)),)
+SPRAY_CAN = (PixelQuery("can", "the spray can", (57, 80)),)
 
 CLOUD_FOCAL = 700.0
 """Focal length of the virtual cameras, pixels: a point of either cloud covers one to two of them."""

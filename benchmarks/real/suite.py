@@ -30,7 +30,7 @@ GRIPPER = "panda"
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryRecord:
     """Result of one query."""
 
     scene: str
@@ -48,7 +48,7 @@ class Asked:
 class Record:
     """One scene from capture to report."""
 
-    asked: tuple[Asked, ...]
+    asked: tuple[QueryRecord, ...]
     seconds: float
 
 
@@ -101,11 +101,11 @@ def run_scene(scene: RealScene, folder: Path) -> Record:
         verdicts = tuple(check(grasp, gripper, cloud) for grasp in found.grasps)
         score, width = (found.grasps[0].score, found.grasps[0].width) if found.grasps else (0.0, 0.0)
         why = f"{found.reason}: {found.detail}" if found.reason else ""
-        asked.append(Asked(scene.name, found.query.name, verdicts, score, width, why))
+        asked.append(QueryRecord(scene.name, found.query.name, verdicts, score, width, why))
     return Record(tuple(asked), seconds)
 
 
-def line(asked: Asked) -> str:
+def line(asked: QueryRecord) -> str:
     """Return a query as a line of text."""
     name = f"{asked.scene:<12} {asked.query:<8}"
     if not asked.verdicts:

@@ -24,12 +24,12 @@ from benchmarks.common.synthetic_gaussians import (
     answers,
     camera,
     leaves,
-    look_at_all,
-    photographed,
     poses,
+    project_all,
     questions,
     tabletop,
     views,
+    with_images,
 )
 from benchmarks.common.timing import Work, best, once
 from point2act.core.types import GaussianScene, View
@@ -72,8 +72,8 @@ def agreement(device: str, *, n: int = 5_000, height: int = 120, width: int = 16
     relative = [float((a - b).norm() / a.norm()) for a, b in zip(v_ours, v_theirs, strict=True)]
     yield Metric("gpu.gradient_difference", max(relative), "1")
     seen = views(6, height, width)
-    printed, asked = answers(seen, 2, _rng()), questions(2)
-    relevancy = [lift(look_at_all(scene, seen, device=d), printed, asked).values for d in ("cpu", device)]
+    answered, asked = answers(seen, 2, _rng()), questions(2)
+    relevancy = [lift(project_all(scene, seen, device=d), answered, asked).values for d in ("cpu", device)]
     yield Metric("gpu.relevancy_difference", float(np.abs(relevancy[0] - relevancy[1]).max()), "1")
 
 
@@ -94,12 +94,12 @@ def _with_gradients(
 
 # ── times ──────────────────────────────────────────────────────────────────────────────────────
 def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> Iterator[Metric]:
-    """Yield the seconds from images in memory to relevancy, and of the next query, for one size of capture."""
+    """Yield seconds from images in memory to relevancy, and of the next query, for one size of capture."""
     # Imported late: the checks and the rendering do without SciPy, which initialisation needs.
     from point2act.splatting.initialization import initialize_gaussians
 
-    seen = photographed(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
-    printed, asked = answers(seen, 1, _rng()), questions(1)
+    seen = with_images(tabletop(GAUSSIANS, _rng()), views(count, height, width), CUDA)
+    answered, asked = answers(seen, 1, _rng()), questions(1)
     size = f"{count}_views_{width}x{height}"
 
     def reconstruct() -> GaussianScene:
@@ -108,16 +108,18 @@ def _capture_to_relevancy(count: int, height: int, width: int, plan: Plan) -> It
 
     start = time.perf_counter()
     scene = reconstruct()
-    projections = look_at_all(scene, seen, device=CUDA)
-    lift(projections, printed, asked)
+    projections = project_all(scene, seen, device=CUDA)
+    lift(projections, answered, asked)
     yield Metric(f"gpu.capture_s_{size}", time.perf_counter() - start, "s")
     yield Metric(f"gpu.psnr_{size}", _psnr(scene, seen), "dB", "higher")
-    yield Metric(f"gpu.question_s_{size}", best(lambda: lift(projections, printed, asked), plan.seconds), "s")
+    yield Metric(
+        f"gpu.question_s_{size}", best(lambda: lift(projections, answered, asked), plan.seconds), "s"
+    )
 
 
 def _psnr(scene: GaussianScene, seen: Sequence[View]) -> float:
     """Return the mean PSNR over the fitted views, as a check of the fit."""
-    drawn = photographed(scene, seen, CUDA)
+    drawn = with_images(scene, seen, CUDA)
     return float(np.mean([psnr(a.rgb / 255.0, b.rgb / 255.0) for a, b in zip(drawn, seen, strict=True)]))
 
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import capture, views
-from benchmarks.common.synthetic_gaussians import look_at_all
+from benchmarks.common.synthetic_gaussians import project_all
 from benchmarks.common.timing import Work, best_of_each
 from point2act.core.types import GaussianScene, PointSet
 from point2act.data.capture import read_capture
@@ -27,10 +27,10 @@ def measure(plan: Plan) -> Iterator[Metric]:
     Projection into all views is included, except for ``again``, where projections are cached.
     """
     scene = initialize_gaussians(views(), point_cloud_path=None, rng=np.random.default_rng(0)).scene
-    kept = look_at_all(scene, views())
+    kept = project_all(scene, views())
     asked = {count: questions(count) for count in (1, 4, 8)}
     works: dict[str, Work] = {
-        f"{count}": lambda q=queries: lift(look_at_all(scene, views()), *q)
+        f"{count}": lambda q=queries: lift(project_all(scene, views()), *q)
         for count, queries in asked.items()
     }
     works |= {f"{count} kept": lambda q=queries: lift(kept, *q) for count, queries in asked.items()}
@@ -68,5 +68,5 @@ def questions(count: int) -> tuple[list, list]:
     """Return ``count`` of the capture's queries, repeated if fewer, and answers to them in all views."""
     source = read_capture(capture())
     points = read_points(source.folder / "points.json", source)
-    printed = list(islice(cycle(answers_in_views(points, source, views())), count))
-    return printed, list(islice(cycle(points.queries), count))
+    answered = list(islice(cycle(answers_in_views(points, source, views())), count))
+    return answered, list(islice(cycle(points.queries), count))

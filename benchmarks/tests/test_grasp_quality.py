@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from benchmarks.common import tables as scenes
+from benchmarks.grasps import fit_quality as grasp_quality
 from benchmarks.grasps.cases import Case, case
 from benchmarks.grasps.fit_quality import altered, attempts, drawn, main
 from benchmarks.grasps.quality_weights import (
@@ -26,7 +27,6 @@ from benchmarks.grasps.quality_weights import (
     ranked,
     report,
 )
-from benchmarks.grasps.suite import fit_quality as grasp_quality
 from benchmarks.grasps.tables import Setting
 from point2act.core.errors import SimulationError
 from point2act.core.files import write_json
@@ -96,22 +96,22 @@ def test_no_weights_beside_the_fit_are_more_probable() -> None:
 def test_cross_validation_does_not_look_at_its_own_seeds() -> None:
     terms, lifted = sample(200)
     seeds = np.arange(200) % 10
-    printed = cross_validated(terms, lifted, seeds)
+    predicted = cross_validated(terms, lifted, seeds)
     own = seeds % 5 == 2
     turned = cross_validated(terms, np.where(own, ~lifted, lifted), seeds)
-    assert turned[own] == pytest.approx(printed[own])
-    assert (turned[~own] != printed[~own]).all()
+    assert turned[own] == pytest.approx(predicted[own])
+    assert (turned[~own] != predicted[~own]).all()
 
 
 def test_ranked_counts_pairs_one_by_one() -> None:
     rng = np.random.default_rng(1)
-    printed, lifted = rng.integers(0, 5, 30) / 5, rng.random(30) < 0.6
-    differences = printed[lifted][:, None] - printed[~lifted]
-    assert ranked(printed, lifted) == (
+    predicted, lifted = rng.integers(0, 5, 30) / 5, rng.random(30) < 0.6
+    differences = predicted[lifted][:, None] - predicted[~lifted]
+    assert ranked(predicted, lifted) == (
         (differences > 0).sum() + (differences == 0).sum() / 2,
         differences.size,
     )
-    assert ranked(printed, np.ones(30, bool)) == (0.0, 0)
+    assert ranked(predicted, np.ones(30, bool)) == (0.0, 0)
 
 
 def test_log_loss_of_a_coin() -> None:

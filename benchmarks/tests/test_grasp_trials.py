@@ -14,13 +14,13 @@ pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from benchmarks.common import tables as scenes
 from benchmarks.common.piles import PileConfig, drop, neighbours, put_apart
+from benchmarks.grasps import cases
+from benchmarks.grasps import suite as grasps
 from benchmarks.grasps.baselines import random, straight_down
-from benchmarks.grasps.cases import EASY, ROWS, SEEDS, Case, case, case_path, for_trial, nearest_in
+from benchmarks.grasps.cases import CONDITIONS, EASY, SEEDS, Case, case, case_path, for_trial, nearest_in
 from benchmarks.grasps.catalogue import SHAPES, catalogue, held_at_one_end, named
 from benchmarks.grasps.clouds import hits, lowest, measured, open_gripper, table_height
 from benchmarks.grasps.records import Record, summarise, table, verdict, wilson
-from benchmarks.grasps.suite import cases
-from benchmarks.grasps.suite import suite as grasps
 from benchmarks.grasps.tables import QUERY, Setting, draw, rebuilt, table_rng
 from benchmarks.grasps.trials import Task, executed, run_task, tasks
 from point2act.core.errors import SimulationError
@@ -167,7 +167,7 @@ def test_neighbours_are_those_within_the_distance() -> None:
 
 
 def test_the_target_of_a_heap_touches_something() -> None:
-    setting = replace(ROWS["clutter"].setting, count=(6, 7))
+    setting = replace(CONDITIONS["clutter"].setting, count=(6, 7))
     drawn = draw(setting, 1, table_rng(setting, 1))
     assert len(drawn.scene.layout.things) >= 6
     assert neighbours(drawn.scene, drawn.scene.target(QUERY).thing, 0.004)
@@ -191,7 +191,7 @@ def test_heavy_tables_weigh_twice() -> None:
     }
     masses = [
         rebuilt(document, setting, 0).model.body(kind.name).mass[0]
-        for setting in (EASY, ROWS["heavy"].setting)
+        for setting in (EASY, CONDITIONS["heavy"].setting)
     ]
     assert masses[1] == pytest.approx(2 * masses[0])
 
@@ -250,8 +250,8 @@ def test_the_gripper_is_exactly_so_far_off() -> None:
 
 
 def test_slippery_is_slippery_and_nothing_else(known: Case) -> None:
-    assert for_trial(known, ROWS["easy"]) is known.scene
-    slippery = for_trial(known, ROWS["slippery"])
+    assert for_trial(known, CONDITIONS["easy"]) is known.scene
+    slippery = for_trial(known, CONDITIONS["slippery"])
     on_objects = slippery.model.geom_bodyid > 1
     assert set(slippery.model.geom_friction[on_objects, 0]) == {0.3}
     np.testing.assert_array_equal(slippery.model.geom_size, known.scene.model.geom_size)
@@ -292,7 +292,7 @@ def test_points_that_a_gripper_hits() -> None:
 
 def test_tasks_share_the_cases_of_a_setting() -> None:
     todo = tasks(["easy", "clutter", "slippery"], [5, 6], ["oracle"])
-    assert [(task.rows, task.seed) for task in todo] == [
+    assert [(task.conditions, task.seed) for task in todo] == [
         (("easy", "slippery"), 5),
         (("clutter",), 5),
         (("easy", "slippery"), 6),
@@ -301,13 +301,13 @@ def test_tasks_share_the_cases_of_a_setting() -> None:
 
 
 def test_a_task_gives_a_record_for_every_row_and_head(known: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {
-        "plain": replace(ROWS["easy"], setting=SMALL),
-        "slippery": replace(ROWS["slippery"], setting=SMALL),
+    conditions = {
+        "plain": replace(CONDITIONS["easy"], setting=SMALL),
+        "slippery": replace(CONDITIONS["slippery"], setting=SMALL),
     }
-    monkeypatch.setattr("benchmarks.grasps.trials.ROWS", rows)
+    monkeypatch.setattr("benchmarks.grasps.trials.CONDITIONS", conditions)
     found = run_task(Task(("plain", "slippery"), 0, ("oracle", "random")))
-    assert [(record.row, record.head) for record in found] == [
+    assert [(record.condition, record.planner) for record in found] == [
         ("easy", "oracle"),
         ("easy", "random"),
         ("slippery", "oracle"),
@@ -368,9 +368,9 @@ def test_shares_add_up() -> None:
 
 
 def test_the_table_has_a_line_for_each_row_and_head() -> None:
-    lines = table([*records(), replace(records()[0], row="clutter")]).splitlines()
+    lines = table([*records(), replace(records()[0], condition="clutter")]).splitlines()
     assert [line.split()[:3] for line in lines] == [
-        ["row", "head", "n"],
+        ["condition", "planner", "n"],
         ["easy", "ours", "4"],
         ["clutter", "ours", "1"],
     ]
@@ -393,11 +393,11 @@ def test_records_are_on_disk_as_they_come(
         return records()[:1]
 
     monkeypatch.setattr(grasps, "run_task", interrupted)
-    arguments = ["--rows", "easy", "--heads", "ours", "--count", "2", "--json", str(path)]
+    arguments = ["--conditions", "easy", "--planners", "ours", "--count", "2", "--json", str(path)]
     with pytest.raises(KeyboardInterrupt):
         grasps.main(arguments)
     (written,) = json.loads(path.read_text())
-    assert (written["row"], written["seed"], written["outcome"], written["seconds"]) == (
+    assert (written["condition"], written["seed"], written["outcome"], written["seconds"]) == (
         "easy",
         0,
         "success",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import CannotMeasureError
+from benchmarks.real import suite as real
 from benchmarks.real.check import (
     CheckConfig,
     check,
@@ -18,14 +19,13 @@ from benchmarks.real.check import (
 )
 from benchmarks.real.clouds import view_of_cloud
 from benchmarks.real.scenes import (
-    Ask,
+    PixelQuery,
     RealScene,
     frame_scene,
     spray_can,
     table_mug,
     upright_camera,
 )
-from benchmarks.real.suite import suite as real
 from point2act.core.geometry import project, transform_points
 from point2act.core.types import Grasp, OrientedBox, Region, Support
 from point2act.data.capture import load_views, read_capture
@@ -137,7 +137,7 @@ def test_a_scene_becomes_a_capture_with_answers_in_every_view(tmp_path):
     views = tuple(
         view_of_cloud(f"images/{i}.png", cloud, upright_camera(e), 700.0) for i, e in enumerate(eyes)
     )
-    scene = RealScene("ball", views, (Ask("top", "the ball", (80.0, 60.0)),))
+    scene = RealScene("ball", views, (PixelQuery("top", "the ball", (80.0, 60.0)),))
     scene.write(tmp_path)
     capture = read_capture(tmp_path)
     assert capture.metric

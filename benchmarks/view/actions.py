@@ -33,7 +33,7 @@ PATIENCE = 600.0
 
 
 @contextmanager
-def viewer_of(run: Path) -> Iterator[Viewer]:
+def open_viewer(run: Path) -> Iterator[Viewer]:
     """Open a viewer of a run, wait until all queries have grasps, and choose the query with most of them."""
     opened, session = open_scene(run), open_run(run)
     grippers = config_files.available("grippers")
@@ -58,9 +58,9 @@ def settle(viewer: Viewer) -> None:
 
 
 # ── drawing ────────────────────────────────────────────────────────────────────────────────────
-def costs(viewer: Viewer, seconds: float) -> dict[str, float]:
+def time_actions(viewer: Viewer, seconds: float) -> dict[str, float]:
     """Return the seconds of every action, the shortest of many, until the viewer has nothing left to do."""
-    with client_of(viewer) as guest:
+    with open_client(viewer) as guest:
         works = actions(viewer, guest)
         return {
             name: best(lambda work=work: (work(), settle(viewer)), seconds) for name, work in works.items()
@@ -98,7 +98,7 @@ def _slide(handle: Any, value: float) -> None:
 
 
 @contextmanager
-def client_of(viewer: Viewer) -> Iterator[Client]:
+def open_client(viewer: Viewer) -> Iterator[Client]:
     """Yield a client whose browser is a second server, which receives updates and sends them nowhere."""
     # viser prints a greeting.
     with redirect_stdout(io.StringIO()):
@@ -126,7 +126,7 @@ _NO_ACTIONS = PhotoActions(_nothing, _nothing, _nothing, _nothing, _nothing)
 
 # ── computing ──────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True)
-class Lifted:
+class ClickTimes:
     """Seconds from a click to its results."""
 
     field: float
@@ -135,7 +135,7 @@ class Lifted:
     """Seconds until the page has the new grasps."""
 
 
-def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
+def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> ClickTimes:
     """Click for the chosen query as a person, and retract the click afterwards."""
     page, query = viewer.page, viewer.page.query
     assert page.now is not None
@@ -149,20 +149,20 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> Lifted:
             painted.append(time.perf_counter())
 
     with patch.object(page.nodes, "paint", watched):
-        start_time = time.perf_counter()
+        start = time.perf_counter()
         viewer.point(image, pixel)
         settle(viewer)
         end = time.perf_counter()
     viewer.retract(image)
     settle(viewer)
-    return Lifted(painted[0] - start_time, end - start_time)
+    return ClickTimes(painted[0] - start, end - start)
 
 
-def lifting(viewer: Viewer, rounds: int) -> Lifted:
+def time_clicks(viewer: Viewer, rounds: int) -> ClickTimes:
     """Return the shortest times of some clicks, each where a model pointed in another image."""
-    each = [click(viewer, printed.image, printed.points[0]) for printed in _seen(viewer)[: rounds + 1]]
+    each = [click(viewer, answer.image, answer.points[0]) for answer in _seen(viewer)[: rounds + 1]]
     # The first click compiles and fills caches.
-    return Lifted(min(one.field for one in each[1:]), min(one.grasps for one in each[1:]))
+    return ClickTimes(min(one.field for one in each[1:]), min(one.grasps for one in each[1:]))
 
 
 def _seen(viewer: Viewer) -> list[Answer]:
@@ -173,13 +173,13 @@ def _seen(viewer: Viewer) -> list[Answer]:
     ]
 
 
-def change_gripper(viewer: Viewer, rounds: int) -> float:
+def time_gripper_change(viewer: Viewer, rounds: int) -> float:
     """Return the seconds until all queries have grasps of another gripper, the shortest of some."""
     names = cycle(("robotiq_2f85", "panda"))
     times = []
     for _ in range(2 * rounds):
-        start_time = time.perf_counter()
+        start = time.perf_counter()
         viewer.set_gripper(next(names))
         settle(viewer)
-        times.append(time.perf_counter() - start_time)
+        times.append(time.perf_counter() - start)
     return min(times)

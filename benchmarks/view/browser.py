@@ -35,7 +35,7 @@ _FLAGS = (
 )
 _WIDTH, _HEIGHT = 800, 500
 # The scene's canvas, reduced; empty if there is none yet. three.js sets data-engine on its canvas.
-_LOOK = """() => {
+_CANVAS_PIXELS = """() => {
     const canvas = document.querySelector('canvas[data-engine]')
     if (!canvas || !canvas.width) return []
     const small = new OffscreenCanvas(80, 50).getContext('2d')
@@ -49,7 +49,7 @@ _PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Opening:
+class PageTimes:
     """Seconds from the start of a process or request until the page loads, connects and renders."""
 
     answers: float
@@ -60,9 +60,9 @@ class Opening:
     """Seconds until Gaussians are visible."""
 
 
-def fastest(each: Sequence[Opening]) -> Opening:
+def fastest(each: Sequence[PageTimes]) -> PageTimes:
     """Return the minimum of each time."""
-    return Opening(
+    return PageTimes(
         min(one.answers for one in each), min(one.connected for one in each), min(one.pixels for one in each)
     )
 
@@ -88,7 +88,7 @@ def open_chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def page_of(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, Opening]]:
+def open_page(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, PageTimes]]:
     """Yield a page with an empty cache once it shows Gaussians.
 
     The page is reloaded until the server responds. Seconds count from ``start``, a value of
@@ -99,9 +99,9 @@ def page_of(browser: Browser, url: str, start: float) -> Iterator[tuple[Page, Op
     page.on("websocket", lambda s: s.on("framereceived", lambda _: came.append(time.perf_counter())))
     wait_for(page, lambda: _loads(page, url), "an answer")
     answers = time.perf_counter()
-    wait_for(page, lambda: _covered(page.evaluate(_LOOK)) > _SHARE, "Gaussians")
+    wait_for(page, lambda: _covered(page.evaluate(_CANVAS_PIXELS)) > _SHARE, "Gaussians")
     pixels = time.perf_counter()
-    yield page, Opening(answers - start, came[0] - start, pixels - start)
+    yield page, PageTimes(answers - start, came[0] - start, pixels - start)
     context.close()
 
 

@@ -21,13 +21,13 @@ import psutil
 
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import workspace
-from benchmarks.view.actions import change_gripper, costs, lifting, viewer_of
+from benchmarks.view.actions import open_viewer, time_actions, time_clicks, time_gripper_change
 from benchmarks.view.browser import (
-    Opening,
+    PageTimes,
     fastest,
     free_port,
     open_chromium,
-    page_of,
+    open_page,
     serving,
     viewing,
     wait_for,
@@ -49,9 +49,9 @@ _CLEARANCE = 3.0
 class Pages:
     """Times and memory of one server."""
 
-    first: Opening
+    first: PageTimes
     """Times of the first page, from the start of the process."""
-    again: Opening
+    again: PageTimes
     """Times of another page when the server is idle, from the request."""
     ready: float
     """Seconds from the start of the process until all grasps are planned."""
@@ -62,13 +62,13 @@ class Pages:
 def measure(plan: Plan) -> Iterator[Metric]:
     """Yield milliseconds of actions, seconds of clicks and of pages, and the server's memory."""
     for size, count in COUNTS.items():
-        with viewer_of(run_of(count)) as viewer:
-            for name, seconds in costs(viewer, plan.seconds).items():
+        with open_viewer(run_of(count)) as viewer:
+            for name, seconds in time_actions(viewer, plan.seconds).items():
                 yield Metric(f"view.{size}.{name}_ms", 1000 * seconds, "ms")
-            lifted = lifting(viewer, plan.rounds)
+            lifted = time_clicks(viewer, plan.rounds)
             yield Metric(f"view.{size}.click_to_field_s", lifted.field, "s")
             yield Metric(f"view.{size}.click_to_grasps_s", lifted.grasps, "s")
-            yield Metric(f"view.{size}.gripper_s", change_gripper(viewer, max(1, plan.rounds // 2)), "s")
+            yield Metric(f"view.{size}.gripper_s", time_gripper_change(viewer, max(1, plan.rounds // 2)), "s")
     with open_chromium() as browser:
         for size, count in COUNTS.items():
             yield from pages(browser, size, run_of(count), max(1, plan.rounds // 2))
@@ -106,11 +106,11 @@ def seen_of(browser: Browser, command: tuple[str, ...], port: int, *, until: str
     """Open two pages of a command, one at once and one when the first shows the text ``until``."""
     url = f"http://127.0.0.1:{port}"
     with serving(*command) as (process, start):
-        with page_of(browser, url, start) as (page, first):
+        with open_page(browser, url, start) as (page, first):
             wait_for(page, lambda: until in page.locator("body").inner_text(), until)
             ready = time.perf_counter() - start
         gigabytes = psutil.Process(process.pid).memory_info().rss / 1e9
-        with page_of(browser, url, time.perf_counter()) as (_, again):
+        with open_page(browser, url, time.perf_counter()) as (_, again):
             pass
     return Pages(first, again, ready, gigabytes)
 

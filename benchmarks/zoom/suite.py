@@ -3,8 +3,8 @@
 Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views of 320x240 each, and two simulated
 models whose errors shrink with apparent size (``simulated_pointer.py``). Both questions show 320 pixels, so
 that only the crop can help. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which fitted tables are kept;
-each takes 20 s to make. For tuning, on other tables: ``python -m benchmarks.zoom.suite --share 0.25 0.33
-0.5``.
+each takes 20 s to make. For tuning, on other tables:
+``python -m benchmarks.zoom.suite --min-fraction 0.25 0.33 0.5``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ QUICK = 3
 TWO = "two questions"
 MODELS = {"sized": SIZED, "cautious": CAUTIOUS}
 SEEDS = {"tune": TUNE, "report": REPORT}
-CERTAIN = 1.96
+Z_95 = 1.96
 """Half width of a 95 % interval in standard errors."""
 
 
@@ -47,9 +47,9 @@ class Summary:
     """The same for queries of parts."""
     hidden: float
     """Fraction of hidden views with a point."""
-    acts: Mean
+    actions: Mean
     """Fraction of queries with the action point inside the part's box; a refusal is not inside."""
-    acts_spread: float
+    actions_spread: float
     corrected: float
     """Fraction of wrong first answers that are right after the second question."""
     spoiled: float
@@ -61,28 +61,28 @@ class Summary:
 def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the metrics of both methods for both models."""
     count, draws = (QUICK, 1) if plan.every > 1 else (TABLES, DRAWS)
-    ways = {TWO: ZoomConfig(side=SHOWN)}
-    found = gather(REPORT[:count], ways, draws)
+    methods = {TWO: ZoomConfig(side=SHOWN)}
+    found = gather(REPORT[:count], methods, draws)
     print(f"{table(found)}\n", flush=True)
-    for (model, way), s in found.items():
-        name = f"zoom.{model}.{'one' if way == ONE else 'two'}"
+    for (model, method), s in found.items():
+        name = f"zoom.{model}.{'one' if method == ONE else 'two'}"
         yield Metric(f"{name}.right_points", 100 * s.right.value, "%", "higher")
         yield Metric(f"{name}.right_points_error", 100 * s.right.error, "%")
-        yield Metric(f"{name}.right_actions", 100 * s.acts.value, "%", "higher")
-        yield Metric(f"{name}.right_actions_error", 100 * s.acts.error, "%")
+        yield Metric(f"{name}.right_actions", 100 * s.actions.value, "%", "higher")
+        yield Metric(f"{name}.right_actions_error", 100 * s.actions.error, "%")
         yield Metric(f"{name}.questions", s.questions, "a view")
 
 
 def gather(
-    tables: Sequence[Table], ways: Mapping[str, ZoomConfig], draws: int
+    tables: Sequence[Table], methods: Mapping[str, ZoomConfig], draws: int
 ) -> dict[tuple[str, str], Summary]:
     """Return a summary for every model and method; each table is opened once."""
-    trials: dict[tuple[str, str], list[Trial]] = {(m, w): [] for m in MODELS for w in (ONE, *ways)}
+    trials: dict[tuple[str, str], list[Trial]] = {(m, w): [] for m in MODELS for w in (ONE, *methods)}
     for one in tables:
         opened = simulated(one)
         for model, errs in MODELS.items():
-            for trial in compare(opened, ways, draws, errs):
-                trials[model, trial.way].append(trial)
+            for trial in compare(opened, methods, draws, errs):
+                trials[model, trial.method].append(trial)
     return {key: summarise(found, trials[key[0], ONE]) for key, found in trials.items()}
 
 
@@ -102,8 +102,8 @@ def summarise(trials: Sequence[Trial], first: Sequence[Trial]) -> Summary:
         spread=_spread(right, draw),
         parts=clustered_mean(right[part], scene[part]),
         hidden=_share(pointed),
-        acts=clustered_mean(inside, np.array([trial.scene for trial in trials])),
-        acts_spread=_spread(inside, np.array([trial.draw for trial in trials])),
+        actions=clustered_mean(inside, np.array([trial.scene for trial in trials])),
+        actions_spread=_spread(inside, np.array([trial.draw for trial in trials])),
         corrected=_share(right[~before]),
         spoiled=_share(~right[before]),
         questions=sum(trial.questions for trial in trials) / sum(views),
@@ -121,21 +121,21 @@ def _share(values: np.ndarray) -> float:
 def table(found: Mapping[tuple[str, str], Summary]) -> str:
     """Return a table by model and method: percent, 95 % intervals, in brackets the spread over draws."""
     rows = [
-        "| model | way | right points | of parts | right action points | corrected | spoiled "
-        "| pointed though hidden | questions a view |",
+        "| model | method | right points | of parts | right action points | corrected | spoiled "
+        "| pointed though hidden | questions per view |",
         "|---" * 9 + "|",
     ]
-    for (model, way), s in found.items():
-        change = ("", "") if way == ONE else (f"{100 * s.corrected:.0f}", f"{100 * s.spoiled:.0f}")
+    for (model, method), s in found.items():
+        change = ("", "") if method == ONE else (f"{100 * s.corrected:.0f}", f"{100 * s.spoiled:.0f}")
         right = f"{_interval(s.right)} ({100 * s.spread:.1f})"
-        acts = f"{_interval(s.acts)} ({100 * s.acts_spread:.1f})"
-        cells = (model, way, right, _interval(s.parts), acts, *change, f"{100 * s.hidden:.0f}")
+        actions = f"{_interval(s.actions)} ({100 * s.actions_spread:.1f})"
+        cells = (model, method, right, _interval(s.parts), actions, *change, f"{100 * s.hidden:.0f}")
         rows.append("| " + " | ".join((*cells, f"{s.questions:.2f}")) + " |")
     return "\n".join(rows)
 
 
 def _interval(mean: Mean) -> str:
-    return f"{100 * mean.value:.1f} ± {100 * CERTAIN * mean.error:.1f}"
+    return f"{100 * mean.value:.1f} ± {100 * Z_95 * mean.error:.1f}"
 
 
 def main() -> None:
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, default=6, help="maximum number of tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--share", type=float, nargs="+", default=[ZoomConfig().min_fraction])
+    parser.add_argument("--min-fraction", type=float, nargs="+", default=[ZoomConfig().min_fraction])
     parser.add_argument(
         "--calibrate", action="store_true", help="evaluate first answers for all objects and parts"
     )
@@ -152,10 +152,11 @@ def main() -> None:
     configure_threads()
     chosen = SEEDS[arguments.seeds][: arguments.count]
     if not arguments.calibrate:
-        ways = {
-            f"{share:g} of the image": ZoomConfig(side=SHOWN, min_fraction=share) for share in arguments.share
+        methods = {
+            f"{share:g} of the image": ZoomConfig(side=SHOWN, min_fraction=share)
+            for share in arguments.min_fraction
         }
-        print(table(gather(chosen, ways, arguments.draws)))
+        print(table(gather(chosen, methods, arguments.draws)))
         return
     for model, errs in MODELS.items():
         pairs = [calibration(simulated(one), arguments.draws, errs) for one in chosen]

@@ -31,7 +31,7 @@ ONE = "one question"
 class Trial:
     """One query of one table, answered once by one of the compared methods."""
 
-    way: str
+    method: str
     scene: str
     query: str
     draw: int
@@ -50,18 +50,18 @@ class Trial:
 
 
 def compare(
-    opened: Simulated, ways: Mapping[str, ZoomConfig], draws: int, errs: SizedConfig = SizedConfig()
+    opened: Simulated, methods: Mapping[str, ZoomConfig], draws: int, errs: SizedConfig = SizedConfig()
 ) -> list[Trial]:
     """Return trials of all queries and draws: with one question, and with two for each configuration."""
     asked: list[_Asked] = []
     for draw in range(draws):
         pointer = SizedPointer(opened, draw, errs)
         for query in opened.scene.queries:
-            first = first_look(pointer, query)
+            first = first_answers(pointer, query)
             asked.append(_Asked(ONE, query, draw, first, len(first)))
-            for way, config in ways.items():
-                second, extra = look_again(pointer, query, first, config)
-                asked.append(_Asked(way, query, draw, second, len(first) + extra))
+            for method, config in methods.items():
+                second, extra = second_answers(pointer, query, first, config)
+                asked.append(_Asked(method, query, draw, second, len(first) + extra))
     queries = tuple(replace(one.query, name=one.name) for one in asked)
     answers = tuple(replace(answer, query=one.name) for one in asked for answer in one.answers)
     outcomes = ours()(opened, LEVELS["typical"], PointSet(queries, answers))
@@ -71,7 +71,7 @@ def compare(
     ]
 
 
-def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
+def first_answers(pointer: SizedPointer, query: Query) -> list[Answer]:
     """Return the answers to each whole image."""
     answers = []
     for view in pointer.opened.session.views:
@@ -81,7 +81,7 @@ def first_look(pointer: SizedPointer, query: Query) -> list[Answer]:
     return answers
 
 
-def look_again(
+def second_answers(
     pointer: SizedPointer, query: Query, first: Sequence[Answer], config: ZoomConfig
 ) -> tuple[list[Answer], int]:
     """Return the answers after the second question, and the number of second questions."""
@@ -102,7 +102,7 @@ def look_again(
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    way: str
+    method: str
     query: Query
     draw: int
     answers: list[Answer]
@@ -111,14 +111,14 @@ class _Asked:
     @property
     def name(self) -> str:
         """Name of the query, unique among those fused together."""
-        return f"{self.query.name}/{self.way}/{self.draw}"
+        return f"{self.query.name}/{self.method}/{self.draw}"
 
 
 def _trial(opened: Simulated, asked: _Asked, verdict: Verdict) -> Trial:
     parts = list(opened.scene.target_parts(asked.query.name))
     masks = [np.isin(shot.part_ids, parts) for shot in opened.shots]
     return Trial(
-        way=asked.way,
+        method=asked.method,
         scene=opened.table.name,
         query=asked.query.name,
         draw=asked.draw,
@@ -141,7 +141,7 @@ def on_target(mask: Bool[np.ndarray, "h w"], points: Float[np.ndarray, "n 2"]) -
     return bool((away[row, column] <= MARGIN).all())
 
 
-def of_all_sizes(scene: Scene) -> Scene:
+def with_all_queries(scene: Scene) -> Scene:
     """Return the scene with a query for every whole object and every part of objects with several."""
     targets = []
     for thing in scene.layout.things:
@@ -155,13 +155,13 @@ def of_all_sizes(scene: Scene) -> Scene:
 
 def calibration(opened: Simulated, draws: int, errs: SizedConfig) -> tuple[list[bool], list[bool]]:
     """Return which first answers in views of a visible target are right: for whole objects, and for parts."""
-    everything = replace(opened, scene=of_all_sizes(opened.scene))
+    everything = replace(opened, scene=with_all_queries(opened.scene))
     right: dict[bool, list[bool]] = {True: [], False: []}
     for target in everything.scene.layout.targets:
         parts = list(everything.scene.target_parts(target.query.name))
         masks = [np.isin(shot.part_ids, parts) for shot in opened.shots]
         for draw in range(draws):
-            answers = first_look(SizedPointer(everything, draw, errs), target.query)
+            answers = first_answers(SizedPointer(everything, draw, errs), target.query)
             for mask, answer in zip(masks, answers, strict=True):
                 if mask.sum() >= MIN_PIXELS:
                     right[target.part != ""].append(on_target(mask, answer.points))
