@@ -27,12 +27,11 @@ from point2act.grasping.antipodal.collision import (
     box_distances,
     closing_boxes,
     depth_inside,
-    finger_boxes,
-    gripper_boxes,
     hits,
     nearest,
     nearest_on_path,
     plane_heights,
+    swept_back,
     within,
 )
 from point2act.grasping.antipodal.contact_pairs import PairConfig, find_contact_pairs, march_rays
@@ -147,7 +146,7 @@ def test_the_gripper_touches_nothing_on_its_way(name, gripper):
     body, _ = BODIES[name]
     for grasp in grasps_of(name, gripper)[:8]:
         opening = approach_opening(GRIPPERS[gripper], grasp.width, CONFIG.pairs.clearance)
-        boxes = gripper_boxes(GRIPPERS[gripper], opening, approach=CONFIG.poses.approach)
+        boxes = swept_back(GRIPPERS[gripper].boxes_at(opening), CONFIG.poses.approach)
         points = np.concatenate([ref.filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
         world = transform_points(grasp.T_world_gripper, points)
         assert ref.scene_distance([ref.FLOOR, body], world).min() > 0
@@ -303,9 +302,8 @@ def test_a_low_bar_on_the_table_is_grasped(gripper):
     best = grasps[0]
     assert abs(best.T_world_gripper[:3, 1] @ bar.T_world_body[:3, 0]) < 0.3  # across, not along
     assert best.T_world_gripper[2, 2] < -0.7
-    boxes = gripper_boxes(
-        GRIPPERS[gripper], approach_opening(GRIPPERS[gripper], best.width, CONFIG.pairs.clearance)
-    )
+    opening = approach_opening(GRIPPERS[gripper], best.width, CONFIG.pairs.clearance)
+    boxes = GRIPPERS[gripper].boxes_at(opening)
     T = best.T_world_gripper
     assert plane_heights(T[None, :3, :3], T[None, :3, 3], boxes, np.array([0, 0, 1.0, 0]))[0] > 0
 
@@ -320,7 +318,7 @@ def test_a_stem_under_a_bowl_is_grasped():
     assert why is None
     for grasp in grasps:
         T = grasp.T_world_gripper
-        boxes = gripper_boxes(GRIPPERS["panda"], grasp.width + 2 * CONFIG.pairs.clearance, approach=0.1)
+        boxes = swept_back(GRIPPERS["panda"].boxes_at(grasp.width + 2 * CONFIG.pairs.clearance), 0.1)
         for part in glass:
             local = (ref.shell_of(part) - T[:3, 3]) @ T[:3, :3]
             assert box_distances(local, boxes).min() > 0
@@ -344,7 +342,7 @@ def test_a_board_above_costs_score_and_is_reported():
     # The board is refused for the way there, not for the way up: the gripper itself comes in under it.
     for grasp in under:
         T = grasp.T_world_gripper
-        boxes = gripper_boxes(GRIPPERS["panda"], grasp.width + 2 * CONFIG.pairs.clearance, approach=0.1)
+        boxes = swept_back(GRIPPERS["panda"].boxes_at(grasp.width + 2 * CONFIG.pairs.clearance), 0.1)
         assert box_distances((board - T[:3, 3]) @ T[:3, :3], boxes).min() >= CONFIG.poses.table_margin
 
 
@@ -360,8 +358,7 @@ def test_closing_fingers_meet_nothing_else_first(clearance):
         local = (inside - T[:3, 3]) @ T[:3, :3]
         swept = closing_boxes(GRIPPERS["panda"], grasp.width, opening)
         return (
-            depth_inside(local, swept) > 0
-            or depth_inside(local, finger_boxes(GRIPPERS["panda"], opening)) > 0
+            depth_inside(local, swept) > 0 or depth_inside(local, GRIPPERS["panda"].fingers_at(opening)) > 0
         )
 
     alone, _ = exactly([ref.FLOOR, bar], point, config=config)
@@ -438,7 +435,7 @@ def hammer_grasps(*avoid: Avoid, margin: float = 0.02) -> tuple[tuple[Grasp, ...
 def to_box(grasp: Grasp, box: OrientedBox) -> float:
     """Distance of the gripper, on its way, from a box: by points that fill the box's surface."""
     opening = approach_opening(GRIPPERS["panda"], grasp.width, CONFIG.pairs.clearance)
-    boxes = gripper_boxes(GRIPPERS["panda"], opening, approach=CONFIG.poses.approach)
+    boxes = swept_back(GRIPPERS["panda"].boxes_at(opening), CONFIG.poses.approach)
     points = ref.filled(np.zeros(3), box.half_extents, 0.0015) @ box.axes + box.center
     T = grasp.T_world_gripper
     return float(box_distances((points - T[:3, 3]) @ T[:3, :3], boxes).min())
@@ -644,7 +641,7 @@ def test_closing_sweeps_from_open_to_closed(one, other):
     gripper = GRIPPERS["robotiq_2f85"]
     swept = closing_boxes(gripper, width, opening)
     for at in (width, (width + opening) / 2, opening):
-        fingers = finger_boxes(gripper, at)
+        fingers = gripper.fingers_at(at)
         inner = fingers.center - fingers.half * [[0, 1, 0]] * np.sign(fingers.center[:, 1:2])
         over = np.abs(inner - swept.center) - swept.half
         assert over.max() < 1e-9

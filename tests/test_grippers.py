@@ -11,7 +11,7 @@ import pytest
 from point2act.cli.main import main as cli
 from point2act.core import config_files
 from point2act.core.errors import GripperError
-from point2act.grasping.antipodal.collision import finger_boxes, gripper_boxes
+from point2act.grasping.antipodal.collision import swept_back
 from point2act.grasping.grippers import Boxes, Gripper, load_gripper
 from point2act.visualization.drawing.gripper_drawing import gripper_sheet
 
@@ -258,7 +258,7 @@ def test_without_a_mount_it_is_unknown_and_the_palm_stays(tmp_path):
 # ── boxes for collision ────────────────────────────────────────────────────────────────────────
 def test_opening_moves_the_fingers_by_half_each():
     gripper = load_gripper("panda")
-    closed, opened = finger_boxes(gripper, 0.0), finger_boxes(gripper, 0.05)
+    closed, opened = gripper.fingers_at(0.0), gripper.fingers_at(0.05)
     shift = opened.center - closed.center
     assert np.allclose(shift, np.sign(closed.center[:, 1:2]) * [0, 0.025, 0])
     assert np.allclose(opened.half, closed.half)
@@ -266,7 +266,7 @@ def test_opening_moves_the_fingers_by_half_each():
 
 def test_sweeping_lengthens_backwards_only():
     gripper = load_gripper("panda")
-    still, swept = gripper_boxes(gripper, 0.05), gripper_boxes(gripper, 0.05, approach=0.1)
+    still, swept = gripper.boxes_at(0.05), swept_back(gripper.boxes_at(0.05), 0.1)
     assert np.allclose(swept.center + swept.half, still.center + still.half)
     assert np.allclose(swept.center - swept.half, still.center - still.half - [0, 0, 0.1])
 

@@ -8,7 +8,7 @@ pixel is ``(0.5, 0.5)``. Depth is z-depth, along the optical axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,12 @@ from numpy.typing import NDArray
 
 ProgressCallback = Callable[[int, int], None]
 """Called with ``(done, total)`` as work advances."""
+
+ViewAnswers = Sequence[Float[np.ndarray, "_ 2"] | None]
+"""Answers to one query per view, or to each query in one view: points, none if not visible, or None."""
+
+DepthImages = Sequence[Float[np.ndarray, "_h _w"]]
+"""z-depth of the surface in every view, world units, 0 for none."""
 
 Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the queried thing."""

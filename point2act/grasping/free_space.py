@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.geometry import invert
-from point2act.core.types import View
+from point2act.core.types import DepthImages, View
 
 
 def seen_through_shadows(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     *,
     baseline: float,
     truncation: float,

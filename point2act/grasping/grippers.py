@@ -97,8 +97,7 @@ class Gripper:
     """Fraction for each link, between 0 (moves with the palm) and 1 (moves with the fingertip)."""
     mount: tuple[tuple[float, float], ...] = ()
     """Rows of opening and distance of the mounting face, on the robot's flange, behind the pads' centres,
-    metres.
-    Openings ascend; empty if unknown."""
+    metres. Openings ascend; empty if unknown."""
 
     def mount_at(self, opening: float) -> float | None:
         """Return the distance of the mounting face behind the pads' centres, metres; None if unknown.

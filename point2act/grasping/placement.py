@@ -20,7 +20,7 @@ from point2act.core.geometry import (
     transform_points,
 )
 from point2act.core.planes import planes_through
-from point2act.core.types import NoAnswer, PlacePose, View
+from point2act.core.types import DepthImages, NoAnswer, PlacePose, View
 from point2act.grasping.records import Records
 
 _REFINEMENTS = 5
@@ -69,7 +69,7 @@ class ObservedPoints(Records):
 
 def find_placement(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     action_point: Float[np.ndarray, "3"],
     *,
     metric: bool,
@@ -103,11 +103,7 @@ def assumed_metre(views: Sequence[View], point: Float[np.ndarray, "3"], config: 
 
 
 def observed_points(
-    views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    center: Float[np.ndarray, "3"],
-    *,
-    radius: float,
+    views: Sequence[View], depths: DepthImages, center: Float[np.ndarray, "3"], *, radius: float
 ) -> ObservedPoints:
     """Return the world points of all pixels whose surface lies within a radius of a world point."""
     points, to_camera = [np.zeros((0, 3))], [np.zeros((0, 3))]

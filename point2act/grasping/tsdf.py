@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from point2act.core.errors import SceneError
 from point2act.core.geometry import frame_from_normal, invert, transform_points, voxel_downsample
 from point2act.core.planes import TableConfig, find_table
-from point2act.core.types import View
+from point2act.core.types import DepthImages, View
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.free_space import seen_through_shadows
 
@@ -65,7 +65,7 @@ class SurfaceConfig:
 
 def fuse_local(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     center: Float[np.ndarray, "3"],
     *,
     config: SurfaceConfig = SurfaceConfig(),
@@ -101,7 +101,7 @@ def fuse_local(
 
 
 def _clean_depths(
-    views: Sequence[View], depths: Sequence[Float[np.ndarray, "_h _w"]], config: SurfaceConfig
+    views: Sequence[View], depths: DepthImages, config: SurfaceConfig
 ) -> list[Float[np.ndarray, "_h _w"]]:
     """Check the depth images and clear masked, non-finite and flying pixels."""
     if len(views) != len(depths):
@@ -145,10 +145,7 @@ def _towards_cameras(views: Sequence[View], center: Float[np.ndarray, "3"]) -> F
 
 
 def _points_near(
-    views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    center: Float[np.ndarray, "3"],
-    config: SurfaceConfig,
+    views: Sequence[View], depths: DepthImages, center: Float[np.ndarray, "3"], config: SurfaceConfig
 ) -> Float[np.ndarray, "n 3"]:
     """Return world points of an even subsample of the pixels, those near the action point."""
     radius = max(config.table_radius, config.obstacle_radius)
@@ -186,7 +183,7 @@ def _volume_frame(
 
 def _integrate(
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     T_world_volume: Float[np.ndarray, "4 4"],
     config: SurfaceConfig,
 ) -> tuple[Float[np.ndarray, "r r r"], Bool[np.ndarray, "r r r"]]:
@@ -219,7 +216,7 @@ def _add_stereo_shadows(
     tsdf: Float[np.ndarray, "r r r"],
     observed: Bool[np.ndarray, "r r r"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     T_world_volume: Float[np.ndarray, "4 4"],
     table: Float[np.ndarray, "4"] | None,
     config: SurfaceConfig,
@@ -258,7 +255,7 @@ def open3d() -> ModuleType:
 def _obstacles(
     points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
+    depths: DepthImages,
     volume: LocalVolume,
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "m 3"]:
@@ -273,11 +270,7 @@ def _obstacles(
 
 
 def confirmed_points(
-    points: Float[np.ndarray, "n 3"],
-    views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    *,
-    tolerance: float,
+    points: Float[np.ndarray, "n 3"], views: Sequence[View], depths: DepthImages, *, tolerance: float
 ) -> Bool[np.ndarray, " n"]:
     """Return which world points are seen by at least as many views as see through them: no outliers of depth.
 

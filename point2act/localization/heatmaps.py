@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from point2act.core.types import Camera
+from point2act.core.types import Camera, ViewAnswers
 
 # Support of a bump in standard deviations (4e-6 there): lifting skips tiles whose heat is exactly 0.
 _END = 5.0
@@ -43,10 +42,7 @@ def heatmap(
 
 
 def heatmaps(
-    camera: Camera,
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
-    *,
-    config: HeatmapConfig = HeatmapConfig(),
+    camera: Camera, answers: ViewAnswers, *, config: HeatmapConfig = HeatmapConfig()
 ) -> Float32[np.ndarray, "h w q"]:
     """Return one heatmap per answer in a view; zeros for None (not asked)."""
     heat = np.zeros((camera.height, camera.width, len(answers)), dtype=np.float32)

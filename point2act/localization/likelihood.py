@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from point2act.core.geometry import project, to_tangents
-from point2act.core.types import View
+from point2act.core.types import View, ViewAnswers
 from point2act.localization.part_tree import Parts
 
 # Maximum ratio of densities, so that products stay finite.
@@ -130,7 +130,7 @@ class PartPosterior:
 def part_posterior(
     parts: Parts,
     visibility: Visibility,
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    answers: ViewAnswers,
     *,
     config: LikelihoodConfig = LikelihoodConfig(),
 ) -> PartPosterior:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from point2act.core.geometry import back_project, inside
-from point2act.core.types import View
+from point2act.core.types import View, ViewAnswers
 
 # Mean shift converges in a few steps.
 _STEPS = 20
@@ -53,10 +53,7 @@ class Consensus:
 
 
 def find_consensus(
-    views: Sequence[View],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
-    *,
-    config: ConsensusConfig = ConsensusConfig(),
+    views: Sequence[View], answers: ViewAnswers, *, config: ConsensusConfig = ConsensusConfig()
 ) -> Consensus | None:
     """Return the place that most views refer to, or None if too few agree.
 
@@ -159,9 +156,7 @@ class _Answers:
         return place
 
 
-def _collect(
-    views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None], config: ConsensusConfig
-) -> _Answers:
+def _collect(views: Sequence[View], answers: ViewAnswers, config: ConsensusConfig) -> _Answers:
     columns = [(np.zeros(0, dtype=int), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0))]
     for number, (view, pixels) in enumerate(zip(views, answers, strict=True)):
         if pixels is None or len(pixels) == 0:

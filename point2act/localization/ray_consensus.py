@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.geometry import to_tangents
-from point2act.core.types import View
+from point2act.core.types import View, ViewAnswers
 
 # Gauss-Newton converges in three or four steps; the Cauchy weights take a few more.
 _STEPS = 12
@@ -116,7 +116,7 @@ class Rays:
     """x/z, y/z of every answer; infinite if a view has fewer than m."""
 
     @staticmethod
-    def of(views: Sequence[View], answers: Sequence[Float[np.ndarray, "_ 2"] | None]) -> Rays:
+    def of(views: Sequence[View], answers: ViewAnswers) -> Rays:
         """Return the rays of all answers with a point."""
         spoken = [(v, a) for v, a in zip(views, answers, strict=True) if a is not None and len(a) > 0]
         tangents = np.full((len(spoken), max(len(answer) for _, answer in spoken), 2), np.inf)

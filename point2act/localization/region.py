@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from point2act.core.geometry import fit_box, to_tangents
-from point2act.core.types import NoAnswer, Region, View
+from point2act.core.types import DepthImages, NoAnswer, Region, View, ViewAnswers
 from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, Visibility
 from point2act.localization.part_tree import Parts
 from point2act.localization.ray_consensus import RayConsensusConfig, Rays, ray_consensus_point
@@ -83,8 +83,8 @@ def find_region(
     visibility: Visibility,
     evidence: PartPosterior,
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    depths: DepthImages,
+    answers: ViewAnswers,
     *,
     sigma: float,
     config: RegionConfig = RegionConfig(),
@@ -151,7 +151,7 @@ def _places(
     visibility: Visibility,
     evidence: PartPosterior,
     views: Sequence[View],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    answers: ViewAnswers,
     config: RegionConfig,
 ) -> list[_Place]:
     """Merge parts that mean the same place; most probable first.
@@ -182,7 +182,7 @@ def _place(
     evidence: PartPosterior,
     chosen: Int[np.ndarray, " c"],
     views: Sequence[View],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    answers: ViewAnswers,
     config: RegionConfig,
 ) -> _Place:
     """Merge several parts into one place."""
@@ -203,10 +203,7 @@ def _place(
 
 
 def _attraction(
-    tangents: Float[np.ndarray, "v n 2"],
-    views: Sequence[View],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
-    config: RegionConfig,
+    tangents: Float[np.ndarray, "v n 2"], views: Sequence[View], answers: ViewAnswers, config: RegionConfig
 ) -> Float[np.ndarray, " n"]:
     """Return the weight that the answers give to each point of a place, at most 1."""
     total = np.zeros(tangents.shape[1])
@@ -245,8 +242,8 @@ def _inwards(
 def _regions(
     places: Sequence[_Place],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    depths: DepthImages,
+    answers: ViewAnswers,
     config: RegionConfig,
 ) -> list[Region]:
     """Count the views that agree with each place, best first; a view agrees with one place only."""

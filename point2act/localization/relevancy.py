@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from point2act.core.types import Capture, PointSet, ProgressCallback, Query, RelevancyField, View
+from point2act.core.types import Capture, PointSet, ProgressCallback, Query, RelevancyField, View, ViewAnswers
 from point2act.data.capture import disk_to_view
 from point2act.data.points import effective_answers
 from point2act.localization.heatmaps import HeatmapConfig, heatmaps
@@ -34,9 +34,6 @@ _UNOCCLUDED = 0.8
 _MIN_WEIGHT = 1e-3
 # Regularises agreement where the other views know nothing; one agreeing view gives about 1/6.
 _EPSILON = 0.02
-
-ViewAnswers = Sequence[Float[np.ndarray, "_ 2"] | None]
-"""Answers to one query, per view: pixels of the view, empty for "not visible", None if not asked."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +131,7 @@ def _columns(rows: Float[Tensor, "q n"]) -> Float[np.ndarray, "n q"]:
     return rows.t().contiguous().double().cpu().numpy()
 
 
-def _vote(
-    projection: Projection, pixels: Sequence[Float[np.ndarray, "_ 2"] | None], config: RelevancyConfig
-) -> _Vote:
+def _vote(projection: Projection, pixels: ViewAnswers, config: RelevancyConfig) -> _Vote:
     """Gather each query's heatmap on the Gaussians that a view sees."""
     maps = heatmaps(projection.camera, pixels, config=config.heatmap)
     sums, weight = gather(projection, torch.from_numpy(maps))

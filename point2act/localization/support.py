@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.geometry import inside, project
-from point2act.core.types import Support, View
+from point2act.core.types import DepthImages, Support, View, ViewAnswers
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ def count_support(
     point: Float[np.ndarray, "3"],
     body: Float[np.ndarray, "b 3"],
     views: Sequence[View],
-    depths: Sequence[Float[np.ndarray, "_h _w"]],
-    answers: Sequence[Float[np.ndarray, "_ 2"] | None],
+    depths: DepthImages,
+    answers: ViewAnswers,
     spent: Bool[np.ndarray, " v"],
     *,
     config: SupportConfig = SupportConfig(),

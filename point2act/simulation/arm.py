@@ -9,17 +9,17 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import invert
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import Grasp, JointPath
+from point2act.grasping.antipodal.collision import approach_opening
 from point2act.grasping.reachability.arm import Arm, attach_at, bare_spec
 from point2act.grasping.reachability.clearance import joints_behind
-from point2act.simulation.gripper_model import GripperModel, find_gripper, gripper_elements, spread
-from point2act.simulation.mjcf import build_with, numbers
+from point2act.simulation.gripper_model import Rig, find_gripper, gripper_elements, spread
+from point2act.simulation.mjcf import build_with, numbers, wxyz
 from point2act.simulation.scene import Scene
-from point2act.simulation.trial import Trajectory, Trial, TrialConfig, approach_opening, execute
+from point2act.simulation.trial import Trajectory, Trial, TrialConfig, execute
 
 _ARM = "arm/"
 _YIELD = 0.02
@@ -46,7 +46,7 @@ def try_grasp_on_arm(
     """
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
-    opening = approach_opening(grasp, arm.gripper, config)
+    opening = approach_opening(arm.gripper, grasp.width, config.clearance)
     gripper_spec = _gripper_spec(arm, grasp.width, opening, force=min(config.force, arm.gripper.max_force))
     rig = add_arm(scene, arm, gripper_spec, path.grasp)
     data = scene.start(rig.mounted.model)
@@ -55,22 +55,8 @@ def try_grasp_on_arm(
 
 
 @dataclass(frozen=True, eq=False)
-class ArmRig:
+class ArmRig(Rig):
     """A gripper on an arm; targets are joint positions, radians."""
-
-    mounted: GripperModel
-    joints: tuple[str, ...]
-    """Names in the model of the joints and of their servos."""
-
-    def jump(self, data: MjData, target: Float[np.ndarray, " d"]) -> None:
-        """Set joint positions without moving through them."""
-        data.qpos[self.qpos_indices] = target
-        self.move(data, target)
-
-    def move(self, data: MjData, target: Float[np.ndarray, " d"]) -> None:
-        """Command joint positions."""
-        for name, value in zip(self.joints, target, strict=True):
-            data.actuator(name).ctrl = value
 
     def targets_per_twist(self, target: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 6"]:
         """Return the pseudo-inverse of the Jacobian at a target."""
@@ -108,7 +94,7 @@ def add_arm(scene: Scene, arm: Arm, gripper_spec: Any, posture: Float[np.ndarray
 
     def add(spec: Any) -> None:
         T_world_base = invert(scene.T_base_world)
-        frame = spec.worldbody.add_frame(pos=T_world_base[:3, 3], quat=_wxyz(T_world_base))
+        frame = spec.worldbody.add_frame(pos=T_world_base[:3, 3], quat=wxyz(T_world_base))
         spec.attach(_gravity_compensated(arm), prefix=_ARM, frame=frame)
         attach_at(spec, _ARM + arm.flange, gripper_spec, arm.path, prefix="gripper/")
         for name, torque in zip(joints, arm.torque.tolist(), strict=True):
@@ -139,7 +125,7 @@ def _gripper_spec(arm: Arm, width: float, opening: float, *, force: float) -> An
     body, actuator, equality = gripper_elements(arm.gripper, force, opening, prefix="")
     T = arm.T_flange_gripper(width)
     body.set("pos", numbers(T[:3, 3]))
-    body.set("quat", numbers(_wxyz(T)))
+    body.set("quat", numbers(wxyz(T)))
     world.append(body)
     root.extend([world, actuator, equality])
     return mujoco.MjSpec.from_string(ET.tostring(root, encoding="unicode"))
@@ -174,7 +160,3 @@ def _at(model: MjModel, qpos_indices: Int[np.ndarray, " d"], joints: Float[np.nd
     data.qpos[qpos_indices] = joints
     mujoco.mj_fwdPosition(model, data)
     return data
-
-
-def _wxyz(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 4"]:
-    return Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]

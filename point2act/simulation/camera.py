@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from point2act.core.geometry import opengl_to_opencv
 from point2act.core.mujoco_import import MjData, MjModel, mujoco, open_renderer
 from point2act.core.types import Camera, View
-from point2act.simulation.mjcf import CAMERA
+from point2act.simulation.mjcf import CAMERA, wxyz
 from point2act.simulation.scene import Scene
 from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
 
@@ -115,7 +115,7 @@ def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4
     T_world_glcam = opengl_to_opencv(T_world_cam)
     eye = model.body(CAMERA).mocapid[0]
     data.mocap_pos[eye] = T_world_glcam[:3, 3]
-    data.mocap_quat[eye] = Rotation.from_matrix(T_world_glcam[:3, :3]).as_quat()[[3, 0, 1, 2]]
+    data.mocap_quat[eye] = wxyz(T_world_glcam)
     model.cam_fovy[model.camera(CAMERA).id] = np.rad2deg(2 * np.arctan(camera.height / 2 / camera.fy))
     mujoco.mj_kinematics(model, data)
     mujoco.mj_camlight(model, data)

@@ -7,21 +7,21 @@ presses against something stops short, and the servo forces measure how hard it 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 from xml.etree import ElementTree as ET
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.transform import Rotation
 
 from point2act.core.mujoco_import import MjData, MjModel
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.simulation.mjcf import build, numbers
+from point2act.simulation.mjcf import build, numbers, wxyz
 from point2act.simulation.scene import Scene
 
 _AXES = np.eye(3)
+_JOINTS = tuple(f"gripper/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
 _MASS = 1.0
 """Mass of gripper and wrist, kilograms; real grippers weigh 0.7 to 0.9."""
 _FINGER_MASS = 0.1
@@ -73,64 +73,54 @@ def find_gripper(model: MjModel, gripper: Gripper, *, carried_by: str = "gripper
     return GripperModel(model, gripper, geoms, (fingers[0], fingers[1]))
 
 
-@runtime_checkable
-class Rig(Protocol):
-    """What moves a gripper in a trial. A target is the vector of commands that suits the rig."""
+@dataclass(frozen=True, eq=False)
+class Rig(ABC):
+    """What moves a gripper in a trial. A target is the vector of commands to its joints."""
 
-    @property
-    def mounted(self) -> GripperModel:
-        """Gripper and the model that contains it."""
-        ...
+    mounted: GripperModel
+    joints: tuple[str, ...]
+    """Names in the model of the joints and of their servos."""
 
     def jump(self, data: MjData, target: Float[np.ndarray, " n"]) -> None:
-        """Set the state of a target without moving through it."""
-        ...
+        """Set joint positions without moving through them."""
+        for name, value in zip(self.joints, target, strict=True):
+            data.joint(name).qpos = value
+        self.move(data, target)
 
     def move(self, data: MjData, target: Float[np.ndarray, " n"]) -> None:
-        """Command a target."""
-        ...
+        """Command joint positions."""
+        for name, value in zip(self.joints, target, strict=True):
+            data.actuator(name).ctrl = value
 
+    @abstractmethod
     def targets_per_twist(self, target: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 6"]:
         """Return the change of a target per small motion along the gripper's axes, metres and radians."""
-        ...
 
+    @abstractmethod
     def load(self, data: MjData) -> tuple[float, float]:
         """Return force and torque on the gripper, newtons and newton metres."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
-class FreeFlyingRig:
+class FreeFlyingRig(Rig):
     """A free-flying gripper; targets are offsets from its mount, metres and radians along its own axes."""
 
-    mounted: GripperModel
+    joints: tuple[str, ...] = _JOINTS
 
     def mount(self, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
         """Place the mount at a pose, the gripper at the mount, and the fingers ``opening`` metres apart."""
         body = self.mounted.model.body("mount")
-        body.pos = T_world_gripper[:3, 3]
-        body.quat = Rotation.from_matrix(T_world_gripper[:3, :3]).as_quat()[[3, 0, 1, 2]]
+        body.pos, body.quat = T_world_gripper[:3, 3], wxyz(T_world_gripper)
         self.move(data, np.zeros(6))
         spread(data, opening)
-
-    def jump(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
-        """Set an offset without moving through it."""
-        for name, value in zip(_JOINTS, target, strict=True):
-            data.joint(name).qpos = value
-        self.move(data, target)
-
-    def move(self, data: MjData, target: Float[np.ndarray, " 6"]) -> None:
-        """Command an offset."""
-        for name, value in zip(_JOINTS, target, strict=True):
-            data.actuator(name).ctrl = value
 
     def targets_per_twist(self, target: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "6 6"]:
         """Return the identity: targets are motions."""
         return np.eye(6)
 
     def load(self, data: MjData) -> tuple[float, float]:
-        """Return force and torque of the servos, newtons and newton metres; gravity is compensated."""
-        load = np.array([data.actuator(name).force[0] for name in _JOINTS])
+        """Return force and torque of the servos; gravity is compensated."""
+        load = np.array([data.actuator(name).force[0] for name in self.joints])
         return float(np.linalg.norm(load[:3])), float(np.linalg.norm(load[3:]))
 
 
@@ -152,9 +142,6 @@ def gripper_contacts(mounted: GripperModel, data: MjData) -> Iterator[tuple[int,
     for index, (a, b) in enumerate(data.contact.geom.tolist()):
         if mounted.geoms[a] != mounted.geoms[b]:
             yield (index, a, b) if mounted.geoms[a] else (index, b, a)
-
-
-_JOINTS = tuple(f"gripper/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
 
 
 def _elements(gripper: Gripper, force: float, opening: float) -> list[ET.Element]:

@@ -67,6 +67,11 @@ def numbers(values: Sequence[float] | np.ndarray | float) -> str:
     return " ".join(f"{value:.9g}" for value in np.atleast_1d(values))
 
 
+def wxyz(rotation: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, " 4"]:
+    """Return the quaternion of a rotation or of a rigid transform."""
+    return Rotation.from_matrix(rotation[:3, :3]).as_quat()[[3, 0, 1, 2]]
+
+
 def geom_name(thing: str, part: str, index: int) -> str:
     """Return the name of a shape in the model."""
     return f"{thing}/{part}/{index}"
@@ -161,13 +166,12 @@ def _thing(world: ET.Element, thing: SceneObject, table: Table) -> None:
 def _geom(body: ET.Element, thing: SceneObject, part: Part, shape: Shape, *, name: str, mass: float) -> None:
     x, y, z = shape.half_size
     sizes = {"cylinder": (x, z), "capsule": (x, z - x)}
-    quat = Rotation.from_matrix(shape.rotation).as_quat()[[3, 0, 1, 2]]
     # Of two friction values MuJoCo takes the larger unless one geom has priority: the object decides.
     # Torsion 5 mm is the radius of the patch that a finger or a foot rests on; rolling 0.1 mm.
     # The contacts are stiffer than MuJoCo's own, or 40 N would press the fingers 3 mm into the object.
     ET.SubElement(
         body, "geom", name=name, type=shape.kind, size=numbers(sizes.get(shape.kind, (x, y, z))),
-        pos=numbers(shape.center), quat=numbers(quat), mass=numbers(mass),
+        pos=numbers(shape.center), quat=numbers(wxyz(shape.rotation)), mass=numbers(mass),
         material=f"{thing.name}/{part.name}", priority="1", condim="6",
         friction=numbers([thing.friction, 0.005, 0.0001]), solref="0.005 1", solimp="0.95 0.99 0.001",
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from point2act.core.errors import SimulationError
 from point2act.core.files import read_json, write_bytes, write_json
-from point2act.core.types import Grasp, OrientedBox
+from point2act.core.types import Grasp
 from point2act.data.capture import write_capture
 from point2act.data.points import write_points
 from point2act.grasping.grasps_json import read_grasps
@@ -112,7 +112,7 @@ def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
 def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
     truth = {
         target.query.name: {"object": target.thing, "part": target.part}
-        | _box(part_box(scene, target.query.name))
+        | {name: array.tolist() for name, array in vars(part_box(scene, target.query.name)).items()}
         for target in scene.layout.targets
     }
     return {
@@ -123,12 +123,4 @@ def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
         "table_height": scene.layout.table.height,
         "T_world_thing": {name: T.tolist() for name, T in scene.T_world_thing.items()},
         "truth": truth,
-    }
-
-
-def _box(box: OrientedBox) -> dict[str, Any]:
-    return {
-        "center": box.center.tolist(),
-        "axes": box.axes.tolist(),
-        "half_extents": box.half_extents.tolist(),
     }

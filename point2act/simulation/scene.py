@@ -16,7 +16,7 @@ from point2act.core.geometry import transform_points
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import OrientedBox, Query
 from point2act.simulation.layout import Part, QueryTarget, SceneLayout, SceneObject, read_layout, scaled
-from point2act.simulation.mjcf import TIMESTEP, build, geom_name
+from point2act.simulation.mjcf import TIMESTEP, build, geom_name, wxyz
 
 _SETTLING_SECONDS = 1.5
 _GAP = 0.01
@@ -87,7 +87,7 @@ class Scene:
         """Return a new state of ``model`` (this scene's, or with a gripper added), objects at rest."""
         data = mujoco.MjData(model)
         for name, T in self.T_world_thing.items():
-            data.joint(name).qpos[:] = _pose(T)
+            data.joint(name).qpos[:] = [*T[:3, 3], *wxyz(T)]
         mujoco.mj_forward(model, data)
         return data
 
@@ -196,8 +196,3 @@ def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
     T[:3, :3] = data.body(name).xmat.reshape(3, 3)
     T[:3, 3] = data.body(name).xpos
     return T
-
-
-def _pose(T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, " 7"]:
-    """Return position and wxyz quaternion, as a free joint stores them."""
-    return np.concatenate([T[:3, 3], Rotation.from_matrix(T[:3, :3]).as_quat()[[3, 0, 1, 2]]])

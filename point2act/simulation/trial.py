@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -12,16 +13,10 @@ from jaxtyping import Float, Int, UInt8
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
+from point2act.grasping.antipodal.collision import approach_opening
 from point2act.grasping.grippers import Gripper
 from point2act.simulation.camera import render_states
-from point2act.simulation.gripper_model import (
-    FreeFlyingRig,
-    GripperModel,
-    Rig,
-    add_gripper,
-    gripper_contacts,
-    squeeze,
-)
+from point2act.simulation.gripper_model import FreeFlyingRig, Rig, add_gripper, gripper_contacts, squeeze
 from point2act.simulation.mjcf import TIMESTEP
 from point2act.simulation.scene import Scene, parts_of_geoms
 
@@ -91,7 +86,7 @@ def try_grasp(
     """
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
-    opening = approach_opening(grasp, gripper, config)
+    opening = approach_opening(gripper, grasp.width, config.clearance)
     force = min(config.force, gripper.max_force)
     rig = FreeFlyingRig(add_gripper(scene, gripper, force=force, opening=opening))
     data = scene.start(rig.mounted.model)
@@ -111,16 +106,11 @@ class Trajectory:
     """Waypoints from the end of the approach."""
 
 
-def approach_opening(grasp: Grasp, gripper: Gripper, config: TrialConfig) -> float:
-    """Return the opening of the pads on the approach, metres."""
-    return min(grasp.width + 2 * config.clearance, gripper.max_width)
-
-
 def execute(
     scene: Scene, query: str, grasp: Grasp, rig: Rig, data: MjData, way: Trajectory, config: TrialConfig
 ) -> Trial:
     """Execute a trial with an open gripper on its rig in a new state of the scene."""
-    run = _Run(scene, rig.mounted, rig, data, parts_of_geoms(scene, rig.mounted.model))
+    run = _Run(scene, rig, data, parts_of_geoms(scene, rig.mounted.model))
     trial = _play(run, query, scene.target(query).thing, way, config)
     if not config.pictures:
         return trial
@@ -133,7 +123,6 @@ class _Run:
     """State that the phases of one trial share."""
 
     scene: Scene
-    mounted: GripperModel
     rig: Rig
     data: MjData
     part_of_geom: Int[np.ndarray, " g"]
@@ -165,7 +154,7 @@ class _Run:
             self._step()
 
     def _step(self) -> None:
-        mujoco.mj_step(self.mounted.model, self.data)
+        mujoco.mj_step(self.rig.mounted.model, self.data)
         if not np.isfinite(self.data.qpos).all():
             raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
 
@@ -182,14 +171,14 @@ def _play(run: _Run, query: str, target: str, way: Trajectory, config: TrialConf
     by_part = False
     if free:
         squeeze(run.data)
-        _run_to_end(run.go(rest, 0.8))
+        deque(run.go(rest, 0.8), maxlen=0)
         run.record_moment("closed")
         parts, by_part = _gripped_parts(run, query)
-        _run_to_end(run.go(way.lift, 1.5))
+        deque(run.go(way.lift, 1.5), maxlen=0)
         run.record_moment("lifted")
         run.shake(up[0], config.shake)
         run.record_moment("shaken")
-        _run_to_end(run.go(up, 1.0))
+        deque(run.go(up, 1.0), maxlen=0)
         run.record_moment("held")
     held = _held_objects(run) if free else []
     lifted = target if target in held else next(iter(held), "")
@@ -220,20 +209,11 @@ def _approach(run: _Run, way: Trajectory, config: TrialConfig) -> bool:
     return True
 
 
-def _run_to_end(steps: Iterator[None]) -> None:
-    for _ in steps:
-        pass
-
-
 def _penetration(run: _Run) -> float:
     """Return the deepest penetration of the gripper, metres."""
-    mujoco.mj_forward(run.mounted.model, run.data)
-    return float(
-        max(
-            (-run.data.contact.dist[index] for index, _, _ in gripper_contacts(run.mounted, run.data)),
-            default=0.0,
-        )
-    )
+    mujoco.mj_forward(run.rig.mounted.model, run.data)
+    touching = gripper_contacts(run.rig.mounted, run.data)
+    return float(max((-run.data.contact.dist[index] for index, _, _ in touching), default=0.0))
 
 
 def _gripped_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
@@ -241,11 +221,11 @@ def _gripped_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], 
     wanted = run.scene.target_parts(query)
     force = np.zeros((2, len(run.scene.parts)))
     wrench = np.zeros(6)
-    for index, gripper_geom, other in gripper_contacts(run.mounted, run.data):
+    for index, gripper_geom, other in gripper_contacts(run.rig.mounted, run.data):
         part = run.part_of_geom[other]
-        for side, geoms in enumerate(run.mounted.fingers):
+        for side, geoms in enumerate(run.rig.mounted.fingers):
             if part >= 0 and gripper_geom in geoms:
-                mujoco.mj_contactForce(run.mounted.model, run.data, index, wrench)
+                mujoco.mj_contactForce(run.rig.mounted.model, run.data, index, wrench)
                 force[side, part] += wrench[0]
     order = np.argsort(-force.sum(axis=0))
     parts = tuple(run.scene.parts[i] for i in order if force[:, i].sum() > 0)
@@ -258,15 +238,15 @@ def _held_objects(run: _Run) -> list[str]:
     resting: set[str] = set()
     for a, b in run.data.contact.geom.tolist():
         things = {_thing_of(run, a), _thing_of(run, b)}
-        if "" in things and not (run.mounted.geoms[a] or run.mounted.geoms[b]):
+        if "" in things and not (run.rig.mounted.geoms[a] or run.rig.mounted.geoms[b]):
             resting |= things
     left, right = (
         {
             _thing_of(run, other)
-            for _, gripper_geom, other in gripper_contacts(run.mounted, run.data)
+            for _, gripper_geom, other in gripper_contacts(run.rig.mounted, run.data)
             if gripper_geom in geoms
         }
-        for geoms in run.mounted.fingers
+        for geoms in run.rig.mounted.fingers
     )
     return sorted((left & right) - resting - {""})
 

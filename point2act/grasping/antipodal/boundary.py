@@ -20,8 +20,7 @@ class NormalConfig:
     """Bilateral smoothing of normals."""
 
     # Chosen on simulated tables against the true shapes: half of the normals are within 4 degrees, 88 %
-    # within
-    # 15; normals of a field smoothed by one voxel: 8 degrees and 71 %.
+    # within 15; normals of a field smoothed by one voxel: 8 degrees and 71 %.
 
     distance_sigma: float = 0.004
     """Standard deviation of the weight by distance, metres; truncated at 1.5 times that."""
@@ -229,9 +228,8 @@ def smooth_normals(
 ) -> Float[np.ndarray, "n 3"]:
     """Smooth unit normals with a bilateral filter, which keeps edges.
 
-    ``n_i <- normalise(n_i + sum_j exp(-|x_i - x_j|² / 2 s²) exp(-(1 - n_i . n_j) / a²) n_j)`` over the
-    points j
-    within 1.5 s (Tomasi and Manduchi 1998; on normals of meshes Zheng et al. 2011); ``1 - cos t ~ t² / 2``.
+    ``n_i <- normalise(n_i + sum_j exp(-|x_i - x_j|² / 2 s²) exp(-(1 - n_i . n_j) / a²) n_j)`` over the points
+    j within 1.5 s (Tomasi and Manduchi 1998; on normals of meshes Zheng et al. 2011); ``1 - cos t ~ t² / 2``.
     """
     pairs = KDTree(points).query_pairs(1.5 * config.distance_sigma, output_type="ndarray")
     here, there = pairs.T

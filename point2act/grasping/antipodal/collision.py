@@ -11,19 +11,10 @@ from point2act.grasping.grippers import Boxes, Gripper
 SPARSE = 50
 
 
-def finger_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Return both fingers at an opening, swept back along the approach (all metres)."""
-    return _swept(gripper.fingers_at(opening), approach)
-
-
-def body_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Return links, palm and flange at an opening, swept back along the approach (all metres)."""
-    return _swept(gripper.body_at(opening), approach)
-
-
-def gripper_boxes(gripper: Gripper, opening: float, *, approach: float = 0.0) -> Boxes:
-    """Return fingers and body at an opening, swept back along the approach (all metres)."""
-    return _swept(gripper.boxes_at(opening), approach)
+def swept_back(boxes: Boxes, approach: float) -> Boxes:
+    """Return the volume that boxes of a gripper sweep on a straight approach along +z, metres."""
+    back = np.array([0.0, 0.0, approach / 2])
+    return Boxes(boxes.center - back, boxes.half + back)
 
 
 def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
@@ -37,12 +28,6 @@ def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
     """Return the opening of the gripper while it approaches contacts ``width`` apart, metres."""
     return min(gripper.max_width, width + 2 * clearance)
-
-
-def _swept(boxes: Boxes, approach: float) -> Boxes:
-    # A box that moves along +z sweeps a box that is longer by the distance.
-    back = np.array([0.0, 0.0, approach / 2])
-    return Boxes(boxes.center - back, boxes.half + back)
 
 
 def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:

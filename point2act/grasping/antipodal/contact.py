@@ -5,9 +5,8 @@ outward normal n. Each pad of size ``(b, l)`` stops at the foremost surface in f
 
     s* = max { s_i : |x_i| <= b/2, |z_i| <= l/2, ±n_i,y > cos_min, w/2 - o <= s_i <= opening/2 }
 
-and its patch holds the points with ``s_i >= s* - compliance``. Two patches can press against each other
-along a
-line u if both mean normals lie within the friction cone of u, tan(angle(n, u)) <= mu (Nguyen 1988).
+and its patch holds the points with ``s_i >= s* - compliance``. Two patches can press against each other along
+a line u if both mean normals lie within the friction cone of u, tan(angle(n, u)) <= mu (Nguyen 1988).
 """
 
 from __future__ import annotations

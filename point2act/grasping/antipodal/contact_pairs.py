@@ -48,9 +48,8 @@ class PairConfig:
     """Depth of the chords below the surface, metres."""
     min_chord_cosine: float = 0.5
     """Smallest cosine between the normals and a chord."""
-    # 60 degrees: low objects show round edges, and pads that reach further than the chord may still close
-    # on a
-    # knob's widest place. Chosen.
+    # 60 degrees: low objects show round edges, and pads that reach further than the chord may still close on
+    # a knob's widest place. Chosen.
     min_width: float = 0.0025
     """Smallest width of a pair, metres; narrower ones are corners that a ray clips."""
     clearance: float = 0.006

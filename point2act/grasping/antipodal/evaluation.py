@@ -14,10 +14,10 @@ from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distanc
 from point2act.grasping.antipodal.boundary import BoundaryConfig, SolidPoints, SurfacePoints
 from point2act.grasping.antipodal.collision import (
     approach_opening,
-    gripper_boxes,
     nearest,
     nearest_on_path,
     plane_heights,
+    swept_back,
 )
 from point2act.grasping.antipodal.contact import RobustnessConfig, draw_perturbations, robustness
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig
@@ -56,8 +56,7 @@ class EvaluationConfig:
     blocked_factor: float = 0.5
     """Factor on the score of poses whose lift seems to be blocked."""
     # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can
-    # retreat
-    # along its approach. Chosen.
+    # retreat along its approach. Chosen.
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ def _approach_clearance(
     length: float,
 ) -> float:
     """Return the smallest distance of the open gripper on its approach to points and table, metres."""
-    boxes = gripper_boxes(task.gripper, opening, approach=length)
+    boxes = swept_back(task.gripper.boxes_at(opening), length)
     smallest = nearest((task.solid.points - origin) @ rotation, boxes)
     table = task.volume.table_in_volume
     if table is not None:
@@ -256,4 +255,4 @@ def _lift_clearance(
     """Return the smallest distance of the closed gripper on its lift to everything but the object, metres."""
     others = (task.solid.points[~task.solid.on_object] - origin) @ rotation
     up = config.lift * rotation[2]  # in the gripper's axes
-    return nearest_on_path(others, gripper_boxes(task.gripper, width), up, step=config.lift_step)
+    return nearest_on_path(others, task.gripper.boxes_at(width), up, step=config.lift_step)

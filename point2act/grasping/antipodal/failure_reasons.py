@@ -11,10 +11,9 @@ from point2act.grasping.antipodal.boundary import SolidPoints
 from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
-    body_boxes,
     depth_inside,
-    finger_boxes,
     plane_heights,
+    swept_back,
     within,
 )
 from point2act.grasping.antipodal.contact_pairs import RAY_LENGTH, ContactPairs
@@ -120,8 +119,8 @@ def _nearest_miss(
         if not len(fan):
             continue
         opening = approach_opening(gripper, float(width), config.pairs.clearance)
-        fingers = finger_boxes(gripper, opening, approach=sampling.approach)
-        body = body_boxes(gripper, opening, approach=sampling.approach)
+        fingers = swept_back(gripper.fingers_at(opening), sampling.approach)
+        body = swept_back(gripper.body_at(opening), sampling.approach)
         rotations = np.repeat(fan, len(depths), axis=0)
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
         boxes = fingers + body

@@ -13,12 +13,10 @@ from point2act.grasping.antipodal.boundary import SolidPoints
 from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
-    body_boxes,
     closing_boxes,
-    finger_boxes,
-    gripper_boxes,
     hits,
     plane_heights,
+    swept_back,
     within,
 )
 from point2act.grasping.antipodal.contact_pairs import ContactPairs
@@ -216,14 +214,14 @@ def _free(
     counts.tried += free.size
     table = volume.table_in_volume
     if table is not None:
-        boxes = gripper_boxes(gripper, opening, approach=config.approach)
+        boxes = swept_back(gripper.boxes_at(opening), config.approach)
         height = plane_heights(fan, np.broadcast_to(middle, (len(fan), 3)), boxes, table)
         free = height[:, None] + np.outer(fan[:, :, 2] @ table[:3], depths) >= config.table_margin
         counts.table += int((~free).sum())
     center, fan = middle.astype(np.float32)[:, None], fan.astype(np.float32)
-    fingers = finger_boxes(gripper, opening, approach=config.approach)
+    fingers = swept_back(gripper.fingers_at(opening), config.approach)
     counts.fingers += _reject(free, fan, cloud.all - center, depths, fingers, config.finger_margin)
-    body = body_boxes(gripper, opening, approach=config.approach)
+    body = swept_back(gripper.body_at(opening), config.approach)
     counts.palm += _reject(free, fan, cloud.coarse - center, depths, body, config.palm_margin)
     swept = closing_boxes(gripper, width, opening)
     counts.neighbour += _reject(free, fan, cloud.others - center, depths, swept, config.closing_margin)

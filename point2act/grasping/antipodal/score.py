@@ -29,8 +29,7 @@ class QualityWeights:
     # regularised towards the grasp study's weights, none below 0. A weight of 0 means that the others say as
     # much. Clearance and robustness came out at 0 too and are chosen: of grippers executed 3 mm and 3 degrees
     # off 2 of 24 hit something without them and 1 of 40 with both at 1. The bias is lowered by their means;
-    # it
-    # was not calibrated again.
+    # it was not calibrated again.
 
     bias: float = -3.66
     alignment: float = 1.81
@@ -71,8 +70,7 @@ class ScoreConfig:
     semantic_weight: float = 0.7
     """Weight s of the relevancy: score = quality * (1 - s + s * relevancy / best relevancy of the region)."""
     # LERF-TOGO takes 0.95 of a sum, among grasps of the whole scene; here all are near the action point.
-    # Chosen:
-    # 0.5 and 0.7 grasped the right part in the same 28 of 30 simulated trials.
+    # Chosen: 0.5 and 0.7 grasped the right part in the same 28 of 30 simulated trials.
     relevancy_radius: float = 0.010
     """Radius around a contact over which relevancy is averaged, metres."""
     # Half a fingertip.

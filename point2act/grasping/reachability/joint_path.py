@@ -31,8 +31,7 @@ class Unreachable:
     """What is missing."""
     progress: float
     """Order of misses: below 0 by the distance to the start of the path, from 0 to 1 by the fraction of the
-    path
-    that is reached, about 2 if only a link collides."""
+    path that is reached, about 2 if only a link collides."""
 
 
 def reach_grasps(
