@@ -79,13 +79,11 @@ def find_placement(
     """Find the placement pose on the observed surface at an action point.
 
     Args:
-        views: All views.
         depths: z-depth of each view, world units, 0 for none.
         action_point: World.
         metric: Whether world units are metres; otherwise the lengths of the config are scaled by the
         distance of
             the cameras.
-        config: Tolerances.
         rng: Draws the planes of RANSAC.
 
     Returns:

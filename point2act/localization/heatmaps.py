@@ -33,10 +33,8 @@ def heatmap(
     """Return the maximum of one Gaussian bump of height 1 per point.
 
     Args:
-        camera: Camera of the view.
         pixels: ``(x, y)`` in continuous pixel coordinates. No points ("not visible") give zeros: evidence
             against everything visible.
-        config: Width of the bumps.
     """
     return heatmaps(camera, [pixels], config=config)[..., 0]
 

@@ -87,8 +87,6 @@ def part_visibility(parts: Parts, views: Sequence[View], covered: Float[np.ndarr
     """Compute what every view sees of a surface's points and parts.
 
     Args:
-        parts: Part tree.
-        views: All views.
         covered: Number of pixels that each point covers in each view.
     """
     pixel = np.array([1 / (view.camera.fx * view.camera.fy) for view in views])
@@ -137,10 +135,8 @@ def part_posterior(
     """Return the posterior over parts and absence, given the answers of all views.
 
     Args:
-        parts: Part tree.
         visibility: What every view sees of the parts.
         answers: Tangents of the points in every view; empty for "not visible", None if not asked.
-        config: Error model.
     """
     if len(parts) == 0:
         return PartPosterior(np.zeros(0), 1.0)

@@ -62,9 +62,7 @@ def find_consensus(
     refined by mean shift (Comaniciu and Meer 2002). Deterministic, in any unit of length.
 
     Args:
-        views: All views.
         answers: Pixels answered in every view; empty for "not visible", None if not asked.
-        config: When answers agree.
     """
     found = _collect(views, answers, config)
     if len(np.unique(found.view)) < config.min_agree:

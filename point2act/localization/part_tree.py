@@ -97,7 +97,6 @@ def build_part_tree(
         colors: sRGB in [0, 1].
         ground: Points on supporting planes, clustered separately.
         distance: Distance of the cameras, in the unit of the points.
-        config: Feature scales and sizes.
     """
     points = points.astype(float)  # scenes are float32, too little for sums over all of their points
     features = _features(points, colors, config.position_scale * distance, config)

@@ -51,7 +51,6 @@ def ray_consensus_point(
         rays: Rays of all answers.
         distance: Distance of the cameras, world units.
         sigma: Standard deviation of an answer as an angle, radians.
-        config: When to overrule the surface.
     """
     tight = _Compromise(surface, config.trust_surface * distance, rays, sigma, config.max_angle)
     intersection = replace(tight, scale=config.max_angle * distance).settle(surface)

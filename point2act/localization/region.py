@@ -94,14 +94,10 @@ def find_region(
     Confidences of regions and the probability of absence add up to at most 1.
 
     Args:
-        parts: Part tree of the scene.
         visibility: What every view sees of the parts.
-        evidence: Posterior over parts.
-        views: All views.
         depths: z-depth of the surface in every view, 0 for none.
         answers: Pixels answered in every view; empty for "not visible", None if not asked.
         sigma: Standard deviation of an answer as an angle, radians.
-        config: Tolerances.
     """
     spoken = sum(answer is not None and len(answer) > 0 for answer in answers)
     if spoken == 0:

@@ -52,9 +52,7 @@ def segment_scene(
 
     Args:
         scene: Gaussians, world.
-        views: All views.
         projections: Projection of all Gaussians into each view.
-        config: Thresholds and the part tree.
     """
     covered = np.stack([_covered(projection) for projection in projections])
     solid = np.flatnonzero((scene.opacities > config.opacity) & (covered.max(axis=0) > _SEEN))

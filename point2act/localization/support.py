@@ -38,11 +38,9 @@ def count_support(
     Args:
         point: Action point, world.
         body: Surface points of the region, world.
-        views: All views.
         depths: z-depth of the surface in every view, 0 for none.
         answers: Pixels answered in every view; empty for "not visible", None if not asked.
         spent: Views that already agree with a more probable region; each agrees with one only.
-        config: Tolerances.
 
     Returns:
         The support, and a mask of the views that agree.

@@ -33,13 +33,10 @@ def try_grasp_on_arm(
     """Execute a grasp with the arm at ``scene.T_base_world``.
 
     Args:
-        scene: Settled scene.
         query: Name of the query that the grasp answers.
         grasp: Grasp in the world frame.
         path: Joint path of this arm with its own gripper, as ``find_path`` returns it. It determines the
             lengths of approach and lift.
-        arm: Arm with its gripper.
-        config: Parameters of the trial.
 
     Raises:
         SimulationError: for an unknown query.

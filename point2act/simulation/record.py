@@ -42,9 +42,7 @@ def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: 
     Only trials and benchmarks read the ground truth.
 
     Args:
-        scene: Settled scene.
         folder: Folder to write: images, depth, transforms.json, points.json.
-        config: Camera and pointing model.
         rng: Generator of all noise.
     """
     folder = Path(folder)

@@ -75,11 +75,8 @@ def try_grasp(
     """Execute a grasp with a free-flying gripper on a new copy of the settled scene.
 
     Args:
-        scene: Settled scene.
         query: Name of the query that the grasp answers.
         grasp: Grasp in the world frame.
-        gripper: Gripper to use.
-        config: Parameters of the trial.
 
     Raises:
         SimulationError: for an unknown query.

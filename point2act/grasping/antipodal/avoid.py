@@ -59,10 +59,7 @@ def avoid_region(
     The region's own box is where to act, about half of a long part; it is used if there are no points.
 
     Args:
-        query: Query with the role ``avoid``.
-        region: Its region.
         relevancy: World points and their relevancy.
-        config: Extent of the box.
     """
     points, values = relevancy
     near = ((points - region.box.center) ** 2).sum(axis=1) < config.max_radius**2

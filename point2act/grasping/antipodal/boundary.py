@@ -97,9 +97,7 @@ def surface_points(
     """Extract the zero crossings between neighbouring voxels, and segment the object.
 
     Args:
-        volume: TSDF.
         action_point: Point on or near the object, volume frame, metres.
-        config: Tolerances.
 
     Returns:
         Observed points, and presumed ones where free space borders unobserved space near an observed point.

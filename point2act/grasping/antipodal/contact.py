@@ -103,7 +103,6 @@ def close_pads(
         pad_size: Width and length of a pad, metres.
         width: Distance between the contacts, metres.
         opening: Distance between the pads before they close, metres.
-        config: Tolerances.
 
     Returns:
         The patches on the -y and on the +y side.

@@ -120,12 +120,9 @@ def find_contact_pairs(
     observed.
 
     Args:
-        volume: TSDF.
-        surface: Its surface points.
         action_point: Volume frame, metres.
         radius: Largest distance of the first contact from the action point, metres.
         max_width: Opening of the gripper, metres.
-        config: Sampling.
         rng: Draws start points and jitter.
     """
     reach = RAY_LENGTH * max_width

@@ -35,7 +35,6 @@ def motion(
 
     Args:
         grasp: Grasp, world.
-        gripper: Gripper.
         up: Unit vector, world.
         clearance: Clearance between each open finger and its contact, metres, as in ``PairConfig``.
         approach: Length of the approach, metres.

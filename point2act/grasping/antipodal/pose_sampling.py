@@ -132,12 +132,9 @@ def sample_free_poses(
     unobserved space, and its closing fingers against everything but the object.
 
     Args:
-        volume: TSDF.
         solid: Observed points above the table, volume frame.
         pairs: Contact pairs, best first.
-        gripper: Gripper.
         clearance: Clearance between each open finger and its contact, metres.
-        config: Sampling and margins.
         progress: Called with the number of pairs done and the number of pairs.
 
     Returns:

@@ -130,10 +130,8 @@ def contact_relevancy(
 
     Args:
         contacts: Contacts of each grasp, world.
-        region: Region of the query.
         relevancy: World points and their relevancy; None for 1 in the region's box and a Gaussian fall-off
             around it.
-        config: Radius.
     """
     radius = config.relevancy_radius
     if relevancy is None:

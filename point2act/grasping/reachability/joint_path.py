@@ -51,12 +51,10 @@ def reach_grasps(
     Args:
         grasps: Grasps, world, in any order.
         T_base_world: Transform from the world to the arm's base.
-        arm: Arm with its gripper.
         around: Table and obstacles, world.
         approach: Length of the straight approach along the gripper's +z axis, metres.
         lift_world: Translation of the lift, world, metres.
         max_grasps: Number of reachable grasps after which the search ends; None for all.
-        config: Search.
         rng: Draws start postures.
 
     Returns:
@@ -117,13 +115,11 @@ def find_path(
     path further from the joint limits is taken.
 
     Args:
-        arm: Arm with its gripper.
         T_base_gripper: Pose of the grasp.
         opening: Distance between the pads when they hold, metres.
         approach: Length of the straight approach along the gripper's +z axis, metres.
         lift_base: Translation of the lift, base frame, metres.
         around: Table and obstacles, base frame.
-        config: Search.
         rng: Draws start postures.
     """
     return Reach(arm, around, config).find(
