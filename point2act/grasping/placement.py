@@ -38,8 +38,7 @@ class PlacementConfig:
     """Largest distance of the surface from the plane, metres."""
     # Two to three times a depth camera's noise.
     max_radius: float = 0.15
-    """Radius around the action point within which the surface is used, metres; upper bound of the flat
-    radius."""
+    """Radius around the action point of the surface that is used, metres; upper bound of the flat radius."""
     attraction_width: float = 0.02
     """Standard deviation of the Gaussian weight of the surface around the action point, metres."""
     # A fingertip, the least that anything is set down on.
@@ -81,9 +80,7 @@ def find_placement(
     Args:
         depths: z-depth of each view, world units, 0 for none.
         action_point: World.
-        metric: Whether world units are metres; otherwise the lengths of the config are scaled by the
-        distance of
-            the cameras.
+        metric: Whether world units are metres; else the config's lengths scale with the cameras' distance.
         rng: Draws the planes of RANSAC.
 
     Returns:

@@ -50,8 +50,7 @@ class SurfaceConfig:
     depth."""
     # Such pixels are mixtures of front and back; a real surface would have to be seen at 80 degrees.
     depth_tolerance: float = 0.02
-    """Largest difference between a depth reading and a point that agree, as a fraction of the point's
-    depth."""
+    """Largest difference of a depth reading and a point that agree, as a fraction of the point's depth."""
     stereo_baseline: float = 0.06
     """Largest baseline of the depth camera, metres: gaps that its stereo shadows explain are free space."""
     # 50 mm in a RealSense D435.

@@ -120,8 +120,7 @@ def avoid_distances(
 
 
 def avoid_factor(distance: Float[np.ndarray, " n"], *, config: AvoidConfig) -> Float[np.ndarray, " n"]:
-    """Return the factor on the score: the smoothstep of the distance, 0 at contact and 1 from the margin
-    on."""
+    """Return the factor on the score: smoothstep of the distance, 0 at contact and 1 beyond the margin."""
     share = np.clip(distance / max(config.margin, 1e-9), 0, 1)
     return share**2 * (3 - 2 * share)
 

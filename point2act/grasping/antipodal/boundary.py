@@ -48,8 +48,7 @@ class BoundaryConfig:
     """Largest distance between neighbouring points of one connected component, metres."""
     # Just over a voxel's diagonal.
     attraction_width: float = 0.010
-    """Standard deviation of the Gaussian around the action point that selects the object's component,
-    metres."""
+    """Standard deviation of the Gaussian at the action point that selects the object's component, metres."""
     obstacle_gap: float = 0.008
     """Largest distance between neighbouring points of one component outside the volume, metres."""
     # Two cells of the coarser cloud there.

@@ -63,8 +63,7 @@ def nearest(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> float:
 def nearest_on_path(
     points: Float[np.ndarray, "n 3"], boxes: Boxes, motion: Float[np.ndarray, "3"], *, step: float
 ) -> float:
-    """Return the smallest distance of a point to boxes that move by ``motion``, checked every ``step``
-    metres."""
+    """Return the smallest distance of a point to boxes moved by ``motion``, checked every ``step`` metres."""
     bound = nearest(points, boxes)
     low = boxes.low.min(axis=0) + np.minimum(motion, 0) - bound
     high = boxes.high.max(axis=0) + np.maximum(motion, 0) + bound

@@ -160,8 +160,7 @@ def _start_points(
     config: PairConfig,
     rng: np.random.Generator,
 ) -> SurfacePoints:
-    """Draw points of the object near the action point, preferably close ones: a knob is small on its
-    chest."""
+    """Draw object points near the action point, preferably close ones: a knob is small on its chest."""
     near = surface.on_object & (((surface.points - action_point) ** 2).sum(axis=1) < radius**2)
     chosen = np.flatnonzero(near)
     if len(chosen) > config.start_points:

@@ -180,8 +180,7 @@ def pad_depths(gripper: Gripper, config: PoseSamplingConfig) -> Float[np.ndarray
 def approach_fans(
     pairs: ContactPairs, cameras: Float[np.ndarray, "3"], config: PoseSamplingConfig
 ) -> list[Float[np.ndarray, "_k 3 3"]]:
-    """Return for each pair the gripper orientations around its closing axis, from above or from the
-    cameras."""
+    """Return each pair's gripper orientations around its closing axis, from above or from the cameras."""
     axes = (pairs.contacts[:, 1] - pairs.contacts[:, 0]) / pairs.widths[:, None]
     flat = axes[:, 2:] * axes - [0.0, 0.0, 1.0]  # straight down, orthogonal to the axis
     length = np.linalg.norm(flat, axis=1, keepdims=True)

@@ -53,8 +53,7 @@ class PreferenceConfig:
     from_above: float = 0.0
     """Weight of approaching straight down."""
     away_from_base: float = 0.0
-    """Weight of approaching horizontally away from the robot's base; needs ``T_base_world`` of the
-    capture."""
+    """Weight of approaching horizontally away from the robot's base; needs the capture's ``T_base_world``."""
     direction: tuple[float, float, float] | None = None
     """Preferred direction of approach, world."""
     direction_weight: float = 0.5

@@ -61,8 +61,7 @@ class GraspTerms(Records):
     friction: Float[np.ndarray, " n"]
     """Margin of friction: 1 - (coefficient that the contacts require) / (coefficient)."""
     twist: Float[np.ndarray, " n"]
-    """Margin of torque: 1 - (torque of the weight around the closing axis) / (torque that the pads
-    resist)."""
+    """Margin of torque: 1 - (torque of the weight around the closing axis) / (torque the pads resist)."""
     lever: Float[np.ndarray, " n"]
     """1 - (horizontal distance to the object's centre) / ``max_lever``."""
     upright: Float[np.ndarray, " n"]

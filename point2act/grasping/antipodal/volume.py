@@ -34,8 +34,7 @@ class LocalVolume:
     obstacles: Float[np.ndarray, "m 3"]
     """World points on surfaces outside the cube, within reach of a gripper that grasps inside it."""
     table: Float[np.ndarray, "4"] | None
-    """World plane ``(n, d)`` with a unit normal, ``n @ x + d`` is the height above it; None without a
-    table."""
+    """World plane ``(n, d)`` with a unit normal n: ``n @ x + d`` is the height of x; None without a table."""
     towards_cameras: Float[np.ndarray, "3"]
     """Mean direction from the centre of the cube to the cameras, world, unit length."""
 

@@ -107,8 +107,7 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
 
 
 def bare_spec(mjcf: Path) -> Any:
-    """Return an editable MJCF without actuators, sensors and keyframes; raises ``ArmError`` if it is
-    invalid."""
+    """Return an editable MJCF without actuators, sensors, keyframes; raises ``ArmError`` if invalid."""
     if not mjcf.is_file():
         raise ArmError(f"{mjcf} does not exist: 'model' is the path of an MJCF, seen from its .toml file")
     try:

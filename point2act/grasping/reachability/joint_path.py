@@ -86,8 +86,7 @@ def reach_grasps(
 
 
 def in_base(around: Surroundings, T_base_world: Float[np.ndarray, "4 4"]) -> Surroundings:
-    """Transform surroundings from the world frame to the base frame: a plane as ``n' = R n, d' = d - n' .
-    t``."""
+    """Transform surroundings from the world to the base frame: a plane as ``n' = R n, d' = d - n' . t``."""
     table, points = around.table, around.obstacles
     if table is not None:
         normal = T_base_world[:3, :3] @ table[:3]
