@@ -80,7 +80,7 @@ def compare(
                 located = opened.session.localize(replace(asked, answers=answers), config=config)
                 for one in located:
                     target = opened.scene.target(one.query.name)
-                    level = f"{count} {'part' if target.part else 'thing'}"
+                    level = f"{count} {'part' if target.part else 'object'}"
                     verdict = judge((one.region, one.rivals), part_box(opened.scene, one.query.name))
                     yield Record(level, name, opened.table.name, one.query.name, draw, verdict)
 

@@ -86,9 +86,9 @@ def with_images(scene: GaussianScene, seen: Sequence[View], device: torch.device
     taken = []
     for view in seen:
         pose = torch.tensor(view.T_cam_world, dtype=torch.float32, device=device)
-        picture = render(*gaussians, colors, pose, view.camera)
-        rgb = (255 * picture.features.clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
-        depth = torch.where(picture.alpha > 0.5, picture.depth, 0.0).cpu().numpy()
+        image = render(*gaussians, colors, pose, view.camera)
+        rgb = (255 * image.features.clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
+        depth = torch.where(image.alpha > 0.5, image.depth, 0.0).cpu().numpy()
         taken.append(View(view.name, view.camera, view.T_world_cam, rgb, depth))
     return taken
 

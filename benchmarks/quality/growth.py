@@ -95,8 +95,8 @@ def drawing(size: Size) -> Work:
     lens = camera(size.side * 3 // 4, size.side)
 
     def work() -> None:
-        picture = render(*gaussians, features, pose, lens)
-        (picture.features.sum() + picture.depth.sum()).backward()
+        image = render(*gaussians, features, pose, lens)
+        (image.features.sum() + image.depth.sum()).backward()
 
     return work
 

@@ -96,10 +96,10 @@ def quality(scene: GaussianScene) -> Quality:
     psnrs, whole, errors = [], [], []
     for number in held_out:
         view, truth, known = views()[number], true_depths()[number], seen_by_any(number, kept)
-        picture = render_view(project_view(view, at_rest), at_rest)
-        psnrs.append(psnr(picture.rgb, view.rgb / 255.0, known))
-        whole.append(psnr(picture.rgb, view.rgb / 255.0))
-        errors.append(np.abs(picture.depth - truth)[known & (truth < SensorConfig().farthest)])
+        image = render_view(project_view(view, at_rest), at_rest)
+        psnrs.append(psnr(image.rgb, view.rgb / 255.0, known))
+        whole.append(psnr(image.rgb, view.rgb / 255.0))
+        errors.append(np.abs(image.depth - truth)[known & (truth < SensorConfig().farthest)])
     return Quality(float(np.mean(psnrs)), float(np.mean(whole)), float(np.median(np.concatenate(errors))))
 
 

@@ -67,7 +67,7 @@ def agreement(device: str, *, n: int = 5_000, height: int = 120, width: int = 16
     ours, v_ours = _with_gradients(scene, height, width, "cpu")
     theirs, v_theirs = _with_gradients(scene, height, width, device)
     off = (ours.features - theirs.features.cpu()).detach().abs().amax(dim=-1)
-    yield Metric("gpu.picture_difference", float(off.median()), "1")
+    yield Metric("gpu.image_difference", float(off.median()), "1")
     yield Metric("gpu.pixels_off", 100 * float((off > 0.01).float().mean()), "%")
     relative = [float((a - b).norm() / a.norm()) for a, b in zip(v_ours, v_theirs, strict=True)]
     yield Metric("gpu.gradient_difference", max(relative), "1")
@@ -86,10 +86,10 @@ def _with_gradients(
     features = torch.rand(len(scene), CHANNELS, generator=random).to(device).requires_grad_()
     weights = torch.rand(height, width, CHANNELS, generator=random).to(device)
     (pose,) = poses(1, device=device)
-    picture = render(*gaussians, features, pose, camera(height, width))
-    ((picture.features * weights).mean() + picture.depth.mean()).backward()
+    image = render(*gaussians, features, pose, camera(height, width))
+    ((image.features * weights).mean() + image.depth.mean()).backward()
     gradients = [leaf.grad.cpu() for leaf in (*gaussians, features) if leaf.grad is not None]
-    return picture, gradients
+    return image, gradients
 
 
 # ── times ──────────────────────────────────────────────────────────────────────────────────────
@@ -130,8 +130,8 @@ def drawing(n: int, height: int, width: int, device: str) -> Work:
     (pose,) = poses(1, device=device)
 
     def work() -> None:
-        picture = render(*gaussians, features, pose, camera(height, width))
-        (picture.features.sum() + picture.depth.sum()).backward()
+        image = render(*gaussians, features, pose, camera(height, width))
+        (image.features.sum() + image.depth.sum()).backward()
         if gaussians.means.is_cuda:
             torch.cuda.synchronize()
 

@@ -55,7 +55,7 @@ def render(
     offsets = _torch_impl._isect_offset_encode(meetings, 1, tiles_x, tiles_y)
     channels = torch.cat([features, depths[0][:, None]], dim=1)
     with _without_cuda():
-        picture, alpha = _torch_impl._rasterize_to_pixels(
+        image, alpha = _torch_impl._rasterize_to_pixels(
             means2d,
             conics,
             channels[None],
@@ -67,7 +67,7 @@ def render(
             members,
         )
     alpha = alpha[0, ..., 0]
-    return picture[0, ..., :-1], picture[0, ..., -1] / alpha.clamp_min(1e-6), alpha
+    return image[0, ..., :-1], image[0, ..., -1] / alpha.clamp_min(1e-6), alpha
 
 
 @contextmanager

@@ -50,17 +50,17 @@ def measure_size(n: int, height: int, width: int, plan: Plan) -> Iterator[Metric
     size = f"{n // 1000}k_{width}x{height}"
 
     def ours() -> Tensor:
-        picture = render(*gaussians, features, T_cam_world, lens)
-        return picture.features.sum() + picture.depth.sum()
+        image = render(*gaussians, features, T_cam_world, lens)
+        return image.features.sum() + image.depth.sum()
 
     def gsplats() -> Tensor:
-        picture, depth, _ = gsplat_torch.render(*gaussians, features, T_cam_world, lens)
-        return picture.sum() + depth.sum()
+        image, depth, _ = gsplat_torch.render(*gaussians, features, T_cam_world, lens)
+        return image.sum() + depth.sum()
 
     def gsplats_without_its_loop() -> Tensor:
         leaner = gsplat_torch.isect_tiles
-        picture, depth, _ = gsplat_torch.render(*gaussians, features, T_cam_world, lens, isect_tiles=leaner)
-        return picture.sum() + depth.sum()
+        image, depth, _ = gsplat_torch.render(*gaussians, features, T_cam_world, lens, isect_tiles=leaner)
+        return image.sum() + depth.sum()
 
     yield Metric(f"raster.ms_{size}", 1000 * best(lambda: ours().backward(), plan.seconds), "ms")
     with torch.no_grad():

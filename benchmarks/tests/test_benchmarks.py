@@ -190,14 +190,14 @@ def test_the_peer_draws_the_same_picture(loop: bool) -> None:
     def theirs(*scene: Tensor) -> tuple[Tensor, Tensor]:
         return gsplat_torch.render(*scene, pose, lens, isect_tiles=listed)[:2]  # type: ignore[call-arg]
 
-    pictures, gradients = [], []
+    images, gradients = [], []
     for draw in (ours, theirs):
         scene = (*leaves(tabletop(800, np.random.default_rng(1))), features.clone().requires_grad_())
-        picture, depth = draw(*scene)
-        ((picture * weights).sum() + depth.sum()).backward()
-        pictures.append(torch.cat([picture, depth[..., None]], dim=-1).detach())
+        image, depth = draw(*scene)
+        ((image * weights).sum() + depth.sum()).backward()
+        images.append(torch.cat([image, depth[..., None]], dim=-1).detach())
         gradients.append([leaf.grad for leaf in scene])
-    off = (pictures[0] - pictures[1]).abs().amax(dim=-1)
+    off = (images[0] - images[1]).abs().amax(dim=-1)
     assert off.median() < 1e-6
     assert (off > 1e-4).float().mean() < 0.01
     for v_ours, v_theirs in zip(*gradients, strict=True):

@@ -161,7 +161,7 @@ def main() -> None:
     for model, errs in MODELS.items():
         pairs = [calibration(simulated(one), arguments.draws, errs) for one in chosen]
         things, parts = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
-        print(f"{model}: right on {things.mean():.1%} of things, {parts.mean():.1%} of parts", flush=True)
+        print(f"{model}: right on {things.mean():.1%} of objects, {parts.mean():.1%} of parts", flush=True)
 
 
 if __name__ == "__main__":
