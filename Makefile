@@ -7,6 +7,9 @@ RUN := demo/run/point2act/demo
 # Compatible editable mode: type checkers resolve `import point2act` from any folder.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
+# The pip that comes with Python 3.10 does not resolve the dependencies in half an hour.
+RESOLVER := pip>=24.1
+
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
@@ -16,6 +19,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "$(RESOLVER)"
 	$(PIP) --editable ".[sim,arm,test]"
 	touch $@
 
@@ -100,7 +104,8 @@ $(addprefix build/python,$(VERSIONS)): build/python%:
 	@python=$$(ls -d $$HOME/.pyenv/versions/$*.*/bin/python 2> /dev/null | tail -1); \
 	python=$${python:-$$(command -v python$*)}; \
 	if [ -z "$$python" ]; then echo "python-versions: no Python $* on this machine, skipped"; exit 0; fi; \
-	set -e; $$python -m venv $@; $@/bin/pip install --quiet --disable-pip-version-check ".[sim]"; cd $@; \
+	set -e; $$python -m venv $@; $@/bin/pip install --quiet --upgrade "$(RESOLVER)"; \
+	$@/bin/pip install --quiet --disable-pip-version-check ".[sim]"; cd $@; \
 	bin/point2act simulate --scene tabletop --seed 0 --output capture; \
 	bin/point2act run capture --output out
 
