@@ -36,7 +36,7 @@ def matched() -> Matched:
     return match_views(synthetic.textured())
 
 
-def spoilt(spoil: faults.Spoil, seed: int = 0) -> tuple[list[View], tuple[str, ...]]:
+def spoilt(spoil: faults.Inject, seed: int = 0) -> tuple[list[View], tuple[str, ...]]:
     return spoil(list(synthetic.textured()), np.random.default_rng(seed))
 
 
@@ -291,7 +291,7 @@ def _enlarged(depth: np.ndarray, zoom: float) -> np.ndarray:
         (faults.copied, "same_picture_other_pose"),
     ],
 )
-def test_bad_pictures_are_named(spoil: faults.Spoil, code: str):
+def test_bad_pictures_are_named(spoil: faults.Inject, code: str):
     views, at_fault = spoilt(spoil)
     findings = {finding.code: finding for finding in check_image_quality(views, match_views(views)).findings}
     assert set(findings) == {code}

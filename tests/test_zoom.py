@@ -327,9 +327,9 @@ def test_a_summary_counts_what_was_corrected_and_spoiled() -> None:
     before = np.array([True, True, False, False, False])
     after = np.array([True, False, True, True, False])
     one = Trial(ONE, "desk-0", "mug", 0, True, seen, np.ones(5, bool), before, 5, refused)
-    two = replace(one, way="two", right=after, pointed=seen, questions=9)
+    two = replace(one, method="two", right=after, pointed=seen, questions=9)
     summary = summarise([two], [one])
     assert (summary.right.value, summary.corrected, summary.spoiled) == (0.75, 1.0, 0.5)
-    assert (summary.hidden, summary.questions, summary.acts.value) == (0.0, 9 / 5, 0.0)
+    assert (summary.hidden, summary.questions, summary.actions.value) == (0.0, 9 / 5, 0.0)
     assert summarise([one], [one]).hidden == 1.0
     assert "75.0" in table({("sized", "two"): summary})
