@@ -125,11 +125,11 @@ def _loads(page: Page, url: str) -> bool:
     return True
 
 
-def _covered(look: list[int]) -> float:
+def _covered(rgba: list[int]) -> float:
     """Return the fraction of pixels that differ from the most frequent colour."""
-    if not look:
+    if not rgba:
         return 0.0
-    pixels = np.array(look).reshape(-1, 4)
+    pixels = np.array(rgba).reshape(-1, 4)
     colors, counts = np.unique(pixels, axis=0, return_counts=True)
     return float((np.abs(pixels - colors[counts.argmax()]).max(axis=1) > _DIFFERENT).mean())
 

@@ -75,9 +75,9 @@ def first_answers(pointer: SizedPointer, query: Query) -> list[Answer]:
     """Return the answers to each whole image."""
     answers = []
     for view in pointer.opened.session.views:
-        look = resize_image(view.rgb, max_side=SHOWN)
-        printed = pointer.point(query, view.name, look)
-        answers.append(Answer(view.name, query.name, look.to_disk(printed.points), len(printed.points) > 0))
+        shown = resize_image(view.rgb, max_side=SHOWN)
+        points = pointer.point(query, view.name, shown).points
+        answers.append(Answer(view.name, query.name, shown.to_disk(points), len(points) > 0))
     return answers
 
 
