@@ -52,13 +52,18 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 test: install
 	$(MAKE) --jobs 2 lint pytest
 
+# Once, while lint uses the other core: in a fresh clone both workers would compile the same kernels.
+KERNELS := $(BIN)/python -c "from point2act.splatting.cpu.compile_kernels import warm_up; warm_up(compiling=lambda: None)"
+
 test-all: install
 	$(MAKE) --jobs 2 lint pytest-all
 
 pytest: install
+	$(KERNELS)
 	$(PYTEST) -m "not full"
 
 pytest-all: install
+	$(KERNELS)
 	HYPOTHESIS_PROFILE=ci POINT2ACT_CHECK_TYPES=1 $(PYTEST) tests benchmarks/tests
 
 lint: install
@@ -66,7 +71,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/check_language.py
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
 
 docs: install
 	$(BIN)/python -c "import material, mkdocstrings" 2> /dev/null || $(PIP) --editable ".[docs]"

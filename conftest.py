@@ -57,7 +57,7 @@ def checked_modules() -> list[str]:
     )
 
 
-# Takes a quarter of the time: only in ``make test-all``; pyright checks the same types in ``make lint``.
+# Takes a quarter of the time: only in ``make test-all``; pyrefly checks the same types in ``make lint``.
 if "POINT2ACT_CHECK_TYPES" in os.environ:
     install_import_hook(checked_modules(), "beartype.beartype")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import tyro
 
 import point2act
+from point2act.core.types import Role
 
 
 def main(run: Path, points: Path, avoid: str | None = None, place: str | None = None) -> None:
     """Give the named queries of a points.json the roles `avoid` and `place`."""
     session = point2act.open_run(run)
     known = point2act.read_points(points, session.capture)
-    roles = {avoid: "avoid", place: "place"}
+    roles: dict[str | None, Role] = {avoid: "avoid", place: "place"}
     queries = tuple(replace(query, role=roles.get(query.name, query.role)) for query in known.queries)
     for found in session.ask(replace(known, queries=queries)).results:
         if found.place is not None:

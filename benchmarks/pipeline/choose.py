@@ -82,7 +82,7 @@ def _most_shared(question: MarkQuestion, truth: Bool[np.ndarray, "h w"]) -> str 
 def _nearest(question: MarkQuestion, truth: Bool[np.ndarray, "h w"]) -> str:
     pixels = np.argwhere(truth)[:, ::-1] + 0.5
     middle = pixels[np.linalg.norm(pixels - pixels.mean(axis=0), axis=1).argmin()]
-    return min(question.places, key=lambda label: np.linalg.norm(question.places[label] - middle))
+    return min(question.places, key=lambda label: float(np.linalg.norm(question.places[label] - middle)))
 
 
 def measure(plan: Plan) -> Iterator[Metric]:

@@ -146,6 +146,7 @@ def part_posterior(
     visible = _visible(visibility.part_area, config)
     ratios, wrong = _densities(parts, visibility, np.flatnonzero(pointed), points, config)
     terms = _AnswerTerms(visible[pointed], visible[not_visible], ratios, wrong)
+    # pyrefly: ignore[unsupported-operation]
     few = np.argsort(-(_first_pass(terms, config) + np.log(parts.prior)), kind="stable")[: config.candidates]
     rivals = np.argsort(-_as_rival(terms), kind="stable")[: config.candidates]
     present, none = _second_pass(terms.only(few), terms.only(rivals), config)

@@ -316,6 +316,7 @@ def _surface_cloud(volume: LocalVolume, region: Region, config: AnswerConfig) ->
     action_point = transform_points(invert(T), region.action_point[None])[0]
     surface = surface_points(volume, action_point, config=config.grasp.boundary)
     points, normals = surface.points[surface.seen], surface.normals[surface.seen]
+    # pyrefly: ignore[bad-argument-type]
     return SurfaceCloud(transform_points(T, points), normals @ T[:3, :3].T)
 
 

@@ -194,7 +194,7 @@ def _reduced(view: View, factor: float) -> View:
     assert view.depth is not None
     size = round(view.rgb.shape[1] / factor), round(view.rgb.shape[0] / factor)
     mask = None if view.mask is None else _nearest(view.mask.astype(np.uint8), size) > 0
-    rgb = cv2.resize(view.rgb, size, interpolation=cv2.INTER_AREA)
+    rgb = np.asarray(cv2.resize(view.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     return replace(view, rgb=rgb, depth=_nearest(view.depth, size), mask=mask)
 
 
@@ -213,4 +213,5 @@ def _zoomed(view: View, zoom: float) -> View:
     # OpenCV has the centre of the first pixel at zero.
     shift = [(1 - zoom) * (side / 2 - 0.5) for side in (width, height)]
     matrix = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
-    return replace(view, depth=cv2.warpAffine(view.depth, matrix, (width, height), flags=cv2.INTER_NEAREST))
+    depth = cv2.warpAffine(view.depth, matrix, (width, height), flags=cv2.INTER_NEAREST)
+    return replace(view, depth=np.asarray(depth, view.depth.dtype))

@@ -25,7 +25,11 @@ DEPTH_UNIT = 1e-3
 """Metres per unit of written depth: millimetres, nerfstudio's default."""
 _COMPRESSION = 1  # zlib's fastest level: a third of the time of Pillow's 6, files a tenth larger.
 _RESERVED = ("depth", "masks")
-_KINDS = {np.uint8: "8-bit colours", np.floating: "metres as floats", np.bool_: "bools"}
+_KINDS: dict[type[np.generic], str] = {
+    np.uint8: "8-bit colours",
+    np.floating: "metres as floats",
+    np.bool_: "bools",
+}
 
 
 def write_capture(

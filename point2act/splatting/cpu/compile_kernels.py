@@ -27,9 +27,9 @@ def compiled_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compile(function: Callable[..., Any], *, parallel: bool) -> Callable[..., Any]:
     try:
-        return njit(function, cache=True, parallel=parallel, **OPTIONS)
+        return njit(function, cache=True, parallel=parallel, **OPTIONS)  # pyrefly: ignore[no-matching-overload]
     except RuntimeError:  # neither the package's folder nor the user's cache folder is writable
-        return njit(function, parallel=parallel, **OPTIONS)
+        return njit(function, parallel=parallel, **OPTIONS)  # pyrefly: ignore[no-matching-overload]
 
 
 def warm_up(*, compiling: Callable[[], None]) -> None:

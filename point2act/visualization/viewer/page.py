@@ -43,7 +43,8 @@ class Page:
         """Index of the shown grasp."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
         """Called with the client and the image when a camera is clicked."""
-        self._scene, self._command, self._drawn = scene, str, {}
+        self._scene, self._drawn = scene, {}
+        self._command: Callable[[], str] = lambda: ""
         self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
         self._draw_cameras({})
 
