@@ -41,6 +41,7 @@ def test_the_shelf(shared_data):
         assert found.grasps or (found.reason and found.detail)
 
 
+@pytest.mark.full
 def test_the_fox(shared_data, tmp_path):
     folder = tmp_path / "fox"
     shutil.copytree(shared_data / "fox", folder)
