@@ -175,8 +175,8 @@ def test_without_ffmpeg_it_is_reported_what_is_missing(tmp_path: Path, monkeypat
         command.main(["polycam", str(tmp_path / "export"), "--output", str(tmp_path / "capture")])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("app", [pytest.param("record3d", marks=pytest.mark.full), "polycam"])
+@pytest.mark.full
+@pytest.mark.parametrize("app", ["record3d", "polycam"])
 def test_nerfstudios_converters_take_the_options_that_they_are_given(app: str):
     """The real ones, asked for their help: what is passed above exists there."""
     command = [sys.executable, "-m", "nerfstudio.scripts.process_data", app, "--help"]

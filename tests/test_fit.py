@@ -64,6 +64,7 @@ def test_the_same_seed_gives_the_same_scene(initial, fitted, seen):
     np.testing.assert_array_equal(again.sh, fitted.sh)
 
 
+@pytest.mark.full
 def test_the_fit_ends_where_it_no_longer_pays(initial, seen):
     """Long before the last step allowed, and with nothing gained by going on."""
     ends = []

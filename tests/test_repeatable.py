@@ -22,6 +22,9 @@ from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query
 from point2act.data.points import write_points
 
+# In one process ``test_run`` compares two runs with the same seed.
+pytestmark = pytest.mark.full
+
 LIKE_A_USER = """
 import locale, os, sys
 locale.setlocale(locale.LC_ALL, "")
@@ -128,14 +131,7 @@ GERMANS = Habits(some_language("de_DE.UTF-8"), "Europe/Berlin", "1", "1", relati
 TURKS = Habits(some_language("tr_TR.UTF-8"), "Pacific/Auckland", "random", "3")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "habits",
-    [
-        pytest.param(GERMANS, id="one core"),
-        pytest.param(TURKS, id="three threads", marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.parametrize("habits", [GERMANS, TURKS], ids=["one core", "three threads"])
 def test_habits_change_no_byte(habits, capture, first, tmp_path):
     """Threads, cores, language, time zone, the order of sets, where one stands, and the order of files."""
     found = outcome(copied_backwards(capture, tmp_path / "elsewhere"), tmp_path / "out", habits)

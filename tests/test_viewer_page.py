@@ -130,6 +130,7 @@ def test_relevancy_is_blended(window: Window):
     window.wait_until_changed(dim, share=0.01)
 
 
+@pytest.mark.full
 def test_gaussians_are_drawn_without_the_servers_help(browser: Any, monkeypatch: pytest.MonkeyPatch):
     """A script that viser's page asks for at every change and did not get left the scene empty for good."""
     viewer = Viewer(large(1500), (), title="large", grippers=("panda",), config=ViewerConfig(port=8650))
