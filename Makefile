@@ -13,7 +13,7 @@ RESOLVER := pip>=24.1
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test test-all pytest pytest-all lint docs benchmarks dist python-versions clean
+.PHONY: install demo test test-all pytest pytest-all kernels lint docs benchmarks dist python-versions clean
 
 install: $(VENV)/.installed
 
@@ -52,19 +52,18 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 test: install
 	$(MAKE) --jobs 2 lint pytest
 
-# Once, while lint uses the other core: in a fresh clone both workers would compile the same kernels.
-KERNELS := $(BIN)/python -c "from point2act.splatting.cpu.compile_kernels import warm_up; warm_up(compiling=lambda: None)"
-
 test-all: install
 	$(MAKE) --jobs 2 lint pytest-all
 
-pytest: install
-	$(KERNELS)
+pytest: kernels
 	$(PYTEST) -m "not full"
 
-pytest-all: install
-	$(KERNELS)
+pytest-all: kernels
 	HYPOTHESIS_PROFILE=ci POINT2ACT_CHECK_TYPES=1 $(PYTEST) tests benchmarks/tests
+
+# Compiled once, while lint uses the other core: in a fresh clone both workers would compile the same kernels.
+kernels: install
+	$(BIN)/python -c "from point2act.splatting.cpu.compile_kernels import warm_up; warm_up(compiling=lambda: None)"
 
 lint: install
 	$(BIN)/ruff check .

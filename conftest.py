@@ -34,14 +34,14 @@ LONGEST = (
     "plugin",
     "grasps",
     "session",
-    "examples",
-    "viewer",
-    "interactive",
-    "fit",
+    "nerfstudio_viewer",
+    "simulation",
+    "initialization",
     "checks",
+    "hostile",
     "run",
 )
-"""Test files that take longest on two cores, in this order."""
+"""Test files that take longest in ``make test`` on two cores, in this order."""
 
 
 def checked_modules() -> list[str]:

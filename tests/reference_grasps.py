@@ -275,7 +275,7 @@ def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:
     """Truncated signed distances of world points and how many views each comes from, point by point."""
     values, counts = np.zeros(len(points)), np.zeros(len(points), int)
     for n, point in enumerate(points):
-        printed = []
+        readings = []
         for view, depth in zip(views, depths, strict=True):
             x, y, z = np.linalg.inv(view.T_world_cam)[:3] @ [*point, 1.0]
             column = np.floor(view.camera.fx * x / z + view.camera.cx) if z > 0 else -1
@@ -290,6 +290,6 @@ def fused(views, depths, points, truncation) -> tuple[np.ndarray, np.ndarray]:
             ]
             distance = (measured - z) * np.linalg.norm(ray)
             if measured > 0 and distance > -truncation:
-                printed.append(min(distance, truncation))
-        values[n], counts[n] = np.mean(printed) if printed else 0.0, len(printed)
+                readings.append(min(distance, truncation))
+        values[n], counts[n] = np.mean(readings) if readings else 0.0, len(readings)
     return values, counts

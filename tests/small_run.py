@@ -44,13 +44,13 @@ def write_capture(folder, *, T=np.eye(4), depth=True, answers=True):
 
 def write_answers(folder, views, top):
     """Write answers: ten views see the red box, the middle of whose top is given, and no unicorn."""
-    printed = [
+    written = [
         Answer(v.name, "red", project(v.camera, v.T_world_cam, top[None])[0] + offset)
         for v, offset in zip(views, np.random.default_rng(0).normal(0, 1.5, (10, 1, 2)), strict=True)
     ]
-    printed += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
+    written += [Answer(v.name, "unicorn", np.zeros((0, 2)), visible=False) for v in views]
     queries = (Query("red", "the red box"), Query("unicorn", "the unicorn"))
-    write_points(folder / "points.json", PointSet(queries, tuple(printed)))
+    write_points(folder / "points.json", PointSet(queries, tuple(written)))
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Picture:
 
 
 def look_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """T_world_cam (OpenCV's axes) of a camera at ``eye`` that views ``target``, world z up."""
+    """Return T_world_cam (OpenCV axes) of a camera at ``eye`` that faces ``target``, world z up."""
     z = (target - eye) / np.linalg.norm(target - eye)
     x = np.cross(z, [0.0, 0.0, 1.0])
     x /= np.linalg.norm(x)

@@ -23,7 +23,7 @@ HERE = np.array([[3.0, 4.0]])
 SIGMA = 0.04
 
 
-def printed(image: str, query: str, points: np.ndarray, model: str) -> Answer:
+def answer_of(image: str, query: str, points: np.ndarray, model: str) -> Answer:
     return Answer(image, query, points, visible=len(points) > 0, model=model)
 
 
@@ -38,7 +38,7 @@ fields = st.tuples(
 
 def answers_of(drawn: list[tuple[str, str, bool, str]]) -> tuple[Answer, ...]:
     return tuple(
-        printed(image, query, HERE if points else NOWHERE, model) for image, query, points, model in drawn
+        answer_of(image, query, HERE if points else NOWHERE, model) for image, query, points, model in drawn
     )
 
 
@@ -66,14 +66,14 @@ def test_a_click_in_one_image_overrules_models_in_all_but_for_that_query_alone()
     models = answers_of(
         [("0.png", "mug", True, "m"), ("1.png", "mug", True, "m"), ("1.png", "lid", True, "m")]
     )
-    click = printed("0.png", "mug", HERE, PERSON)
+    click = answer_of("0.png", "mug", HERE, PERSON)
     assert effective_answers((*models, click)) == (models[2], click)
     assert pointed_by_person((*models, click)) == {"mug"}
 
 
 def test_a_persons_not_visible_replaces_the_models_answer_in_that_image_alone():
     models = answers_of([("0.png", "mug", True, "m"), ("1.png", "mug", True, "m")])
-    hidden = printed("0.png", "mug", NOWHERE, PERSON)
+    hidden = answer_of("0.png", "mug", NOWHERE, PERSON)
     assert effective_answers((*models, hidden)) == (models[1], hidden)
     assert pointed_by_person((*models, hidden)) == set()
 

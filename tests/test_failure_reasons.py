@@ -213,10 +213,10 @@ def test_the_clearance_lacking_to_the_table(name, height):
     front = gripper.finger.high[:, 2].max()
     shallowest = WAYS.min_pad_overlap - gripper.pad_size[1] / 2
     expected = front + shallowest + WAYS.table_margin - height
-    printed = number("lacks # mm of clearance to the table", lacking(NOTHING, height, gripper))
-    assert printed == pytest.approx(1e3 * expected, abs=0.6)
+    lacks = number("lacks # mm of clearance to the table", lacking(NOTHING, height, gripper))
+    assert lacks == pytest.approx(1e3 * expected, abs=0.6)
     assert free(NOTHING, height, gripper) == 0
-    assert free(NOTHING, height + (printed + 0.6) / 1e3, gripper) > 0
+    assert free(NOTHING, height + (lacks + 0.6) / 1e3, gripper) > 0
 
 
 def posts(y: float) -> np.ndarray:
@@ -233,14 +233,14 @@ SLIM = replace(PANDA, body=Boxes(PANDA.body.center, np.tile([0.01, 0.015, 0.03],
 def test_the_clearance_lacking_with_a_finger_is_what_frees_it(deep):
     outer = SLIM.fingers_at(WIDTH + 2 * OPENS.clearance).high[:, 1].max()
     y = outer - deep
-    printed = number(
+    lacks = number(
         "lacks # mm of clearance to something beside the object, with a finger",
         lacking(posts(y), gripper=SLIM),
     )
-    assert printed == pytest.approx(1e3 * (deep + WAYS.finger_margin), abs=0.6)
+    assert lacks == pytest.approx(1e3 * (deep + WAYS.finger_margin), abs=0.6)
     assert free(posts(y), gripper=SLIM) == 0
-    assert free(posts(y + (printed - 1.5) / 1e3), gripper=SLIM) == 0
-    assert free(posts(y + (printed + 0.6) / 1e3), gripper=SLIM) > 0
+    assert free(posts(y + (lacks - 1.5) / 1e3), gripper=SLIM) == 0
+    assert free(posts(y + (lacks + 0.6) / 1e3), gripper=SLIM) > 0
 
 
 @pytest.mark.parametrize("deep", [0.001, 0.004])
@@ -254,10 +254,10 @@ def test_the_clearance_lacking_with_the_palm(deep):
     top = 0.3 - shallowest - front  # where the palm's front is, straight down
     x, y = (v.ravel() for v in np.meshgrid(*[np.arange(-0.15, 0.151, 0.005)] * 2))
     plate = np.stack([x, y, np.full_like(x, top + deep)], axis=1)[np.abs(y) > wide]
-    printed = number("lacks # mm of clearance to something, with the palm", lacking(plate, ways=down))
-    assert printed == pytest.approx(1e3 * (deep + WAYS.palm_margin), abs=0.6)
+    lacks = number("lacks # mm of clearance to something, with the palm", lacking(plate, ways=down))
+    assert lacks == pytest.approx(1e3 * (deep + WAYS.palm_margin), abs=0.6)
     assert free(plate, ways=down) == 0
-    lower = plate - [0, 0, (printed + 0.6) / 1e3]
+    lower = plate - [0, 0, (lacks + 0.6) / 1e3]
     assert free(lower, ways=down) > 0
 
 

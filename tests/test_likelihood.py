@@ -247,8 +247,8 @@ def test_chances_add_up_whatever_the_answers_what(votes, data):
     world = WORLD
     stray = st.tuples(st.floats(-2, 2), st.floats(-2, 2)).map(lambda at: np.array([at]))
     meaning = {"target": TARGET, "rival": RIVAL, "both": (TARGET, RIVAL), "none": NONE, "silent": None}
-    printed = [data.draw(stray) if vote == "stray" else meaning[vote] for vote in votes]
-    evidence = weighed(world, says(world, *printed))
+    answered = [data.draw(stray) if vote == "stray" else meaning[vote] for vote in votes]
+    evidence = weighed(world, says(world, *answered))
     assert evidence.parts.min() >= 0
     assert 0 <= evidence.absent <= 1
     assert evidence.parts.sum() + evidence.absent == pytest.approx(1)

@@ -52,12 +52,12 @@ def answers(
     views: Sequence[View], wrong: Sequence[int], rng: np.random.Generator, *, jitter: float = 4.0
 ) -> list[np.ndarray | None]:
     """Jittered points at the place; those of the views in ``wrong`` are anywhere in the image."""
-    printed: list[np.ndarray | None] = []
+    answered: list[np.ndarray | None] = []
     for number, view in enumerate(views):
         anywhere = rng.uniform([[0, 0]], [[CAMERA.width, CAMERA.height]])
         near = pixel(view, PLACE) + jitter * rng.standard_normal((1, 2))
-        printed.append(anywhere if number in wrong else near)
-    return printed
+        answered.append(anywhere if number in wrong else near)
+    return answered
 
 
 def off(point: np.ndarray, place: np.ndarray = PLACE) -> float:
@@ -85,23 +85,23 @@ def test_wrong_answers_are_outvoted_and_named(level: float | None, share: float)
     for seed in range(5):
         rng = np.random.default_rng(seed)
         wrong = rng.choice(24, round(24 * share), replace=False).tolist()
-        printed = answers(views, wrong, rng)
-        met = find_consensus(views, printed)
+        answered = answers(views, wrong, rng)
+        met = find_consensus(views, answered)
         assert met is not None
         assert off(met.point) < 0.012
         right = [number for number in range(24) if number not in wrong]
         assert met.agrees[right].all()
-        far = [n for n in wrong if np.linalg.norm(printed[n] - pixel(views[n], PLACE)) > 60]  # type: ignore[operator]
+        far = [n for n in wrong if np.linalg.norm(answered[n] - pixel(views[n], PLACE)) > 60]  # type: ignore[operator]
         assert not met.agrees[far].any()
 
 
 @BOTH
 def test_a_rival_that_wrong_answers_agree_on_is_not_averaged_in(level: float | None) -> None:
     views, rng = ring(20, level=level), np.random.default_rng(1)
-    printed = answers(views, [], rng)
+    answered = answers(views, [], rng)
     for number in range(0, 20, 3):
-        printed[number] = pixel(views[number], ELSEWHERE)
-    met = find_consensus(views, printed)
+        answered[number] = pixel(views[number], ELSEWHERE)
+    met = find_consensus(views, answered)
     assert met is not None
     assert off(met.point) < 0.01
     assert not met.agrees[::3].any()
@@ -119,14 +119,14 @@ def test_the_scatter_is_that_of_the_answers(level: float | None) -> None:
 def test_rays_settle_where_a_plain_search_does() -> None:
     """The slow twin: the same sum of Gaussians, climbed by Nelder and Mead."""
     views, rng = ring(12, level=None), np.random.default_rng(3)
-    printed = answers(views, [2, 7], rng)
+    answered = answers(views, [2, 7], rng)
     config = ConsensusConfig()
-    met = find_consensus(views, printed)
+    met = find_consensus(views, answered)
     assert met is not None
 
     def votes(point: np.ndarray) -> float:
         total = 0.0
-        for view, named in zip(views, printed, strict=True):
+        for view, named in zip(views, answered, strict=True):
             assert named is not None
             ray = view.T_world_cam[:3, :3] @ [*(named[0] - [CAMERA.cx, CAMERA.cy]) / [300.0, 296.0], 1.0]
             to = point - view.T_world_cam[:3, 3]
@@ -159,7 +159,7 @@ def test_moving_and_scaling_the_world_moves_and_scales_the_place(
 ) -> None:
     rng = np.random.default_rng(seed)
     views = ring(9, level=level)
-    printed = answers(views, [0, 4], rng)
+    answered = answers(views, [0, 4], rng)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = Rotation.from_rotvec(rng.normal(size=3)).as_matrix(), rng.normal(size=3)
     moved = []
@@ -168,7 +168,7 @@ def test_moving_and_scaling_the_world_moves_and_scales_the_place(
         pose[:3, 3] *= scale
         depth = None if view.depth is None else view.depth * scale
         moved.append(replace(view, T_world_cam=T @ pose, depth=depth))
-    before, after = find_consensus(views, printed), find_consensus(moved, printed)
+    before, after = find_consensus(views, answered), find_consensus(moved, answered)
     assert before is not None
     assert after is not None
     expected = transform_points(T, scale * before.point[None])[0]
@@ -182,9 +182,9 @@ def test_moving_and_scaling_the_world_moves_and_scales_the_place(
 @given(order=st.permutations(range(8)))
 def test_the_order_of_the_views_does_not_matter(level: float | None, order: list[int]) -> None:
     views = ring(8, level=level)
-    printed = answers(views, [3], np.random.default_rng(5))
-    before = find_consensus(views, printed)
-    after = find_consensus([views[i] for i in order], [printed[i] for i in order])
+    answered = answers(views, [3], np.random.default_rng(5))
+    before = find_consensus(views, answered)
+    after = find_consensus([views[i] for i in order], [answered[i] for i in order])
     assert before is not None
     assert after is not None
     assert off(after.point, before.point) < 1e-6
@@ -193,8 +193,8 @@ def test_the_order_of_the_views_does_not_matter(level: float | None, order: list
 
 def test_the_same_question_has_the_same_answer() -> None:
     views = ring(12, level=None)
-    printed = answers(views, [1, 2], np.random.default_rng(6))
-    one, other = find_consensus(views, printed), find_consensus(views, printed)
+    answered = answers(views, [1, 2], np.random.default_rng(6))
+    one, other = find_consensus(views, answered), find_consensus(views, answered)
     assert one is not None
     assert other is not None
     assert (one.point == other.point).all()
@@ -205,16 +205,16 @@ def test_the_same_question_has_the_same_answer() -> None:
 @pytest.mark.parametrize("spoken", [0, 1, 2])
 def test_two_views_do_not_make_a_place(level: float | None, spoken: int) -> None:
     views = ring(6, level=level)
-    printed = [pixel(view, PLACE) if number < spoken else NONE for number, view in enumerate(views)]
-    assert find_consensus(views, printed) is None
-    assert find_consensus(views, [named if len(named) else None for named in printed]) is None
+    answered = [pixel(view, PLACE) if number < spoken else NONE for number, view in enumerate(views)]
+    assert find_consensus(views, answered) is None
+    assert find_consensus(views, [named if len(named) else None for named in answered]) is None
 
 
 def test_silent_views_agree_with_nothing() -> None:
     views = ring(6)
-    printed: list[np.ndarray | None] = [pixel(view, PLACE) for view in views]
-    printed[1], printed[4] = None, NONE
-    met = find_consensus(views, printed)
+    answered: list[np.ndarray | None] = [pixel(view, PLACE) for view in views]
+    answered[1], answered[4] = None, NONE
+    met = find_consensus(views, answered)
     assert met is not None
     assert np.flatnonzero(~met.agrees).tolist() == [1, 4]
 
@@ -223,15 +223,15 @@ def test_answers_all_over_the_table_meet_nowhere() -> None:
     views = ring(16)
     rng = np.random.default_rng(8)
     spots = np.array([[x, y, 0.04] for x in (-0.15, -0.05, 0.05, 0.15) for y in (-0.15, -0.05, 0.05, 0.15)])
-    printed = [pixel(view, spot) for view, spot in zip(views, rng.permutation(spots), strict=True)]
-    assert find_consensus(views, printed) is None
+    answered = [pixel(view, spot) for view, spot in zip(views, rng.permutation(spots), strict=True)]
+    assert find_consensus(views, answered) is None
 
 
 def test_a_view_with_many_points_speaks_once() -> None:
     views = ring(9)
-    printed: list[np.ndarray | None] = [pixel(view, PLACE) for view in views]
-    printed[0] = np.repeat(pixel(views[0], ELSEWHERE), 30, axis=0)
-    met = find_consensus(views, printed)
+    answered: list[np.ndarray | None] = [pixel(view, PLACE) for view in views]
+    answered[0] = np.repeat(pixel(views[0], ELSEWHERE), 30, axis=0)
+    met = find_consensus(views, answered)
     assert met is not None
     assert off(met.point) < 3e-3
     assert met.agrees.tolist() == [False] + [True] * 8
@@ -239,11 +239,11 @@ def test_a_view_with_many_points_speaks_once() -> None:
 
 def test_the_nearest_of_a_views_points_is_taken() -> None:
     views = ring(8)
-    printed: list[np.ndarray | None] = [
+    answered: list[np.ndarray | None] = [
         np.concatenate([pixel(view, ELSEWHERE * [1, 0.2 * number, 1]), pixel(view, PLACE)])
         for number, view in enumerate(views)
     ]
-    met = find_consensus(views, printed)
+    met = find_consensus(views, answered)
     assert met is not None
     assert off(met.point) < 3e-3
     assert met.agrees.all()
@@ -265,8 +265,8 @@ def test_points_outside_the_view_are_rays() -> None:
 @pytest.mark.slow
 def test_many_views_take_moments() -> None:
     views = ring(200, level=None)
-    printed = answers(views, range(0, 200, 4), np.random.default_rng(9))
-    met = find_consensus(views, printed)
+    answered = answers(views, range(0, 200, 4), np.random.default_rng(9))
+    met = find_consensus(views, answered)
     assert met is not None
     assert off(met.point) < 0.005
-    assert seconds(lambda: find_consensus(views, printed), 5.0) < 5.0
+    assert seconds(lambda: find_consensus(views, answered), 5.0) < 5.0

@@ -78,9 +78,9 @@ def test_reweighting_quiets_the_rival(scene, seen):
 
 def test_not_visible_is_evidence_against(scene, seen):
     config = RelevancyConfig(rounds=0)
-    printed = [says(view, TARGET) for view in seen[:6]]
-    silent = lifted(scene, seen, [*printed, *[None] * 6], config)
-    denied = lifted(scene, seen, [*printed, *[np.zeros((0, 2))] * 6], config)
+    positive = [says(view, TARGET) for view in seen[:6]]
+    silent = lifted(scene, seen, [*positive, *[None] * 6], config)
+    denied = lifted(scene, seen, [*positive, *[np.zeros((0, 2))] * 6], config)
     at = silent.values[:, 0].argmax()
     assert denied.values[at, 0] < silent.values[at, 0]
     assert denied.evidence[at, 0] > silent.evidence[at, 0]
@@ -143,15 +143,15 @@ def slow_combine(votes, config):
     """One query at a time, one view at a time, by the words of the docstrings; float64."""
     columns = []
     for q in range(len(votes[0].heat)):
-        printed = [v for v in votes if v.answered[q]]
-        seen = np.array([v.seen.double().numpy() for v in printed])
-        heat = np.array([v.heat[q].double().numpy() for v in printed])
-        prior = np.clip(config.prior_share * len(printed), config.prior_least, config.prior_views)
-        weights = np.ones(len(printed))
+        voters = [v for v in votes if v.answered[q]]
+        seen = np.array([v.seen.double().numpy() for v in voters])
+        heat = np.array([v.heat[q].double().numpy() for v in voters])
+        prior = np.clip(config.prior_share * len(voters), config.prior_least, config.prior_views)
+        weights = np.ones(len(voters))
         for _ in range(config.rounds):
             backed = []
-            for number, vote in enumerate(printed):
-                rest = np.delete(np.arange(len(printed)), number)
+            for number, vote in enumerate(voters):
+                rest = np.delete(np.arange(len(voters)), number)
                 hits, total = (weights[rest] @ values for values in ((seen * heat)[rest], seen[rest]))
                 others = hits / (prior + total)
                 if vote.positive[q]:

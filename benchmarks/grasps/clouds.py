@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from benchmarks.grasps.cases import Case
 from point2act.core.geometry import back_project, pixel_centers
+from point2act.grasping.antipodal.collision import approach_opening
 from point2act.grasping.grippers import Boxes, Gripper
 from point2act.simulation import TrialConfig
 
@@ -71,8 +72,7 @@ def lowest(T_world_gripper: Float[np.ndarray, "4 4"], boxes: Boxes) -> float:
 
 def open_gripper(gripper: Gripper, width: float) -> Boxes:
     """Return the gripper's boxes, fingers first, as opened by the trials for a grasp of this width."""
-    opening = min(width + 2 * CLEARANCE, gripper.max_width)
-    return gripper.boxes_at(opening)
+    return gripper.boxes_at(approach_opening(gripper, width, CLEARANCE))
 
 
 def thinned(

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from benchmarks.localization.measures import Outcome
 from point2act.core.geometry import back_project, inside, project
-from point2act.core.types import NoAnswer, OrientedBox, Query, Region, Support, View
+from point2act.core.types import NoAnswer, OrientedBox, Query, Region, Support, View, ViewAnswers
 from point2act.localization.heatmaps import heatmaps
-from point2act.localization.relevancy import ViewAnswers
 from point2act.pipeline.session import Session
 from point2act.splatting.gaussians import Projection
 from point2act.splatting.render import draw, gather

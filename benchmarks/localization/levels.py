@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.common.tables import Simulated, Table, simulated
 from benchmarks.localization.measures import Outcome, Record, judge
-from point2act.core.types import NoAnswer, PointSet, Query, QueryResult
-from point2act.localization.relevancy import ViewAnswers, answers_in_views
+from point2act.core.types import NoAnswer, PointSet, Query, QueryResult, ViewAnswers
+from point2act.localization.relevancy import answers_in_views
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session
 from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box

@@ -18,6 +18,7 @@ from point2act.core.errors import ArmError
 from point2act.core.geometry import invert, to_tangents, transform_points
 from point2act.core.types import (
     Capture,
+    DepthImages,
     GaussianScene,
     Grasp,
     NoAnswer,
@@ -26,6 +27,7 @@ from point2act.core.types import (
     Region,
     RelevancyField,
     View,
+    ViewAnswers,
 )
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
 from point2act.grasping.antipodal.boundary import surface_points
@@ -37,7 +39,7 @@ from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.tsdf import SurfaceConfig, fuse_local
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.region import ClickConfig, RegionConfig, find_region
-from point2act.localization.relevancy import RelevancyConfig, ViewAnswers
+from point2act.localization.relevancy import RelevancyConfig
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.splatting.rendering import RenderedSurface
 
@@ -128,7 +130,7 @@ class QueryContext:
     views: Sequence[View]
     surfaces: Sequence[RenderedSurface]
     """The scene's depth and coverage, rendered from every view."""
-    depths: Sequence[Float[np.ndarray, "_h _w"]]
+    depths: DepthImages
     """Depth to plan grasps on, for every view: ``confirmed_depths``."""
     scene: GaussianScene
     segmentation: Segmentation

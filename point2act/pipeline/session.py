@@ -16,6 +16,7 @@ from point2act.core.errors import PointsError, SceneError
 from point2act.core.progress import Stages
 from point2act.core.types import (
     Capture,
+    DepthImages,
     Frame,
     GaussianScene,
     Plan,
@@ -25,11 +26,12 @@ from point2act.core.types import (
     QueryResult,
     RelevancyField,
     View,
+    ViewAnswers,
 )
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, points_digest, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.localization.relevancy import RelevancyConfig, ViewAnswers, answers_in_views, lift
+from point2act.localization.relevancy import RelevancyConfig, answers_in_views, lift
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import (
@@ -117,9 +119,7 @@ class Session:
     _segmentations: dict[SegmentationConfig, Segmentation] = field(
         default_factory=dict, init=False, repr=False
     )
-    _depths: dict[float, Sequence[Float[np.ndarray, "_h _w"]]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
     _contexts: dict[str, QueryContext] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -150,7 +150,7 @@ class Session:
             )
         return self._segmentations[config]
 
-    def depths(self, agreement: float) -> Sequence[Float[np.ndarray, "_h _w"]]:
+    def depths(self, agreement: float) -> DepthImages:
         """Return ``confirmed_depths`` of every view, to plan grasps on."""
         if agreement not in self._depths:
             self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)

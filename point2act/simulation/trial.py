@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -168,14 +167,14 @@ def _play(run: _Run, query: str, target: str, way: Trajectory, config: TrialConf
     by_part = False
     if free:
         squeeze(run.data)
-        deque(run.go(rest, 0.8), maxlen=0)
+        _run_to_end(run.go(rest, 0.8))
         run.record_moment("closed")
         parts, by_part = _gripped_parts(run, query)
-        deque(run.go(way.lift, 1.5), maxlen=0)
+        _run_to_end(run.go(way.lift, 1.5))
         run.record_moment("lifted")
         run.shake(up[0], config.shake)
         run.record_moment("shaken")
-        deque(run.go(up, 1.0), maxlen=0)
+        _run_to_end(run.go(up, 1.0))
         run.record_moment("held")
     held = _held_objects(run) if free else []
     lifted = target if target in held else next(iter(held), "")
@@ -204,6 +203,11 @@ def _approach(run: _Run, way: Trajectory, config: TrialConfig) -> bool:
         if push > config.guard[0] or turn > config.guard[1]:
             return False
     return True
+
+
+def _run_to_end(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
 
 
 def _penetration(run: _Run) -> float:
