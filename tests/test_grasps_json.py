@@ -52,8 +52,9 @@ def a_region(confidence: float = 0.93) -> Region:
 
 
 def a_grasp(score: float = 0.87, seed: int = 0) -> Grasp:
+    contacts = np.array([[0.0, 0.01, 0.1], [0.0, -0.01, 0.1]])
     return Grasp(
-        rigid(seed), 0.021, score, 0.95, 0.81, np.array([[0.0, 0.01, 0.1], [0.0, -0.01, 0.1]]), 0.012
+        rigid(seed), 0.021, score, 0.95, 0.81, contacts, 0.012, approach_width=0.033, free_fully_open=True
     )
 
 
@@ -92,6 +93,7 @@ def test_the_document_is_the_one_promised(tmp_path: Path):
                         "T_world_gripper": rigid(0).tolist(),
                         "T_base_gripper": None,
                         "width": 0.021,
+                        "approach_width": 0.033,
                         "flange_distance": None,
                         "score": 0.87,
                         "relevancy": 0.95,
@@ -100,6 +102,7 @@ def test_the_document_is_the_one_promised(tmp_path: Path):
                         "contacts_seen": [True, True],
                         "terms": {},
                         "approach_clearance": 0.012,
+                        "free_fully_open": True,
                         "lift_clearance": None,
                         "avoid_clearance": None,
                     }
@@ -182,9 +185,16 @@ def test_the_distance_to_what_is_to_be_avoided_is_written(tmp_path: Path):
     assert [g["avoid_clearance"] for g in document["results"][0]["grasps"]] == [0.031, 0.0]
 
 
-def test_documents_written_before_there_were_places_are_read(tmp_path: Path):
+def test_an_opening_that_was_not_checked_is_null(tmp_path: Path):
+    unchecked = replace(a_grasp(), approach_width=None, free_fully_open=None)
+    (grasp,) = written(tmp_path, a_result(grasps=(unchecked,)))["results"][0]["grasps"]
+    assert grasp["approach_width"] is grasp["free_fully_open"] is None
+
+
+def test_documents_of_earlier_versions_are_read(tmp_path: Path):
     document = written(tmp_path, a_result(), a_place())
-    document["results"][0]["grasps"][0].pop("avoid_clearance")
+    for name in ("avoid_clearance", "approach_width", "free_fully_open"):
+        document["results"][0]["grasps"][0].pop(name)
     document["results"][1].pop("place")
     (tmp_path / "grasps.json").write_text(json.dumps(document))
     assert read_grasps(tmp_path / "grasps.json") == document
@@ -203,6 +213,7 @@ def test_no_queries_no_results(tmp_path: Path):
         ({"region": None, "reason": "no_points", "detail": "x"}, "no grasps without an action point"),
         ({"grasps": (a_grasp(float("nan")),)}, r"grasps\[0\]\.score.* nan is not finite"),
         ({"grasps": (replace(a_grasp(), width=float("inf")),)}, r"grasps\[0\]\.width"),
+        ({"grasps": (replace(a_grasp(), approach_width=float("nan")),)}, r"grasps\[0\]\.approach_width"),
         (
             {"grasps": (replace(a_grasp(), T_world_gripper=np.full((4, 4), np.nan)),)},
             r"T_world_gripper\[0\]\[0\]",

@@ -84,6 +84,13 @@ def test_it_starts_closes_and_ends_as_was_checked(name, share, seed, steps, leng
         np.testing.assert_array_equal(moment.T_world_gripper[3], [0, 0, 0, 1])
 
 
+def test_it_comes_open_as_was_checked():
+    for checked, opening in ((0.05, 0.05), (0.2, GRIPPERS["panda"].max_width)):
+        grasp = dataclasses.replace(grasp_at(np.eye(4), 0.03), approach_width=checked)
+        moments = motion(grasp, GRIPPERS["panda"], up=UP, steps=4, **ways(DEFAULT))
+        assert [moment.opening for moment in moments[:4]] == [opening] * 4
+
+
 @given(share=st.floats(0, 1), steps=st.integers(2, 20))
 def test_the_fingers_only_ever_close(share, steps):
     gripper = GRIPPERS["panda"]

@@ -301,12 +301,17 @@ class Grasp:
     T_world_gripper: Float[NDArray[np.float64], "4 4"]
     width: float
     """Distance between the two contacts, metres."""
+    approach_width: float | None = field(default=None, kw_only=True)
+    """Distance between the pads that was checked on the approach, metres, to which a robot opens its gripper;
+    None if the planner checked none."""
     score: float
     relevancy: float
     quality: float
     contacts: Float[NDArray[np.float64], "2 3"]
     approach_clearance: float
     """Smallest distance from the gripper to the scene along the approach, metres."""
+    free_fully_open: bool | None = field(default=None, kw_only=True)
+    """Whether the approach is also free with the gripper fully open; None if that was not checked."""
     lift_clearance: float | None = None
     """Smallest distance from the closed gripper to the scene without the object along the lift, metres."""
     contacts_seen: tuple[bool, bool] = (True, True)

@@ -110,13 +110,14 @@ def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper:
         "T_world_gripper": grasp.T_world_gripper.tolist(),
         "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
         "width": float(grasp.width),
+        "approach_width": _json(grasp.approach_width),
         "flange_distance": gripper.mount_at(grasp.width),
         "score": float(grasp.score),
         "relevancy": _fraction(grasp.relevancy),
         "quality": _fraction(grasp.quality),
         **_plain(grasp, "contacts", "contacts_seen"),
         "terms": {name: float(value) for name, value in grasp.terms.items()},
-        **_plain(grasp, "approach_clearance", "lift_clearance", "avoid_clearance"),
+        **_plain(grasp, "approach_clearance", "free_fully_open", "lift_clearance", "avoid_clearance"),
     }
     if grasp.joint_path is not None:
         fields = ("joints", "approach", "grasp", "lift", "limit_margin", "manipulability", "clearance")

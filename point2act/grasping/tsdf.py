@@ -20,11 +20,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.errors import SceneError
-from point2act.core.geometry import frame_from_normal, invert, transform_points, voxel_downsample
+from point2act.core.geometry import frame_from_normal, inside, project, transform_points, voxel_downsample
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import DepthImages, View
-from point2act.grasping.antipodal.volume import LocalVolume
+from point2act.grasping.antipodal.volume import GAP_CELL, LocalVolume, zero_crossings
 from point2act.grasping.free_space import seen_through_shadows
+
+FLYING_PIXEL_JUMP = 0.02
+"""Jump in depth, as a fraction of it, of pixels that are mixtures of front and back."""
+# A real surface would have to be seen at 80 degrees.
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,28 @@ class SurfaceConfig:
     truncation: float = 0.004
     """Largest absolute signed distance, metres; thinner walls appear thicker than they are."""
     # Two voxels: a 2 mm wall appears 6 mm thick.
-    obstacle_voxel: float = 0.004
-    """Spacing of the points outside the volume, metres."""
+    obstacle_voxel: float = 0.005
+    """Side of a voxel of the coarser TSDF around the volume, metres."""
+    obstacle_truncation: float = 0.010
+    """Largest absolute signed distance of that TSDF, metres."""
     obstacle_radius: float = 0.30
     """Radius around the action point within which points outside the volume are kept, metres."""
     # A gripper and its approach.
     table_radius: float = 0.40
     """Radius around the action point within which the table is detected, metres."""
-    flying_pixel_jump: float = 0.02
+    flying_pixel_jump: float = FLYING_PIXEL_JUMP
     """Jump in depth to a nearer and a farther neighbour beyond which a pixel is dropped, as a fraction of its
     depth."""
-    # Such pixels are mixtures of front and back; a real surface would have to be seen at 80 degrees.
-    depth_tolerance: float = 0.02
-    """Largest difference of a depth reading and a point that agree, as a fraction of the point's depth."""
     stereo_baseline: float = 0.06
     """Largest baseline of the depth camera, metres: gaps that its stereo shadows explain are free space."""
     # 50 mm in a RealSense D435.
+    gap_depth: float = 0.03
+    """Depth behind the plane of a table at which a reading shows a gap, as a fraction of the distance."""
+    # 15 mm at half a metre, beyond all noise. Chosen.
+    max_gap_fraction: float = 0.3
+    """Largest fraction of gaps around an action point in the plane of a table; with more, the plane is the
+    object, such as the back of a chair."""
+    # Chosen.
     max_points: int = 500_000
     """Largest number of pixels that become points for table and obstacles; more are subsampled evenly."""
     table: TableConfig = field(default_factory=TableConfig)
@@ -83,26 +93,77 @@ def fuse_local(
     Raises:
         SceneError: Views and depths do not match, or open3d cannot be imported.
     """
-    clean = _clean_depths(views, depths, config)
+    clean = clean_depths(views, depths, jump=config.flying_pixel_jump)
     rng = np.random.default_rng(config.seed)
     towards = _towards_cameras(views, center)
     near = _points_near(views, clean, center, config)
     sample = near[rng.permutation(len(near))[:5000]]
     table = find_table(sample, towards, config=config.table, rng=rng)
+    gaps = np.zeros((1, 1), bool)
+    if table is not None:
+        gaps = _table_gaps(views, clean, table, _volume_frame(views, center, table[:3]), config)
+        if _is_object(table, gaps, center, config):
+            table, gaps = None, gaps[:1, :1]
     T_world_volume = _volume_frame(views, center, towards if table is None else table[:3])
     tsdf, observed = _integrate(views, clean, T_world_volume, config)
     _add_stereo_shadows(tsdf, observed, views, clean, T_world_volume, table, config)
-    none = np.zeros((0, 3))
-    volume = LocalVolume(
-        tsdf, observed, T_world_volume, config.voxel, config.truncation, none, table, towards
+    obstacles = _obstacles(views, clean, T_world_volume, config)
+    return LocalVolume(
+        tsdf, observed, T_world_volume, config.voxel, config.truncation, obstacles, table, towards, gaps
     )
-    return replace(volume, obstacles=_obstacles(near, views, clean, volume, config))
 
 
-def _clean_depths(
-    views: Sequence[View], depths: DepthImages, config: SurfaceConfig
+def _table_gaps(
+    views: Sequence[View],
+    depths: DepthImages,
+    table: Float[np.ndarray, "4"],
+    T_world_volume: Float[np.ndarray, "4 4"],
+    config: SurfaceConfig,
+) -> Bool[np.ndarray, "g g"]:
+    """Return the cells of the table's plane through which more views look than see something there."""
+    side = np.arange(-config.table_radius, config.table_radius + GAP_CELL / 2, GAP_CELL)
+    x, y = np.meshgrid(side, side, indexing="ij")
+    normal = table @ T_world_volume
+    z = -(normal[0] * x + normal[1] * y + normal[3]) / normal[2]
+    cells = transform_points(T_world_volume, np.stack([x, y, z], axis=-1).reshape(-1, 3))
+    votes = np.zeros(len(cells), int)
+    for view, depth in zip(views, depths, strict=True):
+        pixels, distance = project(view.camera, view.T_world_cam, cells)
+        seen = np.flatnonzero(inside(view.camera, pixels) & (distance > 0))
+        column, row = pixels[seen].astype(int).T
+        measured = depth[row, column]
+        beyond = measured - distance[seen]
+        tolerance = config.gap_depth * distance[seen]
+        votes[seen] += np.where(
+            measured > 0, (beyond > tolerance).astype(int) - (np.abs(beyond) <= tolerance), 0
+        )
+    return (votes > 0).reshape(x.shape)
+
+
+def _is_object(
+    table: Float[np.ndarray, "4"],
+    gaps: Bool[np.ndarray, "g g"],
+    center: Float[np.ndarray, "3"],
+    config: SurfaceConfig,
+) -> bool:
+    """Return whether the plane is the object itself: the action point lies in it, and it ends nearby."""
+    if abs(table[:3] @ center + table[3]) > 2 * config.table.inlier_distance:
+        return False
+    middle, near = len(gaps) // 2, round(config.half_size / GAP_CELL)
+    around = gaps[middle - near : middle + near + 1, middle - near : middle + near + 1]
+    return bool(around.mean() > config.max_gap_fraction)
+
+
+def clean_depths(
+    views: Sequence[View], depths: DepthImages, *, jump: float = FLYING_PIXEL_JUMP
 ) -> list[Float[np.ndarray, "_h _w"]]:
-    """Check the depth images and clear masked, non-finite and flying pixels."""
+    """Check depth images, and clear masked, non-finite and flying pixels.
+
+    ``jump`` is that of ``flying_pixels``.
+
+    Raises:
+        SceneError: Views and depths do not match.
+    """
     if len(views) != len(depths):
         raise SceneError(f"{len(depths)} depth images for {len(views)} views: give one for each view")
     clean = []
@@ -114,7 +175,7 @@ def _clean_depths(
             )
         usable = np.isfinite(depth) & (depth > 0)
         usable &= True if view.mask is None else view.mask
-        usable &= ~flying_pixels(np.where(usable, depth, 0.0), config.flying_pixel_jump)
+        usable &= ~flying_pixels(np.where(usable, depth, 0.0), jump)
         clean.append(np.where(usable, depth, 0.0).astype(np.float32))
     return clean
 
@@ -252,43 +313,28 @@ def open3d() -> ModuleType:
 
 
 def _obstacles(
-    points: Float[np.ndarray, "n 3"],
     views: Sequence[View],
     depths: DepthImages,
-    volume: LocalVolume,
+    T_world_volume: Float[np.ndarray, "4 4"],
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "m 3"]:
-    """Return a subsample of the world points outside the volume that the views confirm."""
-    local = transform_points(invert(volume.T_world_volume), points)
-    x, y, z = np.abs(local).T
-    outside = np.maximum(np.maximum(x, y), z) > volume.half_size
-    outside &= x**2 + y**2 + z**2 < config.obstacle_radius**2
-    sparse = voxel_downsample(local[outside], config.obstacle_voxel)
-    sparse = transform_points(volume.T_world_volume, sparse)
-    return sparse[confirmed_points(sparse, views, depths, tolerance=config.depth_tolerance)]
+    """Return world points on the surfaces around the volume: zero crossings of a coarser TSDF.
 
-
-def confirmed_points(
-    points: Float[np.ndarray, "n 3"], views: Sequence[View], depths: DepthImages, *, tolerance: float
-) -> Bool[np.ndarray, " n"]:
-    """Return which world points are seen by at least as many views as see through them: no outliers of depth.
-
-    A view sees a point if its depth there is the point's own, and sees through it if its depth is larger;
-    where something occludes the point, the view does not count.
-
-    ``tolerance`` is the largest difference of depths that agree, as a fraction of the point's depth.
+    A reading that other views look through has no crossing: their mean is positive there.
     """
-    balance = np.zeros(len(points), np.int32)
-    columns = np.ascontiguousarray(points.T)
-    for view, depth in zip(views, depths, strict=True):
-        height, width = depth.shape
-        P = view.camera.K @ invert(view.T_world_cam)[:3]
-        x, y, z = P[:, :3] @ columns + P[:, 3:]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            x, y = x / z, y / z
-        here = np.flatnonzero((z > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height))
-        measured = depth[y[here].astype(int), x[here].astype(int)]
-        z = z[here]
-        seen = np.abs(measured - z) <= tolerance * z
-        balance[here] += seen.astype(np.int32) - (measured > z + tolerance * z)
-    return balance >= 0
+    voxel = config.obstacle_voxel
+    coarse = replace(
+        config, voxel=voxel, half_size=config.obstacle_radius, truncation=config.obstacle_truncation
+    )
+    tsdf, observed = _integrate(views, depths, T_world_volume, coarse)
+    middle = (len(tsdf) - 1) / 2
+    found = []
+    for axis in range(3):
+        points, seen = zero_crossings(tsdf, observed, axis)
+        found.append((points[seen] - middle) * voxel)
+    local = np.concatenate(found)
+    half_size = math.ceil(config.half_size / config.voxel) * config.voxel
+    outside = (np.abs(local).max(axis=1) > half_size) & ((local**2).sum(axis=1) < config.obstacle_radius**2)
+    # Crossings lie on the borders of the cells around the origin: half a cell further they lie inside.
+    sparse = voxel_downsample(local[outside] + voxel / 2, voxel) - voxel / 2
+    return transform_points(T_world_volume, sparse)

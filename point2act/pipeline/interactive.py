@@ -26,7 +26,8 @@ from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
-from point2act.pipeline.query import AnswerConfig, Localization, find_robot
+from point2act.pipeline.planning import find_robot
+from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.session import Session, SessionResult
 from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.questions import name_queries

@@ -28,7 +28,8 @@ from point2act.pipeline.mark_candidates import (
     select_views_to_ask,
     to_disk_pixels,
 )
-from point2act.pipeline.query import AnswerConfig, Planner
+from point2act.pipeline.planning import Planner
+from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.drawing.set_of_mark import Cells, draw_cells, draw_marks
 from point2act.vlm.pointing.executor import RequestCounts

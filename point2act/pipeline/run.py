@@ -9,18 +9,15 @@ from pathlib import Path
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.types import Capture, PointSet, Query
 from point2act.grasping.tsdf import open3d
-from point2act.pipeline.query import Planner
+from point2act.pipeline.planning import Planner
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
-from point2act.vlm.pointing.point import FunctionPointer, Pointer, PointFunction
-from point2act.vlm.pointing.questions import name_queries
-
-# Longer side of the images that a function is shown, pixels: more than any image has, so none is reduced.
-_FULL_SIZE = 1 << 20
+from point2act.vlm.pointing.point import Pointer, PointFunction
+from point2act.vlm.pointing.questions import pointer_questions
 
 
 def run(
@@ -185,13 +182,7 @@ def _questions(
         return questions
     if queries is None or pointer is None or questions is not None:
         raise PointsError("give queries and a pointer together, or questions alone")
-    given = [query for query in queries if isinstance(query, Query)]
-    named = name_queries(
-        [(query, "grasp") for query in queries if isinstance(query, str)],
-        taken=[query.name for query in given],
-    )
-    asked = pointer if isinstance(pointer, Pointer) else FunctionPointer(pointer)
-    return Questions((*given, *named), asked, _FULL_SIZE)
+    return pointer_questions(queries, pointer)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:

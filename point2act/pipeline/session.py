@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,23 +28,15 @@ from point2act.core.types import (
     View,
     ViewAnswers,
 )
+from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, points_digest, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.relevancy import RelevancyConfig, answers_in_views, lift
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.pipeline.finished_run import FinishedRun
-from point2act.pipeline.query import (
-    AnswerConfig,
-    Localization,
-    Planner,
-    QueryContext,
-    confirmed_depths,
-    find_robot,
-    localize,
-    plan,
-    to_avoid,
-)
+from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
+from point2act.pipeline.query import AnswerConfig, Localization, QueryContext, confirmed_depths, localize
 from point2act.splatting.gaussians import FrozenGaussians, Projection, freeze
 from point2act.splatting.rendering import (
     RenderedSurface,
@@ -106,6 +98,7 @@ class Session:
         metric: Whether lengths are known to be metres.
         device: Where torch computes.
         stored: Relevancy lifted by an earlier training, used again for the same points.
+        recorded: Views with their pixels as recorded, by name; others are loaded from the capture.
     """
 
     # Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted
@@ -116,6 +109,7 @@ class Session:
     metric: bool
     device: torch.device
     stored: StoredRelevancy | None = None
+    recorded: dict[str, View] = field(default_factory=dict, repr=False)
     _segmentations: dict[SegmentationConfig, Segmentation] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -126,6 +120,10 @@ class Session:
     def frames(self) -> tuple[Frame, ...]:
         """The capture's frames of the views, one by one."""
         return keep_frames(self.capture, [view.name for view in self.views]).frames
+
+    @cached_property
+    def _frames(self) -> dict[str, Frame]:
+        return {frame.name: frame for frame in self.capture.frames}
 
     @cached_property
     def frozen(self) -> FrozenGaussians:
@@ -155,6 +153,15 @@ class Session:
         if agreement not in self._depths:
             self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)
         return self._depths[agreement]
+
+    def full_size(self, view: View) -> View:
+        """Return one of the views with its pixels as they were recorded, at the view's pose."""
+        frame = self._frames[view.name]
+        if (frame.camera.height, frame.camera.width) == (view.camera.height, view.camera.width):
+            return view
+        if view.name not in self.recorded:
+            self.recorded[view.name] = load_view(self.capture, frame, max_side=None)
+        return replace(self.recorded[view.name], T_world_cam=view.T_world_cam)
 
     def render(self, view: View | str, *, relevancy: RelevancyField | None = None) -> RenderedView:
         """Render the scene from a view.
@@ -276,6 +283,7 @@ class Session:
                     segmentation=segmentation,
                     pixels=pixels[column],
                     by_person=query.name in by_person,
+                    full_size=self.full_size,
                     metric=self.metric or config.metric,
                     base=self.capture.base,
                 )

@@ -25,7 +25,8 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.tsdf import open3d
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
 from point2act.pipeline.outputs import RunSummary, publish, write_scene, write_timings
-from point2act.pipeline.query import AnswerConfig, Planner
+from point2act.pipeline.planning import Planner
+from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult, choose_device
 from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor

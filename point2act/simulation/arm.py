@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from point2act.core.geometry import invert
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import Grasp, JointPath
-from point2act.grasping.antipodal.collision import approach_opening
+from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.reachability.arm import Arm, attach_at, bare_spec
 from point2act.grasping.reachability.clearance import joints_behind
 from point2act.simulation.gripper_model import Rig, find_gripper, gripper_elements, spread
@@ -43,7 +43,7 @@ def try_grasp_on_arm(
     """
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
-    opening = approach_opening(arm.gripper, grasp.width, config.clearance)
+    opening = planned_opening(grasp, arm.gripper, clearance=config.clearance)
     gripper_spec = _gripper_spec(arm, grasp.width, opening, force=min(config.force, arm.gripper.max_force))
     rig = add_arm(scene, arm, gripper_spec, path.grasp)
     data = scene.start(rig.mounted.model)

@@ -99,6 +99,7 @@ def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
     return Grasp(
         T_world_gripper=np.array(entry["T_world_gripper"], dtype=float),
         width=float(entry["width"]),
+        approach_width=entry.get("approach_width"),  # earlier versions wrote none
         score=float(entry["score"]),
         relevancy=float(entry["relevancy"]),
         quality=float(entry["quality"]),

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
-from point2act.grasping.antipodal.collision import approach_opening
+from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import Gripper
 from point2act.simulation.camera import render_states
 from point2act.simulation.gripper_model import FreeFlyingRig, Rig, add_gripper, gripper_contacts, squeeze
@@ -31,7 +31,7 @@ class TrialConfig:
     force: float = 40.0
     """Squeezing force of each finger, newtons, limited by the gripper's maximum."""
     clearance: float = 0.006
-    """Clearance of each finger from the object on the approach, metres, limited by the gripper's opening."""
+    """Clearance on each side of a grasp without an ``approach_width``, metres; others open to theirs."""
     approach: float = 0.10
     """Length of the straight approach, metres."""
     lift: float = 0.15
@@ -82,7 +82,7 @@ def try_grasp(
     """
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
-    opening = approach_opening(gripper, grasp.width, config.clearance)
+    opening = planned_opening(grasp, gripper, clearance=config.clearance)
     force = min(config.force, gripper.max_force)
     rig = FreeFlyingRig(add_gripper(scene, gripper, force=force, opening=opening))
     data = scene.start(rig.mounted.model)

@@ -11,7 +11,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from point2act.grasping.antipodal.volume import LocalVolume, interpolate, solid_field
+from point2act.grasping.antipodal.volume import (
+    LocalVolume,
+    interpolate,
+    over_gap,
+    solid_field,
+    zero_crossings,
+)
 from point2act.grasping.records import Records
 
 
@@ -49,11 +55,11 @@ class BoundaryConfig:
     # Just over a voxel's diagonal.
     attraction_width: float = 0.010
     """Standard deviation of the Gaussian at the action point that selects the object's component, metres."""
-    obstacle_gap: float = 0.008
+    obstacle_gap: float = 0.010
     """Largest distance between neighbouring points of one component outside the volume, metres."""
     # Two cells of the coarser cloud there.
-    obstacle_area: float = 4.0
-    """Area of a point outside the volume, in points of the volume: (4 mm / 2 mm)²."""
+    obstacle_area: float = 6.25
+    """Area of a point outside the volume, in points of the volume: (5 mm / 2 mm)²."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +107,7 @@ def surface_points(
     Returns:
         Observed points, and presumed ones where free space borders unobserved space near an observed point.
     """
-    crossings = [_crossings(solid_field(volume), volume.observed, axis) for axis in range(3)]
+    crossings = [zero_crossings(solid_field(volume), volume.observed, axis) for axis in range(3)]
     points, seen = (np.concatenate(column) for column in zip(*crossings, strict=True))
     points, seen = _one_per_voxel(points * volume.voxel - volume.half_size, seen, volume.voxel)
     if seen.any() and not seen.all():
@@ -114,18 +120,6 @@ def surface_points(
     normals = field_gradients(volume, points)
     normals[on_object] = smooth_normals(points[on_object], normals[on_object], config=config.normals)
     return SurfacePoints(points, normals, seen, on_object)
-
-
-def _crossings(
-    field: Float[np.ndarray, "r r r"], observed: Bool[np.ndarray, "r r r"], axis: int
-) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
-    """Return voxel coordinates of sign changes along one axis, and whether both voxels are observed."""
-    step = np.eye(3, dtype=int)[axis]
-    outside = np.moveaxis(field > 0, axis, 0)
-    low = np.argwhere(np.moveaxis(outside[:-1] != outside[1:], 0, axis))
-    here, there = tuple(low.T), tuple((low + step).T)
-    fraction = field[here] / (field[here] - field[there])
-    return low + fraction[:, None] * step, observed[here] & observed[there]
 
 
 def _one_per_voxel(
@@ -149,7 +143,11 @@ def solid_points(volume: LocalVolume, surface: SurfacePoints, *, config: Boundar
         np.concatenate([inner.on_object, np.zeros(len(outer), bool)]),
         np.repeat([1.0, config.obstacle_area], [len(inner.points), len(outer)]),
     )
-    solid = solid.only(_above_table(volume, solid.points, config.table_thickness))
+    table, present = volume.table_in_volume, _above_table(volume, solid.points, config.table_thickness)
+    if table is not None:
+        height = solid.points @ table[:3] + table[3]
+        present |= over_gap(volume, solid.points) & (height < -config.table_thickness[1])
+    solid = solid.only(present)
     on_object = solid.on_object
     beyond = np.flatnonzero(~on_object & (solid.area > 1))
     if on_object.any() and len(beyond):

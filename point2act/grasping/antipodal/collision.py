@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from point2act.core.types import Grasp
+from point2act.grasping.antipodal.volume import LocalVolume, over_gap
 from point2act.grasping.grippers import Boxes, Gripper
 
 # Stride of the points that give a first bound.
@@ -28,6 +30,19 @@ def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
 def approach_opening(gripper: Gripper, width: float, clearance: float) -> float:
     """Return the opening of the gripper while it approaches contacts ``width`` apart, metres."""
     return min(gripper.max_width, width + 2 * clearance)
+
+
+def planned_opening(grasp: Grasp, gripper: Gripper, *, clearance: float) -> float:
+    """Return the opening of the gripper on the approach of a grasp, metres.
+
+    Args:
+        grasp: Grasp; without an ``approach_width`` its width counts.
+        gripper: Gripper.
+        clearance: Clearance on each side of a grasp without an ``approach_width``, metres.
+    """
+    if grasp.approach_width is None:
+        return approach_opening(gripper, max(grasp.width, 0.0), clearance)
+    return min(gripper.max_width, grasp.approach_width)
 
 
 def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:
@@ -86,6 +101,30 @@ def plane_heights(
     normal = rotations.transpose(0, 2, 1) @ plane[:3]
     lowest = normal @ boxes.center.T - np.abs(normal) @ boxes.half.T
     return origins @ plane[:3] + plane[3] + lowest.min(axis=1)
+
+
+def table_heights(
+    volume: LocalVolume,
+    rotations: Float[np.ndarray, "k 3 3"],
+    origins: Float[np.ndarray, "k 3"],
+    boxes: Boxes,
+) -> Float[np.ndarray, " k"]:
+    """Return the height of the lowest part of any box above the table, for grippers at ``k`` poses.
+
+    Parts over a gap of the table do not count; infinite without a table.
+    """
+    table = volume.table_in_volume
+    if table is None:
+        return np.full(len(origins), np.inf)
+    heights = plane_heights(rotations, origins, boxes, table)
+    low = np.flatnonzero(heights < 0) if volume.table_gaps.any() else np.zeros(0, int)
+    if len(low):
+        steps = np.stack(np.meshgrid(*np.linspace([-1] * 3, [1] * 3, 4).T, indexing="ij"), -1).reshape(-1, 3)
+        local = (boxes.center[:, None] + boxes.half[:, None] * steps).reshape(-1, 3)
+        points = local @ rotations[low].transpose(0, 2, 1) + origins[low][:, None]
+        above = points @ table[:3] + table[3]
+        heights[low] = np.where(over_gap(volume, points), np.inf, above).min(axis=1)
+    return heights
 
 
 def hits(

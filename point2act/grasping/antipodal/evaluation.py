@@ -6,19 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from point2act.core.geometry import distance_to_box, transform_points
 from point2act.core.types import Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distances, avoid_factor
 from point2act.grasping.antipodal.boundary import BoundaryConfig, SolidPoints, SurfacePoints
-from point2act.grasping.antipodal.collision import (
-    approach_opening,
-    nearest,
-    nearest_on_path,
-    plane_heights,
-    swept_back,
-)
+from point2act.grasping.antipodal.clearances import approach_clearances, free_fully_open, lift_clearances
+from point2act.grasping.antipodal.collision import approach_opening
 from point2act.grasping.antipodal.contact import RobustnessConfig, draw_perturbations, robustness
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig
 from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, PoseSamplingConfig
@@ -57,6 +52,8 @@ class EvaluationConfig:
     """Factor on the score of poses whose lift seems to be blocked."""
     # Not rejected: half of a glass that no camera saw in one piece may be its own bowl, and a robot can
     # retreat along its approach. Chosen.
+    planned_opening_factor: float = 0.95
+    """Factor on the score of poses whose approach is free with the planned opening only, not fully open."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,10 @@ class GraspConfig:
     """Number of the best poses for which clearances and robustness are computed."""
     sufficient_grasps: int = 5
     """Number of grasps below which contacts further from the action point are tried too."""
+    contradiction: float = 0.003
+    """Depth of a surface from all views inside the gripper from which it contradicts a grasp that was planned
+    on fewer views, metres."""
+    # Twice what aligned views differ by (measured at half a metre). Chosen.
     min_separation: float = 0.015
     """Smallest distance between returned grasps of similar orientation, metres."""
     min_angle: float = 0.52
@@ -117,6 +118,8 @@ class ScoredPoses(Records):
     """Distance to the nearest region to avoid, metres; infinite without one."""
     approach_clearance: Float[np.ndarray, " n"]
     """Distance to everything on the approach, metres; infinite before ``add_clearances``."""
+    free_fully_open: Bool[np.ndarray, " n"]
+    """Whether the approach is also free with the gripper fully open; False before ``add_clearances``."""
     lift_clearance: Float[np.ndarray, " n"]
     """Distance to everything but the object on the lift, metres; infinite before ``add_clearances``."""
 
@@ -163,9 +166,9 @@ def score_poses(
     factor *= avoid_factor(distance, config=config.evaluation.avoid)
     aligned = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.evaluation.low_height)
     factor *= np.where(aligned, 1.0, config.evaluation.slanted_factor)
-    unknown = np.full(len(poses), np.inf)
+    unknown, no = np.full(len(poses), np.inf), np.zeros(len(poses), bool)
     probability = quality(terms, config.evaluation.score.weights)
-    return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, unknown)
+    return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, no, unknown)
 
 
 def _heights(volume: LocalVolume, pairs: ContactPairs) -> Float[np.ndarray, " p"]:
@@ -195,64 +198,67 @@ def add_clearances(
     task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, *, config: GraspConfig
 ) -> ScoredPoses:
     """Return the same poses with the expensive terms: clearances and robustness."""
-    poses, gripper, evaluation = scored.poses, task.gripper, config.evaluation
-    near = surfaces_at_poses(poses, pairs, task.surface, gripper, evaluation.terms.contact)
-    middles, widths = pairs.middles, pairs.widths
-    # The same perturbations for every grasp and every query.
-    perturbations = draw_perturbations(config.pairs.friction, evaluation.robustness, np.random.default_rng(0))
-    approach, lift, robust = (np.zeros(len(poses)) for _ in range(3))
-    for i, pair in enumerate(poses.pair.tolist()):
-        width, rotation, origin = float(widths[pair]), poses.rotations[i], poses.origins[i]
-        opening = approach_opening(gripper, width, config.pairs.clearance)
-        approach[i] = _approach_clearance(task, rotation, origin, opening, config.poses.approach)
-        lift[i] = _lift_clearance(task, rotation, origin, width, config.poses)
-        robust[i] = robustness(
-            near[pair],
-            rotation,
-            origin - middles[pair],
-            gripper.pad_size,
-            perturbations,
-            width=width,
-            opening=opening,
-            contact=evaluation.terms.contact,
-            config=evaluation.robustness,
-        )
-    clearance = np.clip(approach / evaluation.terms.full_clearance, 0, 1)
-    terms = replace(scored.terms, clearance=clearance, robustness=robust)
+    poses, evaluation = scored.poses, config.evaluation
+    widths = pairs.widths[poses.pair]
+    openings = np.array([approach_opening(task.gripper, width, config.pairs.clearance) for width in widths])
+    approach = approach_clearances(
+        task.volume, task.solid, poses, task.gripper, openings, length=config.poses.approach
+    )
+    lift = lift_clearances(task.solid, poses, task.gripper, widths, config=config.poses)
+    terms = replace(
+        scored.terms,
+        clearance=np.clip(approach / evaluation.terms.full_clearance, 0, 1),
+        robustness=_robustness(task, pairs, poses, openings, config),
+    )
+    wide = free_fully_open(
+        task.volume,
+        task.solid,
+        poses,
+        pairs,
+        task.gripper,
+        task.avoid,
+        needed=np.minimum(approach, config.poses.finger_margin),
+        config=config.poses,
+        avoid_config=evaluation.avoid,
+    )
+    factor = np.where(lift > 0, 1.0, evaluation.blocked_factor)
+    factor *= np.where(wide, 1.0, evaluation.planned_opening_factor)
     return replace(
         scored,
         terms=terms,
         quality=quality(terms, evaluation.score.weights),
-        factor=scored.factor * np.where(lift > 0, 1.0, evaluation.blocked_factor),
+        factor=scored.factor * factor,
         approach_clearance=approach,
+        free_fully_open=wide,
         lift_clearance=lift,
     )
 
 
-def _approach_clearance(
+def _robustness(
     task: GraspTask,
-    rotation: Float[np.ndarray, "3 3"],
-    origin: Float[np.ndarray, "3"],
-    opening: float,
-    length: float,
-) -> float:
-    """Return the smallest distance of the open gripper on its approach to points and table, metres."""
-    boxes = swept_back(task.gripper.boxes_at(opening), length)
-    smallest = nearest((task.solid.points - origin) @ rotation, boxes)
-    table = task.volume.table_in_volume
-    if table is not None:
-        smallest = min(smallest, float(plane_heights(rotation[None], origin[None], boxes, table)[0]))
-    return smallest
-
-
-def _lift_clearance(
-    task: GraspTask,
-    rotation: Float[np.ndarray, "3 3"],
-    origin: Float[np.ndarray, "3"],
-    width: float,
-    config: PoseSamplingConfig,
-) -> float:
-    """Return the smallest distance of the closed gripper on its lift to everything but the object, metres."""
-    others = (task.solid.points[~task.solid.on_object] - origin) @ rotation
-    up = config.lift * rotation[2]  # in the gripper's axes
-    return nearest_on_path(others, task.gripper.boxes_at(width), up, step=config.lift_step)
+    pairs: ContactPairs,
+    poses: Poses,
+    openings: Float[np.ndarray, " n"],
+    config: GraspConfig,
+) -> Float[np.ndarray, " n"]:
+    evaluation = config.evaluation
+    near = surfaces_at_poses(poses, pairs, task.surface, task.gripper, evaluation.terms.contact)
+    # The same perturbations for every grasp and every query.
+    perturbations = draw_perturbations(config.pairs.friction, evaluation.robustness, np.random.default_rng(0))
+    middles = pairs.middles
+    return np.array(
+        [
+            robustness(
+                near[pair],
+                poses.rotations[i],
+                poses.origins[i] - middles[pair],
+                task.gripper.pad_size,
+                perturbations,
+                width=float(pairs.widths[pair]),
+                opening=float(openings[i]),
+                contact=evaluation.terms.contact,
+                config=evaluation.robustness,
+            )
+            for i, pair in enumerate(poses.pair.tolist())
+        ]
+    )

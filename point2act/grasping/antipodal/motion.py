@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.types import Grasp
-from point2act.grasping.antipodal.collision import approach_opening
+from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import Gripper
 
 
@@ -36,13 +36,13 @@ def motion(
     Args:
         grasp: Grasp, world.
         up: Unit vector, world.
-        clearance: Clearance between each open finger and its contact, metres, as in ``PairConfig``.
+        clearance: Clearance on each side of a grasp without an ``approach_width``, metres.
         approach: Length of the approach, metres.
         lift: Length of the lift, metres.
         steps: Number of moments of each phase, at least 2; the last of one is the first of the next.
     """
     width = max(grasp.width, 0.0)
-    opened = approach_opening(gripper, width, clearance)
+    opened = planned_opening(grasp, gripper, clearance=clearance)
     shares = np.linspace(0.0, 1.0, steps)
     back = -approach * grasp.T_world_gripper[:3, 2]
     comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]

@@ -11,6 +11,7 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
 from point2act.grasping.antipodal.boundary import solid_points, surface_points
+from point2act.grasping.antipodal.collision import approach_opening, depth_inside, swept_back
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
     GraspConfig,
@@ -39,7 +40,7 @@ def plan_grasps(
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     """Plan grasps near the action point of a region.
 
-    The gripper approaches along its +z axis with its pads open by the grasp's width and
+    The gripper approaches along its +z axis with its pads open by ``approach_width``: the grasp's width and
     ``config.pairs.clearance`` on each side. On the last ``config.poses.approach`` metres it is at least
     ``approach_clearance`` from everything that was observed.
 
@@ -101,6 +102,33 @@ def plan_grasps(
     return (), why_none(volume, solid, pairs, counts, gripper, config=config)
 
 
+def free_in(
+    volume: LocalVolume, grasps: Sequence[Grasp], region: Region, gripper: Gripper, *, config: GraspConfig
+) -> tuple[Grasp, ...]:
+    """Return the grasps that do not contradict another fused surface of the same place.
+
+    Args:
+        volume: Fused surface around the action point, see ``fuse_local``.
+        grasps: Grasps that were planned on a surface from fewer views.
+        region: Region of the query, world.
+        gripper: Gripper.
+        config: Planner; ``config.contradiction`` is how deep a surface may lie inside the gripper.
+    """
+    action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
+    surface = surface_points(volume, action_point, config=config.boundary)
+    solid = solid_points(volume, surface, config=config.boundary).points
+    world, free = transform_points(volume.T_world_volume, solid), []
+    for grasp in grasps:
+        opening = gripper.max_width if grasp.approach_width is None else grasp.approach_width
+        boxes = swept_back(gripper.boxes_at(opening), config.poses.approach)
+        if (
+            depth_inside(transform_points(invert(grasp.T_world_gripper), world), boxes)
+            <= config.contradiction
+        ):
+            free.append(grasp)
+    return tuple(free)
+
+
 def _num_clear(grasps: tuple[Grasp, ...], config: AvoidConfig) -> int:
     """Return the number of grasps with the whole margin to regions to avoid."""
     return sum(grasp.avoid_clearance is None or grasp.avoid_clearance >= config.margin for grasp in grasps)
@@ -118,7 +146,7 @@ def _best(
     counts.palm += int((~free).sum())
     scored = scored.only(np.flatnonzero(free))
     chosen = _distinct(scored, config.max_grasps, config)
-    return tuple(_grasp(task, pairs, scored, index) for index in chosen.tolist())
+    return tuple(_grasp(task, pairs, scored, index, config) for index in chosen.tolist())
 
 
 def _distinct(scored: ScoredPoses, count: int, config: GraspConfig) -> np.ndarray:
@@ -145,7 +173,9 @@ def _similar(poses: Poses, others: np.ndarray, index: int, config: GraspConfig) 
     return near & (cosine > np.cos(config.min_angle))
 
 
-def _grasp(task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, index: int) -> Grasp:
+def _grasp(
+    task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, index: int, config: GraspConfig
+) -> Grasp:
     """Return one pose as a grasp in the world frame."""
     pair = scored.poses.pair[index]
     T_volume_gripper = np.eye(4)
@@ -155,11 +185,13 @@ def _grasp(task: GraspTask, pairs: ContactPairs, scored: ScoredPoses, index: int
     return Grasp(
         T_world_gripper=task.volume.T_world_volume @ T_volume_gripper,
         width=float(pairs.widths[pair]),
+        approach_width=approach_opening(task.gripper, float(pairs.widths[pair]), config.pairs.clearance),
         score=float(scored.score[index]),
         relevancy=float(scored.relevancy[index]),
         quality=float(scored.quality[index]),
         contacts=transform_points(task.volume.T_world_volume, pairs.contacts[pair]),
         approach_clearance=float(scored.approach_clearance[index]),
+        free_fully_open=bool(scored.free_fully_open[index]),
         lift_clearance=_finite(scored.lift_clearance[index]),
         contacts_seen=(bool(seen[0]), bool(seen[1])),
         terms=scored.terms.of(index),

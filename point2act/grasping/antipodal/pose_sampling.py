@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from point2act.core.geometry import frame_from_normal, voxel_downsample
 from point2act.core.types import ProgressCallback
@@ -15,8 +15,8 @@ from point2act.grasping.antipodal.collision import (
     approach_opening,
     closing_boxes,
     hits,
-    plane_heights,
     swept_back,
+    table_heights,
     within,
 )
 from point2act.grasping.antipodal.contact_pairs import ContactPairs
@@ -162,7 +162,7 @@ def sample_free_poses(
     nothing = np.zeros(0)
     none = Poses(nothing.astype(int), np.zeros((0, 3, 3)), nothing, np.zeros((0, 3)), nothing)
     poses = concatenate(found or [none])
-    unknown = _unseen_fraction(volume, poses, pairs, gripper, clearance)
+    unknown = unseen_fraction(volume, poses, pairs, gripper, clearance)
     observed = unknown <= config.max_unseen_fraction
     counts.unseen = int((~observed).sum())
     return replace(poses, unknown=unknown).only(observed), counts
@@ -208,11 +208,9 @@ def _free(
     depths = pad_depths(gripper, config)
     free = np.ones((len(fan), len(depths)), bool)
     counts.tried += free.size
-    table = volume.table_in_volume
-    if table is not None:
+    if volume.table is not None:
         boxes = swept_back(gripper.boxes_at(opening), config.approach)
-        height = plane_heights(fan, np.broadcast_to(middle, (len(fan), 3)), boxes, table)
-        free = height[:, None] + np.outer(fan[:, :, 2] @ table[:3], depths) >= config.table_margin
+        free = _above_table(volume, fan, middle, depths, boxes, config.table_margin)
         counts.table += int((~free).sum())
     center, fan = middle.astype(np.float32)[:, None], fan.astype(np.float32)
     fingers = swept_back(gripper.fingers_at(opening), config.approach)
@@ -222,6 +220,21 @@ def _free(
     swept = closing_boxes(gripper, width, opening)
     counts.neighbour += _reject(free, fan, cloud.others - center, depths, swept, config.closing_margin)
     return free
+
+
+def _above_table(
+    volume: LocalVolume,
+    fan: Float[np.ndarray, "k 3 3"],
+    middle: Float[np.ndarray, "3"],
+    depths: Float[np.ndarray, " e"],
+    boxes: Boxes,
+    margin: float,
+) -> Bool[np.ndarray, "k e"]:
+    """Return which (direction, depth) of a fan keeps all boxes above the table."""
+    origins = middle + depths[:, None] * fan[:, None, :, 2]
+    rotations = np.repeat(fan, len(depths), axis=0)
+    heights = table_heights(volume, rotations, origins.reshape(-1, 3), boxes)
+    return heights.reshape(len(fan), len(depths)) >= margin
 
 
 def _reject(
@@ -258,10 +271,13 @@ def _poses(
     return Poses(np.full(len(depths), index), rotations, depths, origins, np.zeros(len(depths)))
 
 
-def _unseen_fraction(
+def unseen_fraction(
     volume: LocalVolume, poses: Poses, pairs: ContactPairs, gripper: Gripper, clearance: float
 ) -> Float[np.ndarray, " n"]:
-    """Return the unobserved fraction of the foremost finger boxes and the 2 cm behind them."""
+    """Return the unobserved fraction of the foremost finger boxes and the 2 cm behind them.
+
+    The pads are open by ``clearance`` metres on each side of the contacts, at most fully.
+    """
     tip = gripper.finger.high[:, 2].argmax()
     low, high = gripper.finger.low[tip] - [0, 0, 0.02], gripper.finger.high[tip]
     grid = np.stack(np.meshgrid(*np.linspace(low, high, 5).T, indexing="ij"), axis=-1).reshape(-1, 3)

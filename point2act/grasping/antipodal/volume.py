@@ -6,13 +6,16 @@ this frame, so that a capture in a rotated world gives the same grasps, rotated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import map_coordinates
 
 from point2act.core.geometry import invert, transform_points
+
+GAP_CELL = 0.02
+"""Side of a cell of ``LocalVolume.table_gaps``, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,9 @@ class LocalVolume:
     """World plane ``(n, d)`` with a unit normal n: ``n @ x + d`` is the height of x; None without a table."""
     towards_cameras: Float[np.ndarray, "3"]
     """Mean direction from the centre of the cube to the cameras, world, unit length."""
+    table_gaps: Bool[np.ndarray, "g g"] = field(default_factory=lambda: np.zeros((1, 1), bool))
+    """Cells of the table's plane that cameras looked through: it ends there, or has a gap. Cell (i, j) has
+    its centre at ``((i, j) - (g - 1) / 2) * GAP_CELL`` along x and y of the volume frame."""
 
     @property
     def up(self) -> Float[np.ndarray, "3"]:
@@ -88,3 +94,24 @@ def observed_at(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Bool[n
     inside = (i >= 0) & (j >= 0) & (k >= 0) & (i <= last) & (j <= last) & (k <= last)
     flat = (i * (last + 1) + j) * (last + 1) + k
     return ~inside | np.take(volume.observed, flat, mode="clip")
+
+
+def zero_crossings(
+    field: Float[np.ndarray, "r r r"], observed: Bool[np.ndarray, "r r r"], axis: int
+) -> tuple[Float[np.ndarray, "n 3"], Bool[np.ndarray, " n"]]:
+    """Return voxel coordinates of sign changes along one axis, and whether both voxels are observed."""
+    step = np.eye(3, dtype=int)[axis]
+    outside = np.moveaxis(field > 0, axis, 0)
+    low = np.argwhere(np.moveaxis(outside[:-1] != outside[1:], 0, axis))
+    here, there = tuple(low.T), tuple((low + step).T)
+    fraction = field[here] / (field[here] - field[there])
+    return low + fraction[:, None] * step, observed[here] & observed[there]
+
+
+def over_gap(volume: LocalVolume, points: Float[np.ndarray, "... 3"]) -> Bool[np.ndarray, "..."]:
+    """Return which points of the volume frame lie over or under a gap of the table."""
+    last = len(volume.table_gaps) - 1
+    index = np.rint(points[..., :2] / GAP_CELL + last / 2).astype(int)
+    known = ((index >= 0) & (index <= last)).all(axis=-1)
+    i, j = np.moveaxis(np.clip(index, 0, last), -1, 0)
+    return known & volume.table_gaps[i, j]

@@ -1,0 +1,103 @@
+"""Support of grasps by the readings of single views, beside the surface that is fused from them.
+
+Views that could not be aligned are left out of the fused surface, but what they saw is evidence too: a grasp
+whose approach no view contradicts is preferred over one that only the fused views leave free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from point2act.core.geometry import back_project, invert, pixel_centers, transform_points
+from point2act.core.types import DepthImages, Grasp, View
+from point2act.grasping.antipodal.collision import swept_back
+from point2act.grasping.grippers import Boxes, Gripper
+from point2act.grasping.tsdf import clean_depths
+
+
+@dataclass(frozen=True)
+class SupportConfig:
+    """When a view contradicts a grasp."""
+
+    radius: float = 0.30
+    """Radius around the action point within which readings count, metres."""
+    # A gripper and its approach.
+    approach: float = 0.08
+    """Length of the approach on which readings count, metres."""
+    tolerance: float = 0.003
+    """Depth inside the gripper up to which a reading counts as free, metres: the error of poses."""
+    cell: float = 0.002
+    """Side of the cells in which readings are counted once, metres."""
+    max_cells: int = 3
+    """Largest number of cells with readings inside the gripper that counts as noise."""
+
+
+def prefer_supported(
+    grasps: Sequence[Grasp],
+    views: Sequence[View],
+    depths: DepthImages,
+    center: Float[np.ndarray, "3"],
+    gripper: Gripper,
+    *,
+    config: SupportConfig = SupportConfig(),
+) -> tuple[Grasp, ...]:
+    """Multiply every score by the fraction of views that leave the gripper free, and sort by score.
+
+    Args:
+        grasps: Grasps in the world frame.
+        views: All views with depth, aligned or not.
+        depths: z-depth of each view, metres; 0 for none.
+        center: Action point, world.
+        gripper: Gripper, open by each grasp's ``approach_width``.
+        config: When a view contradicts a grasp.
+
+    Returns:
+        The grasps, best first; views without a reading near the action point do not count.
+    """
+    clouds = [
+        _near(view, depth, center, config)
+        for view, depth in zip(views, clean_depths(views, depths), strict=True)
+    ]
+    clouds = [cloud for cloud in clouds if len(cloud)]
+    scored = []
+    for grasp in grasps:
+        opening = gripper.max_width if grasp.approach_width is None else grasp.approach_width
+        boxes = _shrunk(gripper.boxes_at(opening), config)
+        free = [_is_free(cloud, grasp, boxes, config) for cloud in clouds]
+        scored.append(replace(grasp, score=grasp.score * float(np.mean(free or [True]))))
+    return tuple(sorted(scored, key=lambda grasp: -grasp.score))
+
+
+def _near(
+    view: View, depth: Float[np.ndarray, "h w"], center: Float[np.ndarray, "3"], config: SupportConfig
+) -> Float[np.ndarray, "n 3"]:
+    """Return the readings around the action point, world."""
+    row, column = np.nonzero(depth)
+    pixels = pixel_centers(*depth.shape)[row, column]
+    points = back_project(view.camera, view.T_world_cam, pixels, depth[row, column].astype(float))
+    return points[((points - center) ** 2).sum(axis=1) < config.radius**2]
+
+
+def _shrunk(boxes: Boxes, config: SupportConfig) -> Boxes:
+    """Return the volume that smaller boxes sweep on the approach."""
+    smaller = Boxes(boxes.center, np.maximum(boxes.half - config.tolerance, 0))
+    return swept_back(smaller, config.approach)
+
+
+def _is_free(cloud: Float[np.ndarray, "n 3"], grasp: Grasp, boxes: Boxes, config: SupportConfig) -> bool:
+    """Return whether hardly any reading lies inside the gripper on its approach."""
+    inside = _inside(transform_points(invert(grasp.T_world_gripper), cloud), boxes)
+    cells = np.unique(np.floor(cloud[inside] / config.cell), axis=0)
+    return len(cells) <= config.max_cells
+
+
+def _inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Bool[np.ndarray, " n"]:
+    """Return which points (gripper frame) lie inside a box."""
+    inside = np.zeros(len(points), bool)
+    for low, high in zip(boxes.low, boxes.high, strict=True):
+        inside |= ((points > low) & (points < high)).all(axis=1)
+    return inside

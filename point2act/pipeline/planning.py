@@ -1,0 +1,255 @@
+"""Planning for one localized query: grasps or a placement pose at its region, as its role wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from point2act.core.errors import ArmError
+from point2act.core.geometry import invert, transform_points
+from point2act.core.types import Capture, DepthImages, Grasp, NoAnswer, QueryResult, Region, View
+from point2act.grasping.antipodal.avoid import Avoid, avoid_region
+from point2act.grasping.antipodal.boundary import surface_points
+from point2act.grasping.antipodal.plan import free_in, plan_grasps
+from point2act.grasping.antipodal.volume import LocalVolume
+from point2act.grasping.grippers import Gripper
+from point2act.grasping.placement import find_placement
+from point2act.grasping.registration import align_views
+from point2act.grasping.tsdf import fuse_local
+from point2act.grasping.view_support import prefer_supported
+from point2act.pipeline.query import AnswerConfig, Localization, QueryContext
+
+if TYPE_CHECKING:
+    from point2act.grasping.reachability.arm import Arm
+else:
+    Arm = Any
+
+# Numbers of views that are tried where those that agree give no grasp. Chosen.
+_FEWER_VIEWS = (3, 1)
+
+
+# ── a planner of one's own ─────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, eq=False)
+class SurfaceCloud:
+    """The fused surface around an action point, as seen by the cameras."""
+
+    points: Float[NDArray[np.float64], "n 3"]
+    """World points, metres."""
+    normals: Float[NDArray[np.float64], "n 3"]
+    """Outward unit normals, world."""
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Interface of a grasp planner that takes the place of the antipodal one."""
+
+    def __call__(self, region: Region, surface: SurfaceCloud, gripper: Gripper) -> Sequence[Grasp]:
+        """Return grasps in the world frame, best first; an empty sequence if there are none.
+
+        Args:
+            region: Where to grasp: ``action_point`` and ``box``, world frame, metres.
+            surface: Points and normals of the surface within 9 cm of the action point.
+            gripper: The parallel gripper: stroke, fingers and their boxes.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Robot:
+    """An arm and the pose of its base."""
+
+    arm: Arm
+    T_base_world: Float[np.ndarray, "4 4"]
+
+
+def to_avoid(localized: Sequence[Localization], *, config: AnswerConfig) -> tuple[Avoid, ...]:
+    """Return what the gripper keeps away from: the regions of queries with the role ``avoid``."""
+    return tuple(
+        avoid_region(one.query, one.region, one.context.solid(), config=config.grasp.evaluation.avoid)
+        for one in localized
+        if one.query.role == "avoid" and isinstance(one.region, Region)
+    )
+
+
+def plan(
+    localization: Localization,
+    avoid: Sequence[Avoid],
+    gripper: Gripper,
+    robot: Robot | None,
+    *,
+    config: AnswerConfig,
+    planner: Planner | None = None,
+) -> QueryResult:
+    """Plan what a query's role wants at its region.
+
+    Args:
+        localization: The query and its region.
+        avoid: Regions that the gripper keeps away from, see ``to_avoid``.
+        gripper: The gripper to plan for.
+        robot: The arm that has to reach the grasps; None for any grasp.
+        planner: Replaces the antipodal grasp planner.
+
+    Returns:
+        Grasps or a placement pose in the world frame, or the reason why there is none.
+    """
+    context, query = localization.context, localization.query
+    region, rivals = localization.region, localization.rivals
+    if isinstance(region, NoAnswer):
+        return QueryResult(query, None, (), rivals, region.reason, region.detail)
+    if query.role == "avoid":
+        return QueryResult(query, region, (), rivals, None, "a region to avoid: no grasps are wanted")
+    if query.role == "place":
+        rng = np.random.default_rng(config.seed)
+        place = find_placement(
+            context.views,
+            context.depths,
+            region.action_point,
+            metric=context.metric,
+            config=config.place,
+            rng=rng,
+        )
+        if isinstance(place, NoAnswer):
+            return QueryResult(query, region, (), rivals, place.reason, place.detail)
+        return QueryResult(query, region, (), rivals, place=place)
+    grasps, failure = _plan_grasps(context, region, avoid, gripper, robot, config, planner)
+    if failure is not None:
+        return QueryResult(query, region, (), rivals, failure.reason, failure.detail, counts=failure.counts)
+    return QueryResult(query, region, grasps, rivals)
+
+
+def _plan_grasps(
+    context: QueryContext,
+    region: Region,
+    avoid: Sequence[Avoid],
+    gripper: Gripper,
+    robot: Robot | None,
+    config: AnswerConfig,
+    planner: Planner | None,
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Plan grasps on the depth around a region; none if lengths are not metres."""
+    if not context.metric:
+        return (), NoAnswer(
+            "no_scale",
+            "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or set "
+            '"metric": true in transforms.json if poses are in metres',
+        )
+    volumes = _fused(context, region, config)
+    volume = next(volumes)
+    if planner is not None:
+        grasps = tuple(planner(region, _surface_cloud(volume, region, config), gripper))
+        failure = None if grasps else NoAnswer("no_contact_pair", "the planner returned no grasp")
+    else:
+        grasps, failure = _antipodal(context, region, avoid, gripper, volume, config)
+        for fewer in volumes if failure is not None else ():
+            found, _ = _antipodal(context, region, avoid, gripper, fewer, config)
+            grasps = free_in(volume, found, region, gripper, config=config.grasp)
+            if grasps:
+                failure = None
+                break
+        grasps = _supported(context, grasps, region, gripper)
+    if robot is None or failure is not None:
+        return grasps, failure
+    return _reachable(grasps, robot, volume, context, config)
+
+
+def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Iterator[LocalVolume]:
+    """Yield the surface at a region fused from all views that agree there, then from the best few of them.
+
+    Depth is measured, else that of the Gaussians. Poses are never exact, so surfaces from many views are
+    thicker than those from few: what is free for each of a few views may be blocked in all of them.
+    """
+    center = region.action_point
+    measured = [view for view in context.views if view.depth is not None]
+    if not measured:
+        yield fuse_local(context.views, context.depths, center, config=config.surface)
+        return
+    aligned = align_views(measured, _depths(measured), center, config=config.alignment)
+    views = [context.full_size(view) for view in aligned.views]
+    for count in (len(views), *(few for few in _FEWER_VIEWS if few < len(views))):
+        yield fuse_local(views[:count], _depths(views[:count]), center, config=config.surface)
+
+
+def _supported(
+    context: QueryContext, grasps: tuple[Grasp, ...], region: Region, gripper: Gripper
+) -> tuple[Grasp, ...]:
+    """Prefer grasps that no measured view contradicts."""
+    measured = [view for view in context.views if view.depth is not None]
+    return prefer_supported(grasps, measured, _depths(measured), region.action_point, gripper)
+
+
+def _depths(views: Sequence[View]) -> DepthImages:
+    return [view.depth for view in views if view.depth is not None]
+
+
+def _antipodal(
+    context: QueryContext,
+    region: Region,
+    avoid: Sequence[Avoid],
+    gripper: Gripper,
+    volume: LocalVolume,
+    config: AnswerConfig,
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Plan antipodal grasps on a fused surface."""
+    return plan_grasps(
+        volume,
+        region,
+        gripper,
+        relevancy=context.solid(),
+        avoid=avoid,
+        base=context.base,
+        config=config.grasp,
+        rng=np.random.default_rng(config.seed),
+    )
+
+
+def _reachable(
+    grasps: tuple[Grasp, ...], robot: Robot, volume: LocalVolume, context: QueryContext, config: AnswerConfig
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Keep the grasps that the arm reaches, each with a joint path."""
+    # Imported late: mink and MuJoCo are installed only where an arm is used.
+    from point2act.grasping.reachability.clearance import Surroundings
+    from point2act.grasping.reachability.joint_path import reach_grasps
+
+    return reach_grasps(
+        grasps,
+        robot.T_base_world,
+        robot.arm,
+        around=Surroundings(volume.table, context.solid()[0]),
+        approach=config.grasp.poses.approach,
+        lift_world=config.grasp.poses.lift * volume.up,
+        config=config.reach,
+        rng=np.random.default_rng(config.seed),
+    )
+
+
+def _surface_cloud(volume: LocalVolume, region: Region, config: AnswerConfig) -> SurfaceCloud:
+    """Return the surface that the cameras saw in a volume, in the world frame."""
+    T = volume.T_world_volume
+    action_point = transform_points(invert(T), region.action_point[None])[0]
+    surface = surface_points(volume, action_point, config=config.grasp.boundary)
+    points, normals = surface.points[surface.seen], surface.normals[surface.seen]
+    # pyrefly: ignore[bad-argument-type]
+    return SurfaceCloud(transform_points(T, points), normals @ T[:3, :3].T)
+
+
+def find_robot(capture: Capture, gripper: Gripper, *, config: AnswerConfig) -> Robot | None:
+    """Load the arm that is configured; None if none is.
+
+    Raises:
+        ArmError: There is no such arm, or the capture does not give the pose of its base.
+    """
+    if config.arm is None:
+        return None
+    if capture.T_base_world is None:
+        raise ArmError(
+            f"{capture.folder / 'transforms.json'} does not give the arm's pose: write at its top level "
+            f"'T_base_world', a 4x4 matrix from the capture's world frame to the base of '{config.arm}'"
+        )
+    from point2act.grasping.reachability.arm import load_arm
+
+    return Robot(load_arm(config.arm, gripper), capture.T_base_world)
