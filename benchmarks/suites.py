@@ -8,6 +8,7 @@ METHOD = {
     "clicks": "clicks.suite",
     "fit": "splatting.fit",
     "follow": "follow.suite",
+    "frame": "frame.suite",
     "gpu": "splatting.gpu",
     "grasps": "grasps.suite",
     "large": "large.suite",

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from point2act.cli import options
+from point2act.cli.overview import module_of
 from point2act.core.files import schema_problem
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ class AcceptedError(Exception):
 
 def accept(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parse the arguments of a point2act command with its own parser, and do nothing else."""
-    module = importlib.import_module(f"point2act.cli.{words[0]}")
+    module = importlib.import_module(module_of(words[0]))
     last = "parse_advanced" if hasattr(module, "parse_advanced") else "parse"
 
     def parse(*given: Any) -> None:

@@ -1,14 +1,18 @@
 """Grasps on real readings: found, collision-free and closing on something.
 
 Four RGB-D frames of a table and two point clouds, recorded by others, go through ``point2act run`` one by
-one. Each grasp is then checked against the depth readings themselves. The data is not part of the repository:
+one; nine more frames with a click on each of 48 things as through ``point2act grasp-image``, see ``frames``;
+and two recordings with one, three, eight and all of their views, see ``recordings``. Each grasp is then
+checked against the depth readings themselves. The data is not part of the repository:
 ``POINT2ACT_BENCHMARK_DATA`` names its folder, by default ``../shared/data`` beside the repository. ``python
--m benchmarks.real.suite --output FOLDER`` prints each query and keeps captures and reports in that folder.
+-m benchmarks.real.suite`` prints each query of frames and recordings, with ``--output FOLDER`` also those of
+the scenes, and keeps their captures and reports in that folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -21,6 +25,15 @@ import numpy as np
 import point2act
 from benchmarks import CannotMeasureError, Metric, Plan
 from benchmarks.real.check import Verdict, check, measured_cloud
+from benchmarks.real.frames import FOLDER as FRAMES
+from benchmarks.real.frames import Judged, judge_frame
+from benchmarks.real.recordings import (
+    COUNTS,
+    RECORDINGS,
+    JudgedQuery,
+    judge_recording,
+    never_falls,
+)
 from benchmarks.real.scenes import RealScene, scenes
 from point2act.core.threads import configure_threads
 from point2act.grasping.grippers import load_gripper
@@ -56,7 +69,8 @@ def data_folder() -> Path:
     """Return the folder of the real captures. Raises CannotMeasureError if it does not exist."""
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = Path(os.environ.get(DATA, beside))
-    missing = [name for name in ("mug_frames", "clouds") if not (folder / name).is_dir()]
+    needed = ("mug_frames", "clouds", FRAMES, *RECORDINGS)
+    missing = [name for name in needed if not (folder / name).is_dir()]
     if missing:
         raise CannotMeasureError(
             f"{folder} has no {' and no '.join(missing)}: let {DATA} name the folder with the real captures"
@@ -66,8 +80,42 @@ def data_folder() -> Path:
 
 def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the metrics over all scenes; never shortened."""
+    data, gripper = data_folder(), load_gripper(GRIPPER)
+    folders = sorted(folder for folder in (data / FRAMES).iterdir() if folder.is_dir())
+    yield from frame_metrics([one for folder in folders for one in judge_frame(folder, gripper)])
+    judged = [judge_recording(data / name, count, gripper) for name in RECORDINGS for count in COUNTS]
+    yield from recording_metrics([one for each in judged for one in each])
     with tempfile.TemporaryDirectory() as folder:
-        records = [run_scene(scene, Path(folder) / scene.name) for scene in scenes(data_folder())]
+        records = [run_scene(scene, Path(folder) / scene.name) for scene in scenes(data)]
+    yield from scene_metrics(records)
+
+
+def frame_metrics(judged: Sequence[Judged]) -> Iterator[Metric]:
+    """Yield the metrics of the frames with clicks."""
+    yield Metric("real.things", len(judged), "things", "higher")
+    yield Metric("real.things_with_grasps", sum(one.grasp is not None for one in judged), "things", "higher")
+    yield Metric("real.sound_share", _percent([one.sound for one in judged]), "%", "higher")
+    yield Metric("real.sound_open_share", _percent([one.sound_open for one in judged]), "%", "higher")
+
+
+def recording_metrics(judged: Sequence[JudgedQuery]) -> Iterator[Metric]:
+    """Yield the metrics of recordings, each query with more and more views."""
+    by_query: dict[tuple[str, str], list[JudgedQuery]] = {}
+    for one in judged:
+        by_query.setdefault((one.recording, one.query), []).append(one)
+    for recording in dict.fromkeys(name for name, _ in by_query):
+        with_all = [steps[-1] for (name, _), steps in by_query.items() if name == recording]
+        sound = sum(one.sound for one in with_all)
+        grasps = sum(one.grasp is not None for one in with_all)
+        yield Metric(f"real.{recording}.queries", len(with_all), "queries", "higher")
+        yield Metric(f"real.{recording}.with_grasps", grasps, "queries", "higher")
+        yield Metric(f"real.{recording}.sound", sound, "queries", "higher")
+    steady = [never_falls([step.sound for step in steps]) for steps in by_query.values()]
+    yield Metric("real.monotone", float(np.mean(steady)), "", "higher")
+
+
+def scene_metrics(records: Sequence[Record]) -> Iterator[Metric]:
+    """Yield the metrics of the scenes that are run from captures."""
     queries = [asked for record in records for asked in record.asked]
     verdicts = [verdict for asked in queries for verdict in asked.verdicts]
     found = sum(any(asked.verdicts for asked in record.asked) for record in records)
@@ -121,14 +169,25 @@ def line(asked: QueryRecord) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the result of each query, scene by scene."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real.suite", description=__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="keep captures and reports there")
-    parser.add_argument("--scenes", nargs="*", help="only these")
+    parser.add_argument("--output", type=Path, help="run the scenes, keep captures and reports there")
+    parser.add_argument("--scenes", nargs="*", help="only these scenes, frames and recordings")
     arguments = parser.parse_args(argv)
     configure_threads()
-    for scene in scenes(data_folder()):
-        if not arguments.scenes or scene.name in arguments.scenes:
-            record = run_scene(scene, arguments.output / scene.name)
-            print("\n".join(line(asked) for asked in record.asked), f"\n  {record.seconds:.1f} s", flush=True)
+    data, gripper = data_folder(), load_gripper(GRIPPER)
+
+    def chosen(name: str) -> bool:
+        return not arguments.scenes or name in arguments.scenes
+
+    for folder in sorted((data / FRAMES).iterdir()):
+        if chosen(folder.name):
+            print("\n".join(one.line() for one in judge_frame(folder, gripper)), flush=True)
+    for name, count in itertools.product(filter(chosen, RECORDINGS), COUNTS):
+        print("\n".join(one.line() for one in judge_recording(data / name, count, gripper)), flush=True)
+    if arguments.output is None:
+        return
+    for scene in filter(lambda scene: chosen(scene.name), scenes(data)):
+        record = run_scene(scene, arguments.output / scene.name)
+        print("\n".join(line(asked) for asked in record.asked), f"\n  {record.seconds:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import tyro
 
 from point2act.cli.capture import KINDS
 from point2act.cli.options import Option, list_options, parse
-from point2act.cli.overview import COMMANDS, EVERYWHERE
+from point2act.cli.overview import COMMANDS, EVERYWHERE, module_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _options() -> dict[str, list[Option]]:
     """Return the user-level options of every command."""
     options = {}
     for command in COMMANDS:
-        module = import_module(f"point2act.cli.{command}")
+        module = import_module(module_of(command))
         classes = KINDS.values() if command == "capture" else [module.Arguments]
         found = [option for cls in classes for option in list_options(cls) if "." not in option.path]
         options[command] = list({option.path: option for option in found}.values())

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
 
-from point2act.cli.overview import COMMANDS, EVERYWHERE, overview
+from point2act.cli.overview import COMMANDS, EVERYWHERE, module_of, overview
 from point2act.core.errors import Point2ActError
 
 _SIGPIPE = 141
@@ -112,7 +112,7 @@ def _run(name: str, rest: Sequence[str], *, debug: bool) -> None:
     if name not in COMMANDS:
         _fail(f"there is no command '{name}': use one of {', '.join(COMMANDS)}")
     try:
-        import_quickly(f"point2act.cli.{name}").main(rest)
+        import_quickly(module_of(name)).main(rest)
     except Point2ActError as err:
         if debug:
             raise

@@ -9,6 +9,7 @@ COMMANDS = {
     "ask": "Ask a model to point at objects in every image of a capture.",
     "plan": "Ask a model which steps and queries an instruction needs.",
     "grasp": "Plan grasps on a saved run, also for new queries.",
+    "grasp-image": "Plan grasps on one image with depth, in seconds.",
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
     "demo": "Run the complete pipeline on a simulated table.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",
@@ -41,6 +42,9 @@ with `point2act demo --view`, or one by one:
   point2act simulate --try out/grasps.json   execute the grasps in physics
   point2act view out/                        ask and point in a browser
 
+With one image and its depth:
+  point2act grasp-image color.png depth.png --intrinsics fx,fy,cx,cy --point x,y
+
 With your own photographs:
   point2act capture photos DIR --output capture/
                             converts them; also video FILE, rgbd DIR, …
@@ -70,6 +74,11 @@ More:
   point2act --version
   ns-train point2act --data capture/   the same pipeline in nerfstudio
 """
+
+
+def module_of(command: str) -> str:
+    """Return the module of a command."""
+    return f"point2act.cli.{command.replace('-', '_')}"
 
 
 def overview() -> str:

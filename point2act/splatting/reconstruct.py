@@ -30,6 +30,9 @@ class ReconstructionConfig:
     """Refine the camera poses of captures in metres on the images, if others fit clearly better."""
     poses: PoseRefinementConfig = field(default_factory=PoseRefinementConfig)
     start: StartConfig = field(default_factory=StartConfig)
+    min_fitted_views: int = 4
+    """Gaussians are fitted to at least this many views. Those of fewer views, each with depth, stay on the
+    depth images: the depth is the surface, and the scene is seldom rendered from elsewhere."""
     fit: FitConfig = field(default_factory=FitConfig)
 
 
@@ -44,7 +47,7 @@ class Reconstruction:
     poses: str
     """Result of the pose refinement, in words."""
     start: str
-    """Source of the initial Gaussians."""
+    """Source of the initial Gaussians, and why they were not fitted."""
     psnr: float | None
     """Mean PSNR of the held-out views, dB; None if no view is held out."""
 
@@ -77,7 +80,10 @@ class Reconstructor:
             return refine_poses(views, config=self.config.poses, features=features, progress=tick)
 
     def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
-        """Fit Gaussians to the views that are not held out, and evaluate them on those that are."""
+        """Fit Gaussians to the views that are not held out, and evaluate them on those that are.
+
+        A few views with depth are not fitted, see ``ReconstructionConfig.min_fitted_views``.
+        """
         if refined is not None:
             self.stages.info(refined.detail)
         kept, held_out = split(views, self.config.holdout_every)
@@ -90,8 +96,16 @@ class Reconstructor:
                 progress=tick,
             )
         self.stages.info(f"{len(initial.scene)} Gaussians {initial.detail}")
+        if initial.source == "depth" and self._few(views):
+            unfitted = f"not fitted: {len(views)} view{'s' * (len(views) > 1)} with depth"
+            self.stages.info(unfitted)
+            return self.evaluate(initial.scene, views, [], refined, f"{initial.source}, {unfitted}")
         scene = self.fit(initial.scene, kept, self.config.fit)
         return self.evaluate(scene, views, held_out, refined, initial.source)
+
+    def _few(self, views: Sequence[View]) -> bool:
+        """Return whether there are too few views to fit, each with depth."""
+        return len(views) < self.config.min_fitted_views and all(view.depth is not None for view in views)
 
     def fit(self, scene: GaussianScene, views: Sequence[View], config: FitConfig) -> GaussianScene:
         """Fit the scene to the views."""

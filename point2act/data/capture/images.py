@@ -41,6 +41,11 @@ def depth_size(path: Path) -> tuple[int, int]:
     return image_size(path)
 
 
+def is_float(path: Path) -> bool:
+    """Return whether a depth file holds floating-point numbers."""
+    return _open_npy(path).dtype.kind == "f" if path.suffix == ".npy" else _open(path).mode == "F"
+
+
 def read_rgb(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"] | None]:
     """Return the colours, and where the image is opaque if it has an alpha channel."""
     image = _load(path)

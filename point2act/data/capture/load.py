@@ -47,8 +47,8 @@ def load_view(capture: Capture, frame: Frame, *, max_side: int | None = None) ->
     if not distortion.is_pinhole(frame.lens):
         rgb, depth, mask = _undistort(frame, rgb, depth, mask)
     view = View(frame.name, camera, frame.T_world_cam, rgb, depth, mask)
-    if max_side is not None and max_side < max(camera.height, camera.width):
-        view = _shrink(view, max_side)
+    if max_side is not None:
+        view = shrink_view(view, max_side)
     if view.mask is not None and view.mask.all():
         return View(view.name, view.camera, view.T_world_cam, view.rgb, view.depth)
     return view
@@ -169,11 +169,16 @@ def _on_disk(camera: Camera, distorted: Lens, pixels: Float[np.ndarray, "n 2"]) 
     return there & (np.linalg.norm(pixels - size / 2, axis=1) < distorted.crop_radius)
 
 
-def _shrink(view: View, max_side: int) -> View:
-    """Reduce a view: colours averaged by area, depth and mask nearest, with matching intrinsics."""
+def shrink_view(view: View, max_side: int) -> View:
+    """Reduce a larger view: colours averaged by area, depth and mask nearest, with matching intrinsics.
+
+    Raises ``CaptureError`` if ``max_side``, the longer side in pixels, is not positive.
+    """
     camera = view.camera
     if max_side < 1:
         raise CaptureError(f"max_side is {max_side}: give 1 or more")
+    if max_side >= max(camera.height, camera.width):
+        return view
     scale = max_side / max(camera.height, camera.width)
     height, width = (max(1, round(side * scale)) for side in (camera.height, camera.width))
     x, y = width / camera.width, height / camera.height

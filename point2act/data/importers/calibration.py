@@ -64,19 +64,21 @@ def camera_from_intrinsics(
     return DistortedCamera(Camera(fx, fy, cx + 0.5, cy + 0.5, *size), lens or Lens())
 
 
-def read_calibration(path: Path) -> Calibration:
+def read_calibration(path: Path, *, size: tuple[int, int] | None = None) -> Calibration:
     """Read a JSON file with the fields of librealsense's intrinsics.
 
     A single camera has ``width``, ``height``, ``fx``, ``fy``, ``ppx``, ``ppy`` (or ``cx``, ``cy``; or
     Open3D's column-major ``intrinsic_matrix``), and ``coeffs`` with their ``model`` for lens distortion. Two
     cameras are under ``color`` and ``depth``, with ``depth_to_color``: column-major ``rotation`` and
-    ``translation`` in metres. ``depth_scale`` is in metres. Raises ``CaptureError``, naming the field, for
-    invalid values.
+    ``translation`` in metres. ``depth_scale`` is in metres. ``size`` is the height and width of a single
+    camera's image where the file has none. Raises ``CaptureError``, naming the field, for invalid values.
     """
     document = read_json(path, CaptureError)
     if not isinstance(document, dict):
         raise CaptureError(f"{path} holds no JSON object: write one with width, height, fx, fy, ppx and ppy")
     unit = _unit(document.get("depth_scale"), f"{path}: depth_scale")
+    if size is not None and "color" not in document:
+        document = {"height": size[0], "width": size[1]} | document
     color = _sensor(document.get("color", document), f"{path}: color" if "color" in document else str(path))
     if "depth" not in document:
         return Calibration(color, depth_unit=unit)

@@ -19,13 +19,15 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.task_plan import free_name
 from point2act.vlm.clients.factory import ClientConfig, OpenModel, open_model
 from point2act.vlm.pointing.ask import Answers, PointingJob, Questions, wait_for_answers
-from point2act.vlm.pointing.point import ModelPointer
+from point2act.vlm.pointing.point import FunctionPointer, ModelPointer, Pointer, PointFunction
 from point2act.vlm.pointing.task_planner import plan
 from point2act.vlm.pointing.zoom import ZoomConfig
 
 _ARTICLE = re.compile(r"\A(?:the|an|a)\s+", re.IGNORECASE)
 # Triangulating the first answers needs poses and depth, but no detail of the images.
 _MAX_SIDE = 480
+# Longer side of the images that a function is shown, pixels: more than any image has, so none is reduced.
+_FULL_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,25 @@ def open_questions(queries: Sequence[Query | str], *, config: AskConfig) -> Ques
     given = [query for query in queries if isinstance(query, Query)]
     named = name_queries([(query, "grasp") for query in queries if isinstance(query, str)])
     return questions_for(open_model(config.client), (*given, *named), config=config)
+
+
+def pointer_questions(queries: Sequence[Query | str], pointer: Pointer | PointFunction) -> Questions:
+    """Return questions for a pointer or a plain function, which is shown whole images at full size.
+
+    Args:
+        queries: Queries, or texts of queries with the role "grasp".
+        pointer: A ``Pointer``, or a function, see ``FunctionPointer``.
+
+    Raises:
+        PointsError: A text is empty.
+    """
+    given = [query for query in queries if isinstance(query, Query)]
+    named = name_queries(
+        [(query, "grasp") for query in queries if isinstance(query, str)],
+        taken=[query.name for query in given],
+    )
+    asked = pointer if isinstance(pointer, Pointer) else FunctionPointer(pointer)
+    return Questions((*given, *named), asked, _FULL_SIZE)
 
 
 def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, config: AskConfig) -> Questions:
