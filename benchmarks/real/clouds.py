@@ -9,8 +9,8 @@ from jaxtyping import Float, UInt8
 from scipy.spatial import KDTree
 
 from point2act.core.geometry import pixel_centers, project, to_tangents
+from point2act.core.open3d_import import open3d
 from point2act.core.types import Camera, View
-from point2act.grasping.tsdf import open3d
 
 FOOTPRINT = 1.5
 """Size of a rendered point as a multiple of the median spacing of the points in the image: gaps of one point

@@ -7,8 +7,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from point2act.core.errors import CaptureError, PointsError, SceneError
+from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query
-from point2act.grasping.tsdf import open3d
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult

@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from point2act.core.open3d_import import open3d
 from point2act.core.progress import Bar, Stages
 from point2act.core.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
 from point2act.data.capture.view_selection import keep_frames
@@ -22,7 +23,6 @@ from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import read_splat_ply
 from point2act.data.view_loader import MAX_SIDE, ViewLoader
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.grasping.tsdf import open3d
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
 from point2act.pipeline.outputs import RunSummary, publish, write_scene, write_timings
 from point2act.pipeline.planning import Planner
