@@ -25,7 +25,7 @@ class CheckConfig:
     approach: float = 0.10
     """Length of the straight approach along the gripper's z axis, metres."""
     clearance: float = GraspConfig().pairs.clearance
-    """Clearance beside each contact while the gripper is open, metres: that of the planner."""
+    """Clearance beside each contact of a grasp without an ``approach_width``, metres: that of the planner."""
     tolerance: float = 0.001
     """Allowed penetration of a reading, metres: the error of a depth camera at half a metre."""
     neighbours: int = 4
@@ -85,7 +85,8 @@ def check(
 ) -> Verdict:
     """Check one grasp against a cloud of readings in the world frame."""
     local = transform_points(invert(grasp.T_world_gripper), cloud)
-    opening = min(gripper.max_width, grasp.width + 2 * config.clearance)
+    width = grasp.width + 2 * config.clearance if grasp.approach_width is None else grasp.approach_width
+    opening = min(gripper.max_width, width)
     boxes = open_gripper(gripper, opening, config.approach)
     clearance = min(signed_distance(local, low, high).min(initial=np.inf) for low, high in boxes)
     pad = np.array([gripper.pad_size[0], opening, gripper.pad_size[1]]) / 2

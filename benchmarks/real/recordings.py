@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from benchmarks.real.frames import click_place
 from benchmarks.real.soundness import Soundness, approach_width, judge, readings
 from point2act.calibration.poses import refine_poses
 from point2act.core.types import Capture, Grasp, PointSet, View
@@ -77,7 +79,8 @@ def judge_recording(folder: Path, count: int | None, gripper: Gripper) -> list[J
         each: tuple[Soundness, ...] = ()
         if best is not None:
             width = approach_width(best, gripper)
-            each = tuple(judge(best, gripper, cloud, opening=width) for cloud in clouds)
+            clicked = _clicked(views, given, result.query.name)
+            each = tuple(judge(best, gripper, cloud, opening=width, clicked=clicked) for cloud in clouds)
         why = f"{result.reason}: {result.detail}"
         judged.append(JudgedQuery(folder.name, result.query.name, len(views), best, each, why))
     return judged
@@ -94,6 +97,13 @@ def middle_views(capture: Capture, points: PointSet, count: int) -> list[str]:
 def never_falls(sound: Sequence[bool]) -> bool:
     """Return whether judgements with more and more views never go from sound to not sound."""
     return all(after or not before for before, after in itertools.pairwise(sound))
+
+
+def _clicked(views: Sequence[View], points: PointSet, query: str) -> Float[np.ndarray, "3"]:
+    """Return the median of the readings at a query's answers."""
+    by_name = {view.name: view for view in views}
+    answers = [answer for answer in points.answers if answer.query == query and len(answer.points)]
+    return np.median([click_place(by_name[one.image], one.points[0]) for one in answers], axis=0)
 
 
 def _session(capture: Capture) -> tuple[Session, list[View]]:
