@@ -63,8 +63,12 @@ def test_examples_of_a_saved_run(small_run: SmallRun, tmp_path: Path, capsys: py
     assert (out / "other_grasps.json").is_file()
 
     capsys.readouterr()
-    run_example("06_single_depth_image.py", capture, 65, 40)
+    image = (capture / "images" / "0000.png", capture / "depth" / "0000.png")
+    run_example(
+        "06_single_depth_image.py", *image, 121, 120, 65, 46, 65, 40, "--picture", tmp_path / "06.png"
+    )
     assert capsys.readouterr().out.strip()
+    assert (tmp_path / "06.png").is_file()
 
     run_example("07_own_gripper.py", out, points, tmp_path / "gripper")
     assert (tmp_path / "gripper" / "slim.png").is_file()
