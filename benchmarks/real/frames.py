@@ -52,8 +52,8 @@ class Judged:
         wide = "sound" if self.sound_open else "NOT SOUND"
         return (
             f"{name} {verdict}, fully open {wide}: score {self.grasp.score:.2f}, "
-            f"{1e3 * self.grasp.width:.0f} mm, {self.planned.inside} and {self.fully_open.inside} voxels inside, {self.planned.between} "
-            f"readings between, {1e3 * self.planned.away:.0f} mm from the click"
+            f"{1e3 * self.grasp.width:.0f} mm, {self.planned.inside} and {self.fully_open.inside} voxels "
+            f"inside, {self.planned.between} readings between, {1e3 * self.planned.away:.0f} mm from the click"
         )
 
 
