@@ -53,7 +53,7 @@ class Judged:
         return (
             f"{name} {verdict}, fully open {wide}: score {self.grasp.score:.2f}, "
             f"{1e3 * self.grasp.width:.0f} mm, {self.planned.inside} and {self.fully_open.inside} voxels "
-            f"inside, {self.planned.between} readings between, {1e3 * self.planned.away:.0f} mm from the click"
+            f"inside, {self.planned.between} readings between, {1e3 * self.planned.away:.0f} mm to the click"
         )
 
 
