@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
+from model_server import ModelServer, prompt
 from PIL import Image
 
 import point2act
+from benchmarks.real.frames import judge_frame
 from point2act.cli.main import main
 from point2act.core.errors import CaptureError, PointsError
 from point2act.core.geometry import project, transform_points
 from point2act.core.types import View
 from point2act.data.importers.single_image import read_intrinsics, read_single_image
 from point2act.grasping.grasps_json import read_grasps
+from point2act.grasping.grippers import load_gripper
 from point2act.pipeline.grasp_image import camera_of, camera_pose, grasp_image, metres, view_of_arrays
 
 RED = np.array([0.0, 0.0, 0.1])
@@ -256,6 +259,31 @@ def test_the_command_writes_grasps_and_a_picture(files, K, pixel, found, capsys)
         assert picture.size == (320, 240)
     assert "picture: " in capsys.readouterr().out
     assert "not fitted: 1 view with depth" in (files / "out" / "report.html").read_text()
+
+
+def test_a_model_points(files, K, pixel, found, tmp_path, capsys):
+    """The model answers in thousandths of the image, as Qwen3-VL does."""
+    x, y = round(1000 * pixel[0] / 320), round(1000 * pixel[1] / 240)
+
+    def answer(request) -> str:
+        seen = "red box" in prompt(request)
+        return json.dumps([{"point_2d": [x, y], "label": "it"}] if seen else [])
+
+    output = ("--output", str(tmp_path / "g.json"), "--cache", str(tmp_path / "cache"))
+    with ModelServer(answer) as server:
+        ask = ("--query", "the red box", "--query", "the unicorn", "--model", "qwen3_vl_8b")
+        main(command(files, "--intrinsics", intrinsics(K), *ask, "--server", server.url, *output))
+    red, unicorn = read_grasps(tmp_path / "g.json")["results"]
+    assert red["action_point"] == pytest.approx(found.results[0].action_point, abs=0.02)
+    assert red["grasps"]
+    assert unicorn["reason"] == "no_points"
+
+
+@pytest.mark.full
+def test_most_clicks_of_a_real_frame_are_grasped(shared_data):
+    found = judge_frame(shared_data / "frames" / "uoc_0", load_gripper("panda"))
+    assert len(found) == 8
+    assert sum(one.sound for one in found) >= 7
 
 
 @pytest.mark.parametrize("form", ["json", "matrix", "commas"])

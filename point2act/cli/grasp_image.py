@@ -12,7 +12,7 @@ import tyro
 
 from point2act.cli.option_groups import QueryOptions
 from point2act.cli.options import Texts, parse
-from point2act.cli.summary import print_summary
+from point2act.cli.summary import IMAGE_ADVICE, print_summary
 from point2act.core.errors import PointsError
 from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
@@ -135,7 +135,7 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
         gripper=found.answered.gripper,
         plan=found.answered.plan,
     )
-    print_summary(found.results)
+    print_summary(found.results, advice=IMAGE_ADVICE)
     print(f"grasps: {output}", flush=True)
     _write_picture(output.with_suffix(".png"), found)
     if arguments.output.report:

@@ -22,9 +22,14 @@ _ADVICE = (
     "no query has a grasp: open report.html to see what is in the way; a wider --gripper, more views of the "
     "object, or `point2act check` on the capture may help"
 )
+IMAGE_ADVICE = (
+    "no query has a grasp: --report shows what is in the way; a wider --gripper, a pixel on another part, or "
+    "several views for `point2act run` may help"
+)
+"""Advice for one image."""
 
 
-def print_summary(results: Sequence[QueryResult]) -> None:
+def print_summary(results: Sequence[QueryResult], *, advice: str = _ADVICE) -> None:
     """Print one row for each query, the reasons for missing grasps, and advice if no query has a grasp."""
     if not results:
         return
@@ -45,7 +50,7 @@ def print_summary(results: Sequence[QueryResult]) -> None:
         _log_details(result)
     wanted = [result for result in results if result.query.role == "grasp"]
     if wanted and not any(result.grasps for result in wanted):
-        print(_ADVICE)
+        print(advice)
 
 
 def _cells(result: QueryResult) -> tuple[str, str, str, str]:
