@@ -16,7 +16,10 @@ def main(capture: Path, output: Path) -> None:
             print(f"  no grasp ({found.reason}): {found.detail}")
             continue
         best = found.grasps[0]
-        print(f"  position {best.T_world_gripper[:3, 3].round(3)}, opening {1e3 * best.width:.0f} mm")
+        opening = best.width if best.approach_width is None else best.approach_width
+        print(
+            f"  position {best.T_world_gripper[:3, 3].round(3)}, open the gripper to {1e3 * opening:.0f} mm"
+        )
     print(f"open {output / 'report.html'}")
 
 

@@ -35,10 +35,10 @@ def flat(shade: int = 128) -> np.ndarray:
     return np.full((120, 160, 3), shade, dtype=np.uint8)
 
 
-def grasp(T_world_gripper: np.ndarray = DOWN, width: float = 0.05) -> Grasp:
+def grasp(T_world_gripper: np.ndarray = DOWN, width: float = 0.05, opening: float | None = None) -> Grasp:
     axis = T_world_gripper[:3, 1] * width / 2
     contacts = np.stack([T_world_gripper[:3, 3] - axis, T_world_gripper[:3, 3] + axis])
-    return Grasp(T_world_gripper, width, 0.9, 0.9, 0.9, contacts, 0.01)
+    return Grasp(T_world_gripper, width, 0.9, 0.9, 0.9, contacts, 0.01, approach_width=opening)
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -195,12 +195,14 @@ def test_fingers_stand_at_the_opening():
     )
     image = flat(0)
     pose = synthetic.look_at(np.array([0.0, 0.4, 0.05]), np.array([0.0, 0.0, 0.05]))  # along the pads
-    for width in (0.02, 0.05, 0.08):
-        drawn = drawing.draw_gripper(image, CAMERA, pose, grasp(width=width), fingers, RED, opacity=1.0)
-        middles = DOWN[:3, 3] + np.outer([-1, 1], DOWN[:3, 1]) * (width / 2 + 0.005)
+    for width, checked in ((0.02, None), (0.05, None), (0.08, None), (0.02, 0.05), (0.02, 0.2)):
+        held = grasp(width=width, opening=checked)
+        drawn = drawing.draw_gripper(image, CAMERA, pose, held, fingers, RED, opacity=1.0)
+        opening = min(checked or width, fingers.max_width)
+        middles = DOWN[:3, 3] + np.outer([-1, 1], DOWN[:3, 1]) * (opening / 2 + 0.005)
         pixels, _ = project(CAMERA, pose, middles)
         for column, row in pixels.astype(int):
-            assert drawn[row, column, 0] > 80, f"no finger at opening {width}"
+            assert drawn[row, column, 0] > 80, f"no finger at opening {opening}"
         ((column, row),) = project(CAMERA, pose, DOWN[None, :3, 3])[0].astype(int)
         assert drawn[row, column].sum() == 0, "nothing between the fingers"
 

@@ -146,11 +146,52 @@ def test_the_gripper_touches_nothing_on_its_way(name, gripper):
     body, _ = BODIES[name]
     for grasp in grasps_of(name, gripper)[:8]:
         opening = approach_opening(GRIPPERS[gripper], grasp.width, CONFIG.pairs.clearance)
-        boxes = swept_back(GRIPPERS[gripper].boxes_at(opening), CONFIG.poses.approach)
-        points = np.concatenate([ref.filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
-        world = transform_points(grasp.T_world_gripper, points)
-        assert ref.scene_distance([ref.FLOOR, body], world).min() > 0
+        assert grasp.approach_width == opening
+        assert true_distance(grasp, gripper, opening, [ref.FLOOR, body]) > 0
         assert CONFIG.poses.finger_margin <= grasp.approach_clearance <= opening / 2 - grasp.width / 2 + 1e-3
+
+
+def true_distance(grasp: Grasp, gripper: str, opening: float, solids: list[ref.Solid]) -> float:
+    """Return the distance of an open gripper on its approach to true solids."""
+    boxes = swept_back(GRIPPERS[gripper].boxes_at(opening), CONFIG.poses.approach)
+    points = np.concatenate([ref.filled(c, h) for c, h in zip(boxes.center, boxes.half, strict=True)])
+    return float(ref.scene_distance(solids, transform_points(grasp.T_world_gripper, points)).min())
+
+
+@every_body
+@every_gripper
+def test_what_is_free_fully_open_is_marked(name, gripper):
+    solids = [ref.FLOOR, BODIES[name][0]]
+    for grasp in grasps_of(name, gripper)[:8]:
+        distance = true_distance(grasp, gripper, GRIPPERS[gripper].max_width, solids)
+        if grasp.free_fully_open:
+            assert distance > 0
+        else:  # within the margin and the error of the volume
+            assert distance < CONFIG.poses.finger_margin + 1e-3
+
+
+@pytest.mark.parametrize(("gap", "free"), [(0.035, False), (0.10, True)])
+def test_walls_beside_the_object_leave_only_the_planned_opening(gap, free):
+    """A Panda's fingers reach 31 mm beyond contacts 20 mm apart, and 55 mm beyond them fully open."""
+    bar, point = ref.Solid("box", (0.05, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
+    beside = 0.05 + np.array([-1, 1]) * (0.01 + 0.003 + gap)
+    walls = [ref.Solid("box", (0.12, 0.003, 0.04), ref.at(0.1, y, 0.04)) for y in beside.tolist()]
+    grasps, why = exactly([ref.FLOOR, bar, *walls], point)
+    assert why is None
+    across = [g for g in grasps if abs(g.T_world_gripper[1, 1]) > 0.99 and g.T_world_gripper[2, 2] < -0.99]
+    assert across
+    assert {grasp.free_fully_open for grasp in across} == {free}
+    factor = 1.0 if free else CONFIG.evaluation.planned_opening_factor
+    assert all(grasp.score <= factor * grasp.quality + 1e-9 for grasp in across)
+
+
+def test_a_gripper_of_the_planned_opening_is_free_fully_open_everywhere():
+    bar, point = ref.Solid("box", (0.05, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
+    widest = dataclasses.replace(CONFIG, pairs=PairConfig(max_pairs=60, clearance=0.08))
+    grasps, why = exactly([ref.FLOOR, bar], point, config=widest)
+    assert why is None
+    assert all(grasp.free_fully_open for grasp in grasps)
+    assert {grasp.approach_width for grasp in grasps} == {GRIPPERS["panda"].max_width}
 
 
 @every_body

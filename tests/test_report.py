@@ -95,7 +95,20 @@ def region(x: float, y: float, *, confidence: float = 0.9, rejected: tuple[str, 
 def grasps(n: int) -> tuple[Grasp, ...]:
     pose = np.array([[0.0, 1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, -1.0, 0.08], [0, 0, 0, 1]])
     contacts = np.array([[-0.03, 0.0, 0.08], [0.03, 0.0, 0.08]])
-    return tuple(Grasp(pose, 0.06, 0.9 - 0.05 * k, 0.95, 0.8, contacts, 0.0123) for k in range(n))
+    return tuple(
+        Grasp(
+            pose,
+            0.06,
+            0.9 - 0.05 * k,
+            0.95,
+            0.8,
+            contacts,
+            0.0123,
+            approach_width=0.072,
+            free_fully_open=k > 0,
+        )
+        for k in range(n)
+    )
 
 
 RESULTS = (
@@ -211,6 +224,19 @@ def test_an_empty_answer_says_why(html: str, reason: str, headline: str):
     assert Page(html).text.count(headline) == 1
 
 
+def test_the_counts_of_a_reason_are_listed_and_escaped(tmp_path: Path):
+    counts = {"closing_fingers": 12, f"avoid: {NASTY}": 3, "table": 0}
+    page = written(tmp_path, replace(REPORT, results=(replace(RESULTS[1], counts=counts), RESULTS[0])))
+    (listed,) = re.findall("<details>.*?</details>", page, re.DOTALL)
+    assert Page(listed).words[1:] == ["closing fingers", "12", f"avoid: {NASTY}", "3", "table", "0"]
+
+
+def test_a_grasp_without_a_checked_opening_is_shown_without_one(tmp_path: Path):
+    unchecked = tuple(replace(grasp, approach_width=None, free_fully_open=None) for grasp in grasps(1))
+    page = written(tmp_path, replace(REPORT, results=(replace(RESULTS[0], grasps=unchecked),)))
+    assert "60 mm – – 12 mm free" in Page(panel(page, "grasps")).text
+
+
 @pytest.mark.parametrize("reason", get_args(Reason))
 def test_every_reason_has_words(tmp_path: Path, reason):
     result = QueryResult(Query("a", "a thing"), None, reason=reason, detail="why it is so")
@@ -231,7 +257,10 @@ def test_numbers_are_those_of_the_results(html: str):
     assert "0.000, 0.000, 0.050" in summary
     assert "6 views agree · 1 disagrees · 1 not queried or not visible" in summary
     assert "Grasps 11 Best score 0.90" in summary
-    assert "1, best 0.90 0.95 0.80 60 mm 12 mm" in table
+    assert (
+        "1, best 0.90 0.95 0.80 60 mm 72 mm not free 12 mm free 2 0.85 0.95 0.80 60 mm 72 mm free 12 mm"
+        in table
+    )
     assert "3 more in grasps.json" in table
     assert "(-0.100, 0.000, 0.050) with confidence 0.27" in table
     assert "a place to place: no grasps wanted" in table
@@ -261,8 +290,8 @@ def test_what_is_to_be_avoided_is_named_and_drawn(tmp_path: Path):
     table = Page(panel(html, "grasps")).text
     assert "To be avoided: the gripper keeps its distance from here in all grasps." in table
     assert (
-        "Approach clearance Lift clearance To avoided region 1, best 0.90 0.95 0.80 60 mm 12 mm free 31 mm"
-        in table
+        "Approach clearance Lift clearance To avoided region 1, best 0.90 0.95 0.80 60 mm 72 mm not free "
+        "12 mm free 31 mm" in table
     )
     alone = written(tmp_path, replace(REPORT, results=(held,)))
     drawn = [Page(panel(page, "grasps")).values("src")[:3] for page in (html, alone)]

@@ -35,7 +35,13 @@ from point2act.simulation.camera import (
 )
 from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
-from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene, try_grasps_file
+from point2act.simulation.record import (
+    CaptureConfig,
+    capture_scene,
+    captured_scene,
+    grasp_from_json,
+    try_grasps_file,
+)
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig, measured_depth
 from point2act.simulation.trial import TrialConfig, try_grasp
@@ -415,6 +421,38 @@ def test_random_poses_mostly_fail(scene: Scene) -> None:
         T[:3, 3] = box.center + (rng.uniform(-1, 1, 3) * box.half_extents) @ box.axes
         lifted += try_grasp(scene, query, grasp_at(T, 0.05), GRIPPER, FAST).success
     assert lifted <= 2
+
+
+def test_the_gripper_opens_to_what_was_checked_and_no_further(scene: Scene) -> None:
+    good = oracle(scene, "hammer")
+    for opening, outcome in (
+        (good.width + 2 * FAST.clearance, "success"),
+        (good.width - 0.004, "collision"),
+        (0.5, "success"),  # limited by the gripper
+    ):
+        held = replace(good, approach_width=opening)
+        assert try_grasp(scene, "hammer", held, GRIPPER, FAST).outcome == outcome
+    # The clearance of the trial is for grasps without a checked opening.
+    assert try_grasp(scene, "hammer", good, GRIPPER, replace(FAST, clearance=-0.002)).outcome == "collision"
+    narrow = replace(FAST, clearance=-0.002)
+    held = replace(good, approach_width=good.width + 0.012)
+    assert try_grasp(scene, "hammer", held, GRIPPER, narrow).outcome == "success"
+
+
+def test_the_opening_is_read_from_files_and_missing_in_old_ones() -> None:
+    entry = {
+        "T_world_gripper": np.eye(4).tolist(),
+        "width": 0.03,
+        "approach_width": 0.042,
+        "score": 0.9,
+        "relevancy": 0.9,
+        "quality": 0.9,
+        "contacts": np.zeros((2, 3)).tolist(),
+        "approach_clearance": 0.01,
+    }
+    assert grasp_from_json(entry).approach_width == 0.042
+    del entry["approach_width"]
+    assert grasp_from_json(entry).approach_width is None
 
 
 def test_failures_have_their_names(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
+from dataclasses import replace
 from typing import get_args
 
 import browser  # noqa: F401  # viser, without its warnings
@@ -708,6 +709,15 @@ def test_what_a_model_pointed_at_backs_nothing_where_a_person_sees_nothing():
     points = Answer("in.png", "mug", np.array([[3.0, 4.0]]), model="makers/m")
     hidden = Answer("in.png", "mug", np.zeros((0, 2)), visible=False, model=PERSON)
     assert verdict_on(points, hidden) == "compatible"
+
+
+def test_the_opening_of_a_grasp_is_named_where_it_was_checked():
+    grasp = Grasp(np.eye(4), 0.04, 0.567, 0.5, 0.5, np.zeros((2, 3)), 0.01)
+    assert "width 40 mm\n" in markdown.about_grasp(grasp, 1, 1)
+    checked = replace(grasp, approach_width=0.052)
+    assert "width 40 mm · open to 52 mm on the approach\n" in markdown.about_grasp(checked, 1, 1)
+    for free, words in ((True, ", also free fully open"), (False, ", not free fully open")):
+        assert f"approach{words}\n" in markdown.about_grasp(replace(checked, free_fully_open=free), 1, 1)
 
 
 def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():

@@ -61,6 +61,14 @@ def test_a_rod_between_the_fingers_is_held_and_met_by_nothing():
     assert max(verdict.contacts) < 2e-3
 
 
+def test_a_grasp_is_checked_with_its_own_opening():
+    grasp = dataclasses.replace(grasp_at(DOWN, 0.02), approach_width=0.05)
+    verdict = check(grasp, load_gripper("panda"), rod(0.01))
+    assert verdict.clearance == pytest.approx(0.015, abs=2e-4)
+    narrow = check(dataclasses.replace(grasp, approach_width=0.014), load_gripper("panda"), rod(0.01))
+    assert not narrow.free()
+
+
 def test_thin_air_is_not_held():
     T = DOWN.copy()
     T[2, 3] = 0.05

@@ -54,6 +54,8 @@ class EvaluationConfig:
     # retreat along its approach. Chosen.
     planned_opening_factor: float = 0.95
     """Factor on the score of poses whose approach is free with the planned opening only, not fully open."""
+    # For grippers that cannot be opened to a width. Measured in 60 simulated heaps: with 1, 0.95 and 0.9 the
+    # first grasps lift 57, 57 and 57 objects with the planned opening, 47, 52 and 53 fully open.
 
 
 @dataclass(frozen=True)

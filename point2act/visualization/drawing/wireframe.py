@@ -12,6 +12,7 @@ from PIL import Image
 
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import Camera, Grasp, OrientedBox
+from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing.canvas import DARK, Canvas, Color
 
@@ -51,7 +52,7 @@ def draw_gripper(
     *,
     opacity: float = 0.8,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the gripper of a grasp, opened to the distance of its contacts.
+    """Draw the gripper of a grasp, open as on the approach, and the contacts.
 
     The palm is transparent, so that fingers and contacts behind it are visible. The scene does not hide the
     gripper; what lies behind the camera is omitted.
@@ -66,7 +67,8 @@ def draw_gripper(
         opacity: Opacity of the drawing in [0, 1].
     """
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
-    palm, fingers = gripper.body_at(grasp.width), gripper.fingers_at(grasp.width)
+    opening = planned_opening(grasp, gripper, clearance=0.0)
+    palm, fingers = gripper.body_at(opening), gripper.fingers_at(opening)
     for boxes, strength in ((palm, 0.45), (fingers, 1.0)):
         cuboids = [Cuboid(low, high) for low, high in zip(boxes.low, boxes.high, strict=True)]
         canvas = Canvas(image)

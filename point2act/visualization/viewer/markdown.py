@@ -113,7 +113,8 @@ def about_grasp(grasp: Grasp, number: int, count: int) -> str:
     """Describe a grasp in numbers."""
     lines = [
         f"**Grasp {number} of {count}** · score {grasp.score:.2f}",
-        f"quality {grasp.quality:.2f} · relevancy {grasp.relevancy:.2f} · width {1e3 * grasp.width:.0f} mm",
+        f"quality {grasp.quality:.2f} · relevancy {grasp.relevancy:.2f}",
+        f"width {1e3 * grasp.width:.0f} mm" + _opening(grasp),
         f"Clearance of the approach {_millimetres(grasp.approach_clearance)}, "
         f"of the lift {_millimetres(grasp.lift_clearance)}"
         + ("" if grasp.avoid_clearance is None else f", to avoid {_millimetres(grasp.avoid_clearance)}"),
@@ -148,6 +149,13 @@ def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:
     if result.reason is None:
         return f"No grasps: this is {_ROLES[result.query.role]}."
     return f"**{HEADLINES[result.reason]}.** {plain(result.detail or '')}"
+
+
+def _opening(grasp: Grasp) -> str:
+    if grasp.approach_width is None:
+        return ""
+    free = {None: "", True: ", also free fully open", False: ", not free fully open"}[grasp.free_fully_open]
+    return f" · open to {1e3 * grasp.approach_width:.0f} mm on the approach{free}"
 
 
 def _millimetres(clearance: float | None) -> str:

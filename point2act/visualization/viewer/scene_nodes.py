@@ -13,6 +13,7 @@ import viser.transforms
 from jaxtyping import Float, UInt8
 
 from point2act.core.types import Camera, GaussianScene, Grasp, QueryResult
+from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.antipodal.motion import Moment
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import Color, colorize
@@ -211,7 +212,10 @@ class SceneNodes:
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
     def draw_grasps(self, grasps: Sequence[Grasp], gripper: Gripper, chosen: int) -> None:
-        """Draw the gripper at each grasp, coloured by its score; the chosen one has solid fingers."""
+        """Draw the gripper at each grasp, open as on the approach; the chosen one has solid fingers.
+
+        The colour shows the score.
+        """
         wanted = (grasps, gripper, chosen)
         if grasps is self._shown[0] and gripper is self._shown[1] and chosen == self._shown[2]:
             return
@@ -219,11 +223,11 @@ class SceneNodes:
         self._clear("grasps")
         self._clear("gripper")
         for number, grasp in enumerate(grasps):
-            color = _of_score(grasp.score)
+            color, opening = _of_score(grasp.score), planned_opening(grasp, gripper, clearance=0.0)
             if number == chosen:
-                self._draw_gripper(gripper, grasp.width, color, grasp.T_world_gripper)
+                self._draw_gripper(gripper, opening, color, grasp.T_world_gripper)
             else:
-                bars = wireframe(gripper.boxes_at(grasp.width), _BAR)
+                bars = wireframe(gripper.boxes_at(opening), _BAR)
                 self._draw("grasps", f"{number:03}", bars, color, grasp.T_world_gripper)
 
     def _draw_gripper(
