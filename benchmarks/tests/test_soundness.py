@@ -50,7 +50,7 @@ def test_every_box_meets_points_on_the_last_centimetres_of_the_approach():
     boxes = PANDA.boxes_at(0.04)
     for low, high in zip(boxes.low, boxes.high, strict=True):
         middle = (low + high) / 2
-        steps = [[*middle, 0.0, 0.0, -back] for back in (0.0, 0.02, 0.04, 0.06)]
+        steps = [middle - np.array([0.0, 0.0, back]) for back in (0.0, 0.02, 0.04, 0.06)]
         verdict = judge(GRASP, PANDA, np.concatenate([world(BAR), world(steps)]), opening=0.04)
         assert verdict.inside == 4
         assert not verdict.free()
@@ -59,7 +59,7 @@ def test_every_box_meets_points_on_the_last_centimetres_of_the_approach():
 def test_a_few_points_and_a_thin_margin_are_forgiven():
     boxes = PANDA.boxes_at(0.04)
     middle = (boxes.low + boxes.high)[-1] / 2
-    three = [[*middle, 0.0, 0.0, -step] for step in (0.0, 0.005, 0.01)]
+    three = [middle - np.array([0.0, 0.0, step]) for step in (0.0, 0.005, 0.01)]
     assert judge(GRASP, PANDA, world(three), opening=0.04).inside == 3
     assert judge(GRASP, PANDA, world(three), opening=0.04).free()
     # Many points in one voxel are one.

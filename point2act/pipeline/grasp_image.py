@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 
 from point2act.core.errors import CaptureError, PointsError
 from point2act.core.geometry import frame_from_axes, inside, invert
@@ -101,9 +101,9 @@ class ImageResult:
 
 
 def grasp_image(
-    rgb: UInt8[np.ndarray, "h w 3"],
-    depth: Shaped[np.ndarray, "h w"],
-    K: Float[np.ndarray, "3 3"] | Sequence[float],
+    rgb: np.ndarray,
+    depth: np.ndarray,
+    K: np.ndarray | Sequence[float],
     *,
     points: Sequence[Pixel] | Mapping[str, Pixel] | None = None,
     queries: Sequence[Query | str] | None = None,
@@ -119,9 +119,9 @@ def grasp_image(
     libraries are imported and kernels are compiled or read.
 
     Args:
-        rgb: Undistorted 8-bit colours.
-        depth: z-depth of every pixel, registered to the colours: integers in units of ``depth_unit``, or
-            metres as floats. 0 and values that are not finite are missing readings.
+        rgb: Undistorted 8-bit colours, (h, w, 3).
+        depth: z-depth of every pixel, (h, w), registered to the colours: integers in units of ``depth_unit``,
+            or metres as floats. 0 and values that are not finite are missing readings.
         K: Intrinsic matrix, or ``(fx, fy, cx, cy)``, in pixels, with the centre of the first pixel at 0 as in
             OpenCV, ROS and librealsense.
         points: Pixels ``(x, y)``, one on each thing to grasp; a mapping also gives their names.
@@ -200,16 +200,16 @@ def grasp_view(
 
 # ── what is given ──────────────────────────────────────────────────────────────────────────────
 def view_of_arrays(
-    rgb: UInt8[np.ndarray, "h w 3"],
-    depth: Float[np.ndarray, "h w"],
-    K: Float[np.ndarray, "3 3"] | Sequence[float],
+    rgb: np.ndarray,
+    depth: Float[np.ndarray, "_h _w"],
+    K: np.ndarray | Sequence[float],
     up: Sequence[float] | None = None,
 ) -> View:
     """Return a view of arrays in memory.
 
     Args:
-        rgb: 8-bit colours.
-        depth: z-depth, metres, 0 without a reading.
+        rgb: 8-bit colours, (h, w, 3).
+        depth: z-depth, (h, w), metres, 0 without a reading.
         K: Intrinsic matrix or ``(fx, fy, cx, cy)``, with the centre of the first pixel at 0.
         up: Direction that is up, camera frame; None for a world frame that is the camera frame.
 
@@ -227,7 +227,7 @@ def view_of_arrays(
     return View(_NAME, camera, camera_pose(up), rgb, depth)
 
 
-def camera_of(K: Float[np.ndarray, "3 3"] | Sequence[float], size: tuple[int, int]) -> Camera:
+def camera_of(K: np.ndarray | Sequence[float], size: tuple[int, int]) -> Camera:
     """Return the camera of an intrinsic matrix or ``(fx, fy, cx, cy)``, first pixel at 0.
 
     Raises:
@@ -272,7 +272,7 @@ def camera_pose(up: Sequence[float] | None) -> Float[np.ndarray, "4 4"]:
     return invert(frame_from_axes(np.zeros(3), z, x))
 
 
-def metres(depth: Shaped[np.ndarray, "h w"], unit: float) -> Float[np.ndarray, "h w"]:
+def metres(depth: np.ndarray, unit: float) -> Float[np.ndarray, "_h _w"]:
     """Return depth in metres, 0 without a reading: integers times a unit, floats as they are."""
     if not 0.0 < unit < np.inf:
         raise CaptureError(f"the depth unit is {unit}: give metres for one unit, such as 0.001")
