@@ -21,7 +21,8 @@ from point2act.core.types import View
 from point2act.data.importers.single_image import read_intrinsics, read_single_image
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
-from point2act.pipeline.grasp_image import camera_of, camera_pose, grasp_image, metres, view_of_arrays
+from point2act.pipeline.grasp_image import grasp_image
+from point2act.pipeline.image_input import camera_of, camera_pose, metres, view_of_arrays
 
 RED = np.array([0.0, 0.0, 0.1])
 """The middle of the top of the red box, 6 cm by 8 cm wide, in the frame of the table."""

@@ -19,7 +19,8 @@ from benchmarks.common.timing import once, python
 from point2act.core.types import View
 from point2act.data.capture import load_view, read_capture
 from point2act.data.points import read_points
-from point2act.pipeline.grasp_image import MILLIMETRES, grasp_image
+from point2act.pipeline.grasp_image import grasp_image
+from point2act.pipeline.image_input import MILLIMETRES
 
 _SIZE, _FOCAL = (480, 640), 600.0
 """Height and width, and focal length, in pixels: those of a RealSense D435."""

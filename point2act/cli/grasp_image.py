@@ -145,7 +145,7 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
 def _read(given: ImageInput, up: tuple[float, ...] | None) -> tuple[Capture, View]:
     """Read the image as a capture of one frame, and load it at full size."""
     from point2act.data.importers.single_image import read_intrinsics, read_single_image
-    from point2act.pipeline.grasp_image import camera_pose
+    from point2act.pipeline.image_input import camera_pose
 
     calibration = read_intrinsics(given.intrinsics, given.color)
     return read_single_image(
@@ -157,7 +157,7 @@ def _points(
     arguments: Arguments, capture: Capture, view: View, points: list[tuple[float, ...]], stages: Stages
 ) -> PointSet:
     """Return the given points, else those of a model."""
-    from point2act.pipeline.grasp_image import given_points
+    from point2act.pipeline.image_input import given_points
 
     if points:
         return given_points([(x, y) for x, y in points], view.name)
