@@ -13,7 +13,14 @@ from point2act.core.errors import SceneError
 from point2act.core.geometry import invert, transform_points
 from point2act.core.planes import TableConfig, find_table
 from point2act.grasping.antipodal.boundary import BoundaryConfig, field_gradients, surface_points
-from point2act.grasping.antipodal.volume import LocalVolume, interpolate, observed_at, over_gap
+from point2act.grasping.antipodal.volume import (
+    LocalVolume,
+    interpolate,
+    observed_at,
+    over_gap,
+    solid_field,
+    with_free_shadows,
+)
 from point2act.grasping.tsdf import SurfaceConfig, flying_pixels, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
@@ -186,6 +193,35 @@ def test_the_table_ends_where_views_look_past_it():
     world = CENTER + np.array([[0.12, 0, -0.2], [0.12, 0, 0.05], [-0.1, 0.1, -0.2], [0.0, 0.0, -0.2]])
     local = transform_points(invert(volume.T_world_volume), world)
     assert over_gap(volume, local).tolist() == [True, True, False, False]
+
+
+def test_what_stands_near_an_edge_stands_on_the_table():
+    # A fifth of what the cameras see is a lower shelf, beyond the edge of the table.
+    shelf = ref.Solid("floor", (), ref.at(0.0, 0.0, -0.15))
+    views, depths = ref.capture([shelf, plate(), BOX], AROUND)
+    volume = fuse_local(views, depths, np.array([0.1, 0.05, 0.08]))
+    assert volume.table is not None
+    assert abs(volume.table[3]) < 0.003
+
+
+def test_the_far_side_of_a_box_drops_from_the_edge_of_its_top():
+    eye = ref.look_at(np.array([-0.35, 0.05, 0.45]), CENTER, np.array([0.0, 0.0, 1.0]))
+    straight = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04))
+    volume = fuse_local(*ref.capture([ref.FLOOR, straight], [eye]), CENTER)
+    behind, inside, below = np.array([[0.13, 0.05, 0.03], [0.1, 0.05, 0.04], [0.13, 0.05, 0.005]])
+    local = transform_points(invert(volume.T_world_volume), np.array([behind, inside, below]))
+    assert not observed_at(volume, local).any()
+    solid = interpolate(volume, solid_field(volume), local, outside=0.0)
+    presumed = with_free_shadows(volume)
+    free = interpolate(volume, solid_field(presumed), local, outside=0.0)
+    assert (solid < 0).all()
+    assert (free > 0).tolist() == [True, False, True]
+    assert solid_field(presumed)[volume.observed] == pytest.approx(solid_field(volume)[volume.observed])
+
+
+def test_without_a_table_nothing_hidden_is_presumed_free():
+    volume = fuse_local(*ref.capture([BALL], AROUND[:1]), CENTER)
+    assert with_free_shadows(volume) is volume
 
 
 def test_a_whole_table_has_no_gap(box_volume):

@@ -19,6 +19,9 @@ class TableConfig:
     """Smallest fraction of the points near the action point that must be inliers."""
     max_below: float = 0.03
     """Largest fraction of the points that may lie below the plane: a box's lid has the table below."""
+    max_below_support: float = 0.3
+    """The same for a plane that the object stands on clearly: what lies below is beyond the table's edge."""
+    # Chosen.
     trials: int = 300
     """Number of planes through three random points."""
     # 300 give a 99 % chance of a hit at an inlier fraction of 0.25.
@@ -32,6 +35,7 @@ def find_table(
     *,
     config: TableConfig,
     rng: np.random.Generator,
+    supported: Float[np.ndarray, "3"] | None = None,
 ) -> Float[np.ndarray, "4"] | None:
     """Find the largest plane with almost no points behind it.
 
@@ -45,6 +49,8 @@ def find_table(
         towards_cameras: Direction towards the cameras, world; the normal is on its side.
         config: Thresholds.
         rng: Source of the random points.
+        supported: A point of what stands on the table. The lid of a box is no table for a point on it, but
+            it is for what stands on the lid.
 
     Returns:
         ``(n, d)`` with a unit normal, so that ``n @ x + d`` is the height of x above the table; None without
@@ -60,7 +66,9 @@ def find_table(
         inliers = np.abs(height) < config.inlier_distance
         if inliers.mean() < config.inlier_fraction:
             return None
-        if (height < -2 * config.inlier_distance).mean() <= config.max_below:
+        margin = 2 * config.inlier_distance
+        stands = supported is not None and supported @ plane[:3] + plane[3] > margin
+        if (height < -margin).mean() <= (config.max_below_support if stands else config.max_below):
             return plane
         distance = np.abs(remaining @ plane[:3] + plane[3])
         remaining = remaining[distance >= config.inlier_distance]

@@ -18,8 +18,9 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import back_project, pixel_centers
+from point2act.core.open3d_import import open3d
 from point2act.core.types import DepthImages, View
-from point2act.grasping.tsdf import clean_depths, open3d
+from point2act.grasping.tsdf import clean_depths
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,15 @@ where views with ``d_v < -t`` do not count: they see nothing behind a surface (C
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from types import ModuleType
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.errors import SceneError
 from point2act.core.geometry import frame_from_normal, inside, project, transform_points, voxel_downsample
+from point2act.core.open3d_import import open3d
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import DepthImages, View
 from point2act.grasping.antipodal.volume import GAP_CELL, LocalVolume, zero_crossings
@@ -98,7 +96,7 @@ def fuse_local(
     towards = _towards_cameras(views, center)
     near = _points_near(views, clean, center, config)
     sample = near[rng.permutation(len(near))[:5000]]
-    table = find_table(sample, towards, config=config.table, rng=rng)
+    table = find_table(sample, towards, config=config.table, rng=rng, supported=center)
     gaps = np.zeros((1, 1), bool)
     if table is not None:
         gaps = _table_gaps(views, clean, table, _volume_frame(views, center, table[:3]), config)
@@ -292,24 +290,6 @@ def _add_stereo_shadows(
     )
     index = tuple(unknown[free].T)
     tsdf[index], observed[index] = config.truncation, True
-
-
-def open3d() -> ModuleType:
-    """Import open3d, which takes a second.
-
-    Raises:
-        SceneError: The system lacks a library that open3d needs.
-    """
-    with warnings.catch_warnings():
-        # A warning about a missing GPU, which is not used here.
-        warnings.simplefilter("ignore", ImportWarning)
-        try:
-            return import_module("open3d")
-        except OSError as err:  # a bare container has no libGL
-            raise SceneError(
-                f"open3d cannot start ({err}): install the system's OpenGL, on Debian and Ubuntu with "
-                "apt-get install libgl1 libx11-6 libgomp1"
-            ) from err
 
 
 def _obstacles(

@@ -16,7 +16,7 @@ from point2act.core.types import Capture, DepthImages, Grasp, NoAnswer, QueryRes
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
 from point2act.grasping.antipodal.boundary import surface_points
 from point2act.grasping.antipodal.plan import free_in, plan_grasps
-from point2act.grasping.antipodal.volume import LocalVolume
+from point2act.grasping.antipodal.volume import LocalVolume, with_free_shadows
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.placement import find_placement
 from point2act.grasping.registration import align_views
@@ -161,7 +161,8 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
     """Yield the surface at a region fused from all views that agree there, then from the best few of them.
 
     Depth is measured, else that of the Gaussians. Poses are never exact, so surfaces from many views are
-    thicker than those from few: what is free for each of a few views may be blocked in all of them.
+    thicker than those from few: what is free for each of a few views may be blocked in all of them. Last
+    comes the surface of the best view with far sides of objects presumed.
     """
     center = region.action_point
     measured = [view for view in context.views if view.depth is not None]
@@ -170,8 +171,12 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
         return
     aligned = align_views(measured, _depths(measured), center, config=config.alignment)
     views = [context.full_size(view) for view in aligned.views]
+    volume = None
     for count in (len(views), *(few for few in _FEWER_VIEWS if few < len(views))):
-        yield fuse_local(views[:count], _depths(views[:count]), center, config=config.surface)
+        volume = fuse_local(views[:count], _depths(views[:count]), center, config=config.surface)
+        yield volume
+    if volume is not None and volume.table is not None:
+        yield with_free_shadows(volume)
 
 
 def _supported(

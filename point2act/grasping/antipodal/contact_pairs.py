@@ -31,6 +31,9 @@ class PairConfig:
     start_radii: tuple[float, ...] = (0.03, 0.045)
     """Largest distance of the first contact from the action point, metres; the next radius is tried if one
     gives too few grasps."""
+    last_radius: float = 0.07
+    """The same if there is still no grasp at all."""
+    # The rim of a bowl whose near side is too low for a gripper. Chosen.
     start_points: int = 600
     """Number of surface points at which rays start."""
     rays_per_point: int = 3
@@ -53,7 +56,10 @@ class PairConfig:
     min_width: float = 0.0025
     """Smallest width of a pair, metres; narrower ones are corners that a ray clips."""
     clearance: float = 0.006
-    """Clearance between each open finger and its contact, metres; an 80 mm gripper spans 68 mm."""
+    """Clearance between each open finger and its contact, metres, where the gripper opens that far."""
+    min_clearance: float = 0.003
+    """The same for the widest objects, metres: an 80 mm gripper spans 74 mm."""
+    # Beyond it the margin of the fingers alone is left. Chosen.
     step: float = 0.001
     """Step of the ray march, metres."""
     max_pairs: int = 600
@@ -137,7 +143,7 @@ def find_contact_pairs(
     cone = [1 / np.sqrt(1 + config.friction**2), config.min_chord_cosine]
     held = cosine > np.repeat(cone, [len(through.seen), len(level.seen)])
     held &= width >= config.min_width
-    fits = width <= max_width - 2 * config.clearance
+    fits = width <= max_width - 2 * config.min_clearance
     merit = _merit(found, axis, cosine, action_point)
     candidates = np.flatnonzero(held & fits & found.seen.any(axis=1))
     best = found.only(_distinct(contacts.mean(axis=1), axis, merit, candidates, config.max_pairs))

@@ -42,7 +42,7 @@ def why_none(
 ) -> NoAnswer:
     """Return the reason for an empty result, with the nearest miss and the counts of rejected candidates."""
     pairing = config.pairs
-    span = 1e3 * (gripper.max_width - 2 * pairing.clearance)
+    span = 1e3 * (gripper.max_width - 2 * pairing.min_clearance)
     reach = 1e3 * RAY_LENGTH * gripper.max_width
     rays = {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless}
     if len(pairs):

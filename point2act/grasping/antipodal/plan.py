@@ -73,7 +73,9 @@ def plan_grasps(
     task = GraspTask(volume, surface, solid, region, action_point, gripper, relevancy, avoid, base)
     best: tuple[Grasp, ...] = ()
     pairs, counts = None, PoseCounts()
-    for radius in config.pairs.start_radii:
+    for radius in (*config.pairs.start_radii, config.pairs.last_radius):
+        if best and radius == config.pairs.last_radius:
+            break
         pairs = find_contact_pairs(
             volume,
             surface,

@@ -6,7 +6,7 @@ this frame, so that a capture in a rotated world gives the same grasps, rotated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -43,6 +43,8 @@ class LocalVolume:
     table_gaps: Bool[np.ndarray, "g g"] = field(default_factory=lambda: np.zeros((1, 1), bool))
     """Cells of the table's plane that cameras looked through: it ends there, or has a gap. Cell (i, j) has
     its centre at ``((i, j) - (g - 1) / 2) * GAP_CELL`` along x and y of the volume frame."""
+    shadows: Bool[np.ndarray, "_ _ _"] = field(default_factory=lambda: np.zeros((1, 1, 1), bool))
+    """Unobserved voxels that are presumed to be free, see ``with_free_shadows``."""
 
     @property
     def up(self) -> Float[np.ndarray, "3"]:
@@ -71,8 +73,22 @@ class LocalVolume:
 
 
 def solid_field(volume: LocalVolume) -> Float[np.ndarray, "r r r"]:
-    """Return the signed distances with unobserved voxels as solid, metres."""
-    return np.where(volume.observed, volume.tsdf, -volume.truncation).astype(np.float32)
+    """Return the signed distances with unobserved voxels as solid, those in shadows as free, metres."""
+    field = np.where(volume.observed, volume.tsdf, -volume.truncation)
+    return np.where(volume.shadows, volume.truncation, field).astype(np.float32)
+
+
+def with_free_shadows(volume: LocalVolume) -> LocalVolume:
+    """Return the same volume with unobserved voxels as free where no surface lies above them.
+
+    Objects on a table hide what is below their tops, and cast shadows behind them: their far sides are
+    presumed to drop straight down from the edges of their tops. Unchanged without a table.
+    """
+    if volume.table is None:
+        return volume
+    inside = volume.observed & (volume.tsdf <= 0)
+    covered = np.logical_or.accumulate(inside[:, :, ::-1], axis=2)[:, :, ::-1]
+    return replace(volume, shadows=~volume.observed & ~covered)
 
 
 def interpolate(
