@@ -90,7 +90,7 @@ def test_slanted_sides_say_how_slanted():
 def test_too_wide_says_by_how_much(name, width):
     block = ref.Solid("box", (width / 2, 0.2, 0.04), ref.at(0.1, 0.05, 0.04))
     why = refused([ref.FLOOR, block], name=name)
-    span = GRIPPERS[name].max_width - 2 * CONFIG.pairs.clearance
+    span = GRIPPERS[name].max_width - 2 * CONFIG.pairs.min_clearance
     assert why.reason == "too_wide"
     assert number("too wide by # mm", why.detail) == pytest.approx(1e3 * (width - span), abs=1.5)
     assert number("contact pair is # mm", why.detail) == pytest.approx(1e3 * width, abs=1.5)

@@ -20,8 +20,10 @@ class TableConfig:
     max_below: float = 0.03
     """Largest fraction of the points that may lie below the plane: a box's lid has the table below."""
     max_below_support: float = 0.3
-    """The same for a plane that the object stands on clearly: what lies below is beyond the table's edge."""
-    # Chosen.
+    """The same for a large plane below the object: what lies below it is beyond the table's edge."""
+    support_fraction: float = 0.35
+    """Smallest fraction of the points that must be inliers of such a plane."""
+    # More than 12 mm of a ball's visible half, which is a quarter of it. Chosen.
     trials: int = 300
     """Number of planes through three random points."""
     # 300 give a 99 % chance of a hit at an inlier fraction of 0.25.
@@ -68,6 +70,7 @@ def find_table(
             return None
         margin = 2 * config.inlier_distance
         stands = supported is not None and supported @ plane[:3] + plane[3] > margin
+        stands &= inliers.mean() >= config.support_fraction
         if (height < -margin).mean() <= (config.max_below_support if stands else config.max_below):
             return plane
         distance = np.abs(remaining @ plane[:3] + plane[3])
