@@ -98,6 +98,12 @@ def _is_free(cloud: Float[np.ndarray, "n 3"], grasp: Grasp, boxes: Boxes, config
 def _inside(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Bool[np.ndarray, " n"]:
     """Return which points (gripper frame) lie inside a box."""
     inside = np.zeros(len(points), bool)
+    # Few points lie near the gripper, and columns one by one are several times faster than short rows.
+    near = np.ones(len(points), bool)
+    for axis, column in enumerate(points.T):
+        near &= (column > boxes.low[:, axis].min()) & (column < boxes.high[:, axis].max())
+    chosen = np.flatnonzero(near)
+    around = points[chosen]
     for low, high in zip(boxes.low, boxes.high, strict=True):
-        inside |= ((points > low) & (points < high)).all(axis=1)
+        inside[chosen] |= ((around > low) & (around < high)).all(axis=1)
     return inside
