@@ -21,7 +21,8 @@ from point2act.grasping.antipodal.volume import (
     solid_field,
     with_free_shadows,
 )
-from point2act.grasping.tsdf import SurfaceConfig, flying_pixels, fuse_local
+from point2act.grasping.depth_images import flying_pixels
+from point2act.grasping.tsdf import SurfaceConfig, fuse_local
 
 CENTER = np.array([0.1, 0.05, 0.05])
 BOX = ref.Solid("box", (0.02, 0.03, 0.04), ref.at(0.1, 0.05, 0.04, yaw=0.3))

@@ -17,10 +17,9 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from point2act.core.geometry import back_project, pixel_centers
 from point2act.core.open3d_import import open3d
 from point2act.core.types import DepthImages, View
-from point2act.grasping.tsdf import clean_depths
+from point2act.grasping.depth_images import clean_depths, readings_near
 
 
 @dataclass(frozen=True)
@@ -141,18 +140,11 @@ def _cloud(
 ) -> Any:
     """Return the readings near the action point as an open3d cloud with normals; None if there are few."""
     o3d = open3d()
-    row, column = np.nonzero(depth)
-    points = back_project(
-        view.camera,
-        view.T_world_cam,
-        pixel_centers(*depth.shape)[row, column],
-        depth[row, column].astype(float),
-    )
-    near = np.linalg.norm(points - center, axis=1) < config.radius
-    if near.sum() < config.min_points:
+    points, colors = readings_near(view, depth, center, config.radius)
+    if len(points) < config.min_points:
         return None
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points[near]))
-    cloud.colors = o3d.utility.Vector3dVector(view.rgb[row[near], column[near]] / 255.0)
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
+    cloud.colors = o3d.utility.Vector3dVector(colors)
     cloud = cloud.voxel_down_sample(config.voxel)
     cloud.estimate_normals(o3d.geometry.KDTreeSearchParamHybrid(4 * config.voxel, 30))
     cloud.orient_normals_towards_camera_location(view.T_world_cam[:3, 3])

@@ -16,17 +16,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.errors import SceneError
 from point2act.core.geometry import frame_from_normal, inside, project, transform_points, voxel_downsample
 from point2act.core.open3d_import import open3d
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import DepthImages, View
 from point2act.grasping.antipodal.volume import GAP_CELL, LocalVolume, zero_crossings
+from point2act.grasping.depth_images import FLYING_PIXEL_JUMP, clean_depths
 from point2act.grasping.free_space import seen_through_shadows
-
-FLYING_PIXEL_JUMP = 0.02
-"""Jump in depth, as a fraction of it, of pixels that are mixtures of front and back."""
-# A real surface would have to be seen at 80 degrees.
 
 
 @dataclass(frozen=True)
@@ -150,45 +146,6 @@ def _is_object(
     middle, near = len(gaps) // 2, round(config.half_size / GAP_CELL)
     around = gaps[middle - near : middle + near + 1, middle - near : middle + near + 1]
     return bool(around.mean() > config.max_gap_fraction)
-
-
-def clean_depths(
-    views: Sequence[View], depths: DepthImages, *, jump: float = FLYING_PIXEL_JUMP
-) -> list[Float[np.ndarray, "_h _w"]]:
-    """Check depth images, and clear masked, non-finite and flying pixels.
-
-    ``jump`` is that of ``flying_pixels``.
-
-    Raises:
-        SceneError: Views and depths do not match.
-    """
-    if len(views) != len(depths):
-        raise SceneError(f"{len(depths)} depth images for {len(views)} views: give one for each view")
-    clean = []
-    for view, depth in zip(views, depths, strict=True):
-        if depth.shape != (view.camera.height, view.camera.width):
-            raise SceneError(
-                f"the depth image of {view.name} is {depth.shape[1]}x{depth.shape[0]}, its view "
-                f"{view.camera.width}x{view.camera.height}: resize the depth with the view"
-            )
-        usable = np.isfinite(depth) & (depth > 0)
-        usable &= True if view.mask is None else view.mask
-        usable &= ~flying_pixels(np.where(usable, depth, 0.0), jump)
-        clean.append(np.where(usable, depth, 0.0).astype(np.float32))
-    return clean
-
-
-def flying_pixels(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarray, "h w"]:
-    """Return pixels between a nearer and a farther neighbour, a jump away from both, along x or along y.
-
-    The jump is a fraction of the pixel's depth. Sharp edges stay: their pixels have a jump on one side only.
-    """
-    flying = np.zeros(depth.shape, bool)
-    for lines, marks in ((depth, flying), (depth.T, flying.T)):
-        step = np.diff(lines, axis=0)
-        limit = jump * lines[1:-1]
-        marks[1:-1] |= (step[:-1] * step[1:] > 0) & (np.abs(step[:-1]) > limit) & (np.abs(step[1:]) > limit)
-    return flying & (depth > 0)
 
 
 def _towards_cameras(views: Sequence[View], center: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:

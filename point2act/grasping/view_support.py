@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.geometry import back_project, invert, pixel_centers, transform_points
+from point2act.core.geometry import invert, transform_points
 from point2act.core.types import DepthImages, Grasp, View
-from point2act.grasping.antipodal.collision import swept_back
+from point2act.grasping.antipodal.collision import planned_opening, swept_back
+from point2act.grasping.depth_images import clean_depths, readings_near
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.grasping.tsdf import clean_depths
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,16 @@ def prefer_supported(
     Returns:
         The grasps, best first; views without a reading near the action point do not count.
     """
-    clouds = [
-        _near(view, depth, center, config)
-        for view, depth in zip(views, clean_depths(views, depths), strict=True)
-    ]
+    clean = zip(views, clean_depths(views, depths), strict=True)
+    clouds = [readings_near(view, depth, center, config.radius)[0] for view, depth in clean]
     clouds = [cloud for cloud in clouds if len(cloud)]
     scored = []
     for grasp in grasps:
-        opening = gripper.max_width if grasp.approach_width is None else grasp.approach_width
+        opening = planned_opening(grasp, gripper, clearance=np.inf)
         boxes = _shrunk(gripper.boxes_at(opening), config)
         free = [_is_free(cloud, grasp, boxes, config) for cloud in clouds]
         scored.append(replace(grasp, score=grasp.score * float(np.mean(free or [True]))))
     return tuple(sorted(scored, key=lambda grasp: -grasp.score))
-
-
-def _near(
-    view: View, depth: Float[np.ndarray, "h w"], center: Float[np.ndarray, "3"], config: SupportConfig
-) -> Float[np.ndarray, "n 3"]:
-    """Return the readings around the action point, world."""
-    row, column = np.nonzero(depth)
-    pixels = pixel_centers(*depth.shape)[row, column]
-    points = back_project(view.camera, view.T_world_cam, pixels, depth[row, column].astype(float))
-    return points[((points - center) ** 2).sum(axis=1) < config.radius**2]
 
 
 def _shrunk(boxes: Boxes, config: SupportConfig) -> Boxes:

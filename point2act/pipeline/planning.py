@@ -145,13 +145,13 @@ def _plan_grasps(
         failure = None if grasps else NoAnswer("no_contact_pair", "the planner returned no grasp")
     else:
         grasps, failure = _antipodal(context, region, avoid, gripper, volume, config)
-        for fewer in volumes if failure is not None else ():
+        while not grasps and (fewer := next(volumes, None)) is not None:
             found, _ = _antipodal(context, region, avoid, gripper, fewer, config)
             grasps = free_in(volume, found, region, gripper, config=config.grasp)
-            if grasps:
-                failure = None
-                break
-        grasps = _supported(context, grasps, region, gripper)
+        if grasps:
+            failure = None
+            measured = context.measured
+            grasps = prefer_supported(grasps, measured, _depths(measured), region.action_point, gripper)
     if robot is None or failure is not None:
         return grasps, failure
     return _reachable(grasps, robot, volume, context, config)
@@ -165,26 +165,20 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
     comes the surface of the best view with far sides of objects presumed.
     """
     center = region.action_point
-    measured = [view for view in context.views if view.depth is not None]
+    measured = context.measured
     if not measured:
         yield fuse_local(context.views, context.depths, center, config=config.surface)
         return
     aligned = align_views(measured, _depths(measured), center, config=config.alignment)
     views = [context.full_size(view) for view in aligned.views]
-    volume = None
-    for count in (len(views), *(few for few in _FEWER_VIEWS if few < len(views))):
-        volume = fuse_local(views[:count], _depths(views[:count]), center, config=config.surface)
-        yield volume
-    if volume is not None and volume.table is not None:
+    volume = fuse_local(views, _depths(views), center, config=config.surface)
+    yield volume
+    for few in _FEWER_VIEWS:
+        if few < len(views):
+            volume = fuse_local(views[:few], _depths(views[:few]), center, config=config.surface)
+            yield volume
+    if volume.table is not None:
         yield with_free_shadows(volume)
-
-
-def _supported(
-    context: QueryContext, grasps: tuple[Grasp, ...], region: Region, gripper: Gripper
-) -> tuple[Grasp, ...]:
-    """Prefer grasps that no measured view contradicts."""
-    measured = [view for view in context.views if view.depth is not None]
-    return prefer_supported(grasps, measured, _depths(measured), region.action_point, gripper)
 
 
 def _depths(views: Sequence[View]) -> DepthImages:

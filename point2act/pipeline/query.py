@@ -108,6 +108,11 @@ class QueryContext:
         """Relevancy of every Gaussian, in [0, 1]."""
         return self.lifted.values[:, self.column]
 
+    @property
+    def measured(self) -> list[View]:
+        """The views with measured depth."""
+        return [view for view in self.views if view.depth is not None]
+
     def solid(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]:
         """Return centres and relevancy of the Gaussians that make up surfaces."""
         solid = self.scene.opacities > _SURFACE_OPACITY

@@ -122,10 +122,6 @@ class Session:
         return keep_frames(self.capture, [view.name for view in self.views]).frames
 
     @cached_property
-    def _frames(self) -> dict[str, Frame]:
-        return {frame.name: frame for frame in self.capture.frames}
-
-    @cached_property
     def frozen(self) -> FrozenGaussians:
         """The scene on the device."""
         return freeze(self.scene, device=self.device)
@@ -156,7 +152,7 @@ class Session:
 
     def full_size(self, view: View) -> View:
         """Return one of the views with its pixels as they were recorded, at the view's pose."""
-        frame = self._frames[view.name]
+        frame = next(frame for frame in self.capture.frames if frame.name == view.name)
         if (frame.camera.height, frame.camera.width) == (view.camera.height, view.camera.width):
             return view
         if view.name not in self.recorded:

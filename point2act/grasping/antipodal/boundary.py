@@ -143,11 +143,9 @@ def solid_points(volume: LocalVolume, surface: SurfacePoints, *, config: Boundar
         np.concatenate([inner.on_object, np.zeros(len(outer), bool)]),
         np.repeat([1.0, config.obstacle_area], [len(inner.points), len(outer)]),
     )
-    table, present = volume.table_in_volume, _above_table(volume, solid.points, config.table_thickness)
-    if table is not None:
-        height = solid.points @ table[:3] + table[3]
-        present |= over_gap(volume, solid.points) & (height < -config.table_thickness[1])
-    solid = solid.only(present)
+    beyond_edge = over_gap(volume, solid.points)
+    beyond_edge &= volume.heights(solid.points) < -config.table_thickness[1]
+    solid = solid.only(beyond_edge | _above_table(volume, solid.points, config.table_thickness))
     on_object = solid.on_object
     beyond = np.flatnonzero(~on_object & (solid.area > 1))
     if on_object.any() and len(beyond):
@@ -161,10 +159,7 @@ def _above_table(
     volume: LocalVolume, points: Float[np.ndarray, "n 3"], thickness: tuple[float, float]
 ) -> Bool[np.ndarray, " n"]:
     """Return which points are higher than the roughness of the table."""
-    table = volume.table_in_volume
-    if table is None:
-        return np.ones(len(points), bool)
-    height = points @ table[:3] + table[3]
+    height = volume.heights(points)
     of_table = np.abs(height[np.abs(height) < thickness[1]])
     # 1.48 times the median of absolute deviations is a standard deviation (Hampel 1974).
     roughness = 1.48 * float(np.median(of_table)) if len(of_table) else 0.0

@@ -122,8 +122,7 @@ def table_heights(
         steps = np.stack(np.meshgrid(*np.linspace([-1] * 3, [1] * 3, 4).T, indexing="ij"), -1).reshape(-1, 3)
         local = (boxes.center[:, None] + boxes.half[:, None] * steps).reshape(-1, 3)
         points = local @ rotations[low].transpose(0, 2, 1) + origins[low][:, None]
-        above = points @ table[:3] + table[3]
-        heights[low] = np.where(over_gap(volume, points), np.inf, above).min(axis=1)
+        heights[low] = np.where(over_gap(volume, points), np.inf, volume.heights(points)).min(axis=1)
     return heights
 
 

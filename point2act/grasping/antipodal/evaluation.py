@@ -166,19 +166,13 @@ def score_poses(
     )
     relevancy, factor = _relevancy(task, pairs, poses, config.evaluation.score)
     factor *= avoid_factor(distance, config=config.evaluation.avoid)
-    aligned = (terms.friction > 0) | (_heights(task.volume, pairs)[poses.pair] < config.evaluation.low_height)
+    aligned = (terms.friction > 0) | (
+        task.volume.heights(pairs.middles)[poses.pair] < config.evaluation.low_height
+    )
     factor *= np.where(aligned, 1.0, config.evaluation.slanted_factor)
     unknown, no = np.full(len(poses), np.inf), np.zeros(len(poses), bool)
     probability = quality(terms, config.evaluation.score.weights)
     return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, no, unknown)
-
-
-def _heights(volume: LocalVolume, pairs: ContactPairs) -> Float[np.ndarray, " p"]:
-    """Return the heights of the pairs' midpoints above the table; infinite without a table."""
-    table = volume.table_in_volume
-    if table is None:
-        return np.full(len(pairs), np.inf)
-    return pairs.middles @ table[:3] + table[3]
 
 
 def _relevancy(

@@ -12,8 +12,8 @@ from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
     depth_inside,
-    plane_heights,
     swept_back,
+    table_heights,
     within,
 )
 from point2act.grasping.antipodal.contact_pairs import RAY_LENGTH, ContactPairs
@@ -124,7 +124,7 @@ def _nearest_miss(
         rotations = np.repeat(fan, len(depths), axis=0)
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
         boxes = fingers + body
-        over = _missing_to_table(volume.table_in_volume, rotations, origins, boxes, sampling)
+        over = sampling.table_margin - table_heights(volume, rotations, origins, boxes)
         near = middle + within((points - middle).T, fan[0, :, 1], boxes, margin=margin, depth=deep).T
         # The table is checked for all poses at once: where it alone is worse, nothing else is checked.
         for pose in np.argsort(over, kind="stable"):
@@ -141,19 +141,6 @@ def _nearest_miss(
     if not obstacle or least <= 0:
         return "every gripper pose is rejected"
     return f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {obstacle}"
-
-
-def _missing_to_table(
-    table: Float[np.ndarray, "4"] | None,
-    rotations: Float[np.ndarray, "k 3 3"],
-    origins: Float[np.ndarray, "k 3"],
-    boxes: Boxes,
-    sampling: PoseSamplingConfig,
-) -> Float[np.ndarray, " k"]:
-    """Return the clearance to the table that gripper poses lack, metres; negative for free poses."""
-    if table is None:
-        return np.full(len(rotations), -np.inf)
-    return sampling.table_margin - plane_heights(rotations, origins, boxes, table)
 
 
 def _missing(

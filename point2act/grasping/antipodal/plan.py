@@ -11,7 +11,12 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
 from point2act.grasping.antipodal.boundary import solid_points, surface_points
-from point2act.grasping.antipodal.collision import approach_opening, depth_inside, swept_back
+from point2act.grasping.antipodal.collision import (
+    approach_opening,
+    depth_inside,
+    planned_opening,
+    swept_back,
+)
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
     GraspConfig,
@@ -72,36 +77,45 @@ def plan_grasps(
     solid = solid_points(volume, surface, config=config.boundary)
     task = GraspTask(volume, surface, solid, region, action_point, gripper, relevancy, avoid, base)
     best: tuple[Grasp, ...] = ()
-    pairs, counts = None, PoseCounts()
-    for radius in (*config.pairs.start_radii, config.pairs.last_radius):
-        if best and radius == config.pairs.last_radius:
-            break
-        pairs = find_contact_pairs(
-            volume,
-            surface,
-            action_point,
-            radius=radius,
-            max_width=gripper.max_width,
-            config=config.pairs,
-            rng=rng,
-        )
-        poses, counts = sample_free_poses(
-            volume,
-            solid,
-            pairs,
-            gripper,
-            clearance=config.pairs.clearance,
-            config=config.poses,
-            progress=progress,
-        )
-        found = _best(task, pairs, poses, counts, config)
+    for radius in config.pairs.start_radii:
+        found, pairs, counts = _search(task, radius, config, rng, progress)
         best = max(best, found, key=lambda grasps: (_num_clear(grasps, config.evaluation.avoid), len(grasps)))
         if _num_clear(best, config.evaluation.avoid) >= config.sufficient_grasps:
             break
-    if best:
-        return best, None
-    assert pairs is not None, "start_radii is empty"
-    return (), why_none(volume, solid, pairs, counts, gripper, config=config)
+    if not best:
+        best, pairs, counts = _search(task, config.pairs.last_radius, config, rng, progress)
+        if not best:
+            return (), why_none(volume, solid, pairs, counts, gripper, config=config)
+    return best, None
+
+
+def _search(
+    task: GraspTask,
+    radius: float,
+    config: GraspConfig,
+    rng: np.random.Generator,
+    progress: ProgressCallback | None,
+) -> tuple[tuple[Grasp, ...], ContactPairs, PoseCounts]:
+    """Return the best grasps with a contact within a radius of the action point, and what was tried."""
+    pairs = find_contact_pairs(
+        task.volume,
+        task.surface,
+        task.action_point,
+        radius=radius,
+        max_width=task.gripper.max_width,
+        config=config.pairs,
+        rng=rng,
+    )
+    poses, counts = sample_free_poses(
+        task.volume,
+        task.solid,
+        pairs,
+        task.gripper,
+        clearance=config.pairs.clearance,
+        config=config.poses,
+        progress=progress,
+    )
+    return _best(task, pairs, poses, counts, config), pairs, counts
 
 
 def free_in(
@@ -116,17 +130,17 @@ def free_in(
         gripper: Gripper.
         config: Planner; ``config.contradiction`` is how deep a surface may lie inside the gripper.
     """
+    if not grasps:
+        return ()
     action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
     surface = surface_points(volume, action_point, config=config.boundary)
     solid = solid_points(volume, surface, config=config.boundary).points
     world, free = transform_points(volume.T_world_volume, solid), []
     for grasp in grasps:
-        opening = gripper.max_width if grasp.approach_width is None else grasp.approach_width
+        opening = planned_opening(grasp, gripper, clearance=np.inf)
         boxes = swept_back(gripper.boxes_at(opening), config.poses.approach)
-        if (
-            depth_inside(transform_points(invert(grasp.T_world_gripper), world), boxes)
-            <= config.contradiction
-        ):
+        local = transform_points(invert(grasp.T_world_gripper), world)
+        if depth_inside(local, boxes) <= config.contradiction:
             free.append(grasp)
     return tuple(free)
 

@@ -61,6 +61,11 @@ class LocalVolume:
         """Plane of the table in the volume frame."""
         return None if self.table is None else self.table @ self.T_world_volume
 
+    def heights(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+        """Return the heights of points of the volume frame above the table; infinite without a table."""
+        table = self.table_in_volume
+        return np.full(points.shape[:-1], np.inf) if table is None else points @ table[:3] + table[3]
+
     @property
     def cameras_in_volume(self) -> Float[np.ndarray, "3"]:
         """Direction to the cameras in the volume frame."""
