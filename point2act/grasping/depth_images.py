@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from point2act.core.errors import SceneError
-from point2act.core.geometry import back_project
 from point2act.core.types import DepthImages, View
 
 FLYING_PIXEL_JUMP = 0.02
@@ -57,8 +56,8 @@ def flying_pixels(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarr
 
 def readings_near(
     view: View, depth: Float[np.ndarray, "h w"], center: Float[np.ndarray, "3"], radius: float
-) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Return the readings within a radius of a point, and their colours.
+) -> tuple[Float[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
+    """Return the readings within a radius of a point, and their pixels.
 
     Args:
         view: The view.
@@ -67,10 +66,17 @@ def readings_near(
         radius: Metres.
 
     Returns:
-        World points, and colours in [0, 1].
+        World points, and the index of each one's pixel, row by row.
     """
-    row, column = np.nonzero(depth)
-    pixels = np.stack([column, row], axis=1) + 0.5
-    points = back_project(view.camera, view.T_world_cam, pixels, depth[row, column].astype(float))
-    near = ((points - center) ** 2).sum(axis=1) < radius**2
-    return points[near], view.rgb[row[near], column[near]] / 255.0
+    camera, to_center = view.camera, view.T_world_cam[:3, 3] - center
+    # Points in the sphere have depths in this range, which is tested before anything is projected.
+    middle = -to_center @ view.T_world_cam[:3, 2]
+    pixel = np.flatnonzero((depth > max(middle - radius, 0.0)) & (depth < middle + radius))
+    row, column = np.divmod(pixel, depth.shape[1])
+    z = depth.ravel()[pixel].astype(float)
+    # ``geometry.back_project`` relative to the centre and by columns, which is several times faster.
+    x = (column + 0.5 - camera.cx) / camera.fx * z
+    y = (row + 0.5 - camera.cy) / camera.fy * z
+    away = view.T_world_cam[:3, :3] @ np.stack([x, y, z]) + to_center[:, None]
+    near = np.flatnonzero(np.einsum("ij,ij->j", away, away) < radius**2)
+    return away.T[near] + center, pixel[near]

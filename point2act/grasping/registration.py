@@ -140,9 +140,10 @@ def _cloud(
 ) -> Any:
     """Return the readings near the action point as an open3d cloud with normals; None if there are few."""
     o3d = open3d()
-    points, colors = readings_near(view, depth, center, config.radius)
+    points, pixels = readings_near(view, depth, center, config.radius)
     if len(points) < config.min_points:
         return None
+    colors = view.rgb.reshape(-1, 3)[pixels] / 255.0
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
     cloud.colors = o3d.utility.Vector3dVector(colors)
     cloud = cloud.voxel_down_sample(config.voxel)

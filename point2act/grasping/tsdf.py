@@ -11,18 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.geometry import frame_from_normal, inside, project, transform_points, voxel_downsample
+from point2act.core.geometry import (
+    frame_from_normal,
+    inside,
+    invert,
+    project,
+    transform_points,
+    voxel_downsample,
+)
 from point2act.core.open3d_import import open3d
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import DepthImages, View
-from point2act.grasping.antipodal.volume import GAP_CELL, LocalVolume, zero_crossings
-from point2act.grasping.depth_images import FLYING_PIXEL_JUMP, clean_depths
+from point2act.grasping.antipodal.volume import GAP_CELL, LocalVolume
+from point2act.grasping.depth_images import FLYING_PIXEL_JUMP, clean_depths, readings_near
 from point2act.grasping.free_space import seen_through_shadows
+
+# Sparse TSDF: voxels along the side of a block, and blocks that are allocated at first. Chosen.
+_BLOCK = 8
+_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
@@ -166,17 +177,12 @@ def _points_near(
     radius = max(config.table_radius, config.obstacle_radius)
     pixels = sum(depth.size for depth in depths)
     stride = max(1, math.ceil(math.sqrt(pixels / config.max_points)))
-    found = [np.zeros((3, 0))]
+    found = [np.zeros((0, 3))]
     for view, depth in zip(views, depths, strict=True):
-        row, column = np.nonzero(depth[::stride, ::stride])
-        row, column = stride * row, stride * column
-        z = depth[row, column].astype(float)
-        # ``geometry.back_project`` relative to the centre and by columns, which is faster.
-        x = (column + 0.5 - view.camera.cx) / view.camera.fx * z
-        y = (row + 0.5 - view.camera.cy) / view.camera.fy * z
-        away = view.T_world_cam[:3, :3] @ np.stack([x, y, z]) + (view.T_world_cam[:3, 3] - center)[:, None]
-        found.append(away[:, np.einsum("ij,ij->j", away, away) < radius**2])
-    return np.concatenate(found, axis=1).T + center
+        sparse = np.zeros_like(depth)
+        sparse[::stride, ::stride] = depth[::stride, ::stride]
+        found.append(readings_near(view, sparse, center, radius)[0])
+    return np.concatenate(found)
 
 
 def _volume_frame(
@@ -221,7 +227,7 @@ def _integrate(
             intrinsics = o3d.camera.PinholeCameraIntrinsic(
                 camera.width, camera.height, camera.fx, camera.fy, camera.cx - 0.5, camera.cy - 0.5
             )  # open3d has pixel centres at integers
-            grid.integrate(image, intrinsics, view.T_cam_world @ T_world_volume)
+            grid.integrate(image, intrinsics, invert(view.T_world_cam) @ T_world_volume)
     values = np.asarray(grid.extract_volume_tsdf())  # (distance / truncation, weight), z fastest
     tsdf = (values[:, 0] * config.truncation).astype(np.float32)
     return tsdf.reshape((resolution,) * 3), (values[:, 1] > 0).reshape((resolution,) * 3)
@@ -255,23 +261,37 @@ def _obstacles(
     T_world_volume: Float[np.ndarray, "4 4"],
     config: SurfaceConfig,
 ) -> Float[np.ndarray, "m 3"]:
-    """Return world points on the surfaces around the volume: zero crossings of a coarser TSDF.
+    """Return world points on the surfaces around the volume: zero crossings of a coarser, sparse TSDF.
 
     A reading that other views look through has no crossing: their mean is positive there.
     """
-    voxel = config.obstacle_voxel
-    coarse = replace(
-        config, voxel=voxel, half_size=config.obstacle_radius, truncation=config.obstacle_truncation
+    o3d, voxel = open3d(), config.obstacle_voxel
+    tensor, margin = o3d.core.Tensor, config.obstacle_truncation / voxel
+    grid = o3d.t.geometry.VoxelBlockGrid(
+        ("tsdf", "weight"), (o3d.core.float32,) * 2, ((1,), (1,)), voxel, _BLOCK, _BLOCKS
     )
-    tsdf, observed = _integrate(views, depths, T_world_volume, coarse)
-    middle = (len(tsdf) - 1) / 2
-    found = []
-    for axis in range(3):
-        points, seen = zero_crossings(tsdf, observed, axis)
-        found.append((points[seen] - middle) * voxel)
-    local = np.concatenate(found)
+    images, touched = [], [np.zeros((0, 3), np.int32)]
+    for view, depth in zip(views, depths, strict=True):
+        if depth.any():
+            K = view.camera.K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # open3d has pixel centres at integers
+            T_cam_volume = invert(view.T_world_cam) @ T_world_volume
+            image = o3d.t.geometry.Image(tensor(np.ascontiguousarray(depth)))
+            images.append((image, tensor(K), tensor(T_cam_volume), 1.0, float(depth.max()) + 1.0, margin))
+            touched.append(grid.compute_unique_block_coordinates(*images[-1]).numpy())
+    blocks = np.unique(np.concatenate(touched), axis=0)
+    middles = (blocks + 0.5) * _BLOCK * voxel
+    reach = config.obstacle_radius + _BLOCK * voxel
+    blocks = blocks[(middles**2).sum(axis=1) < reach**2]
+    if not len(blocks):
+        return np.zeros((0, 3))
+    for image in images:
+        grid.integrate(tensor(blocks), *image)
+    local = grid.extract_point_cloud(weight_threshold=0.5).point.positions.numpy().astype(float)
     half_size = math.ceil(config.half_size / config.voxel) * config.voxel
     outside = (np.abs(local).max(axis=1) > half_size) & ((local**2).sum(axis=1) < config.obstacle_radius**2)
+    local = local[outside]
+    # open3d's threads return them in any order.
+    local = local[np.lexsort(local.T)]
     # Crossings lie on the borders of the cells around the origin: half a cell further they lie inside.
-    sparse = voxel_downsample(local[outside] + voxel / 2, voxel) - voxel / 2
+    sparse = voxel_downsample(local + voxel / 2, voxel) - voxel / 2
     return transform_points(T_world_volume, sparse)

@@ -208,14 +208,13 @@ def _free(
     depths = pad_depths(gripper, config)
     free = np.ones((len(fan), len(depths)), bool)
     counts.tried += free.size
+    fingers = swept_back(gripper.fingers_at(opening), config.approach)
+    body = swept_back(gripper.body_at(opening), config.approach)
     if volume.table is not None:
-        boxes = swept_back(gripper.boxes_at(opening), config.approach)
-        free = _above_table(volume, fan, middle, depths, boxes, config.table_margin)
+        free = _above_table(volume, fan, middle, depths, fingers + body, config.table_margin)
         counts.table += int((~free).sum())
     center, fan = middle.astype(np.float32)[:, None], fan.astype(np.float32)
-    fingers = swept_back(gripper.fingers_at(opening), config.approach)
     counts.fingers += _reject(free, fan, cloud.all - center, depths, fingers, config.finger_margin)
-    body = swept_back(gripper.body_at(opening), config.approach)
     counts.palm += _reject(free, fan, cloud.coarse - center, depths, body, config.palm_margin)
     swept = closing_boxes(gripper, width, opening)
     counts.neighbour += _reject(free, fan, cloud.others - center, depths, swept, config.closing_margin)

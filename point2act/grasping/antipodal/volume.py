@@ -131,8 +131,8 @@ def zero_crossings(
 
 def over_gap(volume: LocalVolume, points: Float[np.ndarray, "... 3"]) -> Bool[np.ndarray, "..."]:
     """Return which points of the volume frame lie over or under a gap of the table."""
-    last = len(volume.table_gaps) - 1
-    index = np.rint(points[..., :2] / GAP_CELL + last / 2).astype(int)
-    known = ((index >= 0) & (index <= last)).all(axis=-1)
-    i, j = np.moveaxis(np.clip(index, 0, last), -1, 0)
-    return known & volume.table_gaps[i, j]
+    # Cells beyond the grid are no gaps: a border of one cell stands for them.
+    gaps = np.pad(volume.table_gaps, 1)
+    index = points[..., :2] * (1 / GAP_CELL) + len(gaps) / 2  # the cast rounds: half a cell is added
+    i, j = np.moveaxis(np.clip(index, 0, len(gaps) - 1).astype(np.int32), -1, 0)
+    return np.take(gaps.ravel(), i * len(gaps) + j)
