@@ -645,7 +645,8 @@ def test_hits_match_boxes_against_points(seed):
     base = Rotation.align_vectors(axis[None], [[0, 1, 0]])[0]
     fan = np.array([(base * Rotation.from_euler("y", a)).as_matrix() for a in rng.uniform(0, 6, 4)])
     points, depths, margin = rng.uniform(-0.1, 0.1, (20, 3)), np.array([-0.006, 0.01]), 0.002
-    near = within(points.T.copy(), fan[0, :, 1], boxes, margin=margin, depth=0.01)
+    center = rng.uniform(-0.1, 0.1, 3)
+    near = within((points + center).T.copy(), center, fan[0, :, 1], boxes, margin=margin, depth=0.01)
     fast = hits(near, fan, depths, boxes, margin=margin)
     for i, j in np.ndindex(*fast.shape):
         local = (points - depths[j] * fan[i, :, 2]) @ fan[i]

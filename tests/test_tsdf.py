@@ -14,7 +14,9 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.planes import TableConfig, find_table
 from point2act.grasping.antipodal.boundary import BoundaryConfig, field_gradients, surface_points
 from point2act.grasping.antipodal.volume import (
+    GAP_CELL,
     LocalVolume,
+    distance_to_gap,
     interpolate,
     observed_at,
     over_gap,
@@ -194,6 +196,21 @@ def test_the_table_ends_where_views_look_past_it():
     world = CENTER + np.array([[0.12, 0, -0.2], [0.12, 0, 0.05], [-0.1, 0.1, -0.2], [0.0, 0.0, -0.2]])
     local = transform_points(invert(volume.T_world_volume), world)
     assert over_gap(volume, local).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
+def test_the_distance_to_a_gap_is_never_more_than_it_is(box_volume, share):
+    rng = np.random.default_rng(5)
+    volume = dataclasses.replace(box_volume, table_gaps=rng.random((15, 15)) < share)
+    points = rng.uniform(-0.25, 0.25, (300, 3))
+    corners = (np.argwhere(volume.table_gaps) - 7) * GAP_CELL
+    beside = np.maximum(np.abs(points[:, None, :2] - corners) - GAP_CELL / 2, 0)
+    exact = np.linalg.norm(beside, axis=2).min(axis=1, initial=np.inf)
+    bound = distance_to_gap(volume, points)
+    assert (bound <= exact).all()
+    assert ((bound == 0) == (exact == 0)).all()
+    near = np.abs(points[:, :2]).max(axis=1) < 7 * GAP_CELL
+    assert (exact - bound <= 2 * np.sqrt(2) * GAP_CELL)[near & np.isfinite(exact)].all()
 
 
 def test_what_stands_near_an_edge_stands_on_the_table():

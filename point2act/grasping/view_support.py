@@ -92,5 +92,8 @@ def _inside(cloud: Float[np.ndarray, "n 3"], grasp: Grasp, boxes: Boxes) -> Floa
     for axis in np.argsort(high - low):
         along = cloud @ T_gripper_world[axis, :3] + T_gripper_world[axis, 3]
         cloud = cloud[np.flatnonzero((along > low[axis]) & (along < high[axis]))]
-    around = transform_points(T_gripper_world, cloud)[:, None]
-    return cloud[((around > boxes.low) & (around < boxes.high)).all(axis=2).any(axis=1)]
+    around = transform_points(T_gripper_world, cloud).T.copy()  # columns are faster
+    inside = np.zeros(len(cloud), bool)
+    for low, high in zip(boxes.low, boxes.high, strict=True):
+        inside |= ((around > low[:, None]) & (around < high[:, None])).all(axis=0)
+    return cloud[inside]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.types import Grasp
-from point2act.grasping.antipodal.volume import LocalVolume, over_gap
+from point2act.grasping.antipodal.volume import LocalVolume, distance_to_gap, over_gap
 from point2act.grasping.grippers import Boxes, Gripper
 
 # Stride of the points that give a first bound.
@@ -117,7 +117,8 @@ def table_heights(
     if table is None:
         return np.full(len(origins), np.inf)
     heights = plane_heights(rotations, origins, boxes, table)
-    low = np.flatnonzero(heights < 0) if volume.table_gaps.any() else np.zeros(0, int)
+    reach = np.sqrt(((np.abs(boxes.center) + boxes.half) ** 2).sum(axis=1).max())
+    low = np.flatnonzero((heights < 0) & (distance_to_gap(volume, origins) <= reach))
     if len(low):
         steps = np.stack(np.meshgrid(*np.linspace([-1] * 3, [1] * 3, 4).T, indexing="ij"), -1).reshape(-1, 3)
         local = (boxes.center[:, None] + boxes.half[:, None] * steps).reshape(-1, 3)
@@ -164,24 +165,25 @@ def hits(
 
 def within(
     points: Float[np.ndarray, "3 n"],
+    center: Float[np.ndarray, "3"],
     axis: Float[np.ndarray, "3"],
     boxes: Boxes,
     *,
     margin: float,
     depth: float,
 ) -> Float[np.ndarray, "3 m"]:
-    """Return the points (columns) that a gripper with a given closing axis can reach.
+    """Return the points (columns) that a gripper with a given closing axis can reach, relative to a centre.
 
-    The axis passes through the origin of the points; the gripper's origin is at most ``depth`` from it.
+    The axis passes through the centre; the gripper's origin is at most ``depth`` from it.
     """
-    along = axis @ points
+    along = axis @ points - axis @ center
     side = np.abs(boxes.center) + boxes.half + margin
     reach = np.hypot(side[:, 0], side[:, 2] + depth).max()
     across = np.zeros(points.shape[1], bool)
     for low, high in _spans(boxes.center[:, 1], boxes.half[:, 1] + margin):
         across |= (along > low) & (along < high)
     slab = np.flatnonzero(across)
-    near = np.take(points, slab, axis=1)
+    near = np.take(points, slab, axis=1) - center[:, None]
     beside = np.einsum("ij,ij->j", near, near) - along[slab] ** 2 < reach**2
     return np.take(near, np.flatnonzero(beside), axis=1)
 

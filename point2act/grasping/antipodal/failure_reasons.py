@@ -125,7 +125,7 @@ def _nearest_miss(
         origins = middle + np.tile(depths, len(fan))[:, None] * rotations[:, :, 2]
         boxes = fingers + body
         over = sampling.table_margin - table_heights(volume, rotations, origins, boxes)
-        near = middle + within((points - middle).T, fan[0, :, 1], boxes, margin=margin, depth=deep).T
+        near = middle + within(points.T, middle, fan[0, :, 1], boxes, margin=margin, depth=deep).T
         # The table is checked for all poses at once: where it alone is worse, nothing else is checked.
         for pose in np.argsort(over, kind="stable"):
             if over[pose] >= least:

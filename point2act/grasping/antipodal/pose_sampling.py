@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -107,13 +108,25 @@ class PoseCounts:
 
 @dataclass(frozen=True, eq=False)
 class _Cloud:
-    """Observed points as columns of 32-bit numbers, which is several times faster."""
+    """Observed points as columns of 32-bit numbers, which is several times faster.
 
-    all: Float[np.ndarray, "3 n"]
-    coarse: Float[np.ndarray, "3 m"]
+    Of each kind a few points come first, which reject most colliding poses.
+    """
+
+    all: tuple[Float[np.ndarray, "3 _n"], ...]
+    coarse: tuple[Float[np.ndarray, "3 _m"], ...]
     """Subsampled, for the palm."""
-    others: Float[np.ndarray, "3 o"]
+    others: tuple[Float[np.ndarray, "3 _o"], ...]
     """Points that are not on the object."""
+
+    @staticmethod
+    def of(solid: SolidPoints, palm_grid: float) -> _Cloud:
+        """Return the points of a volume; the palm is checked against one point per ``palm_grid`` metres."""
+        points = solid.points.astype(np.float32)
+        kinds = points, voxel_downsample(points, palm_grid), points[~solid.on_object]
+        return _Cloud(
+            *(tuple(np.ascontiguousarray(kind[::every].T) for every in (SPARSE, 1)) for kind in kinds)
+        )
 
 
 def sample_free_poses(
@@ -140,12 +153,7 @@ def sample_free_poses(
     Returns:
         Poses, and how many others each check rejects.
     """
-    points = solid.points.astype(np.float32)
-    cloud = _Cloud(
-        np.ascontiguousarray(points.T),
-        np.ascontiguousarray(voxel_downsample(points, config.palm_grid).T),
-        np.ascontiguousarray(points[~solid.on_object].T),
-    )
+    cloud = _Cloud.of(solid, config.palm_grid)
     counts, found, num_free = PoseCounts(), [], 0
     fans = approach_fans(pairs, volume.cameras_in_volume, config)
     for index, (fan, middle, width) in enumerate(zip(fans, pairs.middles, pairs.widths, strict=True)):
@@ -213,11 +221,11 @@ def _free(
     if volume.table is not None:
         free = _above_table(volume, fan, middle, depths, fingers + body, config.table_margin)
         counts.table += int((~free).sum())
-    center, fan = middle.astype(np.float32)[:, None], fan.astype(np.float32)
-    counts.fingers += _reject(free, fan, cloud.all - center, depths, fingers, config.finger_margin)
-    counts.palm += _reject(free, fan, cloud.coarse - center, depths, body, config.palm_margin)
+    center, fan = middle.astype(np.float32), fan.astype(np.float32)
+    counts.fingers += _reject(free, fan, center, cloud.all, depths, fingers, config.finger_margin)
+    counts.palm += _reject(free, fan, center, cloud.coarse, depths, body, config.palm_margin)
     swept = closing_boxes(gripper, width, opening)
-    counts.neighbour += _reject(free, fan, cloud.others - center, depths, swept, config.closing_margin)
+    counts.neighbour += _reject(free, fan, center, cloud.others, depths, swept, config.closing_margin)
     return free
 
 
@@ -239,21 +247,19 @@ def _above_table(
 def _reject(
     free: np.ndarray,
     fan: Float[np.ndarray, "k 3 3"],
-    points: Float[np.ndarray, "3 n"],
+    center: Float[np.ndarray, "3"],
+    clouds: Sequence[Float[np.ndarray, "3 _n"]],
     depths: Float[np.ndarray, " e"],
     boxes: Boxes,
     margin: float,
 ) -> int:
     """Clear the entries of ``free`` at which the boxes collide with a point, and return their number."""
-    before = int(free.sum())
-    if not before:
-        return 0
-    near = within(points, fan[0, :, 1], boxes, margin=margin, depth=float(np.abs(depths).max()))
-    # A few points reject most colliding poses; all points are checked for the rest.
-    for every in (SPARSE, 1):
+    before, deepest = int(free.sum()), float(np.abs(depths).max())
+    for points in clouds:
         rows = np.flatnonzero(free.any(axis=1))
         if len(rows):
-            free[rows] &= ~hits(near[:, ::every], fan[rows], depths, boxes, margin=margin)
+            near = within(points, center, fan[0, :, 1], boxes, margin=margin, depth=deepest)
+            free[rows] &= ~hits(near, fan[rows], depths, boxes, margin=margin)
     return before - int(free.sum())
 
 

@@ -7,10 +7,11 @@ this frame, so that a capture in a rotated world gives the same grasps, rotated.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from point2act.core.geometry import invert, transform_points
 
@@ -60,6 +61,19 @@ class LocalVolume:
     def table_in_volume(self) -> Float[np.ndarray, "4"] | None:
         """Plane of the table in the volume frame."""
         return None if self.table is None else self.table @ self.T_world_volume
+
+    @cached_property
+    def gap_distances(self) -> Float[np.ndarray, "g g"]:
+        """Lower bounds of the distance of each cell of ``table_gaps``, and of a border around it, to a gap.
+
+        A cell's border is up to half its diagonal nearer than its centre, and so is the gap's.
+        """
+        # Cells beyond the grid are no gaps, and not far from them: a border of one cell stands for them.
+        gaps = np.pad(self.table_gaps, 1)
+        if not gaps.any():
+            return np.full(gaps.shape, np.inf)
+        cells = distance_transform_edt(~gaps) - np.sqrt(2)
+        return np.where(gaps, 0.0, GAP_CELL * np.maximum(cells, 1e-3))
 
     def heights(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
         """Return the heights of points of the volume frame above the table; infinite without a table."""
@@ -131,8 +145,15 @@ def zero_crossings(
 
 def over_gap(volume: LocalVolume, points: Float[np.ndarray, "... 3"]) -> Bool[np.ndarray, "..."]:
     """Return which points of the volume frame lie over or under a gap of the table."""
-    # Cells beyond the grid are no gaps: a border of one cell stands for them.
-    gaps = np.pad(volume.table_gaps, 1)
-    index = points[..., :2] * (1 / GAP_CELL) + len(gaps) / 2  # the cast rounds: half a cell is added
-    i, j = np.moveaxis(np.clip(index, 0, len(gaps) - 1).astype(np.int32), -1, 0)
-    return np.take(gaps.ravel(), i * len(gaps) + j)
+    return distance_to_gap(volume, points) == 0
+
+
+def distance_to_gap(volume: LocalVolume, points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "..."]:
+    """Return lower bounds of the horizontal distances of points of the volume frame to gaps of the table.
+
+    0 over a gap, infinite without gaps; beyond the grid there are none.
+    """
+    distance = volume.gap_distances
+    index = points[..., :2] * (1 / GAP_CELL) + len(distance) / 2  # the cast rounds: half a cell is added
+    i, j = np.moveaxis(np.clip(index, 0, len(distance) - 1).astype(np.int32), -1, 0)
+    return np.take(distance.ravel(), i * len(distance) + j)
