@@ -77,10 +77,10 @@ def test_the_fit_ends_where_it_no_longer_pays(initial, seen):
     assert quality(scene, seen[0]) > quality(longer, seen[0]) - 0.3
 
 
-def schedule_of(errors, **config):
+def schedule_of(errors, plateau=0.02, final_rate=0.1):
     """Rates after each of the errors, one image a round, until the schedule ends."""
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule = Schedule({"one": optimizer}, FitConfig(**config), images=1, settled=0)
+    schedule = Schedule({"one": optimizer}, plateau=plateau, final_rate=final_rate, images=1, settled=0)
     rates = []
     for error in errors:
         for _ in range(20):  # steps of a round
@@ -104,7 +104,7 @@ def test_rates_are_halved_on_a_plateau_until_the_end():
 
 def test_nothing_is_judged_while_gaussians_change():
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule = Schedule({"one": optimizer}, FitConfig(), images=7, settled=100)
+    schedule = Schedule({"one": optimizer}, plateau=0.02, final_rate=0.1, images=7, settled=100)
     for _ in range(100):
         schedule.step(torch.tensor(1.0))
     assert optimizer.param_groups[0]["lr"] == 1.0

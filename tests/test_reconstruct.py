@@ -45,3 +45,20 @@ def test_others_are_fitted(change):
     make = reconstructor(config)
     assert make.reconstruct(views).start == "depth"
     assert "fit the Gaussians" in make.stages.seconds
+
+
+def test_a_fit_from_depth_starts_on_images_of_half_the_size(monkeypatch):
+    fitted = []
+
+    def recorded(scene, views, *, config, **_):
+        fitted.append((views[0].camera.width, config.iterations))
+        return scene
+
+    monkeypatch.setattr("point2act.splatting.reconstruct.fit", recorded)
+    views = synthetic.views(8)
+    width = views[0].camera.width
+    for iterations, expected in {400: [84, 316], 40: [10, 30], None: [84, None], 3: [3]}.items():
+        reconstructor(replace(CONFIG, fit=FitConfig(iterations=iterations))).reconstruct(views)
+        widths = [width // 2, width] if len(expected) == 2 else [width]
+        assert fitted == list(zip(widths, expected, strict=True))
+        fitted.clear()

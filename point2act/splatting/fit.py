@@ -21,6 +21,8 @@ from point2act.splatting.nonfinite_steps import SkippedSteps, finite_only, is_fi
 from point2act.splatting.render import Rendered, render
 
 _STEPS_FROM_DEPTH, _STEPS = 600, 2000
+_PLATEAU_FROM_DEPTH, _PLATEAU = 0.1, 0.02
+_FINAL_FROM_DEPTH, _FINAL = 0.2, 0.1
 _MIN_ROUND = 20
 """Smallest number of steps whose errors are averaged, as the errors of single images differ."""
 
@@ -50,10 +52,14 @@ class FitConfig:
 
     iterations: int | None = None
     """Maximum number of steps, one image each; by default 600 with depth, else 2000."""
-    plateau: float = 0.02
-    """Relative decrease of the error per round over all images, below which the learning rates are halved."""
-    final_rate: float = 0.1
-    """Fraction of the initial learning rates below which the fit ends."""
+    # From depth, after a coarse fit, 0.1 and 0.2 take half the time of 0.02 and 0.1 and cost 0.3 dB; without
+    # depth they cost 0.6 dB and save a tenth.
+    plateau: float | None = None
+    """Relative decrease of the error per round over all images, below which the learning rates are halved; by
+    default 0.1 with depth, else 0.02."""
+    final_rate: float | None = None
+    """Fraction of the initial learning rates below which the fit ends; by default 0.2 with depth, else
+    0.1."""
     depth_weight: float = 1.5
     """Weight of the relative depth error against the colour error."""
     # Degree 3 instead of 1 adds 0.3 to 1.3 dB at no measurable cost of time.
@@ -133,8 +139,13 @@ def fit(
     has_depth = any(target.depth is not None for target in targets)
     parameters = to_parameters(scene, device=device, degree=config.sh_degree)
     optimizers = make_optimizers(parameters, config.rates, median_size=float(np.median(scene.scales)))
+    plateau, final_rate = (_PLATEAU_FROM_DEPTH, _FINAL_FROM_DEPTH) if has_depth else (_PLATEAU, _FINAL)
     schedule = Schedule(
-        optimizers, config, images=len(targets), settled=0 if has_depth else config.densify.stop
+        optimizers,
+        plateau=plateau if config.plateau is None else config.plateau,
+        final_rate=final_rate if config.final_rate is None else config.final_rate,
+        images=len(targets),
+        settled=0 if has_depth else config.densify.stop,
     )
     densifier = None
     if not has_depth:
@@ -181,17 +192,31 @@ class Schedule:
     """Schedule that halves all learning rates on a plateau, and ends the fit at the final rate."""
 
     def __init__(
-        self, optimizers: Mapping[str, torch.optim.Optimizer], config: FitConfig, *, images: int, settled: int
+        self,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        *,
+        plateau: float,
+        final_rate: float,
+        images: int,
+        settled: int,
     ):
-        """``settled`` is the last step that may change the number of Gaussians; the fit never ends before."""
+        """Start at the optimisers' rates.
+
+        Args:
+            optimizers: Whose rates are halved.
+            plateau: See ``FitConfig``.
+            final_rate: See ``FitConfig``.
+            images: Number of images.
+            settled: The last step that may change the number of Gaussians; the fit never ends before.
+        """
         self.ended = False
         self._round = images * math.ceil(_MIN_ROUND / images)
         self._settled = settled
         self._optimizer = next(iter(optimizers.values()))
-        self._final = config.final_rate * self._optimizer.param_groups[0]["lr"]
+        self._final = final_rate * self._optimizer.param_groups[0]["lr"]
         self._errors: list[Tensor] = []
         self._rates = [
-            ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=config.plateau, eps=0)
+            ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=plateau, eps=0)
             for optimizer in optimizers.values()
         ]
 
