@@ -172,7 +172,7 @@ def test_a_wrong_scene_file_is_explained(tmp_path: Path, old: str, new: str, com
 
 
 def test_unknown_names_list_the_known(scene: Scene) -> None:
-    with pytest.raises(SimulationError, match="kitchen, tabletop"):
+    with pytest.raises(SimulationError, match="kitchen, shelf, tabletop"):
         load_scene("attic")
     with pytest.raises(SimulationError, match="queries are mug, hammer"):
         part_box(scene, "teapot")

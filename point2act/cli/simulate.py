@@ -31,6 +31,11 @@ class Arguments:
     """Name of a shipped scene, or path of a scene's .toml file."""
     seed: int = 0
     """Seed of the objects' poses and of all noise."""
+    sensor: Literal["ideal", "stereo", "structured_light", "tof"] = "ideal"
+    """Depth camera: one with little noise and small images, a RealSense D435, a Kinect or an Azure Kinect,
+    each at its usual distance and with its errors."""
+    pose_error: float = 0.0
+    """Error of the recorded poses, millimetres: half of the hand-eye calibration, half drift at the end."""
     pointing: Literal["clean", "typical", "hard"] = "typical"
     """Errors of the simulated pointing model: in none, a quarter or two fifths of the views."""
     gripper: str | None = None
@@ -50,7 +55,11 @@ def main(argv: Sequence[str]) -> None:
         simulation.execute_grasps(arguments.try_, arguments.gripper, arguments.output, options)
     elif arguments.output is not None:
         simulation.write_capture(
-            arguments.output, arguments.scene, arguments.seed, arguments.pointing, options
+            arguments.output,
+            simulation.Simulated(
+                arguments.scene, arguments.seed, arguments.pointing, arguments.sensor, arguments.pose_error
+            ),
+            options,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from point2act.simulation import (
     HARD,
     TYPICAL,
     CaptureConfig,
+    PoseErrorConfig,
     Trial,
     TrialConfig,
     WristConfig,
     capture_scene,
     load_scene,
     try_grasps_file,
+    wrist_camera,
 )
 from point2act.visualization.report import ReportTrial, add_section, trial_section
 
@@ -34,17 +36,35 @@ class SimulateOptions:
     """Advanced options of ``simulate``."""
 
     wrist: WristConfig = field(default_factory=WristConfig)
-    """Path of the wrist camera."""
+    """The wrist camera and its path; ``--sensor`` sets the images and the distance of its own."""
     trial: TrialConfig = field(default_factory=TrialConfig)
     """Execution of a grasp."""
 
 
-def write_capture(folder: Path, name: str, seed: int, pointing: str, options: SimulateOptions) -> None:
+@dataclass(frozen=True)
+class Simulated:
+    """What is simulated."""
+
+    scene: str
+    """Name of a scene, or its path."""
+    seed: int
+    pointing: str
+    """Name of the errors of the pointing model."""
+    sensor: str
+    """Name of the depth camera, see ``wrist_camera``."""
+    pose_error: float
+    """Error of the recorded poses, millimetres."""
+
+
+def write_capture(folder: Path, simulated: Simulated, options: SimulateOptions) -> None:
     """Render a capture of a scene and write it with recorded points."""
     with Stages(show=True).stage("simulate the capture"):
-        scene = load_scene(name, seed)
-        config = CaptureConfig(wrist=options.wrist, pointing=_POINTING[pointing])
-        capture_scene(scene, folder, config, np.random.default_rng(seed))
+        scene = load_scene(simulated.scene, simulated.seed)
+        wrist = wrist_camera(simulated.sensor, options.wrist)
+        half = simulated.pose_error / 2000
+        wrist = replace(wrist, pose_error=PoseErrorConfig(hand_eye=half, drift=half)) if half else wrist
+        config = CaptureConfig(wrist=wrist, pointing=_POINTING[simulated.pointing])
+        capture_scene(scene, folder, config, np.random.default_rng(simulated.seed))
     print(f"capture: {folder}")
 
 

@@ -1,7 +1,7 @@
 """Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials."""
 
 from point2act.simulation.arm import try_grasp_on_arm
-from point2act.simulation.camera import WristConfig
+from point2act.simulation.camera import PoseErrorConfig, WristConfig, wrist_camera
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
 from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene, try_grasps_file
 from point2act.simulation.scene import Scene, load_scene, part_box
@@ -14,6 +14,7 @@ __all__ = [
     "TYPICAL",
     "CaptureConfig",
     "PointingConfig",
+    "PoseErrorConfig",
     "Scene",
     "SensorConfig",
     "Trial",
@@ -26,4 +27,5 @@ __all__ = [
     "try_grasp",
     "try_grasp_on_arm",
     "try_grasps_file",
+    "wrist_camera",
 ]

@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
+from point2act.core.errors import SimulationError
 from point2act.core.geometry import opengl_to_opencv
 from point2act.core.mujoco_import import MjData, MjModel, mujoco, open_renderer
 from point2act.core.types import Camera, View
+from point2act.simulation.depth_sensors import SENSORS, read_depth
 from point2act.simulation.mjcf import CAMERA, wxyz
 from point2act.simulation.scene import Scene
 from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
+
+_UNKIND = 7
+"""Number of the generator of depth cameras' noise and of errors of poses, beside a scene's seed."""
+_LEVER = 0.5
+"""Distance at which the turn of an erroneous pose moves things as far as its translation, metres. Chosen."""
+
+
+# Height and width, focal length and distances: a D435 on a wrist, a Kinect on a tripod, and the narrow view
+# of an Azure Kinect, each as its depth is delivered.
+_CAMERAS = {
+    "stereo": ((480, 640), 610.0, (0.44, 0.64)),
+    "structured_light": ((480, 640), 525.0, (1.1, 1.5)),
+    "tof": ((576, 640), 505.0, (0.6, 0.9)),
+}
+
+
+@dataclass(frozen=True)
+class PoseErrorConfig:
+    """Difference between recorded poses and true ones, each with a turn that moves half a metre as far."""
+
+    hand_eye: float = 0.0
+    """Error of the hand-eye calibration, the same in every view, metres."""
+    drift: float = 0.0
+    """Error that grows evenly along the path to this at its end, metres."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,26 @@ class WristConfig:
     """Maximum roll about the optical axis, degrees."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """Noise of the images."""
+    depth_sensor: str = "ideal"
+    """Depth camera of ``SENSORS`` whose errors the depth has; ``ideal`` for the noise of ``sensor``."""
+    pose_error: PoseErrorConfig = field(default_factory=PoseErrorConfig)
+    """Difference between the recorded poses and the true ones."""
+
+
+def wrist_camera(sensor: str, base: WristConfig = WristConfig()) -> WristConfig:
+    """Return a camera with a depth sensor of ``SENSORS``, its images and its usual distance.
+
+    The sensor ``ideal`` leaves the camera as it is.
+
+    Raises:
+        SimulationError: There is no such sensor.
+    """
+    if sensor == "ideal":
+        return base
+    if sensor not in SENSORS:
+        raise SimulationError(f"there is no sensor '{sensor}': use ideal, {', '.join(SENSORS)}")
+    size, focal, distance = _CAMERAS[sensor]
+    return replace(base, size=size, focal=focal, distance=distance, depth_sensor=sensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +96,71 @@ class SimView:
     """Index into the scene's parts, -1 for everything else."""
     true_depth: Float[np.ndarray, "h w"]
     """Noise-free z-depth, metres."""
+    T_world_cam: Float[np.ndarray, "4 4"] | None = None
+    """True pose, if the view's is not."""
 
 
 def render_views(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Render every view of a capture."""
+    limits = scene.layout.camera
+    config = replace(
+        config,
+        sweep=config.sweep if limits.sweep is None else limits.sweep,
+        elevation=config.elevation if limits.elevation is None else limits.elevation,
+    )
     poses = wrist_poses(scene.layout.table.height, config, rng)
+    # Drawn from a generator of their own, so that the default camera's images stay as they are.
+    unkind = np.random.default_rng([scene.seed, _UNKIND])
+    recorded = recorded_poses(poses, config.pose_error, unkind)
     camera = pinhole(config.size, config.focal)
     color, depth, ids = render(scene, poses, camera)
     shots = []
     for index, T in enumerate(poses):
-        view = View(
-            name=f"images/{index:04d}.png",
-            camera=camera,
-            T_world_cam=T,
-            rgb=measured_color(color[index], config.sensor, rng),
-            depth=measured_depth(depth[index], ids[index], camera, config.sensor, rng),
-        )
-        shots.append(SimView(view, ids[index], depth[index]))
+        seen = measured_color(color[index], config.sensor, rng)
+        if config.depth_sensor == "ideal":
+            read = measured_depth(depth[index], ids[index], camera, config.sensor, rng)
+        else:
+            read = read_depth(
+                depth[index], color[index], ids[index], camera, SENSORS[config.depth_sensor], unkind
+            )
+        view = View(f"images/{index:04d}.png", camera, recorded[index], seen, read)
+        shots.append(SimView(view, ids[index], depth[index], T))
     return tuple(shots)
+
+
+def recorded_poses(
+    poses: Sequence[Float[np.ndarray, "4 4"]], config: PoseErrorConfig, rng: np.random.Generator
+) -> list[Float[np.ndarray, "4 4"]]:
+    """Return poses (T_world_cam) as a robot records them: with errors of hand-eye calibration and drift.
+
+    The error of the calibration is the same in every camera frame; drift grows along the path, in the world.
+    """
+    hand_eye = _motion(config.hand_eye, rng)
+    way, axis = rng.standard_normal((2, 3))
+    found = []
+    for share, T in zip(np.linspace(0, 1, len(poses)), poses, strict=True):
+        drift = _motion(share * config.drift, rng, way, axis)
+        moved = T @ hand_eye
+        # About the camera's place, so that the turn does not move a camera that is far from the origin.
+        moved[:3, :3] = drift[:3, :3] @ moved[:3, :3]
+        moved[:3, 3] += drift[:3, 3]
+        found.append(moved)
+    return found
+
+
+def _motion(
+    length: float,
+    rng: np.random.Generator,
+    way: Float[np.ndarray, " 3"] | None = None,
+    axis: Float[np.ndarray, " 3"] | None = None,
+) -> Float[np.ndarray, "4 4"]:
+    """Return a motion by a length, and a turn that moves what is half a metre away as far."""
+    way = rng.standard_normal(3) if way is None else way
+    axis = rng.standard_normal(3) if axis is None else axis
+    T = np.eye(4)
+    T[:3, 3] = length * way / np.linalg.norm(way)
+    T[:3, :3] = Rotation.from_rotvec(length / _LEVER * axis / np.linalg.norm(axis)).as_matrix()
+    return T
 
 
 def pinhole(size: tuple[int, int], focal: float) -> Camera:

@@ -107,6 +107,25 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
+class Wall:
+    """A fixed box, such as a board of a shelf; its place is relative to the centre of the table's top."""
+
+    size: tuple[float, float, float]
+    center: tuple[float, float, float]
+    color: tuple[float, float, float] = (0.85, 0.82, 0.76)
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """Directions from which a scene can be seen, where they are fewer than around a table."""
+
+    sweep: float | None = None
+    """Arc around the table's centre, degrees, centred on the robot's side; None for the camera's own."""
+    elevation: tuple[float, float] | None = None
+    """Minimum and maximum elevation above the table, degrees; None for the camera's own."""
+
+
+@dataclass(frozen=True, eq=False)
 class Jitter:
     """Random displacement of the objects from their positions in the file."""
 
@@ -129,6 +148,8 @@ class SceneLayout:
     jitter: Jitter
     things: tuple[SceneObject, ...]
     targets: tuple[QueryTarget, ...]
+    walls: tuple[Wall, ...] = ()
+    camera: CameraPath = CameraPath()
 
 
 def read_layout(name: str | Path) -> SceneLayout:
@@ -149,6 +170,8 @@ def read_layout(name: str | Path) -> SceneLayout:
             jitter=Jitter(**_floats(table.get("jitter", {}))),
             things=tuple(things.values()),
             targets=tuple(_target(entry, things) for entry in table["query"]),
+            walls=tuple(Wall(**_floats(entry)) for entry in table.get("wall", ())),
+            camera=CameraPath(**_floats(table.get("camera", {}))),
         )
     except KeyError as err:
         raise SimulationError(f"{path}: the key {err} is missing; compare with a shipped scene") from err

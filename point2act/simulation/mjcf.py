@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjModel, mujoco
-from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, Table
+from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, Table, Wall
 from point2act.simulation.textures import TEXTURES, texture_png
 
 TIMESTEP = 0.002
@@ -48,6 +48,8 @@ def _document(layout: SceneLayout, extra: Sequence[ET.Element]) -> tuple[str, di
     _assets(root, layout)
     world = ET.SubElement(root, "worldbody")
     _surroundings(world, layout.table)
+    for index, wall in enumerate(layout.walls):
+        _wall(world, wall, index, layout.table)
     for thing in layout.things:
         _thing(world, thing, layout.table)
     root.extend(extra)
@@ -111,6 +113,8 @@ def _assets(root: ET.Element, layout: SceneLayout) -> None:
         ET.SubElement(asset, "texture", name=name, type="cube", file=f"{name}.png")
     _material(asset, "floor", "speckled-flat", (0.50, 0.52, 0.55), 0.0, repeat=6.0)
     _material(asset, "table", f"{layout.table.texture}-flat", layout.table.color, 0.15, repeat=2.0)
+    for index, wall in enumerate(layout.walls):
+        _material(asset, f"wall/{index}", "wood", wall.color, 0.1, repeat=1.0)
     for thing in layout.things:
         for part in thing.parts:
             _material(asset, f"{thing.name}/{part.name}", part.texture, part.color, part.shine, repeat=1.0)
@@ -146,6 +150,13 @@ def _surroundings(world: ET.Element, table: Table) -> None:
     ET.SubElement(
         world, "geom", name="table/top", type="plane", size=numbers([half[0], half[1], 0.1]), group="3",
         pos=numbers([0.0, 0.0, table.height]),
+    )  # fmt: skip
+
+
+def _wall(world: ET.Element, wall: Wall, index: int, table: Table) -> None:
+    ET.SubElement(
+        world, "geom", name=f"wall/{index}", type="box", size=numbers(np.array(wall.size) / 2),
+        material=f"wall/{index}", pos=numbers(np.add(wall.center, (0.0, 0.0, table.height))),
     )  # fmt: skip
 
 

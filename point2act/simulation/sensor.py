@@ -61,19 +61,20 @@ def measured_depth(
     noisy = depth + config.depth_sigma * (depth / 0.5) ** 2 * noise
     lost = (
         (depth > config.farthest)
-        | (_jumps(depth, config.jump) & (rng.random(depth.shape) < config.edge_dropout))
-        | (_facing(depth, camera) < config.grazing)
-        | (_thin(part_ids, config.thin_width) & (rng.random(depth.shape) < config.thin_dropout))
+        | (depth_edges(depth, config.jump) & (rng.random(depth.shape) < config.edge_dropout))
+        | (facing_cosines(depth, camera) < config.grazing)
+        | (thin_parts(part_ids, config.thin_width) & (rng.random(depth.shape) < config.thin_dropout))
         | _blobs(depth.shape, config.blob_share, rng)
     )
     return np.where(lost, 0.0, np.round(noisy * 1000) / 1000).astype(np.float32)
 
 
-def _jumps(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarray, "h w"]:
+def depth_edges(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarray, "h w"]:
+    """Return pixels whose neighbours differ in depth by more than a fraction of it."""
     return maximum_filter(depth, 3) - minimum_filter(depth, 3) > jump * depth
 
 
-def _facing(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w"]:
+def facing_cosines(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray, "h w"]:
     """Return the cosine between the surface normal and the viewing ray."""
     pixels = pixel_centers(camera.height, camera.width).reshape(-1, 2)
     points = back_project(camera, np.eye(4), pixels, depth.reshape(-1)).reshape(*depth.shape, 3)
@@ -82,8 +83,8 @@ def _facing(depth: Float[np.ndarray, "h w"], camera: Camera) -> Float[np.ndarray
     return np.abs(np.sum(normals * points, axis=2)) / np.maximum(lengths, 1e-12)
 
 
-def _thin(part_ids: Int[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
-    """Pixels of parts that do not hold a square of ``width`` pixels there."""
+def thin_parts(part_ids: Int[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
+    """Return pixels of parts that do not hold a square of ``width`` pixels there."""
     thin = np.zeros(part_ids.shape, dtype=bool)
     for part in np.unique(part_ids[part_ids >= 0]):
         mask = part_ids == part
