@@ -67,6 +67,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "clicks",
         "follow",
         "real",
+        "sensors",
         "view",
         "check",
         "fuzz",

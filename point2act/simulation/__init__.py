@@ -3,7 +3,13 @@
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.camera import PoseErrorConfig, WristConfig, wrist_camera
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
-from point2act.simulation.record import CaptureConfig, capture_scene, captured_scene, try_grasps_file
+from point2act.simulation.record import (
+    CaptureConfig,
+    capture_scene,
+    captured_scene,
+    true_poses,
+    try_grasps_file,
+)
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig
 from point2act.simulation.trial import Trial, TrialConfig, try_grasp
@@ -24,6 +30,7 @@ __all__ = [
     "captured_scene",
     "load_scene",
     "part_box",
+    "true_poses",
     "try_grasp",
     "try_grasp_on_arm",
     "try_grasps_file",

@@ -99,6 +99,11 @@ class SimView:
     T_world_cam: Float[np.ndarray, "4 4"] | None = None
     """True pose, if the view's is not."""
 
+    @property
+    def pose(self) -> Float[np.ndarray, "4 4"]:
+        """True pose of the camera."""
+        return self.view.T_world_cam if self.T_world_cam is None else self.T_world_cam
+
 
 def render_views(scene: Scene, config: WristConfig, rng: np.random.Generator) -> tuple[SimView, ...]:
     """Render every view of a capture."""

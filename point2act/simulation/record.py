@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from point2act.core.errors import SimulationError
 from point2act.core.files import read_json, write_bytes, write_json
@@ -16,7 +17,7 @@ from point2act.data.capture import write_capture
 from point2act.data.points import write_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import Gripper
-from point2act.simulation.camera import WristConfig, render_views
+from point2act.simulation.camera import SimView, WristConfig, render_views
 from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import PointingConfig, answer
 from point2act.simulation.scene import Scene, at_rest, part_box
@@ -51,7 +52,20 @@ def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: 
     write_capture(folder, [shot.view for shot in shots], T_base_world=scene.T_base_world)
     write_points(folder / "points.json", points)
     write_bytes(folder / LAYOUT_FILE, scene.layout.source.encode("utf-8"))
-    write_json(folder / SCENE_FILE, _document(scene, config))
+    write_json(folder / SCENE_FILE, _document(scene, config, shots))
+
+
+def true_poses(folder: Path | str) -> dict[str, Float[np.ndarray, "4 4"]]:
+    """Return the true pose (T_world_cam) of each image of a simulated capture, by its name.
+
+    Raises:
+        SimulationError: if the folder was not written by ``capture_scene``, or by an earlier version.
+    """
+    path = Path(folder) / SCENE_FILE
+    document = read_json(path, SimulationError)
+    if "T_world_cam" not in document:
+        raise SimulationError(f"{path} lacks the poses 'T_world_cam': capture the scene again")
+    return {name: np.array(T, dtype=float) for name, T in document["T_world_cam"].items()}
 
 
 def captured_scene(folder: Path | str) -> Scene:
@@ -108,7 +122,7 @@ def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
     )
 
 
-def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
+def _document(scene: Scene, config: CaptureConfig, shots: Sequence[SimView]) -> dict[str, Any]:
     truth = {
         target.query.name: {"object": target.thing, "part": target.part}
         | {name: array.tolist() for name, array in vars(part_box(scene, target.query.name)).items()}
@@ -122,4 +136,5 @@ def _document(scene: Scene, config: CaptureConfig) -> dict[str, Any]:
         "table_height": scene.layout.table.height,
         "T_world_thing": {name: T.tolist() for name, T in scene.T_world_thing.items()},
         "truth": truth,
+        "T_world_cam": {shot.view.name: shot.pose.tolist() for shot in shots},
     }

@@ -1,0 +1,194 @@
+"""Simulated scenes as real cameras would record them, the grasps that are planned there, and their trials."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from benchmarks.common.tables import KINDS
+from point2act.calibration.poses import refine_poses
+from point2act.core.geometry import invert, transform_points
+from point2act.core.types import Grasp, NoAnswer, PointSet, QueryResult, Region, View
+from point2act.data.capture import load_views, read_capture
+from point2act.data.points import read_points
+from point2act.data.view_loader import ViewLoader
+from point2act.grasping.antipodal.plan import plan_grasps
+from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.tsdf import fuse_local
+from point2act.pipeline.session import Session, choose_device
+from point2act.simulation import (
+    CLEAN,
+    CaptureConfig,
+    PoseErrorConfig,
+    Scene,
+    TrialConfig,
+    WristConfig,
+    capture_scene,
+    load_scene,
+    part_box,
+    true_poses,
+    try_grasp,
+    wrist_camera,
+)
+from point2act.splatting.initialization import initialize_gaussians
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Camera, poses and scenes of a row of the table."""
+
+    name: str
+    wrist: WristConfig
+    scenes: tuple[str, ...] = KINDS
+    drift: tuple[float, float] = (0.0, 0.0)
+    """Range from which the drift of each table is drawn, metres."""
+
+
+_STEREO = wrist_camera("stereo")
+CONDITIONS = (
+    Condition("stereo", _STEREO),
+    Condition("structured_light", replace(wrist_camera("structured_light"), distance=(1.5, 2.0))),
+    Condition("pose_error", replace(_STEREO, pose_error=PoseErrorConfig(hand_eye=0.01)), drift=(0.01, 0.03)),
+    Condition("one_view", replace(_STEREO, views=1)),
+    Condition("shelf_and_bin", _STEREO, scenes=("shelf", "bin")),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of one query on one table by one method."""
+
+    condition: str
+    seed: int
+    query: str
+    method: str
+    """``ours``, or ``plain``: one TSDF of all views as they are."""
+    found: bool
+    """Whether there is a grasp."""
+    inside: bool
+    """Whether the action point lies in the box of the part."""
+    near: bool
+    """Whether it is at most 1 cm from it."""
+    lifted: bool
+    by_part: bool
+    lifted_open: bool
+    """Whether it is lifted with the gripper fully open on the approach."""
+    detail: str
+
+
+def measure_table(condition: Condition, seed: int) -> list[Outcome]:
+    """Simulate a table, plan for one of its queries with both methods, and try the best grasps."""
+    scene, gripper = load_scene(condition.scenes[seed % len(condition.scenes)], seed), load_gripper("panda")
+    rng = np.random.default_rng(seed)
+    errors = replace(condition.wrist.pose_error, drift=rng.uniform(*condition.drift))
+    wrist = replace(condition.wrist, pose_error=errors)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = CaptureConfig(wrist=wrist, pointing=CLEAN)
+        capture_scene(scene, folder, config, np.random.default_rng(seed))
+        session = open_capture(folder)
+        (localized,) = session.localize(_one_query(folder, rng))
+        (ours,) = session.plan([localized], gripper=gripper)
+        plain = plain_grasps(session, localized.region, gripper)
+        T_true_world = common_motion(session.views, true_poses(folder))
+    methods = {"ours": ours.grasps, "plain": plain}
+    return [
+        _tried(scene, condition, seed, method, replace(ours, grasps=grasps), gripper, T_true_world)
+        for method, grasps in methods.items()
+    ]
+
+
+def open_capture(folder: Path) -> Session:
+    """Open a capture with refined poses and Gaussians that are not fitted: grasps need its depth alone."""
+    capture = read_capture(folder)
+    views = ViewLoader().load(capture)
+    refined = refine_poses(views)
+    views = views if refined is None else refined.views
+    initial = initialize_gaussians(views, point_cloud_path=None, rng=np.random.default_rng(0))
+    recorded = {view.name: view for view in load_views(capture)}
+    return Session(capture, views, initial.scene, metric=True, device=choose_device(None), recorded=recorded)
+
+
+def plain_grasps(session: Session, region: Region | NoAnswer, gripper: Gripper) -> tuple[Grasp, ...]:
+    """Return the planner's grasps on one TSDF of all views as they are, the simplest way."""
+    if isinstance(region, NoAnswer):
+        return ()
+    views = [session.full_size(view) for view in session.views]
+    depths = [view.depth for view in views if view.depth is not None]
+    volume = fuse_local(views, depths, region.action_point)
+    grasps, _ = plan_grasps(volume, region, gripper, rng=np.random.default_rng(0))
+    return grasps
+
+
+def common_motion(
+    views: Sequence[View], truth: Mapping[str, Float[np.ndarray, "4 4"]]
+) -> Float[np.ndarray, "4 4"]:
+    """Return the mean motion from the views' poses to the true ones.
+
+    What all views share cannot be seen in them: the robot's own error, which its next motion repeats.
+    """
+    motions = np.array([truth[view.name] @ invert(view.T_world_cam) for view in views])
+    eyes = np.array([view.T_world_cam[:3, 3] for view in views])
+    T = np.eye(4)
+    T[:3, :3] = Rotation.from_matrix(motions[:, :3, :3]).mean().as_matrix()
+    moved = np.einsum("nij,nj->ni", motions[:, :3, :3], eyes) + motions[:, :3, 3]
+    T[:3, 3] = moved.mean(axis=0) - T[:3, :3] @ eyes.mean(axis=0)
+    return T
+
+
+def _one_query(folder: Path, rng: np.random.Generator) -> PointSet:
+    """Return the points of one query, drawn among those to grasp that have an answer."""
+    points = read_points(folder / "points.json", read_capture(folder))
+    answered = {answer.query for answer in points.answers if len(answer.points)}
+    queries = [query for query in points.queries if query.role == "grasp" and query.name in answered]
+    query = queries[rng.integers(len(queries))]
+    return PointSet((query,), tuple(answer for answer in points.answers if answer.query == query.name))
+
+
+def _tried(
+    scene: Scene,
+    condition: Condition,
+    seed: int,
+    method: str,
+    result: QueryResult,
+    gripper: Gripper,
+    T_true_world: Float[np.ndarray, "4 4"],
+) -> Outcome:
+    """Try the best grasp of a result, opened as planned and fully."""
+    query, box = result.query.name, part_box(scene, result.query.name)
+    away = np.inf
+    if result.region is not None:
+        point = transform_points(T_true_world, result.region.action_point[None])[0]
+        away = float(
+            np.linalg.norm(np.maximum(np.abs(box.axes @ (point - box.center)) - box.half_extents, 0))
+        )
+    about = {
+        "condition": condition.name,
+        "seed": seed,
+        "query": f"{scene.name}/{query}",
+        "method": method,
+        "inside": away == 0,
+        "near": away <= 0.01,
+    }
+    if not result.grasps:
+        why = result.detail or ""
+        return Outcome(**about, found=False, lifted=False, by_part=False, lifted_open=False, detail=why)
+    best = result.grasps[0]
+    best = replace(best, T_world_gripper=T_true_world @ best.T_world_gripper)
+    config = TrialConfig(pictures=False)
+    planned = try_grasp(scene, query, best, gripper, config)
+    fully = try_grasp(scene, query, replace(best, approach_width=gripper.max_width), gripper, config)
+    return Outcome(
+        **about,
+        found=True,
+        lifted=planned.success,
+        by_part=planned.by_part,
+        lifted_open=fully.success,
+        detail=f"{planned.outcome}, score {best.score:.2f}",
+    )
