@@ -260,6 +260,18 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
+class NearestMiss:
+    """The rejected gripper pose with the smallest penetration."""
+
+    T_gripper: Float[NDArray[np.float64], "4 4"]
+    """Gripper frame to the frame of the planner's volume."""
+    opening: float
+    """Distance between the pads, metres."""
+    hits: Float[NDArray[np.float64], "n 3"]
+    """Surface points in or too near the gripper on its approach, in the frame of the volume."""
+
+
+@dataclass(frozen=True, eq=False)
 class NoAnswer:
     """The reason why a query has no result."""
 
@@ -268,6 +280,8 @@ class NoAnswer:
     """One sentence: the nearest miss and what would help."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Number of candidates that each check removed."""
+    miss: NearestMiss | None = None
+    """The pose that ``detail`` is about, if it is about a pose."""
 
 
 # ── grasps ─────────────────────────────────────────────────────────────────────────────────────
@@ -343,6 +357,23 @@ class PlacePose:
 
 
 @dataclass(frozen=True, eq=False)
+class SurfaceCut:
+    """The plane through the surface in which a gripper closes (y, right) and approaches (z, down)."""
+
+    free: Bool[NDArray[np.bool_], "h w"]
+    """Pixels that a camera looked through."""
+    occupied: Bool[NDArray[np.bool_], "h w"]
+    """Pixels in which a camera saw a surface, and those inside the table; the others are unknown."""
+    pixel: float
+    """Side of a pixel, metres; the gripper's origin is at the centre of the picture."""
+    T_world_gripper: Float[NDArray[np.float64], "4 4"]
+    opening: float
+    """Distance between the pads on the approach, metres."""
+    hits: Float[NDArray[np.float64], "n 3"]
+    """World points that block the gripper; empty if it is free."""
+
+
+@dataclass(frozen=True, eq=False)
 class QueryResult:
     """The result of one query; without a region or without grasps it has a reason."""
 
@@ -356,6 +387,8 @@ class QueryResult:
     """The placement pose, for the role ``place`` only."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Number of grasp candidates that each check removed; empty unless there are no grasps."""
+    cut: SurfaceCut | None = None
+    """The surface at the best grasp, or at the nearest miss; not in grasps.json."""
 
     @property
     def action_point(self) -> Float[NDArray[np.float64], " 3"] | None:

@@ -20,6 +20,7 @@ from point2act.grasping.antipodal.volume import LocalVolume, with_free_shadows
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.placement import find_placement
 from point2act.grasping.registration import align_views
+from point2act.grasping.surface_cut import cut_at
 from point2act.grasping.tsdf import fuse_local
 from point2act.grasping.view_support import prefer_supported
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext
@@ -116,10 +117,12 @@ def plan(
         if isinstance(place, NoAnswer):
             return QueryResult(query, region, (), rivals, place.reason, place.detail)
         return QueryResult(query, region, (), rivals, place=place)
-    grasps, failure = _plan_grasps(context, region, avoid, gripper, robot, config, planner)
+    grasps, failure, volume = _plan_grasps(context, region, avoid, gripper, robot, config, planner)
+    cut = None if volume is None else cut_at(volume, grasps, failure, gripper)
     if failure is not None:
-        return QueryResult(query, region, (), rivals, failure.reason, failure.detail, counts=failure.counts)
-    return QueryResult(query, region, grasps, rivals)
+        reason, detail = failure.reason, failure.detail
+        return QueryResult(query, region, (), rivals, reason, detail, counts=failure.counts, cut=cut)
+    return QueryResult(query, region, grasps, rivals, cut=cut)
 
 
 def _plan_grasps(
@@ -130,13 +133,17 @@ def _plan_grasps(
     robot: Robot | None,
     config: AnswerConfig,
     planner: Planner | None,
-) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+) -> tuple[tuple[Grasp, ...], NoAnswer | None, LocalVolume | None]:
     """Plan grasps on the depth around a region; none if lengths are not metres."""
     if not context.metric:
-        return (), NoAnswer(
-            "no_scale",
-            "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or set "
-            '"metric": true in transforms.json if poses are in metres',
+        return (
+            (),
+            NoAnswer(
+                "no_scale",
+                "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or "
+                'set "metric": true in transforms.json if poses are in metres',
+            ),
+            None,
         )
     volumes = _fused(context, region, config)
     volume = next(volumes)
@@ -153,8 +160,8 @@ def _plan_grasps(
             measured = context.measured
             grasps = prefer_supported(grasps, measured, _depths(measured), region.action_point, gripper)
     if robot is None or failure is not None:
-        return grasps, failure
-    return _reachable(grasps, robot, volume, context, config)
+        return grasps, failure, volume
+    return *_reachable(grasps, robot, volume, context, config), volume
 
 
 def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Iterator[LocalVolume]:

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.geometry import voxel_downsample
-from point2act.core.types import NoAnswer
+from point2act.core.types import NearestMiss, NoAnswer
 from point2act.grasping.antipodal.boundary import SolidPoints
 from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
+    box_distances,
     depth_inside,
     swept_back,
     table_heights,
@@ -46,8 +47,8 @@ def why_none(
     reach = 1e3 * RAY_LENGTH * gripper.max_width
     rays = {"rays": pairs.tried, "rays_into_unseen_space": pairs.endless}
     if len(pairs):
-        miss = _nearest_miss(volume, solid, pairs, gripper, config)
-        return NoAnswer("all_collide", f"{miss}: {_advice(counts)}", _counts(pairs, counts))
+        text, miss = _nearest_miss(volume, solid, pairs, gripper, config)
+        return NoAnswer("all_collide", f"{text}: {_advice(counts)}", _counts(pairs, counts), miss)
     if len(pairs.wide):
         narrowest = 1e3 * pairs.wide.min()
         return NoAnswer(
@@ -107,7 +108,7 @@ def _advice(counts: PoseCounts) -> str:
 
 def _nearest_miss(
     volume: LocalVolume, solid: SolidPoints, pairs: ContactPairs, gripper: Gripper, config: GraspConfig
-) -> str:
+) -> tuple[str, NearestMiss | None]:
     """Describe the pose with the smallest penetration."""
     sampling = config.poses
     points, depths = voxel_downsample(solid.points, sampling.palm_grid), pad_depths(gripper, sampling)
@@ -115,6 +116,7 @@ def _nearest_miss(
     margin, deep = max(sampling.finger_margin, sampling.palm_margin), float(np.abs(depths).max())
     fans = approach_fans(pairs, volume.cameras_in_volume, sampling)[:_PAIRS]
     least, obstacle = np.inf, ""
+    miss: tuple[np.ndarray, np.ndarray, float] | None = None
     for middle, width, fan in zip(pairs.middles, pairs.widths, fans, strict=False):
         if not len(fan):
             continue
@@ -138,9 +140,31 @@ def _nearest_miss(
                     break
             else:
                 least, obstacle = worst, what
-    if not obstacle or least <= 0:
-        return "every gripper pose is rejected"
-    return f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {obstacle}"
+                miss = (rotations[pose], origins[pose], opening)
+    if miss is None or least <= 0:
+        return "every gripper pose is rejected", None
+    text = f"the nearest miss lacks {1e3 * least:.0f} mm of clearance to {obstacle}"
+    rotation, origin, opening = miss
+    return text, _with_hits(points, rotation, origin, opening, gripper, sampling)
+
+
+def _with_hits(
+    points: Float[np.ndarray, "n 3"],
+    rotation: Float[np.ndarray, "3 3"],
+    origin: Float[np.ndarray, "3"],
+    opening: float,
+    gripper: Gripper,
+    sampling: PoseSamplingConfig,
+) -> NearestMiss:
+    """Return a pose with the points that are nearer to its fingers or palm than the margins."""
+    local = (points - origin) @ rotation
+    fingers = swept_back(gripper.fingers_at(opening), sampling.approach)
+    body = swept_back(gripper.body_at(opening), sampling.approach)
+    hit = box_distances(local, fingers) < sampling.finger_margin
+    hit |= box_distances(local, body) < sampling.palm_margin
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, origin
+    return NearestMiss(pose, opening, points[hit])
 
 
 def _missing(

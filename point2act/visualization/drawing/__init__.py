@@ -5,6 +5,7 @@ images ``(h, w, 3)`` uint8, pixels continuous as in ``core.types``.
 """
 
 from point2act.visualization.drawing.canvas import PALETTE, Color
+from point2act.visualization.drawing.cut import draw_cut
 from point2act.visualization.drawing.maps import (
     colorize,
     depth_picture,
@@ -25,6 +26,7 @@ __all__ = [
     "depth_picture",
     "dim_grey",
     "draw_box",
+    "draw_cut",
     "draw_gripper",
     "draw_marker",
     "draw_points",

@@ -16,6 +16,7 @@ from point2act.visualization.drawing import (
     close_up,
     depth_picture,
     draw_box,
+    draw_cut,
     draw_gripper,
     draw_marker,
     draw_points,
@@ -32,6 +33,9 @@ _MAX_RUNNERS_UP = 4
 _MAX_RECONSTRUCTED = 4
 """Views that are enough to judge a reconstruction."""
 
+_MAX_HITS = 40
+"""Points drawn of those that block a gripper; more would hide what they lie on."""
+_HIT: Color = (230, 40, 40)
 _PALE: Color = (226, 230, 236)
 _ALTERNATIVE: Color = (150, 156, 168)
 
@@ -55,6 +59,8 @@ class QueryPanel:
     color: Color
     pictures: list[Figure]
     """Close-ups of the region and its grasps, the clearest view first; empty if no view shows the place."""
+    cut: Image | None
+    """The surface at the best grasp or at the nearest miss, None if nothing was planned."""
     answers: list[Figure]
     """Every view with the model's answer."""
 
@@ -80,6 +86,7 @@ def query_panels(report: ReportInput) -> list[QueryPanel]:
                 Figure(shown.view.name, _action(shown, result, report.gripper, color, avoided))
                 for shown in _best_views(report.views, result)[:_MAX_PICTURES]
             ],
+            None if result.cut is None else draw_cut(result.cut, report.gripper, color),
             [_answer(view, result, color) for view in report.views],
         )
         for result, color in zip(report.results, report.colors, strict=True)
@@ -183,6 +190,9 @@ def _action(
         image = draw_box(image, camera, pose, result.region.box, (255, 255, 255))
     for box, box_color in avoided:
         image = draw_box(image, camera, pose, box, box_color)
+    if result.cut is not None and len(result.cut.hits):
+        pixels, depths = project(camera, pose, result.cut.hits)
+        image = draw_points(image, pixels[(depths > 0) & inside(camera, pixels)][:_MAX_HITS], _HIT)
     for grasp in result.grasps[:1]:
         image = draw_gripper(image, camera, pose, grasp, gripper, color, opacity=0.85)
     if result.region is None:
