@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -179,10 +179,12 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
     aligned = align_views(measured, _depths(measured), center, config=config.alignment)
     views = [context.full_size(view) for view in aligned.views]
     volume = fuse_local(views, _depths(views), center, config=config.surface)
+    volume = replace(volume, noise=aligned.depth_sigma)
     yield volume
     for few in _FEWER_VIEWS:
         if few < len(views):
             volume = fuse_local(views[:few], _depths(views[:few]), center, config=config.surface)
+            volume = replace(volume, noise=aligned.depth_sigma)
             yield volume
     if volume.table is not None:
         yield with_free_shadows(volume)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distances
 from point2act.grasping.antipodal.boundary import SolidPoints
 from point2act.grasping.antipodal.collision import (
+    approach_opening,
     closing_boxes,
     nearest,
     nearest_on_path,
@@ -66,7 +67,7 @@ def lift_clearances(
     return smallest
 
 
-def free_fully_open(
+def opened_clearances(
     volume: LocalVolume,
     solid: SolidPoints,
     poses: Poses,
@@ -74,35 +75,35 @@ def free_fully_open(
     gripper: Gripper,
     avoid: Sequence[Avoid],
     *,
-    needed: Float[np.ndarray, " n"],
+    clearance: float,
     config: PoseSamplingConfig,
     avoid_config: AvoidConfig,
-) -> Bool[np.ndarray, " n"]:
-    """Return which poses pass the checks of the planned opening with the gripper fully open too.
+) -> Float[np.ndarray, " n"]:
+    """Return the approach clearances of poses with another opening than planned, metres.
 
-    The checks are the approach, the closing, fingertips in unobserved space and regions to avoid.
+    Negative infinity where closing, fingertips in unobserved space or regions to avoid forbid that opening.
 
     Args:
-        needed: Clearance that the approach of each pose needs, metres.
+        clearance: Distance of the open pads from each contact, metres; infinite for fully open.
     """
-    fully = np.inf  # clearance beside the contacts, limited by the gripper's opening
     near = avoid_distances(
         poses,
         pairs,
         gripper,
         avoid,
         volume.T_world_volume,
-        clearance=fully,
+        clearance=clearance,
         approach=config.approach,
         config=avoid_config,
     )
-    free = unseen_fraction(volume, poses, pairs, gripper, fully) <= config.max_unseen_fraction
+    free = unseen_fraction(volume, poses, pairs, gripper, clearance) <= config.max_unseen_fraction
     free &= ~near.rejected.any(axis=0)
-    openings = np.full(len(poses), gripper.max_width)
-    free &= approach_clearances(volume, solid, poses, gripper, openings, length=config.approach) >= needed
+    widths = pairs.widths[poses.pair]
+    openings = np.array([approach_opening(gripper, float(width), clearance) for width in widths])
     others = solid.points[~solid.on_object]
     for i in np.flatnonzero(free).tolist():
-        swept = closing_boxes(gripper, float(pairs.widths[poses.pair[i]]), gripper.max_width)
+        swept = closing_boxes(gripper, float(widths[i]), float(openings[i]))
         distance = nearest((others - poses.origins[i]) @ poses.rotations[i], swept)
         free[i] = distance >= config.closing_margin
-    return free
+    approach = approach_clearances(volume, solid, poses, gripper, openings, length=config.approach)
+    return np.where(free, approach, -np.inf)

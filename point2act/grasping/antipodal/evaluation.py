@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from point2act.core.geometry import distance_to_box, transform_points
 from point2act.core.types import Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig, avoid_distances, avoid_factor
 from point2act.grasping.antipodal.boundary import BoundaryConfig, SolidPoints, SurfacePoints
-from point2act.grasping.antipodal.clearances import approach_clearances, free_fully_open, lift_clearances
+from point2act.grasping.antipodal.clearances import approach_clearances, lift_clearances, opened_clearances
 from point2act.grasping.antipodal.collision import approach_opening
 from point2act.grasping.antipodal.contact import RobustnessConfig, draw_perturbations, robustness
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig
@@ -87,6 +88,10 @@ class GraspConfig:
     # A gripper turned by 180 degrees around its approach is the same gripper.
 
 
+_COARSE_NOISE = 0.001
+"""Standard deviation of depth, metres, above which the gripper opens wider. Chosen."""
+
+
 @dataclass(frozen=True, eq=False)
 class GraspTask:
     """Input of grasp planning at one region."""
@@ -120,6 +125,8 @@ class ScoredPoses(Records):
     """Distance to the nearest region to avoid, metres; infinite without one."""
     approach_clearance: Float[np.ndarray, " n"]
     """Distance to everything on the approach, metres; infinite before ``add_clearances``."""
+    opening: Float[np.ndarray, " n"]
+    """Distance between the pads on the approach, metres; infinite before ``add_clearances``."""
     free_fully_open: Bool[np.ndarray, " n"]
     """Whether the approach is also free with the gripper fully open; False before ``add_clearances``."""
     lift_clearance: Float[np.ndarray, " n"]
@@ -172,7 +179,7 @@ def score_poses(
     factor *= np.where(aligned, 1.0, config.evaluation.slanted_factor)
     unknown, no = np.full(len(poses), np.inf), np.zeros(len(poses), bool)
     probability = quality(terms, config.evaluation.score.weights)
-    return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, no, unknown)
+    return ScoredPoses(poses, terms, probability, factor, relevancy, distance, unknown, unknown, no, unknown)
 
 
 def _relevancy(
@@ -206,26 +213,36 @@ def add_clearances(
         clearance=np.clip(approach / evaluation.terms.full_clearance, 0, 1),
         robustness=_robustness(task, pairs, poses, openings, config),
     )
-    wide = free_fully_open(
+    opened = partial(
+        opened_clearances,
         task.volume,
         task.solid,
         poses,
         pairs,
         task.gripper,
         task.avoid,
-        needed=np.minimum(approach, config.poses.finger_margin),
         config=config.poses,
         avoid_config=evaluation.avoid,
     )
+    needed = np.minimum(approach, config.poses.finger_margin)
+    fully = opened(clearance=np.inf) >= needed
+    if task.volume.noise > _COARSE_NOISE:
+        # Where there is room, fingers stay away from the object by the noise of its surface too.
+        clearance = config.pairs.clearance + task.volume.noise
+        wider = opened(clearance=clearance)
+        wide = [approach_opening(task.gripper, float(width), clearance) for width in widths]
+        openings = np.where(wider >= needed, wide, openings)
+        approach = np.where(wider >= needed, wider, approach)
     factor = np.where(lift > 0, 1.0, evaluation.blocked_factor)
-    factor *= np.where(wide, 1.0, evaluation.planned_opening_factor)
+    factor *= np.where(fully, 1.0, evaluation.planned_opening_factor)
     return replace(
         scored,
         terms=terms,
         quality=quality(terms, evaluation.score.weights),
         factor=scored.factor * factor,
         approach_clearance=approach,
-        free_fully_open=wide,
+        opening=openings,
+        free_fully_open=fully,
         lift_clearance=lift,
     )
 

@@ -12,7 +12,6 @@ from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
 from point2act.grasping.antipodal.boundary import solid_points, surface_points
 from point2act.grasping.antipodal.collision import (
-    approach_opening,
     depth_inside,
     planned_opening,
     swept_back,
@@ -201,7 +200,7 @@ def _grasp(
     return Grasp(
         T_world_gripper=task.volume.T_world_volume @ T_volume_gripper,
         width=float(pairs.widths[pair]),
-        approach_width=approach_opening(task.gripper, float(pairs.widths[pair]), config.pairs.clearance),
+        approach_width=float(scored.opening[index]),
         score=float(scored.score[index]),
         relevancy=float(scored.relevancy[index]),
         quality=float(scored.quality[index]),

@@ -46,6 +46,8 @@ class LocalVolume:
     its centre at ``((i, j) - (g - 1) / 2) * GAP_CELL`` along x and y of the volume frame."""
     shadows: Bool[np.ndarray, "_ _ _"] = field(default_factory=lambda: np.zeros((1, 1, 1), bool))
     """Unobserved voxels that are presumed to be free, see ``with_free_shadows``."""
+    noise: float = 0.0
+    """Standard deviation of depth around the action point, metres; 0 if unknown."""
 
     @property
     def up(self) -> Float[np.ndarray, "3"]:
