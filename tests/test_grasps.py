@@ -185,6 +185,21 @@ def test_walls_beside_the_object_leave_only_the_planned_opening(gap, free):
     assert all(grasp.score <= factor * grasp.quality + 1e-9 for grasp in across)
 
 
+@pytest.mark.parametrize(("noise", "gap", "margin"), [(0.0005, 0.10, 0), (0.008, 0.10, 1), (0.008, 0.035, 0)])
+def test_it_opens_wider_by_the_noise_of_depth_where_that_is_free(noise, gap, margin):
+    bar, point = ref.Solid("box", (0.05, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
+    beside = 0.05 + np.array([-1, 1]) * (0.01 + 0.003 + gap)
+    walls = [ref.Solid("box", (0.12, 0.003, 0.04), ref.at(0.1, y, 0.04)) for y in beside.tolist()]
+    grasps, _ = exactly([ref.FLOOR, bar, *walls], point, noise=noise)
+    across = [g for g in grasps if abs(g.T_world_gripper[1, 1]) > 0.99 and g.T_world_gripper[2, 2] < -0.99]
+    assert across
+    for grasp in across:
+        clearance = CONFIG.pairs.clearance + margin * noise
+        assert grasp.approach_width == approach_opening(GRIPPERS["panda"], grasp.width, clearance)
+        opening = grasp.approach_width
+        assert true_distance(grasp, "panda", opening, [ref.FLOOR, bar, *walls]) > 0
+
+
 def test_a_gripper_of_the_planned_opening_is_free_fully_open_everywhere():
     bar, point = ref.Solid("box", (0.05, 0.01, 0.03), ref.at(0.1, 0.05, 0.03)), (0.1, 0.05, 0.05)
     widest = dataclasses.replace(CONFIG, pairs=PairConfig(max_pairs=60, clearance=0.08))
@@ -331,6 +346,7 @@ def test_relevancy_draws_the_grasp():
 def exactly(solids, point, *, config=CONFIG, **options) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
     """Grasps on a volume without the errors of depth images."""
     volume = ref.exact_volume(solids, point, obstacles=options.pop("obstacles", None))
+    volume = dataclasses.replace(volume, noise=options.pop("noise", 0.0))
     rng = np.random.default_rng(0)
     return plan_grasps(volume, ref.region_at(point), GRIPPERS["panda"], config=config, rng=rng, **options)
 

@@ -89,7 +89,8 @@ class GraspConfig:
 
 
 _COARSE_NOISE = 0.001
-"""Standard deviation of depth, metres, above which the gripper opens wider. Chosen."""
+"""Standard deviation of depth, metres, above which the gripper opens wider and clearances are to be larger.
+Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +209,10 @@ def add_clearances(
         task.volume, task.solid, poses, task.gripper, openings, length=config.poses.approach
     )
     lift = lift_clearances(task.solid, poses, task.gripper, widths, config=config.poses)
+    noise = task.volume.noise if task.volume.noise > _COARSE_NOISE else 0.0
     terms = replace(
         scored.terms,
-        clearance=np.clip(approach / evaluation.terms.full_clearance, 0, 1),
+        clearance=np.clip(approach / (evaluation.terms.full_clearance + noise), 0, 1),
         robustness=_robustness(task, pairs, poses, openings, config),
     )
     opened = partial(
@@ -226,15 +228,16 @@ def add_clearances(
     )
     needed = np.minimum(approach, config.poses.finger_margin)
     fully = opened(clearance=np.inf) >= needed
-    if task.volume.noise > _COARSE_NOISE:
-        # Where there is room, fingers stay away from the object by the noise of its surface too.
-        clearance = config.pairs.clearance + task.volume.noise
+    factor = np.where(lift > 0, 1.0, evaluation.blocked_factor)
+    factor *= np.where(fully, 1.0, evaluation.planned_opening_factor)
+    if noise > 0:
+        # Where there is space, fingers stay away from the object by the noise of its surface too.
+        clearance = config.pairs.clearance + noise
         wider = opened(clearance=clearance)
         wide = [approach_opening(task.gripper, float(width), clearance) for width in widths]
         openings = np.where(wider >= needed, wide, openings)
         approach = np.where(wider >= needed, wider, approach)
-    factor = np.where(lift > 0, 1.0, evaluation.blocked_factor)
-    factor *= np.where(fully, 1.0, evaluation.planned_opening_factor)
+        factor *= np.where(wider >= needed, 1.0, evaluation.planned_opening_factor)
     return replace(
         scored,
         terms=terms,
