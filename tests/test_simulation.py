@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,11 +27,13 @@ from point2act.data.points import read_points
 from point2act.grasping.grasps_json import write_grasps
 from point2act.grasping.grippers import Boxes, Gripper
 from point2act.simulation.camera import (
+    PoseErrorConfig,
     SimView,
     WristConfig,
     look_at,
     pinhole,
     render_views,
+    wrist_camera,
     wrist_poses,
 )
 from point2act.simulation.layout import read_layout
@@ -40,6 +43,7 @@ from point2act.simulation.record import (
     capture_scene,
     captured_scene,
     grasp_from_json,
+    true_poses,
     try_grasps_file,
 )
 from point2act.simulation.scene import Scene, load_scene, part_box
@@ -393,6 +397,30 @@ def test_a_capture_reads_back_and_replays(scene: Scene, drawing: None, tmp_path:
         was, now = part_box(scene, query.name), part_box(replay, query.name)
         np.testing.assert_allclose(now.center, was.center, atol=1e-9)
         np.testing.assert_allclose(now.half_extents, was.half_extents, atol=1e-12)
+
+
+def test_a_capture_with_errors_knows_its_true_poses(scene: Scene, drawing: None, tmp_path: Path) -> None:
+    error = PoseErrorConfig(hand_eye=0.01, drift=0.02)
+    wrist = WristConfig(views=3, size=(60, 80), focal=75.0, depth_sensor="tof", pose_error=error)
+    capture_scene(scene, tmp_path, CaptureConfig(wrist=wrist), np.random.default_rng(7))
+    recorded = {frame.name: frame.T_world_cam for frame in read_capture(tmp_path).frames}
+    truth = true_poses(tmp_path)
+    assert truth.keys() == recorded.keys()
+    away = [np.linalg.norm(truth[name][:3, 3] - T[:3, 3]) for name, T in sorted(recorded.items())]
+    assert away[0] == pytest.approx(0.01, abs=1e-6)
+    assert all(0.001 < distance <= 0.03 + 1e-6 for distance in away)
+    document = json.loads((tmp_path / "scene.json").read_text())
+    del document["T_world_cam"]
+    (tmp_path / "scene.json").write_text(json.dumps(document))
+    with pytest.raises(SimulationError, match="capture the scene again"):
+        true_poses(tmp_path)
+
+
+def test_an_unknown_sensor_lists_the_known() -> None:
+    assert wrist_camera("ideal", WristConfig(views=5)) == WristConfig(views=5)
+    assert wrist_camera("stereo", WristConfig(views=5)).views == 5
+    with pytest.raises(SimulationError, match="ideal, stereo, structured_light, tof"):
+        wrist_camera("lidar")
 
 
 def test_a_capture_of_something_else_cannot_be_replayed(tmp_path: Path) -> None:
