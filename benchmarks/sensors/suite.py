@@ -2,9 +2,9 @@
 
 Each table has one query with clean answers, so that geometry is measured and not pointing. Grasps are planned
 by a session on Gaussians that are not fitted, as for ``real``; beside ours stands the same planner on one
-TSDF of all views at the same refined poses, without selection or alignment. A free-flying gripper executes the
-best grasp, opened as planned and fully. With errors of poses it does so twice: with the mean of their motion
-taken out, see ``common_motion``, and where the recorded poses say. ``python -m
+TSDF of all views at the same refined poses, without selection or alignment. A free-flying gripper executes
+the best grasp, opened as planned and fully. With errors of poses it does so twice: with the mean of their
+motion taken out, see ``common_motion``, and where the recorded poses say. ``python -m
 benchmarks.sensors.suite`` prints each table; ``--jobs 2`` uses two processes.
 """
 
