@@ -108,7 +108,8 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
     assert red.grasps
     again = point2act.run(tmp_path / "live", questions=questions, config=QUICK)
     assert np.linalg.norm(again.results[0].region.action_point - red.region.action_point) < 0.02
-    assert followed.psnr > again.psnr - 1.0
+    # The one made at once has images of half the size first, which cost an extended scene quality.
+    assert followed.psnr > again.psnr - 1.5
     for name in ("grasps.json", "points.json", "report.html", "run.json", "scene.ply"):
         assert (tmp_path / "out" / name).is_file()
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from point2act.core.types import GaussianScene, View
 from point2act.data.capture.load import shrink_view
 from point2act.splatting.fit import FitConfig, fit
 from point2act.splatting.gaussians import freeze
-from point2act.splatting.initialization import InitialGaussians, StartConfig, initialize_gaussians
+from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.splatting.losses import psnr
 from point2act.splatting.rendering import project_view, render_view
 
@@ -106,24 +106,26 @@ class Reconstructor:
             unfitted = f"not fitted: {len(views)} view{'s' * (len(views) > 1)} with depth"
             self.stages.info(unfitted)
             return self.evaluate(initial.scene, views, [], refined, f"{initial.source}, {unfitted}")
-        scene = self._coarse_to_fine(initial, kept)
+        fitted = self._coarse_to_fine if initial.source == "depth" else self.fit
+        scene = fitted(initial.scene, kept, self.config.fit)
         return self.evaluate(scene, views, held_out, refined, initial.source)
 
     def _few(self, views: Sequence[View]) -> bool:
         """Return whether there are too few views to fit, each with depth."""
         return len(views) < self.config.min_fitted_views and all(view.depth is not None for view in views)
 
-    def _coarse_to_fine(self, initial: InitialGaussians, views: Sequence[View]) -> GaussianScene:
-        """Fit the scene to images of half the size, then to the images."""
-        fine = self.config.fit
+    def _coarse_to_fine(
+        self, scene: GaussianScene, views: Sequence[View], config: FitConfig
+    ) -> GaussianScene:
+        """Fit a scene from depth to images of half the size, then to the images."""
         steps = self.config.coarse_iterations
-        steps = steps if fine.iterations is None else min(steps, fine.iterations // 4)
-        if initial.source != "depth" or steps < 1:
-            return self.fit(initial.scene, views, fine)
+        steps = steps if config.iterations is None else min(steps, config.iterations // 4)
+        if steps < 1:
+            return self.fit(scene, views, config)
         half = [shrink_view(view, max(view.camera.width, view.camera.height) // 2) for view in views]
-        coarse = self.fit(initial.scene, half, replace(fine, iterations=steps), "fit at half size")
-        left = None if fine.iterations is None else fine.iterations - steps
-        return self.fit(coarse, views, replace(fine, iterations=left))
+        coarse = self.fit(scene, half, replace(config, iterations=steps), "fit at half size")
+        left = None if config.iterations is None else config.iterations - steps
+        return self.fit(coarse, views, replace(config, iterations=left))
 
     def fit(
         self, scene: GaussianScene, views: Sequence[View], config: FitConfig, stage: str = "fit the Gaussians"
