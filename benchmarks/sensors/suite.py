@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """Return a Markdown table of shares in percent, the intervals of lifts in brackets."""
     rows = [
-        "| | tables | in the box / 1 cm | lifted | by the part | fully open |",
-        "|---|---|---|---|---|---|",
+        "| | tables | in the box / 1 cm | lifted | by the part | fully open | as recorded |",
+        "|---|---|---|---|---|---|---|",
     ]
     for key in dict.fromkeys((one.condition, one.method) for one in outcomes):
         here = [one for one in outcomes if (one.condition, one.method) == key]
