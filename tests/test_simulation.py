@@ -410,6 +410,8 @@ def test_a_capture_with_errors_knows_its_true_poses(scene: Scene, drawing: None,
     assert away[0] == pytest.approx(0.01, abs=1e-6)
     assert all(0.001 < distance <= 0.03 + 1e-6 for distance in away)
     document = json.loads((tmp_path / "scene.json").read_text())
+    assert document["depth_sensor"] == "tof"
+    assert document["pose_error"] == {"hand_eye": 0.01, "drift": 0.02}
     del document["T_world_cam"]
     (tmp_path / "scene.json").write_text(json.dumps(document))
     with pytest.raises(SimulationError, match="capture the scene again"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,8 @@ def _document(scene: Scene, config: CaptureConfig, shots: Sequence[SimView]) -> 
         "scene": scene.name,
         "seed": scene.seed,
         "pointing": config.pointing.name,
+        "depth_sensor": config.wrist.depth_sensor,
+        "pose_error": asdict(config.wrist.pose_error),
         "table_height": scene.layout.table.height,
         "T_world_thing": {name: T.tolist() for name, T in scene.T_world_thing.items()},
         "truth": truth,
