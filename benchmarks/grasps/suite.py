@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import QUICK, Metric, Plan
+from benchmarks.common.processes import results
 from benchmarks.grasps.cases import CONDITIONS, SEEDS
 from benchmarks.grasps.planners import PLANNERS, WITH_TRUE_REGION
 from benchmarks.grasps.records import Record, groups, summarise, table
-from benchmarks.grasps.trials import Task, run_task, tasks
+from benchmarks.grasps.trials import run_task, tasks
 from point2act.core.threads import configure_threads
 
 QUICK_COUNT = 4
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     todo = tasks(arguments.conditions, seeds, arguments.planners)
     records: list[Record] = []
     start_time = time.perf_counter()
-    for done, found in enumerate(_results(todo, arguments.jobs), start=1):
+    for done, found in enumerate(results(run_task, todo, arguments.jobs), start=1):
         records += found
         if arguments.json is not None:
             _write(arguments.json, records)
@@ -81,18 +80,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there, as they come")
     parser.add_argument("--jobs", type=int, default=1, help="processes; with one, seconds are comparable")
     return parser.parse_args(argv)
-
-
-def _results(todo: Sequence[Task], jobs: int) -> Iterable[list[Record]]:
-    """Yield the records of each task as it completes."""
-    if jobs == 1:
-        yield from map(run_task, todo)
-        return
-    # Spawned, as a fork of a process with numba's threads deadlocks; each process uses one core.
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=configure_threads) as pool:
-        yield from pool.imap_unordered(run_task, todo)
 
 
 def _write(path: Path, records: Sequence[Record]) -> None:

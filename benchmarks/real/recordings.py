@@ -10,17 +10,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from benchmarks.common.unfitted import unfitted_session
 from benchmarks.real.frames import click_place
 from benchmarks.real.soundness import Soundness, approach_width, judge, readings
-from point2act.calibration.poses import refine_poses
 from point2act.core.types import Capture, Grasp, PointSet, View
-from point2act.data.capture import load_views, read_capture
+from point2act.data.capture import read_capture
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import read_points
-from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grippers import Gripper
-from point2act.pipeline.session import Session, choose_device
-from point2act.splatting.initialization import initialize_gaussians
 
 RECORDINGS = ("apc_shelf_registered", "red_kitchen")
 COUNTS = (1, 3, 8, None)
@@ -68,7 +65,8 @@ def judge_recording(folder: Path, count: int | None, gripper: Gripper) -> list[J
     source = read_capture(folder)
     points = read_points(folder / "points.json", source)
     capture = source if count is None else keep_frames(source, middle_views(source, points, count))
-    session, views = _session(capture)
+    session = unfitted_session(capture)
+    views = list(session.recorded.values())
     names = {view.name for view in views}
     given = replace(points, answers=tuple(answer for answer in points.answers if answer.image in names))
     answered = session.ask(given, gripper=gripper)
@@ -104,17 +102,3 @@ def _clicked(views: Sequence[View], points: PointSet, query: str) -> Float[np.nd
     by_name = {view.name: view for view in views}
     answers = [answer for answer in points.answers if answer.query == query and len(answer.points)]
     return np.median([click_place(by_name[one.image], one.points[0]) for one in answers], axis=0)
-
-
-def _session(capture: Capture) -> tuple[Session, list[View]]:
-    """Return a session on Gaussians that are not fitted, and its views at full size."""
-    views = ViewLoader().load(capture)
-    refined = refine_poses(views)
-    if refined is not None:
-        views = refined.views
-    initial = initialize_gaussians(views, point_cloud_path=None, rng=np.random.default_rng(0))
-    full = load_views(capture)
-    posed = [replace(large, T_world_cam=view.T_world_cam) for large, view in zip(full, views, strict=True)]
-    recorded = {view.name: view for view in posed}
-    device = choose_device(None)
-    return Session(capture, views, initial.scene, metric=True, device=device, recorded=recorded), posed

@@ -11,13 +11,12 @@ benchmarks.sensors.suite`` prints each table; ``--jobs 2`` uses two processes.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from scipy.stats import binomtest
 
 from benchmarks import QUICK, Metric, Plan
+from benchmarks.common.processes import results
 from benchmarks.sensors.tables import CONDITIONS, Outcome, measure_table
 from point2act.core.threads import configure_threads
 
@@ -55,14 +54,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure_threads()
     seeds = range(arguments.first, arguments.first + arguments.count)
     outcomes: list[Outcome] = []
-    for found in _results([(name, seed) for name in arguments.conditions for seed in seeds], arguments.jobs):
+    tasks = [(name, seed) for name in arguments.conditions for seed in seeds]
+    for found in results(_run, tasks, arguments.jobs):
         outcomes += found
         for one in found:
             about = f"{one.condition:<16} {one.seed} {one.query:<24} {one.method:<5}"
             done = f"lifted {one.lifted:d} by part {one.by_part:d} fully open {one.lifted_open:d}"
             where = f"as recorded {one.lifted_as_recorded:d} near {one.near:d}"
             print(f"{about} {done} {where} ({one.detail[:60]})", flush=True)
-    print(summary(outcomes))
+    print(summary(sorted(outcomes, key=lambda one: (names.index(one.condition), one.seed))))
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -89,18 +89,6 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def _run(task: tuple[str, int]) -> list[Outcome]:
     condition = next(condition for condition in CONDITIONS if condition.name == task[0])
     return measure_table(condition, task[1])
-
-
-def _results(tasks: Sequence[tuple[str, int]], jobs: int) -> Iterable[list[Outcome]]:
-    """Yield the outcomes of each table as it is measured."""
-    if jobs == 1:
-        yield from map(_run, tasks)
-        return
-    # Spawned, as a fork of a process with numba's threads deadlocks; each process uses one core.
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=configure_threads) as pool:
-        yield from pool.imap(_run, tasks)
 
 
 if __name__ == "__main__":

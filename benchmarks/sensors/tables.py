@@ -12,16 +12,15 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from benchmarks.common.tables import KINDS
-from point2act.calibration.poses import refine_poses
+from benchmarks.common.unfitted import unfitted_session
 from point2act.core.geometry import invert, transform_points
-from point2act.core.types import Grasp, NoAnswer, PointSet, QueryResult, Region, View
-from point2act.data.capture import load_views, read_capture
+from point2act.core.types import Capture, Grasp, NoAnswer, PointSet, QueryResult, Region, View
+from point2act.data.capture import read_capture
 from point2act.data.points import read_points
-from point2act.data.view_loader import ViewLoader
 from point2act.grasping.antipodal.plan import plan_grasps
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.tsdf import fuse_local
-from point2act.pipeline.session import Session, choose_device
+from point2act.pipeline.session import Session
 from point2act.simulation import (
     CLEAN,
     CaptureConfig,
@@ -36,7 +35,6 @@ from point2act.simulation import (
     try_grasp,
     wrist_camera,
 )
-from point2act.splatting.initialization import initialize_gaussians
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,17 @@ class Outcome:
     query: str
     method: str
     """``ours``, or ``plain``: the same planner on one TSDF of all views, without selection or alignment."""
-    found: bool
-    """Whether there is a grasp."""
     inside: bool
     """Whether the action point lies in the box of the part."""
     near: bool
     """Whether it is at most 1 cm from it."""
-    lifted: bool
-    by_part: bool
-    lifted_open: bool
-    """Whether it is lifted with the gripper fully open on the approach."""
-    lifted_as_recorded: bool
-    """Whether it is lifted where the recorded poses say, without ``common_motion``."""
     detail: str
+    lifted: bool = False
+    by_part: bool = False
+    lifted_open: bool = False
+    """Whether it is lifted with the gripper fully open on the approach."""
+    lifted_as_recorded: bool = False
+    """Whether it is lifted where the recorded poses say, without ``common_motion``."""
 
 
 def measure_table(condition: Condition, seed: int) -> list[Outcome]:
@@ -99,8 +95,9 @@ def measure_table(condition: Condition, seed: int) -> list[Outcome]:
         folder = Path(name)
         config = CaptureConfig(wrist=wrist, pointing=CLEAN)
         capture_scene(scene, folder, config, np.random.default_rng(seed))
-        session = open_capture(folder)
-        (localized,) = session.localize(_one_query(folder, rng))
+        capture = read_capture(folder)
+        session = unfitted_session(capture)
+        (localized,) = session.localize(_one_query(capture, rng))
         (ours,) = session.plan([localized], gripper=gripper)
         plain = plain_grasps(session, localized.region, gripper)
         erroneous = errors != PoseErrorConfig()
@@ -110,17 +107,6 @@ def measure_table(condition: Condition, seed: int) -> list[Outcome]:
         _tried(scene, condition, seed, method, replace(ours, grasps=grasps), gripper, T_true_world)
         for method, grasps in methods.items()
     ]
-
-
-def open_capture(folder: Path) -> Session:
-    """Open a capture with refined poses and Gaussians that are not fitted: grasps need its depth alone."""
-    capture = read_capture(folder)
-    views = ViewLoader().load(capture)
-    refined = refine_poses(views)
-    views = views if refined is None else refined.views
-    initial = initialize_gaussians(views, point_cloud_path=None, rng=np.random.default_rng(0))
-    recorded = {view.name: view for view in load_views(capture)}
-    return Session(capture, views, initial.scene, metric=True, device=choose_device(None), recorded=recorded)
 
 
 def plain_grasps(session: Session, region: Region | NoAnswer, gripper: Gripper) -> tuple[Grasp, ...]:
@@ -151,9 +137,9 @@ def common_motion(
     return T
 
 
-def _one_query(folder: Path, rng: np.random.Generator) -> PointSet:
+def _one_query(capture: Capture, rng: np.random.Generator) -> PointSet:
     """Return the points of one query, drawn among those to grasp that have an answer."""
-    points = read_points(folder / "points.json", read_capture(folder))
+    points = read_points(capture.folder / "points.json", capture)
     answered = {answer.query for answer in points.answers if len(answer.points)}
     queries = [query for query in points.queries if query.role == "grasp" and query.name in answered]
     query = queries[rng.integers(len(queries))]
@@ -186,16 +172,7 @@ def _tried(
         "near": away <= 0.01,
     }
     if not result.grasps:
-        why = result.detail or ""
-        return Outcome(
-            **about,
-            found=False,
-            lifted=False,
-            by_part=False,
-            lifted_open=False,
-            lifted_as_recorded=False,
-            detail=why,
-        )
+        return Outcome(**about, detail=result.detail or "")
     recorded = result.grasps[0]
     best = replace(recorded, T_world_gripper=T_true_world @ recorded.T_world_gripper)
     config = TrialConfig(pictures=False)
@@ -205,7 +182,6 @@ def _tried(
     fully = try_grasp(scene, query, replace(best, approach_width=gripper.max_width), gripper, config)
     return Outcome(
         **about,
-        found=True,
         lifted=planned.success,
         by_part=planned.by_part,
         lifted_open=fully.success,

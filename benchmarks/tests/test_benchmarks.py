@@ -66,6 +66,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "choose",
         "clicks",
         "follow",
+        "frame",
         "real",
         "sensors",
         "view",

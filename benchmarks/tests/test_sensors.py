@@ -45,7 +45,7 @@ def test_what_differs_between_views_stays():
 
 
 def test_the_table_counts_every_figure_by_condition_and_method():
-    one = Outcome("stereo", 1, "desk/mug", "ours", True, True, True, True, False, True, True, "success")
+    one = Outcome("stereo", 1, "desk/mug", "ours", True, True, "success", True, False, True, True)
     other = replace(one, seed=2, lifted=False, lifted_open=False, lifted_as_recorded=False)
     rows = summary([one, other, replace(one, method="plain")]).splitlines()
     assert rows[2].startswith("| stereo, ours | 2 | 100 / 100 | 50 (")

@@ -263,8 +263,8 @@ class Region:
 class NearestMiss:
     """The rejected gripper pose with the smallest penetration."""
 
-    T_gripper: Float[NDArray[np.float64], "4 4"]
-    """Gripper frame to the frame of the planner's volume."""
+    T_volume_gripper: Float[NDArray[np.float64], "4 4"]
+    """Pose in the frame of the planner's volume."""
     opening: float
     """Distance between the pads, metres."""
     hits: Float[NDArray[np.float64], "n 3"]

@@ -37,7 +37,7 @@ def cut_at(
         opening = gripper.max_width if width is None else width
     elif failure is not None and failure.miss is not None:
         miss = failure.miss
-        pose, opening, hits = T @ miss.T_gripper, miss.opening, transform_points(T, miss.hits)
+        pose, opening, hits = T @ miss.T_volume_gripper, miss.opening, transform_points(T, miss.hits)
     else:
         return None
     steps = np.arange(-_HALF_SIDE, _HALF_SIDE, _PIXEL) + _PIXEL / 2

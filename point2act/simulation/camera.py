@@ -140,11 +140,11 @@ def recorded_poses(
 
     The error of the calibration is the same in every camera frame; drift grows along the path, in the world.
     """
-    hand_eye = _motion(config.hand_eye, rng)
+    hand_eye = _motion(config.hand_eye, *rng.standard_normal((2, 3)))
     way, axis = rng.standard_normal((2, 3))
     found = []
     for share, T in zip(np.linspace(0, 1, len(poses)), poses, strict=True):
-        drift = _motion(share * config.drift, rng, way, axis)
+        drift = _motion(share * config.drift, way, axis)
         moved = T @ hand_eye
         # About the camera's place, so that the turn does not move a camera that is far from the origin.
         moved[:3, :3] = drift[:3, :3] @ moved[:3, :3]
@@ -154,14 +154,9 @@ def recorded_poses(
 
 
 def _motion(
-    length: float,
-    rng: np.random.Generator,
-    way: Float[np.ndarray, " 3"] | None = None,
-    axis: Float[np.ndarray, " 3"] | None = None,
+    length: float, way: Float[np.ndarray, " 3"], axis: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
     """Return a motion by a length, and a turn that moves what is half a metre away as far."""
-    way = rng.standard_normal(3) if way is None else way
-    axis = rng.standard_normal(3) if axis is None else axis
     T = np.eye(4)
     T[:3, 3] = length * way / np.linalg.norm(way)
     T[:3, :3] = Rotation.from_rotvec(length / _LEVER * axis / np.linalg.norm(axis)).as_matrix()

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from point2act.core.types import Camera
-from point2act.simulation.sensor import depth_edges, facing_cosines, thin_parts
+from point2act.simulation.sensor import correlated_noise, depth_edges, facing_cosines, thin_parts
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,7 @@ def _noisy(
     depth: Float[np.ndarray, "h w"], camera: Camera, sensor: DepthSensor, rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
     """Add noise and steps: in disparity if the sensor triangulates."""
-    noise = rng.standard_normal(depth.shape)
-    if sensor.correlation > 0:
-        noise = gaussian_filter(noise, sensor.correlation)
-        noise /= noise.std()
+    noise = correlated_noise(depth.shape, sensor.correlation, rng)
     if sensor.baseline == 0:
         return depth + (sensor.depth_sigma + sensor.relative_sigma * depth) * noise
     reach = camera.fx * sensor.baseline

@@ -54,10 +54,7 @@ def measured_depth(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "h w"]:
     """Simulate a sensor's reading of the true z-depth: whole millimetres in metres, 0 without a reading."""
-    noise = rng.standard_normal(depth.shape)
-    if config.correlation > 0:
-        noise = gaussian_filter(noise, config.correlation)
-        noise /= noise.std()
+    noise = correlated_noise(depth.shape, config.correlation, rng)
     noisy = depth + config.depth_sigma * (depth / 0.5) ** 2 * noise
     lost = (
         (depth > config.farthest)
@@ -67,6 +64,17 @@ def measured_depth(
         | _blobs(depth.shape, config.blob_share, rng)
     )
     return np.where(lost, 0.0, np.round(noisy * 1000) / 1000).astype(np.float32)
+
+
+def correlated_noise(
+    shape: tuple[int, ...], correlation: float, rng: np.random.Generator
+) -> Float[np.ndarray, "h w"]:
+    """Return normal noise that a Gaussian of this many pixels correlates, with a standard deviation of 1."""
+    noise = rng.standard_normal(shape)
+    if correlation > 0:
+        noise = gaussian_filter(noise, correlation)
+        noise /= noise.std()
+    return noise
 
 
 def depth_edges(depth: Float[np.ndarray, "h w"], jump: float) -> Bool[np.ndarray, "h w"]:

@@ -100,10 +100,10 @@ def opened_clearances(
     free &= ~near.rejected.any(axis=0)
     widths = pairs.widths[poses.pair]
     openings = np.array([approach_opening(gripper, float(width), clearance) for width in widths])
+    approach = approach_clearances(volume, solid, poses, gripper, openings, length=config.approach)
     others = solid.points[~solid.on_object]
-    for i in np.flatnonzero(free).tolist():
+    for i in np.flatnonzero(free & (approach > 0)).tolist():
         swept = closing_boxes(gripper, float(widths[i]), float(openings[i]))
         distance = nearest((others - poses.origins[i]) @ poses.rotations[i], swept)
         free[i] = distance >= config.closing_margin
-    approach = approach_clearances(volume, solid, poses, gripper, openings, length=config.approach)
     return np.where(free, approach, -np.inf)
