@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.calibration.poses.bundle import BundleConfig, bundle_adjust, residuals
+from point2act.calibration.poses.hand_eye import HandEyeConfig, HandEyeError, estimate_hand_eye
 from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.pose_prior import Prior, pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
@@ -47,6 +48,7 @@ class PoseRefinementConfig:
     tracks: TrackConfig = field(default_factory=TrackConfig)
     bundle: BundleConfig = field(default_factory=BundleConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    hand_eye: HandEyeConfig = field(default_factory=HandEyeConfig)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,8 @@ class Refined:
     """Translation of each camera, metres."""
     turns: Float[np.ndarray, " n"]
     """Rotation of each camera, radians."""
+    hand_eye: HandEyeError | None = None
+    """Constant error of the camera's mounting, which is taken out of the poses; None if none is seen."""
 
 
 def refine_poses(
@@ -81,8 +85,8 @@ def refine_poses(
     """Refine camera poses by bundle adjustment of SIFT tracks and, with depth, photometric alignment.
 
     A prior in metres keeps each pose near the given one, and so the world frame; it does not suit captures of
-    unknown scale. The given poses are returned if there are too few features, or if others do not fit clearly
-    better.
+    unknown scale. A constant error of the camera's mounting is taken out. The given poses are returned if
+    there are too few features, or if others do not fit clearly better.
 
     Args:
         views: Undistorted views with camera-to-world poses in metres; depth in all of them enables the
@@ -117,7 +121,9 @@ def _refine(
             why = f"{tracks.count} features fit to {before:.2f} pixels, and others fit no better"
             return _unchanged(views, tracks, before, f"{why}, to {after:.2f}")
         if _plausible(prior, found, config):
-            return _changed(views, found, tracks, before, after)
+            return _changed(
+                views, found, estimate_hand_eye(prior, found, config=config.hand_eye), tracks, (before, after)
+            )
     return _unchanged(
         views, tracks, before, "the features suggest larger corrections than a robot's poses need"
     )
@@ -195,16 +201,20 @@ def _unchanged(views: Sequence[View], tracks: Tracks, pixels: float, why: str) -
 def _changed(
     views: Sequence[View],
     T_world_cam: Float[np.ndarray, "n 4 4"],
+    hand_eye: HandEyeError | None,
     tracks: Tracks,
-    before: float,
-    after: float,
+    pixels: tuple[float, float],
 ) -> Refined:
+    if hand_eye is not None:
+        T_world_cam = hand_eye.T_robot_world @ T_world_cam
     placed = tuple(replace(view, T_world_cam=T) for view, T in zip(views, T_world_cam, strict=True))
     turns, shifts = _lengths(stack_poses(views), T_world_cam)
     degrees = np.degrees(turns)
     detail = (
         f"poses moved by {1000 * np.median(shifts):.1f} mm and {np.median(degrees):.2f}° "
         f"(at most {1000 * shifts.max():.1f} mm, {degrees.max():.2f}°): "
-        f"{tracks.count} features fit to {after:.2f} pixels instead of {before:.2f}"
+        f"{tracks.count} features fit to {pixels[1]:.2f} pixels instead of {pixels[0]:.2f}"
     )
-    return Refined(placed, True, detail, tracks.count, before, after, shifts, turns)
+    if hand_eye is not None:
+        detail += f"; the camera is mounted off the calibration by {hand_eye}"
+    return Refined(placed, True, detail, tracks.count, *pixels, shifts, turns, hand_eye)
