@@ -1,4 +1,4 @@
-"""A hand-eye error is found where the turns of the camera tell it from a common motion."""
+"""A hand-eye error is found where the camera turns; a common motion or a drift is not taken for one."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_the_mounting_and_the_common_motion_are_found(noise, drift):
     assert off(COMMON) > 8e-3
 
 
-def test_its_length_is_told_in_millimetres():
+def test_its_length_is_in_millimetres():
     found = estimate_hand_eye(recorded(arc(), MOUNTING), arc())
     assert str(found).startswith("10.3 mm (x 4.0, y -3.0, z 9.0) and 0.7")
 
@@ -81,7 +81,7 @@ def test_one_wrong_pose_changes_little():
     np.testing.assert_allclose(found.shift, MOUNTING[:3, 3], atol=1e-3)
 
 
-def test_cameras_that_do_not_turn_do_not_tell_where_they_are_mounted():
+def test_without_turns_only_the_rotation_is_found():
     true, shifted = arc(turning=False), motion([0, 0, 0], MOUNTING[:3, 3])
     assert estimate_hand_eye(recorded(true, shifted), true) is None
     found = estimate_hand_eye(recorded(true, MOUNTING), true)
@@ -90,5 +90,5 @@ def test_cameras_that_do_not_turn_do_not_tell_where_they_are_mounted():
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_few_views_tell_nothing(count):
+def test_few_views_are_too_few(count):
     assert estimate_hand_eye(recorded(arc(count), MOUNTING), arc(count)) is None

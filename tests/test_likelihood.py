@@ -141,22 +141,35 @@ class SlowTwin:
         for (jitter, p), (agreeing, q), rival in product(
             shares(config.jitter), shares(config.agreeing), range(count)
         ):
-            how = p * q / count * math.prod(self.if_wrong(v, jitter) for v in views if self.pointed(v))
+            how = p * q * math.prod(self.if_wrong(v, jitter) for v in views if self.pointed(v))
             astray = [self.wrong_point(v, rival, jitter, agreeing) for v in views]
-            for (wrong, r), (ghosts, s) in product(shares(config.wrong), shares(config.hallucinated)):
+            total = sum(weight for _, _, weight in config.visibility_errors)
+            for (wrong, r), (missed, ghosts, s) in product(shares(config.wrong), config.visibility_errors):
                 for part in range(count):
-                    reported = [self.if_present(v, part, jitter, wrong, ghosts, astray[v]) for v in views]
-                    present[part] += how * r * s * math.prod(reported)
+                    errs = jitter, wrong, missed, ghosts
+                    reported = [self.if_present(v, part, errs, astray[v]) for v in views]
+                    present[part] += how * self.rival(part, rival) * r * s / total * math.prod(reported)
             for pointed, r in shares(config.pointed):
-                absent += how * r * math.prod(self.if_absent(v, pointed, astray[v]) for v in views)
+                absent += how / count * r * math.prod(self.if_absent(v, pointed, astray[v]) for v in views)
         gone = absent_before(sum(answer is not None for answer in self.answers), config)
         prior = [(1 - gone) * float(prior) for prior in self.parts.prior]
         joint = [*(x * y for x, y in zip(present, prior, strict=True)), absent * gone]
         return [x / sum(joint) for x in joint[:-1]], joint[-1] / sum(joint)
 
-    def if_present(self, v, part, jitter, wrong, ghosts, astray) -> float:
+    def rival(self, part, rival) -> float:
+        """How likely wrong points agree on this rival; one that contains the part is its object."""
+        members = [set(self.parts.members(each).tolist()) for each in range(len(self.parts))]
+        objects = [each for each in range(len(members)) if each != part and members[each] >= members[part]]
+        if not objects or len(objects) == len(members):
+            return 1 / len(members)
+        if rival in objects:
+            return self.config.own_object / len(objects)
+        return (1 - self.config.own_object) / (len(members) - len(objects))
+
+    def if_present(self, v, part, errs, astray) -> float:
         """How likely a view says what it answered; densities are relative to that of a wrong point."""
-        seen, missed = float(self.visible[v, part]), self.config.missed
+        jitter, wrong, missed, ghosts = errs
+        seen = float(self.visible[v, part])
         if self.answers[v] is None:
             return 1.0
         if len(self.answers[v]) == 0:
@@ -236,6 +249,24 @@ def test_weighing_against_a_slow_twin(votes):
     parts, absent = SlowTwin(small, answers, config).posterior()
     np.testing.assert_allclose(found.parts, parts, atol=1e-9)
     assert found.absent == pytest.approx(absent, abs=1e-9)
+
+
+def test_rivals_that_contain_a_part_against_a_slow_twin():
+    """Discs and their inner halves: wrong points on the target's disc are on the object of its half."""
+    small = planar_scene((disc(0.05, 0.0, 0.012), disc(-0.1, 0.05, 0.012)), 4)
+    chosen, prior = [0, 1, 2], np.array([0.4, 0.3, 0.3])
+    parts = dataclasses.replace(
+        small.parts, first=small.parts.first[chosen], end=small.parts.end[chosen], prior=prior
+    )
+    assert set(parts.members(2)) < set(parts.members(0))
+    answers = says(small, TARGET, RIVAL, NONE, TARGET)
+    small = dataclasses.replace(small, parts=parts)
+    for own_object in (0.2, 0.8):
+        config = LikelihoodConfig(own_object=own_object)
+        found = part_posterior(parts, small.visibility, answers, config=config)
+        expected, absent = SlowTwin(small, answers, config).posterior()
+        np.testing.assert_allclose(found.parts, expected, atol=1e-9)
+        assert found.absent == pytest.approx(absent, abs=1e-9)
 
 
 # ── laws ───────────────────────────────────────────────────────────────────────────────────────

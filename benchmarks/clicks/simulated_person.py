@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.common.tables import Simulated
 from point2act.core.types import Answer
 from point2act.data.points import PERSON
-from point2act.simulation.pointing import _interior_pixel
+from point2act.simulation.pointing import interior_pixel
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,6 @@ def clicks(
     for view in rng.permutation([view for view in most if masks[view].sum() >= config.least]):
         height, width = masks[view].shape
         off = config.jitter * width / config.width * (config.slip if rng.random() < config.slips else 1.0)
-        point = _interior_pixel(masks[view], rng) + off * rng.standard_normal(2)
+        point = interior_pixel(masks[view], rng) + off * rng.standard_normal(2)
         point = np.clip(point, 0.5, [width - 0.5, height - 0.5])
         yield Answer(opened.shots[view].view.name, query, point[None], model=PERSON)

@@ -76,6 +76,5 @@ def _true_shares(level: Level, focal: np.ndarray) -> LikelihoodConfig:
         jitter=((errs.jitter / float(np.sqrt(focal.mean())), 1.0),),
         wrong=((errs.wrong, 1.0),),
         agreeing=((errs.distractor, 1.0),),
-        missed=max(errs.missed, 0.01),
-        hallucinated=((max(errs.hallucinated, 0.01), 1.0),),
+        visibility_errors=((max(errs.missed, 0.01), max(errs.hallucinated, 0.01), 1.0),),
     )

@@ -15,6 +15,7 @@ from point2act.localization.relevancy import answers_in_views
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session
 from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box
+from point2act.simulation.error_families import FAMILIES, ErrorFamily, family_answers
 from point2act.simulation.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, simulate_absent_answers
 
 Method = Callable[[Simulated, "Level", PointSet], list[Outcome]]
@@ -28,7 +29,7 @@ class Level:
     """Rates of pointing errors on one kind of capture."""
 
     name: str
-    pointing: PointingConfig | AbsentConfig
+    pointing: PointingConfig | AbsentConfig | ErrorFamily
     views: int | None = None
     """Number of views asked, evenly spaced along the camera's path; None asks all."""
     variant: str = "rgbd"
@@ -47,6 +48,8 @@ LEVELS = {
         Level("rgb", TYPICAL, variant="rgb"),
     )
 }
+FAMILY_LEVELS = {family.name: Level(family.name, family) for family in FAMILIES}
+"""Errors of other kinds than those of ``LEVELS``, which the likelihood was tuned on."""
 
 
 def evaluate(
@@ -64,7 +67,7 @@ def compare(
     levels: Iterable[str], scenes: Iterable[Table], draws: int, methods: Mapping[str, Method]
 ) -> Iterator[Record]:
     """Yield a record for every method, level, scene, query and draw; each scene is opened once."""
-    chosen = [LEVELS[name] for name in levels]
+    chosen = [(LEVELS | FAMILY_LEVELS)[name] for name in levels]
     for table in scenes:
         for variant in dict.fromkeys(level.variant for level in chosen):
             opened = simulated(replace(table, variant=variant))
@@ -114,7 +117,9 @@ def drawn(opened: Simulated, level: Level, draws: int) -> PointSet:
         # Levels of one model share its answers: only their use differs.
         seed = zlib.crc32(f"{opened.table.name} {level.pointing.name}".encode())
         rng = np.random.default_rng([seed, number])
-        if isinstance(level.pointing, AbsentConfig):
+        if isinstance(level.pointing, ErrorFamily):
+            points = family_answers(opened.scene, opened.shots, level.pointing, rng)
+        elif isinstance(level.pointing, AbsentConfig):
             points = simulate_absent_answers(opened.scene, opened.shots, level.pointing, rng)
         else:
             points = answer(opened.scene, opened.shots, level.pointing, rng)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import mannwhitneyu
 
 from point2act.core.geometry import distance_to_box
 from point2act.core.types import NoAnswer, OrientedBox, Region
@@ -110,6 +111,17 @@ def calibration_error(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarra
     return off / max(len(confidence), 1)
 
 
+def roc_area(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
+    """Return the area under the ROC curve of confidence for right against wrong; NaN if all are alike.
+
+    The probability that a right answer has more confidence than a wrong one (Hanley and McNeil 1982).
+    """
+    if right.all() or not right.any():
+        return np.nan
+    more = mannwhitneyu(confidence[right], confidence[~right]).statistic
+    return float(more / (right.sum() * (~right).sum()))
+
+
 def confidences(records: Sequence[Record]) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     """Return the confidence of every record, and whether its best hypothesis is right."""
     verdicts = [record.verdict for record in records]
@@ -137,6 +149,8 @@ class Summary:
     inside_1cm: Mean
     top2: Mean
     refused: Mean
+    right: Mean
+    """Fraction whose best hypothesis, refused or not, is inside."""
     error: float
     """Median distance to the box over answers that were not refused, metres."""
     center_error: float
@@ -145,6 +159,8 @@ class Summary:
     """Calibration error of the best hypotheses of all queries, refused ones included."""
     ece_answered: float
     """Calibration error without refused queries."""
+    roc_area: float
+    """Area under the ROC curve of confidence for right against wrong, over all queries."""
 
 
 def summarise(records: Sequence[Record]) -> Summary:
@@ -163,10 +179,12 @@ def summarise(records: Sequence[Record]) -> Summary:
         inside_1cm=clustered_mean(column("inside_1cm"), scenes),
         top2=clustered_mean(column("top2"), scenes),
         refused=clustered_mean(column("refused"), scenes),
+        right=clustered_mean(column("right"), scenes),
         error=_median(column("error")[answered]),
         center_error=_median(column("center_error")[answered]),
         ece=calibration_error(confidence, right),
         ece_answered=calibration_error(confidence[answered], right[answered]),
+        roc_area=roc_area(confidence, right),
     )
 
 

@@ -16,6 +16,7 @@ COLUMNS: dict[str, Callable[[Summary], str]] = {
     "to centre": lambda s: f"{1000 * s.center_error:.0f}",
     "ece": lambda s: f"{s.ece:.2f}",
     "answered": lambda s: f"{s.ece_answered:.2f}",
+    "roc": lambda s: f"{s.roc_area:.2f}",
 }
 """Columns: percent with standard error, millimetres, or calibration error."""
 

@@ -1,10 +1,11 @@
 """Accuracy and calibration of the fusion of answers, beside simpler methods.
 
-Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, and pointing models with
-increasing error rates. ``POINT2ACT_BENCHMARK_CACHE`` names a folder in which captured and fitted tables are
-kept; each takes 20 s to make. With ``--plot FILE`` the reliability diagram is drawn into ``localisation.png``
-beside that file. For tuning tables, and fewer levels or methods: ``python -m benchmarks.localization.suite
---seeds tune --levels hard few --methods ours``.
+Simulated tables with seeds that nothing was tuned on, 24 noisy RGB-D views each, pointing models with
+increasing error rates, and families of errors of other kinds, beside the best of the simple methods.
+``POINT2ACT_BENCHMARK_CACHE`` names a folder in which captured and fitted tables are kept; each takes 20 s to
+make. With ``--plot FILE`` the reliability diagram is drawn into ``localisation.png`` beside that file. For
+tuning tables, and fewer levels or methods: ``python -m benchmarks.localization.suite --seeds tune --levels
+hard few --methods ours``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,23 @@ from benchmarks import Metric, Plan
 from benchmarks.common.tables import FRESH, REPORT, TUNE, Table
 from benchmarks.localization.baselines import ONE_BY_ONE, TOGETHER
 from benchmarks.localization.ceiling import known_parts_and_errors
-from benchmarks.localization.levels import LEVELS, Method, all_at_once, compare, one_by_one, ours
-from benchmarks.localization.measures import Record, Summary, calibration_error, confidences, summarise
+from benchmarks.localization.levels import (
+    FAMILY_LEVELS,
+    LEVELS,
+    Method,
+    all_at_once,
+    compare,
+    one_by_one,
+    ours,
+)
+from benchmarks.localization.measures import (
+    Record,
+    Summary,
+    calibration_error,
+    confidences,
+    roc_area,
+    summarise,
+)
 from benchmarks.localization.result_tables import reliability_table, tables
 from point2act.core.threads import configure_threads
 
@@ -35,6 +51,8 @@ SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 OURS = "ours"
 UPPER_BOUND = "known parts and errors"
 ADAM = "trained by Adam"
+SIMPLE = ("mean-shift mode", "mean with prior (A)")
+"""Simple methods that stand beside ours for every family."""
 
 
 def methods() -> dict[str, Method]:
@@ -58,6 +76,31 @@ def measure(plan: Plan) -> Iterator[Metric]:
     for level in chosen:
         yield from _figures(level, summarise([record for record in ours if record.level == level]))
     yield Metric("localisation.ece", _overall(ours), "of 1")
+    yield from _families(quick)
+
+
+def _families(quick: bool) -> Iterator[Metric]:
+    """Yield the metrics of families of errors, and the best simple method's share of right places."""
+    simple = {name: one_by_one(ONE_BY_ONE[name]) for name in SIMPLE}
+    scenes, draws = (REPORT[:QUICK], 1) if quick else (REPORT, DRAWS)
+    records = gather(list(FAMILY_LEVELS), scenes, draws, {OURS: ours(), **simple})
+    print(f"{tables(records)}\n", flush=True)
+    for family in FAMILY_LEVELS:
+        here = [record for record in records if record.level == family]
+        by_method = {
+            name: summarise([record for record in here if record.method == name]) for name in (OURS, *SIMPLE)
+        }
+        mine = by_method[OURS]
+        best = max(by_method[name].right.value for name in SIMPLE)
+        yield Metric(f"field.{family}.inside", 100 * mine.right.value, "%", "higher")
+        yield Metric(f"field.{family}.inside_simple", 100 * best, "%")
+        yield Metric(f"field.{family}.top2", 100 * mine.top2.value, "%", "higher")
+        yield Metric(f"field.{family}.refused", 100 * mine.refused.value, "%", "lower")
+        yield Metric(f"field.{family}.ece", mine.ece, "of 1")
+        yield Metric(f"field.{family}.auc", mine.roc_area, "of 1")
+    confidence, right = confidences([record for record in records if record.method == OURS])
+    yield Metric("field.ece", calibration_error(confidence, right), "of 1")
+    yield Metric("field.auc", roc_area(confidence, right), "of 1")
 
 
 def gather(
@@ -66,8 +109,9 @@ def gather(
     """Return the records of all comparisons; slow methods and captures use fewer tables."""
     quick = {name: method for name, method in compared.items() if name != ADAM}
     slow = {name: method for name, method in compared.items() if name == ADAM}
-    own = [name for name in levels if LEVELS[name].variant == "rgbd"]
-    other = [name for name in levels if LEVELS[name].variant != "rgbd"]
+    known = LEVELS | FAMILY_LEVELS
+    own = [name for name in levels if known[name].variant == "rgbd"]
+    other = [name for name in levels if known[name].variant != "rgbd"]
     records = list(compare(own, scenes, draws, quick)) if quick else []
     records += compare(other, scenes[:ON_OTHER_CAPTURES], draws, quick) if quick else []
     records += compare(own, scenes[:TRAINED], 1, slow) if slow else []
@@ -102,7 +146,7 @@ def main() -> None:
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, help="maximum number of tables")
     parser.add_argument("--draws", type=int, default=DRAWS)
-    parser.add_argument("--levels", nargs="+", choices=list(LEVELS), default=list(LEVELS))
+    parser.add_argument("--levels", nargs="+", choices=[*LEVELS, *FAMILY_LEVELS], default=list(LEVELS))
     parser.add_argument("--methods", nargs="+", choices=list(methods()), default=[OURS])
     parser.add_argument(
         "--plot", type=Path, help="draw the first method's reliability diagram into this file"

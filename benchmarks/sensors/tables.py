@@ -58,7 +58,6 @@ CONDITIONS = (
         drift=(0.005, 0.015),
     ),
     Condition("pose_error", replace(_STEREO, pose_error=PoseErrorConfig(hand_eye=0.01)), drift=(0.01, 0.03)),
-    Condition("hand_eye", replace(_STEREO, pose_error=PoseErrorConfig(hand_eye=0.01))),
     Condition("one_view", replace(_STEREO, views=1)),
     Condition("shelf_and_bin", _STEREO, scenes=("shelf", "bin")),
 )

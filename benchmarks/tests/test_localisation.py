@@ -23,6 +23,7 @@ from benchmarks.localization.measures import (
     distance,
     judge,
     reliability,
+    roc_area,
     summarise,
 )
 from benchmarks.localization.result_tables import reliability_table, tables
@@ -104,6 +105,13 @@ def test_answers_that_are_as_sure_as_they_are_right_are_calibrated() -> None:
     bars = reliability(confidence, right)
     assert sum(bar.count for bar in bars) == 20000
     assert all(bar.low <= bar.confidence <= bar.high for bar in bars)
+
+
+def test_the_roc_area_is_the_share_of_pairs_in_order() -> None:
+    confidence, right = np.array([0.9, 0.4, 0.6, 0.4]), np.array([True, True, False, False])
+    # Of the pairs (.9, .6), (.9, .4), (.4, .6), (.4, .4) two are in order and one is a tie.
+    assert roc_area(confidence, right) == pytest.approx(2.5 / 4)
+    assert np.isnan(roc_area(confidence, np.ones(4, dtype=bool)))
 
 
 def test_the_standard_error_treats_a_scene_as_one_draw() -> None:

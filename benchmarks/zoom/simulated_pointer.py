@@ -33,7 +33,7 @@ from benchmarks.common.tables import Simulated
 from point2act.core.types import Query
 from point2act.data.crops import Crop
 from point2act.simulation.camera import SimView
-from point2act.simulation.pointing import _interior_pixel, _part_choices
+from point2act.simulation.pointing import interior_pixel, part_choices
 from point2act.vlm.pointing.point import PointerReply
 
 MIN_PIXELS = 20
@@ -94,7 +94,7 @@ class SizedPointer:
         if meant is None:
             return PointerReply(np.zeros((0, 2)))
         corner = np.array([window.left, window.top])
-        place = corner + _interior_pixel(np.isin(ids, meant), rng)
+        place = corner + interior_pixel(np.isin(ids, meant), rng)
         shown = crop.from_disk(place[None]) + self.config.jitter * rng.standard_normal((1, 2))
         height, width = crop.size
         return PointerReply(np.clip(shown, 0.5, [width - 0.5, height - 0.5]))
@@ -128,7 +128,7 @@ class SizedPointer:
     def _meaning(self, query: Query) -> tuple[list[int], int]:
         """Return ids of the parts that are the target, and of the preferred wrong part."""
         rng = self._random(query.name)
-        places = _part_choices(self.opened.scene, query.name, rng)
+        places = part_choices(self.opened.scene, query.name, rng)
         favourite = int(rng.choice(places.same)) if places.same else places.distractor[0]
         if rng.random() < self.config.misunderstood:
             return [favourite], int(rng.choice(places.others))

@@ -64,8 +64,7 @@ class ClickConfig:
             middle=0.5,
             wrong=((0.02, 1.0),),
             agreeing=((0.0, 1.0),),
-            missed=0.02,
-            hallucinated=((0.02, 1.0),),
+            visibility_errors=((0.02, 0.02, 1.0),),
             absent=0.0,
         )
     )

@@ -76,7 +76,7 @@ def answer(
     """Simulate answers to every query in every view, in pixels of the views' images."""
     answers = []
     for query in scene.queries:
-        answers += _answers_to_query(query.name, shots, _part_choices(scene, query.name, rng), config, rng)
+        answers += _answers_to_query(query.name, shots, part_choices(scene, query.name, rng), config, rng)
     return PointSet(scene.queries, tuple(answers))
 
 
@@ -90,7 +90,7 @@ def simulate_absent_answers(
     answers = []
     parts = list(range(len(scene.parts)))
     for query in scene.queries:
-        choices = _PartChoices([], [], parts, [int(rng.choice(parts))])
+        choices = PartChoices([], [], parts, [int(rng.choice(parts))])
         errs = PointingConfig(
             config.name,
             config.jitter,
@@ -105,7 +105,7 @@ def simulate_absent_answers(
 def _answers_to_query(
     query: str,
     shots: Sequence[SimView],
-    choices: _PartChoices,
+    choices: PartChoices,
     config: PointingConfig,
     rng: np.random.Generator,
 ) -> list[Answer]:
@@ -126,7 +126,7 @@ def _answers_to_query(
 
 
 @dataclass(frozen=True)
-class _PartChoices:
+class PartChoices:
     """Ids of the parts that an answer to one query can refer to."""
 
     target: list[int]
@@ -139,7 +139,7 @@ class _PartChoices:
     """Wrong part that many answers agree on."""
 
 
-def _part_choices(scene: Scene, query: str, rng: np.random.Generator) -> _PartChoices:
+def part_choices(scene: Scene, query: str, rng: np.random.Generator) -> PartChoices:
     """Choose parts; the distractor is the same part of a similar object, else of the same name, else any."""
     target = list(scene.target_parts(query))
     thing, names = scene.parts[target[0]][0], {scene.parts[i][1] for i in target}
@@ -148,11 +148,11 @@ def _part_choices(scene: Scene, query: str, rng: np.random.Generator) -> _PartCh
     alike = [i for i in others if scene.parts[i][1] in names]
     make = {thing.name: [part.name for part in thing.parts] for thing in scene.layout.things}
     twins = [i for i in alike if make[scene.parts[i][0]] == make[thing]]
-    return _PartChoices(target, same, others, [int(rng.choice(twins or alike or same + others))])
+    return PartChoices(target, same, others, [int(rng.choice(twins or alike or same + others))])
 
 
 def _point(
-    part_ids: Int[np.ndarray, "h w"], choices: _PartChoices, config: PointingConfig, rng: np.random.Generator
+    part_ids: Int[np.ndarray, "h w"], choices: PartChoices, config: PointingConfig, rng: np.random.Generator
 ) -> Float[np.ndarray, " 2"] | None:
     """Draw one answer, or None for "not visible"."""
     pixels = np.bincount(part_ids.reshape(-1) + 1)[1:]
@@ -168,7 +168,7 @@ def _point(
         meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
     if not meant:
         return None
-    point = _interior_pixel(np.isin(part_ids, meant), rng) + config.jitter * rng.standard_normal(2)
+    point = interior_pixel(np.isin(part_ids, meant), rng) + config.jitter * rng.standard_normal(2)
     height, width = part_ids.shape
     # Models write tenths of a pixel.
     return np.round(np.clip(point, 0.5, [width - 0.5, height - 0.5]), 1)
@@ -178,7 +178,7 @@ def _shares(config: PointingConfig) -> tuple[float, float, float]:
     return config.other_part, config.distractor, 1 - config.other_part - config.distractor
 
 
-def _interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, " 2"]:
+def interior_pixel(mask: Bool[np.ndarray, "h w"], rng: np.random.Generator) -> Float[np.ndarray, " 2"]:
     """Draw a pixel centre from the half of the mask that lies deeper inside."""
     rows, columns = np.nonzero(mask)
     top, left = rows.min(), columns.min()

@@ -120,7 +120,7 @@ def _fit(
     design: Float[np.ndarray, "n 6 p"], target: Float[np.ndarray, "n 6"], precision: Float[np.ndarray, " p"]
 ) -> _Fit:
     """Fit by iteratively reweighted least squares with one Cauchy weight a view and a Gaussian prior."""
-    weight, scale = np.ones(len(target)), 1.0
+    weight, scale, residuals, unknowns = np.ones(len(target)), 1.0, target, np.zeros(len(precision))
     for _ in range(_STEPS):
         normal = np.einsum("n,nip,niq->pq", weight, design, design) / scale**2 + np.diag(precision)
         unknowns = np.linalg.solve(normal, np.einsum("n,nip,ni->p", weight, design, target) / scale**2)
