@@ -74,9 +74,9 @@ def test_rates_are_those_that_it_has(family):
     # Four standard deviations of 300 and of 100 draws; runs of four views have half as many.
     assert np.mean(visible == -2) == pytest.approx(family.missed, abs=0.12)
     assert np.mean(hidden != -2) == pytest.approx(family.hallucinated, abs=0.2)
-    said = visible[visible != -2]
+    pointed_at = visible[visible != -2]
     # The object's middle may lie on the part.
-    wrong = np.mean(said != PART)
+    wrong = np.mean(pointed_at != PART)
     assert wrong == pytest.approx(family.wrong, abs=0.12 * family.run**0.5)
 
 

@@ -90,14 +90,14 @@ def _families(quick: bool) -> Iterator[Metric]:
         by_method = {
             name: summarise([record for record in here if record.method == name]) for name in (OURS, *SIMPLE)
         }
-        mine = by_method[OURS]
+        own = by_method[OURS]
         best = max(by_method[name].right.value for name in SIMPLE)
-        yield Metric(f"field.{family}.inside", 100 * mine.right.value, "%", "higher")
+        yield Metric(f"field.{family}.inside", 100 * own.right.value, "%", "higher")
         yield Metric(f"field.{family}.inside_simple", 100 * best, "%")
-        yield Metric(f"field.{family}.top2", 100 * mine.top2.value, "%", "higher")
-        yield Metric(f"field.{family}.refused", 100 * mine.refused.value, "%", "lower")
-        yield Metric(f"field.{family}.ece", mine.ece, "of 1")
-        yield Metric(f"field.{family}.auc", mine.roc_area, "of 1")
+        yield Metric(f"field.{family}.top2", 100 * own.top2.value, "%", "higher")
+        yield Metric(f"field.{family}.refused", 100 * own.refused.value, "%", "lower")
+        yield Metric(f"field.{family}.ece", own.ece, "of 1")
+        yield Metric(f"field.{family}.auc", own.roc_area, "of 1")
     confidence, right = confidences([record for record in records if record.method == OURS])
     yield Metric("field.ece", calibration_error(confidence, right), "of 1")
     yield Metric("field.auc", roc_area(confidence, right), "of 1")

@@ -2,14 +2,14 @@
 
 A robot records T_rec_i = T_true_i X with a constant X in the camera frame. Images give T_true_i up to one
 motion G of the world, and the prior that keeps refined poses near the recorded ones makes G their mean
-difference, which X biases: a camera mounted 1 cm too far forward moves everything that it looks down on. With
+difference, which X biases: a camera mounted 1 cm too far forward moves all that it sees from above. With
 the differences (w_i, t_i) of ``pose_differences`` from refined to recorded poses, small angles, and R_i, c_i
 the refined rotation and centre:
 
     w_i = g + R_i a + u_i d,     t_i = s + g x (c_i - c) + R_i b + u_i e
 
-(g, s) is G, (a, b) is X, and (d, e) a drift along the path with u_i in [-1/2, 1/2]. G and X are told apart by
-the turns of the camera between views; a Gaussian prior on X leaves to G what they do not tell.
+(g, s) is G, (a, b) is X, and (d, e) a drift along the path with u_i in [-1/2, 1/2]. G and X are separated by
+the turns of the camera between views; a Gaussian prior on X leaves to G what they do not show.
 """
 
 from __future__ import annotations
