@@ -377,6 +377,10 @@ def test_a_report_of_nothing_is_still_a_page(tmp_path: Path):
     assert "No queries." in page.text
 
 
+def test_queries_stand_side_by_side_where_views_are_few(tmp_path: Path):
+    assert f'--views: {len(REPORT.views)}"' in panel(written(tmp_path, REPORT), "answers")
+
+
 def test_views_that_miss_the_place_are_not_shown(tmp_path: Path):
     far = replace(RESULTS[0], region=region(50.0, 50.0))
     html = written(tmp_path, replace(REPORT, results=(far,)))
