@@ -13,14 +13,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks import QUICK, Metric, Plan
 from benchmarks.common.processes import results
-from benchmarks.sensors.tables import CONDITIONS, Outcome, measure_table
+from benchmarks.real.recordings import never_falls
+from benchmarks.sensors.tables import CONDITIONS, Condition, Outcome, lifts_by_views, measure_table
 from point2act.core.threads import configure_threads
 
 FIRST_SEED, COUNT, QUICK_COUNT = 7000, 60, 2
+BY_VIEWS = ("stereo", "structured_light", "structured_light_drift")
+"""Conditions in which grasps with 1, 3, 8 and all views are compared."""
 TUNING_SEED = 3000
 """First seed of the tables for choosing parameters."""
 
@@ -38,6 +42,13 @@ def measure(plan: Plan) -> Iterator[Metric]:
             for figure in ("lifted", "by_part", "lifted_open", "lifted_as_recorded"):
                 share = sum(getattr(one, figure) for one in here) / len(here)
                 yield Metric(f"{name}_{figure}_percent", 100 * share, "%", "higher")
+    lifts = [
+        lifts_by_views(condition, seed)
+        for condition in CONDITIONS
+        if condition.name in BY_VIEWS
+        for seed in range(first, first + count)
+    ]
+    yield Metric("sensors.monotone", sum(map(never_falls, lifts)) / len(lifts), "of 1", "higher")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,9 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--count", type=int, default=COUNT, help="tables of each condition")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument(
+        "--by-views", action="store_true", help="compare 1, 3, 8 and all views instead of methods"
+    )
     arguments = parser.parse_args(argv)
     configure_threads()
     seeds = range(arguments.first, arguments.first + arguments.count)
+    if arguments.by_views:
+        _print_by_views([(name, seed) for name in arguments.conditions for seed in seeds], arguments.jobs)
+        return
     outcomes: list[Outcome] = []
     tasks = [(name, seed) for name in arguments.conditions for seed in seeds]
     for found in results(_run, tasks, arguments.jobs):
@@ -86,9 +103,28 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(rows)
 
 
+def _print_by_views(tasks: Sequence[tuple[str, int]], jobs: int) -> None:
+    """Print which numbers of views lift on each table, and the share of tables where more never lift less."""
+    lifts = []
+    for task, lifted in results(_run_by_views, tasks, jobs):
+        lifts.append(lifted)
+        print(
+            f"{task[0]:<24} {task[1]} 1, 3, 8, all views: {' '.join(f'{one:d}' for one in lifted)}",
+            flush=True,
+        )
+    print(f"never falls: {sum(map(never_falls, lifts))} of {len(lifts)}; lifts {np.mean(lifts, axis=0)}")
+
+
+def _run_by_views(task: tuple[str, int]) -> tuple[tuple[str, int], tuple[bool, ...]]:
+    return task, lifts_by_views(_condition(task[0]), task[1])
+
+
+def _condition(name: str) -> Condition:
+    return next(condition for condition in CONDITIONS if condition.name == name)
+
+
 def _run(task: tuple[str, int]) -> list[Outcome]:
-    condition = next(condition for condition in CONDITIONS if condition.name == task[0])
-    return measure_table(condition, task[1])
+    return measure_table(_condition(task[0]), task[1])
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.common.tables import KINDS
 from benchmarks.common.unfitted import unfitted_session
+from benchmarks.real.recordings import COUNTS, middle_views
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Capture, Grasp, NoAnswer, PointSet, QueryResult, Region, View
 from point2act.data.capture import read_capture
+from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import read_points
 from point2act.grasping.antipodal.plan import plan_grasps
 from point2act.grasping.grippers import Gripper, load_gripper
@@ -87,26 +89,54 @@ class Outcome:
 
 def measure_table(condition: Condition, seed: int) -> list[Outcome]:
     """Simulate a table, plan for one of its queries with both methods, and try the best grasps."""
-    scene, gripper = load_scene(condition.scenes[seed % len(condition.scenes)], seed), load_gripper("panda")
-    rng = np.random.default_rng(seed)
-    errors = replace(condition.wrist.pose_error, drift=rng.uniform(*condition.drift))
-    wrist = replace(condition.wrist, pose_error=errors)
+    gripper = load_gripper("panda")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        config = CaptureConfig(wrist=wrist, pointing=CLEAN)
-        capture_scene(scene, folder, config, np.random.default_rng(seed))
-        capture = read_capture(folder)
+        scene, capture, points = _simulated(condition, seed, Path(name))
         session = unfitted_session(capture)
-        (localized,) = session.localize(_one_query(capture, rng))
+        (localized,) = session.localize(points)
         (ours,) = session.plan([localized], gripper=gripper)
         plain = plain_grasps(session, localized.region, gripper)
-        erroneous = errors != PoseErrorConfig()
-        T_true_world = common_motion(session.views, true_poses(folder)) if erroneous else np.eye(4)
+        T_true_world = _true_motion(session)
     methods = {"ours": ours.grasps, "plain": plain}
     return [
         _tried(scene, condition, seed, method, replace(ours, grasps=grasps), gripper, T_true_world)
         for method, grasps in methods.items()
     ]
+
+
+def lifts_by_views(condition: Condition, seed: int) -> tuple[bool, ...]:
+    """Return whether the best grasp lifts with 1, 3, 8 and all views of one table; see ``COUNTS``."""
+    gripper, lifted = load_gripper("panda"), []
+    with tempfile.TemporaryDirectory() as name:
+        scene, capture, points = _simulated(condition, seed, Path(name))
+        for count in COUNTS:
+            few = capture if count is None else keep_frames(capture, middle_views(capture, points, count))
+            session = unfitted_session(few)
+            names = {view.name for view in session.views}
+            answers = tuple(answer for answer in points.answers if answer.image in names)
+            (result,) = session.ask(replace(points, answers=answers), gripper=gripper).results
+            T_true_world = _true_motion(session)
+            lifted.append(_tried(scene, condition, seed, "ours", result, gripper, T_true_world).lifted)
+    return tuple(lifted)
+
+
+def _simulated(condition: Condition, seed: int, folder: Path) -> tuple[Scene, Capture, PointSet]:
+    """Capture a table, and draw one of its queries."""
+    scene = load_scene(condition.scenes[seed % len(condition.scenes)], seed)
+    rng = np.random.default_rng(seed)
+    errors = replace(condition.wrist.pose_error, drift=rng.uniform(*condition.drift))
+    config = CaptureConfig(wrist=replace(condition.wrist, pose_error=errors), pointing=CLEAN)
+    capture_scene(scene, folder, config, np.random.default_rng(seed))
+    capture = read_capture(folder)
+    return scene, capture, _one_query(capture, rng)
+
+
+def _true_motion(session: Session) -> Float[np.ndarray, "4 4"]:
+    """Return ``common_motion`` of the session's views; no motion where the recorded poses are true."""
+    truth, frames = true_poses(session.capture.folder), session.capture.frames
+    if all(np.allclose(truth[frame.name], frame.T_world_cam) for frame in frames):
+        return np.eye(4)
+    return common_motion(session.views, truth)
 
 
 def plain_grasps(session: Session, region: Region | NoAnswer, gripper: Gripper) -> tuple[Grasp, ...]:
