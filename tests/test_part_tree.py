@@ -86,6 +86,17 @@ def test_sums_against_a_slow_twin(seed: int, rest: tuple[int, ...]):
     np.testing.assert_allclose(parts.sums(values), np.array(slow), atol=1e-12)
 
 
+@given(st.integers(0, 10**6))
+def test_the_marginal_against_a_slow_twin(seed: int):
+    parts = build_part_tree(*soup(seed, 60), distance=1.0, config=LOOSE)
+    posterior = np.random.default_rng(seed).dirichlet(np.ones(len(parts) + 1))[1:]
+    slow = np.zeros(60)
+    for part, probability in enumerate(posterior):
+        for point in parts.members(part):
+            slow[point] += probability
+    np.testing.assert_allclose(parts.marginal(posterior), slow, atol=1e-12)
+
+
 # ── laws ───────────────────────────────────────────────────────────────────────────────────────
 @given(st.integers(0, 10**6), st.floats(0.01, 100.0))
 def test_neither_place_nor_direction_nor_scale_matters(seed: int, scale: float):

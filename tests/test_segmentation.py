@@ -10,6 +10,8 @@ from synthetic import TABLE_COLOR, TABLETOP, Block, orbit, pinhole
 
 from point2act.core.geometry import project
 from point2act.core.types import GaussianScene, View
+from point2act.localization.likelihood import PartPosterior
+from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.splatting.gaussians import SH_DC, freeze
 from point2act.splatting.rendering import project_view
@@ -198,6 +200,41 @@ def test_a_box_hides_what_is_behind_it(found):
     assert hypothesis.visibility.area[4][back].mean() > 5 * hypothesis.visibility.area[4][front].mean()
 
 
+# ── relevancy ──────────────────────────────────────────────────────────────────────────────────
+def certain(parts: Parts, part: int, absent: float = 0.2) -> PartPosterior:
+    """All that is not absence on one part."""
+    probability = np.zeros(len(parts))
+    probability[part] = 1 - absent
+    return PartPosterior(probability, absent)
+
+
+def test_the_relevancy_is_the_probability_of_the_parts_that_contain_a_gaussian(found):
+    hypothesis, scene, _ = found
+    part = int(np.argmax(hypothesis.parts.prior))
+    values = hypothesis.relevancy(certain(hypothesis.parts, part))
+    members = rows_of(hypothesis.parts.points[hypothesis.parts.members(part)], scene)
+    np.testing.assert_allclose(values[members], 0.8)
+    others = np.setdiff1d(rows_of(hypothesis.parts.points, scene), members)
+    assert not values[others].any()
+
+
+def test_faint_gaussians_follow_the_surface_beside_them_and_those_far_from_it_nothing(found):
+    _, scene, _ = found
+    near, far = scene.means[:1] + np.array([0.0, 0.0, 0.001]), scene.means[:1] + np.array([0.0, 0.0, 0.5])
+    haze = GaussianScene(
+        np.concatenate([near, far]),
+        *(np.repeat(getattr(scene, name)[:1], 2, axis=0) for name in ("quats", "scales", "opacities", "sh")),
+    )
+    haze = dataclasses.replace(haze, opacities=np.full(2, 0.01))
+    hypothesis = segmentation(join(scene, haze), VIEWS)
+    whole = np.full(len(hypothesis.parts), 1 / len(hypothesis.parts))
+    values = hypothesis.relevancy(PartPosterior(whole, 0.0))
+    assert len(values) == len(scene) + 2
+    nearest = np.linalg.norm(hypothesis.parts.points - near, axis=1).argmin()
+    assert values[-2] == pytest.approx(hypothesis.parts.marginal(whole)[nearest])
+    assert values[-1] == 0
+
+
 # ── degenerate ─────────────────────────────────────────────────────────────────────────────────
 def test_a_scene_with_nothing_solid_has_no_parts(found):
     _, scene, _ = found
@@ -205,6 +242,7 @@ def test_a_scene_with_nothing_solid_has_no_parts(found):
     hypothesis = segmentation(haze, VIEWS)
     assert len(hypothesis.parts) == 0
     assert hypothesis.visibility.part_area.shape == (len(VIEWS), 0)
+    assert not hypothesis.relevancy(PartPosterior(np.zeros(0), 1.0)).any()
 
 
 def test_a_scene_in_single_precision_is_the_same(found):

@@ -18,7 +18,7 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.points import PERSON, read_points, write_points
 from point2act.data.run_manifest import NAME, RunManifest, read_run, with_poses, write_run
 from point2act.grasping.grasps_json import read_grasps
-from point2act.localization.relevancy import RelevancyConfig
+from point2act.localization.heatmaps import HeatmapConfig
 from point2act.pipeline.outputs import RunSummary, publish, publish_report
 from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.steps import RunConfig
@@ -88,6 +88,18 @@ def test_the_relevancy_of_a_query_is_a_number_per_gaussian(session, capture):
         session.relevancy("the blue box")
 
 
+def test_what_is_relevant_is_what_is_acted_on(session, capture):
+    answered = session.ask(capture / "points.json")
+    solid = session.scene.opacities > 0.1
+    for result, values in zip(answered.results, answered.relevancy.values.T, strict=True):
+        if result.region is None:
+            continue
+        away = np.linalg.norm(session.scene.means - result.region.action_point, axis=1)
+        assert values[solid][away[solid].argmin()] > 0.5 * values.max()
+        assert values.max() <= 1
+        assert values[away > 0.1].mean() < 0.02
+
+
 def test_what_views_see_is_worked_out_once(session):
     assert session.projections is session.projections
     assert session.surfaces is session.surfaces
@@ -151,11 +163,8 @@ def test_points_of_another_capture_are_refused(session, tmp_path):
 def test_the_report_draws_the_heatmaps_that_were_asked_with(session, capture, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("point2act.pipeline.outputs.write_report", lambda path, report: drawn.append(report))
-    narrow = dataclasses.replace(
-        RelevancyConfig(), heatmap=dataclasses.replace(RelevancyConfig().heatmap, sigma=0.01)
-    )
-    for relevancy in (RelevancyConfig(), narrow):
-        answered = session.ask(capture / "points.json", config=point2act.AnswerConfig(relevancy=relevancy))
+    for heatmap in (HeatmapConfig(), HeatmapConfig(sigma=0.01)):
+        answered = session.ask(capture / "points.json", config=point2act.AnswerConfig(heatmap=heatmap))
         publish_report(tmp_path / "report.html", RunSummary(session, answered, {}))
     wide, sharp = (report.views[0].heatmaps["red"] for report in drawn)
     assert sharp.sum() < 0.1 * wide.sum()

@@ -284,9 +284,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert result.region is not None
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
     now = interactive_of(viewer).state
-    assert not np.array_equal(
-        before.localized["red"].context.relevancy, now.localized["red"].context.relevancy
-    )
+    assert not np.array_equal(before.localized["red"].relevancy, now.localized["red"].relevancy)
     assert "overruled" in viewer.page.panel.photos.content
     viewer.retract("images/0003.png")
     assert viewer.settle()

@@ -140,7 +140,7 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> ClickTim
     page, query = viewer.page, viewer.page.query
     assert page.now is not None
     assert query is not None
-    before, painted = page.now.localized[query].context.relevancy, []
+    before, painted = page.now.localized[query].relevancy, []
     paint: Callable[..., None] = page.nodes.paint
 
     def watched(relevancy: np.ndarray | None, **how: float) -> None:

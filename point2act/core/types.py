@@ -225,9 +225,7 @@ class RelevancyField:
 
     queries: tuple[Query, ...]
     values: Float[NDArray[np.float64], "n q"]
-    """Relevancy in [0, 1]: positive evidence over all evidence plus the prior."""
-    evidence: Float[NDArray[np.float64], "n q"]
-    """Effective number of views that saw the Gaussian and answered the query."""
+    """Probability that the Gaussian belongs to what the query means, in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)

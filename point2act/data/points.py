@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -102,16 +100,6 @@ def effective_answers(answers: Iterable[Answer]) -> tuple[Answer, ...]:
         if answer.model == PERSON
         or (answer.query not in pointed and (answer.query, answer.image) not in by_person)
     )
-
-
-def points_digest(points: PointSet) -> str:
-    """Return a SHA-256 of the queries and the effective answers of a set of points."""
-    queries = [(query.name, query.text, query.role) for query in points.queries]
-    answers = [
-        (answer.query, answer.image, np.asarray(answer.points, dtype=float).tolist(), answer.visible)
-        for answer in effective_answers(points.answers)
-    ]
-    return hashlib.sha256(json.dumps([queries, answers]).encode()).hexdigest()
 
 
 def pointed_by_person(answers: Iterable[Answer]) -> set[str]:

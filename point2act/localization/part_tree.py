@@ -78,6 +78,16 @@ class Parts:
         np.cumsum(values[self.order], axis=0, out=running[1:])
         return running[self.end] - running[self.first]
 
+    def marginal(self, probabilities: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
+        """Return for every point the total probability of the parts that contain it."""
+        steps = np.zeros(len(self.order) + 1)
+        np.add.at(steps, self.first, probabilities)
+        np.subtract.at(steps, self.end, probabilities)
+        values = np.zeros(len(self.points))
+        # Rounding of the running sum must not leave the range of probabilities.
+        values[self.order] = np.clip(np.cumsum(steps[:-1]), 0.0, 1.0)
+        return values
+
 
 def build_part_tree(
     points: Float[np.ndarray, "n 3"],

@@ -113,7 +113,7 @@ def lift(
         progress: Called with the number of views done and the number of views.
 
     Returns:
-        One column of relevancy and of evidence per query.
+        One column of relevancy per query.
     """
     votes = []
     for number, projection in enumerate(projections):
@@ -123,12 +123,8 @@ def lift(
         if progress is not None:
             progress(number + 1, len(projections))
     nothing = projections[0].depths.new_zeros(len(queries), len(projections[0].depths))
-    values, evidence = _combine(votes, config) if votes else (nothing, nothing)
-    return RelevancyField(tuple(queries), _columns(values), _columns(evidence))
-
-
-def _columns(rows: Float[Tensor, "q n"]) -> Float[np.ndarray, "n q"]:
-    return rows.t().contiguous().double().cpu().numpy()
+    values = _combine(votes, config) if votes else nothing
+    return RelevancyField(tuple(queries), values.t().contiguous().double().cpu().numpy())
 
 
 def _vote(projection: Projection, pixels: ViewAnswers, config: RelevancyConfig) -> _Vote:
@@ -146,9 +142,7 @@ def _vote(projection: Projection, pixels: ViewAnswers, config: RelevancyConfig) 
     )
 
 
-def _combine(
-    votes: Sequence[_Vote], config: RelevancyConfig
-) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
+def _combine(votes: Sequence[_Vote], config: RelevancyConfig) -> Float[Tensor, "q n"]:
     """Average the votes with a prior, reweighting views by leave-one-out agreement."""
     answered = torch.stack([vote.answered for vote in votes])
     weights = answered.float()
@@ -159,7 +153,7 @@ def _combine(
         trust = (torch.stack(backed) / config.full_agreement).clamp_max(1.0) ** 2
         weights = torch.where(answered, trust.clamp_min(config.least_weight), 0.0)
     hits, total = _sums(votes, weights)
-    return hits / (prior + total), total
+    return hits / (prior + total)
 
 
 def _sums(

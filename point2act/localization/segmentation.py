@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import KDTree
 
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene, View
-from point2act.localization.likelihood import Visibility, part_visibility
+from point2act.localization.likelihood import PartPosterior, Visibility, part_visibility
 from point2act.localization.part_tree import Parts, PartTreeConfig, build_part_tree
 from point2act.splatting.gaussians import SH_DC, Projection
 from point2act.splatting.render import gather
@@ -20,6 +21,8 @@ from point2act.splatting.render import gather
 _PLANES, _LARGE = 3, 0.1
 # Minimum number of pixels that a Gaussian covers in some view to count as seen.
 _SEEN = 0.5
+# Maximum angle between a Gaussian that is faint or unseen and the surface that it belongs to: 5 mm at 0.5 m.
+_ATTACHED = 0.01
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,21 @@ class Segmentation:
 
     parts: Parts
     visibility: Visibility
+    surface_point: Int[np.ndarray, " g"]
+    """For every Gaussian of the scene, the point of ``parts`` that it belongs to; -1 for none."""
+
+    def relevancy(self, posterior: PartPosterior) -> Float[np.ndarray, " g"]:
+        """Return for every Gaussian the probability that it belongs to what a query means.
+
+        With the posterior P(k) over parts k and absence, the marginal of Gaussian g is
+
+            r_g = sum_k P(k) [g in k],    so that r_g <= 1 - P(absent).
+
+        Args:
+            posterior: Posterior over ``parts``.
+        """
+        values = self.parts.marginal(posterior.parts)
+        return np.where(self.surface_point < 0, 0.0, np.append(values, 0.0)[self.surface_point])
 
 
 def segment_scene(
@@ -61,7 +79,21 @@ def segment_scene(
     ground = _ground(points, views, config.ground * distance)
     colors = 0.5 + SH_DC * scene.sh[solid, 0]
     parts = build_part_tree(points, colors, ground, distance=distance, config=config.parts)
-    return Segmentation(parts, part_visibility(parts, views, covered))
+    attached = _attached(scene.means, solid, _ATTACHED * distance)
+    return Segmentation(parts, part_visibility(parts, views, covered), attached)
+
+
+def _attached(
+    means: Float[np.ndarray, "g 3"], solid: Int[np.ndarray, " n"], reach: float
+) -> Int[np.ndarray, " g"]:
+    """Return each Gaussian's index among the solid ones: its own, else that of the nearest within reach."""
+    index = np.full(len(means), -1)
+    index[solid] = np.arange(len(solid))
+    rest = np.flatnonzero(index < 0)
+    if len(solid) and len(rest):
+        away, nearest = KDTree(means[solid]).query(means[rest], distance_upper_bound=reach)
+        index[rest] = np.where(np.isfinite(away), nearest, -1)
+    return index
 
 
 def _covered(projection: Projection) -> Float[np.ndarray, " n"]:

@@ -16,9 +16,9 @@ from point2act.data.scene_ply import read_splat_ply
 from point2act.data.view_loader import ViewLoader
 
 if TYPE_CHECKING:
-    from point2act.pipeline.session import Session, StoredRelevancy
+    from point2act.pipeline.session import Session
 else:
-    Session = StoredRelevancy = Any
+    Session = Any
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ class FinishedRun:
     """Whether lengths are metres."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage."""
-    stored: StoredRelevancy | None = None
-    """The relevancy that the run lifted, if it was kept."""
 
     @staticmethod
     def read(path: Path | str) -> FinishedRun:
@@ -92,9 +90,7 @@ class FinishedRun:
 
         loader = self.loader if max_side is None else replace(self.loader, max_side=max_side)
         views = loader.load(loader.select(self.capture), progress)
-        # A relevancy is of images of one size.
-        stored = self.stored if loader.max_side == self.loader.max_side else None
         metric = self.metric or self.capture.metric
-        session = Session(self.capture, views, self.scene, metric, choose_device(device), stored)
+        session = Session(self.capture, views, self.scene, metric, choose_device(device))
         _log.debug("%d views, %d Gaussians, on %s", len(views), len(self.scene), session.device)
         return session

@@ -92,7 +92,7 @@ class InteractiveSession:
     """Queries to one scene whose points, gripper and results change over time.
 
     ``point``, ``retract``, ``add`` and ``ask`` change the points, which are written to a points.json at once;
-    ``localize`` then lifts a query again and ``plan`` plans for it. Only one thread may call methods;
+    ``localize`` then computes a query again and ``plan`` plans for it. Only one thread may call methods;
     any thread may read ``state``.
 
     Args:
@@ -189,7 +189,7 @@ class InteractiveSession:
             return Photo(view, None, None)
         points = np.concatenate([answer.points for answer in answers])
         pixels = disk_to_view(self._frames[image], view, points)
-        heat = heatmap(view.camera, pixels, config=self.config.relevancy.heatmap).astype(np.float64)
+        heat = heatmap(view.camera, pixels, config=self.config.heatmap).astype(np.float64)
         return Photo(view, pixels, heat)
 
     def _large(self, image: str) -> View:

@@ -108,7 +108,7 @@ def _chosen(answered: SessionResult) -> list[int]:
 
 
 def _report_view(session: Session, answered: SessionResult, number: int) -> ReportView:
-    view, config = session.views[number], answered.config.relevancy.heatmap
+    view, config = session.views[number], answered.config.heatmap
     names = [result.query.name for result in answered.results]
     pairs = zip(names, (pixels[number] for pixels in answered.pixels), strict=True)
     points = {name: pixels for name, pixels in pairs if pixels is not None}

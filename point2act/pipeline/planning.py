@@ -71,7 +71,7 @@ class Robot:
 def to_avoid(localized: Sequence[Localization], *, config: AnswerConfig) -> tuple[Avoid, ...]:
     """Return what the gripper keeps away from: the regions of queries with the role ``avoid``."""
     return tuple(
-        avoid_region(one.query, one.region, one.context.solid(), config=config.grasp.evaluation.avoid)
+        avoid_region(one.query, one.region, one.surface, config=config.grasp.evaluation.avoid)
         for one in localized
         if one.query.role == "avoid" and isinstance(one.region, Region)
     )
@@ -117,7 +117,7 @@ def plan(
         if isinstance(place, NoAnswer):
             return QueryResult(query, region, (), rivals, place.reason, place.detail)
         return QueryResult(query, region, (), rivals, place=place)
-    grasps, failure, volume = _plan_grasps(context, region, avoid, gripper, robot, config, planner)
+    grasps, failure, volume = _plan_grasps(localization, region, avoid, gripper, robot, config, planner)
     cut = None if volume is None else cut_at(volume, grasps, failure, gripper)
     if failure is not None:
         reason, detail = failure.reason, failure.detail
@@ -126,7 +126,7 @@ def plan(
 
 
 def _plan_grasps(
-    context: QueryContext,
+    localization: Localization,
     region: Region,
     avoid: Sequence[Avoid],
     gripper: Gripper,
@@ -135,6 +135,7 @@ def _plan_grasps(
     planner: Planner | None,
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None, LocalVolume | None]:
     """Plan grasps on the depth around a region; none if lengths are not metres."""
+    context = localization.context
     if not context.metric:
         return (
             (),
@@ -151,9 +152,9 @@ def _plan_grasps(
         grasps = tuple(planner(region, _surface_cloud(volume, region, config), gripper))
         failure = None if grasps else NoAnswer("no_contact_pair", "the planner returned no grasp")
     else:
-        grasps, failure = _antipodal(context, region, avoid, gripper, volume, config)
+        grasps, failure = _antipodal(localization, region, avoid, gripper, volume, config)
         while not grasps and (fewer := next(volumes, None)) is not None:
-            found, _ = _antipodal(context, region, avoid, gripper, fewer, config)
+            found, _ = _antipodal(localization, region, avoid, gripper, fewer, config)
             grasps = free_in(volume, found, region, gripper, config=config.grasp)
         if grasps:
             failure = None
@@ -195,7 +196,7 @@ def _depths(views: Sequence[View]) -> DepthImages:
 
 
 def _antipodal(
-    context: QueryContext,
+    localization: Localization,
     region: Region,
     avoid: Sequence[Avoid],
     gripper: Gripper,
@@ -207,9 +208,9 @@ def _antipodal(
         volume,
         region,
         gripper,
-        relevancy=context.solid(),
+        relevancy=localization.surface,
         avoid=avoid,
-        base=context.base,
+        base=localization.context.base,
         config=config.grasp,
         rng=np.random.default_rng(config.seed),
     )
@@ -227,7 +228,7 @@ def _reachable(
         grasps,
         robot.T_base_world,
         robot.arm,
-        around=Surroundings(volume.table, context.solid()[0]),
+        around=Surroundings(volume.table, context.scene.means[context.solid]),
         approach=config.grasp.poses.approach,
         lift_world=config.grasp.poses.lift * volume.up,
         config=config.reach,

@@ -1,7 +1,6 @@
-"""One query about a scene: ``localize`` finds the region that it means.
+"""One query about a scene: ``localize`` finds the relevancy of every Gaussian and the region that it means.
 
-The points have two consumers: lifting gives every Gaussian a relevancy, which colours renderings and scores
-grasps; the posterior over the scene's parts gives the region.
+Both come from one posterior over the scene's parts: the relevancy is its marginal, the region its mode.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from point2act.core.geometry import to_tangents
 from point2act.core.types import (
@@ -19,7 +18,6 @@ from point2act.core.types import (
     NoAnswer,
     Query,
     Region,
-    RelevancyField,
     View,
     ViewAnswers,
 )
@@ -28,9 +26,9 @@ from point2act.grasping.placement import PlacementConfig
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
 from point2act.grasping.tsdf import SurfaceConfig
+from point2act.localization.heatmaps import HeatmapConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.region import ClickConfig, RegionConfig, find_region
-from point2act.localization.relevancy import RelevancyConfig
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.splatting.rendering import RenderedSurface
 
@@ -53,7 +51,7 @@ class AnswerConfig:
     its pose in the capture (T_base_world), each with a joint path."""
     metric: bool = False
     """Trust the poses to be in metres although the capture has no depth."""
-    relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
+    heatmap: HeatmapConfig = field(default_factory=HeatmapConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     evidence: LikelihoodConfig = field(default_factory=LikelihoodConfig)
     region: RegionConfig = field(default_factory=RegionConfig)
@@ -76,10 +74,7 @@ class AnswerConfig:
 class QueryContext:
     """One query and everything known about it before it is localized."""
 
-    lifted: RelevancyField
-    """Relevancy of all queries that were lifted together."""
-    column: int
-    """The query's column in it."""
+    query: Query
     views: Sequence[View]
     surfaces: Sequence[RenderedSurface]
     """The scene's depth and coverage, rendered from every view."""
@@ -99,31 +94,23 @@ class QueryContext:
     """Position of the robot's base, world; None if the capture does not give it."""
 
     @property
-    def query(self) -> Query:
-        """The query itself."""
-        return self.lifted.queries[self.column]
-
-    @property
-    def relevancy(self) -> Float[np.ndarray, " n"]:
-        """Relevancy of every Gaussian, in [0, 1]."""
-        return self.lifted.values[:, self.column]
+    def solid(self) -> Bool[np.ndarray, " n"]:
+        """Whether every Gaussian makes up a surface."""
+        return self.scene.opacities > _SURFACE_OPACITY
 
     @property
     def measured(self) -> list[View]:
         """The views with measured depth."""
         return [view for view in self.views if view.depth is not None]
 
-    def solid(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]:
-        """Return centres and relevancy of the Gaussians that make up surfaces."""
-        solid = self.scene.opacities > _SURFACE_OPACITY
-        return self.scene.means[solid], self.relevancy[solid]
-
 
 @dataclass(frozen=True, eq=False)
 class Localization:
-    """A query and the region that it means."""
+    """A query, the relevancy of the scene for it and the region that it means."""
 
     context: QueryContext
+    relevancy: Float[np.ndarray, " n"]
+    """Probability of every Gaussian to belong to what the query means."""
     region: Region | NoAnswer
     """The region, or why there is none."""
     rivals: tuple[Region, ...]
@@ -134,13 +121,19 @@ class Localization:
         """The query itself."""
         return self.context.query
 
+    @property
+    def surface(self) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]]:
+        """Centres and relevancy of the Gaussians that make up surfaces."""
+        return self.context.scene.means[self.context.solid], self.relevancy[self.context.solid]
+
 
 # ── localize ────────────────────────────────────────────────────────────────────────
 def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
-    """Find the region that a query means, or why there is none, and its rivals.
+    """Find the relevancy and the region of a query, or why there is no region, and its rivals.
 
     Every answered pixel is a ray. The likelihood of the rays given each part of the scene, times the part's
-    prior, is the part's posterior; the region lies on the likeliest part.
+    prior, is the part's posterior. The relevancy of a Gaussian is the posterior probability of all parts that
+    contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
     chosen = config.click if context.by_person else config
@@ -148,17 +141,18 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
         None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(context.pixels, context.views, strict=True)
     ]
+    posterior = part_posterior(parts, visibility, tangents, config=chosen.evidence)
     region, rivals = find_region(
         parts,
         visibility,
-        part_posterior(parts, visibility, tangents, config=chosen.evidence),
+        posterior,
         context.views,
         [surface.depth for surface in context.surfaces],
         context.pixels,
-        sigma=config.relevancy.heatmap.sigma,
+        sigma=config.heatmap.sigma,
         config=chosen.region,
     )
-    return Localization(context, region, rivals)
+    return Localization(context, context.segmentation.relevancy(posterior), region, rivals)
 
 
 def confirmed_depths(

@@ -21,7 +21,6 @@ from point2act.core.types import (
     GaussianScene,
     Plan,
     PointSet,
-    ProgressCallback,
     Query,
     QueryResult,
     RelevancyField,
@@ -30,9 +29,9 @@ from point2act.core.types import (
 )
 from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
-from point2act.data.points import pointed_by_person, points_digest, points_file, read_points
+from point2act.data.points import pointed_by_person, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.localization.relevancy import RelevancyConfig, answers_in_views, lift
+from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
@@ -71,17 +70,7 @@ class SessionResult:
     ) -> SessionResult:
         """Put together the results of at least one query."""
         pixels = tuple(one.context.pixels for one in localized)
-        return SessionResult(tuple(results), _joined(localized), pixels, gripper, config, plan)
-
-
-@dataclass(frozen=True, eq=False)
-class StoredRelevancy:
-    """A relevancy that was lifted before the session, with what it was lifted from."""
-
-    relevancy: RelevancyField
-    config: RelevancyConfig
-    digest: str
-    """``points_digest`` of the points."""
+        return SessionResult(tuple(results), join_relevancy(localized), pixels, gripper, config, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +86,6 @@ class Session:
         scene: The Gaussians, in the capture's world frame.
         metric: Whether lengths are known to be metres.
         device: Where torch computes.
-        stored: Relevancy lifted by an earlier training, used again for the same points.
         recorded: Views with their pixels as recorded, by name; others are loaded from the capture.
     """
 
@@ -108,13 +96,12 @@ class Session:
     scene: GaussianScene
     metric: bool
     device: torch.device
-    stored: StoredRelevancy | None = None
     recorded: dict[str, View] = field(default_factory=dict, repr=False)
     _segmentations: dict[SegmentationConfig, Segmentation] = field(
         default_factory=dict, init=False, repr=False
     )
     _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
-    _contexts: dict[str, QueryContext] = field(default_factory=dict, init=False, repr=False)
+    _localized: dict[str, Localization] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -189,13 +176,13 @@ class Session:
             query: The query, its name or its text.
 
         Returns:
-            One number in [0, 1] per Gaussian, in the order of ``scene``.
+            The probability of each Gaussian to belong to what the query means, in the order of ``scene``.
 
         Raises:
             PointsError: The query was not localized by ``ask`` or ``localize``.
         """
         name = query.name if isinstance(query, Query) else query
-        named = {context.query.text: context for context in self._contexts.values()} | self._contexts
+        named = {one.query.text: one for one in self._localized.values()} | self._localized
         if name not in named:
             raise PointsError(f"the query {name!r} was not localized: ask it first")
         return named[name].relevancy
@@ -231,29 +218,6 @@ class Session:
         results = self.plan(localized, config=config, gripper=gripper, planner=planner, stages=stages)
         return SessionResult.of(localized, results, gripper, config, points.plan)
 
-    def lift(
-        self,
-        points: PointSet,
-        *,
-        config: RelevancyConfig = RelevancyConfig(),
-        progress: ProgressCallback | None = None,
-    ) -> tuple[RelevancyField, Sequence[ViewAnswers]]:
-        """Lift points from the views onto the Gaussians.
-
-        Args:
-            points: Queries and answers, in pixels of the images on disk.
-            config: How views are weighted.
-            progress: Called with views done and all views.
-
-        Returns:
-            The relevancy of every Gaussian for every query, and the answers as pixels of the views.
-        """
-        pixels = answers_in_views(points, self.capture, self.views)
-        stored = self.stored
-        if stored is not None and (stored.config, stored.digest) == (config, points_digest(points)):
-            return stored.relevancy, pixels
-        return lift(self.projections, pixels, points.queries, config=config, progress=progress), pixels
-
     def localize(
         self, points: PointSet, *, config: AnswerConfig = AnswerConfig(), stages: Stages | None = None
     ) -> tuple[Localization, ...]:
@@ -265,28 +229,27 @@ class Session:
         with stages.stage("render the views"):
             surfaces, segmentation = self.surfaces, self.segmentation(config.segmentation)
         by_person = pointed_by_person(points.answers)
-        with stages.stage("lift the points") as tick:
-            lifted, pixels = self.lift(points, config=config.relevancy, progress=tick)
-        with stages.stage("localize the queries"):
-            contexts = [
-                QueryContext(
-                    lifted=lifted,
-                    column=column,
+        pixels = answers_in_views(points, self.capture, self.views)
+        localized = []
+        with stages.stage("localize the queries") as tick:
+            for query, answers in zip(points.queries, pixels, strict=True):
+                context = QueryContext(
+                    query=query,
                     views=self.views,
                     surfaces=surfaces,
                     depths=self.depths(config.depth_agreement),
                     scene=self.scene,
                     segmentation=segmentation,
-                    pixels=pixels[column],
+                    pixels=answers,
                     by_person=query.name in by_person,
                     full_size=self.full_size,
                     metric=self.metric or config.metric,
                     base=self.capture.base,
                 )
-                for column, query in enumerate(points.queries)
-            ]
-            self._contexts.update({context.query.name: context for context in contexts})
-            return tuple(localize(context, config=config) for context in contexts)
+                localized.append(localize(context, config=config))
+                tick(len(localized), len(points.queries))
+        self._localized.update({one.query.name: one for one in localized})
+        return tuple(localized)
 
     def plan(
         self,
@@ -340,18 +303,10 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     return session
 
 
-def _joined(localized: Sequence[Localization]) -> RelevancyField:
-    """Return the relevancy of all queries: the one they were lifted into, where that is the same for all."""
-    contexts = [one.context for one in localized]
-    lifted = contexts[0].lifted
-    columns = [context.column for context in contexts]
-    if all(one.lifted is lifted for one in contexts) and columns == list(range(len(lifted.queries))):
-        return lifted
-    return RelevancyField(
-        tuple(context.query for context in contexts),
-        np.stack([context.relevancy for context in contexts], axis=1),
-        np.stack([context.lifted.evidence[:, context.column] for context in contexts], axis=1),
-    )
+def join_relevancy(localized: Sequence[Localization]) -> RelevancyField:
+    """Return the relevancy of at least one localized query as one field."""
+    values = np.stack([one.relevancy for one in localized], axis=1)
+    return RelevancyField(tuple(one.query for one in localized), values)
 
 
 def choose_device(name: str | None) -> torch.device:

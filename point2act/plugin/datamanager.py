@@ -56,7 +56,7 @@ class Point2ActDataManagerConfig(FullImageDatamanagerConfig):
 
 @dataclass(frozen=True, eq=False)
 class CaptureViews:
-    """The views that points are lifted from, in training and after it, in the world frame."""
+    """The views that points refer to, in training and after it, in the world frame."""
 
     capture: Capture
     train: tuple[View, ...]

@@ -1,6 +1,6 @@
-"""nerfstudio model: Gaussians rendered by point2act, with relevancy lifted in closed form beside them.
+"""nerfstudio model: Gaussians rendered by point2act, with the relevancy of every query beside them.
 
-A thin adapter: initialisation, rendering, losses and lifting are in other packages. Everything here is in
+A thin adapter: initialisation, rendering, losses and relevancy are in other packages. Everything here is in
 nerfstudio's frame and unit.
 """
 
@@ -24,15 +24,14 @@ from torch import Tensor
 from point2act.core.errors import RunError
 from point2act.core.progress import Stages
 from point2act.core.types import PointSet, View
-from point2act.data.points import points_digest, read_points
-from point2act.localization.relevancy import RelevancyConfig
+from point2act.data.points import read_points
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics
 from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.run import Saved
-from point2act.plugin.scene import empty_scene, lift_points, posed_views, starting_scene
+from point2act.plugin.scene import empty_scene, find_relevancy, posed_views, starting_scene
 from point2act.splatting.densify import Densifier, DensifyConfig
 from point2act.splatting.gaussians import SH_DC, activated, colors, to_parameters, to_scene
 from point2act.splatting.initialization import StartConfig
@@ -57,9 +56,8 @@ class Point2ActModelConfig(ModelConfig):
     densify: bool | None = None
     """Split, duplicate and prune Gaussians; by default only without depth to initialise from."""
     densification: DensifyConfig = field(default_factory=DensifyConfig)
-    relevancy: RelevancyConfig = field(default_factory=RelevancyConfig)
     relevancy_every: int = 500
-    """Number of steps between two liftings of the points, beside those at the start and the end."""
+    """Number of steps between two updates of the relevancy, beside those at the start and the end."""
     background_color: Literal["random", "black", "white"] = "random"
     """Background colour in training; random keeps Gaussians from learning the background."""
     camera_optimizer: CameraOptimizerConfig = field(default_factory=CameraOptimizerConfig)
@@ -88,11 +86,9 @@ class Point2ActModel(SplatfactoModel):
                 () if self._points is None else self._points.queries,
             )
         self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
-        zeros = torch.zeros(len(scene), len(self._saved.queries))
-        self.register_buffer("relevancy", zeros)
-        self.register_buffer("evidence", zeros.clone())
+        self.register_buffer("relevancy", torch.zeros(len(scene), len(self._saved.queries)))
         self._exchanging = threading.Lock()
-        self.relevancy_view = RelevancyView(self.lift_again)
+        self.relevancy_view = RelevancyView(self.localize_again)
         self.relevancy_view.offer(self._saved.queries)
         self.camera_optimizer: CameraOptimizer = self.config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
@@ -103,7 +99,6 @@ class Point2ActModel(SplatfactoModel):
             else get_color(self.config.background_color)
         )
         self.step, self.crop_box, self._densifier, self._steps = 0, None, None, None
-        self._lifted_step = -1
 
     # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
     def get_extra_state(self) -> dict[str, Any]:
@@ -114,16 +109,14 @@ class Point2ActModel(SplatfactoModel):
         S_world_nerf, views = saved.S_nerf_world.inverse(), self._posed_views()
         refined = self._views.poses_changed or self.config.camera_optimizer.mode != "off"
         poses = {view.name: S_world_nerf.move_pose(view.T_world_cam) for view in reversed(views)}
-        current = self._points is not None and self._lifted_step == self.step
         return replace(
             saved,
             views=tuple(poses) if self._views.selected else None,
             poses=poses if refined else None,
-            digest=points_digest(self._points) if current and self._points is not None else "",
         ).to_dict()
 
     def _timings(self) -> dict[str, float]:
-        """Return seconds per stage so far; everything but initialising and lifting is fitting."""
+        """Return seconds per stage so far; everything but initialising and localizing is fitting."""
         if self._data is None:
             return dict(self._saved.timings)
         other = self._stages.seconds
@@ -151,11 +144,12 @@ class Point2ActModel(SplatfactoModel):
         """
         for name, parameter in self.gauss_params.items():
             parameter.data = torch.zeros_like(dict[f"gauss_params.{name}"], device=self.device)
-        for name in ("relevancy", "evidence"):
-            setattr(self, name, torch.zeros_like(dict[name], device=self.device))
+        self.relevancy = torch.zeros_like(dict["relevancy"], device=self.device)
+        # Checkpoints of earlier versions hold one tensor more.
+        dict.pop("evidence", None)
         loaded = super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
         if self._data is not None:
-            self._lift(self._points)
+            self._localize(self._points)
         return loaded
 
     # ── colours as spherical harmonics at every degree (splatfacto uses logits at degree 0) ────
@@ -179,7 +173,7 @@ class Point2ActModel(SplatfactoModel):
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
     ) -> list[TrainingCallback]:
-        """Return callbacks that check each step before it is taken, and densify and lift after it."""
+        """Return callbacks that check each step before it is taken, and densify and localize after it."""
         trainer, optimizers = training_callback_attributes.trainer, training_callback_attributes.optimizers
         assert trainer is not None
         assert optimizers is not None
@@ -196,18 +190,20 @@ class Point2ActModel(SplatfactoModel):
         return super().get_training_callbacks(training_callback_attributes)
 
     def step_post_backward(self, step: int) -> None:
-        """Densify and lift if they are due."""
+        """Densify and localize if they are due."""
         taken = self._steps is None or self._steps.end()
         if self._densifier is not None and taken:
-            self._densifier.step(step)
+            carried = self._densifier.step(step, self.relevancy)
+            assert carried is not None
+            self.relevancy = carried
         if self._steps is not None and step == self._last_step:
             self._steps.log()
         due = step % self.config.relevancy_every == 0 or step == self._last_step
         if due or len(self.relevancy) != self.num_points:
-            self._lift(self._points)
+            self._localize(self._points)
 
-    def lift_again(self) -> str:
-        """Read the points file again, lift it onto the current Gaussians, and return a message about it.
+    def localize_again(self) -> str:
+        """Read the points file again, localize its queries, and return a message about it.
 
         Training continues with these points; a finished run on disk does not change. This must not be called
         during a training step or a rendering: nerfstudio's viewer holds its lock meanwhile.
@@ -216,33 +212,28 @@ class Point2ActModel(SplatfactoModel):
             Point2ActError: The points cannot be used. Nothing changes.
         """
         if self._views is None:
-            raise RunError("No images are loaded here to lift points from: open the run with ns-viewer")
+            raise RunError("No images are loaded here that the points refer to: open the run with ns-viewer")
         points = read_points(self._views.points_path, self._views.capture)
-        self._lift(points)
+        self._localize(points)
         return counted(points)
 
     @torch.no_grad()
-    def _lift(self, points: PointSet | None) -> None:
-        """Lift points onto the current Gaussians."""
+    def _localize(self, points: PointSet | None) -> None:
+        """Find the relevancy of the current Gaussians."""
         assert self._views is not None
-        with self._stages.stage("lift the points"):
-            lifted = lift_points(
+        with self._stages.stage("localize the queries"):
+            found = find_relevancy(
                 points,
                 self._views.capture,
                 to_scene(dict(self.gauss_params.items())),
                 self._posed_views(),
-                config=self.config.relevancy,
-                device=self.device,
+                self.device,
             )
-        values, evidence = (
-            torch.tensor(array, dtype=torch.float32, device=self.device)
-            for array in (lifted.values, lifted.evidence)
-        )
+        values = torch.tensor(found.values, dtype=torch.float32, device=self.device)
         with self._exchanging:
-            self.relevancy, self.evidence, self._points = values, evidence, points
-            self._saved = replace(self._saved, queries=lifted.queries)
-            self._lifted_step = self.step
-        self.relevancy_view.offer(lifted.queries)
+            self.relevancy, self._points = values, points
+            self._saved = replace(self._saved, queries=found.queries)
+        self.relevancy_view.offer(found.queries)
 
     def _posed_views(self) -> list[View]:
         """Return all views in nerfstudio's frame, the training views at their refined poses."""
@@ -327,8 +318,7 @@ class Point2ActModel(SplatfactoModel):
             "accumulation": alpha,
         }
         if not self.training and self._saved.queries:
-            peaks = self.relevancy.amax(dim=0)
-            outputs |= self.relevancy_view.images(rendered.features[..., 3:], alpha, outputs["rgb"], peaks)
+            outputs |= self.relevancy_view.images(rendered.features[..., 3:], alpha, outputs["rgb"])
         return outputs
 
     def get_image_metrics_and_images(

@@ -79,19 +79,19 @@ class RelevancyView(torch.nn.Module):
 
     colors: Tensor
 
-    def __init__(self, lift_again: Callable[[], str]):
-        """``lift_again`` is called by the button; it returns or raises the message to show."""
+    def __init__(self, localize_again: Callable[[], str]):
+        """``localize_again`` is called by the button; it returns or raises the message to show."""
         super().__init__()
         viridis = torch.tensor(matplotlib.colormaps["viridis"](range(256))[:, :3], dtype=torch.float32)
         self.register_buffer("colors", viridis, persistent=False)
         self._queries: tuple[Query, ...] = ()
-        self._lift_again = lift_again
+        self._localize_again = localize_again
         hint = 'What the output "relevancy" shows'
         self.chosen_query = ViewerDropdown("Query", _NO_QUERY, [_NO_QUERY], hint=hint)
         # Chosen: the scene's own colours stay visible where nothing is relevant.
         self.color_share = ViewerSlider("Blend", 0.8, 0.0, 1.0, 0.05, hint="0: the image, 1: relevancy alone")
-        self.lift_button = ViewerButton("Lift the points again", cb_hook=self._lift)
-        self.lift_report = Sentence("Lifted", "")
+        self.localize_button = ViewerButton("Localize the points again", cb_hook=self._localize)
+        self.localize_report = Sentence("Localized", "")
 
     @property
     def choice(self) -> int:
@@ -115,7 +115,6 @@ class RelevancyView(torch.nn.Module):
         features: Float[Tensor, "h w q"],
         alpha: Float[Tensor, "h w 1"],
         rgb: Float[Tensor, "h w 3"],
-        peaks: Float[Tensor, " q"],
     ) -> dict[str, Tensor]:
         """Return the rendered relevancies as nerfstudio's outputs.
 
@@ -123,28 +122,28 @@ class RelevancyView(torch.nn.Module):
             features: Alpha-blended relevancy of every query, not divided by ``alpha``.
             alpha: Accumulated opacity.
             rgb: Rendered colours.
-            peaks: Maximum relevancy of any Gaussian, per query.
 
         Returns:
             ``relevancy_<name>`` (h, w, 1) in [0, 1] for each query, divided by alpha; and ``relevancy``
-            (h, w, 3) of the chosen query in colours, relative to its peak.
+            (h, w, 3) of the chosen query in colours.
         """
         values = (features / alpha.clamp_min(1e-6)).clamp(0.0, 1.0)
         images = {f"relevancy_{q.name}": values[..., i, None] for i, q in enumerate(self._queries)}
-        shown = features[..., self.choice] / peaks[self.choice].clamp_min(1e-9)
-        images["relevancy"] = overlay(rgb, shown, float(self.color_share.value), self.colors)
+        images["relevancy"] = overlay(
+            rgb, features[..., self.choice], float(self.color_share.value), self.colors
+        )
         return images
 
-    def _lift(self, _: ViewerButton) -> None:
-        self.lift_report.show("Lifting the points …")
+    def _localize(self, _: ViewerButton) -> None:
+        self.localize_report.show("Localizing …")
         try:
-            message = self._lift_again()
+            message = self._localize_again()
         except Exception as err:
             # Any other error would be lost in the viewer's thread, without a trace on the page.
             why = str(err) if isinstance(err, Point2ActError) else repr(err)
-            message = f"Nothing was lifted. {why}"
+            message = f"Nothing has changed. {why}"
         CONSOLE.print(message, markup=False)
-        self.lift_report.show(message)
+        self.localize_report.show(message)
 
 
 def _labels(queries: Sequence[Query]) -> list[str]:

@@ -38,8 +38,6 @@ class Saved:
     """Frames that were used, by name; None for all."""
     poses: Poses | None = None
     """Refined poses, world; None for the capture's own."""
-    digest: str = ""
-    """``points_digest`` of the points that the relevancy was lifted from; empty if it is not up to date."""
 
     @staticmethod
     def empty() -> Saved:
@@ -60,12 +58,11 @@ class Saved:
             "timings": dict(self.timings),
             "views": None if self.views is None else list(self.views),
             "poses": None if self.poses is None else {name: T.tolist() for name, T in self.poses.items()},
-            "digest": self.digest,
         }
 
     @staticmethod
     def from_dict(state: dict[str, Any]) -> Saved:
-        """Return the inverse of ``to_dict``; checkpoints of earlier versions lack the last three."""
+        """Return the inverse of ``to_dict``; checkpoints of earlier versions lack the last two."""
         views, poses = state.get("views"), state.get("poses")
         return Saved(
             tuple(Query(**query) for query in state["queries"]),
@@ -74,7 +71,6 @@ class Saved:
             state["timings"],
             None if views is None else tuple(views),
             None if poses is None else {name: np.array(T) for name, T in poses.items()},
-            state.get("digest", ""),
         )
 
 
@@ -101,8 +97,6 @@ class TrainedRun:
         Raises:
             CaptureError: The capture cannot be read.
         """
-        from point2act.pipeline.session import StoredRelevancy
-
         saved = self.saved
         pipeline: Any = self.config.pipeline
         # nerfstudio has read all files of the capture already.
@@ -110,10 +104,7 @@ class TrainedRun:
             max_side=pipeline.datamanager.max_side, names=saved.views, poses=saved.poses, allow_outside=True
         )
         capture = loader.read(saved.capture)
-        stored = None
-        if self.relevancy is not None and saved.digest:
-            stored = StoredRelevancy(self.relevancy, pipeline.model.relevancy, saved.digest)
-        return FinishedRun(self.folder, self.scene, capture, loader, capture.metric, saved.timings, stored)
+        return FinishedRun(self.folder, self.scene, capture, loader, capture.metric, saved.timings)
 
 
 def load_run(config_path: Path | str) -> TrainedRun:
@@ -142,8 +133,7 @@ def load_run(config_path: Path | str) -> TrainedRun:
         scene = saved.S_nerf_world.inverse().move_scene(to_scene(parameters))
         relevancy = None
         if saved.queries:
-            values, evidence = (state[name].double().cpu().numpy() for name in ("relevancy", "evidence"))
-            relevancy = RelevancyField(saved.queries, values, evidence)
+            relevancy = RelevancyField(saved.queries, state["relevancy"].double().cpu().numpy())
     except KeyError as err:
         raise RunError(f"{checkpoint} lacks {err}: train again with this version of point2act") from err
     return TrainedRun(path.parent, scene, relevancy, config, saved)

@@ -1,4 +1,4 @@
-"""Initial Gaussians, views in nerfstudio's frame and lifting, for the nerfstudio model."""
+"""Initial Gaussians, views in nerfstudio's frame and relevancy, for the nerfstudio model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from jaxtyping import Float
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from point2act.core.types import Capture, GaussianScene, PointSet, RelevancyField, View
-from point2act.localization.relevancy import RelevancyConfig
 from point2act.plugin.bridge import Similarity
 from point2act.plugin.datamanager import CaptureViews, TrainingData
 from point2act.splatting.initialization import StartConfig, from_cloud, initialize_gaussians
@@ -44,26 +43,24 @@ def posed_views(
     return moved
 
 
-def lift_points(
+def find_relevancy(
     points: PointSet | None,
     capture: Capture,
     scene: GaussianScene,
     views: Sequence[View],
-    *,
-    config: RelevancyConfig,
     device: torch.device,
 ) -> RelevancyField:
-    """Lift points onto the Gaussians of a training; scene and views share a frame.
+    """Localize points on the Gaussians of a training; scene and views share a frame.
 
     Returns:
         The relevancy of every Gaussian for every query; without points, a field without columns.
     """
-    if points is None:
-        return RelevancyField((), np.zeros((len(scene), 0)), np.zeros((len(scene), 0)))
+    if points is None or not points.queries:
+        return RelevancyField((), np.zeros((len(scene), 0)))
     # Imported late: nerfstudio loads this package for every method.
-    from point2act.pipeline.session import Session
+    from point2act.pipeline.session import Session, join_relevancy
 
-    return Session(capture, views, scene, False, device).lift(points, config=config)[0]
+    return join_relevancy(Session(capture, views, scene, False, device).localize(points))
 
 
 def empty_scene() -> GaussianScene:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from point2act.splatting.render import Rendered
 
@@ -64,16 +65,26 @@ class Densifier:
         rendered.means2d.retain_grad()
         self._rendered = rendered
 
-    def step(self, step: int) -> None:
-        """Accumulate the last image's gradients; split, duplicate and prune if ``step`` is due."""
+    def step(self, step: int, values: Tensor | None = None) -> Tensor | None:
+        """Accumulate the last image's gradients; split, duplicate and prune if ``step`` is due.
+
+        Args:
+            step: Number of steps taken.
+            values: One row per Gaussian.
+
+        Returns:
+            ``values`` of the Gaussians that are left or new; new ones inherit them.
+        """
         if self._rendered is None or self._rendered.means2d.grad is None:
-            return
+            return values
+        self._state["values"] = values
         if len(self._parameters["means"]) >= self._config.max_gaussians:
             self._strategy.grow_grad2d = float("inf")
         self._strategy.step_post_backward(
             self._parameters, self._optimizers, self._state, step + 1, _packed(self._rendered), packed=True
         )
         self._rendered = None
+        return self._state.pop("values")
 
 
 def _packed(rendered: Rendered) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def relevancy_picture(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Show relevancy in [0, 1] in colour on a dim grey copy of the photograph, with a scale."""
     picture = _blend(dim_grey(rgb).astype(np.uint8), *relevancy_layer(np.clip(relevancy, 0.0, 1.0)))
-    return _with_scale(picture, "viridis", "0", "peak")
+    return _with_scale(picture, "viridis", "0", "1")
 
 
 def dim_grey(rgb: Real[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:

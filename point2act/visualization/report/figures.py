@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from point2act.core.geometry import inside, project
 from point2act.core.types import OrientedBox, QueryResult, Region
@@ -112,21 +112,16 @@ def _answer(shown: ReportView, result: QueryResult, color: Color) -> Figure:
 def reconstruction(report: ReportInput) -> tuple[list[str], list[tuple[str, list[Image]]]]:
     """Draw photograph, rendered colour, depth and relevancies; their names, and the images per view."""
     names = ["Captured", "Rendered", "Depth", *(f"Relevancy: {r.query.name}" for r in report.results)]
-    # Relative to the peak over all views: the prior keeps all values well below one.
-    each = [shown.picture.relevancy.max(axis=(0, 1)) for shown in report.views]
-    peaks = np.max(each, axis=0, initial=1e-9)
     unit = "m" if report.metric else "units"
-    return names, [
-        (shown.view.name, _rendered(shown, unit, peaks)) for shown in report.views[:_MAX_RECONSTRUCTED]
-    ]
+    return names, [(shown.view.name, _rendered(shown, unit)) for shown in report.views[:_MAX_RECONSTRUCTED]]
 
 
-def _rendered(shown: ReportView, unit: str, peaks: Float[np.ndarray, " q"]) -> list[Image]:
+def _rendered(shown: ReportView, unit: str) -> list[Image]:
     picture = shown.picture
     color = np.round(255 * np.clip(picture.rgb, 0.0, 1.0)).astype(np.uint8)
     # There is no surface where Gaussians absorb less than half of the light.
     depth = np.where(picture.alpha > 0.5, picture.depth, 0.0)
-    relevancies = np.moveaxis(picture.relevancy / peaks, -1, 0)
+    relevancies = np.moveaxis(picture.relevancy, -1, 0)
     maps = [relevancy_picture(shown.view.rgb, relevancy) for relevancy in relevancies]
     return [shown.view.rgb, color, depth_picture(depth, unit=unit), *maps]
 

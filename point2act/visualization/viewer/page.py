@@ -98,7 +98,7 @@ class Page:
         """Colour the Gaussians according to the sliders."""
         relevancy = None
         if self.now is not None and self.query in self.now.localized:
-            relevancy = self.now.localized[self.query].context.relevancy
+            relevancy = self.now.localized[self.query].relevancy
         self.nodes.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
 
     def _show_status(self, *lines: str) -> None:

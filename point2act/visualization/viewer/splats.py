@@ -102,19 +102,17 @@ def _strides(cubes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
 def paint(
     colors: Float[np.ndarray, "n 3"], relevancy: Float[np.ndarray, " n"], *, blend: float, threshold: float
 ) -> Float[np.ndarray, "n 3"]:
-    """Blend colours with relevancy, normalised to its peak and coloured as in reports.
+    """Blend colours with relevancy, coloured as in reports.
 
     Args:
         colors: Colours in [0, 1].
-        relevancy: One number for each Gaussian; if all are 0, the colours stay as they are.
+        relevancy: Probability of each Gaussian to be meant; if all are 0, the colours stay as they are.
         blend: From 0, the colours as they are, to 1, relevancy on a dim grey scene.
-        threshold: Fraction of the peak below which Gaussians stay grey.
+        threshold: Relevancy below which Gaussians stay grey.
     """
-    peak = float(relevancy.max(initial=0.0))
-    if peak <= 0 or blend <= 0:
+    if relevancy.max(initial=0.0) <= 0 or blend <= 0:
         return colors
-    share = np.clip(relevancy / peak, 0.0, 1.0)
-    heat, opacity = relevancy_layer(share[:, None])
-    shown, grey = np.where(share[:, None] >= threshold, opacity, 0.0), dim_grey(colors)
+    heat, opacity = relevancy_layer(relevancy[:, None])
+    shown, grey = np.where(relevancy[:, None] >= threshold, opacity, 0.0), dim_grey(colors)
     over = grey + (heat[:, 0] / 255 - grey) * shown
     return colors + blend * (over - colors)
