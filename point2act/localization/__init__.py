@@ -1,1 +1,1 @@
-"""From points to a relevancy on Gaussians and to the region to act on."""
+"""From points to the relevancy of Gaussians and the region to act on."""

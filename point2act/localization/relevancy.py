@@ -1,4 +1,7 @@
-"""Relevancy of every Gaussian, lifted from heatmaps in closed form.
+"""A relevancy of every Gaussian without parts, lifted from heatmaps in closed form.
+
+Queries are answered by the posterior over parts (``segmentation.Segmentation.relevancy``); this is the field
+that needs neither segmentation nor an error model.
 
 With fixed geometry a rendered relevancy image is linear in each Gaussian's scalar, so nothing is trained.
 With blending weights w_vgp of Gaussian g at pixel p of view v, heatmaps H_v, and weights a_v of the views:
