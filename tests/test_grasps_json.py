@@ -391,7 +391,7 @@ def test_broken_splats_are_not_written(tmp_path: Path, field: str, value: float)
 
 def test_other_clouds_are_no_splats(tmp_path: Path):
     scene = a_scene(3, 0)
-    relevancy = RelevancyField((QUERY,), np.ones((3, 1)), np.ones((3, 1)))
+    relevancy = RelevancyField((QUERY,), np.ones((3, 1)))
     write_relevancy_ply(tmp_path / "cloud.ply", scene, relevancy)
     with pytest.raises(SceneError, match="lacks f_dc_0"):
         read_splat_ply(tmp_path / "cloud.ply")
@@ -423,7 +423,7 @@ def test_relevancy_is_coloured_and_kept(tmp_path: Path):
     scene = a_scene(3, 1)
     queries = tuple(Query(name, "x") for name in ("left ear", "left-ear", "nose"))
     values = np.array([[0.0, 0.0, 0.0], [0.2, 0.5, 0.1], [0.0, 0.0, 1.0]])
-    write_relevancy_ply(tmp_path / "cloud.ply", scene, RelevancyField(queries, values, np.ones((3, 3))))
+    write_relevancy_ply(tmp_path / "cloud.ply", scene, RelevancyField(queries, values))
     cloud = read_ply(tmp_path / "cloud.ply", SceneError)
     names = list(cloud.dtype.names or ())[6:]
     assert names == ["relevancy_left_ear", "relevancy_left_ear_1", "relevancy_nose"]
@@ -434,7 +434,5 @@ def test_relevancy_is_coloured_and_kept(tmp_path: Path):
 
 
 def test_no_queries_no_relevancy(tmp_path: Path):
-    write_relevancy_ply(
-        tmp_path / "c.ply", a_scene(2, 0), RelevancyField((), np.zeros((2, 0)), np.zeros((2, 0)))
-    )
+    write_relevancy_ply(tmp_path / "c.ply", a_scene(2, 0), RelevancyField((), np.zeros((2, 0))))
     assert len(read_ply(tmp_path / "c.ply", SceneError)) == 2
