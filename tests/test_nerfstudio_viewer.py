@@ -215,6 +215,20 @@ def test_localizing_again_changes_nothing_where_nothing_changed(small_capture: P
     torch.testing.assert_close(loaded.model.relevancy, trained.model.relevancy)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_loaded(small_capture: Path):
+    """It holds one more tensor, and is left as it is."""
+    write_points(small_capture)
+    trained = make_pipeline(small_capture)
+    localize(trained.model)
+    state = trained.state_dict()
+    state["_model.evidence"] = torch.ones_like(trained.model.relevancy)
+    names = set(state)
+    loaded = make_pipeline(small_capture, test_mode="test")
+    loaded.load_state_dict(state)
+    torch.testing.assert_close(loaded.model.relevancy, trained.model.relevancy)
+    assert set(state) == names
+
+
 def test_a_run_is_localized_where_it_was_trained_though_images_have_come(small_capture: Path):
     """nerfstudio centres the cameras it finds: with some more, elsewhere."""
     write_points(small_capture)

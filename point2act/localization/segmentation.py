@@ -55,8 +55,8 @@ class Segmentation:
         Args:
             posterior: Posterior over ``parts``.
         """
-        values = self.parts.marginal(posterior.parts)
-        return np.where(self.surface_point < 0, 0.0, np.append(values, 0.0)[self.surface_point])
+        # The index -1 of Gaussians that belong to no point selects the appended 0.
+        return np.append(self.parts.marginal(posterior.parts), 0.0)[self.surface_point]
 
 
 def segment_scene(

@@ -146,8 +146,8 @@ class Point2ActModel(SplatfactoModel):
             parameter.data = torch.zeros_like(dict[f"gauss_params.{name}"], device=self.device)
         self.relevancy = torch.zeros_like(dict["relevancy"], device=self.device)
         # Checkpoints of earlier versions hold one tensor more.
-        dict.pop("evidence", None)
-        loaded = super(SplatfactoModel, self).load_state_dict(dict, **kwargs)
+        known = {name: value for name, value in dict.items() if name != "evidence"}
+        loaded = super(SplatfactoModel, self).load_state_dict(known, **kwargs)
         if self._data is not None:
             self._localize(self._points)
         return loaded
