@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from point2act.vlm.pointing.questions import ask as ask
     from point2act.vlm.pointing.questions import open_questions as open_questions
     from point2act.vlm.pointing.questions import open_task as open_task
+    from point2act.vlm.segmenters.factory import SegmenterConfig as SegmenterConfig
+    from point2act.vlm.segmenters.factory import open_segmenter as open_segmenter
+    from point2act.vlm.segmenters.segmenter import Segmenter as Segmenter
 
 # First, because torch reads the number of threads when it is imported.
 configure_threads()
@@ -94,6 +97,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "vlm.pointing.ask": ["Questions"],
         "vlm.pointing.point": ["FunctionPointer", "Pointer"],
         "vlm.pointing.questions": ["AskConfig", "ask", "open_questions", "open_task"],
+        "vlm.segmenters.factory": ["SegmenterConfig", "open_segmenter"],
+        "vlm.segmenters.segmenter": ["Segmenter"],
     },
 )
 __all__ += ["Point2ActError"]
