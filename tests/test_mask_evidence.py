@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import synthetic
-from test_segmentation import BOXES, VIEWS, segmentation, tabletop
+from synthetic import orbit
+from test_segmentation import BOXES, seen_from, segmentation, tabletop
 
 from point2act.core.geometry import back_project, pixel_centers, project, to_tangents
 from point2act.core.masks import CandidateMasks
@@ -23,7 +24,8 @@ from point2act.localization.mask_evidence import (
 from point2act.localization.region import rank_places
 from point2act.localization.segmentation import Segmentation
 
-CAP = 0.06
+VIEWS = seen_from(orbit(16))
+CAP = 0.075
 """Height above which the red box is its cap, metres; nothing else tells the cap from the rest."""
 
 
@@ -56,11 +58,11 @@ def on_cap(points: np.ndarray) -> np.ndarray:
 
 
 def answers_on(mask_of, rng: np.random.Generator) -> list[np.ndarray]:
-    """A point anywhere in a mask of every view, as tangents."""
+    """A point in a mask of every view, as tangents; together they are spread over its height."""
     found = []
-    for number, view in enumerate(VIEWS):
+    for number, (view, turn) in enumerate(zip(VIEWS, rng.permutation(len(VIEWS)), strict=True)):
         rows, columns = np.nonzero(mask_of(number))
-        pick = rng.integers(len(rows))
+        pick = int((turn + rng.random()) / len(VIEWS) * len(rows))
         found.append(to_tangents(view.camera, np.array([[columns[pick] + 0.5, rows[pick] + 0.5]])))
     return found
 
@@ -88,7 +90,7 @@ def overlap(extents: Extents, truth: np.ndarray) -> float:
     return (found & truth).sum() / (found | truth).sum()
 
 
-def candidates(seen, numbers=(0, 2, 4, 6), *, order=(0, 1)) -> dict[int, CandidateMasks]:
+def candidates(seen, numbers=(0, 4, 8, 12), *, order=(0, 1)) -> dict[int, CandidateMasks]:
     """The box and its cap in every view, as SAM 2 gives the whole and the part."""
     return {
         number: CandidateMasks(np.stack([seen[number][which] for which in order]), np.full(len(order), 0.9))
@@ -100,7 +102,7 @@ def candidates(seen, numbers=(0, 2, 4, 6), *, order=(0, 1)) -> dict[int, Candida
 @pytest.mark.parametrize("seed", range(4))
 def test_answers_over_the_whole_and_answers_over_the_part_tell_them_apart(scene, seen, seed):
     rng = np.random.default_rng(seed)
-    shown = scene.visibility.area[::2].max(axis=0) > 0
+    shown = scene.visibility.area[::4].max(axis=0) > 0
     whole = extents_of(scene, answers_on(lambda number: seen[number][0], rng), candidates(seen))
     part = extents_of(scene, answers_on(lambda number: seen[number][1], rng), candidates(seen))
     assert whole is not None
@@ -128,7 +130,7 @@ def test_a_part_that_the_scene_s_own_parts_do_not_have_is_found_by_masks(scene, 
 def test_the_order_of_candidates_and_of_views_means_nothing(scene, seen):
     answers = answers_on(lambda number: seen[number][1], np.random.default_rng(2))
     one = extents_of(scene, answers, candidates(seen))
-    other = extents_of(scene, answers, candidates(seen, (6, 4, 2, 0), order=(1, 0)))
+    other = extents_of(scene, answers, candidates(seen, (12, 8, 4, 0), order=(1, 0)))
     assert one is not None
     assert other is not None
     np.testing.assert_allclose(one.membership, other.membership, atol=1e-9)
@@ -136,7 +138,7 @@ def test_the_order_of_candidates_and_of_views_means_nothing(scene, seen):
 
 def test_each_view_may_mean_another_of_its_candidates(scene, seen):
     """Two views have the cap first, the others the box: the scores say nothing, the agreement does."""
-    mixed = candidates(seen, (0, 4)) | candidates(seen, (2, 6), order=(1, 0))
+    mixed = candidates(seen, (0, 8)) | candidates(seen, (4, 12), order=(1, 0))
     answers = answers_on(lambda number: seen[number][1], np.random.default_rng(3))
     extents = extents_of(scene, answers, mixed)
     assert extents is not None
@@ -145,10 +147,10 @@ def test_each_view_may_mean_another_of_its_candidates(scene, seen):
 
 # ── wrong masks ────────────────────────────────────────────────────────────────────────────────
 def test_a_view_with_a_mask_of_something_else_is_outvoted(scene, seen):
-    found = candidates(seen, (0, 2, 4, 6), order=(1,))
+    found = candidates(seen, order=(1,))
     elsewhere = np.zeros_like(seen[0][0])
     elsewhere[:40, :40] = True
-    found[2] = CandidateMasks(elsewhere[None], np.array([0.99]))
+    found[4] = CandidateMasks(elsewhere[None], np.array([0.99]))
     extents = extents_of(scene, answers_on(lambda n: seen[n][1], np.random.default_rng(4)), found)
     assert extents is not None
     assert overlap(extents, on_cap(scene.parts.points)) > 0.75
@@ -188,8 +190,9 @@ def test_views_are_different_and_see_the_place(scene):
     chosen = choose_views(body, scene.parts, scene.visibility, VIEWS, none)
     assert len(chosen) == len(set(chosen)) == 5
     assert choose_views(body, scene.parts, scene.visibility, VIEWS, none) == chosen
-    # Nothing sees a part that is as small as a point.
-    assert choose_views(body[:1], scene.parts, scene.visibility, VIEWS, none) == []
+    # No view sees enough of a part that is as small as a point.
+    config = MaskEvidenceConfig(min_area=1e-2)
+    assert choose_views(body[:1], scene.parts, scene.visibility, VIEWS, none, config=config) == []
 
 
 def test_a_view_whose_answer_agrees_is_preferred(scene, seen):

@@ -51,8 +51,8 @@ class MaskEvidenceConfig:
     """Angle between two views of a place at which they are counted in full."""
     min_area: float = 2.2e-4
     """Minimum area of a place in a view, square radians."""
-    disagreeing: float = 0.3
-    """Weight of a view whose answer is not at the place, relative to one that agrees."""
+    unconfirmed: float = 0.3
+    """Weight of a view without an answer at the place, relative to one with such an answer."""
     agree: float = 0.02
     """Maximum angle between an answer and the place's surface for agreement."""
     min_overlap: float = 0.4
@@ -155,9 +155,10 @@ def _worth(
     answer: Float[np.ndarray, "m 2"] | None,
     config: MaskEvidenceConfig,
 ) -> float:
-    if answer is None or agreeing_point(visibility, view, body, answer, config=config) is not None:
-        return 1.0
-    return config.disagreeing
+    confirmed = (
+        answer is not None and agreeing_point(visibility, view, body, answer, config=config) is not None
+    )
+    return 1.0 if confirmed else config.unconfirmed
 
 
 def agreeing_point(

@@ -56,9 +56,9 @@ class PlaceMasks:
     def segment(self, place: Place, answers: ViewAnswers) -> dict[int, CandidateMasks]:
         """Return the candidate masks of a place, by the index of the view.
 
-        The segmenter gets one pixel of each view: of a person's clicks the one at the place; else that of the
-        visible point of the place nearest to its action point, as a model's single answers scatter by more
-        than the width of small parts.
+        The segmenter gets one pixel of each view: that of the visible point of the place nearest to its action
+        point, as a model's single answers scatter by more than the width of small parts. Where a person
+        clicked, or a single answer is all there is, it gets that.
 
         Args:
             place: The place.
@@ -66,10 +66,11 @@ class PlaceMasks:
         """
         parts, visibility = self.segmentation.parts, self.segmentation.visibility
         chosen = choose_views(place.members, parts, visibility, self.views, answers, config=self.config)
+        exact = self.by_person or sum(each is not None and len(each) > 0 for each in answers) == 1
         found = {}
         for number in chosen:
             view = self.full_size(self.views[number])
-            positive = self._prompt(number, view, place, answers[number])
+            positive = self._prompt(number, view, place, answers[number] if exact else None)
             found[number] = self.segmenter.segment(view.rgb, positive, np.zeros((0, 2)))
             _log.debug("%s: masks with scores %s", view.name, np.round(found[number].scores, 2))
         return found
@@ -78,7 +79,7 @@ class PlaceMasks:
         self, number: int, view: View, place: Place, answer: Float[np.ndarray, "m 2"] | None
     ) -> Float[np.ndarray, "1 2"]:
         parts, visibility, camera = self.segmentation.parts, self.segmentation.visibility, view.camera
-        if self.by_person and answer is not None:
+        if answer is not None:
             at = agreeing_point(visibility, number, place.members, answer, config=self.config)
             if at is not None:
                 return answer[at][None] * [camera.fx, camera.fy] + [camera.cx, camera.cy]

@@ -153,7 +153,7 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     posterior = part_posterior(parts, visibility, tangents, config=chosen.evidence)
     places = rank_places(parts, visibility, posterior, context.views, context.pixels, config=chosen.region)
     relevancy = context.segmentation.relevancy(posterior)
-    if context.segmenter is not None and places:
+    if context.segmenter is not None and places and any(each is not None and len(each) for each in tangents):
         masks = PlaceMasks(
             context.segmentation,
             context.views,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -85,10 +84,12 @@ def _pack(found: CandidateMasks) -> bytes:
 def _read(path: Path, size: tuple[int, ...]) -> CandidateMasks | None:
     """Read an entry; None if there is none, or it is damaged."""
     height, width = size
+    if not path.is_file():
+        return None
     try:
-        with np.load(path, allow_pickle=False) as entry:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as entry:
             packed, scores = entry["masks"], entry["scores"]
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+    except Exception:  # Damaged files make numpy and zipfile raise anything.
         return None
     if packed.dtype != np.uint8 or packed.shape != (len(scores), height, -(-width // 8)):
         return None
