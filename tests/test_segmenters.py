@@ -184,7 +184,7 @@ DEVIATION = np.array([0.229, 0.224, 0.225])
 
 
 class ColorSession:
-    """In place of a network: the encoder hands on the pixels, the decoder compares colours with the point's."""
+    """In place of a network: the encoder hands on pixels, the decoder compares colours."""
 
     def __init__(self, path: str, options, providers):
         assert providers == ["CPUExecutionProvider"]

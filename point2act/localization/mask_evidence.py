@@ -155,10 +155,8 @@ def _worth(
     answer: Float[np.ndarray, "m 2"] | None,
     config: MaskEvidenceConfig,
 ) -> float:
-    confirmed = (
-        answer is not None and agreeing_point(visibility, view, body, answer, config=config) is not None
-    )
-    return 1.0 if confirmed else config.unconfirmed
+    at = None if answer is None else agreeing_point(visibility, view, body, answer, config=config)
+    return config.unconfirmed if at is None else 1.0
 
 
 def agreeing_point(

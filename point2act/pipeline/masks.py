@@ -56,7 +56,7 @@ class PlaceMasks:
     def segment(self, place: Place, answers: ViewAnswers) -> dict[int, CandidateMasks]:
         """Return the candidate masks of a place, by the index of the view.
 
-        The segmenter gets one pixel of each view: that of the visible point of the place nearest to its action
+        The segmenter gets one pixel of each view: that of the place's visible point nearest to its action
         point, as a model's single answers scatter by more than the width of small parts. Where a person
         clicked, or a single answer is all there is, it gets that.
 

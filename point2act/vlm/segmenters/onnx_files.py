@@ -137,6 +137,7 @@ def _onnxruntime() -> Any:
 def _open(path: Path) -> Any:
     runtime = _onnxruntime()
     options = runtime.SessionOptions()
+    options.enable_cpu_mem_arena = False  # It keeps several GiB between images, and saves little time.
     options.log_severity_level = 3  # Errors alone: shapes that an optimised file repeats are no news.
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
