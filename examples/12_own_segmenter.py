@@ -1,4 +1,4 @@
-"""Use any function as the segmenter, which tells where a region ends: here, pixels of one colour that touch."""
+"""Use any function as the segmenter, which decides where a region ends: here, pixels of one colour."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Masks of a few views: where a place ends, told by agreement in 3D."""
+"""Masks of a few views: where a place ends, by agreement in 3D."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from point2act.localization.segmentation import Segmentation
 
 VIEWS = seen_from(orbit(16))
 CAP = 0.075
-"""Height above which the red box is its cap, metres; nothing else tells the cap from the rest."""
+"""Height above which the red box is its cap, metres; nothing else distinguishes the cap from the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def candidates(seen, numbers=(0, 4, 8, 12), *, order=(0, 1)) -> dict[int, Candid
 
 # ── the whole or the part ──────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("seed", range(4))
-def test_answers_over_the_whole_and_answers_over_the_part_tell_them_apart(scene, seen, seed):
+def test_answers_over_the_whole_and_answers_over_the_part_distinguish_them(scene, seen, seed):
     rng = np.random.default_rng(seed)
     shown = scene.visibility.area[::4].max(axis=0) > 0
     whole = extents_of(scene, answers_on(lambda number: seen[number][0], rng), candidates(seen))
@@ -157,7 +157,7 @@ def test_a_view_with_a_mask_of_something_else_is_outvoted(scene, seen):
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_without_masks_nothing_is_said(scene, seen, empty):
+def test_without_masks_there_are_no_extents(scene, seen, empty):
     nothing = np.zeros((1 if empty else 0, *seen[0][0].shape), dtype=bool)
     found = {number: CandidateMasks(nothing, np.full(len(nothing), 0.5)) for number in (0, 3)}
     assert extents_of(scene, answers_on(lambda n: seen[n][0], np.random.default_rng(0)), found) is None

@@ -137,7 +137,7 @@ def test_a_segmenter_that_finds_nothing_changes_nothing(small_run, points, both)
     np.testing.assert_array_equal(found.region.action_point, both[0].region.action_point)
 
 
-def test_a_segmenter_s_mistake_is_said(small_run, points):
+def test_a_segmenter_s_mistake_is_reported(small_run, points):
     session = point2act.open_run(small_run.output, segmenter=lambda *_: (np.ones((1, 2, 2)), [1.0]))
     with pytest.raises(ModelError, match=r"return both as arrays"):
         session.localize(points)
@@ -189,7 +189,7 @@ def test_a_folder_with_sam2_is_named_on_the_command_line(small_run, tmp_path, ca
 
 
 @pytest.mark.parametrize("command", ["run", "grasp", "view", "grasp-image"])
-def test_a_wrong_folder_is_said_before_any_work(command, small_run, tmp_path, capsys):
+def test_a_wrong_folder_is_reported_before_any_work(command, small_run, tmp_path, capsys):
     lines = {
         "run": ["run", str(small_run.capture), "--output", str(tmp_path / "out")],
         "grasp": ["grasp", "--load-config", str(small_run.output)],

@@ -72,7 +72,7 @@ def test_a_function_is_a_segmenter():
         ("masks", "scores"),
     ],
 )
-def test_what_a_function_must_return_is_said(answer):
+def test_what_a_function_must_return_is_reported(answer):
     with pytest.raises(ModelError, match=r"masks \(m, 120, 160\) and m scores"):
         FunctionSegmenter(lambda *_: answer).segment(disc()[0], np.array([[1.0, 2.0]]), NONE)
 
@@ -156,7 +156,7 @@ def test_a_damaged_entry_is_segmented_again(tmp_path_factory, junk: bytes, at: i
     assert found.masks.shape == (3, 31, 45)
 
 
-def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path):
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"--masks\.cache"):
         prepare_folder(tmp_path / "file" / "masks")
@@ -172,7 +172,7 @@ def test_the_images_used_last_are_kept():
     assert encoded == [0, 1, 2, 1]
 
 
-def test_a_digest_tells_the_shape_and_every_pixel():
+def test_a_digest_depends_on_the_shape_and_every_pixel():
     image = np.zeros((4, 6, 3), np.uint8)
     assert image_digest(image) == image_digest(np.asfortranarray(image))
     assert image_digest(image) != image_digest(image.reshape(6, 4, 3))
@@ -184,7 +184,7 @@ DEVIATION = np.array([0.229, 0.224, 0.225])
 
 
 class ColorSession:
-    """In place of a network: the encoder hands on pixels, the decoder compares colours."""
+    """In place of a network: the encoder passes pixels on, the decoder compares colours."""
 
     def __init__(self, path: str, options, providers):
         assert providers == ["CPUExecutionProvider"]
@@ -257,7 +257,7 @@ def test_other_files_are_another_segmenter(exported: Path):
     assert before != OnnxSegmenter(exported).identity
 
 
-def test_a_folder_without_its_files_is_said(exported: Path):
+def test_a_folder_without_its_files_is_reported(exported: Path):
     (exported / "my_encoder.onnx").write_text("")
     with pytest.raises(ModelError, match=r"needs one file \*encoder\*.*has my_encoder\.onnx, sam2_encoder"):
         OnnxSegmenter(exported)
@@ -268,19 +268,19 @@ def test_a_folder_without_its_files_is_said(exported: Path):
         open_segmenter(SegmenterConfig(path=exported / "nowhere"))
 
 
-def test_files_that_cannot_be_loaded_are_said(exported: Path):
+def test_files_that_cannot_be_loaded_are_reported(exported: Path):
     (exported / "sam2_encoder.ort").write_text("broken")
     with pytest.raises(ModelError, match=r"sam2_encoder\.ort cannot be loaded.*no such format$"):
         OnnxSegmenter(exported).segment(disc()[0], POINT, NONE)
 
 
-def test_an_export_of_something_else_is_said(exported: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_export_of_something_else_is_reported(exported: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ColorSession, "get_inputs", lambda _: [SimpleNamespace(name="image")])
     with pytest.raises(ModelError, match="no export of SAM 2"):
         OnnxSegmenter(exported).segment(disc()[0], POINT, NONE)
 
 
-def test_a_missing_onnxruntime_is_said(exported: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_onnxruntime_is_reported(exported: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"pip install 'point2act\[masks\]'"):
         OnnxSegmenter(exported)
@@ -317,13 +317,13 @@ def test_weights_are_part_of_the_identity(tiny: Path):
     }
 
 
-def test_a_folder_that_is_no_sam2_is_said(tmp_path: Path):
+def test_a_folder_that_is_no_sam2_is_reported(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"cannot be loaded as SAM 2.*hf download"):
         Sam2Segmenter(tmp_path).segment(disc()[0], POINT, NONE)
 
 
-def test_incomplete_weights_are_said(tiny: Path, tmp_path: Path):
+def test_incomplete_weights_are_reported(tiny: Path, tmp_path: Path):
     from safetensors.torch import load_file, save_file
 
     for path in tiny.iterdir():

@@ -9,7 +9,7 @@ surface points, x the answers, and M_v the candidate masks of view v:
 p(x | E) is the likelihood of ``likelihood`` with E as a part; o_vm is the overlap (intersection over union)
 of mask m and E among the points that view v sees, and s_vm the segmenter's own score of the mask, relative to
 the view's best one. Each view may mean another of its candidates: "the whole", "a part" and "a part of that"
-are told apart in 3D. Extents are the place's own parts, and for each mask the points that most views agree
+are distinguished in 3D. Extents are the place's own parts, and for each mask the points that most views agree
 on, when every other view takes the candidate that overlaps most with what the views before took.
 """
 

@@ -100,7 +100,7 @@ class PlaceMasks:
     ) -> tuple[Place, Float[np.ndarray, " g"]]:
         """Return a place with the extent that masks give it, and the relevancy of every Gaussian.
 
-        The probabilities of this place and of all others stay as they are: a mask tells where the thing under
+        The probabilities of this place and of all others stay as they are: a mask shows where the thing under
         a point ends, not whether the point is right.
 
         Args:

@@ -98,7 +98,7 @@ class QueryContext:
     base: Float[np.ndarray, "3"] | None
     """Position of the robot's base, world; None if the capture does not give it."""
     segmenter: Segmenter | None = None
-    """Tells where the likeliest place ends; None for its parts alone."""
+    """Decides where the likeliest place ends; None for its parts alone."""
 
     @property
     def solid(self) -> Bool[np.ndarray, " n"]:

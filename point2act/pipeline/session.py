@@ -89,7 +89,7 @@ class Session:
         metric: Whether lengths are known to be metres.
         device: Where torch computes.
         recorded: Views with their pixels as recorded, by name; others are loaded from the capture.
-        segmenter: Tells where things end, see ``point2act.vlm.segmenters``; None for the points alone.
+        segmenter: Decides where things end, see ``point2act.vlm.segmenters``; None for the points alone.
     """
 
     # Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted

@@ -110,7 +110,7 @@ def enlarge(
 
 
 def has_onnx_files(folder: Path) -> bool:
-    """Return whether a folder looks like one for ``OnnxSegmenter``."""
+    """Return whether a folder has files for ``OnnxSegmenter``."""
     return bool(_found(folder, "encoder") and _found(folder, "decoder"))
 
 

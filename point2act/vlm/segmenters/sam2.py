@@ -108,7 +108,8 @@ def _load(model: str | Path, device: str | None) -> _Loaded:
     where = choose_device(device)
     try:
         processor = Sam2Processor.from_pretrained(files)
-        network, report = Sam2Model.from_pretrained(files, output_loading_info=True)
+        loaded: Any = Sam2Model.from_pretrained(files, output_loading_info=True)
+        network, report = loaded
     except Exception as err:  # Third-party files make transformers raise anything.
         raise ModelError(
             f"{files} cannot be loaded as SAM 2: {first_line(err)}. Download it with 'hf download "

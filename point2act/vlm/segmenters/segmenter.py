@@ -61,7 +61,7 @@ class FunctionSegmenter:
 
     @property
     def identity(self) -> None:
-        """None: nothing tells whether the function has changed."""
+        """None: whether the function has changed is unknown."""
         return None
 
     def segment(
