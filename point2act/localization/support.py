@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
-from point2act.core.geometry import inside, project
+from point2act.core.geometry import at_pixels, back_project, inside, project
 from point2act.core.types import DepthImages, Support, View, ViewAnswers
 
 
@@ -54,6 +56,43 @@ def count_support(
     agree, disagree = int(backed.sum()), int(against.sum())
     names = tuple(view.name for view, no in zip(views, against, strict=True) if no)
     return Support(agree, disagree, len(views) - agree - disagree, names), backed
+
+
+def rejected_places(
+    support: Support,
+    views: Sequence[View],
+    depths: DepthImages,
+    answers: ViewAnswers,
+    *,
+    config: SupportConfig = SupportConfig(),
+) -> tuple[int, ...]:
+    """Group the answers that disagree with a region by the place that they point at.
+
+    Two answers point at one place if their surface points are closer than the tolerance for agreement, seen
+    from the cameras; places are the connected components (single linkage).
+
+    Args:
+        support: Support of the region: ``rejected_images`` are the views that disagree.
+        views: All views.
+        depths: z-depth of the surface in every view, 0 for none.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
+
+    Returns:
+        The number of views that name each place, most first; answers without a surface are left out.
+    """
+    points, tolerances = [], []
+    for view, depth, answer in zip(views, depths, answers, strict=True):
+        if view.name not in support.rejected_images or answer is None or len(answer) == 0:
+            continue
+        z = at_pixels(depth, answer[:1])
+        if z[0] > 0:
+            points.append(back_project(view.camera, view.T_world_cam, answer[:1], z)[0])
+            tolerances.append(config.agree * z[0])
+    if not points:
+        return ()
+    near = cdist(points, points) < np.add.outer(tolerances, tolerances) / 2
+    _, places = connected_components(near, directed=False)
+    return tuple(sorted(np.bincount(places).tolist(), reverse=True))
 
 
 def _agrees(

@@ -48,6 +48,17 @@ class ReportInput:
     """Names and values worth knowing, such as the device and the held-out PSNR."""
     metric: bool = True
     """Whether lengths are in metres, not in the capture's own unit."""
+    models: tuple[str, ...] = ()
+    """Names of the models that answered."""
+    rejected_places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Query name to the number of disagreeing views at each other place, see ``rejected_places``."""
+    T_base_world: Float[np.ndarray, "4 4"] | None = None
+    """Pose of the world in the robot's base frame, None if unknown."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the answers are those of a simulated pointing model."""
+        return any(name.startswith("simulated/") for name in self.models)
 
     @property
     def colors(self) -> tuple[Color, ...]:
