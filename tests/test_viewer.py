@@ -27,11 +27,11 @@ from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig
+from point2act.visualization.splats import Splats
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
 from point2act.visualization.viewer.page import Page
 from point2act.visualization.viewer.panel import NOTHING
-from point2act.visualization.viewer.splats import Splats
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 

@@ -38,8 +38,10 @@ from point2act.data.points import PERSON
 from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.headlines import HEADLINES
+from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
+from point2act.visualization.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
+from point2act.visualization.splats import paint, sketch, splats_of
 from point2act.visualization.viewer import markdown
-from point2act.visualization.viewer.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.viewer.photos import (
     FOV,
     OVERLAYS,
@@ -49,8 +51,6 @@ from point2act.visualization.viewer.photos import (
     place_photo,
     thumbnail,
 )
-from point2act.visualization.viewer.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
-from point2act.visualization.viewer.splats import paint, sketch, splats_of
 from point2act.visualization.viewer.worker import Worker
 
 seeds = st.integers(0, 10_000)

@@ -101,9 +101,7 @@ def _row(trial: Trial) -> dict[str, object]:
 
 
 def _report_trial(trial: Trial, text: str) -> ReportTrial:
-    return ReportTrial(
-        text, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments
-    )
+    return ReportTrial(text, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments)
 
 
 def _words(trial: Trial) -> str:

@@ -104,6 +104,7 @@ def publish_report(path: Path, summary: RunSummary) -> None:
             plan=answered.plan,
             facts=dict(summary.facts) | _origin(answered, models),
             metric=session.metric or answered.config.metric,
+            scene=(session.scene, answered.relevancy),
             models=tuple(sorted(models - {""})),
             rejected_places=_rejected_places(session, answered),
             T_base_world=session.capture.T_base_world,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.progress import Span
-from point2act.core.types import Plan, QueryResult, View
+from point2act.core.types import GaussianScene, Plan, QueryResult, RelevancyField, View
 from point2act.grasping.grippers import Gripper
 from point2act.splatting.rendering import RenderedView
 from point2act.visualization.drawing import PALETTE, Color
@@ -48,6 +48,8 @@ class ReportInput:
     """Names and values worth knowing, such as the device and the held-out PSNR."""
     metric: bool = True
     """Whether lengths are in metres, not in the capture's own unit."""
+    scene: tuple[GaussianScene, RelevancyField] | None = None
+    """Gaussians and their relevancies for the interactive 3D view; None leaves it out."""
     models: tuple[str, ...] = ()
     """Names of the models that answered."""
     rejected_places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -24,9 +24,9 @@ def render(template: str, **values: object) -> Markup:
     return Markup(_environment().get_template(template).render(**values).strip() + "\n")
 
 
-def stylesheet() -> Markup:
-    """Return the report's style sheet."""
-    return Markup(files("point2act.visualization.report").joinpath("report.css").read_text(encoding="utf-8"))
+def asset(name: str) -> Markup:
+    """Return the text of a style sheet or a script beside this module."""
+    return Markup(files("point2act.visualization.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,8 @@ from point2act.core.types import Grasp, Plan, Reason
 from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS, verdict
 from point2act.visualization.report.figures import query_panels, reconstruction
 from point2act.visualization.report.inputs import ReportInput, ReportTrial
-from point2act.visualization.report.rendering import render, stylesheet
+from point2act.visualization.report.rendering import asset, render
+from point2act.visualization.report.scene3d import scene_data
 from point2act.visualization.report.timeline import timeline
 
 _KEY = re.compile(r"[a-z][a-z0-9-]*")
@@ -43,6 +44,7 @@ def write_report(path: Path | str, report: ReportInput) -> None:
     sentence, complete = verdict(report.results)
     parts = {
         ("summary", "Summary"): render("summary.html", headlines=HEADLINES, **shared),
+        ("scene", "Scene in 3D"): scene_section(report),
         ("plan", "Plan"): plan_section(report.plan),
         ("answers", "Model answers"): render("answers.html", **shared),
         ("reconstruction", "Reconstruction"): render("reconstruction.html", names=names, rows=rows),
@@ -55,7 +57,7 @@ def write_report(path: Path | str, report: ReportInput) -> None:
     page = render(
         "page.html",
         report=report,
-        style=stylesheet(),
+        style=asset("report.css"),
         verdict=sentence,
         complete=complete,
         missing=_missing(report),
@@ -98,6 +100,14 @@ def add_section(path: Path | str, key: str, title: str, html: str) -> None:
     if not replaced:
         page = page.replace(_FIRST, _FIRST + block, 1)
     write_bytes(path, _linked(page).encode("utf-8"))
+
+
+def scene_section(report: ReportInput) -> str:
+    """Render the interactive 3D view, with its script and its data; empty without a scene."""
+    data = scene_data(report)
+    queries = list(zip(report.results, report.colors, strict=True))
+    script = asset("scene3d.js")
+    return render("scene3d.html", data=Markup(data), queries=queries, script=script) if data else ""
 
 
 def plan_section(plan: Plan | None) -> str:

@@ -11,7 +11,7 @@ import viser.transforms
 from jaxtyping import Float, UInt8
 
 from point2act.core.types import View
-from point2act.visualization.viewer.initial_camera import InitialCamera
+from point2act.visualization.initial_camera import InitialCamera
 from point2act.visualization.viewer.photos import (
     FOV,
     OVERLAYS,
