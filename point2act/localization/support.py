@@ -105,20 +105,30 @@ def _agrees(
 ) -> bool | None:
     """Return whether a view's answer agrees; None if it rightly answers "not visible"."""
     if len(answer) == 0:
-        return False if _visible(point, view, depth, config) else None
+        return None if visible_at(point, view, depth, config=config) is None else False
     return bool(np.linalg.norm(_angles(body, view, answer)) < config.agree)
 
 
-def _visible(
-    point: Float[np.ndarray, " 3"], view: View, depth: Float[np.ndarray, "h w"], config: SupportConfig
-) -> bool:
-    """Return whether a point lies in the image and not behind its surface."""
+def visible_at(
+    point: Float[np.ndarray, " 3"],
+    view: View,
+    depth: Float[np.ndarray, "h w"],
+    *,
+    config: SupportConfig = SupportConfig(),
+) -> Float[np.ndarray, "2"] | None:
+    """Return the pixel at which a view sees a point; None if it is outside the image or behind its surface.
+
+    Args:
+        point: World point.
+        view: The view.
+        depth: z-depth of the surface in the view, 0 for none.
+    """
     pixels, z = project(view.camera, view.T_world_cam, point[None])
     if z[0] <= 0 or not inside(view.camera, pixels)[0]:
-        return False
+        return None
     column, row = pixels[0].astype(int)
     surface = depth[row, column]
-    return bool(surface <= 0 or z[0] < surface * (1 + config.occlusion_margin))
+    return pixels[0] if surface <= 0 or z[0] < surface * (1 + config.occlusion_margin) else None
 
 
 def _angles(
