@@ -24,6 +24,12 @@ Words = Annotated[str, Field(pattern=r"\S")]
 AnyText = InstanceOf[str]
 """Text that may have lone surrogates, as of file names that are not UTF-8, which pydantic's own refuses."""
 
+Text = Annotated[Words, Field(description="write some text there")]
+Length = Annotated[float, Field(gt=0, description="write one positive number, metres")]
+Vector = Annotated[
+    tuple[float, float, float], Field(strict=False, description="write a list of 3 numbers in metres")
+]
+
 
 class Document(BaseModel):
     """A JSON object without conversion of types; unknown keys are ignored, a newer release may add some."""
@@ -58,15 +64,16 @@ def check(model: type[M], document: Any, error: type[Exception], *, place: str =
 def _problem(err: ValidationError, model: type[BaseModel]) -> str:
     """Say in one sentence what the outermost error of a document is and what to write there."""
     errors = err.errors(include_url=False)
-    first = min(errors, key=lambda found: len(found["loc"]))
+    # An unknown key may be the missing one, misspelt.
+    first = min(errors, key=lambda found: (len(found["loc"]), found["type"] != "extra_forbidden"))
     place, kind = _place(first["loc"]), first["type"]
     if kind == "value_error":  # Of a validator, which says all of it.
         return f"{place} {first['ctx']['error']}".lstrip()
     if kind == "extra_forbidden":
-        *parents, _ = first["loc"]
-        keys = [str(found["loc"][-1]) for found in errors if found["loc"][:-1] == tuple(parents)]
-        known = ", ".join(sorted(_part(model, parents)["properties"]))
-        within = f" in {_place(parents)}" if parents else ""
+        holder = first["loc"][:-1]
+        keys = [str(e["loc"][-1]) for e in errors if e["type"] == kind and e["loc"][:-1] == holder]
+        within = f" in {_place(holder)}" if holder else ""
+        known = ", ".join(sorted(_part(model, holder)["properties"]))
         return f"unknown keys {brief(', '.join(keys))[1:-1]}{within}: use {known}"
     part = _part(model, first["loc"])
     fix = part.get("description") or first["msg"].replace("Input", "it", 1)
