@@ -192,12 +192,20 @@ def test_a_gripper_that_does_not_say_how_long_it_is_cannot_be_mounted(tmp_path: 
         ('model = "planar.xml"', 'model = "nowhere.xml"', r"nowhere\.xml does not exist"),
         ('flange = "flange"', 'flange = "tip"', "no site or body named 'tip': use one of upper_arm"),
         ('"two", ', "", "'joints' are one, three, but .* has one, two, three"),
-        ("home = [0.0, 1.0, -0.5]", "home = [0.0, 1.0]", "write a list of 3 numbers, one for each joint"),
+        (
+            "home = [0.0, 1.0, -0.5]",
+            "home = [0.0, 1.0]",
+            r"'home' is \[0.0, 1.0\]: write 3 numbers, one for each joint",
+        ),
         ("home = [0.0, 1.0, -0.5]", "home = [0.0, 3.0, 0.0]", "'home' puts two at 3.000, outside its limits"),
         ("torque = [50, 50, 10]", "torque = [50, 0, 10]", "write positive newton metres"),
-        ("torque = [50, 50, 10]", 'torque = "strong"', "'torque' is 'strong': write a list of 3 numbers"),
+        (
+            "torque = [50, 50, 10]",
+            'torque = "strong"',
+            "'torque' is 'strong': write a list of numbers, one for each joint",
+        ),
         ("small = 0", "", r"how gripper 'small' is turned on the flange: write small = 0.0"),
-        ("small = 0", "small = true", "small = True: write degrees"),
+        ("small = 0", "small = true", "'turn.small' is True: write degrees"),
         ('source = "made up"', 'colour = "red"', "unknown keys colour: use flange, home"),
     ],
 )
