@@ -9,11 +9,11 @@ import write_schemas
 from jsonschema import Draft202012Validator
 from pydantic import Field
 
-from point2act.core.documents import Document, Table, Words, check
+from point2act.core.documents import Document, TomlTable, Words, check
 from point2act.core.errors import PointsError
 
 
-class Wheel(Table):
+class Wheel(TomlTable):
     """Write a wheel as {"radius": …}."""
 
     radius: float = Field(gt=0, description="write the radius in metres")

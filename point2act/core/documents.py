@@ -37,7 +37,7 @@ class Document(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Table(Document):
+class TomlTable(Document):
     """A TOML table; unknown keys are errors, so that a misspelt key is not a default."""
 
     model_config = ConfigDict(extra="forbid")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from point2act.core import config_files
-from point2act.core.documents import Length, Table, Text, Vector, check
+from point2act.core.documents import Length, Text, TomlTable, Vector, check
 from point2act.core.errors import GripperError
 
 # Largest distance of the closed finger's inner face from y = 0, metres.
@@ -133,7 +133,7 @@ class Gripper:
         return 0.0 if here is None or opened is None else here - opened
 
 
-class _Box(Table):
+class _Box(TomlTable):
     """Write a box as center and half_extents."""
 
     center: Vector
@@ -165,7 +165,7 @@ _Row = Annotated[
 ]
 
 
-class _GripperFile(Table):
+class _GripperFile(TomlTable):
     """A file of ``configs/grippers``."""
 
     name: Text

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.spatial.transform import Rotation
 
 from point2act.core import config_files
-from point2act.core.documents import Table, Text, check
+from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import ArmError
 from point2act.core.mujoco_import import MjModel, mujoco
 from point2act.grasping.grippers import Gripper
@@ -68,7 +68,7 @@ _Torque = Annotated[float, Field(gt=0, description="write positive newton metres
 _Angle = Annotated[float, Field(description="write degrees")]
 
 
-class _ArmFile(Table):
+class _ArmFile(TomlTable):
     """A file of ``configs/arms``."""
 
     name: Text

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from point2act.core import config_files
-from point2act.core.documents import Table, Text, check
+from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import ModelError
 from point2act.vlm.clients.client import PointingModel
 from point2act.vlm.parsers import DIALECTS
@@ -34,7 +34,7 @@ _Bool = Annotated[bool, Field(description="write true or false")]
 _Price = Annotated[float, Field(ge=0)]
 
 
-class _ModelFile(Table):
+class _ModelFile(TomlTable):
     """A file of ``configs/models``; ``PointingModel`` has the defaults of what may be left out."""
 
     name: Text
