@@ -171,7 +171,7 @@ def test_nothing_is_wider_than_the_screen_or_too_small_to_read(page: Any, width:
     assert found == {"wide": [], "small": [], "page": 0}
 
 
-def test_the_first_view_looks_at_the_scene():
+def test_the_first_camera_faces_the_scene():
     scene, _ = random_scene(400)
     start = find_initial_camera(scene, [shown.view.T_world_cam for shown in REPORT.views])
     document = json.loads(scene_data(replace(REPORT, scene=random_scene(400))))

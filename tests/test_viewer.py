@@ -291,7 +291,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]
 
 
-def test_a_click_in_the_scene_lifts_again_and_can_be_undone(viewer: Viewer, session: Session):
+def test_a_click_in_the_scene_lifts_again_and_is_taken_back(viewer: Viewer, session: Session):
     before = interactive_of(viewer).state.points
     eye = session.views[3].T_world_cam[:3, 3]
     viewer.point_in_scene(eye, np.array([*synthetic.TABLETOP[1].center[:2], 0.06]) - eye)

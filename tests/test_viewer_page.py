@@ -195,7 +195,7 @@ def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
     window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
 
 
-def test_a_click_in_the_scene_is_an_answer_and_is_undone(window: Window, run: Path):
+def test_a_click_in_the_scene_is_an_answer_and_is_taken_back(window: Window, run: Path):
     """The page was just opened or has gone back to where it was: its first camera is known."""
     capture = read_capture(run.parent / "capture")
     before = len(read_points(run / "points.json", capture).answers)

@@ -37,7 +37,7 @@ from point2act.vlm.pointing.questions import name_queries
 # Longer side of the photos that are shown, pixels, and how many are kept in memory. Chosen: a screen's worth.
 _PHOTO_SIDE = 1280
 _KEPT_PHOTOS = 8
-# Number of changes of answers that can be undone. Chosen.
+# Number of changes of answers that can be taken back. Chosen.
 _MAX_UNDO = 50
 
 QuestionFactory = Callable[[Sequence[Query]], Questions]
@@ -219,7 +219,7 @@ class InteractiveSession:
         return answers.warnings()
 
     def _keep(self, points: PointSet) -> None:
-        """Write changed points; answers that differ can be undone."""
+        """Write changed points; answers that differ can be taken back."""
         if points.answers != self.state.points.answers:
             self._earlier = [*self._earlier[-_MAX_UNDO + 1 :], self.state.points.answers]
         self._write(points)
