@@ -517,6 +517,18 @@ def test_trials_show_their_pictures_and_outcomes():
     assert Page(trial_section([])).text == "No grasp was executed."
 
 
+def test_a_film_is_an_animation_of_all_its_pictures():
+    film = [np.full((30, 40, 3), 20 * k, dtype=np.uint8) for k in range(7)]
+    (source,) = Page(trial_section([ReportTrial("red", True, "lifted", "", film=film)])).values("src")
+    kind, data = source.split(",")
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert kind == "data:image/webp;base64"
+    assert (image.n_frames, image.size) == (7, (40, 30))
+    for k in range(7):
+        image.seek(k)
+        assert abs(int(np.asarray(image.convert("RGB"))[15, 20, 0]) - 20 * k) < 8
+
+
 def test_sections_go_into_reports_only(tmp_path: Path):
     with pytest.raises(ReportError, match="cannot be read"):
         add_section(tmp_path / "none.html", "trials", "Trials", "")
