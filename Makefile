@@ -13,7 +13,7 @@ RESOLVER := pip>=24.1
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test test-all pytest pytest-all kernels lint docs benchmarks dist python-versions clean
+.PHONY: install demo test test-all pytest pytest-all kernels lint schemas docs benchmarks dist python-versions clean
 
 install: $(VENV)/.installed
 
@@ -71,6 +71,10 @@ lint: install
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tests/check_language.py
 	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
+
+# The JSON Schemas that ship, from the models of the formats.
+schemas: install
+	$(BIN)/python tests/write_schemas.py
 
 docs: install
 	$(BIN)/python -c "import material, mkdocstrings" 2> /dev/null || $(PIP) --editable ".[docs]"

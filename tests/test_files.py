@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from point2act.core.errors import Point2ActError, SceneError
-from point2act.core.files import read_json, replacing, schema_problem, write_bytes, write_json
+from point2act.core.files import read_json, replacing, write_bytes, write_json
 from point2act.core.ply import read_ply, write_ply
 
 
@@ -144,15 +144,6 @@ def test_json_is_read_strictly(tmp_path: Path, text: str):
 def test_json_with_a_byte_order_mark(tmp_path: Path):
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(tmp_path / "x.json", SceneError) == {"a": 1}
-
-
-def test_a_schema_problem_says_where_and_what_belongs_there():
-    query = {"name": "a", "text": "b", "role": "grab"}
-    problem = schema_problem({"version": 1, "queries": [query], "answers": []}, "points")
-    assert problem is not None
-    assert problem.startswith("at queries[0].role, 'grab' is not one of")
-    assert "grasp, place or avoid" in problem
-    assert schema_problem([0] * 5000, "points").__len__() < 400
 
 
 kinds = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"])

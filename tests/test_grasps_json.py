@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import write_schemas
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import ResultsError, SceneError
@@ -207,11 +210,11 @@ def test_no_queries_no_results(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"grasps": ()}, "without grasps"),
-        ({"region": None, "grasps": ()}, "without"),
+        ({"grasps": ()}, "has no reason: an answer without grasps gives one"),
+        ({"region": None, "grasps": ()}, "without an action point"),
         ({"region": None, "grasps": (), "reason": "no_points"}, "in words"),
         ({"region": None, "reason": "no_points", "detail": "x"}, "no grasps without an action point"),
-        ({"grasps": (a_grasp(float("nan")),)}, r"grasps\[0\]\.score.* nan is not finite"),
+        ({"grasps": (a_grasp(float("nan")),)}, r"please report it.*grasps\[0\]\.score' is nan: "),
         ({"grasps": (replace(a_grasp(), width=float("inf")),)}, r"grasps\[0\]\.width"),
         ({"grasps": (replace(a_grasp(), approach_width=float("nan")),)}, r"grasps\[0\]\.approach_width"),
         (
@@ -226,7 +229,7 @@ def test_no_queries_no_results(tmp_path: Path):
                 "query": replace(QUERY, role="place"),
                 "place": PlacePose(np.full((4, 4), np.nan), 0.0, 0.0),
             },
-            r"place\.T_world_place",
+            r"place\.normal\[0\]' is nan: three numbers",
         ),
         (
             {"query": replace(QUERY, role="place"), "place": PlacePose(np.eye(4), -0.1, 0.0)},
@@ -255,26 +258,48 @@ def test_rounding_beyond_one_is_one(tmp_path: Path):
     assert written(tmp_path, a_result(region=a_region(1 + 1e-9)))["results"][0]["confidence"] == 1.0
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda d: d.pop("frame"),
-        lambda d: d.update(version=2),
-        lambda d: d.update(created="yesterday"),
-        lambda d: d["results"][0].pop("detail"),
-        lambda d: d["results"][0].update(reason="bad_luck"),
+OTHERS: dict[str, tuple[Callable[[dict], object], str]] = {
+    "no frame": (lambda d: d.pop("frame"), "'frame' is missing: the frame of everything but"),
+    "a newer version": (lambda d: d.update(version=2), "'version' is 2: write 1; .*newer release"),
+    "no time": (lambda d: d.update(created="yesterday"), "'created' is 'yesterday': a time in UTC"),
+    "no detail": (lambda d: d["results"][0].pop("detail"), r"'results\[0\]\.detail' is missing: the reason"),
+    "another reason": (lambda d: d["results"][0].update(reason="bad_luck"), r"reason' is 'bad_luck'"),
+    "a small pose": (
         lambda d: d["results"][0]["grasps"][0].update(T_world_gripper=[[1, 2], [3, 4]]),
-        lambda d: d["results"][0]["query"].update(role="grab"),
-        lambda d: d["results"][0].update(place=None),
+        r"T_world_gripper\[0\]' is \[1, 2\]: write four numbers",
+    ),
+    "another role": (lambda d: d["results"][0]["query"].update(role="grab"), "'grab': grasp, place or avoid"),
+    "a place to grasp": (lambda d: d["results"][0].update(place=None), "only the role place has a place"),
+    "a word for a number": (
         lambda d: d["results"][0]["grasps"][0].update(avoid_clearance="far"),
-    ],
-)
-def test_other_documents_are_refused(tmp_path: Path, change):
+        r"'results\[0\]\.grasps\[0\]\.avoid_clearance' is 'far': metres from the gripper",
+    ),
+    "no grasps": (lambda d: d["results"][0].update(grasps=[]), "an answer without grasps gives one"),
+    "nowhere": (lambda d: d["results"][0].update(action_point=None), "without an action point gives one"),
+    "a region left out": (lambda d: d["results"][0].update(region=None), "an action point has both"),
+    "fewer than none": (lambda d: d["results"][0].update(counts={"too_wide": -1}), r"counts.*' is -1: "),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_documents_are_refused(tmp_path: Path, name: str):
+    change, words = OTHERS[name]
     document = written(tmp_path, a_result())
+    schema = Draft202012Validator(json.loads(write_schemas.path("grasps").read_text()))
+    assert schema.is_valid(document)
     change(document)
+    assert not schema.is_valid(document)
     (tmp_path / "grasps.json").write_text(json.dumps(document))
-    with pytest.raises(ResultsError, match=r"grasps\.json is not a grasps\.json: at .+:"):
+    with pytest.raises(ResultsError, match=rf"grasps\.json is not a grasps\.json: .*{words}"):
         read_grasps(tmp_path / "grasps.json")
+
+
+def test_what_a_newer_release_adds_is_ignored(tmp_path: Path):
+    document = written(tmp_path, a_result(), a_place())
+    for part in (document, document["results"][0], document["results"][0]["grasps"][0]):
+        part["added_later"] = {"by": "someone"}
+    (tmp_path / "grasps.json").write_text(json.dumps(document))
+    assert read_grasps(tmp_path / "grasps.json") == document
 
 
 # ── what the results are for ───────────────────────────────────────────────────────────────────
@@ -309,8 +334,8 @@ def test_a_plan_is_kept_with_its_results(tmp_path: Path):
     [
         (a_plan(replace(QUERY, name="cup")), r"plan\.steps\[0\] needs the query 'cup'"),
         (a_plan(replace(QUERY, role="avoid")), "to avoid, but it is"),
-        (replace(a_plan(), steps=()), "at steps"),
-        (replace(a_plan(), instruction=" "), "at instruction"),
+        (replace(a_plan(), steps=()), r"'plan\.steps' is \[\]"),
+        (replace(a_plan(), instruction=" "), "'plan.instruction' is ' '"),
     ],
 )
 def test_a_plan_without_its_results_is_not_written(tmp_path: Path, plan: Plan, words: str):

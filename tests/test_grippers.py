@@ -286,27 +286,42 @@ def test_a_path_works_like_a_name(tmp_path):
         (("max_width = 0.08", "max_width = -1"), "'max_width'"),
         (("max_width = 0.08", "max_width = true"), "'max_width'"),
         (("max_width = 0.08", "max_width = inf"), "'max_width'"),
-        (("pad_size = [0.02, 0.02]", "pad_size = [0.02]"), "'pad_size'"),
-        (("pad_size = [0.02, 0.02]", "pad_size = [0.02, 0]"), "'pad_size'"),
+        (("pad_size = [0.02, 0.02]", "pad_size = [0.02]"), "'pad_size[1]' is missing: write one"),
+        (
+            ("pad_size = [0.02, 0.02]", "pad_size = [0.02, 0]"),
+            "'pad_size[1]' is 0: write one positive number",
+        ),
         (("max_force = 40", 'max_force = "40"'), "'max_force'"),
         (("max_force = 40", "max_force = 40\nmax_witdh = 3"), "max_witdh"),
         (("max_force = 40", "max_force = 40\nmount = 0.1"), "'mount'"),
-        (("max_force = 40", "max_force = 40\nmount = [0.1, 0.2]"), "'mount'"),
-        (("max_force = 40", "max_force = 40\nmount = [[0.0, 0.1, 0.2]]"), "'mount'"),
-        (("max_force = 40", "max_force = 40\nmount = [[0.0, -0.1]]"), "must be positive"),
+        (
+            ("max_force = 40", "max_force = 40\nmount = [0.1, 0.2]"),
+            "'mount[0]' is 0.1: write a row [opening, distance]",
+        ),
+        (
+            ("max_force = 40", "max_force = 40\nmount = [[0.0, 0.1, 0.2]]"),
+            "'mount[0]' is [0.0, 0.1, 0.2]: write a row [opening",
+        ),
+        (
+            ("max_force = 40", "max_force = 40\nmount = [[0.0, -0.1]]"),
+            "'mount[0][1]' is -0.1: write a positive distance",
+        ),
         (("max_force = 40", "max_force = 40\nmount = [[0.08, 0.1], [0, 0.2]]"), "ascending"),
         (("max_force = 40", "max_force = 40\nmount = [[0, 0.1], [0, 0.2], [0.08, 0.1]]"), "ascending"),
         (("max_force = 40", "max_force = 40\nmount = [[0, 0.1], [0.04, 0.2]]"), "max_width, 0.08"),
         (("max_force = 40", "max_force = 40\nmount = [[0.01, 0.1], [0.08, 0.2]]"), "start with 0"),
         (("half_extents = [0.01, 0.005, 0.02]", "half_extents = [0.01, 0, 0.02]"), "half_extents"),
-        (("half_extents = [0.01, 0.005, 0.02]", "size = 3"), "center and half_extents"),
+        (
+            ("half_extents = [0.01, 0.005, 0.02]", "size = 3"),
+            "unknown keys size in finger[0]: use center, half_extents",
+        ),
         (("[[body]]", "[[palm]]"), "palm"),
         (("center = [0.0, 0.005, -0.01]", "center = [0.0, 0.02, -0.01]"), "y = 15.0 mm"),
         (("center = [0.0, 0.0, -0.06]", "center = [0.0, 0.0, 0.06]"), "past the fingertips"),
         (("[[body]]", "[body"), "cannot be read as TOML"),
-        (("follow = 0.5", ""), "follow"),
+        (("follow = 0.5", ""), "'link[0].follow' is missing: write the fraction"),
         (("follow = 0.5", "follow = 1.0"), "a [[finger]]"),
-        (("follow = 0.5", "follow = 0"), "'follow'"),
+        (("follow = 0.5", "follow = 0"), "'link[0].follow' is 0: write the fraction"),
         (("center = [0.0, 0.01, -0.03]", "center = [0.0, -0.03, -0.03]"), "other finger when closed"),
     ],
 )
@@ -395,8 +410,9 @@ def test_the_page_reports_every_shipped_gripper():
 
 
 def test_the_page_s_messages_are_reported(tmp_path):
-    source = (ROOT / "point2act" / "grasping" / "grippers.py").read_text(encoding="utf-8")
-    source = re.sub(r'"\s+f?"', "", source).replace("[[{key}]]", "[[finger]]")
+    files = ("grasping/grippers.py", "core/documents.py")
+    source = "".join((ROOT / "point2act" / name).read_text(encoding="utf-8") for name in files)
+    source = re.sub(r'"\s+f?"', "", source)
     reported = re.findall(r"^\| `([^`]+)` \| (?![0-9])", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     messages = [words for words in reported if words not in SHIPPED]
     assert len(messages) >= 6

@@ -124,7 +124,7 @@ def test_what_is_left_out_has_the_classes_defaults(tmp_path: Path):
 
 @pytest.mark.parametrize("key", LEAST)
 def test_what_is_needed_is_missed(tmp_path: Path, key: str):
-    with pytest.raises(ModelError, match=rf"own.toml has no {key}"):
+    with pytest.raises(ModelError, match=rf"own.toml: '{key}' is missing: "):
         load_model(write(tmp_path / "own.toml", **{key: None}))
 
 
@@ -184,7 +184,7 @@ def test_a_key_in_the_file_is_not_repeated(tmp_path: Path, value: str):
     ],
 )
 def test_a_prompt_has_one_place_for_the_words(tmp_path: Path, prompt: str):
-    with pytest.raises(ModelError, match=r"'prompt' needs \{query\}.*write \{\{ and \}\}"):
+    with pytest.raises(ModelError, match=r"prompt needs \{query\}.*write \{\{ and \}\}"):
         load_model(write(tmp_path / "own.toml", prompt=f"'''{prompt}'''"))
 
 

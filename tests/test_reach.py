@@ -25,7 +25,7 @@ from point2act.grasping.grippers import Boxes, Gripper, load_gripper
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.grasping.reachability.clearance import Surroundings, find_links
-from point2act.grasping.reachability.joint_path import Unreachable, find_path, in_base, reach_grasps
+from point2act.grasping.reachability.joint_path import Reach, Unreachable, in_base, reach_grasps
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.scene import Scene, load_scene
 from point2act.simulation.trial import TrialConfig
@@ -135,9 +135,11 @@ def planar_pose(x: float, y: float, yaw: float) -> np.ndarray:
     return np.array([[-s, 0, c, x], [c, 0, s, y], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=float)
 
 
-def path_to(arm: Arm, T: np.ndarray, seed: int = 0, **options) -> JointPath | Unreachable:
+def path_to(
+    arm: Arm, T: np.ndarray, seed: int = 0, around: Surroundings = Surroundings(), **options
+) -> JointPath | Unreachable:
     asked = {"opening": 0.03, "approach": 0.1, "lift_base": UP, "rng": np.random.default_rng(seed)}
-    return find_path(arm, T, **(asked | options))
+    return Reach(arm, around, ReachConfig()).find(T, **(asked | options))
 
 
 def grasp_at(T: np.ndarray, score: float = 1.0) -> Grasp:
@@ -192,12 +194,20 @@ def test_a_gripper_that_does_not_say_how_long_it_is_cannot_be_mounted(tmp_path: 
         ('model = "planar.xml"', 'model = "nowhere.xml"', r"nowhere\.xml does not exist"),
         ('flange = "flange"', 'flange = "tip"', "no site or body named 'tip': use one of upper_arm"),
         ('"two", ', "", "'joints' are one, three, but .* has one, two, three"),
-        ("home = [0.0, 1.0, -0.5]", "home = [0.0, 1.0]", "write a list of 3 numbers, one for each joint"),
+        (
+            "home = [0.0, 1.0, -0.5]",
+            "home = [0.0, 1.0]",
+            r"'home' is \[0.0, 1.0\]: write 3 numbers, one for each joint",
+        ),
         ("home = [0.0, 1.0, -0.5]", "home = [0.0, 3.0, 0.0]", "'home' puts two at 3.000, outside its limits"),
         ("torque = [50, 50, 10]", "torque = [50, 0, 10]", "write positive newton metres"),
-        ("torque = [50, 50, 10]", 'torque = "strong"', "'torque' is 'strong': write a list of 3 numbers"),
+        (
+            "torque = [50, 50, 10]",
+            'torque = "strong"',
+            "'torque' is 'strong': write a list of numbers, one for each joint",
+        ),
         ("small = 0", "", r"how gripper 'small' is turned on the flange: write small = 0.0"),
-        ("small = 0", "small = true", "small = True: write degrees"),
+        ("small = 0", "small = true", "'turn.small' is True: write degrees"),
         ('source = "made up"', 'colour = "red"', "unknown keys colour: use flange, home"),
     ],
 )

@@ -223,7 +223,7 @@ BAD = {
     "missing": (lambda path: path.unlink(), "does not exist"),
     "truncated": (lambda path: path.write_text(path.read_text()[:40]), "not valid JSON"),
     "a list": (lambda path: path.write_text("[]"), "is not a run.json"),
-    "newer": (change(version=2, extra=1), "install a newer"),
+    "newer": (change(version=2, extra=1), "needs a newer release"),
     "no number": (change(max_side="large"), "max_side"),
     "a scene elsewhere": (change(scene="../scene.ply"), "scene"),
     "half a pose": (change(T_world_cam={"0.png": [[1.0, 0.0, 0.0, 0.0]]}), "T_world_cam"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from patience import seconds
 
+from point2act.core.documents import check
 from point2act.core.errors import PointsError, ReplyError
-from point2act.core.files import schema
-from point2act.core.types import Plan, PointSet
+from point2act.core.types import Plan, PointSet, Query
+from point2act.data.documents import PointsDocument
+from point2act.data.plan_reply import reply_schema
 from point2act.data.points import read_points, write_points
 from point2act.data.task_plan import (
     MAX_STEPS,
@@ -22,7 +25,6 @@ from point2act.data.task_plan import (
     describe,
     parse_plan,
     plan_document,
-    read_plan_document,
 )
 
 WANTED = "I want to drink coffee without burning my hand"
@@ -86,7 +88,7 @@ def test_a_plan_is_read():
         '<think>First {"steps": []}? No.</think>\n\n{}',
         'The thought started in the prompt. {"steps": []}</think>{}',
         '{"plan": {}}',
-        "By this schema: " + json.dumps(schema("plan_reply")) + "\n{}",
+        "By this schema: " + json.dumps(reply_schema()) + "\n{}",
         '{}\n\nOnce more:\n{}\n{"remark": "all done"}',
     ],
 )
@@ -143,6 +145,14 @@ def test_a_role_of_its_own_is_a_query_of_its_own():
     ]
 
 
+def kept(document: dict, queries: Sequence[Query]) -> Plan:
+    """A plan as points.json has it, read."""
+    points = {"version": 1, "queries": list(map(vars, queries)), "answers": [], "plan": document}
+    found = check(PointsDocument, points, PointsError, place="here").plan
+    assert found is not None
+    return found.plan()
+
+
 REFUSED: list[tuple[str, object, str]] = [
     ("no JSON", "I would take the handle.", "no JSON object"),
     ("nothing", "", "no JSON object"),
@@ -150,9 +160,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("still thinking", "<think>" + json.dumps(COFFEE), "ends before the thinking does"),
     ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different plans"),
     ("a list", [a_reply()["steps"]], "no JSON object"),
-    ("a schema", schema("plan_reply"), "no JSON object"),
+    ("a schema", reply_schema(), "no JSON object"),
     ("something before", {"remark": "so", **COFFEE}, "no JSON object"),
-    ("something after", {**COFFEE, "remark": "so"}, "'remark' was unexpected"),
+    ("something after", {**COFFEE, "remark": "so"}, "unknown keys remark: use steps"),
     ("a key twice", '{"steps": [], "steps": []}', "no JSON object"),
     ("no steps", {"steps": []}, "0 steps"),
     ("steps of another kind", {"steps": ["lift the mug"]}, r"steps\[0\]"),
@@ -162,16 +172,16 @@ REFUSED: list[tuple[str, object, str]] = [
         a_reply(*(a_target(object=f"mug {number}") for number in range(MAX_TARGETS + 1))),
         f"{MAX_TARGETS + 1} targets",
     ),
-    ("no action", {"steps": [{"targets": [a_target()]}]}, "'action' is a required property"),
+    ("no action", {"steps": [{"targets": [a_target()]}]}, r"'steps\[0\]\.action' is missing"),
     ("an empty action", {"steps": [{"action": " ", "targets": []}]}, r"steps\[0\]\.action is empty"),
-    ("no targets", {"steps": [{"action": "wave"}]}, "'targets' is a required property"),
+    ("no targets", {"steps": [{"action": "wave"}]}, r"'steps\[0\]\.targets' is missing"),
     ("nothing but thoughts", {"steps": [{"action": "wave", "targets": []}]}, "nothing to grasp"),
     ("nothing but dangers", a_reply(a_target(role="avoid")), "nothing to grasp"),
     ("no reason", a_reply(a_target(reason="\n")), r"targets\[0\]\.reason is empty"),
     ("no object", a_reply(a_target(object="")), r"targets\[0\]\.object is empty"),
-    ("an object of another kind", a_reply(a_target(object=3)), r"targets\[0\]\.object, 3 is not of type"),
+    ("an object of another kind", a_reply(a_target(object=3)), r"targets\[0\]\.object' is 3: "),
     ("another role", a_reply(a_target(role="grab")), "grasp, place or avoid"),
-    ("something more", a_reply(a_target(confidence=0.9)), "'confidence' was unexpected"),
+    ("something more", a_reply(a_target(confidence=0.9)), r"keys confidence in steps\[0\]\.targets\[0\]: use object"),  # noqa: E501
     ("an endless object", a_reply(a_target(object="mug " * 30)), "119 characters"),
     ("an endless reason", a_reply(a_target(reason="x" * 401)), "401 characters"),
     ("a control sign", a_reply(a_target(part="han\u0000dle")), r"targets\[0\]\.part has a control character"),
@@ -213,7 +223,7 @@ def read_or_refused(text: str) -> Plan | None:
     except ReplyError:
         return None
     document = json.loads(json.dumps(plan_document(made)))
-    found = read_plan_document(document, made.queries, place="plan", error=PointsError)
+    found = kept(document, made.queries)
     assert plan_document(found) == document
     names = [query.name for query in made.queries]
     texts = [(query.text.casefold(), query.role) for query in made.queries]
@@ -320,9 +330,8 @@ def test_deep_replies_are_refused(depth: int):
 
 
 # ── schemas ────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.parametrize("name", ["plan", "plan_reply"])
-def test_the_schemas_are_schemas(name: str):
-    Draft202012Validator.check_schema(schema(name))
+def test_the_schema_is_a_schema():
+    Draft202012Validator.check_schema(reply_schema())
 
 
 def test_servers_can_hold_a_reply_to_its_schema():
@@ -348,7 +357,7 @@ def test_servers_can_hold_a_reply_to_its_schema():
         if part["type"] == "array":
             check(part["items"])
 
-    check(schema("plan_reply"))
+    check(reply_schema())
 
 
 # ── as files keep it ───────────────────────────────────────────────────────────────────────────
@@ -380,7 +389,7 @@ def test_what_may_be_left_out_of_a_document():
         document["steps"][0]["targets"][0]["reason"],
     )
     document["author"] = "someone"
-    made = read_plan_document(document, read(a_reply()).queries, place="plan", error=PointsError)
+    made = kept(document, read(a_reply()).queries)
     (target,) = made.steps[0].targets
     assert (made.model, target.part, target.reason) == ("", None, "")
 
@@ -388,11 +397,14 @@ def test_what_may_be_left_out_of_a_document():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.pop("instruction"), "'instruction' is a required property"),
-        (lambda d: d.update(instruction=" "), "at instruction"),
-        (lambda d: d.update(steps=[]), "at steps"),
-        (lambda d: d["steps"][0].update(action=""), r"at steps\[0\]\.action"),
-        (lambda d: d["steps"][0]["targets"][0]["query"].pop("role"), "with the same name, text and role"),
+        (lambda d: d.pop("instruction"), "'plan.instruction' is missing"),
+        (lambda d: d.update(instruction=" "), "'plan.instruction' is ' '"),
+        (lambda d: d.update(steps=[]), r"'plan\.steps' is \[\]"),
+        (lambda d: d["steps"][0].update(action=""), r"'plan\.steps\[0\]\.action' is ''"),
+        (
+            lambda d: d["steps"][0]["targets"][0]["query"].pop("text"),
+            r"'plan\.steps\[0\]\.targets\[0\]\.query\.text' is missing",
+        ),
         (
             lambda d: d["steps"][1]["targets"][1]["query"].update(name="cup"),
             r"steps\[1\] needs the query 'cup'",
@@ -406,7 +418,7 @@ def test_other_documents_are_refused(change: Any, words: str):
     document = plan_document(made)
     change(document)
     with pytest.raises(PointsError, match=f"^here.*{words}"):
-        read_plan_document(document, made.queries, place="here", error=PointsError)
+        kept(document, made.queries)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

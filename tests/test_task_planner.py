@@ -10,7 +10,7 @@ import pytest
 
 from point2act.cli import plan as command
 from point2act.core.errors import ModelError, ReplyError
-from point2act.core.files import schema
+from point2act.data.plan_reply import reply_schema
 from point2act.data.points import read_points
 from point2act.data.task_plan import parse_plan, plan_document
 from point2act.vlm.clients.cache import ReplyCache
@@ -58,9 +58,9 @@ def test_a_model_is_asked_with_everything_it_needs():
     made = task_planner.plan(client, f"  {WANTED} \n", model_name="m", images=images)
     assert plan_document(made) == COFFEE_DOCUMENT
     (request,) = client.asked
-    assert request.schema == schema("plan_reply")
+    assert request.schema == reply_schema()
     assert all(sent is image for sent, image in zip(request.images, images, strict=True))
-    for needed in (WANTED, "The 2 images", json.dumps(schema("plan_reply")), '"grasp"', '"place"', '"avoid"'):
+    for needed in (WANTED, "The 2 images", json.dumps(reply_schema()), '"grasp"', '"place"', '"avoid"'):
         assert needed in request.prompt
 
 

@@ -8,6 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.common.error_families import (
+    ABSENT,
+    ADVERSARIAL,
+    FAMILIES,
+    AbsentConfig,
+    ErrorFamily,
+    family_answers,
+    simulate_absent_answers,
+)
 from benchmarks.common.tables import Simulated, Table, simulated
 from benchmarks.localization.measures import Outcome, Record, judge
 from point2act.core.types import NoAnswer, PointSet, Query, QueryResult, ViewAnswers
@@ -15,8 +24,7 @@ from point2act.localization.relevancy import answers_in_views
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session
 from point2act.simulation import CLEAN, HARD, TYPICAL, PointingConfig, part_box
-from point2act.simulation.error_families import FAMILIES, ErrorFamily, family_answers
-from point2act.simulation.pointing import ABSENT, ADVERSARIAL, AbsentConfig, answer, simulate_absent_answers
+from point2act.simulation.pointing import answer
 
 Method = Callable[[Simulated, "Level", PointSet], list[Outcome]]
 """Answers all queries of a point set in order; only the upper bound uses the ground truth."""

@@ -11,6 +11,7 @@ import synthetic
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
+from benchmarks.common.error_families import ABSENT, ADVERSARIAL, simulate_absent_answers
 from benchmarks.common.tables import FRESH, KINDS, REPORT, TUNE, perturbed
 from benchmarks.localization import baselines
 from benchmarks.localization.ceiling import _true_shares
@@ -30,7 +31,7 @@ from benchmarks.localization.result_tables import reliability_table, tables
 from point2act.core.geometry import project
 from point2act.core.types import NoAnswer, OrientedBox, Region, Support
 from point2act.simulation.camera import SimView
-from point2act.simulation.pointing import ABSENT, ADVERSARIAL, answer, simulate_absent_answers
+from point2act.simulation.pointing import answer
 from point2act.simulation.scene import Scene, load_scene
 
 BOX = OrientedBox(np.array([0.1, 0.0, 0.4]), np.eye(3), np.array([0.02, 0.01, 0.005]))

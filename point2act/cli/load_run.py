@@ -19,7 +19,7 @@ def open_scene(path: Path) -> FinishedRun:
     # nerfstudio takes seconds to import.
     from point2act.plugin.run import load_run
 
-    return load_run(path).finished()
+    return load_run(path)
 
 
 def is_run(path: Path) -> bool:

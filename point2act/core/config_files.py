@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from point2act.core.errors import Point2ActError
-from point2act.core.files import brief, check_nesting, levels, read_bytes
+from point2act.core.files import check_nesting, levels, read_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,14 +27,6 @@ _FOLDERS = (
 def available(kind: str) -> list[str]:
     """Return the names of the shipped files of one kind (``"grippers"``, ``"scenes"``), sorted."""
     return sorted({path.stem for folder in _FOLDERS for path in (folder / kind).glob("*.toml")})
-
-
-def text(path: Path, table: dict[str, Any], key: str, error: type[Point2ActError]) -> str:
-    """Return the text of a key. Raises ``error`` if there is none."""
-    value = table.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise error(f"{path}: '{key}' is {brief(value)}: write some text there")
-    return value
 
 
 def load(kind: str, name: str | Path, error: type[Point2ActError]) -> tuple[Path, dict[str, Any]]:

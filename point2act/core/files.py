@@ -1,4 +1,4 @@
-"""Atomic file writing, strict JSON reading, and validation against the shipped JSON Schemas."""
+"""Atomic file writing and strict JSON reading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import reprlib
 import stat
-import sys
 import threading
 import time
 import unicodedata
@@ -23,13 +22,10 @@ from typing import Any
 from point2act.core.errors import Point2ActError
 
 _log = logging.getLogger(__name__)
-_SCHEMAS = Path(__file__).resolve().parent / "schemas"
 # Bytes. 10 000 frames with all their replies stay below a quarter of it. Chosen.
 _MAX_BYTES = 256 * 2**20
 # Our files nest 8 deep at most; some hundreds more and printing a value overflows the stack. Chosen.
 _MAX_DEPTH = 50
-# jsonschema checks 20 000 values a second (measured), so this many in a minute; 5000 answers have 50 000.
-_MAX_VALUES = 1_000_000
 # Name of a temporary file: the target's name, the process, the thread.
 _DRAFT = re.compile(r"\..+\.([1-9]\d{0,8})\.\d+\.part", re.DOTALL)
 # Age in seconds from which a temporary file is removed: of a process that is not running here (one on another
@@ -171,47 +167,9 @@ def brief(value: Any) -> str:
 
 def is_text(words: str, *, allowed: str = "") -> bool:
     """Return whether text has no control characters (other than ``allowed``) and no lone surrogates."""
-    return all(unicodedata.category(sign) not in ("Cc", "Cs") or sign in allowed for sign in words)
-
-
-def schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema of a file format, such as ``"points"`` or ``"grasps"``."""
-    return json.loads((_SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-
-
-def schema_problem(document: Any, name: str) -> str | None:
-    """Return how a document violates a JSON Schema, None if it is valid.
-
-    The text names the place, the value, and what belongs there (the ``description`` in the schema).
-    """
-    Validator, best_match = _import_jsonschema()
-    if sum(map(len, levels(document))) > _MAX_VALUES:
-        return f"it has more than {_MAX_VALUES} values: write less, or several files"
-    problem = best_match(Validator(schema(name)).iter_errors(document))
-    if problem is None:
-        return None
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem.absolute_path)
-    belongs = problem.schema.get("description") if isinstance(problem.schema, dict) else None
-    message = problem.message
-    message = message if len(message) <= 160 else f"{message[:80]} … {message[-70:]}"
-    return f"at {place.lstrip('.') or 'the top level'}, {message}: {belongs or 'fix it'}"
-
-
-def _import_jsonschema() -> tuple[Any, Any]:
-    """Import jsonschema without ``rfc3987_syntax``, which builds 38 parsers on import (one second) and checks
-    only international addresses, which no schema here has.
-    """
-    name = "rfc3987_syntax"
-    hidden = name not in sys.modules
-    if hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's mark of an absent module
-    try:
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-    finally:
-        if hidden:
-            del sys.modules[name]
-    return Draft202012Validator, best_match
+    return words.isprintable() or all(
+        unicodedata.category(sign) not in ("Cc", "Cs") or sign in allowed for sign in words
+    )
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

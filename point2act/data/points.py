@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import PointsError
-from point2act.core.files import brief, is_text, read_json, schema_problem, write_json
-from point2act.core.types import Answer, Capture, Frame, Plan, PointSet, Query
-from point2act.data.task_plan import plan_document, read_plan_document
+from point2act.core.files import brief, read_json, write_json
+from point2act.core.types import Answer, Capture, Frame, PointSet, Query
+from point2act.data.task_plan import plan_document
 
 PERSON = "person"
 """The ``model`` of an answer that a person gave by a click."""
@@ -25,11 +24,6 @@ PERSON = "person"
 _TOLERANCE = 1.0
 # Clipped points stay this far inside, in pixels: still inside as float32, for images up to 8192 wide.
 _EDGE = 1e-3
-# Of queries: each takes a second and more. Chosen.
-_MAX_QUERIES = 1000
-# Characters of an image's name, as in transforms.json; of a query's name and its text. Chosen.
-_MAX_LENGTH = 1000
-_LISTED = 10
 
 
 def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
@@ -44,20 +38,17 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     Raises:
         PointsError: The file is invalid; the message gives the place and the fix.
     """
+    from point2act.core.documents import check
+    from point2act.data.documents import PointsDocument
+
     document = read_json(path, PointsError)
-    problem = schema_problem(document, "points")
-    if problem is not None:
-        raise PointsError(f"{path} is not a points.json: {problem}")
-    queries = tuple(
-        Query(entry["name"], entry["text"], entry.get("role", "grasp")) for entry in document["queries"]
-    )
-    _check_queries(path, queries)
-    answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
-    _check_answers(path, answers, queries)
+    found = check(PointsDocument, document, PointsError, place=f"{path} is not a points.json")
+    answers = tuple(answer.answer() for answer in found.answers)
     if capture is not None:
         frames = {_plain(frame.name): frame for frame in capture.frames}
         answers = tuple(_in_frame(answer, frames, path) for answer in answers)
-    return PointSet(queries, answers, _plan(document, queries, path))
+    queries = tuple(Query(**vars(query)) for query in found.queries)
+    return PointSet(queries, answers, None if found.plan is None else found.plan.plan())
 
 
 def points_file(path: Path | str | None, *folders: Path) -> Path | None:
@@ -68,19 +59,17 @@ def points_file(path: Path | str | None, *folders: Path) -> Path | None:
 
 def write_points(path: Path | str, points: PointSet) -> None:
     """Write a points.json atomically. Raises ``PointsError`` for content that could not be read back."""
-    _check_queries(path, points.queries)
-    _check_answers(path, points.answers, points.queries)
+    from point2act.core.documents import check
+    from point2act.data.documents import PointsDocument
+
     document: dict[str, Any] = {
         "version": 1,
-        "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
+        "queries": [vars(query) for query in points.queries],
         "answers": [_entry(answer) for answer in points.answers],
     }
     if points.plan is not None:
         document["plan"] = plan_document(points.plan)
-    problem = schema_problem(document, "points")
-    if problem is not None:
-        raise PointsError(f"{path} would not be a points.json: {problem}")
-    _plan(document, points.queries, path)
+    check(PointsDocument, document, PointsError, place=f"{path} would not be a points.json")
     write_json(path, document)
 
 
@@ -107,64 +96,9 @@ def pointed_by_person(answers: Iterable[Answer]) -> set[str]:
     return {answer.query for answer in answers if answer.model == PERSON and len(answer.points) > 0}
 
 
-def _plan(document: dict[str, Any], queries: Iterable[Query], path: Path | str) -> Plan | None:
-    if document.get("plan") is None:
-        return None
-    return read_plan_document(document["plan"], queries, place=f"{path}: plan", error=PointsError)
-
-
-def _answer(entry: dict[str, Any], place: str) -> Answer:
-    try:
-        points = np.array(entry["points"], dtype=np.float64).reshape(-1, 2)
-        seconds = None if entry.get("seconds") is None else float(entry["seconds"])
-    except OverflowError as err:
-        raise PointsError(f"{place} holds a number that is too large: write pixels") from err
-    image, query, visible = entry["image"], entry["query"], entry["visible"]
-    return Answer(image, query, points, visible, entry.get("model", ""), entry.get("raw"), seconds)
-
-
 def _entry(answer: Answer) -> dict[str, Any]:
     entry = {**vars(answer), "points": answer.points.tolist()}
     return {key: value for key, value in entry.items() if value is not None or key not in ("raw", "seconds")}
-
-
-def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
-    if len(queries) > _MAX_QUERIES:
-        raise PointsError(f"{path} has {len(queries)} queries: ask {_MAX_QUERIES} at most")
-    for index, query in enumerate(queries):
-        _check_text(query.name, f"{path}: queries[{index}].name")
-        _check_text(query.text, f"{path}: queries[{index}].text", allowed="\n\t")
-    twice = [name for name, count in Counter(query.name for query in queries).items() if count > 1]
-    if twice:
-        raise PointsError(f"{path} has two queries named {twice[0]!r}: give each its own name")
-
-
-def _check_text(words: str, place: str, *, allowed: str = "") -> None:
-    """Check a text that is printed and written to other files."""
-    if len(words) > _MAX_LENGTH or not is_text(words, allowed=allowed):
-        raise PointsError(
-            f"{place} is {brief(words)}: write at most {_MAX_LENGTH} characters, and no control characters"
-        )
-
-
-def _check_answers(path: Path | str, answers: Iterable[Answer], queries: Iterable[Query]) -> None:
-    """Check answers as far as that is possible without a capture."""
-    names = {query.name for query in queries}
-    for index, answer in enumerate(answers):
-        place = f"{path}: answers[{index}]"
-        _check_text(answer.image, f"{place}.image")
-        if answer.query not in names:
-            known = ", ".join(sorted(names)[:_LISTED])
-            raise PointsError(
-                f"{place} is to the query {brief(answer.query)}, which is not asked: use one of {known}"
-            )
-        if not np.isfinite(answer.points).all() or not np.isfinite(answer.seconds or 0.0):
-            raise PointsError(f"{place} ({answer.image}) holds a number that is not finite: write pixels")
-        if len(answer.points) and not answer.visible:
-            raise PointsError(
-                f"{place} ({answer.image}, {answer.query}) has points but says visible: false: "
-                "remove the points, or write visible: true"
-            )
 
 
 def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import RunError
-from point2act.core.files import read_json, schema_problem, write_json
+from point2act.core.files import read_json, write_json
 from point2act.core.types import View
 
 NAME = "run.json"
@@ -86,40 +86,35 @@ def read_run(path: Path | str) -> RunManifest:
     """
     path = Path(path)
     path = path / NAME if path.is_dir() else path
-    document = read_json(path, RunError)
-    version = document.get("version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version > 1:
-        raise RunError(
-            f"{path} has version {version}; this release supports version 1: install a newer release"
-        )
-    problem = schema_problem(document, "run")
-    if problem is not None:
-        raise RunError(f"{path} is not a run.json: {problem}")
-    capture, scene = Path(document["capture"]), path.parent / document["scene"]
+    from point2act.core.documents import check
+    from point2act.data.documents import RunDocument
+
+    found = check(RunDocument, read_json(path, RunError), RunError, place=f"{path} is not a run.json")
+    capture, scene = Path(found.capture), path.parent / found.scene
     if not capture.is_dir():
         raise RunError(
             f'the capture of {path} is no longer at {capture}: move it back, or correct "capture" in the file'
         )
     if not scene.is_file():
         raise RunError(f"{scene} is missing beside {path}: run point2act run again")
-    if "scene_sha256" in document and document["scene_sha256"] != _sha256(scene):
+    if found.scene_sha256 not in (None, _sha256(scene)):
         raise RunError(
             f"{scene} does not match {path}, it was changed or a run was interrupted: "
             "run point2act run again, with --resume"
         )
-    poses = document.get("T_world_cam")
+    poses = found.T_world_cam
     return RunManifest(
         capture=capture,
         scene=scene,
-        max_side=document["max_side"],
-        metric=document["metric"],
-        psnr=document["psnr"],
-        timings=document["timings"],
+        max_side=found.max_side,
+        metric=found.metric,
+        psnr=found.psnr,
+        timings=found.timings,
         poses=None if poses is None else {name: np.array(T, dtype=float) for name, T in poses.items()},
-        allow_outside=document.get("allow_outside", False),
-        fingerprint=document.get("fingerprint"),
-        views=tuple(document["views"]) if "views" in document else None,
-        notes=document.get("notes", {}),
+        allow_outside=found.allow_outside,
+        fingerprint=found.fingerprint,
+        views=None if found.views is None else tuple(found.views),
+        notes=found.notes,
     )
 
 

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import Field
 
 from point2act.core import config_files
+from point2act.core.documents import Length, Text, TomlTable, Vector, check
 from point2act.core.errors import GripperError
 
-_KEYS = {"name", "max_width", "pad_size", "max_force", "source", "mount", "finger", "link", "body"}
-_BOX = {"center", "half_extents"}
 # Largest distance of the closed finger's inner face from y = 0, metres.
 _PAD_TOLERANCE = 1e-3
 
@@ -133,6 +133,54 @@ class Gripper:
         return 0.0 if here is None or opened is None else here - opened
 
 
+class _Box(TomlTable):
+    """Write a box as center and half_extents."""
+
+    center: Vector
+    half_extents: tuple[Length, Length, Length] = Field(
+        strict=False, description="write a list of 3 positive numbers in metres"
+    )
+
+    def pair(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Return centre and half sides."""
+        return self.center, self.half_extents
+
+
+class _Link(_Box):
+    """Write a link as center, half_extents and follow."""
+
+    follow: float = Field(
+        gt=0,
+        lt=1,
+        description="write the fraction of the fingertip's way that it moves, between 0 and 1; what moves "
+        "all of it is a [[finger]]",
+    )
+
+
+_Behind = Annotated[
+    float, Field(gt=0, description="write a positive distance, the mounting face lies behind the pads")
+]
+_Row = Annotated[
+    tuple[float, _Behind], Field(strict=False, description="write a row [opening, distance] in metres")
+]
+
+
+class _GripperFile(TomlTable):
+    """A file of ``configs/grippers``."""
+
+    name: Text
+    max_width: Length
+    pad_size: tuple[Length, Length] = Field(
+        strict=False, description="write a list of 2 positive lengths in metres"
+    )
+    max_force: float = Field(gt=0, description="write one positive number, newtons")
+    source: Text
+    mount: list[_Row] = Field([], description="write a list of [opening, distance] in metres")
+    finger: list[_Box] = Field(min_length=1, description="write at least one [[finger]]")
+    link: list[_Link] = Field([], description="write [[link]] tables")
+    body: list[_Box] = Field(min_length=1, description="write at least one [[body]]")
+
+
 def load_gripper(name_or_path: str | Path) -> Gripper:
     """Load a gripper.
 
@@ -143,103 +191,26 @@ def load_gripper(name_or_path: str | Path) -> Gripper:
         GripperError: The file is wrong; names the file, the key and what to write there.
     """
     path, table = config_files.load("grippers", name_or_path, GripperError)
-    unknown = sorted(set(table) - _KEYS)
-    if unknown:
-        raise GripperError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
-    link, follow = _links(path, table)
+    found = check(_GripperFile, table, GripperError, place=str(path))
     gripper = Gripper(
-        name=config_files.text(path, table, "name", GripperError),
-        max_width=_number(path, table, "max_width"),
-        pad_size=_pair(path, table, "pad_size"),
-        finger=_boxes(path, table, "finger"),
-        body=_boxes(path, table, "body"),
-        max_force=_number(path, table, "max_force"),
-        source=config_files.text(path, table, "source", GripperError),
-        link=link,
-        follow=follow,
-        mount=_mount(path, table),
+        name=found.name,
+        max_width=found.max_width,
+        pad_size=found.pad_size,
+        finger=Boxes.of(*map(_Box.pair, found.finger)),
+        body=Boxes.of(*map(_Box.pair, found.body)),
+        max_force=found.max_force,
+        source=found.source,
+        link=Boxes.of(*map(_Box.pair, found.link)),
+        follow=np.array([link.follow for link in found.link], dtype=float),
+        mount=tuple(found.mount),
     )
     _check_mount(path, gripper)
     _check_geometry(path, gripper)
     return gripper
 
 
-def _number(path: Path, table: dict[str, Any], key: str) -> float:
-    value = table.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise GripperError(f"{path}: '{key}' is {value!r}: write one positive number")
-    return float(value)
-
-
-def _pair(path: Path, table: dict[str, Any], key: str) -> tuple[float, float]:
-    first, second = _vector(path, table, key, length=2)
-    if first <= 0 or second <= 0:
-        raise GripperError(f"{path}: '{key}' is {[first, second]}: write two positive lengths in metres")
-    return first, second
-
-
-def _vector(path: Path, table: dict[str, Any], key: str, *, length: int) -> list[float]:
-    value = table.get(key)
-    entries = value if isinstance(value, list) else []
-    numbers = [
-        v for v in entries if isinstance(v, (int, float)) and not isinstance(v, bool) and np.isfinite(v)
-    ]
-    if len(entries) != length or len(numbers) != length:
-        raise GripperError(f"{path}: '{key}' is {value!r}: write a list of {length} numbers in metres")
-    return [float(v) for v in numbers]
-
-
-def _boxes(path: Path, table: dict[str, Any], key: str) -> Boxes:
-    return Boxes.of(*(_box(path, entry, key) for entry in _entries(path, table, key, keys=_BOX)))
-
-
-def _links(path: Path, table: dict[str, Any]) -> tuple[Boxes, Float[np.ndarray, " l"]]:
-    """Return links and their fractions of the fingertip's way."""
-    entries = _entries(path, table, "link", keys=_BOX | {"follow"}) if "link" in table else []
-    follow = [_number(path, entry, "follow") for entry in entries]
-    if any(share >= 1 for share in follow):
-        raise GripperError(
-            f"{path}: a [[link]] has follow {max(follow):g}: write the fraction of the fingertip's way that "
-            "it moves, between 0 and 1; what moves all of it is a [[finger]]"
-        )
-    return Boxes.of(*(_box(path, entry, "link") for entry in entries)), np.array(follow, dtype=float)
-
-
-def _entries(path: Path, table: dict[str, Any], key: str, *, keys: set[str]) -> list[dict[str, Any]]:
-    """Return the tables of one kind, each with exactly the given keys."""
-    entries, wanted = table.get(key), " and ".join(sorted(keys))
-    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
-        raise GripperError(f"{path}: there is no [[{key}]]: write at least one, with {wanted}")
-    for entry in entries:
-        if set(entry) != keys:
-            raise GripperError(f"{path}: a [[{key}]] has {sorted(entry)}: give it {wanted}")
-    return entries
-
-
-def _box(path: Path, entry: dict[str, Any], key: str) -> tuple[list[float], list[float]]:
-    """Return centre and half sides."""
-    center = _vector(path, entry, "center", length=3)
-    half = _vector(path, entry, "half_extents", length=3)
-    if min(half) <= 0:
-        raise GripperError(f"{path}: a [[{key}]] has half_extents {half}: all three must be positive")
-    return center, half
-
-
-def _mount(path: Path, table: dict[str, Any]) -> tuple[tuple[float, float], ...]:
-    rows = table.get("mount", [])
-    if not isinstance(rows, list):
-        raise GripperError(f"{path}: 'mount' is {rows!r}: write a list of [opening, distance] in metres")
-    pairs = [_vector(path, {"mount": row}, "mount", length=2) for row in rows]
-    return tuple((opening, distance) for opening, distance in pairs)
-
-
 def _check_mount(path: Path, gripper: Gripper) -> None:
-    openings, distances = [row[0] for row in gripper.mount], [row[1] for row in gripper.mount]
-    if any(distance <= 0 for distance in distances):
-        raise GripperError(
-            f"{path}: 'mount' has the distances {distances}: all must be positive, the mounting face lies "
-            "behind the pads"
-        )
+    openings = [row[0] for row in gripper.mount]
     if any(here >= after for here, after in pairwise(openings)):
         raise GripperError(f"{path}: 'mount' has the openings {openings}: write the rows in ascending order")
     if len(openings) > 1 and (openings[0] != 0 or openings[-1] != gripper.max_width):

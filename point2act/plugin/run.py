@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from nerfstudio.engine.trainer import TrainerConfig
 
 from point2act.core.errors import RunError
-from point2act.core.types import GaussianScene, Query, RelevancyField
+from point2act.core.types import Query
 from point2act.data.run_manifest import Poses
 from point2act.data.view_loader import ViewLoader
 from point2act.pipeline.finished_run import FinishedRun
@@ -74,41 +74,8 @@ class Saved:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedRun:
-    """A finished training, in the capture's world frame."""
-
-    folder: Path
-    """Folder of the run's config.yml."""
-    scene: GaussianScene
-    relevancy: RelevancyField | None
-    """None for a run without points."""
-    config: TrainerConfig
-    saved: Saved = field(repr=False)
-
-    @property
-    def capture(self) -> Path:
-        """Folder of the capture, absolute."""
-        return self.saved.capture
-
-    def finished(self) -> FinishedRun:
-        """Read the capture, and return the run as one that can be queried.
-
-        Raises:
-            CaptureError: The capture cannot be read.
-        """
-        saved = self.saved
-        pipeline: Any = self.config.pipeline
-        # nerfstudio has read all files of the capture already.
-        loader = ViewLoader(
-            max_side=pipeline.datamanager.max_side, names=saved.views, poses=saved.poses, allow_outside=True
-        )
-        capture = loader.read(saved.capture)
-        return FinishedRun(self.folder, self.scene, capture, loader, capture.metric, saved.timings)
-
-
-def load_run(config_path: Path | str) -> TrainedRun:
-    """Read the newest checkpoint of a run.
+def load_run(config_path: Path | str) -> FinishedRun:
+    """Read the newest checkpoint of a run and its capture.
 
     The config is YAML that names Python classes, as all of nerfstudio's: none of them is called, and the
     checkpoint is loaded as tensors and plain values alone (``weights_only``).
@@ -118,6 +85,7 @@ def load_run(config_path: Path | str) -> TrainedRun:
 
     Raises:
         RunError: Config or checkpoint are missing, broken, or another method's.
+        CaptureError: The capture cannot be read.
     """
     path = Path(config_path)
     config = _read_config(path)
@@ -131,12 +99,15 @@ def load_run(config_path: Path | str) -> TrainedRun:
             if name.startswith("gauss_params.")
         }
         scene = saved.S_nerf_world.inverse().move_scene(to_scene(parameters))
-        relevancy = None
-        if saved.queries:
-            relevancy = RelevancyField(saved.queries, state["relevancy"].double().cpu().numpy())
     except KeyError as err:
         raise RunError(f"{checkpoint} lacks {err}: train again with this version of point2act") from err
-    return TrainedRun(path.parent, scene, relevancy, config, saved)
+    pipeline: Any = config.pipeline
+    # nerfstudio has read all files of the capture already.
+    loader = ViewLoader(
+        max_side=pipeline.datamanager.max_side, names=saved.views, poses=saved.poses, allow_outside=True
+    )
+    capture = loader.read(saved.capture)
+    return FinishedRun(path.parent, scene, capture, loader, capture.metric, saved.timings)
 
 
 def _read_config(path: Path) -> TrainerConfig:

@@ -35,7 +35,7 @@ def try_grasp_on_arm(
     Args:
         query: Name of the query that the grasp answers.
         grasp: Grasp in the world frame.
-        path: Joint path of this arm with its own gripper, as ``find_path`` returns it. It determines the
+        path: Joint path of this arm with its own gripper, as ``Reach.find`` returns it. It determines the
             lengths of approach and lift.
 
     Raises:

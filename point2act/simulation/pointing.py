@@ -42,32 +42,6 @@ TYPICAL = PointingConfig()
 """About what single answers of good models are today: 25 % wrong."""
 HARD = PointingConfig("hard", 10.0, wrong=0.4, other_part=0.0, distractor=0.75, missed=0.15, hallucinated=0.6)
 """40 % wrong, three quarters of them agreeing on the same wrong place."""
-ADVERSARIAL = PointingConfig(
-    "adversarial", wrong=0.6, other_part=0.0, distractor=0.5, missed=0.10, hallucinated=0.6
-)
-"""60 % wrong, half of them agreeing on the same wrong place: right answers are a minority."""
-
-
-@dataclass(frozen=True)
-class AbsentConfig:
-    """Error model for queries about objects that are not in the scene.
-
-    Such a model answers "not visible" in many views and points at the closest match in the others, mostly
-    the same one. The rate varies between queries and is drawn for each. Chosen, not measured.
-    """
-
-    name: str = "absent"
-    """Name of the model in the answers: ``simulated/<name>``."""
-    jitter: float = 6.0
-    """Standard deviation of a point about the intended place, pixels."""
-    pointed: tuple[float, float] = (0.3, 0.6)
-    """Range of the fraction of views with a point; the others answer "not visible"."""
-    look_alike: float = 0.6
-    """Fraction of points on the query's one look-alike where it is visible; the rest is on any part."""
-
-
-ABSENT = AbsentConfig()
-"""The queried objects are not in the scene."""
 
 
 def answer(
@@ -76,40 +50,26 @@ def answer(
     """Simulate answers to every query in every view, in pixels of the views' images."""
     answers = []
     for query in scene.queries:
-        answers += _answers_to_query(query.name, shots, part_choices(scene, query.name, rng), config, rng)
+        answers += answers_to_query(query.name, shots, part_choices(scene, query.name, rng), config, rng)
     return PointSet(scene.queries, tuple(answers))
 
 
-def simulate_absent_answers(
-    scene: Scene, shots: Sequence[SimView], config: AbsentConfig, rng: np.random.Generator
-) -> PointSet:
-    """Simulate answers as if none of the queried objects were in the scene.
-
-    The queries keep their names but stand for something else: any part may be mistaken for it.
-    """
-    answers = []
-    parts = list(range(len(scene.parts)))
-    for query in scene.queries:
-        choices = PartChoices([], [], parts, [int(rng.choice(parts))])
-        errs = PointingConfig(
-            config.name,
-            config.jitter,
-            other_part=0.0,
-            distractor=config.look_alike,
-            hallucinated=rng.uniform(*config.pointed),
-        )
-        answers += _answers_to_query(query.name, shots, choices, errs, rng)
-    return PointSet(scene.queries, tuple(answers))
-
-
-def _answers_to_query(
+def answers_to_query(
     query: str,
     shots: Sequence[SimView],
     choices: PartChoices,
     config: PointingConfig,
     rng: np.random.Generator,
 ) -> list[Answer]:
-    """Simulate one answer per view."""
+    """Simulate one answer per view.
+
+    Args:
+        query: Name of the query.
+        shots: The views.
+        choices: Parts that the answers can refer to.
+        config: Error model.
+        rng: Generator of all noise.
+    """
     answers = []
     for shot in shots:
         point = _point(shot.part_ids, choices, config, rng)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import Field
 from scipy.spatial.transform import Rotation
 
 from point2act.core import config_files
+from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import ArmError
 from point2act.core.mujoco_import import MjModel, mujoco
 from point2act.grasping.grippers import Gripper
@@ -18,7 +20,6 @@ from point2act.grasping.grippers import Gripper
 # Prefix of the gripper's names in the model of an arm, and the site on the flange.
 TOOL = "tool/"
 FLANGE = f"{TOOL}flange"
-_KEYS = {"name", "model", "flange", "joints", "home", "torque", "source", "turn"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,23 @@ class Arm:
         return T_base_flange @ self.T_flange_gripper(opening)
 
 
+_Torque = Annotated[float, Field(gt=0, description="write positive newton metres")]
+_Angle = Annotated[float, Field(description="write degrees")]
+
+
+class _ArmFile(TomlTable):
+    """A file of ``configs/arms``."""
+
+    name: Text
+    model: Text
+    flange: Text
+    joints: list[str] = Field(min_length=1, description="write a list of names")
+    home: list[float] = Field(description="write a list of numbers, one for each joint, in radians")
+    torque: list[_Torque] = Field(description="write a list of numbers, one for each joint, in newton metres")
+    source: Text
+    turn: dict[str, _Angle] = Field({}, description="write the degrees of each gripper under [turn]")
+
+
 def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
     """Load an arm with a gripper.
 
@@ -74,33 +92,37 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
         ArmError: The file is wrong; names the file, the key and what to write there.
     """
     path, table = config_files.load("arms", name_or_path, ArmError)
-    unknown = sorted(set(table) - _KEYS)
-    if unknown:
-        raise ArmError(f"{path} has unknown keys {', '.join(unknown)}: use {', '.join(sorted(_KEYS))}")
-    mjcf = path.parent / config_files.text(path, table, "model", ArmError)
-    joints = _names(path, table, "joints")
-    turn = _turn(path, table, gripper)
+    found = check(_ArmFile, table, ArmError, place=str(path))
+    mjcf, joints = path.parent / found.model, tuple(found.joints)
+    if gripper.name not in found.turn:
+        raise ArmError(
+            f"{path} does not say how gripper '{gripper.name}' is turned on the flange: write "
+            f"{gripper.name} = 0.0, or what it is in degrees, under [turn]"
+        )
+    turn = float(np.deg2rad(found.turn[gripper.name]))
     if not gripper.mount:
         raise ArmError(
             f"gripper '{gripper.name}' cannot be put on an arm: write into its file as 'mount' how far its "
             "mounting face lies behind the pads"
         )
-    flange = config_files.text(path, table, "flange", ArmError)
     spec = bare_spec(mjcf)
-    attach_at(spec, flange, _tool(gripper, turn), mjcf, prefix=TOOL)
+    attach_at(spec, found.flange, _tool(gripper, turn), mjcf, prefix=TOOL)
     model = _compiled(spec, mjcf)
     _check_joints(path, mjcf, model, joints)
+    for key, values in (("home", found.home), ("torque", found.torque)):
+        if len(values) != len(joints):
+            raise ArmError(f"{path}: '{key}' is {values}: write {len(joints)} numbers, one for each joint")
     arm = Arm(
-        name=config_files.text(path, table, "name", ArmError),
+        name=found.name,
         path=mjcf,
-        flange=flange,
+        flange=found.flange,
         joints=joints,
-        home=_numbers(path, table, "home", count=len(joints)),
-        torque=_numbers(path, table, "torque", count=len(joints)),
+        home=np.array(found.home),
+        torque=np.array(found.torque),
         gripper=gripper,
         turn=turn,
         model=model,
-        source=config_files.text(path, table, "source", ArmError),
+        source=found.source,
     )
     _check_values(path, arm)
     return arm
@@ -178,36 +200,3 @@ def _check_values(path: Path, arm: Arm) -> None:
             f"{path}: 'home' puts {arm.joints[index]} at {arm.home[index]:.3f}, outside its limits "
             f"{low:.3f} .. {high:.3f}: write radians within them"
         )
-    if (arm.torque <= 0).any():
-        raise ArmError(f"{path}: 'torque' is {arm.torque.tolist()}: write positive newton metres")
-
-
-def _turn(path: Path, table: dict[str, Any], gripper: Gripper) -> float:
-    """Return the rotation of the gripper around the flange's z axis, radians."""
-    turns = table.get("turn")
-    if not isinstance(turns, dict) or gripper.name not in turns:
-        raise ArmError(
-            f"{path} does not say how gripper '{gripper.name}' is turned on the flange: write "
-            f"{gripper.name} = 0.0, or what it is in degrees, under [turn]"
-        )
-    if not _is_number(turns[gripper.name]):
-        raise ArmError(f"{path}: [turn] has {gripper.name} = {turns[gripper.name]!r}: write degrees")
-    return float(np.deg2rad(turns[gripper.name]))
-
-
-def _names(path: Path, table: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = table.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(entry, str) for entry in value):
-        raise ArmError(f"{path}: '{key}' is {value!r}: write a list of names")
-    return tuple(value)
-
-
-def _numbers(path: Path, table: dict[str, Any], key: str, *, count: int) -> Float[np.ndarray, " d"]:
-    value = table.get(key)
-    if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
-        raise ArmError(f"{path}: '{key}' is {value!r}: write a list of {count} numbers, one for each joint")
-    return np.array(value, dtype=float)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -96,36 +96,6 @@ def in_base(around: Surroundings, T_base_world: Float[np.ndarray, "4 4"]) -> Sur
     return Surroundings(table, points)
 
 
-def find_path(
-    arm: Arm,
-    T_base_gripper: Float[np.ndarray, "4 4"],
-    *,
-    opening: float,
-    approach: float,
-    lift_base: Float[np.ndarray, "3"],
-    around: Surroundings = Surroundings(),
-    config: ReachConfig = ReachConfig(),
-    rng: np.random.Generator,
-) -> JointPath | Unreachable:
-    """Find a joint path along the straight approach and lift of one grasp.
-
-    Differential inverse kinematics from several postures finds the start of the approach; from there the
-    straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the
-    path further from the joint limits is taken.
-
-    Args:
-        T_base_gripper: Pose of the grasp.
-        opening: Distance between the pads when they hold, metres.
-        approach: Length of the straight approach along the gripper's +z axis, metres.
-        lift_base: Translation of the lift, base frame, metres.
-        around: Table and obstacles, base frame.
-        rng: Draws start postures.
-    """
-    return Reach(arm, around, config).find(
-        T_base_gripper, opening=opening, approach=approach, lift_base=lift_base, rng=rng
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class _Line:
     """A straight path of the flange, as poses one step apart."""
@@ -136,7 +106,7 @@ class _Line:
 
 
 class Reach:
-    """Search for joint paths of one arm in one environment."""
+    """Search for joint paths of one arm, with table and obstacles in its base frame."""
 
     def __init__(self, arm: Arm, around: Surroundings, config: ReachConfig):
         self._arm, self._around, self._config = arm, around, config
@@ -152,7 +122,19 @@ class Reach:
         lift_base: Float[np.ndarray, "3"],
         rng: np.random.Generator,
     ) -> JointPath | Unreachable:
-        """Find a joint path for one grasp, see ``find_path``."""
+        """Find a joint path along the straight approach and lift of one grasp.
+
+        Differential inverse kinematics from several postures finds the start of the approach; from there the
+        straight lines are followed in small steps. Of the grasp and the same grasp with exchanged fingers the
+        path further from the joint limits is taken.
+
+        Args:
+            T_base_gripper: Pose of the grasp.
+            opening: Distance between the pads when they hold, metres.
+            approach: Length of the straight approach along the gripper's +z axis, metres.
+            lift_base: Translation of the lift, base frame, metres.
+            rng: Draws start postures.
+        """
         T_gripper_flange = invert(self._arm.T_flange_gripper(opening))
         back = -approach * T_base_gripper[:3, 2]
         lines = []

@@ -9,7 +9,6 @@ from point2act.core.errors import ModelError
 from point2act.vlm.clients.cache import ReplyCache, default_folder
 from point2act.vlm.clients.client import ModelClient, PointingModel
 from point2act.vlm.clients.local import LocalClient, LocalConfig
-from point2act.vlm.clients.models import load_model
 from point2act.vlm.clients.server import ServerClient, ServerConfig
 
 
@@ -54,6 +53,8 @@ def open_model(config: ClientConfig) -> OpenModel:
     Raises:
         ModelError: There is no such model, it cannot run where it should, or its service's key is missing.
     """
+    from point2act.vlm.clients.models import load_model
+
     if config.model is None:
         raise ModelError("no model is named: choose one with --model, such as --model qwen3_vl_8b")
     model = load_model(config.model)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from point2act.core.errors import ModelError, ReplyError
-from point2act.core.files import schema
 from point2act.core.types import Plan
 from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
 from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
@@ -119,7 +119,10 @@ def plan(
     instruction = instruction.strip()
     if not instruction:
         raise ModelError('the instruction is empty: write what is wanted, such as "bring me the mug"')
-    request = Request(_prompt(instruction, len(images)), tuple(images), schema("plan_reply"), _MAX_TOKENS)
+    from point2act.data.plan_reply import reply_schema
+
+    schema = reply_schema()
+    request = Request(_prompt(instruction, len(images), schema), tuple(images), schema, _MAX_TOKENS)
 
     def read(reply: Reply) -> Plan:
         return parse_plan(reply.text, instruction, model=model_name)
@@ -133,7 +136,7 @@ def plan(
     return ask_with_cache(client, again, read, cache=cache)[1]
 
 
-def _prompt(instruction: str, images: int) -> str:
+def _prompt(instruction: str, images: int, schema: dict[str, Any]) -> str:
     seen = "You cannot see the scene: plan for what is most likely there."
     if images == 1:
         seen = "The image shows the scene: plan with what is there."
@@ -144,7 +147,7 @@ def _prompt(instruction: str, images: int) -> str:
         instruction=json.dumps(" ".join(instruction.split()), ensure_ascii=False),
         steps=MAX_STEPS,
         targets=MAX_TARGETS,
-        schema=json.dumps(schema("plan_reply")),
+        schema=json.dumps(schema),
         example_instruction=json.dumps(EXAMPLE_INSTRUCTION),
         example=json.dumps(EXAMPLE),
     )

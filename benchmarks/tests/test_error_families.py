@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from point2act.core.types import View
-from point2act.simulation import WristConfig, load_scene
-from point2act.simulation.camera import SimView, pinhole, render, wrist_poses
-from point2act.simulation.error_families import (
+from benchmarks.common.error_families import (
     FAMILIES,
     ErrorFamily,
     QueryViews,
     draw_points,
     family_answers,
 )
+from point2act.core.types import View
+from point2act.simulation import WristConfig, load_scene
+from point2act.simulation.camera import SimView, pinhole, render, wrist_poses
 from point2act.simulation.pointing import PartChoices
 
 VIEWS, HEIGHT, WIDTH = 400, 60, 80

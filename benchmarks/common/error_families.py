@@ -1,7 +1,8 @@
 """Families of errors of pointing models, each another way to be wrong.
 
 A fusion of answers that is tuned on one family may fail on the next, so figures are reported for families
-that took no part in the tuning. ``pointing`` has the levels of one more: wrong parts, drawn for each view.
+that took no part in the tuning. ``simulation.pointing`` has the levels of one more: wrong parts, drawn for
+each view; here are an adversarial level of it, and answers about objects that are not there.
 """
 
 from __future__ import annotations
@@ -14,12 +15,46 @@ from jaxtyping import Bool, Float, Int
 
 from point2act.core.types import Answer, PointSet
 from point2act.simulation.camera import SimView
-from point2act.simulation.pointing import PartChoices, interior_pixel, part_choices
+from point2act.simulation.pointing import (
+    PartChoices,
+    PointingConfig,
+    answers_to_query,
+    interior_pixel,
+    part_choices,
+)
 from point2act.simulation.scene import Scene
 
 Pixel = Float[np.ndarray, " 2"]
 WrongPoint = Callable[[int, np.random.Generator], Pixel | None]
 """Returns a wrong point in a view, or None if nothing there can be mistaken for the target."""
+
+
+ADVERSARIAL = PointingConfig(
+    "adversarial", wrong=0.6, other_part=0.0, distractor=0.5, missed=0.10, hallucinated=0.6
+)
+"""60 % wrong, half of them agreeing on the same wrong place: right answers are a minority."""
+
+
+@dataclass(frozen=True)
+class AbsentConfig:
+    """Error model for queries about objects that are not in the scene.
+
+    Such a model answers "not visible" in many views and points at the closest match in the others, mostly
+    the same one. The rate varies between queries and is drawn for each. Chosen, not measured.
+    """
+
+    name: str = "absent"
+    """Name of the model in the answers: ``simulated/<name>``."""
+    jitter: float = 6.0
+    """Standard deviation of a point about the intended place, pixels."""
+    pointed: tuple[float, float] = (0.3, 0.6)
+    """Range of the fraction of views with a point; the others answer "not visible"."""
+    look_alike: float = 0.6
+    """Fraction of points on the query's one look-alike where it is visible; the rest is on any part."""
+
+
+ABSENT = AbsentConfig()
+"""The queried objects are not in the scene."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,3 +278,25 @@ def _runs(count: int, share: float, length: float, rng: np.random.Generator) -> 
             chance = 1 - 1 / length if wrong[view - 1] else share / (1 - share) / length
         wrong[view] = rng.random() < chance
     return wrong
+
+
+def simulate_absent_answers(
+    scene: Scene, shots: Sequence[SimView], config: AbsentConfig, rng: np.random.Generator
+) -> PointSet:
+    """Simulate answers as if none of the queried objects were in the scene.
+
+    The queries keep their names but stand for something else: any part may be mistaken for it.
+    """
+    answers = []
+    parts = list(range(len(scene.parts)))
+    for query in scene.queries:
+        choices = PartChoices([], [], parts, [int(rng.choice(parts))])
+        errs = PointingConfig(
+            config.name,
+            config.jitter,
+            other_part=0.0,
+            distractor=config.look_alike,
+            hallucinated=rng.uniform(*config.pointed),
+        )
+        answers += answers_to_query(query.name, shots, choices, errs, rng)
+    return PointSet(scene.queries, tuple(answers))
