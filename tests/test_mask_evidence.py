@@ -16,11 +16,10 @@ from point2act.localization.likelihood import part_posterior
 from point2act.localization.mask_evidence import (
     Extents,
     MaskEvidenceConfig,
-    agreeing_point,
-    choose_views,
     find_extents,
     masks_on_points,
 )
+from point2act.localization.mask_views import MaskViewsConfig, agreeing_point, choose_views
 from point2act.localization.region import rank_places
 from point2act.localization.segmentation import Segmentation
 
@@ -191,14 +190,14 @@ def test_views_are_different_and_see_the_place(scene):
     assert len(chosen) == len(set(chosen)) == 5
     assert choose_views(body, scene.parts, scene.visibility, VIEWS, none) == chosen
     # No view sees enough of a part that is as small as a point.
-    config = MaskEvidenceConfig(min_area=1e-2)
+    config = MaskViewsConfig(min_area=1e-2)
     assert choose_views(body[:1], scene.parts, scene.visibility, VIEWS, none, config=config) == []
 
 
 def test_a_view_whose_answer_agrees_is_preferred(scene, seen):
     body = np.flatnonzero(on_box(scene.parts.points))
     answers = answers_on(lambda number: seen[number][0], np.random.default_rng(0))
-    config = MaskEvidenceConfig(views=1)
+    config = MaskViewsConfig(count=1)
     (best,) = choose_views(body, scene.parts, scene.visibility, VIEWS, answers, config=config)
     away: list = list(answers)
     away[best] = answers[best] + 0.3

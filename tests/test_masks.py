@@ -183,7 +183,7 @@ def test_a_folder_with_sam2_is_named_on_the_command_line(small_run, tmp_path, ca
     file = tmp_path / "options.toml"
     file.write_text(f'[masks]\npath = "{folder}"\ncache = "{tmp_path / "cache"}"\n')
     line = ["grasp", "--load-config", str(small_run.output), "--output", str(output), "--no-report"]
-    main([*line, "--config", str(file), "--mask-evidence.views", "2"])
+    main([*line, "--config", str(file), "--mask-evidence.views.count", "2"])
     assert len(read_grasps(output)["results"]) == 2
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == 2
 

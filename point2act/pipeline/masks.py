@@ -16,11 +16,10 @@ from point2act.localization.likelihood import LikelihoodConfig, PartPosterior
 from point2act.localization.mask_evidence import (
     Extents,
     MaskEvidenceConfig,
-    agreeing_point,
-    choose_views,
     find_extents,
     masks_on_points,
 )
+from point2act.localization.mask_views import agreeing_point, choose_views
 from point2act.localization.region import Place, RegionConfig, merge_parts
 from point2act.localization.segmentation import Segmentation
 from point2act.vlm.segmenters.segmenter import Segmenter
@@ -65,7 +64,7 @@ class PlaceMasks:
             answers: Tangents of the points in every view; empty for "not visible", None if not asked.
         """
         parts, visibility = self.segmentation.parts, self.segmentation.visibility
-        chosen = choose_views(place.members, parts, visibility, self.views, answers, config=self.config)
+        chosen = choose_views(place.members, parts, visibility, self.views, answers, config=self.config.views)
         exact = self.by_person or sum(each is not None and len(each) > 0 for each in answers) == 1
         found = {}
         for number in chosen:
@@ -80,7 +79,7 @@ class PlaceMasks:
     ) -> Float[np.ndarray, "1 2"]:
         parts, visibility, camera = self.segmentation.parts, self.segmentation.visibility, view.camera
         if answer is not None:
-            at = agreeing_point(visibility, number, place.members, answer, config=self.config)
+            at = agreeing_point(visibility, number, place.members, answer, config=self.config.views)
             if at is not None:
                 return answer[at][None] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
         area = visibility.area[number, place.members]
