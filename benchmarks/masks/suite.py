@@ -35,6 +35,7 @@ from point2act.core.types import NoAnswer, PointSet, ViewAnswers
 from point2act.localization.likelihood import part_posterior
 from point2act.localization.mask_evidence import masks_on_points
 from point2act.localization.region import rank_places
+from point2act.localization.relevancy import answers_in_views
 from point2act.pipeline.masks import PlaceMasks
 from point2act.pipeline.query import Localization
 from point2act.simulation import part_box
@@ -168,7 +169,7 @@ def compare(chosen: Sequence[Table], levels: Sequence[str], timed: Timed | None)
                     (one,) = replace(opened.session, segmenter=segmenter).localize(points)
                     found.append(_outcome(opened, level, method, query.name, one, truth))
                 if sam2 is not None:
-                    simple = _overlap(_by_majority(opened, points, sam2), truth)
+                    simple = overlap_of(_by_majority(opened, points, sam2), truth)
                     found.append(replace(found[-1], method="best masks", overlap=simple))
         print(f"{table.name}: {len(found)} outcomes", flush=True)
     return found
@@ -199,7 +200,9 @@ def _outcome(
     surface_point = opened.session.segmentation().surface_point
     found = np.zeros(len(truth), dtype=bool)
     found[surface_point[one.extent]] = True
-    return Outcome(level, method, f"{opened.table.name}/{query}", _overlap(found, truth), inside, confidence)
+    return Outcome(
+        level, method, f"{opened.table.name}/{query}", overlap_of(found, truth), inside, confidence
+    )
 
 
 def _by_majority(opened: Simulated, points: PointSet, segmenter: Segmenter) -> Bool[np.ndarray, " n"]:
@@ -225,13 +228,12 @@ def _by_majority(opened: Simulated, points: PointSet, segmenter: Segmenter) -> B
 
 
 def _pixels(opened: Simulated, points: PointSet) -> ViewAnswers:
-    from point2act.localization.relevancy import answers_in_views
-
     (pixels,) = answers_in_views(points, opened.session.capture, opened.session.views)
     return pixels
 
 
-def _overlap(found: Bool[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+def overlap_of(found: Bool[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+    """Return the intersection over union of two sets of points; 0 for two empty ones."""
     either = (found | truth).sum()
     return float((found & truth).sum() / either) if either else 0.0
 
