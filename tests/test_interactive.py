@@ -75,6 +75,12 @@ def click(interactive: InteractiveSession, query: str, place: np.ndarray, number
     interactive.point(query, interactive.images[number], pixel(interactive.session, number, place))
 
 
+def ray_to(session: Session, place: np.ndarray, number: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Origin and direction of the ray from a camera to a place."""
+    eye = session.views[number].T_world_cam[:3, 3]
+    return eye, place - eye
+
+
 def kept(interactive: InteractiveSession) -> PointSet:
     return read_points(interactive.keep, interactive.session.capture)
 
@@ -561,3 +567,49 @@ def test_clicks_that_were_kept_show_where_they_were_made(distorted):
     view = distorted.photo(None, image).view
     distorted.point("red", image, distorted.on_disk(image, view, at))
     np.testing.assert_allclose(distorted.photo("red", image).pixels, at[None], atol=1e-3)
+
+
+# ── clicks in the scene, and undoing ───────────────────────────────────────────────────────────
+def test_a_click_in_the_scene_is_an_answer_in_every_image_that_sees_it(interactive, session):
+    interactive.add("the green box", "grasp")
+    interactive.localize()
+    count = interactive.point_in_scene("green_box", *ray_to(session, GREEN))
+    own = [answer for answer in kept(interactive).answers if answer.query == "green_box"]
+    assert len(own) == count > 3
+    assert {answer.model for answer in own} == {PERSON}
+    for answer in own:
+        view = next(view for view in session.views if view.name == answer.image)
+        exact = project(view.camera, view.T_world_cam, GREEN[None])[0][0]
+        assert np.linalg.norm(answer.points[0] - exact) < 6, "the top of the box is where it was clicked"
+    interactive.localize("green_box")
+    assert np.linalg.norm(action_point(interactive, "green_box") - GREEN) < 0.04
+
+
+def test_clicks_beside_everything_change_nothing(interactive, session):
+    interactive.localize()
+    before = interactive.state
+    eye, way = ray_to(session, GREEN)
+    with pytest.raises(Point2ActError, match="nothing under this click"):
+        interactive.point_in_scene("red", eye, -way)
+    assert interactive.state is before
+    assert not interactive.keep.exists()
+
+
+def test_undoing_goes_back_step_by_step(interactive, session, points):
+    assert not interactive.undo(), "nothing was done"
+    click(interactive, "red", GREEN)
+    once = interactive.state.points
+    interactive.point_in_scene("red", *ray_to(session, BLUE))
+    assert interactive.undo()
+    assert same_points(kept(interactive), once)
+    assert interactive.undo()
+    assert same_points(kept(interactive), points)
+    assert not interactive.undo()
+
+
+def test_undoing_keeps_queries_that_were_added_since(interactive):
+    click(interactive, "red", GREEN)
+    query = interactive.add("the green box", "grasp")
+    assert interactive.undo()
+    assert query in interactive.state.points.queries
+    assert all(answer.model != PERSON for answer in interactive.state.points.answers)

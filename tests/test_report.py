@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import base64
+import html as html_module
 import io
+import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -14,6 +16,7 @@ import synthetic
 from PIL import Image
 
 from point2act.core.errors import ReportError
+from point2act.core.geometry import quaternion_to_matrix
 from point2act.core.progress import Span
 from point2act.core.types import (
     Grasp,
@@ -28,9 +31,10 @@ from point2act.core.types import (
     Support,
     Target,
 )
+from point2act.grasping.antipodal.terms import GraspTerms
 from point2act.grasping.grippers import Boxes, Gripper
 from point2act.splatting.rendering import RenderedView
-from point2act.visualization.headlines import HEADLINES
+from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS
 from point2act.visualization.report import (
     ReportInput,
     ReportTrial,
@@ -76,7 +80,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style" and data.strip():
+        if self.open and self.open[-1] not in ("style", "script") and data.strip():
             self.words.append(data.strip())
 
     @property
@@ -217,17 +221,92 @@ def test_every_query_is_in_every_part_about_queries(html: str):
     [("too_wide", "Too wide for this gripper"), ("no_points", "No view has a point for this query")],
 )
 def test_an_empty_answer_says_why(html: str, reason: str, headline: str):
-    """In full once; with the grasps by its name."""
+    """In full once, below the verdict with what helps, and with the grasps by its name."""
     detail = next(result.detail for result in RESULTS if result.reason == reason)
     assert f"{headline} {detail} {reason}" in Page(panel(html, "summary")).text
     assert reason in Page(panel(html, "grasps")).text
-    assert Page(html).text.count(headline) == 1
+    assert Page(panel(html, "summary")).text.count(headline) == 1
+    top = Page(html).text.split(" Summary ")[0]
+    assert f"{headline} (" in top
+    assert ADVICE[reason] in top
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence", "complete"),
+    [
+        ((), "Nothing was asked.", False),
+        ((0,), "1 of 1 things can be grasped.", True),
+        ((1,), "Nothing that was asked for can be grasped.", False),
+        ((2,), "1 of 1 places to put down at or to avoid found.", True),
+        (
+            (0, 1, 2, 3),
+            "1 of 3 things can be grasped. 1 of 1 places to put down at or to avoid found.",
+            False,
+        ),
+    ],
+)
+def test_the_verdict_comes_first(tmp_path: Path, chosen, sentence: str, complete: bool):
+    page = written(tmp_path, replace(REPORT, results=tuple(RESULTS[k] for k in chosen)))
+    kind = "verdict" if complete else "verdict none"
+    assert f'<p class="{kind}">{sentence}</p>' in page
+    assert page.index(sentence) < page.index("<!-- nav -->")
+
+
+def test_simulated_answers_are_called_simulated(tmp_path: Path):
+    warning = "simulated pointing model"
+    assert warning not in written(tmp_path, replace(REPORT, models=("Qwen/Qwen3-VL-8B-Instruct",)))
+    assert warning in written(tmp_path, replace(REPORT, models=("simulated/typical",)))
+
+
+@pytest.mark.parametrize(
+    ("support", "elsewhere", "sentence"),
+    [
+        (Support(6, 0, 0), (), "6 of 6 views agree."),
+        (Support(1, 0, 2), (), "1 of 1 view agrees. 2 more were not asked or cannot see it."),
+        (Support(6, 1, 0), (1,), "6 of 7 views agree; the other names 1 different place."),
+        (
+            Support(6, 5, 1),
+            (2, 1),
+            "6 of 11 views agree; the others name 2 different places (at most 2 the same one) or say "
+            "“not visible”. 1 more were not asked or cannot see it.",
+        ),
+        (Support(6, 2, 0), (), "6 of 8 views agree; the others say “not visible” or point at nothing solid."),
+    ],
+)
+def test_agreement_is_a_sentence(tmp_path: Path, support: Support, elsewhere, sentence: str):
+    result = replace(RESULTS[0], region=replace(RESULTS[0].region, support=support))
+    page = written(tmp_path, replace(REPORT, results=(result,), rejected_places={"red": elsewhere}))
+    assert sentence in Page(panel(page, "summary")).text
+    assert sentence in Page(panel(page, "answers")).text
+
+
+def test_poses_to_copy_are_the_grasp_s_in_both_frames(tmp_path: Path):
+    turn = np.array([[0.0, -1, 0, 0.5], [1, 0, 0, 0], [0, 0, 1, 0.25], [0, 0, 0, 1]])
+    page = written(tmp_path, replace(REPORT, results=RESULTS[:1], T_base_world=turn))
+    world, base = re.findall("<pre>(.*?)</pre>", page, re.DOTALL)
+    for text, T in ((world, grasps(1)[0].T_world_gripper), (base, turn @ grasps(1)[0].T_world_gripper)):
+        matrix, pair, ros = html_module.unescape(text).split("\n")
+        np.testing.assert_allclose(json.loads(matrix), T, atol=1e-6)
+        position, quaternion = json.loads(pair)
+        np.testing.assert_allclose(position, T[:3, 3], atol=1e-6)
+        found = quaternion_to_matrix(np.array([quaternion]))[0]
+        np.testing.assert_allclose(found, T[:3, :3], atol=1e-5)
+        numbers = [float(number) for number in re.findall(r"-?[0-9.]+[0-9]", ros)]
+        np.testing.assert_allclose(numbers, [*position, *quaternion[1:], quaternion[0]], atol=1e-6)
+
+
+def test_every_number_of_a_grasp_has_an_explanation(html: str):
+    table = Page(panel(html, "grasps"))
+    terms = {field.name for field in fields(GraspTerms)}
+    assert terms <= set(TERMS)
+    for words in TERMS.values():
+        assert words in table.text
 
 
 def test_the_counts_of_a_reason_are_listed_and_escaped(tmp_path: Path):
     counts = {"closing_fingers": 12, f"avoid: {NASTY}": 3, "table": 0}
     page = written(tmp_path, replace(REPORT, results=(replace(RESULTS[1], counts=counts), RESULTS[0])))
-    (listed,) = re.findall("<details>.*?</details>", page, re.DOTALL)
+    (listed,) = re.findall("<details><summary>Candidates.*?</details>", page, re.DOTALL)
     assert Page(listed).words[1:] == ["closing fingers", "12", f"avoid: {NASTY}", "3", "table", "0"]
 
 
@@ -255,7 +334,7 @@ def test_views_show_their_answers_and_which_were_rejected(html: str):
 def test_numbers_are_those_of_the_results(html: str):
     summary, table = Page(panel(html, "summary")).text, Page(panel(html, "grasps")).text
     assert "0.000, 0.000, 0.050" in summary
-    assert "6 views agree · 1 disagrees · 1 not queried or not visible" in summary
+    assert "6 of 7 views agree; the other says" in summary
     assert "Grasps 11 Best score 0.90" in summary
     assert (
         "1, best 0.90 0.95 0.80 60 mm 72 mm not free 12 mm free 2 0.85 0.95 0.80 60 mm 72 mm free 12 mm"
@@ -264,7 +343,9 @@ def test_numbers_are_those_of_the_results(html: str):
     assert "3 more in grasps.json" in table
     assert "(-0.100, 0.000, 0.050) with confidence 0.27" in table
     assert "a place to place: no grasps wanted" in table
-    assert "3 of 4 queries found 11 grasps 1 min 01 s in total" in Page(html).text
+    assert (
+        "3 of 4 queries found 90 % confidence in the place 11 grasps 1 min 01 s in total" in Page(html).text
+    )
 
 
 def a_place(tilt: float = 0.0) -> PlacePose:
@@ -405,8 +486,9 @@ def test_a_section_is_added_once_and_replaced_after(tmp_path: Path):
     path = tmp_path / "report.html"
     add_section(path, "trials", "In <physics>", trials(success=True))
     once = path.read_text(encoding="utf-8")
-    assert Page(once).values("id")[-2:] == ["facts", "trials"]
-    assert Page(once).values("href")[-1] == "#trials"
+    assert Page(once).values("id")[-2:] == ["time", "facts"]
+    assert Page(once).values("id")[:2] == ["trials", "summary"]
+    assert "#trials" in Page(once).values("href")
     assert "In <physics>" in Page(panel(once, "trials")).text
     assert panel(once, "summary") == panel(before, "summary")
 

@@ -29,9 +29,11 @@ from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query
 from point2act.data.capture import read_capture
 from point2act.data.points import PERSON, read_points, write_points
+from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
+from point2act.visualization.initial_camera import find_initial_camera
 from point2act.visualization.viewer import Viewer, ViewerConfig, request_filter
-from point2act.visualization.viewer.photos import camera_facing, place_photo
+from point2act.visualization.viewer.photos import FOV, camera_facing, place_photo
 
 HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
 """Words that Markdown, HTML and MDX would rather do than show."""
@@ -123,11 +125,11 @@ def test_relevancy_is_blended(window: Window):
     before = window.wait_until_still()
     window.slide("Blend", 0.1)
     window.wait_for(lambda: float(window.value("Blend")) < 0.3, "the slider to move")
-    window.wait_until_changed(before, share=0.01)
+    window.wait_until_changed(before, share=0.003)
     # Not what was drawn on the way: nothing, or the first of the new Gaussians.
     dim = window.wait_until_still()
     window.slide("Blend", 0.9)
-    window.wait_until_changed(dim, share=0.01)
+    window.wait_until_changed(dim, share=0.003)
 
 
 @pytest.mark.full
@@ -191,6 +193,26 @@ def test_a_click_in_a_photograph_lifts_again(window: Window, run: Path):
     window.wait_for(lambda: "You: 1 point" not in window.words(), "the answer to be gone")
     window.press("Back to the scene")
     window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
+
+
+def test_a_click_in_the_scene_is_an_answer_and_is_taken_back(window: Window, run: Path):
+    """The page was just opened or has gone back to where it was: its first camera is known."""
+    capture = read_capture(run.parent / "capture")
+    before = len(read_points(run / "points.json", capture).answers)
+    window.open_tab("Find")
+    window.press("Click on it in the scene")
+    window.page.wait_for_timeout(300)
+    window.click_canvas(*in_scene(window, run, BLUE))
+    window.wait_for(lambda: len(read_points(run / "points.json", capture).answers) > before, "the answers")
+    window.wait_for_words("Ready")
+    answers = [a for a in read_points(run / "points.json", capture).answers if a.model == PERSON]
+    for answer in answers:
+        frame = next(frame for frame in capture.frames if frame.name == answer.image)
+        pixel = project(frame.camera, frame.T_world_cam, BLUE[None])[0][0]
+        assert np.linalg.norm(answer.points[0] - pixel) < 9
+    window.press("Undo the last answer")
+    window.wait_for(lambda: len(read_points(run / "points.json", capture).answers) == before, "the undoing")
+    window.wait_for_words("10 views agree")
 
 
 def test_a_grasp_is_chosen_and_played(window: Window):
@@ -274,6 +296,18 @@ def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, flo
     y = (way @ down) / (way @ forward) / half
     x = (way @ right) / (way @ forward) / half
     return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
+
+
+def in_scene(window: Window, run: Path, place: np.ndarray) -> tuple[float, float]:
+    """Where the initial camera of a page sees a place, on the canvas."""
+    height, width = window.canvas().shape[:2]
+    poses = [frame.T_world_cam for frame in read_capture(run.parent / "capture").frames]
+    camera = find_initial_camera(read_splat_ply(run / "scene.ply"), poses)
+    forward = (camera.center - camera.eye) / np.linalg.norm(camera.center - camera.eye)
+    right = np.cross(forward, camera.up)
+    right /= np.linalg.norm(right)
+    way = (place - camera.eye) / ((place - camera.eye) @ forward * np.tan(FOV / 2))
+    return width / 2 + way @ right * height / 2, height / 2 + way @ np.cross(forward, right) * height / 2
 
 
 @pytest.mark.full

@@ -38,8 +38,10 @@ from point2act.data.points import PERSON
 from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.headlines import HEADLINES
+from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
+from point2act.visualization.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
+from point2act.visualization.splats import paint, sketch, splats_of
 from point2act.visualization.viewer import markdown
-from point2act.visualization.viewer.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.viewer.photos import (
     FOV,
     OVERLAYS,
@@ -49,8 +51,6 @@ from point2act.visualization.viewer.photos import (
     place_photo,
     thumbnail,
 )
-from point2act.visualization.viewer.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
-from point2act.visualization.viewer.splats import paint, sketch, splats_of
 from point2act.visualization.viewer.worker import Worker
 
 seeds = st.integers(0, 10_000)
@@ -266,22 +266,20 @@ def test_painted_colours_are_colours_on_the_way_from_the_scenes_own(seed, blend,
     np.testing.assert_allclose(painted, (1 - blend) * own + blend * full, atol=1e-12)
 
 
-def is_grey(painted: np.ndarray) -> np.ndarray:
-    return np.ptp(painted, axis=1) < 1e-9
+def tinted(own: np.ndarray, relevancy: np.ndarray, threshold: float) -> np.ndarray:
+    return (np.abs(paint(own, relevancy, blend=1.0, threshold=threshold) - own) > 1e-9).any(axis=1)
 
 
 @given(seed=seeds, threshold=shares)
-def test_below_the_threshold_all_is_grey_and_above_it_nothing(seed, threshold):
+def test_below_the_threshold_nothing_is_tinted_and_above_it_all(seed, threshold):
     rng = np.random.default_rng(seed)
     own, relevancy = rng.uniform(0, 1, (30, 3)), rng.uniform(0.05, 1, 30)
-    grey = is_grey(paint(own, relevancy, blend=1.0, threshold=threshold))
-    np.testing.assert_array_equal(grey, relevancy < threshold)
+    np.testing.assert_array_equal(tinted(own, relevancy, threshold), relevancy >= threshold)
 
 
-def test_at_the_highest_threshold_only_certainty_has_a_colour():
+def test_at_the_highest_threshold_only_certainty_is_tinted():
     own, relevancy = np.full((5, 3), 0.5), np.array([0.1, 1.0, 0.3, 0.99, 0.0])
-    painted = paint(own, relevancy, blend=1.0, threshold=1.0)
-    assert is_grey(painted).tolist() == [True, False, True, True, True]
+    assert tinted(own, relevancy, 1.0).tolist() == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize(("relevancy", "blend"), [(0.0, 1.0), (0.5, 0.0)])

@@ -34,8 +34,8 @@ from benchmarks.view.browser import (
 )
 from benchmarks.view.scenes import run_of
 from point2act.cli.load_run import open_scene
-from point2act.visualization.viewer.initial_camera import find_initial_camera
-from point2act.visualization.viewer.splats import splats_of
+from point2act.visualization.initial_camera import find_initial_camera
+from point2act.visualization.splats import splats_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -121,7 +121,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     facts = {"Run": str(given.load_config), "Gaussians": str(len(run.scene)), "Device": str(session.device)}
     timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
     report = output.with_name("report.html")
-    publish_report(report, RunSummary(session, answered, timings, facts))
+    publish_report(report, RunSummary(session, answered, timings, facts, points=points))
     print(f"report: {report}")
 
 

@@ -82,16 +82,16 @@ def execute_grasps(
     write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": rows})
     report = grasps.with_name("report.html")
     if report.is_file():
-        add_section(report, "trials", "Tried in physics", trial_section([_report_trial(t) for t in trials]))
+        texts = {row["query"]["name"]: row["query"]["text"] for row in document["results"]}
+        section = trial_section([_report_trial(trial, texts[trial.query]) for trial in trials])
+        add_section(report, "trials", "Tried in physics", section)
     for trial in trials:
         print(printable(f"{trial.query}: {trial.outcome}, {_words(trial)}"))
     print(f"trials: {folder / 'trials.json'}")
 
 
-def _report_trial(trial: Trial) -> ReportTrial:
-    return ReportTrial(
-        trial.query, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments
-    )
+def _report_trial(trial: Trial, text: str) -> ReportTrial:
+    return ReportTrial(text, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments)
 
 
 def _words(trial: Trial) -> str:

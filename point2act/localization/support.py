@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
-from point2act.core.geometry import inside, project
+from point2act.core.geometry import at_pixels, back_project, inside, project
 from point2act.core.types import DepthImages, Support, View, ViewAnswers
 
 
@@ -56,6 +58,43 @@ def count_support(
     return Support(agree, disagree, len(views) - agree - disagree, names), backed
 
 
+def rejected_places(
+    support: Support,
+    views: Sequence[View],
+    depths: DepthImages,
+    answers: ViewAnswers,
+    *,
+    config: SupportConfig = SupportConfig(),
+) -> tuple[int, ...]:
+    """Group the answers that disagree with a region by the place that they point at.
+
+    Two answers point at one place if their surface points are closer than the tolerance for agreement, seen
+    from the cameras; places are the connected components (single linkage).
+
+    Args:
+        support: Support of the region: ``rejected_images`` are the views that disagree.
+        views: All views.
+        depths: z-depth of the surface in every view, 0 for none.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
+
+    Returns:
+        The number of views that name each place, most first; answers without a surface are left out.
+    """
+    points, tolerances = [], []
+    for view, depth, answer in zip(views, depths, answers, strict=True):
+        if view.name not in support.rejected_images or answer is None or len(answer) == 0:
+            continue
+        z = at_pixels(depth, answer[:1])
+        if z[0] > 0:
+            points.append(back_project(view.camera, view.T_world_cam, answer[:1], z)[0])
+            tolerances.append(config.agree * z[0])
+    if not points:
+        return ()
+    near = cdist(points, points) < np.add.outer(tolerances, tolerances) / 2
+    _, places = connected_components(near, directed=False)
+    return tuple(sorted(np.bincount(places).tolist(), reverse=True))
+
+
 def _agrees(
     point: Float[np.ndarray, "3"],
     body: Float[np.ndarray, "b 3"],
@@ -66,20 +105,30 @@ def _agrees(
 ) -> bool | None:
     """Return whether a view's answer agrees; None if it rightly answers "not visible"."""
     if len(answer) == 0:
-        return False if _visible(point, view, depth, config) else None
+        return None if visible_at(point, view, depth, config=config) is None else False
     return bool(np.linalg.norm(_angles(body, view, answer)) < config.agree)
 
 
-def _visible(
-    point: Float[np.ndarray, " 3"], view: View, depth: Float[np.ndarray, "h w"], config: SupportConfig
-) -> bool:
-    """Return whether a point lies in the image and not behind its surface."""
+def visible_at(
+    point: Float[np.ndarray, " 3"],
+    view: View,
+    depth: Float[np.ndarray, "h w"],
+    *,
+    config: SupportConfig = SupportConfig(),
+) -> Float[np.ndarray, "2"] | None:
+    """Return the pixel at which a view sees a point; None if it is outside the image or behind its surface.
+
+    Args:
+        point: World point.
+        view: The view.
+        depth: z-depth of the surface in the view, 0 for none.
+    """
     pixels, z = project(view.camera, view.T_world_cam, point[None])
     if z[0] <= 0 or not inside(view.camera, pixels)[0]:
-        return False
+        return None
     column, row = pixels[0].astype(int)
     surface = depth[row, column]
-    return bool(surface <= 0 or z[0] < surface * (1 + config.occlusion_margin))
+    return pixels[0] if surface <= 0 or z[0] < surface * (1 + config.occlusion_margin) else None
 
 
 def _angles(

@@ -26,15 +26,19 @@ from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
+from point2act.localization.support import visible_at
 from point2act.pipeline.planning import find_robot
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.session import Session, SessionResult
+from point2act.splatting.intersection import intersect_ray
 from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.questions import name_queries
 
 # Longer side of the photos that are shown, pixels, and how many are kept in memory. Chosen: a screen's worth.
 _PHOTO_SIDE = 1280
 _KEPT_PHOTOS = 8
+# Number of changes of answers that can be taken back. Chosen.
+_MAX_UNDO = 50
 
 QuestionFactory = Callable[[Sequence[Query]], Questions]
 """Makes questions for a model that is configured."""
@@ -117,6 +121,7 @@ class InteractiveSession:
         self._frames = {frame.name: frame for frame in session.capture.frames}
         self._poses = {view.name: view.T_world_cam for view in session.views}
         self._photos: dict[str, View] = {}
+        self._earlier: list[tuple[Answer, ...]] = []
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -136,13 +141,57 @@ class InteractiveSession:
 
     def point(self, query: str, image: str, pixel: Float[np.ndarray, "2"] | None) -> None:
         """Record a person's answer: a pixel of the image on disk, or None for "not visible"."""
-        points = np.zeros((0, 2)) if pixel is None else np.asarray(pixel, dtype=float)[None]
-        answer = Answer(image, query, points, visible=pixel is not None, model=PERSON)
-        self._keep(replace(self.state.points, answers=(*self._without(query, image), answer)))
+        others = _without(self.state.points.answers, query, image)
+        self._keep(replace(self.state.points, answers=(*others, _by_person(query, image, pixel))))
+
+    def point_in_scene(
+        self, query: str, origin: Float[np.ndarray, "3"], direction: Float[np.ndarray, "3"]
+    ) -> int:
+        """Record a person's answer: a point of the surface, seen along a ray.
+
+        It becomes an answer in every image that sees the point.
+
+        Args:
+            query: Name of the query.
+            origin: Start of the ray, world.
+            direction: Direction of the ray, world.
+
+        Returns:
+            The number of images that got the answer.
+
+        Raises:
+            Point2ActError: The ray meets no surface, or no camera sees the point. Nothing changes.
+        """
+        point = intersect_ray(self.session.scene, origin, direction)
+        if point is None:
+            raise Point2ActError("there is nothing under this click: click on a surface")
+        views, surfaces = self.session.views, self.session.surfaces
+        seen = [
+            (view, pixel)
+            for view, surface in zip(views, surfaces, strict=True)
+            if (pixel := visible_at(point, view, surface.depth)) is not None
+        ]
+        if not seen:
+            raise Point2ActError("no camera saw this point: click on another one, or open a photograph")
+        answers = self.state.points.answers
+        for view, pixel in seen:
+            at = self.on_disk(view.name, view, pixel)
+            answers = (*_without(answers, query, view.name), _by_person(query, view.name, at))
+        self._keep(replace(self.state.points, answers=answers))
+        return len(seen)
+
+    def undo(self) -> bool:
+        """Take back the last change of a person's answers, and return whether there was one."""
+        if not self._earlier:
+            return False
+        answers = self._earlier.pop()
+        known = {query.name for query in self.state.points.queries}
+        self._write(replace(self.state.points, answers=tuple(a for a in answers if a.query in known)))
+        return True
 
     def retract(self, query: str, image: str) -> bool:
         """Remove a person's answer to a query in an image, and return whether there was one."""
-        left = self._without(query, image)
+        left = _without(self.state.points.answers, query, image)
         changed = len(left) < len(self.state.points.answers)
         if changed:
             self._keep(replace(self.state.points, answers=left))
@@ -169,15 +218,13 @@ class InteractiveSession:
         self._keep(replace(self.state.points, answers=(*others, *answers.points.answers)))
         return answers.warnings()
 
-    def _without(self, query: str, image: str) -> tuple[Answer, ...]:
-        """Return all answers but a person's to this query in this image."""
-        return tuple(
-            answer
-            for answer in self.state.points.answers
-            if (answer.query, answer.image, answer.model) != (query, image, PERSON)
-        )
-
     def _keep(self, points: PointSet) -> None:
+        """Write changed points; answers that differ can be taken back."""
+        if points.answers != self.state.points.answers:
+            self._earlier = [*self._earlier[-_MAX_UNDO + 1 :], self.state.points.answers]
+        self._write(points)
+
+    def _write(self, points: PointSet) -> None:
         write_points(self.keep, points)
         self.state = replace(self.state, points=points)
 
@@ -273,6 +320,17 @@ class InteractiveSession:
             self.config,
             _plan_of(now.points.plan, done),
         )
+
+
+def _without(answers: tuple[Answer, ...], query: str, image: str) -> tuple[Answer, ...]:
+    """Return all answers but a person's to this query in this image."""
+    return tuple(a for a in answers if (a.query, a.image, a.model) != (query, image, PERSON))
+
+
+def _by_person(query: str, image: str, pixel: Float[np.ndarray, "2"] | None) -> Answer:
+    """Return a person's answer: a pixel of the image on disk, or None for "not visible"."""
+    points = np.zeros((0, 2)) if pixel is None else np.asarray(pixel, dtype=float)[None]
+    return Answer(image, query, points, visible=pixel is not None, model=PERSON)
 
 
 def _plan_of(plan: Plan | None, done: Sequence[Query]) -> Plan | None:

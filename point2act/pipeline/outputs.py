@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from point2act.core.files import write_json, writing
 from point2act.core.progress import Span
-from point2act.core.types import GaussianScene
+from point2act.core.secrets import hide_keys
+from point2act.core.types import GaussianScene, PointSet
 from point2act.data.scene_ply import write_relevancy_ply, write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 from point2act.localization.heatmaps import heatmap
+from point2act.localization.support import rejected_places
 from point2act.pipeline.session import Session, SessionResult
 from point2act.visualization.report import ReportInput, ReportView, write_report
 
@@ -34,6 +40,8 @@ class RunSummary:
     """Start and end of each stage; without any, stages are drawn one after the other."""
     saved_scene: Path | None = None
     """A PLY file of the scene that is written already."""
+    points: PointSet | None = None
+    """The answers, to name the models that gave them."""
 
 
 def publish(folder: Path, summary: RunSummary) -> None:
@@ -82,6 +90,7 @@ def publish_report(path: Path, summary: RunSummary) -> None:
     """Write the report page."""
     session, answered = summary.session, summary.answered
     shown = [_report_view(session, answered, number) for number in _chosen(answered)]
+    models = set() if summary.points is None else {answer.model for answer in summary.points.answers}
     write_report(
         path,
         ReportInput(
@@ -93,10 +102,39 @@ def publish_report(path: Path, summary: RunSummary) -> None:
             timings=summary.timings,
             spans=tuple(summary.spans),
             plan=answered.plan,
-            facts=summary.facts,
+            facts=dict(summary.facts) | _origin(answered, models),
             metric=session.metric or answered.config.metric,
+            scene=(session.scene, answered.relevancy),
+            models=tuple(sorted(models - {""})),
+            rejected_places=_rejected_places(session, answered),
+            T_base_world=session.capture.T_base_world,
         ),
     )
+
+
+def _origin(answered: SessionResult, models: AbstractSet[str]) -> dict[str, str]:
+    """Return facts about where the results come from."""
+    gripper = answered.gripper
+    return {
+        "Answers by": ", ".join(sorted(models - {""})) or "not recorded",
+        "Gripper": f"{gripper.name}, opens to {1000 * gripper.max_width:.0f} mm",
+        "Seed": str(answered.config.seed),
+        "point2act": version("point2act"),
+        "Command": hide_keys(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+    }
+
+
+def _rejected_places(session: Session, answered: SessionResult) -> dict[str, tuple[int, ...]]:
+    """Return how many of the disagreeing views name each other place, by query."""
+    config = answered.config
+    depths = session.depths(config.depth_agreement)
+    return {
+        result.query.name: rejected_places(
+            result.region.support, session.views, depths, pixels, config=config.region.support
+        )
+        for result, pixels in zip(answered.results, answered.pixels, strict=True)
+        if result.region is not None
+    }
 
 
 def _chosen(answered: SessionResult) -> list[int]:

@@ -248,7 +248,7 @@ class RunContext:
         if self.output is not None:
             if points is not known and points is not None:
                 write_points(self.output / "points.json", points)
-            self._write(self.output, session, answered, built, answers, saved_scene)
+            self._write(self.output, session, answered, built, answers, points, saved_scene)
         return RunResult(
             results=() if answered is None else answered.results,
             points=points,
@@ -265,6 +265,7 @@ class RunContext:
         answered: SessionResult | None,
         built: Reconstruction,
         answers: Answers | None,
+        points: PointSet | None,
         saved_scene: Path | None,
     ) -> None:
         """Write all files of a run; run.json last, as it refers to the others."""
@@ -273,7 +274,8 @@ class RunContext:
             write_scene(folder, session.scene, saved_scene)
         else:
             facts = _facts(session, built, answers)
-            publish(folder, RunSummary(session, answered, timings, facts, self.stages.spans, saved_scene))
+            spans = self.stages.spans
+            publish(folder, RunSummary(session, answered, timings, facts, spans, saved_scene, points))
         write_timings(folder / "timings.json", timings)
         write_run(folder, self._manifest(folder, session.capture, built))
         remove_saved(folder)

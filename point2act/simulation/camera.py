@@ -240,11 +240,11 @@ def _part_ids(
 # ── images of a trial ──────────────────────────────────────────────────────────────────────────
 _TRIPOD_SIZE = (360, 480)
 _TRIPOD_FOCAL = 500.0
-_TRIPOD_DISTANCE = 0.6
+_TRIPOD_DISTANCE = 0.78
 _TRIPOD_ELEVATION = np.deg2rad(20.0)
 _TRIPOD_TURN = np.deg2rad(35.0)
 """Angle away from perpendicular to the closing axis, so that the palm does not fill the image."""
-_TRIPOD_RAISED = 0.05
+_TRIPOD_RAISED = 0.12
 """Height above the grasp that the tripod faces, so that the lifted object stays in the image, metres."""
 
 

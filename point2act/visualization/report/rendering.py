@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from functools import cache
 from importlib.resources import files
 
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 _LONGEST_SIDE = 560
 """Longest side of an embedded picture in pixels: sharp at twice its usual width on the page."""
@@ -22,9 +24,9 @@ def render(template: str, **values: object) -> Markup:
     return Markup(_environment().get_template(template).render(**values).strip() + "\n")
 
 
-def stylesheet() -> Markup:
-    """Return the report's style sheet."""
-    return Markup(files("point2act.visualization.report").joinpath("report.css").read_text(encoding="utf-8"))
+def asset(name: str) -> Markup:
+    """Return the text of a style sheet or a script beside this module."""
+    return Markup(files("point2act.visualization.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def duration(seconds: float) -> str:
@@ -50,6 +52,25 @@ def _numbers(vector: Float[np.ndarray, " n"], digits: int) -> str:
     return ", ".join(f"{x:.{digits}f}" for x in np.round(vector, digits) + 0.0)
 
 
+def _matrix(T: Float[np.ndarray, "4 4"]) -> str:
+    """Format a transform as JSON, as in grasps.json."""
+    return json.dumps(np.round(T, 6).tolist())
+
+
+def _position_quaternion(T: Float[np.ndarray, "4 4"]) -> str:
+    """Format a transform as JSON lists of its position and its quaternion, wxyz."""
+    x, y, z, w = Rotation.from_matrix(T[:3, :3]).as_quat()
+    return json.dumps([np.round(T[:3, 3], 6).tolist(), np.round([w, x, y, z], 6).tolist()])
+
+
+def _ros_pose(T: Float[np.ndarray, "4 4"]) -> str:
+    """Format a transform as a geometry_msgs/Pose, in the YAML that ``ros2 topic pub`` takes."""
+    position = zip("xyz", T[:3, 3], strict=True)
+    orientation = zip("xyzw", Rotation.from_matrix(T[:3, :3]).as_quat(), strict=True)
+    parts = [", ".join(f"{name}: {value:.6f}" for name, value in pairs) for pairs in (position, orientation)]
+    return f"{{position: {{{parts[0]}}}, orientation: {{{parts[1]}}}}}"
+
+
 def _data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
     """Encode a picture as a JPEG with colours at full resolution, so that thin marks stay clean."""
     picture = Image.fromarray(image)
@@ -72,7 +93,10 @@ def _environment() -> Environment:
         "count": count,
         "data_uri": _data_uri,
         "distance": _distance,
+        "matrix": _matrix,
         "numbers": _numbers,
+        "position_quaternion": _position_quaternion,
+        "ros_pose": _ros_pose,
         "seconds": duration,
         "zip": zip,
     }

@@ -11,7 +11,7 @@ import viser.transforms
 from jaxtyping import Float, UInt8
 
 from point2act.core.types import View
-from point2act.visualization.viewer.initial_camera import InitialCamera
+from point2act.visualization.initial_camera import InitialCamera
 from point2act.visualization.viewer.photos import (
     FOV,
     OVERLAYS,
@@ -117,8 +117,25 @@ class Client:
         )
         self._photo.on_click(self._clicked)
 
+    def wait_for_click(
+        self, clicked: Callable[[Float[np.ndarray, "3"], Float[np.ndarray, "3"]], None]
+    ) -> None:
+        """Call back with the ray of the next click in the scene: origin and direction, world.
+
+        Until then dragging does not rotate the scene: viser sends clicks only so.
+        """
+        scene = self.handle.scene
+
+        @scene.on_pointer_event(event_type="click")
+        def _(event: viser.ScenePointerEvent) -> None:
+            scene.remove_pointer_callback()
+            if event.ray_origin is not None and event.ray_direction is not None:
+                clicked(np.array(event.ray_origin) / self._unit, np.array(event.ray_direction))
+
     def close(self) -> None:
-        """Close the photograph and move the camera back."""
+        """Close the photograph, if one is open, and move the camera back."""
+        if self.image is None:
+            return
         for node in (self._folder, self._photo):
             if node is not None:
                 node.remove()

@@ -35,6 +35,8 @@ class Panel:
     role: Any
     ask: Any
     point: Any
+    click: Any
+    undo: Any
     blend: Any
     threshold: Any
     shown: dict[str, Any]
@@ -71,6 +73,10 @@ def build_panel(
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
         found["result"] = gui.add_markdown("")
+        found["click"] = gui.add_button(
+            "Click on it in the scene", hint="The next click on a surface is your answer to this query"
+        )
+        found["undo"] = gui.add_button("Undo the last answer")
         with gui.add_folder("New query"):
             found["new"] = gui.add_text("Object", "", hint="In words: the handle of the blue mug")
             found["role"] = gui.add_dropdown(
@@ -112,7 +118,7 @@ def build_panel(
 
 def enable(panel: Panel, enabled: bool) -> None:
     """Enable or disable every control that needs a session."""
-    finding = ("query", "new", "role", "ask", "point", "open")
+    finding = ("query", "new", "role", "ask", "point", "click", "undo", "open")
     grasping = ("gripper", "grasp", "following", "previous", "play")
     for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
         getattr(panel, name).disabled = not enabled

@@ -51,6 +51,10 @@ class PlannerThread:
         """Change the points of a query, then localize and plan it again."""
         self.worker.do(lambda: self._change_points(query, change))
 
+    def undo(self) -> None:
+        """Take back the last change of answers, then localize and plan again."""
+        self.worker.do(self._undo)
+
     def add_query(self, text: str, role: Role, *, ask: bool) -> None:
         """Add a query; with ``ask`` the model is asked for points, else the user points."""
         self.worker.do(lambda: self._add_query(text, role, ask))
@@ -76,12 +80,21 @@ class PlannerThread:
         self.interactive.localize(query)
         self._show_and_plan()
 
+    def _undo(self) -> None:
+        if not self.interactive.undo():
+            self._notify.message("There is nothing to undo.")
+            return
+        self.interactive.localize()
+        self._show_and_plan()
+
     def _add_query(self, text: str, role: Role, ask: bool) -> None:
         query = self.interactive.add(text, role)
         self.interactive.localize(query.name)
         self._notify.query_added(query.name)
         if not ask:
-            self._notify.message("Now open a photograph and click on the object.")
+            self._notify.message(
+                "Now press “Click on it in the scene”, or open a photograph, and click on the object."
+            )
             self._show_and_plan()
             return
         self._notify.busy("Asking the model …", 0.0)

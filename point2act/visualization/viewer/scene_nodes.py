@@ -17,10 +17,10 @@ from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.antipodal.motion import Moment
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import Color, colorize
-from point2act.visualization.viewer.initial_camera import InitialCamera, find_initial_camera
+from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
+from point2act.visualization.shapes import Mesh, box_edges, pin, solid, wireframe
+from point2act.visualization.splats import Splats, paint, sketch, splats_of
 from point2act.visualization.viewer.panel import PARTS
-from point2act.visualization.viewer.shapes import Mesh, box_edges, pin, solid, wireframe
-from point2act.visualization.viewer.splats import Splats, paint, sketch, splats_of
 
 Opened = Callable[[viser.ClientHandle], None]
 """Called with the client that clicked."""

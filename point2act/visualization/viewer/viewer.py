@@ -132,6 +132,14 @@ class Viewer:
         """Point at the object of the shown query: a pixel of the image on disk, or None for "not visible"."""
         self._change_points(lambda query, interactive: interactive.point(query, image, pixel))
 
+    def point_in_scene(self, origin: Float[np.ndarray, "3"], direction: Float[np.ndarray, "3"]) -> None:
+        """Point at the object of the shown query: the first surface along a ray in the world."""
+        self._change_points(lambda query, interactive: interactive.point_in_scene(query, origin, direction))
+
+    def undo(self) -> None:
+        """Take back the last change of the user's answers."""
+        self._plan(lambda planner: planner.undo())
+
     def retract(self, image: str) -> None:
         """Remove the user's answer about the shown query in an image."""
         self._change_points(lambda query, interactive: interactive.retract(query, image))
@@ -229,6 +237,8 @@ class Viewer:
             handle.on_update(lambda e, act=act: None if e.client is None else act(e.target.value))
         panel.ask.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=True))
         panel.point.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=False))
+        panel.click.on_click(lambda e: self._wait_for_click(e.client))
+        panel.undo.on_click(lambda _: self.undo())
         panel.open.on_click(lambda e: self._open(e.client, panel.photo.value))
         panel.following.on_click(lambda _: self.choose_grasp(self.page.grasp + 1))
         panel.previous.on_click(lambda _: self.choose_grasp(self.page.grasp - 1))
@@ -266,6 +276,16 @@ class Viewer:
         client = None if handle is None else self._clients.get(handle.client_id)
         if client is not None and image != NOTHING:
             self.open(client, image)
+
+    def _wait_for_click(self, handle: viser.ClientHandle | None) -> None:
+        client = None if handle is None else self._clients.get(handle.client_id)
+        if client is None:
+            return
+        if self.page.query is None:
+            self._notify("Add a query first, under Find.")
+        else:
+            client.close()
+            client.wait_for_click(self.point_in_scene)
 
     def _step(self, client: Client, offset: int) -> None:
         names = [frame.name for frame in self.page.frames]

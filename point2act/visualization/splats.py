@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from point2act.core.geometry import quaternion_to_matrix
 from point2act.core.types import GaussianScene
-from point2act.visualization.drawing import dim_grey, relevancy_layer
+from point2act.visualization.drawing import relevancy_layer
 
 # The constant spherical harmonic, sqrt(1 / (4 pi)) (GaussianScene: colour = 0.5 + SH(direction)).
 _CONSTANT = 0.5 / np.sqrt(np.pi)
@@ -102,17 +102,14 @@ def _strides(cubes: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
 def paint(
     colors: Float[np.ndarray, "n 3"], relevancy: Float[np.ndarray, " n"], *, blend: float, threshold: float
 ) -> Float[np.ndarray, "n 3"]:
-    """Blend colours with relevancy, coloured as in reports.
+    """Tint what is relevant, coloured as in reports; other colours stay as they are.
 
     Args:
         colors: Colours in [0, 1].
-        relevancy: Probability of each Gaussian to be meant; if all are 0, the colours stay as they are.
-        blend: From 0, the colours as they are, to 1, relevancy on a dim grey scene.
-        threshold: Relevancy below which Gaussians stay grey.
+        relevancy: Probability of each Gaussian to be meant.
+        blend: Strength of the tint, from 0 to 1.
+        threshold: Relevancy below which Gaussians are not tinted.
     """
-    if relevancy.max(initial=0.0) <= 0 or blend <= 0:
-        return colors
     heat, opacity = relevancy_layer(relevancy[:, None])
-    shown, grey = np.where(relevancy[:, None] >= threshold, opacity, 0.0), dim_grey(colors)
-    over = grey + (heat[:, 0] / 255 - grey) * shown
-    return colors + blend * (over - colors)
+    shown = np.where(relevancy[:, None] >= threshold, opacity, 0.0)
+    return colors + blend * shown * (heat[:, 0] / 255 - colors)
