@@ -153,10 +153,8 @@ def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
 def ray_directions(sensor: DistortedCamera) -> Float[np.ndarray, "h w 2"]:
     """Return the ray directions ``(x/z, y/z)`` of all pixels."""
     camera = sensor.camera
-    tangents = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
-    if not lenses.is_pinhole(sensor.lens):
-        tangents = lenses.undistort(sensor.lens, tangents)
-    return tangents.reshape(camera.height, camera.width, 2)
+    pixels = pixel_centers(camera.height, camera.width)
+    return lenses.ray_tangents(camera, sensor.lens, pixels.reshape(-1, 2)).reshape(pixels.shape)
 
 
 def _extrinsics(fields: Any, place: str) -> Float[np.ndarray, "4 4"]:
