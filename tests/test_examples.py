@@ -51,6 +51,9 @@ def test_examples_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     best = json.loads((tmp_path / "planned" / "grasps.json").read_text())["results"][0]["grasps"][0]
     assert best["T_world_gripper"][2][2] == -1.0
 
+    run_example("12_own_segmenter.py", capture, tmp_path / "segmented")
+    assert "the red box: half extents" in capsys.readouterr().out
+
     growing = tmp_path / "growing"
     run_example("05_closed_loop.py", capture, growing, tmp_path / "followed")
     assert (tmp_path / "followed" / "grasps.json").is_file()
