@@ -45,3 +45,6 @@ from .vlm.pointing.questions import AskConfig as AskConfig
 from .vlm.pointing.questions import ask as ask
 from .vlm.pointing.questions import open_questions as open_questions
 from .vlm.pointing.questions import open_task as open_task
+from .vlm.segmenters.factory import SegmenterConfig as SegmenterConfig
+from .vlm.segmenters.factory import open_segmenter as open_segmenter
+from .vlm.segmenters.segmenter import Segmenter as Segmenter

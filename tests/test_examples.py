@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_run import SmallRun, write_capture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -50,6 +51,9 @@ def test_examples_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     best = json.loads((tmp_path / "planned" / "grasps.json").read_text())["results"][0]["grasps"][0]
     assert best["T_world_gripper"][2][2] == -1.0
 
+    run_example("12_own_segmenter.py", capture, tmp_path / "segmented")
+    assert "the red box: half extents" in capsys.readouterr().out
+
     growing = tmp_path / "growing"
     run_example("05_closed_loop.py", capture, growing, tmp_path / "followed")
     assert (tmp_path / "followed" / "grasps.json").is_file()
@@ -78,6 +82,10 @@ def test_examples_of_a_saved_run(small_run: SmallRun, tmp_path: Path, capsys: py
 
     run_example("10_place_and_avoid.py", out, points, "--avoid", "unicorn")
     assert "the red box" in capsys.readouterr().out
+
+    run_example("13_figure.py", out, points, tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.size == (3 * 480, 2 * 360)
 
     run_example("11_refine_poses.py", capture)
     assert capsys.readouterr().out.count(" mm") == 10

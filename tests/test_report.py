@@ -43,6 +43,7 @@ from point2act.visualization.report import (
     trial_section,
     write_report,
 )
+from point2act.visualization.report.rendering import asset
 from point2act.visualization.report.timeline import timeline
 from point2act.visualization.report.write import plan_section
 
@@ -517,6 +518,18 @@ def test_trials_show_their_pictures_and_outcomes():
     assert Page(trial_section([])).text == "No grasp was executed."
 
 
+def test_a_film_is_an_animation_of_all_its_pictures():
+    film = [np.full((30, 40, 3), 20 * k, dtype=np.uint8) for k in range(7)]
+    (source,) = Page(trial_section([ReportTrial("red", True, "lifted", "", film=film)])).values("src")
+    kind, data = source.split(",")
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert kind == "data:image/webp;base64"
+    assert (image.n_frames, image.size) == (7, (40, 30))
+    for k in range(7):
+        image.seek(k)
+        assert abs(int(np.asarray(image.convert("RGB"))[15, 20, 0]) - 20 * k) < 8
+
+
 def test_sections_go_into_reports_only(tmp_path: Path):
     with pytest.raises(ReportError, match="cannot be read"):
         add_section(tmp_path / "none.html", "trials", "Trials", "")
@@ -527,3 +540,21 @@ def test_sections_go_into_reports_only(tmp_path: Path):
     assert other.read_text() == "<html></html>"
     with pytest.raises(ValueError, match="lower-case"):
         add_section(other, "Two words", "Trials", "")
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    channels = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_the_paper(scheme: str):
+    """A contrast of 4.5, as WCAG 2.2 asks of small text."""
+    light, dark = re.findall(r":root \{(.*?)\}", asset("report.css"), re.DOTALL)
+    colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light if scheme == "light" else dark))
+    pairs = [(ink, paper) for ink in ("ink", "soft", "good", "warn") for paper in ("page", "card")]
+    for ink, paper in [*pairs, ("ink", "warn-paper"), ("soft", "warn-paper"), ("warn", "warn-paper")]:
+        low, high = sorted(luminance(colors[name]) for name in (ink, paper))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)

@@ -48,7 +48,7 @@ from point2act.simulation.record import (
 )
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig, measured_depth
-from point2act.simulation.trial import TrialConfig, try_grasp
+from point2act.simulation.trial import FILM_RATE, TrialConfig, try_grasp
 
 GRIPPER = Gripper(
     name="test",
@@ -525,6 +525,9 @@ def test_a_file_of_grasps_is_tried_against_its_capture(scene: Scene, drawing: No
     assert box.moments == ("before", "at the grasp", "closed", "lifted", "shaken", "held")
     assert all(picture.shape == (360, 480, 3) and picture.std() > 20 for picture in box.pictures)
     assert np.abs(box.pictures[0].astype(float) - box.pictures[3]).mean() > 3
+    # 1.5 s of approach, 0.8 of closing, 1.5 of lift, 1 of shaking, 1 of holding.
+    assert len(box.film) == pytest.approx(5.8 * FILM_RATE, abs=1)
+    assert all(picture.shape == (216, 288, 3) and picture.std() > 20 for picture in box.film)
     assert (mug.query, mug.outcome, mug.success) == ("mug", "no_grasp", False)
 
 

@@ -45,7 +45,7 @@ def known_parts_and_errors(opened: Simulated, level: Level, points: PointSet) ->
 def _true_parts(opened: Simulated) -> Parts:
     """Return each part of the simulator's objects as the points of the fitted surface that mostly show it."""
     found = opened.session.segmentation().parts
-    labels = _labels(opened)
+    labels = true_labels(opened)
     groups = [np.flatnonzero(labels == part) for part in range(len(opened.scene.parts))]
     groups = [group for group in groups if len(group)]
     end = np.cumsum([len(group) for group in groups])
@@ -54,7 +54,7 @@ def _true_parts(opened: Simulated) -> Parts:
     return replace(found, order=np.concatenate(groups), first=first, end=end, prior=prior, things=labels >= 0)
 
 
-def _labels(opened: Simulated) -> Int[np.ndarray, " n"]:
+def true_labels(opened: Simulated) -> Int[np.ndarray, " n"]:
     """Return the simulator's part for every point of the fitted surface; -1 for none."""
     segmentation = opened.session.segmentation()
     points, area = segmentation.parts.points, segmentation.visibility.area

@@ -93,6 +93,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     stages = Stages(show=True)
     # Report a wrong name before anything is read.
     load_gripper(options.pipeline.gripper)
+    segmenter = arguments.model.masking.open()
     with stages.stage("read the run") as tick:
         run = open_scene(given.load_config)
         if arguments.queries.given and given.points is not None:
@@ -101,6 +102,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
             )
         known = None if arguments.queries.given else _known(run, given.points)
         session = run.session(max_side=speed.max_side, device=speed.device, progress=tick)
+        session = replace(session, segmenter=segmenter)
     questions = (
         arguments.queries.questions(lambda: run.capture, arguments.model) if arguments.queries.given else None
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from point2act.cli.option_groups import QueryOptions
+from point2act.cli.option_groups import MaskOptions, QueryOptions
 from point2act.cli.options import Texts, parse
 from point2act.cli.summary import IMAGE_ADVICE, print_summary
 from point2act.core.errors import PointsError
@@ -95,6 +95,7 @@ class Arguments:
     input: Annotated[ImageInput, tyro.conf.arg(name="")]
     queries: Annotated[ImageQueries, tyro.conf.arg(name="")] = field(default_factory=ImageQueries)
     model: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
+    masks: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     gripper: Annotated[ImageGripper, tyro.conf.arg(name="")] = field(default_factory=ImageGripper)
     output: Annotated[ImageOutput, tyro.conf.arg(name="")] = field(default_factory=ImageOutput)
     speed: Annotated[ImageSpeed, tyro.conf.arg(name="")] = field(default_factory=ImageSpeed)
@@ -119,13 +120,15 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
     from point2act.pipeline.grasp_image import ImageConfig, grasp_view
 
     load_gripper(arguments.gripper.gripper)
+    segmenter = arguments.masks.open()
     stages, speed = Stages(show=True), arguments.speed
     with stages.stage("read the image"):
         capture, view = _read(arguments.input, up)
     config = ImageConfig(device=speed.device)
     answer = replace(config.answer, gripper=arguments.gripper.gripper, seed=speed.seed)
     given = _points(arguments, capture, view, points, stages)
-    found = grasp_view(capture, view, given, config=replace(config, answer=answer), stages=stages)
+    config = replace(config, answer=answer)
+    found = grasp_view(capture, view, given, segmenter=segmenter, config=config, stages=stages)
     output = arguments.output.output
     write_grasps(
         output,

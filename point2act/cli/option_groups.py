@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -20,6 +21,8 @@ from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.mark_selector import ModelMarkSelector
 from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
+from point2act.vlm.segmenters.factory import SegmenterConfig, open_segmenter
+from point2act.vlm.segmenters.segmenter import Segmenter
 
 # Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
 # enough to distinguish a mug from a cup, at about a thousand tokens in all.
@@ -98,6 +101,26 @@ class SpeedOptions:
     """Longer side of the images, pixels; by default that of the saved run, else 480."""
     device: str | None = None
     """Device, cpu or cuda; by default cuda where it is available."""
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """Where things end."""
+
+    masks: bool = False
+    """Segment what is pointed at in a few views, with SAM 2."""
+    segmenter: Annotated[SegmenterConfig, tyro.conf.arg(name="masks")] = field(
+        default_factory=SegmenterConfig
+    )
+
+    def open(self) -> Segmenter | None:
+        """Return the segmenter, if one is wanted: by --masks, or by naming a folder with --masks.path.
+
+        Raises:
+            ModelError: The folder holds no SAM 2, or a library is missing.
+        """
+        wanted = self.masks or self.segmenter.path is not None
+        return open_segmenter(self.segmenter) if wanted else None
 
 
 def questions_from(points: Path, config: AskConfig) -> Questions:

@@ -13,6 +13,7 @@ from point2act.cli.main import import_quickly
 from point2act.cli.option_groups import (
     CaptureInput,
     GripperOptions,
+    MaskOptions,
     QueryOptions,
     SpeedOptions,
     mark_selector_of,
@@ -48,6 +49,7 @@ class RunModel(AskConfig):
 
     choose: bool = False
     """Set-of-mark prompting: the model also selects among numbered candidate regions."""
+    masking: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.queries.given:
         questions = arguments.queries.questions(lambda: _first_images(given, options), arguments.model)
     mark_selector = mark_selector_of(questions) if arguments.model.choose else None
+    segmenter = arguments.model.masking.open()
     from point2act.pipeline.run import follow, run
 
     if given.follow:
@@ -110,6 +113,7 @@ def main(argv: Sequence[str]) -> None:
             output.output,
             questions=questions,
             mark_selector=mark_selector,
+            segmenter=segmenter,
             config=options.pipeline,
             following=options.following,
             grow=options.grow,
@@ -122,6 +126,7 @@ def main(argv: Sequence[str]) -> None:
             points=given.points,
             questions=questions,
             mark_selector=mark_selector,
+            segmenter=segmenter,
             config=options.pipeline,
             resume=output.resume,
             show=True,

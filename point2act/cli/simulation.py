@@ -14,6 +14,7 @@ from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import (
     CLEAN,
+    FILM_RATE,
     HARD,
     TYPICAL,
     CaptureConfig,
@@ -91,7 +92,16 @@ def execute_grasps(
 
 
 def _report_trial(trial: Trial, text: str) -> ReportTrial:
-    return ReportTrial(text, trial.success, trial.outcome, _words(trial), trial.pictures, trial.moments)
+    return ReportTrial(
+        text,
+        trial.success,
+        trial.outcome,
+        _words(trial),
+        trial.pictures,
+        trial.moments,
+        trial.film,
+        FILM_RATE,
+    )
 
 
 def _words(trial: Trial) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from point2act.cli.load_run import is_run, open_scene
-from point2act.cli.option_groups import GripperOptions, SpeedOptions
+from point2act.cli.option_groups import GripperOptions, MaskOptions, SpeedOptions
 from point2act.cli.options import parse
 from point2act.core import config_files
 from point2act.core.progress import Stages
@@ -73,6 +73,7 @@ class Arguments:
 
     input: Annotated[ViewInput, tyro.conf.arg(name="")]
     model: Annotated[AskConfig, tyro.conf.arg(name="")] = field(default_factory=AskConfig)
+    masks: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
     page: Annotated[PageOptions, tyro.conf.arg(name="")] = field(default_factory=PageOptions)
     speed: Annotated[SpeedOptions, tyro.conf.arg(name="")] = field(default_factory=SpeedOptions)
@@ -84,6 +85,7 @@ def main(argv: Sequence[str]) -> None:
     given, speed = arguments.input, arguments.speed
     load_gripper(arguments.gripper_and_arm.gripper)
     make_questions = _question_factory(arguments.model)
+    segmenter = arguments.masks.open()
     if is_run(given.source):
         opened = open_scene(given.source)
         viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
@@ -100,6 +102,7 @@ def main(argv: Sequence[str]) -> None:
         viewer = _show(arguments, session.scene, frames, session.capture.folder.name)
         folder = session.capture.folder
         known = points_file(given.points, folder)
+    session = replace(session, segmenter=segmenter)
     points = PointSet((), ()) if known is None else read_points(known, session.capture)
     saved = given.points or folder / "points.json"
     _connect(arguments, viewer, session, points, saved, make_questions)

@@ -98,21 +98,45 @@ def find_region(
         answers: Pixels answered in every view; empty for "not visible", None if not asked.
         sigma: Standard deviation of an answer as an angle, radians.
     """
+    places = rank_places(parts, visibility, evidence, views, answers, config=config)
+    return choose_region(
+        places, evidence, views, depths, answers, distance=parts.distance, sigma=sigma, config=config
+    )
+
+
+def choose_region(
+    places: Sequence[Place],
+    evidence: PartPosterior,
+    views: Sequence[View],
+    depths: DepthImages,
+    answers: ViewAnswers,
+    *,
+    distance: float,
+    sigma: float,
+    config: RegionConfig = RegionConfig(),
+) -> tuple[Region | NoAnswer, tuple[Region, ...]]:
+    """Return what ``find_region`` returns, from places that are ranked already.
+
+    Args:
+        places: Places, most probable first.
+        evidence: Posterior that the places come from.
+        distance: Distance of the cameras, in the unit of the points.
+    """
     spoken = sum(answer is not None and len(answer) > 0 for answer in answers)
     if spoken == 0:
         asked = sum(answer is not None for answer in answers)
         why = f"all {asked} answers are 'not visible'" if asked else "no view has an answer for it"
         return NoAnswer("no_points", f"{why}: ask again, in other words or from other sides"), ()
-    if not evidence.parts.any():
+    if not places:
         return NoAnswer("no_geometry", "no surface was reconstructed at the points"), ()
     rays = Rays.of(views, answers)
-    places = []
-    for place in _places(parts, visibility, evidence, views, answers, config):
+    moved = []
+    for place in places:
         met = ray_consensus_point(
-            place.middle, rays, distance=parts.distance, sigma=sigma, config=config.ray_consensus
+            place.middle, rays, distance=distance, sigma=sigma, config=config.ray_consensus
         )
-        places.append(place.moved(met - place.middle))
-    regions = _regions(places, views, depths, answers, config)
+        moved.append(place.moved(met - place.middle))
+    regions = _regions(moved, views, depths, answers, config)
     best, rivals = regions[0], tuple(region for region in regions[1:] if region.support.agree > 0)
     if evidence.absent > config.refuse:
         why = f"it may not be in the scene ({evidence.absent:.0%}): {_counts(best)}"
@@ -127,7 +151,9 @@ def _counts(region: Region) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class Place:
+    """One place that a query may mean: parts that overlap."""
+
     middle: Float[np.ndarray, " 3"]
     """Weighted mean of the surface; off the surface where it is bent or has a hole."""
     action_point: Float[np.ndarray, " 3"]
@@ -135,32 +161,48 @@ class _Place:
     """Surface points."""
     probability: float
     """Probability that the query means it."""
+    parts: Int[np.ndarray, " c"]
+    """The overlapping parts, most probable first."""
+    members: Int[np.ndarray, " b"]
+    """Indices of the points of ``body``."""
 
-    def moved(self, offset: Float[np.ndarray, " 3"]) -> _Place:
+    def moved(self, offset: Float[np.ndarray, " 3"]) -> Place:
         """Return the place shifted by an offset."""
-        return _Place(self.middle + offset, self.action_point + offset, self.body + offset, self.probability)
+        return replace(
+            self,
+            middle=self.middle + offset,
+            action_point=self.action_point + offset,
+            body=self.body + offset,
+        )
 
 
-def _places(
+def rank_places(
     parts: Parts,
     visibility: Visibility,
     evidence: PartPosterior,
     views: Sequence[View],
     answers: ViewAnswers,
-    config: RegionConfig,
-) -> list[_Place]:
-    """Merge parts that mean the same place; most probable first.
+    *,
+    config: RegionConfig = RegionConfig(),
+) -> list[Place]:
+    """Merge parts that mean the same place; most probable first, none without answers or parts.
 
     Parts of one tree overlap only if one contains the other. The most probable part represents all that
     contain it or that it contains; then places with nearly the same action point are merged.
+
+    Args:
+        visibility: What every view sees of the parts.
+        answers: Pixels answered in every view; empty for "not visible", None if not asked.
     """
-    places: list[_Place] = []
+    places: list[Place] = []
+    if not evidence.parts.any():
+        return places
     left = np.flatnonzero(evidence.parts > config.negligible * evidence.parts.max())
     left = left[np.argsort(-evidence.parts[left], kind="stable")]
     while len(left) and len(places) < config.regions:
         lead = left[0]
         overlap = (parts.first[left] < parts.end[lead]) & (parts.first[lead] < parts.end[left])
-        place = _place(parts, visibility, evidence, left[overlap], views, answers, config)
+        place = merge_parts(parts, visibility, evidence, left[overlap], views, answers, config=config)
         left = left[~overlap]
         away = [np.linalg.norm(place.action_point - other.action_point) for other in places]
         if away and min(away) < config.same * parts.distance:
@@ -171,15 +213,16 @@ def _places(
     return sorted(places, key=lambda place: -place.probability)
 
 
-def _place(
+def merge_parts(
     parts: Parts,
     visibility: Visibility,
     evidence: PartPosterior,
     chosen: Int[np.ndarray, " c"],
     views: Sequence[View],
     answers: ViewAnswers,
-    config: RegionConfig,
-) -> _Place:
+    *,
+    config: RegionConfig = RegionConfig(),
+) -> Place:
     """Merge several parts into one place."""
     certainty = np.zeros(len(parts.points))
     for part in chosen.tolist():
@@ -193,8 +236,9 @@ def _place(
     point = point + config.sink * parts.distance * _inwards(
         point, visibility.area[:, index].sum(axis=1), views
     )
-    body = points[certainty >= config.body * certainty.max()]
-    return _Place(middle, point, body, float(evidence.parts[chosen].sum()))
+    body = certainty >= config.body * certainty.max()
+    probability = float(evidence.parts[chosen].sum())
+    return Place(middle, point, points[body], probability, chosen, index[body])
 
 
 def _attraction(
@@ -235,7 +279,7 @@ def _inwards(
 
 
 def _regions(
-    places: Sequence[_Place],
+    places: Sequence[Place],
     views: Sequence[View],
     depths: DepthImages,
     answers: ViewAnswers,

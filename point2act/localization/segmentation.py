@@ -55,8 +55,12 @@ class Segmentation:
         Args:
             posterior: Posterior over ``parts``.
         """
+        return self.on_gaussians(self.parts.marginal(posterior.parts))
+
+    def on_gaussians(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " g"]:
+        """Return values of the points of ``parts`` for every Gaussian, 0 where it has none."""
         # The index -1 of Gaussians that belong to no point selects the appended 0.
-        return np.append(self.parts.marginal(posterior.parts), 0.0)[self.surface_point]
+        return np.append(values, 0.0)[self.surface_point]
 
 
 def segment_scene(

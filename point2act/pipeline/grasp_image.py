@@ -38,6 +38,8 @@ from point2act.visualization.drawing import PALETTE, draw_box, draw_gripper, dra
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import Pointer, PointFunction, point_at
 from point2act.vlm.pointing.questions import pointer_questions
+from point2act.vlm.segmenters.factory import as_segmenter
+from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def grasp_image(
     depth_unit: float = MILLIMETRES,
     up: Sequence[float] | None = None,
     planner: Planner | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
     config: ImageConfig = ImageConfig(),
 ) -> ImageResult:
     """Plan grasps on one RGB-D image, without fitting anything.
@@ -123,6 +126,7 @@ def grasp_image(
             z axis of the world frame, whose origin is the camera. By default the world frame is the camera
             frame.
         planner: Grasp planner in place of the antipodal one.
+        segmenter: Where things end, as for ``run``.
         config: All options.
 
     Returns:
@@ -144,7 +148,7 @@ def grasp_image(
         given = _asked(view, pointer_questions(queries, pointer))
     frame = Frame(view.name, Path(view.name), None, None, view.camera, Lens(), view.T_world_cam)
     capture = Capture(Path(), (frame,), depth_unit, None, None, metric=True)
-    return grasp_view(capture, view, given, planner=planner, config=config)
+    return grasp_view(capture, view, given, planner=planner, segmenter=segmenter, config=config)
 
 
 def grasp_view(
@@ -153,6 +157,7 @@ def grasp_view(
     points: PointSet,
     *,
     planner: Planner | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
     config: ImageConfig = ImageConfig(),
     stages: Stages | None = None,
 ) -> ImageResult:
@@ -163,6 +168,7 @@ def grasp_view(
         view: The frame at full size.
         points: Queries, and answers in pixels of the frame.
         planner: Grasp planner in place of the antipodal one.
+        segmenter: Where things end, as for ``run``.
         config: All options.
         stages: Times and shows the stages.
 
@@ -183,7 +189,13 @@ def grasp_view(
         )
     device = choose_device(config.device)
     session = Session(
-        capture, (small,), initial.scene, metric=True, device=device, recorded={view.name: view}
+        capture,
+        (small,),
+        initial.scene,
+        metric=True,
+        device=device,
+        recorded={view.name: view},
+        segmenter=as_segmenter(segmenter),
     )
     answered = session.ask(points, config=config.answer, planner=planner, stages=stages)
     return ImageResult(answered, session, points, view)

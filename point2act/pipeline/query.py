@@ -28,9 +28,12 @@ from point2act.grasping.registration import AlignmentConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.localization.heatmaps import HeatmapConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
-from point2act.localization.region import ClickConfig, RegionConfig, find_region
+from point2act.localization.mask_evidence import MaskEvidenceConfig
+from point2act.localization.region import ClickConfig, RegionConfig, choose_region, rank_places
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
+from point2act.pipeline.masks import PlaceMasks
 from point2act.splatting.rendering import RenderedSurface
+from point2act.vlm.segmenters.segmenter import Segmenter
 
 # Fewer views are no consensus: the Gaussians then bend to a printed label's letters.
 _CONSENSUS_VIEWS = 3
@@ -57,6 +60,8 @@ class AnswerConfig:
     region: RegionConfig = field(default_factory=RegionConfig)
     click: ClickConfig = field(default_factory=ClickConfig)
     """Likelihood and region of queries that a person has pointed at."""
+    mask_evidence: MaskEvidenceConfig = field(default_factory=MaskEvidenceConfig)
+    """Views that are segmented with --masks, and how masks weigh."""
     # 1 cm at half a metre: ten times the noise of a good depth camera.
     depth_agreement: float = 0.02
     """Measured depth is used where it differs from the Gaussians' depth by at most this fraction of it."""
@@ -92,6 +97,8 @@ class QueryContext:
     """Whether lengths are metres."""
     base: Float[np.ndarray, "3"] | None
     """Position of the robot's base, world; None if the capture does not give it."""
+    segmenter: Segmenter | None = None
+    """Decides where the likeliest place ends; None for its parts alone."""
 
     @property
     def solid(self) -> Bool[np.ndarray, " n"]:
@@ -115,6 +122,8 @@ class Localization:
     """The region, or why there is none."""
     rivals: tuple[Region, ...]
     """Other regions that the query may mean, likeliest first."""
+    extent: Bool[np.ndarray, " n"]
+    """Which Gaussians the likeliest place is made of; none without a place."""
 
     @property
     def query(self) -> Query:
@@ -142,17 +151,34 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
         for pixels, view in zip(context.pixels, context.views, strict=True)
     ]
     posterior = part_posterior(parts, visibility, tangents, config=chosen.evidence)
-    region, rivals = find_region(
-        parts,
-        visibility,
+    places = rank_places(parts, visibility, posterior, context.views, context.pixels, config=chosen.region)
+    relevancy = context.segmentation.relevancy(posterior)
+    if context.segmenter is not None and places and any(each is not None and len(each) for each in tangents):
+        masks = PlaceMasks(
+            context.segmentation,
+            context.views,
+            context.full_size,
+            context.segmenter,
+            context.by_person,
+            config.mask_evidence,
+        )
+        places[0], relevancy = masks.refine(
+            places[0], posterior, context.pixels, tangents, evidence=chosen.evidence, config=chosen.region
+        )
+    region, rivals = choose_region(
+        places,
         posterior,
         context.views,
         [surface.depth for surface in context.surfaces],
         context.pixels,
+        distance=parts.distance,
         sigma=config.heatmap.sigma,
         config=chosen.region,
     )
-    return Localization(context, context.segmentation.relevancy(posterior), region, rivals)
+    extent = np.zeros(len(parts.points))
+    if places:
+        extent[places[0].members] = 1.0
+    return Localization(context, relevancy, region, rivals, context.segmentation.on_gaussians(extent) > 0)
 
 
 def confirmed_depths(

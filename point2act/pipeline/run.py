@@ -18,6 +18,7 @@ from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.pointing.point import Pointer, PointFunction
 from point2act.vlm.pointing.questions import pointer_questions
+from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
 
 def run(
@@ -30,6 +31,7 @@ def run(
     questions: Questions | None = None,
     mark_selector: MarkSelector | None = None,
     planner: Planner | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
     config: RunConfig = RunConfig(),
     resume: bool = False,
     show: bool = False,
@@ -52,6 +54,9 @@ def run(
         mark_selector: Model that also selects among numbered regions (set-of-mark prompting).
         planner: Grasp planner in place of the antipodal one: called with the region, the surface around it
             (points and normals in the world frame, metres) and the gripper; returns grasps, best first.
+        segmenter: Where things end: a function of the RGB image (h, w, 3) uint8, pixels of the thing (p, 2)
+            and pixels of other things (n, 2) that returns masks (m, h, w) and their scores (m,) in [0, 1]; or
+            a ``Segmenter``, see ``open_segmenter``. Regions then end where the masks do.
         config: All options.
         resume: Go on with an interrupted run in ``output``, if the capture and the options of the
             reconstruction have not changed.
@@ -66,7 +71,9 @@ def run(
     questions = _questions(queries, pointer, questions)
     if questions is not None and points is not None:
         raise PointsError("points are answers already: give either points or queries")
-    context = RunContext.create(config, output, resume=resume, planner=planner, show=show)
+    context = RunContext.create(
+        config, output, resume=resume, planner=planner, segmenter=segmenter, show=show
+    )
     with PointingJob(questions) if questions is not None else nullcontext() as asking:
         with context.stages.stage("read the capture") as bar:
             source = context.loader.read(capture)
@@ -113,6 +120,7 @@ def follow(
     questions: Questions | None = None,
     mark_selector: MarkSelector | None = None,
     planner: Planner | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
     config: RunConfig = RunConfig(),
     following: FollowConfig = FollowConfig(),
     grow: IncrementalConfig = IncrementalConfig(),
@@ -133,6 +141,7 @@ def follow(
         questions: Queries for a vision-language model, as for ``run``.
         mark_selector: Model that also selects among numbered regions.
         planner: Grasp planner in place of the antipodal one.
+        segmenter: Where things end, as for ``run``.
         config: All options of a run.
         following: Time limits.
         grow: How the scene is extended.
@@ -142,7 +151,9 @@ def follow(
         Point2ActError: The message says what to fix.
     """
     questions = _questions(queries, pointer, questions)
-    context = RunContext.create(config, output, incremental=True, planner=planner, show=show)
+    context = RunContext.create(
+        config, output, incremental=True, planner=planner, segmenter=segmenter, show=show
+    )
     scene: IncrementalReconstruction | None = None
     with (
         PointingJob(questions) if questions is not None else nullcontext() as asking,

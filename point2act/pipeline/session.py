@@ -44,6 +44,8 @@ from point2act.splatting.rendering import (
     render_surface,
     render_view,
 )
+from point2act.vlm.segmenters.factory import as_segmenter
+from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,7 @@ class Session:
         metric: Whether lengths are known to be metres.
         device: Where torch computes.
         recorded: Views with their pixels as recorded, by name; others are loaded from the capture.
+        segmenter: Decides where things end, see ``point2act.vlm.segmenters``; None for the points alone.
     """
 
     # Measured with 32 600 Gaussians and views of 320x240 on two busy cores: for each view, the sorted
@@ -97,6 +100,7 @@ class Session:
     metric: bool
     device: torch.device
     recorded: dict[str, View] = field(default_factory=dict, repr=False)
+    segmenter: Segmenter | None = None
     _segmentations: dict[SegmentationConfig, Segmentation] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -245,6 +249,7 @@ class Session:
                     full_size=self.full_size,
                     metric=self.metric or config.metric,
                     base=self.capture.base,
+                    segmenter=self.segmenter,
                 )
                 localized.append(localize(context, config=config))
                 tick(len(localized), len(points.queries))
@@ -285,7 +290,12 @@ class Session:
         return tuple(results)
 
 
-def open_run(path: Path | str, *, device: str | None = None) -> Session:
+def open_run(
+    path: Path | str,
+    *,
+    device: str | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
+) -> Session:
     """Open a finished run for new queries.
 
     Reads the scene and the images again and renders the scene from every view, so that the first query is as
@@ -294,11 +304,13 @@ def open_run(path: Path | str, *, device: str | None = None) -> Session:
     Args:
         path: The output folder of ``point2act run``, or the run.json in it.
         device: ``cpu`` or ``cuda``; by default CUDA if there is one.
+        segmenter: Where things end, as for ``run``.
 
     Raises:
         Point2ActError: The run, its capture or its scene cannot be read.
     """
     session = FinishedRun.read(path).session(device=device)
+    session = replace(session, segmenter=as_segmenter(segmenter))
     _ = session.surfaces, session.segmentation()
     return session
 

@@ -32,6 +32,8 @@ from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
 from point2act.vlm.pointing.ask import Answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
+from point2act.vlm.segmenters.factory import as_segmenter
+from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class RunContext:
     """Whether the scene is made while its images arrive, which gives another scene."""
     gripper: Gripper
     planner: Planner | None
+    segmenter: Segmenter | None
     stages: Stages
     device: torch.device
 
@@ -100,6 +103,7 @@ class RunContext:
         resume: bool = False,
         incremental: bool = False,
         planner: Planner | None = None,
+        segmenter: Segmenter | SegmentFunction | None = None,
         show: bool,
     ) -> RunContext:
         """Check that the gripper, the output folder and the device exist, before any work is done."""
@@ -109,7 +113,8 @@ class RunContext:
             check_writable(folder)
         device = choose_device(config.device)
         _log.debug("on %s, torch with %d threads", device, torch.get_num_threads())
-        return RunContext(config, folder, resume, incremental, gripper, planner, Stages(show=show), device)
+        ends, stages = as_segmenter(segmenter), Stages(show=show)
+        return RunContext(config, folder, resume, incremental, gripper, planner, ends, stages, device)
 
     @property
     def loader(self) -> ViewLoader:
@@ -229,7 +234,9 @@ class RunContext:
             saved_scene: A PLY file of the scene that is written already.
         """
         points = known if answers is None else answers.points
-        session = Session(source, built.views, built.scene, self.metric(source), self.device)
+        session = Session(
+            source, built.views, built.scene, self.metric(source), self.device, segmenter=self.segmenter
+        )
         _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
         answered = None
         if points is None:

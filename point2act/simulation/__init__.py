@@ -12,10 +12,11 @@ from point2act.simulation.record import (
 )
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig
-from point2act.simulation.trial import Trial, TrialConfig, try_grasp
+from point2act.simulation.trial import FILM_RATE, Trial, TrialConfig, try_grasp
 
 __all__ = [
     "CLEAN",
+    "FILM_RATE",
     "HARD",
     "TYPICAL",
     "CaptureConfig",

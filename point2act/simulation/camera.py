@@ -249,13 +249,25 @@ _TRIPOD_RAISED = 0.12
 
 
 def render_states(
-    model: MjModel, states: Sequence[Float[np.ndarray, " q"]], T_world_gripper: Float[np.ndarray, "4 4"]
-) -> tuple[UInt8[np.ndarray, "360 480 3"], ...]:
-    """Render one image of each recorded state (``qpos``) of a model with a gripper at a grasp."""
+    model: MjModel,
+    states: Sequence[Float[np.ndarray, " q"]],
+    T_world_gripper: Float[np.ndarray, "4 4"],
+    *,
+    enlarged: float = 1.0,
+) -> tuple[UInt8[np.ndarray, "_h _w 3"], ...]:
+    """Render one image of each recorded state (``qpos``) of a model with a gripper at a grasp.
+
+    Args:
+        model: Model of the scene with the gripper.
+        states: Positions of all joints, one row for each image.
+        T_world_gripper: The grasp.
+        enlarged: Size of the images relative to 480x360 pixels.
+    """
     data = mujoco.MjData(model)
-    camera, T_world_cam = pinhole(_TRIPOD_SIZE, _TRIPOD_FOCAL), _tripod(T_world_gripper)
+    height, width = (round(enlarged * side) for side in _TRIPOD_SIZE)
+    camera, T_world_cam = pinhole((height, width), enlarged * _TRIPOD_FOCAL), _tripod(T_world_gripper)
     pictures = []
-    with open_renderer(model, *_TRIPOD_SIZE) as renderer:
+    with open_renderer(model, height, width) as renderer:
         for qpos in states:
             data.qpos[:] = qpos
             point_camera(model, data, T_world_cam, camera)

@@ -19,6 +19,11 @@ from point2act.simulation.gripper_model import FreeFlyingRig, Rig, add_gripper, 
 from point2act.simulation.mjcf import TIMESTEP
 from point2act.simulation.scene import Scene, parts_of_geoms
 
+FILM_RATE = 6.0
+"""Images of a film per second of simulated time."""
+_FILM_SIZE = 0.6
+"""Size of a film's images relative to the others."""
+
 Outcome = Literal["success", "collision", "missed", "slip", "wrong_object", "no_grasp"]
 """Outcome of a trial: ``collision`` on the approach; ``missed`` if the object was not touched; ``slip`` if it
 was lost; ``wrong_object`` if another one was lifted; ``no_grasp`` if there was nothing to execute."""
@@ -66,6 +71,8 @@ class Trial:
     """Images before the approach, at the grasp, closed, lifted, shaken and held; or up to a collision."""
     moments: tuple[str, ...] = ()
     """Label of each image."""
+    film: tuple[UInt8[np.ndarray, "h w 3"], ...] = ()
+    """Smaller images of the whole motion, ``FILM_RATE`` per second."""
 
 
 def try_grasp(
@@ -110,8 +117,10 @@ def execute(
     trial = _play(run, query, scene.target(query).thing, way, config)
     if not config.pictures:
         return trial
-    pictures = render_states(rig.mounted.model, list(run.recorded.values()), grasp.T_world_gripper)
-    return replace(trial, pictures=pictures, moments=tuple(run.recorded))
+    model, T = rig.mounted.model, grasp.T_world_gripper
+    pictures = render_states(model, list(run.recorded.values()), T)
+    film = render_states(model, run.filmed, T, enlarged=_FILM_SIZE)
+    return replace(trial, pictures=pictures, moments=tuple(run.recorded), film=film)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +133,8 @@ class _Run:
     part_of_geom: Int[np.ndarray, " g"]
     recorded: dict[str, Float[np.ndarray, " q"]] = field(default_factory=dict)
     """Labelled states to render."""
+    filmed: list[Float[np.ndarray, " q"]] = field(default_factory=list)
+    """States of the film."""
 
     def record_moment(self, moment: str) -> None:
         """Record the state to render."""
@@ -153,6 +164,8 @@ class _Run:
         mujoco.mj_step(self.rig.mounted.model, self.data)
         if not np.isfinite(self.data.qpos).all():
             raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
+        if self.data.time * FILM_RATE >= len(self.filmed):
+            self.filmed.append(self.data.qpos.copy())
 
 
 def _play(run: _Run, query: str, target: str, way: Trajectory, config: TrialConfig) -> Trial:

@@ -83,3 +83,7 @@ class ReportTrial:
     """Pictures in the order in which they were taken."""
     moments: Sequence[str] = ()
     """A caption for each picture, or none at all."""
+    film: Sequence[UInt8[np.ndarray, "_ _ 3"]] = ()
+    """Pictures of the whole motion, shown as an animation."""
+    film_rate: float = 6.0
+    """Pictures of the film per second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -80,6 +81,16 @@ def _data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
+def _film_uri(images: Sequence[UInt8[np.ndarray, "h w 3"]], rate: float) -> str:
+    """Encode pictures as an animated WebP that repeats."""
+    first, *rest = (Image.fromarray(image) for image in images)
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "webp", save_all=True, append_images=rest, duration=round(1000 / rate), loop=0, quality=60
+    )
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -93,6 +104,7 @@ def _environment() -> Environment:
         "count": count,
         "data_uri": _data_uri,
         "distance": _distance,
+        "film_uri": _film_uri,
         "matrix": _matrix,
         "numbers": _numbers,
         "position_quaternion": _position_quaternion,

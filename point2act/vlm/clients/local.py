@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -15,7 +14,7 @@ from PIL import Image
 
 from point2act.core.errors import ModelError
 from point2act.vlm.clients.client import PointingModel, Reply, Request
-from point2act.vlm.clients.weights import Weights, first_line, load_weights, out_of_memory
+from point2act.vlm.clients.weights import Weights, fingerprint, first_line, load_weights, out_of_memory
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ class LocalClient:
             "model": self._model.model,
             "dtype": self._config.dtype,
             "max_tokens": self._model.max_tokens,
-            "files": None if path is None else _fingerprint(path),
+            "files": None if path is None else fingerprint(path),
         }
 
     @property
@@ -171,10 +170,3 @@ def _input_sizes(processor: Any, inputs: Mapping[str, Any]) -> tuple[tuple[int, 
         return ()
     patch = processor.image_processor.patch_size
     return tuple((rows * patch, columns * patch) for _, rows, columns in grids.tolist())
-
-
-def _fingerprint(folder: Path) -> str:
-    """Return a hash of the names, sizes and times of the files in a folder."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    listing = [f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def load_weights(model: PointingModel, *, device: str | None, dtype: str, path: 
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-    device = _device(device)
+    device = choose_device(device)
     files = str(path or model.model)
     try:
         # Has the clearest error for an unknown model.
@@ -72,7 +73,19 @@ def first_line(err: Exception) -> str:
     return next(iter(str(err).strip().splitlines()), type(err).__name__)[:300].rstrip(".:")
 
 
-def _device(wanted: str | None) -> str:
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the names, sizes and times of the files in a folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    listing = [f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+
+
+def choose_device(wanted: str | None) -> str:
+    """Return the device of this name; by default cuda if available, else cpu.
+
+    Raises:
+        ModelError: There is no such device.
+    """
     import torch
 
     if wanted is None:

@@ -1,0 +1,1 @@
+"""Where regions end: points alone beside masks."""

@@ -1,0 +1,1 @@
+"""Promptable segmenters: from points in an image to candidate masks."""
