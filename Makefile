@@ -1,4 +1,4 @@
-# make demo, test, test-all, lint, docs, benchmarks, dist, python-versions: each does its own set-up.
+# make demo, pictures, test, test-all, lint, docs, benchmarks, dist, python-versions: each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ RESOLVER := pip>=24.1
 # Idle threads of torch and numba sleep instead of spinning on the cores the others need.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: install demo test test-all pytest pytest-all kernels lint schemas docs benchmarks dist python-versions clean
+.PHONY: install demo pictures test test-all pytest pytest-all kernels lint schemas docs benchmarks dist python-versions clean
 
 install: $(VENV)/.installed
 
@@ -42,6 +42,12 @@ demo/grasps.json: $(RUN)/.trained
 
 demo/trial/trials.json: demo/grasps.json
 	$(BIN)/point2act simulate --try demo/grasps.json --output demo/trial
+
+# The picture of the README: the cap of the bottle, from a view that shows it.
+pictures: $(CAPTURE)/transforms.json
+	$(BIN)/point2act run $(CAPTURE) --output demo/out
+	$(BIN)/python examples/13_figure.py demo/out $(CAPTURE)/points.json docs/assets/demo.jpg \
+		--query 2 --view 23 --trial
 
 # ── checks ───────────────────────────────────────────────────────────────────────────────────────
 # Two workers, file by file: a file's fixtures are set up once. conftest.py sorts files, longest first.

@@ -350,6 +350,7 @@ POINTS: dict[str, Case] = {
     "points: 300 MB": (sparse("points.json", 300 * 2**20), "more than 256 MB"),
     "points: a million values": (listed([[0] * 1_000_001]), r"answers\[0\]' is \[0, .*\]: write an answer"),
     "points: one pair of 100 000": (answered("[[1, 2]]", json.dumps([[0] * 20_000])), "two numbers"),
+    "points: 200 000 wrong ones": (answered("[[1, 2]]", json.dumps([["a"]] * 200_000)), "is 'a': "),
     "points: 1001 queries": (listed([], 1001), "'queries' is .*: list 1 to 1000 queries"),
     "points: 10^400 seconds": (answered('"visible"', f'"seconds": {HUGE}, "visible"'), "seconds' is 10{9}"),
     "points: infinite seconds": (answered('"visible"', '"seconds": 1e999, "visible"'), "seconds' is inf"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_run import SmallRun, write_capture
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -81,6 +82,10 @@ def test_examples_of_a_saved_run(small_run: SmallRun, tmp_path: Path, capsys: py
 
     run_example("10_place_and_avoid.py", out, points, "--avoid", "unicorn")
     assert "the red box" in capsys.readouterr().out
+
+    run_example("13_figure.py", out, points, tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.size == (3 * 480, 2 * 360)
 
     run_example("11_refine_poses.py", capture)
     assert capsys.readouterr().out.count(" mm") == 10

@@ -23,6 +23,7 @@ from point2act.core.geometry import (
     pixel_centers,
     project,
     quaternion_to_matrix,
+    transform,
     transform_points,
 )
 from point2act.core.types import Camera
@@ -46,6 +47,13 @@ def test_invert_undoes_a_transform(rng: np.random.Generator):
     back = transform_points(invert(T_a_b), transform_points(T_a_b, points))
     np.testing.assert_allclose(back, points, atol=1e-12)
     np.testing.assert_allclose(invert(T_a_b), np.linalg.inv(T_a_b), atol=1e-12)
+
+
+def test_a_transform_has_the_axes_and_the_origin_of_its_frame():
+    R, t = Rotation.from_euler("xyz", (0.3, -1.0, 2.0)).as_matrix(), np.array([1.0, -2.0, 3.0])
+    T = transform(R, t)
+    np.testing.assert_allclose(transform_points(T, np.vstack([np.zeros(3), np.eye(3)])), [t, *(R.T + t)])
+    assert T[3].tolist() == [0, 0, 0, 1]
 
 
 @given(seeds)

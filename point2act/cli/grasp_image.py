@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,6 @@ from point2act.cli.option_groups import MaskOptions, QueryOptions
 from point2act.cli.options import Texts, parse
 from point2act.cli.summary import IMAGE_ADVICE, print_summary
 from point2act.core.errors import PointsError
-from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, PointSet, View
 from point2act.vlm.clients.factory import ClientConfig
@@ -116,6 +114,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[float, ...] | None) -> None:
     # Late, as in the other commands: --help is quick.
+    from point2act.data.capture.write import write_png
     from point2act.grasping.grasps_json import write_grasps
     from point2act.grasping.grippers import load_gripper
     from point2act.pipeline.grasp_image import ImageConfig, grasp_view
@@ -140,7 +139,8 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
     )
     print_summary(found.results, advice=IMAGE_ADVICE)
     print(f"grasps: {output}", flush=True)
-    _write_picture(output.with_suffix(".png"), found)
+    write_png(output.with_suffix(".png"), found.picture())
+    print(f"picture: {output.with_suffix('.png')}")
     if arguments.output.report:
         _write_report(output.with_name("report.html"), found, stages)
 
@@ -166,15 +166,6 @@ def _points(
         return given_points([(x, y) for x, y in points], view.name)
     questions = arguments.queries.questions(lambda: capture, AskConfig(arguments.model))
     return ask(capture, questions, stages=stages).points
-
-
-def _write_picture(path: Path, found: ImageResult) -> None:
-    from PIL import Image
-
-    encoded = BytesIO()
-    Image.fromarray(found.picture()).save(encoded, format="PNG")
-    write_bytes(path, encoded.getvalue())
-    print(f"picture: {path}")
 
 
 def _write_report(path: Path, found: ImageResult, stages: Stages) -> None:

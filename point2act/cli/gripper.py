@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import tyro
 
 from point2act.cli.options import parse
-from point2act.core.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -26,15 +24,12 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and draw the gripper."""
     arguments = parse(Arguments, argv, "gripper")
-    from PIL import Image
-
+    from point2act.data.capture.write import write_png
     from point2act.grasping.grippers import load_gripper
     from point2act.visualization.drawing.gripper_drawing import gripper_sheet
 
     gripper = load_gripper(arguments.gripper)
-    drawing = BytesIO()
-    Image.fromarray(gripper_sheet(gripper)).save(drawing, format="PNG")
-    write_bytes(arguments.output, drawing.getvalue())
+    write_png(arguments.output, gripper_sheet(gripper))
     mount = gripper.mount_at(0.0)
     flange = "unknown" if mount is None else f"{1e3 * mount:.1f} mm behind the closed pads"
     print(f"{gripper.name}: opens {1e3 * gripper.max_width:.0f} mm, flange {flange}")

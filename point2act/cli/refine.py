@@ -12,12 +12,11 @@ import numpy as np
 from point2act.calibration.checks import CheckConfig, Report, run_checks
 from point2act.calibration.checks.repair import Repaired, common_correction, pose_corrections, repair
 from point2act.calibration.poses import PoseRefinementConfig
-from point2act.core.files import write_bytes
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, View
 from point2act.data.capture import load_view, load_views, read_capture
 from point2act.data.capture.rewrite import depth_on_disk, rewrite_capture
-from point2act.data.capture.write import png_bytes
+from point2act.data.capture.write import write_png
 from point2act.data.importers.write import new_capture
 from point2act.visualization.drawing.borders import registration_picture
 
@@ -63,7 +62,7 @@ def refined_copy(
             progress=bar,
         )
         if refined.depth_extrinsics is not None:
-            write_bytes(folder / PICTURE, png_bytes(registration_picture(views, refined.views)))
+            write_png(folder / PICTURE, registration_picture(views, refined.views))
     with stages.stage("check the copy") as bar:
         report = run_checks(load_views(read_capture(output), max_side=config.max_side), progress=bar)
     document = _document(capture, views, refined, output)

@@ -78,7 +78,8 @@ def execute_grasps(
     with Stages(show=True).stage("execute the grasps"):
         trials = try_grasps_file(Path(document["capture"]), grasps, gripper, options.trial)
     folder = grasps.parent if output is None else output
-    rows = [_row(trial) for trial in trials]
+    fields = ("query", "success", "outcome", "by_part", "lifted", "rise")
+    rows = [{field: getattr(trial, field) for field in fields} for trial in trials]
     write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": rows})
     report = grasps.with_name("report.html")
     if report.is_file():
@@ -88,17 +89,6 @@ def execute_grasps(
     for trial in trials:
         print(printable(f"{trial.query}: {trial.outcome}, {_words(trial)}"))
     print(f"trials: {folder / 'trials.json'}")
-
-
-def _row(trial: Trial) -> dict[str, object]:
-    return {
-        "query": trial.query,
-        "success": trial.success,
-        "outcome": trial.outcome,
-        "by_part": trial.by_part,
-        "lifted": trial.lifted,
-        "rise": trial.rise,
-    }
 
 
 def _report_trial(trial: Trial, text: str) -> ReportTrial:

@@ -26,12 +26,19 @@ def transform_points(
     return points_b @ T_a_b[:3, :3].T + T_a_b[:3, 3]
 
 
+def transform(
+    rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, " 3"] | tuple[float, float, float]
+) -> Float[np.ndarray, "4 4"]:
+    """Return ``T_a_b`` from the axes of b as columns and the origin of b, both in frame a."""
+    T_a_b = np.eye(4)
+    T_a_b[:3, :3], T_a_b[:3, 3] = rotation, translation
+    return T_a_b
+
+
 def invert(T_a_b: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
     """Invert a rigid transform: ``[R t]⁻¹ = [Rᵀ -Rᵀt]``, exactly rigid."""
-    T_b_a = np.eye(4)
-    T_b_a[:3, :3] = T_a_b[:3, :3].T
-    T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
-    return T_b_a
+    R_b_a = T_a_b[:3, :3].T
+    return transform(R_b_a, -R_b_a @ T_a_b[:3, 3])
 
 
 def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
@@ -77,6 +84,11 @@ def back_project(
 def to_tangents(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """Return the tangents ``(X/Z, Y/Z)`` of the rays through pixels (normalised image coordinates)."""
     return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+
+
+def from_tangents(camera: Camera, tangents: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Return the pixels of tangents ``(X/Z, Y/Z)``; the inverse of ``to_tangents``."""
+    return tangents * [camera.fx, camera.fy] + [camera.cx, camera.cy]
 
 
 def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
@@ -157,10 +169,7 @@ def frame_from_axes(
     """
     x = x - (x @ z) * z
     x = x / np.linalg.norm(x)
-    T_a_frame = np.eye(4)
-    T_a_frame[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    T_a_frame[:3, 3] = origin
-    return T_a_frame
+    return transform(np.stack([x, np.cross(z, x), z], axis=1), origin)
 
 
 def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:

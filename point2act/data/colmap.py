@@ -173,7 +173,7 @@ def map_incrementally(
     model = max(models.values(), key=lambda model: model.num_reg_images())
     registered = [image for image in model.images.values() if image.has_pose]
     return SparseModel(
-        {image.name: _pose(image) for image in registered},
+        {i.name: np.vstack([i.cam_from_world().inverse().matrix(), [0, 0, 0, 1]]) for i in registered},
         {image.name: tuple(map(float, model.cameras[image.camera_id].params)) for image in registered},
         _points(model),
     )
@@ -206,12 +206,6 @@ def _scene(cameras: Sequence[ColmapCamera], images: Sequence[ColmapImage]) -> py
         entry = pycolmap.Image(name=image.name, camera_id=image.camera + 1, image_id=number)
         scene.add_image_with_trivial_frame(entry, *posed)
     return scene
-
-
-def _pose(image: pycolmap.Image) -> Float[np.ndarray, "4 4"]:
-    T_world_cam = np.eye(4)
-    T_world_cam[:3] = image.cam_from_world().inverse().matrix()
-    return T_world_cam
 
 
 def _points(scene: pycolmap.Reconstruction) -> SparsePoints:

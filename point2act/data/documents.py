@@ -64,7 +64,7 @@ class StepDocument(Document):
 
     action: Words = Field(description="write what is done, in words")
     targets: list[TargetDocument] = Field(
-        description="list what has to be found for the step; none is allowed"
+        fail_fast=True, description="list what has to be found for the step; none is allowed"
     )
 
 
@@ -73,7 +73,7 @@ class PlanDocument(Document):
 
     instruction: Words = Field(description="write what was wanted, in words")
     model: AnyText = Field("", description="write who or what made the plan")
-    steps: list[StepDocument] = Field(min_length=1, description="list at least one step")
+    steps: list[StepDocument] = Field(min_length=1, fail_fast=True, description="list at least one step")
 
     def check_queries(self, queries: Iterable[Query]) -> None:
         """Raise a ``ValueError`` if a target is not among the queries, with the same text and role."""
@@ -103,8 +103,10 @@ class AnswerDocument(Document):
 
     image: _Line = Field(description="write a file_path of transforms.json")
     query: AnyText = Field(description="write the name of a query")
+    # A million errors would take 20 s and 2 GB: the first one is enough.
     points: list[_Point] = Field(
-        description="write a list of points [x, y], pixels of the image on disk; it may be empty"
+        fail_fast=True,
+        description="write a list of points [x, y], pixels of the image on disk; it may be empty",
     )
     visible: bool = Field(description="write true, or false where the target cannot be seen in the image")
     model: AnyText = Field("", description="write who or what answered")

@@ -189,7 +189,7 @@ class ResultEntry(_Entry):
     confidence: Fraction
     support: SupportEntry | None = Field(description="the views behind it, or null")
     region: RegionEntry | None = Field(description="the box around it, or null")
-    grasps: list[GraspEntry] = Field(description="best first")
+    grasps: list[GraspEntry] = Field(fail_fast=True, description="best first")
     alternatives: list[AlternativeEntry] = Field(description="other places it may be, most likely first")
     reason: Reason | None = Field(description="why there is no answer, or null")
     detail: AnyText | None = Field(description="the reason as a sentence for people, or null")
@@ -231,7 +231,7 @@ class GraspsDocument(_Entry):
         description="a time in UTC such as 2026-11-21T03:00:00Z",
     )
     gripper: GripperEntry
-    results: list[ResultEntry] = Field(description="one result for each query")
+    results: list[ResultEntry] = Field(fail_fast=True, description="one result for each query")
     plan: PlanDocument | None = Field(
         None, description="what the results are for, step by step; left out where no instruction was given"
     )

@@ -17,7 +17,7 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from point2act.core.geometry import opengl_to_opencv
+from point2act.core.geometry import nearest_rotation, opengl_to_opencv, transform
 from point2act.core.types import Camera, GaussianScene, View
 from point2act.splatting.gaussians import sh_basis
 
@@ -33,10 +33,7 @@ class Similarity:
     @property
     def matrix(self) -> Float[np.ndarray, "4 4"]:
         """The similarity as a homogeneous matrix."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = self.scale * self.rotation
-        matrix[:3, 3] = self.translation
-        return matrix
+        return transform(self.scale * self.rotation, self.translation)
 
     @staticmethod
     def from_matrix(matrix: Float[np.ndarray, "4 4"]) -> Similarity:
@@ -55,8 +52,7 @@ class Similarity:
 
         Least squares: the mean rotation by SVD (Markley 1988), then scale and translation from the centres.
         """
-        u, _, vt = np.linalg.svd(np.einsum("nij,nkj->ik", T_a_cams[:, :3, :3], T_b_cams[:, :3, :3]))
-        rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+        rotation = nearest_rotation(np.einsum("nij,nkj->ik", T_a_cams[:, :3, :3], T_b_cams[:, :3, :3]))
         a, b = T_a_cams[:, :3, 3], T_b_cams[:, :3, 3] @ rotation.T
         spread_a, spread_b = a - a.mean(axis=0), b - b.mean(axis=0)
         scale = float((spread_a * spread_b).sum() / (spread_b**2).sum())
@@ -73,10 +69,7 @@ class Similarity:
 
     def move_pose(self, T_b_cam: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
         """Map a pose to ``T_a_cam``, which is rigid: lengths measured from the camera grow by ``scale``."""
-        T_a_cam = np.eye(4)
-        T_a_cam[:3, :3] = self.rotation @ T_b_cam[:3, :3]
-        T_a_cam[:3, 3] = self.move_points(T_b_cam[:3, 3])
-        return T_a_cam
+        return transform(self.rotation @ T_b_cam[:3, :3], self.move_points(T_b_cam[:3, 3]))
 
     def move_view(self, view: View) -> View:
         """Map a view of b to a: pose and depth."""

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
-from point2act.core.geometry import opengl_to_opencv
+from point2act.core.geometry import opengl_to_opencv, transform
 from point2act.core.mujoco_import import MjData, MjModel, mujoco, open_renderer
 from point2act.core.types import Camera, View
 from point2act.simulation.depth_sensors import SENSORS, read_depth
@@ -157,10 +157,8 @@ def _motion(
     length: float, way: Float[np.ndarray, " 3"], axis: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
     """Return a motion by a length, and a turn that moves what is half a metre away as far."""
-    T = np.eye(4)
-    T[:3, 3] = length * way / np.linalg.norm(way)
-    T[:3, :3] = Rotation.from_rotvec(length / _LEVER * axis / np.linalg.norm(axis)).as_matrix()
-    return T
+    turn = Rotation.from_rotvec(length / _LEVER * axis / np.linalg.norm(axis))
+    return transform(turn.as_matrix(), length * way / np.linalg.norm(way))
 
 
 def pinhole(size: tuple[int, int], focal: float) -> Camera:
@@ -197,10 +195,7 @@ def look_at(eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]) -> Fl
     z = (target - eye) / np.linalg.norm(target - eye)
     x = np.cross(z, [0.0, 0.0, 1.0])
     x /= np.linalg.norm(x)
-    T = np.eye(4)
-    T[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
-    T[:3, 3] = eye
-    return T
+    return transform(np.stack([x, np.cross(z, x), z], axis=1), eye)
 
 
 def point_camera(model: MjModel, data: MjData, T_world_cam: Float[np.ndarray, "4 4"], camera: Camera) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import transform, transform_points
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import OrientedBox, Query
 from point2act.simulation.layout import Part, QueryTarget, SceneLayout, SceneObject, read_layout, scaled
@@ -52,9 +52,7 @@ class Scene:
     @property
     def T_base_world(self) -> Float[np.ndarray, "4 4"]:
         """Transform from the world to the robot's base, which faces +x."""
-        T = np.eye(4)
-        T[:3, 3] = BASE_BEHIND_TABLE, 0.0, -self.layout.table.height
-        return T
+        return transform(np.eye(3), (BASE_BEHIND_TABLE, 0.0, -self.layout.table.height))
 
     @cached_property
     def parts(self) -> tuple[tuple[str, str], ...]:
@@ -192,7 +190,4 @@ def _settle(model: MjModel, data: MjData, layout: SceneLayout) -> None:
 
 def body_pose(data: MjData, name: str) -> Float[np.ndarray, "4 4"]:
     """Return T_world_body of a body; its kinematics must be up to date."""
-    T = np.eye(4)
-    T[:3, :3] = data.body(name).xmat.reshape(3, 3)
-    T[:3, 3] = data.body(name).xpos
-    return T
+    return transform(data.body(name).xmat.reshape(3, 3), data.body(name).xpos)

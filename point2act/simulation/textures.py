@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from scipy.ndimage import gaussian_filter
+
+from point2act.data.capture.write import png_bytes
 
 _SIDE = 256
 
@@ -22,9 +22,7 @@ def texture_png(name: str, seed: int) -> bytes:
     """
     grey = TEXTURES[name](np.random.default_rng(seed))
     pixels = np.clip(255 * grey, 0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(np.repeat(pixels[..., None], 3, axis=2)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png_bytes(np.repeat(pixels[..., None], 3, axis=2))
 
 
 def _noise(rng: np.random.Generator, down: float, across: float) -> Float[np.ndarray, "h w"]:

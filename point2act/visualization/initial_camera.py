@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import frame_from_normal, line_intersection_equations
+from point2act.core.geometry import frame_from_normal, line_intersection_equations, transform
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene
 
@@ -67,8 +67,7 @@ def find_initial_camera(scene: GaussianScene, poses: Sequence[Float[np.ndarray, 
     else:
         up = plane[:3]
         foot = center - (plane[:3] @ center + plane[3]) * up
-    T_world_ground = np.eye(4)
-    T_world_ground[:3, :3], T_world_ground[:3, 3] = frame_from_normal(up[None])[0], foot
+    T_world_ground = transform(frame_from_normal(up[None])[0], foot)
     return InitialCamera(center, up, _eye(center, eyes, up, distance), distance, T_world_ground)
 
 

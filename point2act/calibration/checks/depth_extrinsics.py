@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 
 from point2act.calibration.checks.depth_edges import border_points, edges, smooth
 from point2act.calibration.checks.registration import Registration
-from point2act.core.types import Camera, Lens, View
+from point2act.core.geometry import transform
+from point2act.core.types import Camera, View
 from point2act.data.importers.calibration import DepthCamera, DistortedCamera
 from point2act.data.importers.depth_registration import register_depth
 
@@ -62,11 +63,8 @@ class DepthExtrinsics:
         """Return the depth camera that belongs to a colour camera."""
         fx, fy = camera.fx / self.zoom, camera.fy / self.zoom
         cx, cy = camera.cx - self.axis_shift[0] * fx, camera.cy - self.axis_shift[1] * fy
-        T_color_depth = np.eye(4)
-        T_color_depth[:2, 3] = self.offset
-        return DepthCamera(
-            DistortedCamera(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy), Lens()), T_color_depth
-        )
+        depth_camera = DistortedCamera(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy))
+        return DepthCamera(depth_camera, transform(np.eye(3), (*self.offset, 0.0)))
 
     def registered(self, view: View) -> View:
         """Return the view with its depth registered to the colour camera."""

@@ -112,7 +112,9 @@ def _focal(
     off: float,
     free: float,
 ) -> tuple[Finding, ...]:
-    fits = np.array([_overall(pairs, T, _zoomed(K, share)) for share in _FOCAL])
+    # Of K only the focal lengths change.
+    zooms = [np.array([[share, 1, 1], [1, share, 1], [1, 1, 1]]) for share in _FOCAL]
+    fits = np.array([_overall(pairs, T, K * zoom) for zoom in zooms])
     share, there = float(_FOCAL[fits.argmin()]), float(fits.min())
     if abs(share - 1) < _FOCAL_STEP or there > min(_FOCAL_GAIN * off, _EXPLAINED * free):
         return ()
@@ -125,12 +127,6 @@ def _focal(
     return (Finding(severity, "focal_length", message, value=share),)
 
 
-def _zoomed(K: Float[np.ndarray, "n 3 3"], share: float) -> Float[np.ndarray, "n 3 3"]:
-    zoomed = K.copy()
-    zoomed[:, [0, 1], [0, 1]] *= share
-    return zoomed
-
-
 def _flipped(T: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
     """Convert poses that were written with OpenCV's camera axes."""
     return T @ _CAMERA_FLIP
@@ -141,15 +137,10 @@ def _inverted(T: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
     return np.array([invert(pose @ _CAMERA_FLIP) for pose in T])
 
 
-def _inverted_and_flipped(T: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
-    """Convert poses that were written as world-to-camera with OpenGL's axes."""
-    return _flipped(_inverted(T))
-
-
 _CONVENTIONS: Mapping[str, Callable[[Float[np.ndarray, "n 4 4"]], Float[np.ndarray, "n 4 4"]]] = {
     "read with OpenCV's camera axes": _flipped,
     "read as world-to-camera with OpenCV's axes": _inverted,
-    "read as world-to-camera with OpenGL's axes": _inverted_and_flipped,
+    "read as world-to-camera with OpenGL's axes": lambda T: _flipped(_inverted(T)),
 }
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from point2act.calibration.poses.pose_prior import Prior, cauchy_weights, pose_differences, robust_std
+from point2act.core.geometry import transform
 
 # Steps of iteratively reweighted least squares.
 _STEPS = 8
@@ -135,7 +136,5 @@ def _motion(
     world: Float[np.ndarray, " 6"], T_world_cam: Float[np.ndarray, "n 4 4"]
 ) -> Float[np.ndarray, "4 4"]:
     """Return the motion (g, s) about the mean camera centre as a matrix."""
-    T, center = np.eye(4), T_world_cam[:, :3, 3].mean(axis=0)
-    T[:3, :3] = Rotation.from_rotvec(world[:3]).as_matrix()
-    T[:3, 3] = center + world[3:] - T[:3, :3] @ center
-    return T
+    R, center = Rotation.from_rotvec(world[:3]).as_matrix(), T_world_cam[:, :3, 3].mean(axis=0)
+    return transform(R, center + world[3:] - R @ center)

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.types import Lens
+from point2act.core.geometry import to_tangents
+from point2act.core.types import Camera, Lens
 
 # Normalised radius of a ray 84 degrees off the axis; wider ones do not fit into a pinhole image.
 PINHOLE_LIMIT = 10.0
@@ -55,6 +56,12 @@ def undistort(lens: Lens, images: Float[np.ndarray, "n 2"]) -> Float[np.ndarray,
         return rays
     angle = _refine_fisheye(lens, start, np.minimum(radius, reached[-1]), steps[-1])
     return direction * np.tan(angle)
+
+
+def ray_tangents(camera: Camera, lens: Lens, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Return ``(x/z, y/z)`` of the rays through pixels of the image on disk."""
+    tangents = to_tangents(camera, pixels)
+    return tangents if is_pinhole(lens) else undistort(lens, tangents)
 
 
 def max_radius(lens: Lens) -> float:

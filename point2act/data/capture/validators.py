@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
 from point2act.core.files import brief, is_text
-from point2act.core.geometry import nearest_rotation
+from point2act.core.geometry import nearest_rotation, transform
 
 _RIGID = 1e-3  # Poses printed with four digits pass; a scale or a shear does not.
 # Larger entries of a rotation would overflow in the checks. Chosen.
@@ -56,10 +56,7 @@ def rigid(rows: Any, place: str) -> Float[np.ndarray, "4 4"]:
         raise CaptureError(f"{place} is not rigid, it scales, shears or mirrors: {fix}")
     if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > _RIGID:
         raise CaptureError(f"{place} does not end with the row 0 0 0 1: {fix}")
-    T_a_b = np.eye(4)
-    T_a_b[:3, :3] = nearest_rotation(rotation)
-    T_a_b[:3, 3] = matrix[:3, 3]
-    return T_a_b
+    return transform(nearest_rotation(rotation), matrix[:3, 3])
 
 
 def finite(value: Any, place: str) -> float:

@@ -122,13 +122,13 @@ def write_view(folder: Path, view: View, name: PurePosixPath) -> dict[str, Any]:
     entry |= {key: float(value) for key, value in intrinsics.items()}
     entry |= {"w": int(camera.width), "h": int(camera.height)}
     entry["transform_matrix"] = opengl_to_opencv(view.T_world_cam).tolist()
-    _write_png(folder / name, view.rgb)
+    write_png(folder / name, view.rgb)
     if view.depth is not None:
         entry["depth_file_path"] = f"depth/{name.stem}.png"
         write_bytes(folder / entry["depth_file_path"], depth_png(view.depth))
     if view.mask is not None:
         entry["mask_path"] = f"masks/{name.stem}.png"
-        _write_png(folder / entry["mask_path"], view.mask.astype(np.uint8) * 255)
+        write_png(folder / entry["mask_path"], view.mask.astype(np.uint8) * 255)
     return entry
 
 
@@ -166,7 +166,8 @@ def depth_png(depth: Float[np.ndarray, "h w"]) -> bytes:
     return png_bytes(np.where((units > 0) & (units < 2**16), units, 0.0).astype(np.uint16))
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write an image as PNG, atomically."""
     write_bytes(path, png_bytes(pixels))
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
 from point2act.core.files import read_json
-from point2act.core.geometry import invert
+from point2act.core.geometry import invert, transform
 from point2act.data.capture.images import image_size
 from point2act.data.capture.validators import positive
 from point2act.data.importers.calibration import Calibration, DistortedCamera, camera_from_intrinsics
@@ -54,10 +54,9 @@ def _bop_sensor(fields: dict[str, Any], size: tuple[int, int], place: str) -> Di
 
 
 def _bop_pose(fields: dict[str, Any], place: str) -> Float[np.ndarray, "4 4"]:
-    T_cam_world = np.eye(4)
-    T_cam_world[:3, :3] = _array(fields["cam_R_w2c"], (3, 3), f"{place}: cam_R_w2c")
-    T_cam_world[:3, 3] = _array(fields["cam_t_w2c"], (3,), f"{place}: cam_t_w2c") * 1e-3
-    T_cam_world = checked_pose(T_cam_world, f"{place}: cam_R_w2c")
+    rotation = _array(fields["cam_R_w2c"], (3, 3), f"{place}: cam_R_w2c")
+    translation = _array(fields["cam_t_w2c"], (3,), f"{place}: cam_t_w2c") * 1e-3
+    T_cam_world = checked_pose(transform(rotation, translation), f"{place}: cam_R_w2c")
     assert T_cam_world is not None
     return invert(T_cam_world)
 

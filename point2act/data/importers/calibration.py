@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
 from point2act.core.files import brief, read_json
-from point2act.core.geometry import pixel_centers, to_tangents
+from point2act.core.geometry import pixel_centers, to_tangents, transform
 from point2act.core.types import Camera, Lens
 from point2act.data.capture import distortion as lenses
 from point2act.data.capture.validators import positive, rigid
@@ -153,19 +153,16 @@ def inverse_lens(backwards: Lens, camera: Camera) -> Lens:
 def ray_directions(sensor: DistortedCamera) -> Float[np.ndarray, "h w 2"]:
     """Return the ray directions ``(x/z, y/z)`` of all pixels."""
     camera = sensor.camera
-    tangents = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
-    if not lenses.is_pinhole(sensor.lens):
-        tangents = lenses.undistort(sensor.lens, tangents)
-    return tangents.reshape(camera.height, camera.width, 2)
+    pixels = pixel_centers(camera.height, camera.width)
+    return lenses.ray_tangents(camera, sensor.lens, pixels.reshape(-1, 2)).reshape(pixels.shape)
 
 
 def _extrinsics(fields: Any, place: str) -> Float[np.ndarray, "4 4"]:
     if not isinstance(fields, dict):
         raise CaptureError(f"{place} is missing: write the rotation and translation from depth to colour")
-    T = np.eye(4)
-    T[:3, :3] = np.reshape(_numbers(fields.get("rotation"), 9, f"{place}: rotation"), (3, 3)).T
-    T[:3, 3] = _numbers(fields.get("translation"), 3, f"{place}: translation")
-    return rigid(T, place)
+    rotation = np.reshape(_numbers(fields.get("rotation"), 9, f"{place}: rotation"), (3, 3)).T
+    translation = np.array(_numbers(fields.get("translation"), 3, f"{place}: translation"))
+    return rigid(transform(rotation, translation), place)
 
 
 def _numbers(values: Any, count: int | None, place: str) -> tuple[float, ...]:

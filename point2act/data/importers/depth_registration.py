@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import from_tangents, transform_points
 from point2act.core.types import Camera
 from point2act.data.importers.calibration import DepthCamera, ray_directions
 
@@ -46,7 +46,7 @@ def _moved(
 
 def _pixels(camera: Camera, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
     """Project points to pixels, clipped to near the image so that they fit into integers."""
-    pixels = points[:, :2] / points[:, 2:] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    pixels = from_tangents(camera, points[:, :2] / points[:, 2:])
     return np.clip(pixels, -1.0, [camera.width + 1.0, camera.height + 1.0])
 
 

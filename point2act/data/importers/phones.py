@@ -26,20 +26,14 @@ def convert_export(app: App, export: Path, output: Path) -> None:
     if shutil.which("ffmpeg") is None:
         raise CaptureError(f"nerfstudio's converter for {app} needs the program ffmpeg: install it first")
     with new_capture(output) as folder:
-        _run([app, "--data", str(export), "--output-dir", str(folder), *_options(app, export)], export)
+        arguments = [app, "--data", str(export), "--output-dir", str(folder), "--num-downscales", "0"]
+        # The converter unpacks a zip itself; it fails for an export without depth.
+        if app == "polycam" and (export.suffix == ".zip" or (export / "keyframes" / "depth").is_dir()):
+            arguments.append("--use-depth")
+        _run(arguments, export)
         if not (folder / "transforms.json").is_file():
             raise CaptureError(f"nerfstudio made no transforms.json of {export}: check that it is from {app}")
         mark_metric(folder, metric=True)
-
-
-def _options(app: App, export: Path) -> Sequence[str]:
-    options = ["--num-downscales", "0"]
-    # The converter unpacks a zip itself; it fails for an export without depth.
-    return [*options, "--use-depth"] if app == "polycam" and _has_depth(export) else options
-
-
-def _has_depth(export: Path) -> bool:
-    return export.suffix == ".zip" or (export / "keyframes" / "depth").is_dir()
 
 
 def _run(arguments: Sequence[str], export: Path) -> None:

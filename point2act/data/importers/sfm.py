@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import CaptureError
+from point2act.core.progress import StepCounter
 from point2act.core.types import Camera, Frame, Lens, ProgressCallback
 from point2act.data import colmap
 from point2act.data.importers.photos import Photo
@@ -72,18 +73,19 @@ def reconstruct_photos(
     """
     pairs = image_pairs(len(photos))
     images = photos[0].path.parent
-    counter = _ProgressCounter(progress, 2 * len(photos) + len(pairs) // 10)
+    # COLMAP may register fewer images, or start again.
+    advance = StepCounter(progress, 2 * len(photos) + len(pairs) // 10)
     with colmap.quiet():
         _create_database(folder, photos)
         for batch in colmap.in_batches(photos, _BATCH):
             names = [photo.path.name for photo in batch]
             colmap.extract_features(folder, images, names, max_features=_MAX_FEATURES)
-            counter.add(len(batch))
+            advance(len(batch))
         for batch in colmap.in_batches(pairs, 10 * _BATCH):
             colmap.match_pairs(folder, [(photos[i].path.name, photos[j].path.name) for i, j in batch])
-            counter.add(len(batch) // 10)
-        model = colmap.map_incrementally(folder, images, min_images=_MIN_IMAGES, tick=lambda: counter.add(1))
-    counter.finish()
+            advance(len(batch) // 10)
+        model = colmap.map_incrementally(folder, images, min_images=_MIN_IMAGES, tick=advance)
+    advance.finish()
     if model is None:
         raise CaptureError(
             f"none of the {len(photos)} photographs could be placed: take more, closer to one another, of a "
@@ -105,21 +107,6 @@ def image_pairs(count: int) -> list[tuple[int, int]]:
         return list(combinations(range(count), 2))
     steps = {*range(1, _OVERLAP + 1)} | {1 << power for power in range(4, count.bit_length())}
     return [(i, i + step) for i in range(count) for step in sorted(steps) if i + step < count]
-
-
-class _ProgressCounter:
-    """Progress that never exceeds its total: COLMAP may register fewer images, or start again."""
-
-    def __init__(self, progress: ProgressCallback | None, total: int):
-        self._progress, self._total, self._done = progress, total, 0
-
-    def add(self, steps: int) -> None:
-        self._done = min(self._done + steps, self._total)
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-    def finish(self) -> None:
-        self.add(self._total)
 
 
 def _create_database(folder: Path, photos: Sequence[Photo]) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import CaptureError
-from point2act.core.geometry import line_intersection_equations, project, to_tangents
+from point2act.core.geometry import from_tangents, line_intersection_equations, project
 from point2act.core.types import Frame
-from point2act.data.capture import distortion
+from point2act.data.capture.distortion import ray_tangents
 
 _NARROW = np.cos(np.radians(2.0))
 """Cosine of the smallest angle between rays: below one or two degrees depth is undetermined. Chosen."""
@@ -34,7 +34,7 @@ def triangulate_point(observations: Sequence[Observation], what: str) -> Float[n
     Raises ``CaptureError``, which calls the point ``what``, for rays that are nearly parallel or do not meet.
     """
     origins = np.array([observation.frame.T_world_cam[:3, 3] for observation in observations])
-    tangents = [_undistorted(observation) for observation in observations]
+    tangents = [ray_tangents(o.frame.camera, o.frame.lens, np.array([o.pixel]))[0] for o in observations]
     rays = np.array(
         [o.frame.T_world_cam[:3, :3] @ [*xy, 1.0] for o, xy in zip(observations, tangents, strict=True)]
     )
@@ -54,19 +54,11 @@ def triangulate_point(observations: Sequence[Observation], what: str) -> Float[n
     return point
 
 
-def _undistorted(observation: Observation) -> Float[np.ndarray, " 2"]:
-    tangent = to_tangents(observation.frame.camera, np.array([observation.pixel]))
-    if not distortion.is_pinhole(observation.frame.lens):
-        tangent = distortion.undistort(observation.frame.lens, tangent)
-    return tangent[0]
-
-
 def _reprojection_error(
     observation: Observation, tangent: Float[np.ndarray, " 2"], point: Float[np.ndarray, " 3"]
 ) -> float:
     """Return the distance in longer image sides, infinite behind the camera."""
     camera = observation.frame.camera
     pixels, depth = project(camera, observation.frame.T_world_cam, point[None])
-    observed = tangent * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-    error = np.linalg.norm(pixels[0] - observed) if depth[0] > 0 else np.inf
+    error = np.linalg.norm(pixels[0] - from_tangents(camera, tangent[None])[0]) if depth[0] > 0 else np.inf
     return float(error) / max(camera.height, camera.width)

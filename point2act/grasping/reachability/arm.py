@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from point2act.core import config_files
 from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import ArmError
+from point2act.core.geometry import transform
 from point2act.core.mujoco_import import MjModel, mujoco
 from point2act.grasping.grippers import Gripper
 
@@ -58,9 +59,7 @@ class Arm:
         data = mujoco.MjData(self.model)
         data.qpos[:] = joints
         mujoco.mj_kinematics(self.model, data)
-        T_base_flange = np.eye(4)
-        T_base_flange[:3, :3] = data.site(FLANGE).xmat.reshape(3, 3)
-        T_base_flange[:3, 3] = data.site(FLANGE).xpos
+        T_base_flange = transform(data.site(FLANGE).xmat.reshape(3, 3), data.site(FLANGE).xpos)
         return T_base_flange @ self.T_flange_gripper(opening)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from point2act.core.geometry import invert, project, transform_points
+from point2act.core.geometry import invert, project, transform, transform_points
 from point2act.core.types import Camera, Grasp, OrientedBox
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import Gripper
@@ -91,9 +91,7 @@ def draw_box(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw the edges of a box, world frame; those at the back are thin and faint."""
     canvas = Canvas(image)
-    T_world_box = np.eye(4)
-    T_world_box[:3, :3], T_world_box[:3, 3] = box.axes.T, box.center
-    T_cam_box = invert(T_world_cam) @ T_world_box
+    T_cam_box = invert(T_world_cam) @ transform(box.axes.T, box.center)
     corners = transform_points(T_cam_box, _SIGNS * box.half_extents)
     # Sides that face away from the camera: an edge at the back lies on two of them.
     away = [set(face) for face, normal in _SIDES if not _faces_camera(corners[list(face)], T_cam_box, normal)]

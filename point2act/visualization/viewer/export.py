@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable
 from inspect import signature
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import viser
-from PIL import Image
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import GaussianScene
+from point2act.data.capture.write import png_bytes
 from point2act.data.points import write_points
 from point2act.data.scene_ply import write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
@@ -65,9 +64,7 @@ def screenshot(client: viser.ClientHandle) -> bytes:
     """Render the scene as a browser shows it, as PNG."""
     height, width = _SCREENSHOT_SIZE
     picture = client.camera.get_render(height, width, transport_format="jpeg")
-    packed = io.BytesIO()
-    Image.fromarray(picture[..., :3]).save(packed, format="PNG")
-    return packed.getvalue()
+    return png_bytes(picture[..., :3])
 
 
 def send(client: viser.ClientHandle, filename: str, content: bytes) -> None:
