@@ -1,0 +1,59 @@
+"""``point2act export out/ --rerun run.rrd``: a run as a recording for other viewers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from point2act.cli.load_run import open_scene
+from point2act.cli.options import parse
+from point2act.core.errors import PointsError
+from point2act.core.progress import Stages
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Write a run as a recording for Rerun's viewer: images, depth, answers, Gaussians, relevancy, grasps.
+
+    Needs Rerun: pip install "point2act[rerun]". Open the file with `rerun run.rrd`.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder that ``run`` wrote, or a config.yml of ns-train."""
+    rerun: Path = Path("run.rrd")
+    """Recording to write."""
+    grasps: Path | None = None
+    """The grasps.json to show; by default that of the run, if there is one."""
+    points: Path | None = None
+    """The answers; by default those of the run, else of its capture."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and write the recording."""
+    arguments = parse(Arguments, argv, "export")
+    from point2act.data.points import read_points
+    from point2act.grasping.grasps_json import read_grasps
+    from point2act.grasping.grippers import load_gripper
+    from point2act.pipeline.recording import recorded_queries
+    from point2act.visualization.rerun_recording import write_rerun
+
+    stages = Stages(show=True)
+    with stages.stage("read the run") as tick:
+        run = open_scene(arguments.run)
+        path = arguments.points or run.points
+        if path is None:
+            raise PointsError(f"{run.folder} and its capture have no points.json: name one with --points")
+        points = read_points(path, run.capture)
+        session = run.session(progress=tick)
+    localized = session.localize(points, stages=stages)
+    grasps = arguments.grasps or run.folder / "grasps.json"
+    document = read_grasps(grasps) if arguments.grasps is not None or grasps.is_file() else None
+    gripper = load_gripper("panda" if document is None else document["gripper"]["name"])
+    with stages.stage("write the recording"):
+        write_rerun(
+            arguments.rerun, session.scene, session.views, recorded_queries(localized, document), gripper
+        )
+    print(f"recording: {arguments.rerun}")

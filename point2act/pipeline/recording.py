@@ -1,0 +1,34 @@
+"""What a run found, for a recording that other viewers open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from point2act.core.types import NoAnswer
+from point2act.pipeline.query import Localization
+from point2act.visualization.rerun_recording import RecordedQuery
+
+
+def recorded_queries(
+    localized: Sequence[Localization], document: Mapping[str, Any] | None
+) -> list[RecordedQuery]:
+    """Join localized queries with the grasps of a results file.
+
+    Args:
+        localized: The queries, their answers and relevancies.
+        document: Content of a grasps.json, matched by the queries' names; None for no grasps.
+    """
+    results = {} if document is None else {row["query"]["name"]: row for row in document["results"]}
+    return [_recorded(one, results.get(one.query.name, {"grasps": []})) for one in localized]
+
+
+def _recorded(one: Localization, result: Mapping[str, Any]) -> RecordedQuery:
+    point = None if isinstance(one.region, NoAnswer) else one.region.action_point
+    grasps = [
+        (np.array(grasp["T_world_gripper"]), grasp.get("approach_width") or grasp["width"], grasp["score"])
+        for grasp in result["grasps"]
+    ]
+    return RecordedQuery(one.query, one.context.pixels, one.relevancy, point, grasps)

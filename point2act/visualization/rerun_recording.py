@@ -1,0 +1,142 @@
+"""A run as a recording for Rerun (https://rerun.io): images, depth, answers, Gaussians, relevancy, grasps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.errors import ResultsError
+from point2act.core.files import writing
+from point2act.core.types import GaussianScene, Query, View, ViewAnswers
+from point2act.grasping.grippers import Gripper
+from point2act.visualization.drawing import PALETTE, Color
+from point2act.visualization.splats import paint, splats_of
+
+# Opacity from which a Gaussian is drawn: points have none, and haze would hide what it surrounds.
+_MIN_OPACITY = 0.3
+_PALE: Color = (170, 176, 186)
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedQuery:
+    """One query as it is recorded."""
+
+    query: Query
+    pixels: ViewAnswers
+    """Answers in every view: pixels, empty for "not visible", None if not asked."""
+    relevancy: Float[np.ndarray, " n"]
+    """Probability of each Gaussian to be meant."""
+    action_point: Float[np.ndarray, "3"] | None
+    """World point, None if nothing was found."""
+    grasps: Sequence[tuple[Float[np.ndarray, "4 4"], float, float]]
+    """Poses ``T_world_gripper``, openings of the pads in metres and scores, best first."""
+
+
+def write_rerun(
+    path: Path,
+    scene: GaussianScene,
+    views: Sequence[View],
+    queries: Sequence[RecordedQuery],
+    gripper: Gripper,
+) -> None:
+    """Write an .rrd file that Rerun's viewer opens; the timeline ``view`` steps through the views.
+
+    Args:
+        path: File to write, atomically.
+        scene: Gaussians, world.
+        views: Views at their refined poses.
+        queries: What was asked and found.
+        gripper: Gripper of the grasps.
+
+    Raises:
+        ResultsError: Rerun is not installed.
+    """
+    try:
+        import rerun
+    except ImportError as err:
+        raise ResultsError(f'Rerun cannot be loaded ({err}): pip install "point2act[rerun]"') from err
+    with writing(path):
+        draft = path.with_name(f".{path.name}.draft")
+        try:
+            recording = rerun.RecordingStream("point2act", recording_id=path.stem)
+            recording.save(draft)
+            _log_scene(rerun, recording, scene, queries)
+            for number, view in enumerate(views):
+                recording.set_time("view", sequence=number)
+                _log_view(rerun, recording, view, number, queries)
+            recording.reset_time()
+            for one in queries:
+                _log_grasps(rerun, recording, one, gripper)
+            recording.flush(blocking=True)
+            recording.disconnect()
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _log_scene(rerun: Any, recording: Any, scene: GaussianScene, queries: Sequence[RecordedQuery]) -> None:
+    """Log the Gaussians as points, in their colours and tinted by each query's relevancy."""
+    splats = splats_of(scene)
+    solid = splats.opacities[:, 0] > _MIN_OPACITY
+    kept = splats.kept[solid]
+    radii = scene.scales[kept].mean(axis=1)
+
+    def log(name: str, colors: Float[np.ndarray, "n 3"]) -> None:
+        bytes_ = np.round(255 * colors).astype(np.uint8)
+        recording.log(name, rerun.Points3D(splats.centers[solid], colors=bytes_, radii=radii), static=True)
+
+    log("world/gaussians", splats.colors[solid])
+    for one in queries:
+        tinted = paint(splats.colors[solid], one.relevancy[kept], blend=1.0, threshold=0.0)
+        log(f"world/relevancy/{one.query.name}", tinted)
+
+
+def _log_view(rerun: Any, recording: Any, view: View, number: int, queries: Sequence[RecordedQuery]) -> None:
+    """Log a view's camera, images and answers at the present time."""
+    camera, T = view.camera, view.T_world_cam
+    recording.log("world/camera", rerun.Transform3D(translation=T[:3, 3], mat3x3=T[:3, :3]))
+    pinhole = rerun.Pinhole(
+        focal_length=[camera.fx, camera.fy],
+        principal_point=[camera.cx, camera.cy],
+        resolution=[camera.width, camera.height],
+        camera_xyz=rerun.ViewCoordinates.RDF,
+    )
+    recording.log("world/camera/image", pinhole)
+    recording.log("world/camera/image/color", rerun.Image(view.rgb).compress(jpeg_quality=90))
+    if view.depth is not None:
+        depth = np.round(1000 * view.depth).clip(0, 65535).astype(np.uint16)
+        recording.log("world/camera/image/depth", rerun.DepthImage(depth, meter=1000.0))
+    for index, one in enumerate(queries):
+        answer = one.pixels[number]
+        points = np.zeros((0, 2)) if answer is None else answer
+        marks = rerun.Points2D(points, colors=PALETTE[index % len(PALETTE)], radii=4.0)
+        recording.log(f"world/camera/image/answers/{one.query.name}", marks)
+    recording.log("image_name", rerun.TextDocument(view.name))
+
+
+def _log_grasps(rerun: Any, recording: Any, one: RecordedQuery, gripper: Gripper) -> None:
+    """Log the action point and the gripper at every grasp, the best one in colour."""
+    root = f"world/results/{one.query.name}"
+    if one.action_point is not None:
+        label = one.query.text
+        point = rerun.Points3D([one.action_point], colors=PALETTE[4], radii=0.006, labels=[label])
+        recording.log(f"{root}/action_point", point, static=True)
+    for number, (T_world_gripper, opening, score) in enumerate(one.grasps):
+        boxes, name = gripper.boxes_at(opening), f"{root}/grasps/{number:03}"
+        pose = rerun.Transform3D(translation=T_world_gripper[:3, 3], mat3x3=T_world_gripper[:3, :3])
+        recording.log(name, pose, static=True)
+        color = _PALE if number else PALETTE[1]
+        drawn = rerun.Boxes3D(
+            centers=boxes.center,
+            half_sizes=boxes.half,
+            colors=color,
+            fill_mode="majorwireframe" if number else "solid",
+            labels=[f"score {score:.2f}"] * len(boxes),
+            show_labels=False,
+        )
+        recording.log(f"{name}/gripper", drawn, static=True)
