@@ -139,7 +139,7 @@ def test_optional_things_may_be_left_out_and_others_added(tmp_path: Path):
     assert points.queries[0].role == "grasp"
     assert vars(points.answers[0]) | {"points": 0} == {
         "image": "images/0001.png", "query": "mug", "points": 0, "visible": True,
-        "model": "", "raw": None, "seconds": None,
+        "model": "", "raw": None, "seconds": None, "window": None,
     }  # fmt: skip
 
 

@@ -79,6 +79,11 @@ def to_tangents(camera: Camera, pixels: Float[np.ndarray, "n 2"]) -> Float[np.nd
     return (pixels - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
 
 
+def to_pixels(camera: Camera, tangents: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Return the pixels of rays with tangents ``(X/Z, Y/Z)``; the inverse of ``to_tangents``."""
+    return tangents * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+
+
 def pixel_centers(height: int, width: int) -> Float[np.ndarray, "h w 2"]:
     """Return the continuous coordinates ``(x, y)`` of every pixel centre."""
     return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)

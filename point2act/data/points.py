@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import PointsError
 from point2act.core.files import brief, is_text, read_json, schema_problem, write_json
-from point2act.core.types import Answer, Capture, Frame, Plan, PointSet, Query
+from point2act.core.types import Answer, Capture, Choice, Frame, Plan, PointSet, Query
 from point2act.data.task_plan import plan_document, read_plan_document
 
 PERSON = "person"
@@ -54,10 +54,15 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     _check_queries(path, queries)
     answers = tuple(_answer(entry, f"{path}: answers[{i}]") for i, entry in enumerate(document["answers"]))
     _check_answers(path, answers, queries)
+    choices = tuple(
+        _choice(entry, f"{path}: choices[{i}]") for i, entry in enumerate(document.get("choices", ()))
+    )
+    _check_choices(path, choices, queries)
     if capture is not None:
         frames = {_plain(frame.name): frame for frame in capture.frames}
         answers = tuple(_in_frame(answer, frames, path) for answer in answers)
-    return PointSet(queries, answers, _plan(document, queries, path))
+        choices = tuple(replace(choice, image=_frame(choice.image, frames, path).name) for choice in choices)
+    return PointSet(queries, answers, _plan(document, queries, path), choices)
 
 
 def points_file(path: Path | str | None, *folders: Path) -> Path | None:
@@ -75,6 +80,12 @@ def write_points(path: Path | str, points: PointSet) -> None:
         "queries": [{"name": q.name, "text": q.text, "role": q.role} for q in points.queries],
         "answers": [_entry(answer) for answer in points.answers],
     }
+    if points.choices:
+        _check_choices(path, points.choices, points.queries)
+        document["choices"] = [
+            _shortened({**vars(choice), "marks": [mark.tolist() for mark in choice.marks]})
+            for choice in points.choices
+        ]
     if points.plan is not None:
         document["plan"] = plan_document(points.plan)
     problem = schema_problem(document, "points")
@@ -120,12 +131,29 @@ def _answer(entry: dict[str, Any], place: str) -> Answer:
     except OverflowError as err:
         raise PointsError(f"{place} holds a number that is too large: write pixels") from err
     image, query, visible = entry["image"], entry["query"], entry["visible"]
-    return Answer(image, query, points, visible, entry.get("model", ""), entry.get("raw"), seconds)
+    window = None if entry.get("window") is None else tuple(map(int, entry["window"]))
+    return Answer(image, query, points, visible, entry.get("model", ""), entry.get("raw"), seconds, window)
+
+
+def _choice(entry: dict[str, Any], place: str) -> Choice:
+    try:
+        marks = tuple(np.array(mark, dtype=np.float64).reshape(-1, 2) for mark in entry["marks"])
+        seconds = None if entry.get("seconds") is None else float(entry["seconds"])
+    except OverflowError as err:
+        raise PointsError(f"{place} holds a number that is too large: write pixels") from err
+    image, query, chosen = entry["image"], entry["query"], entry["chosen"]
+    return Choice(image, query, marks, chosen, entry.get("model", ""), entry.get("raw"), seconds)
 
 
 def _entry(answer: Answer) -> dict[str, Any]:
-    entry = {**vars(answer), "points": answer.points.tolist()}
-    return {key: value for key, value in entry.items() if value is not None or key not in ("raw", "seconds")}
+    window = None if answer.window is None else list(answer.window)
+    return _shortened({**vars(answer), "points": answer.points.tolist(), "window": window})
+
+
+def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry without the optional fields that it does not fill."""
+    optional = ("raw", "seconds", "window")
+    return {key: value for key, value in entry.items() if value is not None or key not in optional}
 
 
 def _check_queries(path: Path | str, queries: Sequence[Query]) -> None:
@@ -167,11 +195,34 @@ def _check_answers(path: Path | str, answers: Iterable[Answer], queries: Iterabl
             )
 
 
+def _check_choices(path: Path | str, choices: Iterable[Choice], queries: Iterable[Query]) -> None:
+    """Check choices as far as that is possible without a capture."""
+    names = {query.name for query in queries}
+    for index, choice in enumerate(choices):
+        place = f"{path}: choices[{index}]"
+        _check_text(choice.image, f"{place}.image")
+        if choice.query not in names:
+            raise PointsError(f"{place} is for the query {brief(choice.query)}, which is not asked")
+        if choice.chosen is not None and choice.chosen >= len(choice.marks):
+            raise PointsError(
+                f"{place} chooses mark {choice.chosen} of {len(choice.marks)}: write its index, from 0"
+            )
+        if not all(np.isfinite(mark).all() for mark in choice.marks) or not np.isfinite(
+            choice.seconds or 0.0
+        ):
+            raise PointsError(f"{place} ({choice.image}) holds a number that is not finite: write pixels")
+
+
+def _frame(image: str, frames: dict[str, Frame], path: Path | str) -> Frame:
+    frame = frames.get(_plain(image))
+    if frame is None:
+        raise PointsError(f"{path}: {_unknown_image(image, frames)}")
+    return frame
+
+
 def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:
     """Return an answer under its frame's own name, with its points inside the image."""
-    frame = frames.get(_plain(answer.image))
-    if frame is None:
-        raise PointsError(f"{path}: {_unknown_image(answer.image, frames)}")
+    frame = _frame(answer.image, frames, path)
     size = np.array([frame.camera.width, frame.camera.height], dtype=np.float64)
     outside = ((answer.points < -_TOLERANCE) | (answer.points > size + _TOLERANCE)).any(axis=1)
     if outside.any():

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 
 from point2act.core.geometry import fit_box, to_tangents
 from point2act.core.types import DepthImages, NoAnswer, Region, View, ViewAnswers
-from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, Visibility
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior
 from point2act.localization.part_tree import Parts
 from point2act.localization.ray_consensus import RayConsensusConfig, Rays, ray_consensus_point
 from point2act.localization.support import SupportConfig, count_support
+from point2act.localization.visibility import Visibility
 
 # Mean shift converges in a few steps.
 _STEPS = 12

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.geometry import to_tangents
 from point2act.core.types import (
     DepthImages,
     GaussianScene,
@@ -27,9 +26,10 @@ from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.localization.heatmaps import HeatmapConfig
-from point2act.localization.likelihood import LikelihoodConfig, part_posterior
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, part_posterior
 from point2act.localization.region import ClickConfig, RegionConfig, find_region
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
+from point2act.localization.view_answers import QueryAnswers
 from point2act.splatting.rendering import RenderedSurface
 
 # Fewer views are no consensus: the Gaussians then bend to a printed label's letters.
@@ -82,8 +82,10 @@ class QueryContext:
     """Depth to plan grasps on, for every view: ``confirmed_depths``."""
     scene: GaussianScene
     segmentation: Segmentation
+    answers: QueryAnswers
+    """The answers that the posterior rests on."""
     pixels: ViewAnswers
-    """The answers, as pixels of the views."""
+    """All points of whole images and crops, as pixels of the views."""
     by_person: bool
     """Whether the answers are a person's and not a model's."""
     full_size: Callable[[View], View]
@@ -109,6 +111,8 @@ class Localization:
     """A query, the relevancy of the scene for it and the region that it means."""
 
     context: QueryContext
+    posterior: PartPosterior
+    """Probability of every part, and of absence."""
     relevancy: Float[np.ndarray, " n"]
     """Probability of every Gaussian to belong to what the query means."""
     region: Region | NoAnswer
@@ -136,23 +140,25 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
-    chosen = config.click if context.by_person else config
-    tangents = [
-        None if pixels is None else to_tangents(view.camera, pixels)
-        for pixels, view in zip(context.pixels, context.views, strict=True)
-    ]
-    posterior = part_posterior(parts, visibility, tangents, config=chosen.evidence)
+    chosen, answers = config.click if context.by_person else config, context.answers
+    posterior = part_posterior(
+        parts,
+        visibility,
+        answers.tangents(context.views),
+        further=answers.further,
+        config=chosen.evidence,
+    )
     region, rivals = find_region(
         parts,
         visibility,
         posterior,
         context.views,
         [surface.depth for surface in context.surfaces],
-        context.pixels,
+        answers.by_view(context.views),
         sigma=config.heatmap.sigma,
         config=chosen.region,
     )
-    return Localization(context, context.segmentation.relevancy(posterior), region, rivals)
+    return Localization(context, posterior, context.segmentation.relevancy(posterior), region, rivals)
 
 
 def confirmed_depths(

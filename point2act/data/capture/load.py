@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int32, Shaped, UInt8
 from PIL import Image
 
 from point2act.core.errors import CaptureError
-from point2act.core.geometry import pixel_centers, to_tangents
+from point2act.core.geometry import pixel_centers, to_pixels, to_tangents
 from point2act.core.types import Camera, Capture, Frame, Lens, ProgressCallback, View
 from point2act.data.capture import distortion
 from point2act.data.capture.images import read_depth, read_mask, read_rgb
@@ -96,7 +96,7 @@ def disk_to_view(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> 
     rays = to_tangents(frame.camera, pixels)
     if not distortion.is_pinhole(frame.lens):
         rays = distortion.undistort(frame.lens, rays)
-    return _to_pixels(view.camera, rays)
+    return to_pixels(view.camera, rays)
 
 
 def view_to_disk(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -104,11 +104,7 @@ def view_to_disk(frame: Frame, view: View, pixels: Float[np.ndarray, "n 2"]) -> 
     rays = to_tangents(view.camera, pixels)
     if not distortion.is_pinhole(frame.lens):
         rays = distortion.distort(frame.lens, rays)
-    return _to_pixels(frame.camera, rays)
-
-
-def _to_pixels(camera: Camera, rays: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    return rays * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    return to_pixels(frame.camera, rays)
 
 
 def _check_size(frame: Frame, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -150,7 +146,7 @@ def _resampling(
     """
     camera, distorted = Camera(*numbers), Lens(*lens_numbers)
     rays = to_tangents(camera, pixel_centers(camera.height, camera.width).reshape(-1, 2))
-    sources = _to_pixels(camera, distortion.distort(distorted, rays))
+    sources = to_pixels(camera, distortion.distort(distorted, rays))
     seen = distortion.reaches(distorted, rays) & _on_disk(camera, distorted, sources)
     sources = np.clip(sources, 0.0, [camera.width, camera.height]).reshape(camera.height, camera.width, 2)
     columns = np.minimum(sources[..., 0].astype(np.int32), camera.width - 1)

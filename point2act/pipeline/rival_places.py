@@ -1,0 +1,154 @@
+"""Rival places that a query may mean, and what every view would show of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from point2act.core.geometry import to_pixels
+from point2act.core.types import Frame, View
+from point2act.data.capture import view_to_disk
+from point2act.data.crops import Window, window_around
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, visible_probability
+from point2act.localization.segmentation import Segmentation
+from point2act.pipeline.mark_candidates import Candidate
+from point2act.pipeline.next_question import Belief
+
+
+@dataclass(frozen=True)
+class RivalsConfig:
+    """Which places are rivals, and the crops about them. Angles are seen from the cameras, radians."""
+
+    count: int = 5
+    """Maximum number of rivals."""
+    negligible: float = 0.01
+    """Probability below which a place is no rival."""
+    separation: float = 0.03
+    """Minimum angle between the middles of two rivals, as that between two regions."""
+    min_fraction: float = 0.33
+    """Minimum side of a crop, as a fraction of the image's longer side: a part is known by its object."""
+    max_fraction: float = 0.7
+    """Maximum side of a crop, likewise: a larger one shows little more than the whole image."""
+    context: float = 1.5
+    """Side of a crop, as a multiple of the extent of what it is about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rivals:
+    """Rival places, as disjoint parts of the scene."""
+
+    candidates: tuple[Candidate, ...]
+    """Likeliest first, each the likeliest part of its place."""
+    belief: Belief
+    center: Float[np.ndarray, "v 2"]
+    """Middle of the crop of every view, tangents."""
+    side: Float[np.ndarray, " v"]
+    """Side of the crop of every view, tangents; 0 where a crop would show nothing new."""
+
+    def window(self, number: int, frame: Frame, view: View) -> Window:
+        """Return the window of a view's crop, in pixels of the image on disk."""
+        corners = self.center[number] + self.side[number] * np.array([[-0.5, -0.5], [0.0, 0.0], [0.5, 0.5]])
+        low, middle, high = view_to_disk(frame, view, to_pixels(view.camera, corners))
+        size = np.array([frame.camera.width, frame.camera.height])
+        return window_around(middle, max(int(np.ceil((high - low).max())), 1), size=size)
+
+
+def find_rivals(
+    segmentation: Segmentation,
+    posterior: PartPosterior,
+    *,
+    likelihood: LikelihoodConfig = LikelihoodConfig(),
+    config: RivalsConfig = RivalsConfig(),
+) -> Rivals:
+    """Return the likeliest disjoint places of a posterior.
+
+    The likeliest part stands for all parts that contain it or that it contains, as in ``find_region``.
+
+    Args:
+        segmentation: The segmented scene.
+        posterior: Probability of every part.
+        likelihood: When a part counts as visible.
+        config: How many rivals, and the size of crops.
+    """
+    seen = segmentation.visibility
+    leads, probabilities = _places(segmentation, posterior, config)
+    chosen = np.array(leads, dtype=int)
+    middle = seen.part_tangents[:, chosen]
+    visible = visible_probability(seen.part_area[:, chosen], likelihood)
+    angle = np.linalg.norm(middle[:, :, None] - middle[:, None], axis=3)
+    center, side = _crops(segmentation, chosen, visible, config)
+    whole = np.sqrt(seen.image_area)
+    gain = np.minimum((whole / np.maximum(side, 1e-9)) ** 2, likelihood.further.max_gain)
+    enlarged = visible_probability(gain[:, None] * seen.part_area[:, chosen], likelihood)
+    within = (np.abs(middle - center[:, None]) < 0.5 * side[:, None, None]).all(axis=2)
+    belief = Belief(
+        np.array(probabilities), posterior.absent, visible, np.where(within, enlarged, 0.0), angle
+    )
+    candidates = tuple(Candidate(part, value) for part, value in zip(leads, probabilities, strict=True))
+    return Rivals(candidates, belief, center, side)
+
+
+def _places(
+    segmentation: Segmentation, posterior: PartPosterior, config: RivalsConfig
+) -> tuple[list[int], list[float]]:
+    """Return the likeliest part of every place, and the place's probability."""
+    parts = segmentation.parts
+    size = parts.end - parts.first
+    middles = parts.sums(parts.points) / size[:, None]
+    leads: list[int] = []
+    probabilities: list[float] = []
+    left = np.flatnonzero(posterior.parts > 0)
+    left = left[np.argsort(-posterior.parts[left], kind="stable")]
+    # Pieces of a few per cent each may add up to a place, so more are looked at than are kept.
+    for _ in range(4 * config.count):
+        if len(left) == 0:
+            break
+        lead = int(left[0])
+        overlap = (parts.first[left] < parts.end[lead]) & (parts.first[lead] < parts.end[left])
+        probability = float(posterior.parts[left[overlap]].sum())
+        away = [float(np.linalg.norm(middles[lead] - middles[other])) for other in leads]
+        if away and min(away) < config.separation * parts.distance:
+            probabilities[int(np.argmin(away))] += probability
+        elif len(leads) < config.count and probability > config.negligible:
+            leads.append(lead)
+            probabilities.append(probability)
+        left = left[~overlap]
+    order = np.argsort(-np.array(probabilities), kind="stable").tolist()
+    return [leads[i] for i in order], [probabilities[i] for i in order]
+
+
+def _crops(
+    segmentation: Segmentation,
+    chosen: Int[np.ndarray, " m"],
+    visible: Float[np.ndarray, "v m"],
+    config: RivalsConfig,
+) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, " v"]]:
+    """Return middle and side of a crop about the likeliest rival of every view, and the next one if near."""
+    seen = segmentation.visibility
+    count = len(visible)
+    center, side = np.zeros((count, 2)), np.zeros(count)
+    for view in range(count):
+        whole = float(np.sqrt(seen.image_area[view]))
+        shown = [int(i) for i in np.flatnonzero(visible[view] > 0.2)]
+        for about in (shown[:2], shown[:1]):
+            if not about:
+                continue
+            low, high = _extent(segmentation, view, chosen[about])
+            extent = max(config.min_fraction * whole, config.context * float((high - low).max()))
+            if extent < config.max_fraction * whole:
+                center[view], side[view] = (low + high) / 2, extent
+                break
+    return center, side
+
+
+def _extent(
+    segmentation: Segmentation, view: int, parts: Sequence[int] | Int[np.ndarray, " p"]
+) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
+    """Return the corners of two standard deviations about parts in a view, tangents."""
+    seen = segmentation.visibility
+    middle = seen.part_tangents[view, parts]
+    deviation = np.sqrt(np.maximum(seen.part_covariance[view, parts][:, [0, 2]], 0.0))
+    return (middle - 2 * deviation).min(axis=0), (middle + 2 * deviation).max(axis=0)
