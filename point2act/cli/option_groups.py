@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tyro
@@ -20,6 +21,12 @@ from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.mark_selector import ModelMarkSelector
 from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
+
+if TYPE_CHECKING:
+    from point2act.pipeline.adaptive import AdaptiveConfig
+else:
+    # It imports torch.
+    AdaptiveConfig = Any
 
 # Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
 # enough to distinguish a mug from a cup, at about a thousand tokens in all.
@@ -76,6 +83,35 @@ class QueryOptions:
         if self.query or self.place or self.avoid:
             raise PointsError("do not combine --task with --query, --place or --avoid: it finds the queries")
         return open_task(self.task, scene_images(capture()), config=config)
+
+
+@dataclass(frozen=True)
+class AdaptiveOptions(AskConfig):
+    """The model, and how it is asked."""
+
+    ask: Literal["adaptive", "all"] = "adaptive"
+    """Ask what tells most, until a query is sure: views, crops, choices; or about all images."""
+    budget: int = 24
+    """Maximum number of questions about a query, unless all are asked."""
+    confidence: float = 0.95
+    """Confidence at which a query is sure."""
+
+    def adaptive(self) -> AdaptiveConfig | None:
+        """Return how to ask adaptively; None if all images are asked about.
+
+        Raises:
+            PointsError: The budget or the confidence is out of range.
+        """
+        if self.ask == "all":
+            return None
+        if self.budget < 1 or not 0 < self.confidence <= 1:
+            raise PointsError(
+                f"--budget {self.budget} --confidence {self.confidence:g}: give a budget of 1 or more, and a "
+                "confidence over 0 and at most 1"
+            )
+        from point2act.pipeline.adaptive import AdaptiveConfig
+
+        return AdaptiveConfig(budget=self.budget, confidence=self.confidence)
 
 
 @dataclass(frozen=True)

@@ -216,12 +216,14 @@ def right_reply(
         view: Index of the marked view.
         marks: Tangents, evenly spaced over each mark.
     """
-    area = visibility.area[view]
-    seen = np.flatnonzero(area > 0)
+    area, where = visibility.area[view], visibility.tangents[view]
     inside = np.zeros((len(area), len(marks)))
     for number, mark in enumerate(marks):
-        away, _ = KDTree(mark).query(visibility.tangents[view, seen], distance_upper_bound=_reach(mark))
-        inside[seen, number] = area[seen] * np.isfinite(away)
+        reach = _reach(mark)
+        low, high = mark.min(axis=0) - reach, mark.max(axis=0) + reach
+        near = np.flatnonzero((area > 0) & ((where >= low) & (where <= high)).all(axis=1))
+        away, _ = KDTree(mark).query(where[near], distance_upper_bound=reach)
+        inside[near, number] = area[near] * np.isfinite(away)
     shared = parts.sums(inside)
     own, whole = visibility.part_area[view][:, None], inside.sum(axis=0)
     covered = shared / np.maximum(own, MIN_AREA)

@@ -8,7 +8,7 @@ over parts that also decides the result; ``next_question`` says which question i
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 
 from point2act.core.errors import ModelError
 from point2act.core.geometry import pixel_centers
-from point2act.core.progress import Bar
-from point2act.core.types import Choice, Frame, NoAnswer, PointSet, Query
+from point2act.core.progress import Stages
+from point2act.core.types import Answer, Choice, Frame, NoAnswer, PointSet, ProgressCallback, Query
 from point2act.data.capture import view_to_disk
 from point2act.data.capture.view_selection import select_views
 from point2act.data.crops import Window, crop_image, resize_image
@@ -29,6 +29,7 @@ from point2act.pipeline.next_question import MARKED, Kind, Question, QuestionRat
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.rival_places import Rivals, RivalsConfig, find_rivals
 from point2act.pipeline.session import Session
+from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.executor import PointingExecutor, PointingTask, RequestCounts
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.pointing.point import Pointer
@@ -79,7 +80,7 @@ def ask_adaptively(
     side: int,
     answer: AnswerConfig = AnswerConfig(),
     config: AdaptiveConfig = AdaptiveConfig(),
-    progress: Bar | None = None,
+    progress: ProgressCallback | None = None,
 ) -> AdaptiveAnswers:
     """Ask about every query until it is sure or its budget is spent.
 
@@ -93,7 +94,7 @@ def ask_adaptively(
         side: Longer side of whole images that are shown, pixels.
         answer: How queries are localized.
         config: When to ask what.
-        progress: Shows how many queries are done.
+        progress: Called with the number of questions so far and the budget of all queries.
 
     Raises:
         ModelError: No question was answered at all.
@@ -102,9 +103,79 @@ def ask_adaptively(
         asking = _Asking(session, points, executor, mark_selector, side, answer, config)
         while asking.ask_round():
             if progress is not None:
-                progress(len(points.queries) - len(asking.unsure), len(points.queries))
-                progress.note(str(asking.count))
+                progress(asking.count.done, config.budget * len(points.queries))
         return asking.result()
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptiveAsking:
+    """Questions for a model that are asked adaptively."""
+
+    questions: Questions
+    mark_selector: MarkSelector | None
+    """What chooses among numbered regions, usually the same model."""
+    config: AdaptiveConfig
+
+    def first(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return the frames that are asked about before there is a scene."""
+        count = min(self.config.start, self.config.budget)
+        return [frames[number] for number in spread_views(frames, count)]
+
+    def ask(
+        self,
+        session: Session,
+        first: Sequence[Answer] = (),
+        *,
+        answer: AnswerConfig,
+        stages: Stages,
+    ) -> AdaptiveAnswers:
+        """Ask a session's queries until they are sure, and warn about what was not answered.
+
+        Args:
+            session: The scene.
+            first: Answers that are there already.
+            answer: How queries are localized.
+            stages: Where progress and warnings are reported.
+
+        Raises:
+            ModelError: No question was answered at all.
+        """
+        questions = self.questions
+        points = PointSet(questions.queries, tuple(first), questions.plan)
+        with stages.stage("ask until sure") as bar:
+            found = ask_adaptively(
+                session,
+                points,
+                questions.pointer,
+                self.mark_selector,
+                side=questions.side,
+                answer=answer,
+                config=self.config,
+                progress=bar,
+            )
+            bar.note(str(found.count))
+        for error in found.errors:
+            stages.warn(f"not every question was answered: {error}")
+        return found
+
+
+class EarlyFrames:
+    """Passes on few of the frames that arrive one after the other: the first, third, seventh, and so on.
+
+    Nobody knows how many will come, so those that are asked about grow apart.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[Frame]], None], asking: AdaptiveAsking):
+        """Pass frames on to ``ask``."""
+        self._ask, self._left, self._arrived = ask, asking.config.start, 0
+
+    def __call__(self, frames: Sequence[Frame]) -> None:
+        """Take the next frames."""
+        for frame in frames:
+            self._arrived += 1
+            if self._left and (self._arrived & (self._arrived + 1)) == 0:
+                self._left -= 1
+                self._ask([frame])
 
 
 class _Asking:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import numpy as np
@@ -284,4 +284,4 @@ def _replaced(points: PointSet, votes: _Votes, cells: _Votes, model: str) -> Poi
             place = cell.places[cell.choice.label]
             new[image, query] = Answer(image, query, place, model=model, raw=raw, seconds=seconds)
     kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
-    return PointSet(points.queries, (*kept, *new.values()), points.plan)
+    return replace(points, answers=(*kept, *new.values()))
