@@ -23,7 +23,6 @@ from point2act.data.capture import view_to_disk
 from point2act.data.capture.view_selection import select_views
 from point2act.data.crops import Window, crop_image, resize_image
 from point2act.localization.segmentation import Segmentation
-from point2act.pipeline.mark_candidates import map_candidates
 from point2act.pipeline.mark_questions import ShownView, Vote, added, ask_all, number_question
 from point2act.pipeline.next_question import MARKED, Kind, Question, QuestionRates, next_question
 from point2act.pipeline.query import AnswerConfig, Localization
@@ -50,6 +49,9 @@ class AdaptiveConfig:
     """Confidence at which a query, or its absence, is sure."""
     budget: int = 24
     """Maximum number of questions about a query."""
+    verify: int = 1
+    """Minimum number of choices about a sure query, if the model makes any: points that agree may all be
+    wrong."""
     side: int = 1024
     """Longer side of crops and marked images, pixels; smaller ones are enlarged."""
     seed: int = 0
@@ -236,7 +238,8 @@ class _Asking:
         localized = self._session.localize(_about(self._points, names), config=self._answer)
         moves = []
         for one in localized:
-            move = None if self._sure(one) else self._next(one)
+            sure = self._sure(one)
+            move = None if sure and self._verified(one.query) else self._next(one, verifying=sure)
             if move is not None:
                 moves.append((one.query, *move))
         self.unsure = tuple(query for query, _, _ in moves)
@@ -247,7 +250,11 @@ class _Asking:
         confident = 0.0 if isinstance(one.region, NoAnswer) else one.region.confidence
         return max(confident, one.posterior.absent) >= self._config.confidence
 
-    def _next(self, one: Localization) -> tuple[Question, Rivals] | None:
+    def _verified(self, query: Query) -> bool:
+        chosen = sum(question.kind == "choice" for question in self._asked[query.name])
+        return chosen >= self._config.verify or "choice" not in self._kinds()
+
+    def _next(self, one: Localization, *, verifying: bool) -> tuple[Question, Rivals] | None:
         config = self._config
         segmentation = one.context.segmentation
         rivals = find_rivals(
@@ -256,7 +263,7 @@ class _Asking:
         asked = self._asked[one.query.name]
         choices = [
             Question(kind, number)
-            for kind in self._kinds()
+            for kind in (["choice"] if verifying else self._kinds())
             for number in range(len(self._frames))
             if kind != "crop" or rivals.side[number] > 0
         ]
@@ -338,13 +345,19 @@ class _Asking:
         """Number the rivals that a view shows, in an order that differs from view to view."""
         number, count = question.view, len(rivals.candidates)
         parts = self._session.segmentation(self._answer.segmentation).parts
-        image = map_candidates(parts, rivals.candidates, self._session.shown_points(number))
+        shown = self._session.shown_points(number)
         rng = np.random.default_rng([self._config.seed, zlib.crc32(query.name.encode()), number])
-        order = rng.permutation(count)
-        marked = np.flatnonzero(rivals.belief.visible[number] > MARKED)
-        marked = marked[np.isin(marked, image)]
-        numbers = {str(place + 1): int(c) for place, c in enumerate(marked[np.argsort(order[marked])])}
-        return ShownView(self._frames[number], self._session.views[number], image, numbers)
+        numbers: dict[str, int] = {}
+        masks: dict[str, Bool[np.ndarray, "h w"]] = {}
+        for index in rng.permutation(count).tolist():
+            # One entry more than there are points, for the index -1.
+            belongs = np.zeros(len(parts.points) + 1, dtype=bool)
+            belongs[parts.members(rivals.candidates[index].part)] = True
+            mask = belongs[shown]
+            if rivals.belief.visible[number, index] > MARKED and mask.any():
+                label = str(len(numbers) + 1)
+                numbers[label], masks[label] = index, mask
+        return ShownView(self._frames[number], self._session.views[number], numbers, masks)
 
 
 def spread_views(frames: Sequence[Frame], count: int) -> list[int]:
@@ -369,10 +382,7 @@ def _corners(window: Window) -> tuple[int, int, int, int]:
 def _choice(query: str, shown: ShownView, vote: Vote, model: str) -> Choice:
     """Return a reply as evidence: samples of every mark, and the index of the chosen one."""
     labels = list(shown.numbers)
-    marks = tuple(
-        view_to_disk(shown.frame, shown.view, samples(shown.candidates == shown.numbers[label]))
-        for label in labels
-    )
+    marks = tuple(view_to_disk(shown.frame, shown.view, samples(shown.masks[label])) for label in labels)
     label = vote.choice.label
     return Choice(
         shown.frame.name,

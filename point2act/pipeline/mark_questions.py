@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, Query, View
@@ -26,7 +26,8 @@ K = TypeVar("K", bound=Hashable)
 _WHICH = """\
 The photograph shows {count} outlined regions. Each has a number in a dark disc, which stands on the region or
 is tied to it by a line of the outline's colour.
-Which number marks {query}? It may be marked in part only, or be a part of what is marked.
+Which number marks {query}? It may be marked in part only, or be a part of what is marked. Where one region
+lies within another, choose the one that fits better: the part alone, or the whole.
 """
 
 
@@ -36,10 +37,10 @@ class ShownView:
 
     frame: Frame
     view: View
-    candidates: Int[np.ndarray, "h w"]
-    """Index of the candidate that each pixel of the view shows; -1 for none."""
     numbers: Mapping[str, int]
     """The visible candidates by the numbers they have in this view."""
+    masks: Mapping[str, Bool[np.ndarray, "h w"]]
+    """Pixels of each of them; one may lie within another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +61,24 @@ def number_question(query: Query, shown: ShownView, side: int) -> MarkQuestion:
     """
     image = read_image(shown.frame)
     crop = crop_image(image, Window(0, 0, image.shape[1], image.shape[0]), side=side)
-    masks = {number: shown.candidates == index for number, index in shown.numbers.items()}
-    marks = [make_mark(shown.frame, shown.view, crop, number, mask) for number, mask in masks.items()]
+    masks = shown.masks
+    marks = [
+        make_mark(shown.frame, shown.view, crop, number, mask, at=_own_pixels(mask, masks))
+        for number, mask in masks.items()
+    ]
     places = {number: to_disk_pixels(shown.frame, shown.view, mask) for number, mask in masks.items()}
     drawn = Crop(draw_marks(crop.image, marks), crop.window)
     prompt = _WHICH.format(count=len(marks), query=query.text) + reply_instruction(list(places))
     return MarkQuestion(query, shown.frame.name, drawn, places, prompt)
+
+
+def _own_pixels(
+    mask: Bool[np.ndarray, "h w"], masks: Mapping[str, Bool[np.ndarray, "h w"]]
+) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels of a mask that lie in no smaller one; all of them if there are none."""
+    smaller = [other for other in masks.values() if other.sum() < mask.sum()]
+    own = mask & ~np.logical_or.reduce([np.zeros_like(mask), *smaller])
+    return own if own.any() else mask
 
 
 def ask_all(

@@ -217,7 +217,9 @@ def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfi
             pixels = np.bincount(image[image >= 0], minlength=len(candidates))
             seen = pixels > config.marks.min_area * view.camera.fx * view.camera.fy
             numbers = {str(1 + (order[c] + shift) % len(order)): int(c) for c in np.flatnonzero(seen)}
-            shown.append(ShownView(frames[view.name], view, image, dict(sorted(numbers.items()))))
+            numbers = dict(sorted(numbers.items()))
+            masks = {label: image == index for label, index in numbers.items()}
+            shown.append(ShownView(frames[view.name], view, numbers, masks))
         cases.append(_Case(result.query, candidates, tuple(shown)))
     return cases
 
@@ -227,7 +229,8 @@ def _cell_question(
 ) -> MarkQuestion:
     """Show a close-up of a candidate under a grid."""
     image = read_image(shown.frame)
-    pixels = to_disk_pixels(shown.frame, shown.view, shown.candidates == candidate)
+    (mask,) = (shown.masks[label] for label, index in shown.numbers.items() if index == candidate)
+    pixels = to_disk_pixels(shown.frame, shown.view, mask)
     window, low, high = _close_up(image, pixels, config)
     crop = crop_image(image, window, side=config.side)
     low, high = crop.from_disk(np.stack([low, high]))

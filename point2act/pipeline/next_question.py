@@ -1,6 +1,6 @@
 """Which question to ask next about a query: the one that is expected to tell most for its cost. numpy only.
 
-What may be meant is one of a few rival places, something else in the scene, or nothing in it. A question has
+What may be meant is one of a few rival places, another place in the scene, or nothing in it. A question has
 a reply with some probability if each of them is meant; its worth is the mutual information of reply and
 meaning (Lindley 1956), in nats. Pure functions of probabilities and angles: no model, no image.
 """
@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 Kind = Literal["view", "crop", "choice"]
+OTHERS = 3
+"""Number of places that stand for all that are no rivals: a point can tell them apart, a choice cannot."""
 MARKED = 0.5
 """Probability of being visible above which a rival is marked in a choice."""
 
@@ -55,7 +57,7 @@ class Belief:
     rivals: Float[np.ndarray, " m"]
     """Probability of each rival place, likeliest first."""
     absent: float
-    """Probability that it is not in the scene; the rest of 1 is something else in it."""
+    """Probability that it is not in the scene; the rest of 1 is other places in it."""
     visible: Float[np.ndarray, "v m"]
     """Probability that each view shows each rival."""
     visible_in_crop: Float[np.ndarray, "v m"]
@@ -65,9 +67,9 @@ class Belief:
 
     @property
     def meanings(self) -> Float[np.ndarray, " h"]:
-        """Probabilities of the rivals, of something else, and of nothing in the scene."""
+        """Probabilities of the rivals, of each of ``OTHERS`` other places, and of nothing in the scene."""
         other = max(1 - float(self.rivals.sum()) - self.absent, 0.0)
-        every = np.append(self.rivals, [other, self.absent])
+        every = np.concatenate([self.rivals, np.full(OTHERS, other / OTHERS), [self.absent]])
         return every / max(every.sum(), 1e-12)
 
 
@@ -117,7 +119,7 @@ def _entropy(probabilities: Float[np.ndarray, " n"]) -> float:
 
 
 def reply_probabilities(belief: Belief, question: Question, rates: QuestionRates) -> Float[np.ndarray, "h r"]:
-    """Return the probability of each reply given each meaning: a rival, something else, or nothing."""
+    """Return the probability of each reply given each meaning: a rival, another place, or nothing."""
     if question.kind == "choice":
         return _choices(belief.visible[question.view], rates)
     cropped = question.kind == "crop"
@@ -158,19 +160,20 @@ def _points(
     blur = np.exp(-(angle**2) / (4 * jitter**2)) * (visible[None] > 0.05)
     np.fill_diagonal(blur, 1.0)
     blur /= blur.sum(axis=1, keepdims=True)
-    seen = np.append(visible, [elsewhere, 0.0])
+    seen = np.concatenate([visible, np.full(OTHERS, elsewhere), [0.0]])
+    places = count + OTHERS
     pointed = seen * (1 - rates.missed) * wrong + (1 - seen) * rates.pointed
-    pull = np.broadcast_to(rivals * visible, (count + 2, count)).copy()
+    pull = np.broadcast_to(rivals * visible, (places + 1, count)).copy()
     pull[np.arange(count), np.arange(count)] = 0.0
     total = pull.sum(axis=1, keepdims=True)
     pull = np.divide(pull, total, out=np.zeros_like(pull), where=total > 0)
     on_rivals = rates.agreeing * (total[:, 0] > 0)
-    replies = np.zeros((count + 2, count + 2))
+    replies = np.zeros((places + 1, places + 1))
     replies[:, :count] = (pointed * on_rivals)[:, None] * (pull @ blur)
-    replies[:, count] = pointed * (1 - on_rivals)
+    replies[:, count:places] = (pointed * (1 - on_rivals) / OTHERS)[:, None]
     right = seen * (1 - rates.missed) * (1 - wrong)
     replies[:count, :count] += right[:count, None] * blur
-    replies[count, count] += right[count]
+    replies[range(count, places), range(count, places)] += right[count:places]
     replies[:, -1] = 1 - replies[:, :-1].sum(axis=1)
     return np.maximum(replies, 0.0)
 
@@ -180,8 +183,8 @@ def _choices(visible: Float[np.ndarray, " m"], rates: QuestionRates) -> Float[np
     count = len(visible)
     marked = visible > MARKED
     if marked.sum() < 2:
-        return np.tile(np.append(np.zeros(count), 1.0), (count + 2, 1))
-    replies = np.zeros((count + 2, count + 1))
+        return np.tile(np.append(np.zeros(count), 1.0), (count + OTHERS + 1, 1))
+    replies = np.zeros((count + OTHERS + 1, count + 1))
     evenly = marked / marked.sum()
     for rival in range(count):
         if marked[rival]:

@@ -24,8 +24,15 @@ class RivalsConfig:
 
     count: int = 5
     """Maximum number of rivals."""
+    marks: int = 6
+    """Maximum number of marks in a choice: the rivals, then other parts of the same objects."""
+    floor: float = 0.02
+    """Probability that the decision what to ask gives to each of those other parts: answers that agree may
+    all be wrong."""
     negligible: float = 0.01
     """Probability below which a place is no rival."""
+    min_area: float = 2.2e-4
+    """Minimum area of a marked part in some view, square radians, as of ``MarksConfig``."""
     separation: float = 0.03
     """Minimum angle between the middles of two rivals, as that between two regions."""
     min_fraction: float = 0.33
@@ -38,10 +45,10 @@ class RivalsConfig:
 
 @dataclass(frozen=True, eq=False)
 class Rivals:
-    """Rival places, as disjoint parts of the scene."""
+    """Rival places, as parts of the scene."""
 
     candidates: tuple[Candidate, ...]
-    """Likeliest first, each the likeliest part of its place."""
+    """Rivals, each the likeliest part of its place, then other parts of the same objects."""
     belief: Belief
     center: Float[np.ndarray, "v 2"]
     """Middle of the crop of every view, tangents."""
@@ -63,9 +70,10 @@ def find_rivals(
     likelihood: LikelihoodConfig = LikelihoodConfig(),
     config: RivalsConfig = RivalsConfig(),
 ) -> Rivals:
-    """Return the likeliest disjoint places of a posterior.
+    """Return the likeliest places of a posterior.
 
-    The likeliest part stands for all parts that contain it or that it contains, as in ``find_region``.
+    The likeliest part stands for all that contain it or that it contains, unless their middle is elsewhere:
+    a handle and the whole mug are rivals.
 
     Args:
         segmentation: The segmented scene.
@@ -74,7 +82,11 @@ def find_rivals(
         config: How many rivals, and the size of crops.
     """
     seen = segmentation.visibility
-    leads, probabilities = _places(segmentation, posterior, config)
+    leads, found = _places(segmentation, posterior, config)
+    relatives = _relatives(segmentation, leads, config)
+    certain = max(1 - config.floor * (len(relatives) + 1), 0.5)
+    probabilities = [certain * value for value in found] + [config.floor] * len(relatives)
+    leads = leads + relatives
     chosen = np.array(leads, dtype=int)
     middle = seen.part_tangents[:, chosen]
     visible = visible_probability(seen.part_area[:, chosen], likelihood)
@@ -85,7 +97,7 @@ def find_rivals(
     enlarged = visible_probability(gain[:, None] * seen.part_area[:, chosen], likelihood)
     within = (np.abs(middle - center[:, None]) < 0.5 * side[:, None, None]).all(axis=2)
     belief = Belief(
-        np.array(probabilities), posterior.absent, visible, np.where(within, enlarged, 0.0), angle
+        np.array(probabilities), certain * posterior.absent, visible, np.where(within, enlarged, 0.0), angle
     )
     candidates = tuple(Candidate(part, value) for part, value in zip(leads, probabilities, strict=True))
     return Rivals(candidates, belief, center, side)
@@ -94,30 +106,48 @@ def find_rivals(
 def _places(
     segmentation: Segmentation, posterior: PartPosterior, config: RivalsConfig
 ) -> tuple[list[int], list[float]]:
-    """Return the likeliest part of every place, and the place's probability."""
+    """Return the likeliest part of every place, and the place's probability, likeliest first."""
     parts = segmentation.parts
-    size = parts.end - parts.first
-    middles = parts.sums(parts.points) / size[:, None]
+    likely = np.flatnonzero(posterior.parts > 1e-3)
+    likely = likely[np.argsort(-posterior.parts[likely], kind="stable")]
+    middles = _middles(segmentation)
     leads: list[int] = []
     probabilities: list[float] = []
-    left = np.flatnonzero(posterior.parts > 0)
-    left = left[np.argsort(-posterior.parts[left], kind="stable")]
-    # Pieces of a few per cent each may add up to a place, so more are looked at than are kept.
-    for _ in range(4 * config.count):
-        if len(left) == 0:
+    for part in likely.tolist():
+        away = np.linalg.norm(middles[leads] - middles[part], axis=1) if leads else np.zeros(0)
+        if len(away) and away.min() < config.separation * parts.distance:
+            probabilities[int(away.argmin())] += float(posterior.parts[part])
+        else:
+            leads.append(part)
+            probabilities.append(float(posterior.parts[part]))
+    order = np.argsort(-np.array(probabilities), kind="stable")[: config.count]
+    kept = [int(i) for i in order if probabilities[i] > config.negligible]
+    return [leads[i] for i in kept], [probabilities[i] for i in kept]
+
+
+def _middles(segmentation: Segmentation) -> Float[np.ndarray, "k 3"]:
+    parts = segmentation.parts
+    return parts.sums(parts.points) / (parts.end - parts.first)[:, None]
+
+
+def _relatives(segmentation: Segmentation, leads: Sequence[int], config: RivalsConfig) -> list[int]:
+    """Return other parts of the likeliest rival's object, within it too, those with the highest prior."""
+    parts, middles = segmentation.parts, _middles(segmentation)
+    if not leads:
+        return []
+    lead = leads[0]
+    branches = (parts.first <= parts.first[lead]) & (parts.end >= parts.end[lead])
+    within = (parts.first >= parts.first[branches].min()) & (parts.end <= parts.end[branches].max())
+    within &= segmentation.visibility.part_area.max(axis=0, initial=0.0) > config.min_area
+    related = np.flatnonzero(within)
+    taken, found = list(leads), []
+    for part in related[np.argsort(-parts.prior[related], kind="stable")].tolist():
+        if len(taken) >= config.marks:
             break
-        lead = int(left[0])
-        overlap = (parts.first[left] < parts.end[lead]) & (parts.first[lead] < parts.end[left])
-        probability = float(posterior.parts[left[overlap]].sum())
-        away = [float(np.linalg.norm(middles[lead] - middles[other])) for other in leads]
-        if away and min(away) < config.separation * parts.distance:
-            probabilities[int(np.argmin(away))] += probability
-        elif len(leads) < config.count and probability > config.negligible:
-            leads.append(lead)
-            probabilities.append(probability)
-        left = left[~overlap]
-    order = np.argsort(-np.array(probabilities), kind="stable").tolist()
-    return [leads[i] for i in order], [probabilities[i] for i in order]
+        if np.linalg.norm(middles[taken] - middles[part], axis=1).min() > config.separation * parts.distance:
+            taken.append(part)
+            found.append(part)
+    return found
 
 
 def _crops(
