@@ -131,7 +131,10 @@ def _answer(entry: dict[str, Any], place: str) -> Answer:
     except OverflowError as err:
         raise PointsError(f"{place} holds a number that is too large: write pixels") from err
     image, query, visible = entry["image"], entry["query"], entry["visible"]
-    window = None if entry.get("window") is None else tuple(map(int, entry["window"]))
+    window = None
+    if entry.get("window") is not None:
+        left, top, width, height = map(int, entry["window"])
+        window = left, top, width, height
     return Answer(image, query, points, visible, entry.get("model", ""), entry.get("raw"), seconds, window)
 
 

@@ -15,7 +15,7 @@ the next. Several answers to one query in one view err together, so that each of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -68,6 +68,15 @@ class MarkVote:
     """Tangents, evenly spaced over each mark."""
     chosen: int | None
     """Index of the mark; None for none of them."""
+    _compared: list[tuple[Visibility, Float[np.ndarray, "k j"]]] = field(
+        default_factory=list, init=False, repr=False
+    )
+
+    def right_reply(self, parts: Parts, visibility: Visibility) -> Float[np.ndarray, "k j"]:
+        """Return ``right_reply`` of the marks, kept for the next posterior of the same scene."""
+        if not self._compared or self._compared[0][0] is not visibility:
+            self._compared[:] = [(visibility, right_reply(parts, visibility, self.view, self.marks))]
+        return self._compared[0][1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +170,7 @@ class RightReplies:
         """Compare what was chosen with every part."""
         meant = np.zeros((len(votes), len(parts)))
         for row, vote in enumerate(votes):
-            shares = right_reply(parts, visibility, vote.view, vote.marks)
+            shares = vote.right_reply(parts, visibility)
             meant[row] = shares[:, -1 if vote.chosen is None else vote.chosen]
         blind = np.array([1 / (len(vote.marks) + 1) for vote in votes])
         marked = np.array([float(vote.chosen is not None) for vote in votes])

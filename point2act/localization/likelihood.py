@@ -117,8 +117,8 @@ def part_posterior(
     observed = observe(parts, visibility, answers, further, config=config.further)
     terms = _answer_terms(parts, observed, config)
     votes = RightReplies.of(parts, visibility, further.votes, observed.vote_weight)
-    # pyrefly: ignore[unsupported-operation]
     first = _first_pass(terms, config) + votes.alone(config.further) + np.log(parts.prior)
+    # pyrefly: ignore[unsupported-operation]
     few = np.argsort(-first, kind="stable")[: config.candidates]
     rivals = np.argsort(-_as_rival(terms), kind="stable")[: config.candidates]
     prior = _rival_prior(parts, few, rivals, config.own_object)

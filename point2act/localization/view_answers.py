@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.geometry import to_pixels, to_tangents
-from point2act.core.types import Answer, Capture, Frame, PointSet, View, ViewAnswers
+from point2act.core.types import Answer, Capture, Choice, Frame, PointSet, View, ViewAnswers
 from point2act.data.capture import disk_to_view
 from point2act.data.points import pointed_by_person
 from point2act.localization.further_answers import CropAnswer, FurtherAnswers, MarkVote
@@ -46,13 +46,16 @@ class QueryAnswers:
         return found
 
 
-def query_answers(points: PointSet, capture: Capture, views: Sequence[View]) -> list[QueryAnswers]:
+def query_answers(
+    points: PointSet, capture: Capture, views: Sequence[View], known: dict[Choice, MarkVote]
+) -> list[QueryAnswers]:
     """Return the answers to every query, in the order of the queries.
 
     Args:
         points: Queries, answers and choices, in pixels of the images on disk.
         capture: Capture that they refer to.
         views: Loaded views, possibly resized and undistorted.
+        known: Choices that were converted before; new ones are added.
     """
     numbers = {view.name: number for number, view in enumerate(views)}
     frames = {frame.name: frame for frame in capture.frames}
@@ -68,9 +71,11 @@ def query_answers(points: PointSet, capture: Capture, views: Sequence[View]) -> 
             )
     for choice in points.choices:
         if choice.image in numbers and choice.query not in by_person:
-            number = numbers[choice.image]
-            marks = tuple(_tangents(frames[choice.image], views[number], mark) for mark in choice.marks)
-            votes.setdefault(choice.query, []).append(MarkVote(number, marks, choice.chosen))
+            if choice not in known:
+                number = numbers[choice.image]
+                marks = tuple(_tangents(frames[choice.image], views[number], mark) for mark in choice.marks)
+                known[choice] = MarkVote(number, marks, choice.chosen)
+            votes.setdefault(choice.query, []).append(known[choice])
     return [
         QueryAnswers(pixels, FurtherAnswers(tuple(crops.get(name, ())), tuple(votes.get(name, ()))))
         for name, pixels in zip(

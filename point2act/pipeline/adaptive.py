@@ -52,6 +52,10 @@ class AdaptiveConfig:
     verify: int = 1
     """Minimum number of choices about a sure query, if the model makes any: points that agree may all be
     wrong."""
+    batch: int = 2
+    """Number of questions about a query that are asked at once while its confidence is below
+    ``near_sure``: half the rounds, for a few more questions."""
+    near_sure: float = 0.7
     side: int = 1024
     """Longer side of crops and marked images, pixels; smaller ones are enlarged."""
     seed: int = 0
@@ -239,38 +243,44 @@ class _Asking:
         moves = []
         for one in localized:
             sure = self._sure(one)
-            move = None if sure and self._verified(one.query) else self._next(one, verifying=sure)
-            if move is not None:
-                moves.append((one.query, *move))
-        self.unsure = tuple(query for query, _, _ in moves)
+            if not (sure and self._verified(one.query)):
+                moves += self._next(one, verifying=sure)
+        self.unsure = tuple({query: None for query, _, _ in moves})
         self._ask(moves)
         return bool(moves)
 
     def _sure(self, one: Localization) -> bool:
-        confident = 0.0 if isinstance(one.region, NoAnswer) else one.region.confidence
-        return max(confident, one.posterior.absent) >= self._config.confidence
+        return max(_confidence(one), one.posterior.absent) >= self._config.confidence
 
     def _verified(self, query: Query) -> bool:
         chosen = sum(question.kind == "choice" for question in self._asked[query.name])
         return chosen >= self._config.verify or "choice" not in self._kinds()
 
-    def _next(self, one: Localization, *, verifying: bool) -> tuple[Question, Rivals] | None:
-        config = self._config
-        segmentation = one.context.segmentation
+    def _next(self, one: Localization, *, verifying: bool) -> list[tuple[Query, Question, Rivals]]:
+        """Return the next questions about a query: one, or ``batch`` while it is far from sure."""
+        config, segmentation = self._config, one.context.segmentation
         rivals = find_rivals(
             segmentation, one.posterior, likelihood=self._answer.evidence, config=config.rivals
         )
         asked = self._asked[one.query.name]
+        kinds: list[Kind] = ["choice"] if verifying else self._kinds()
         choices = [
             Question(kind, number)
-            for kind in (["choice"] if verifying else self._kinds())
+            for kind in kinds
             for number in range(len(self._frames))
             if kind != "crop" or rivals.side[number] > 0
         ]
-        open_questions = [question for question in choices if question not in asked]
-        nearness = self._nearness(segmentation, rivals, [question.view for question in asked])
-        question = next_question(rivals.belief, open_questions, nearness, rates=config.rates)
-        return None if question is None else (question, rivals)
+        left = 1 if _confidence(one) > config.near_sure else config.batch
+        left = min(left, config.budget - len(asked))
+        moves: list[tuple[Query, Question, Rivals]] = []
+        for _ in range(left):
+            taken = asked | {question for _, question, _ in moves}
+            nearness = self._nearness(segmentation, rivals, [question.view for question in taken])
+            open_questions = [question for question in choices if question not in taken]
+            question = next_question(rivals.belief, open_questions, nearness, rates=config.rates)
+            if question is not None:
+                moves.append((one.query, question, rivals))
+        return moves
 
     def _kinds(self) -> list[Kind]:
         """Return the kinds of questions that the model can answer."""
@@ -358,6 +368,10 @@ class _Asking:
                 label = str(len(numbers) + 1)
                 numbers[label], masks[label] = index, mask
         return ShownView(self._frames[number], self._session.views[number], numbers, masks)
+
+
+def _confidence(one: Localization) -> float:
+    return 0.0 if isinstance(one.region, NoAnswer) else one.region.confidence
 
 
 def spread_views(frames: Sequence[Frame], count: int) -> list[int]:

@@ -16,6 +16,7 @@ from point2act.core.errors import PointsError, SceneError
 from point2act.core.progress import Stages
 from point2act.core.types import (
     Capture,
+    Choice,
     DepthImages,
     Frame,
     GaussianScene,
@@ -31,6 +32,7 @@ from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.localization.view_answers import query_answers
@@ -103,6 +105,7 @@ class Session:
         default_factory=dict, init=False, repr=False
     )
     _shown: dict[int, Int[np.ndarray, "_h _w"]] = field(default_factory=dict, init=False, repr=False)
+    _votes: dict[Choice, MarkVote] = field(default_factory=dict, init=False, repr=False)
     _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
     _localized: dict[str, Localization] = field(default_factory=dict, init=False, repr=False)
 
@@ -240,7 +243,7 @@ class Session:
             surfaces, segmentation = self.surfaces, self.segmentation(config.segmentation)
         by_person = pointed_by_person(points.answers)
         pixels = answers_in_views(points, self.capture, self.views)
-        counted = query_answers(points, self.capture, self.views)
+        counted = query_answers(points, self.capture, self.views, self._votes)
         localized = []
         with stages.stage("localize the queries") as tick:
             for query, answers, seen in zip(points.queries, counted, pixels, strict=True):
