@@ -198,7 +198,9 @@ class _Asking:
         config: AdaptiveConfig,
     ):
         self._session, self._executor, self._selector = session, executor, mark_selector
-        self._side, self._answer, self._config = side, answer, config
+        self._side, self._config = side, config
+        # To ask on, the best region and its rival suffice, at half the time.
+        self._answer = replace(answer, region=replace(answer.region, regions=2))
         self._frames = session.frames
         self._numbers = {frame.name: number for number, frame in enumerate(self._frames)}
         self._points = points
@@ -259,10 +261,11 @@ class _Asking:
     def _next(self, one: Localization, *, verifying: bool) -> list[tuple[Query, Question, Rivals]]:
         """Return the next questions about a query: one, or ``batch`` while it is far from sure."""
         config, segmentation = self._config, one.context.segmentation
-        rivals = find_rivals(
-            segmentation, one.posterior, likelihood=self._answer.evidence, config=config.rivals
-        )
         asked = self._asked[one.query.name]
+        views = sum(question.kind == "view" for question in asked)
+        rivals = find_rivals(
+            segmentation, one.posterior, views, likelihood=self._answer.evidence, config=config.rivals
+        )
         kinds: list[Kind] = ["choice"] if verifying else self._kinds()
         choices = [
             Question(kind, number)

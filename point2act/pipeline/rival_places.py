@@ -25,12 +25,16 @@ class RivalsConfig:
     count: int = 5
     """Maximum number of rivals."""
     marks: int = 6
-    """Maximum number of marks in a choice: the rivals, then other parts of the same objects."""
+    """Maximum number of marks in a choice: the rivals, then other parts of the likeliest one's object."""
     floor: float = 0.02
-    """Probability that the decision what to ask gives to each of those other parts: answers that agree may
-    all be wrong."""
-    negligible: float = 0.01
-    """Probability below which a place is no rival."""
+    """Probability that the decision what to ask adds to each of them: answers that agree may all be wrong."""
+    negligible: float = 1e-4
+    """Probability below which a place is no rival: what a single answer named still is one."""
+    unseen: float = 2.0
+    """Prior number of views in the probability that what is meant was never named, unless the likeliest
+    rival is sure."""
+    larger: float = 3.0
+    """Maximum size of the part that is marked for a piece of it, as a multiple of the piece."""
     min_area: float = 2.2e-4
     """Minimum area of a marked part in some view, square radians, as of ``MarksConfig``."""
     separation: float = 0.03
@@ -66,6 +70,7 @@ class Rivals:
 def find_rivals(
     segmentation: Segmentation,
     posterior: PartPosterior,
+    views: int,
     *,
     likelihood: LikelihoodConfig = LikelihoodConfig(),
     config: RivalsConfig = RivalsConfig(),
@@ -78,15 +83,17 @@ def find_rivals(
     Args:
         segmentation: The segmented scene.
         posterior: Probability of every part.
+        views: Number of whole views that were asked: the fewer, the likelier none of them named the place.
         likelihood: When a part counts as visible.
         config: How many rivals, and the size of crops.
     """
     seen = segmentation.visibility
     leads, found = _places(segmentation, posterior, config)
     relatives = _relatives(segmentation, leads, config)
-    certain = max(1 - config.floor * (len(relatives) + 1), 0.5)
-    probabilities = [certain * value for value in found] + [config.floor] * len(relatives)
     leads = leads + relatives
+    unseen = config.unseen / (config.unseen + views) * (1 - max(found, default=0.0))
+    certain = max(1 - config.floor * len(leads) - unseen, 0.25)
+    probabilities = certain * np.array(found + [0.0] * len(relatives)) + config.floor
     chosen = np.array(leads, dtype=int)
     middle = seen.part_tangents[:, chosen]
     visible = visible_probability(seen.part_area[:, chosen], likelihood)
@@ -97,9 +104,11 @@ def find_rivals(
     enlarged = visible_probability(gain[:, None] * seen.part_area[:, chosen], likelihood)
     within = (np.abs(middle - center[:, None]) < 0.5 * side[:, None, None]).all(axis=2)
     belief = Belief(
-        np.array(probabilities), certain * posterior.absent, visible, np.where(within, enlarged, 0.0), angle
+        probabilities, certain * posterior.absent, visible, np.where(within, enlarged, 0.0), angle
     )
-    candidates = tuple(Candidate(part, value) for part, value in zip(leads, probabilities, strict=True))
+    candidates = tuple(
+        Candidate(part, value) for part, value in zip(leads, probabilities.tolist(), strict=True)
+    )
     return Rivals(candidates, belief, center, side)
 
 
@@ -108,21 +117,31 @@ def _places(
 ) -> tuple[list[int], list[float]]:
     """Return the likeliest part of every place, and the place's probability, likeliest first."""
     parts = segmentation.parts
-    likely = np.flatnonzero(posterior.parts > 1e-3)
+    likely = np.flatnonzero(posterior.parts > 0.1 * config.negligible)
     likely = likely[np.argsort(-posterior.parts[likely], kind="stable")]
     middles = _middles(segmentation)
     leads: list[int] = []
     probabilities: list[float] = []
-    for part in likely.tolist():
+    for piece in likely.tolist():
+        part = _named(segmentation, piece, config.larger)
         away = np.linalg.norm(middles[leads] - middles[part], axis=1) if leads else np.zeros(0)
         if len(away) and away.min() < config.separation * parts.distance:
-            probabilities[int(away.argmin())] += float(posterior.parts[part])
+            probabilities[int(away.argmin())] += float(posterior.parts[piece])
         else:
             leads.append(part)
-            probabilities.append(float(posterior.parts[part]))
+            probabilities.append(float(posterior.parts[piece]))
     order = np.argsort(-np.array(probabilities), kind="stable")[: config.count]
     kept = [int(i) for i in order if probabilities[i] > config.negligible]
     return [leads[i] for i in kept], [probabilities[i] for i in kept]
+
+
+def _named(segmentation: Segmentation, piece: int, larger: float) -> int:
+    """Return the part with the highest prior among a piece and the little larger parts that contain it."""
+    parts = segmentation.parts
+    size = parts.end - parts.first
+    around = (parts.first <= parts.first[piece]) & (parts.end >= parts.end[piece])
+    around &= size <= larger * size[piece]
+    return int(np.where(around, parts.prior, 0.0).argmax())
 
 
 def _middles(segmentation: Segmentation) -> Float[np.ndarray, "k 3"]:
