@@ -117,7 +117,7 @@ def test_a_sure_query_is_asked_nothing_more(session):
     assert found.points.answers == first.points.answers
 
 
-def test_rivals_with_as_many_votes_are_told_apart_by_choices(session):
+def test_rivals_with_as_many_votes_are_separated_by_choices(session):
     for chosen in (RED, GREEN):
         model = Model(lambda view: view % 2, chosen)
         found = ask(session, model)

@@ -157,7 +157,7 @@ def following(live, output, address, cache):
     """Our command, on a capture that may not be there yet."""
     command = [sys.executable, "-m", "point2act.cli", "run", str(live), "--output", str(output), "--follow"]
     command += ["--query", "the red box", "--model", "qwen3_vl_8b", "--server", address]
-    command += ["--cache", str(cache), "--grow.initial-views", "6", "--grow.steps", "20"]
+    command += ["--cache", str(cache), "--grow.initial-views", "6", "--grow.steps", "20", "--ask", "all"]
     command += ["--start.target-count", "5000", "--following.quiet", "20"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -48,8 +48,8 @@ def crop(view: int, part: int | None, about: int, half: float = 0.08) -> CropAns
 
 def tie() -> list:
     """Three views say the first part, three the second one."""
-    said = [point(FIRST if view < 3 else SECOND, view) for view in range(6)]
-    return said + [None] * (len(WORLD.views) - 6)
+    answered = [point(FIRST if view < 3 else SECOND, view) for view in range(6)]
+    return answered + [None] * (len(WORLD.views) - 6)
 
 
 def posterior(answers: list, *votes: MarkVote, crops: tuple[CropAnswer, ...] = ()) -> PartPosterior:
@@ -151,10 +151,12 @@ def test_a_crop_decides_between_neighbours_more_exactly():
         found = part_posterior(near.parts, near.visibility, whole, further=further)
         return float(found.parts[0] + found.parts[2])
 
-    said = [to_tangents(v.camera, near.pixel(n, near.middle(0))) for n, v in enumerate(near.views)]
-    whole = [said[0], said[1], *[None] * 6]
-    again = [said[0], said[1], said[2], said[3], *[None] * 4]
-    window = [CropAnswer(view, said[view], said[view][0] - 0.1, said[view][0] + 0.1) for view in (2, 3)]
+    answered = [to_tangents(v.camera, near.pixel(n, near.middle(0))) for n, v in enumerate(near.views)]
+    whole = [answered[0], answered[1], *[None] * 6]
+    again = [answered[0], answered[1], answered[2], answered[3], *[None] * 4]
+    window = [
+        CropAnswer(view, answered[view], answered[view][0] - 0.1, answered[view][0] + 0.1) for view in (2, 3)
+    ]
     assert posterior_of(tuple(window), whole) > posterior_of((), again) - 0.02
     assert posterior_of(tuple(window), whole) > posterior_of((), whole)
 

@@ -23,7 +23,7 @@ FAR = np.full(VIEWS, 1.0)
 
 
 def belief(*rivals: float, absent: float = 0.0, visible=None, cropped=None, angle: float = 0.3) -> Belief:
-    """Rivals that every view shows, unless told otherwise, far apart in the image."""
+    """Rivals that every view shows, unless chosen otherwise, far apart in the image."""
     count = len(rivals)
     seen = np.ones((VIEWS, count)) if visible is None else np.array(visible, dtype=float)
     apart = np.full((VIEWS, count, count), angle)
@@ -35,17 +35,17 @@ def every(*kinds: str) -> list[Question]:
 
 
 def test_two_rivals_are_put_to_a_choice_or_shown_by_a_view_that_sees_both():
-    told = next_question(belief(0.5, 0.5), every("view", "crop", "choice"), FAR)
-    assert told is not None
-    assert told.kind == "choice"
+    chosen = next_question(belief(0.5, 0.5), every("view", "crop", "choice"), FAR)
+    assert chosen is not None
+    assert chosen.kind == "choice"
     visible = [[1, 0], [0, 1], [1, 1], [0, 0]]
     assert next_question(belief(0.5, 0.5, visible=visible), every("choice"), FAR) == Question("choice", 2)
-    told = next_question(belief(0.5, 0.5, visible=visible), every("view"), FAR)
-    assert told is not None
-    assert told.view != 3
+    chosen = next_question(belief(0.5, 0.5, visible=visible), every("view"), FAR)
+    assert chosen is not None
+    assert chosen.view != 3
 
 
-def test_nothing_is_asked_that_tells_nothing():
+def test_nothing_is_asked_without_use():
     assert next_question(belief(1.0), every("choice"), FAR) is None
     assert next_question(belief(0.5, 0.5, visible=np.zeros((VIEWS, 2))), every("choice"), FAR) is None
     assert next_question(belief(0.5, 0.5), [], FAR) is None
@@ -57,28 +57,28 @@ def test_what_is_sure_is_worth_less_than_what_is_open():
     assert 0 < sure < open_ / 3
 
 
-def test_neighbours_in_the_image_are_told_apart_by_a_crop():
+def test_neighbours_in_the_image_are_separated_by_a_crop():
     near = belief(0.5, 0.5, angle=0.02)
-    told = next_question(near, every("view", "crop"), FAR)
-    assert told is not None
-    assert told.kind == "crop"
+    chosen = next_question(near, every("view", "crop"), FAR)
+    assert chosen is not None
+    assert chosen.kind == "crop"
 
 
 def test_costs_and_shared_errors_decide_between_equals():
     both = belief(0.5, 0.5)
     dear = QuestionRates(choice_cost=20.0)
-    told = next_question(both, every("view", "choice"), FAR, rates=dear)
-    assert told is not None
-    assert told.kind == "view"
+    chosen = next_question(both, every("view", "choice"), FAR, rates=dear)
+    assert chosen is not None
+    assert chosen.kind == "view"
     nearness = np.array([0.0, 0.0, 1.0, 0.0])
     assert next_question(both, every("choice"), nearness) == Question("choice", 2)
 
 
-def test_if_something_else_may_be_meant_a_view_tells_what_a_choice_cannot():
+def test_if_something_else_may_be_meant_a_view_is_worth_more_than_a_choice():
     unknown = belief(0.1, 0.1)
-    told = next_question(unknown, every("view", "choice"), FAR)
-    assert told is not None
-    assert told.kind == "view"
+    chosen = next_question(unknown, every("view", "choice"), FAR)
+    assert chosen is not None
+    assert chosen.kind == "view"
 
 
 @given(st.data())

@@ -14,10 +14,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks import Metric
 from benchmarks.common.tables import FRESH, REPORT, TUNE, Simulated, Table, simulated
 from benchmarks.localization.baselines import ONE_BY_ONE
 from benchmarks.localization.levels import FAMILY_LEVELS, LEVELS, Level, Method, one_by_one, ours
-from benchmarks.localization.measures import Record, judge
+from benchmarks.localization.measures import (
+    Record,
+    calibration_error,
+    confidences,
+    judge,
+    roc_area,
+    summarise,
+)
 from benchmarks.localization.result_tables import tables
 from point2act.core.threads import configure_threads
 from point2act.core.types import PointSet, Query
@@ -37,7 +45,7 @@ from point2act.vlm.pointing.point import point_at
 ADAPTIVE, ALL = "adaptive", "all views"
 SIMPLE = ("mean-shift mode", "mean with prior (A)")
 SIDE = 320
-"""Longer side of the marked images and crops: that of the simulated images, which nobody looks at."""
+"""Longer side of the marked images and crops: that of the simulated images, which the model does not read."""
 ASKED = ("clean", "typical", "hard", "adversarial", "absent", *FAMILY_LEVELS)
 SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
 
@@ -115,6 +123,51 @@ def _whole_answers(opened: Simulated, model: SimulatedAnswerer, queries: Sequenc
             yield point_at(model, query, shot.view.name, crop)[0]
 
 
+def measure_asking(scenes: Sequence[Table], draws: int) -> Iterator[Metric]:
+    """Yield the metrics of adaptive asking for every level and family, beside all views of the same model."""
+    found = list(compare_asking(ASKED, scenes, draws))
+    print(f"{asking_tables(found)}\n", flush=True)
+    for level in ASKED:
+        here = [one for one in found if one.record.level == level]
+        asked = [one for one in here if one.record.method == ADAPTIVE]
+        own = summarise([one.record for one in asked])
+        everything = summarise([one.record for one in here if one.record.method == ALL])
+        name = f"field.{level}.adaptive"
+        yield Metric(f"{name}.questions", float(np.mean([one.questions for one in asked])), "questions")
+        yield Metric(f"{name}.queries", len(asked), "queries")
+        if level == "absent":
+            yield Metric(f"{name}.refused", 100 * own.refused.value, "%", "higher")
+            continue
+        yield Metric(f"{name}.inside", 100 * own.right.value, "%", "higher")
+        yield Metric(f"{name}.inside_all_views", 100 * everything.right.value, "%", "higher")
+        yield Metric(f"{name}.ece", own.ece, "of 1")
+        yield Metric(f"{name}.auc", own.roc_area, "of 1")
+    for method, name in ((ADAPTIVE, "adaptive"), (ALL, "all_views")):
+        records = [
+            one.record for one in found if one.record.method == method and one.record.level != "absent"
+        ]
+        confidence, right = confidences(records)
+        yield Metric(f"field.{name}.ece", calibration_error(confidence, right), "of 1")
+        yield Metric(f"field.{name}.auc", roc_area(confidence, right), "of 1")
+
+
+def _present(found: Sequence[Asked], method: str) -> list[Record]:
+    """Return one method's records of what is in the scene."""
+    records = [one.record for one in found if one.record.method == method]
+    return [record for record in records if record.level != "absent"]
+
+
+def asking_tables(found: Sequence[Asked]) -> str:
+    """Return one table a level, and the number of questions that adaptive asking took."""
+    lines = [tables([one.record for one in found]), ""]
+    for level in dict.fromkeys(one.record.level for one in found):
+        counts = [
+            one.questions for one in found if (one.record.level, one.record.method) == (level, ADAPTIVE)
+        ]
+        lines.append(f"{level}: {np.mean(counts):.1f} questions, median {np.median(counts):.0f}")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Compare adaptive asking with one look at all views."""
     parser = argparse.ArgumentParser(
@@ -135,12 +188,13 @@ def main() -> None:
             adaptive_only=arguments.adaptive_only,
         )
     )
-    print(tables([one.record for one in found]))
-    for level in arguments.levels:
-        counts = [
-            one.questions for one in found if (one.record.level, one.record.method) == (level, ADAPTIVE)
-        ]
-        print(f"{level}: {np.mean(counts):.1f} questions, median {np.median(counts):.0f}")
+    print(asking_tables(found))
+    for method in dict.fromkeys(one.record.method for one in found):
+        confidence, right = confidences(_present(found, method))
+        print(
+            f"{method}: n {len(right)}, right {100 * right.mean():.1f} %, calibration error "
+            f"{calibration_error(confidence, right):.3f}, ROC area {roc_area(confidence, right):.3f}"
+        )
 
 
 if __name__ == "__main__":

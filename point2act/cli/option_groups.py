@@ -90,7 +90,7 @@ class AdaptiveOptions(AskConfig):
     """The model, and how it is asked."""
 
     ask: Literal["adaptive", "all"] = "adaptive"
-    """Ask what tells most, until a query is sure: views, crops, choices; or about all images."""
+    """Ask the most informative question until a query is sure (views, crops, choices), or all images."""
     budget: int = 24
     """Maximum number of questions about a query, unless all are asked."""
     confidence: float = 0.95

@@ -125,14 +125,14 @@ def observe(
         gain = min((whole / max(side, 1e-9)) ** 2, config.max_gain)
         rows.append(restrict(parts, visibility, crop.view, crop.low, crop.high, gain=gain))
     view = np.array([*range(len(answers)), *(crop.view for crop in crops)], dtype=int)
-    said: list[Float[np.ndarray, "_ 2"] | None] = [*answers, *(crop.points for crop in crops)]
+    answered: list[Float[np.ndarray, "_ 2"] | None] = [*answers, *(crop.points for crop in crops)]
     voted = np.array([vote.view for vote in further.votes], dtype=int)
-    asked = np.array([answer is not None for answer in said], dtype=bool)
+    asked = np.array([answer is not None for answer in answered], dtype=bool)
     count = np.bincount(view[asked], minlength=len(answers)) + np.bincount(voted, minlength=len(answers))
     counts = 1 / (1 + config.same_view * np.maximum(count - 1, 0))
     jitter = np.concatenate([np.ones(len(answers)), np.full(len(crops), config.crop_jitter)])
     seen = stack(rows) if crops else visibility
-    return Observations(seen, said, jitter, counts[view], counts[voted])
+    return Observations(seen, answered, jitter, counts[view], counts[voted])
 
 
 @dataclass(frozen=True, eq=False)

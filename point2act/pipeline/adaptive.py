@@ -139,7 +139,7 @@ class AdaptiveAsking:
 
         Args:
             session: The scene.
-            first: Answers that are there already.
+            first: Answers that exist.
             answer: How queries are localized.
             stages: Where progress and warnings are reported.
 
@@ -168,7 +168,7 @@ class AdaptiveAsking:
 class EarlyFrames:
     """Passes on few of the frames that arrive one after the other: the first, third, seventh, and so on.
 
-    Nobody knows how many will come, so those that are asked about grow apart.
+    How many will come is unknown, so those that are asked about grow apart.
     """
 
     def __init__(self, ask: Callable[[Sequence[Frame]], None], asking: AdaptiveAsking):

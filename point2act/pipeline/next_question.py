@@ -1,4 +1,4 @@
-"""Which question to ask next about a query: the one that is expected to tell most for its cost. numpy only.
+"""Which question to ask next about a query: that with the most expected information per cost. numpy only.
 
 What may be meant is one of a few rival places, another place in the scene, or nothing in it. A question has
 a reply with some probability if each of them is meant; its worth is the mutual information of reply and
@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 Kind = Literal["view", "crop", "choice"]
 OTHERS = 3
-"""Number of places that stand for all that are no rivals: a point can tell them apart, a choice cannot."""
+"""Number of places that stand for all that are no rivals: a point separates them, a choice cannot."""
 MARKED = 0.5
 """Probability of being visible above which a rival is marked in a choice."""
 
@@ -88,7 +88,7 @@ def next_question(
     *,
     rates: QuestionRates = QuestionRates(),
 ) -> Question | None:
-    """Return the question that is expected to tell most for its cost; None if none tells anything.
+    """Return the question with the highest expected information for its cost; None if none has any.
 
     Args:
         belief: What is known.

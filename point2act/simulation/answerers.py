@@ -1,6 +1,6 @@
 """Simulated models that also answer about crops and choose among marked regions.
 
-Nobody has measured how a model's errors in an image carry over to a crop of it, or to regions marked in it.
+It was never measured how a model's errors in an image carry over to a crop of it, or to regions marked in it.
 This is assumed, on the cautious side of the simulated models of the benchmarks ``zoom`` (errors shrink with
 apparent size) and ``choose`` (one choice in five is wrong, independently):
 
@@ -10,8 +10,8 @@ apparent size) and ``choose`` (one choice in five is wrong, independently):
   object, the middle of the image that is shown.
 * A right answer rarely turns wrong: a fraction of the family's rate of errors.
 * Asking the same kind of question in the same image again brings the same answer.
-* In a crop, points scatter less, but at least half as much as in the whole image; "not visible" is said as
-  often, where the target shows as many pixels.
+* In a crop, points scatter less, but at least half as much as in the whole image; "not visible" is as
+  frequent, where the target shows as many pixels.
 * Who chooses wrongly names the mark at the wrong place, or if there is none, any mark or none of them.
 """
 
