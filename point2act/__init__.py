@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from point2act.grasping.grippers import Gripper as Gripper
     from point2act.grasping.grippers import load_gripper as load_gripper
     from point2act.localization.relevancy import lift as lift
+    from point2act.pipeline.adaptive import AdaptiveConfig as AdaptiveConfig
     from point2act.pipeline.grasp_image import ImageConfig as ImageConfig
     from point2act.pipeline.grasp_image import ImageResult as ImageResult
     from point2act.pipeline.grasp_image import grasp_image as grasp_image
@@ -82,6 +83,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grasping.grasps_json": ["read_grasps", "write_grasps"],
         "grasping.grippers": ["Gripper", "load_gripper"],
         "localization.relevancy": ["lift"],
+        "pipeline.adaptive": ["AdaptiveConfig"],
         "pipeline.grasp_image": ["ImageConfig", "ImageResult", "grasp_image"],
         "pipeline.planning": ["Planner", "SurfaceCloud"],
         "pipeline.query": ["AnswerConfig"],
