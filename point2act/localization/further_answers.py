@@ -39,9 +39,9 @@ class FurtherConfig:
     """Maximum factor by which a crop enlarges the solid angle that decides whether a part is visible."""
     same_view: float = 0.3
     """Correlation of the errors of answers to one query in one view."""
-    wrong: tuple[tuple[float, float], ...] = ((0.05, 1.0), (0.2, 2.0), (0.4, 1.0), (0.6, 0.5))
+    wrong: tuple[tuple[float, float], ...] = ((0.05, 1.0), (0.2, 2.0), (0.4, 1.5), (0.6, 1.0))
     """Probability that a choice is wrong: pairs of a value and its weight."""
-    rival: float = 0.6
+    rival: float = 0.75
     """Probability that a wrong choice is the rival."""
     pointed: tuple[tuple[float, float], ...] = ((0.3, 1.0), (0.7, 1.0))
     """Probability that a mark is chosen if the object is not in the scene."""
