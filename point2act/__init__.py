@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from point2act.grasping.grippers import Gripper as Gripper
     from point2act.grasping.grippers import load_gripper as load_gripper
     from point2act.localization.relevancy import lift as lift
-    from point2act.pipeline.adaptive import AdaptiveConfig as AdaptiveConfig
     from point2act.pipeline.grasp_image import ImageConfig as ImageConfig
     from point2act.pipeline.grasp_image import ImageResult as ImageResult
     from point2act.pipeline.grasp_image import grasp_image as grasp_image
     from point2act.pipeline.planning import Planner as Planner
     from point2act.pipeline.planning import SurfaceCloud as SurfaceCloud
     from point2act.pipeline.query import AnswerConfig as AnswerConfig
+    from point2act.pipeline.question_rounds import AdaptiveConfig as AdaptiveConfig
     from point2act.pipeline.run import build as build
     from point2act.pipeline.run import follow as follow
     from point2act.pipeline.run import run as run
@@ -83,10 +83,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grasping.grasps_json": ["read_grasps", "write_grasps"],
         "grasping.grippers": ["Gripper", "load_gripper"],
         "localization.relevancy": ["lift"],
-        "pipeline.adaptive": ["AdaptiveConfig"],
         "pipeline.grasp_image": ["ImageConfig", "ImageResult", "grasp_image"],
         "pipeline.planning": ["Planner", "SurfaceCloud"],
         "pipeline.query": ["AnswerConfig"],
+        "pipeline.question_rounds": ["AdaptiveConfig"],
         "pipeline.run": ["build", "follow", "run"],
         "pipeline.session": ["Session", "SessionResult", "open_run"],
         "pipeline.steps": ["RunConfig", "RunResult"],

@@ -22,7 +22,8 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.crops import Crop
 from point2act.data.points import read_points, write_points
 from point2act.grasping.grasps_json import read_grasps
-from point2act.pipeline.adaptive import AdaptiveAsking, AdaptiveConfig, EarlyFrames, ask_adaptively, samples
+from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames, ask_adaptively
+from point2act.pipeline.question_rounds import AdaptiveConfig, samples
 from point2act.pipeline.session import Session
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion

@@ -53,7 +53,7 @@ def test_pieces_of_one_place_add_up(world, segmentation):
     )
 
 
-def test_few_views_leave_room_for_what_none_of_them_named(world, segmentation):
+def test_few_views_expect_what_none_of_them_named(world, segmentation):
     open_ = posterior(world, first=0.5, second=0.5)
     few, many = (find_rivals(segmentation, open_, views).belief.rivals.sum() for views in (2, 20))
     assert few < many

@@ -30,7 +30,8 @@ from benchmarks.localization.result_tables import tables
 from point2act.core.threads import configure_threads
 from point2act.core.types import PointSet, Query
 from point2act.data.crops import Crop, Window
-from point2act.pipeline.adaptive import AdaptiveConfig, ask_adaptively
+from point2act.pipeline.adaptive import ask_adaptively
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.simulation import PointingConfig, part_box
 from point2act.simulation.answerers import (
     AbsentAnswerer,

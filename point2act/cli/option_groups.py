@@ -23,7 +23,7 @@ from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
 
 if TYPE_CHECKING:
-    from point2act.pipeline.adaptive import AdaptiveConfig
+    from point2act.pipeline.question_rounds import AdaptiveConfig
 else:
     # It imports torch.
     AdaptiveConfig = Any
@@ -109,7 +109,7 @@ class AdaptiveOptions(AskConfig):
                 f"--budget {self.budget} --confidence {self.confidence:g}: give a budget of 1 or more, and a "
                 "confidence over 0 and at most 1"
             )
-        from point2act.pipeline.adaptive import AdaptiveConfig
+        from point2act.pipeline.question_rounds import AdaptiveConfig
 
         return AdaptiveConfig(budget=self.budget, confidence=self.confidence)
 

@@ -26,9 +26,10 @@ from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
-from point2act.pipeline.adaptive import AdaptiveConfig, ask_adaptively
+from point2act.pipeline.adaptive import ask_adaptively
 from point2act.pipeline.planning import find_robot
 from point2act.pipeline.query import AnswerConfig, Localization
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.mark_selector import ModelMarkSelector

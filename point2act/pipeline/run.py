@@ -10,8 +10,9 @@ from pathlib import Path
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query
-from point2act.pipeline.adaptive import AdaptiveAsking, AdaptiveConfig, EarlyFrames
+from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
 from point2act.pipeline.planning import Planner
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
