@@ -13,7 +13,12 @@ from planar_scene import PlanarScene, disc, planar_scene
 from scipy.stats import multivariate_normal
 
 from point2act.core.geometry import to_tangents, transform_points
-from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, part_posterior
+from point2act.localization.likelihood import (
+    LikelihoodConfig,
+    PartPosterior,
+    part_posterior,
+    visible_probability,
+)
 from point2act.localization.part_tree import Parts
 from point2act.localization.visibility import part_visibility
 
