@@ -27,6 +27,7 @@ from .pipeline.grasp_image import grasp_image as grasp_image
 from .pipeline.planning import Planner as Planner
 from .pipeline.planning import SurfaceCloud as SurfaceCloud
 from .pipeline.query import AnswerConfig as AnswerConfig
+from .pipeline.question_rounds import AdaptiveConfig as AdaptiveConfig
 from .pipeline.run import build as build
 from .pipeline.run import follow as follow
 from .pipeline.run import run as run

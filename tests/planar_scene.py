@@ -10,8 +10,8 @@ from synthetic import look_at
 
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import Camera, View
-from point2act.localization.likelihood import Visibility, part_visibility
 from point2act.localization.part_tree import Parts
+from point2act.localization.visibility import Visibility, part_visibility
 
 CAMERA = Camera(fx=300.0, fy=290.0, cx=165.0, cy=118.0, height=240, width=320)
 SPACING = 0.005

@@ -70,7 +70,7 @@ def test_an_instruction_becomes_a_plan_points_and_grasps(folder, server, asked, 
     assert len(answered.answers) == 10
     assert {answer.model for answer in answered.answers} == {"Qwen/Qwen3-VL-8B-Instruct"}
     before = len(server.requests)
-    main(["run", str(folder), "--output", str(out), "--task", TASK, *QUICK, *asked])
+    main(["run", str(folder), "--output", str(out), "--task", TASK, "--ask", "all", *QUICK, *asked])
     assert len(server.requests) == before  # all of it was answered before
     document = read_grasps(out / "grasps.json")
     assert document["plan"]["steps"][0]["targets"][0]["reason"] == "It alone is red."
@@ -92,6 +92,8 @@ def test_a_saved_scene_is_asked_something_new(folder, server, asked, tmp_path):
             "--output",
             str(grasps),
             "--no-report",
+            "--ask",
+            "all",
             *asked,
         ]
     )

@@ -22,6 +22,7 @@ from test_pointing import Scripted
 import point2act
 from point2act.core.errors import CaptureError, ModelError
 from point2act.core.geometry import project
+from point2act.core.open3d_import import open3d
 from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
@@ -117,6 +118,28 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
     assert "the model answers" in report
 
 
+def test_a_capture_that_grows_is_asked_adaptively(tmp_path):
+    """Few views while images arrive, the rest once the scene is made, and only until the query is sure."""
+    open3d()  # Filters of warnings are no thread's own: imported while others run, its warning is an error.
+    views = pictures()
+    asker = pointer(views)
+    questions = Questions((Query("red", "the red box", "avoid"),), asker, 1280)
+    with robot(tmp_path / "live", views, pause=0.05):
+        followed = point2act.follow(
+            tmp_path / "live",
+            questions=questions,
+            adaptive=point2act.AdaptiveConfig(),
+            config=QUICK,
+            following=SOON,
+            grow=GROW,
+        )
+    (red,) = followed.results
+    assert np.linalg.norm(red.region.action_point - RED) < 0.03
+    assert red.confidence > 0.9
+    assert followed.points is not None
+    assert 3 <= len(followed.points.answers) < len(views)
+
+
 def test_a_capture_that_is_never_marked_complete_ends_when_it_is_quiet(tmp_path):
     views = pictures(9)
     write_capture(tmp_path / "theirs", views)
@@ -157,7 +180,7 @@ def following(live, output, address, cache):
     """Our command, on a capture that may not be there yet."""
     command = [sys.executable, "-m", "point2act.cli", "run", str(live), "--output", str(output), "--follow"]
     command += ["--query", "the red box", "--model", "qwen3_vl_8b", "--server", address]
-    command += ["--cache", str(cache), "--grow.initial-views", "6", "--grow.steps", "20"]
+    command += ["--cache", str(cache), "--grow.initial-views", "6", "--grow.steps", "20", "--ask", "all"]
     command += ["--start.target-count", "5000", "--following.quiet", "20"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -17,7 +17,17 @@ from test_pointing import Scripted, middle
 
 from point2act.core.errors import GripperError, ModelError, Point2ActError, PointsError
 from point2act.core.geometry import project
-from point2act.core.types import Answer, GaussianScene, Plan, PointSet, Query, QueryResult, Step, Target
+from point2act.core.types import (
+    Answer,
+    GaussianScene,
+    NoAnswer,
+    Plan,
+    PointSet,
+    Query,
+    QueryResult,
+    Step,
+    Target,
+)
 from point2act.data.capture import disk_to_view, load_views, read_capture
 from point2act.data.points import PERSON, effective_answers, pointed_by_person, read_points
 from point2act.grasping.antipodal.contact_pairs import PairConfig
@@ -25,6 +35,7 @@ from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult, open_run
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
@@ -440,6 +451,36 @@ def test_images_without_an_answer_are_named(asked, session, points):
     assert all(image in sentence for image in asked.images[2:4])
     answers = [a.image for a in asked.state.points.answers if a.query == "red"]
     assert answers == [*asked.images[:2], *asked.images[4:]]
+
+
+def test_the_page_asks_adaptively_and_keeps_what_it_asked(session, points, tmp_path):
+    """Few images are asked about, and a person's answers to the query stay."""
+    query = points.queries[0]
+
+    def point(query, image, crop):
+        view = next(view for view in session.views if view.name == image)
+        return PointerReply(crop.from_disk(project(view.camera, view.T_world_cam, RED[None])[0]))
+
+    interactive = InteractiveSession(
+        session,
+        PointSet(points.queries, ()),
+        keep=tmp_path / "points.json",
+        config=FEW,
+        make_questions=scripted(point),
+        adaptive=AdaptiveConfig(),
+    )
+    interactive.point("unicorn", interactive.images[0], None)
+    assert interactive.ask(query) == []
+    answers = [answer for answer in interactive.state.points.answers if answer.query == query.name]
+    assert 5 <= len(answers) < len(interactive.images)
+    assert len(interactive.state.points.answers) == len(answers) + 1
+    interactive.localize(query.name)
+    region = interactive.state.localized[query.name].region
+    assert not isinstance(region, NoAnswer)
+    assert np.linalg.norm(region.action_point - RED) < 0.03
+    # Asked again, its own answers are replaced.
+    interactive.ask(query)
+    assert len(interactive.state.points.answers) == len(answers) + 1
 
 
 def test_without_an_answer_everything_stays(asked, points):

@@ -13,14 +13,9 @@ from planar_scene import PlanarScene, disc, planar_scene
 from scipy.stats import multivariate_normal
 
 from point2act.core.geometry import to_tangents, transform_points
-from point2act.localization.likelihood import (
-    LikelihoodConfig,
-    PartPosterior,
-    _visible,
-    part_posterior,
-    part_visibility,
-)
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, part_posterior
 from point2act.localization.part_tree import Parts
+from point2act.localization.visibility import part_visibility
 
 TARGET, RIVAL, THIRD = 0, 1, 2
 SHAPES = (disc(0.05, 0.0), disc(-0.1, 0.05), disc(-0.02, -0.1))
@@ -132,7 +127,7 @@ class SlowTwin:
             answers,
             config,
         )
-        self.visible = _visible(self.visibility.part_area, config)
+        self.visible = visible_probability(self.visibility.part_area, config)
         self.ratio, self.if_wrong = cache(self._ratio), cache(self._if_wrong)
 
     def posterior(self) -> tuple[list[float], float]:

@@ -189,9 +189,10 @@ def test_the_key_is_nowhere(style, folder, truth, tmp_path, monkeypatch):
     """The server echoes it in refusals and in answers."""
     monkeypatch.setenv("POINT2ACT_API_KEY", KEY)
     refusal = status(401, {"error": {"message": f"Incorrect API key provided: {KEY}, Bearer {KEY}"}})
-    options = ["--output", tmp_path / "out", "--verbose", "--debug", *style, *QUICK]
+    everywhere = ["--ask", "all", *QUICK]
+    options = ["--output", tmp_path / "out", "--verbose", "--debug", *style, *everywhere]
     if style:
-        options = ["--output", tmp_path / "out" / "points.json", *options[2 : -len(QUICK)]]
+        options = ["--output", tmp_path / "out" / "points.json", *options[2 : -len(everywhere)]]
     command = "ask" if style else "run"
     with ModelServer(
         lambda request: f"{KEY} {truth(request)}",

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from point2act.core.errors import PointsError
-from point2act.core.types import Answer, Plan, PointSet, Query, Step, Target
+from point2act.core.types import Answer, Choice, Plan, PointSet, Query, Step, Target
 from point2act.data.capture import read_capture
 from point2act.data.points import read_points, write_points
 from point2act.data.task_plan import plan_document
@@ -132,7 +132,7 @@ def test_optional_things_may_be_left_out_and_others_added(tmp_path: Path):
     assert points.queries[0].role == "grasp"
     assert vars(points.answers[0]) | {"points": 0} == {
         "image": "images/0001.png", "query": "mug", "points": 0, "visible": True,
-        "model": "", "raw": None, "seconds": None,
+        "model": "", "raw": None, "seconds": None, "window": None,
     }  # fmt: skip
 
 
@@ -198,3 +198,48 @@ def test_recorded_answers_are_read(shared_data: Path, name: str):
     names = {frame.name for frame in capture.frames}
     assert points.answers
     assert {answer.image for answer in points.answers} <= names
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    marks=st.lists(st.lists(st.tuples(pixels, pixels), min_size=1, max_size=4), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_choices_and_windows_that_are_written_are_read(tmp_path: Path, marks: list, data: st.DataObject):
+    chosen = data.draw(st.none() | st.integers(0, len(marks) - 1))
+    window = data.draw(st.none() | st.tuples(*[st.integers(1, 4000)] * 4))
+    choice = Choice(
+        "a.png", "mug", tuple(np.array(mark, dtype=float) for mark in marks), chosen, "m", "raw", 0.5
+    )
+    answer = Answer("a.png", "mug", np.array([[1.0, 2.0]]), window=window)
+    points = PointSet((Query("mug", "the mug"),), (answer,), choices=(choice,))
+    write_points(tmp_path / "points.json", points)
+    found = read_points(tmp_path / "points.json")
+    assert found.answers[0].window == window
+    (again,) = found.choices
+    assert {**vars(again), "marks": 0} == {**vars(choice), "marks": 0}
+    for one, other in zip(again.marks, choice.marks, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query": "cup"}, "not asked"),
+        ({"chosen": 2}, "of 2"),
+        ({"chosen": -1}, "chosen"),
+        ({"marks": []}, "marks"),
+        ({"marks": [[]]}, "marks"),
+        ({"image": "nowhere.png"}, "no image"),
+    ],
+)
+def test_wrong_choices_are_refused(tmp_path: Path, small_capture: Path, changes: dict, message: str):
+    choice = {"image": "images/0001.png", "query": "mug", "marks": [[[1, 2]], [[3, 4]]], "chosen": 0}
+    content = document() | {"choices": [choice | changes]}
+    with pytest.raises(PointsError, match=message):
+        read_points(save(tmp_path, content), read_capture(small_capture))
+
+
+def test_a_reader_that_does_not_know_choices_still_reads_the_answers(tmp_path: Path):
+    content = document(window=[1, 2, 30, 30]) | {"choices": []}
+    assert read_points(save(tmp_path, content)).answers[0].window == (1, 2, 30, 30)

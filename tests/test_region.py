@@ -8,11 +8,12 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import to_tangents
 from point2act.core.types import NoAnswer
-from point2act.localization.likelihood import part_posterior
+from point2act.localization.likelihood import PartPosterior, part_posterior
 from point2act.localization.part_tree import build_part_tree
 from point2act.localization.ray_consensus import Rays
 from point2act.localization.region import RegionConfig, _attraction, find_region
 from point2act.localization.support import _angles
+from point2act.localization.visibility import part_visibility
 
 TARGET, RIVAL, THIRD = 0, 1, 2
 SHAPES = (disc(0.05, 0.0), disc(-0.1, 0.05), disc(-0.02, -0.1))
@@ -368,3 +369,39 @@ def test_a_camera_that_has_the_place_behind_it_does_no_harm():
     region, _ = world.found()
     assert off(region.action_point, world.target) < 0.003
     assert (region.support.agree, region.support.disagree) == (6, 1)
+
+
+# ── confidence ─────────────────────────────────────────────────────────────────────────────────
+def test_confidence_is_of_the_parts_that_the_action_point_lies_on():
+    """A whole and a piece of it that answers do not name: if the piece is meant, the point is wrong."""
+    world = World(8)
+    flat = world.flat
+    parts = flat.parts
+    both = (min(parts.first[[TARGET, RIVAL]]), max(parts.end[[TARGET, RIVAL]]))
+    wider = dataclasses.replace(
+        parts,
+        first=np.append(parts.first, both[0]),
+        end=np.append(parts.end, both[1]),
+        prior=np.append(parts.prior, 0.0),
+    )
+    visibility = part_visibility(wider, flat.views, flat.covered)
+
+    def confidence(**shares: float) -> float:
+        values = np.zeros(len(wider))
+        values[[TARGET, RIVAL, -1]] = [shares.get(name, 0.0) for name in ("target", "rival", "whole")]
+        region, _ = find_region(
+            wider,
+            visibility,
+            PartPosterior(values, 0.0),
+            flat.views,
+            flat.depths,
+            world.answers,
+            sigma=SIGMA,
+        )
+        assert not isinstance(region, NoAnswer)
+        assert off(region.action_point, world.target) < 0.02
+        return region.confidence
+
+    assert confidence(target=0.6, whole=0.4) == pytest.approx(1.0)
+    assert confidence(whole=0.9, rival=0.1) == pytest.approx(0.9)
+    assert confidence(target=0.5, whole=0.2, rival=0.3) == pytest.approx(0.7)

@@ -51,14 +51,14 @@ def test_each_view_is_a_step_with_its_pose(recording: Any, small_run):
     np.testing.assert_allclose(positions, [view.T_world_cam[:3, 3] for view in views], atol=1e-5)
 
 
-def test_without_points_it_is_said(small_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_missing_points_are_reported(small_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as exit_info:
         main(["export", str(small_run.output), "--points", str(tmp_path / "none.json")])
     assert exit_info.value.code == 2
     assert "none.json" in capsys.readouterr().err
 
 
-def test_without_rerun_it_is_said_what_to_install(
+def test_without_rerun_the_error_names_the_extra(
     small_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setitem(sys.modules, "rerun", None)

@@ -236,8 +236,22 @@ def family_answers(
     return PointSet(scene.queries, tuple(answers))
 
 
-def draw_points(query: QueryViews, family: ErrorFamily, rng: np.random.Generator) -> list[Pixel | None]:
-    """Draw one point in every view, None for "not visible"."""
+@dataclass(frozen=True, eq=False)
+class QueryDraw:
+    """Errors drawn for one query: what all its answers share, and one answer for every view."""
+
+    wrong: Bool[np.ndarray, " v"]
+    """Views in which the answer is wrong if the target is visible."""
+    shift: Float[np.ndarray, " 2"]
+    """Shift of all points, pixels."""
+    scale: Float[np.ndarray, " 2"]
+    """Scale of all coordinates."""
+    points: tuple[Pixel | None, ...]
+    """One point in every view, None for "not visible"."""
+
+
+def draw_errors(query: QueryViews, family: ErrorFamily, rng: np.random.Generator) -> QueryDraw:
+    """Draw the errors of one query."""
     wrong_point = family.wrong_points(query, rng)
     wrong = _runs(len(query.part_ids), family.wrong, family.run, rng)
     angle = rng.uniform(0, 2 * np.pi)
@@ -245,28 +259,35 @@ def draw_points(query: QueryViews, family: ErrorFamily, rng: np.random.Generator
     scale = 1 + family.stretch * rng.standard_normal(2)
     found: list[Pixel | None] = []
     for view in range(len(query.part_ids)):
-        point = _point(query, family, view, bool(wrong[view]), wrong_point, rng)
+        point = draw_point(query, family, view, bool(wrong[view]), wrong_point, family.jitter, rng)
         if point is not None:
             height, width = query.part_ids.shape[1:]
             point = np.clip(scale * point + shift, 0.5, [width - 0.5, height - 0.5]).round(1)
         found.append(point)
-    return found
+    return QueryDraw(wrong, shift, scale, tuple(found))
 
 
-def _point(
+def draw_points(query: QueryViews, family: ErrorFamily, rng: np.random.Generator) -> list[Pixel | None]:
+    """Draw one point in every view, None for "not visible"."""
+    return list(draw_errors(query, family, rng).points)
+
+
+def draw_point(
     query: QueryViews,
     family: ErrorFamily,
     view: int,
     wrong: bool,
     wrong_point: WrongPoint,
+    jitter: float,
     rng: np.random.Generator,
 ) -> Pixel | None:
+    """Draw one point in a view before it is shifted and scaled, None for "not visible"."""
     mask = query.visible(view, query.choices.target)
     visible = mask.sum() >= family.min_pixels
     if rng.random() < (family.missed if visible else 1 - family.hallucinated):
         return None
     point = interior_pixel(mask, rng) if visible and not wrong else wrong_point(view, rng)
-    return None if point is None else point + family.jitter * rng.standard_normal(2)
+    return None if point is None else point + jitter * rng.standard_normal(2)
 
 
 def _runs(count: int, share: float, length: float, rng: np.random.Generator) -> Bool[np.ndarray, " v"]:

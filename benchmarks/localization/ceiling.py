@@ -17,10 +17,11 @@ from benchmarks.localization.measures import Outcome
 from point2act.core.geometry import inside, project, to_tangents
 from point2act.core.types import PointSet
 from point2act.localization.heatmaps import HeatmapConfig
-from point2act.localization.likelihood import LikelihoodConfig, part_posterior, part_visibility
+from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.part_tree import Parts
 from point2act.localization.region import find_region
 from point2act.localization.relevancy import answers_in_views
+from point2act.localization.visibility import part_visibility
 from point2act.simulation import PointingConfig
 
 

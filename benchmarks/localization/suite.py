@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import Metric, Plan
 from benchmarks.common.tables import FRESH, REPORT, TUNE, Table
+from benchmarks.localization.adaptive import measure_asking
 from benchmarks.localization.baselines import ONE_BY_ONE, TOGETHER
 from benchmarks.localization.ceiling import known_parts_and_errors
 from benchmarks.localization.levels import (
@@ -44,6 +45,8 @@ ON_OTHER_CAPTURES = 12
 """Tables for the levels on captures of their own: without depth a fit takes 40 s."""
 TRAINED = 4
 """Tables for the baseline that trains, with one draw each."""
+ASKED_TABLES = 16
+"""Tables for adaptive asking, with one draw each: a query takes a second."""
 QUICK = 4
 """Tables for ``--quick``."""
 
@@ -77,6 +80,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
         yield from _figures(level, summarise([record for record in ours if record.level == level]))
     yield Metric("localisation.ece", _overall(ours), "of 1")
     yield from _families(quick)
+    yield from measure_asking(REPORT[:QUICK] if quick else REPORT[:ASKED_TABLES], 1)
 
 
 def _families(quick: bool) -> Iterator[Metric]:

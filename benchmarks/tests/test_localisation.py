@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ import synthetic
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
+from benchmarks.common.answerers import AbsentAnswerer
 from benchmarks.common.error_families import ABSENT, ADVERSARIAL, simulate_absent_answers
 from benchmarks.common.tables import FRESH, KINDS, REPORT, TUNE, perturbed
-from benchmarks.localization import baselines
+from benchmarks.localization import adaptive, baselines
+from benchmarks.localization.adaptive import ADAPTIVE, ALL, ASKED, Asked, answerer, measure_asking
 from benchmarks.localization.ceiling import _true_shares
-from benchmarks.localization.levels import LEVELS
+from benchmarks.localization.levels import FAMILY_LEVELS, LEVELS
 from benchmarks.localization.measures import (
     Record,
     Verdict,
@@ -33,6 +37,8 @@ from point2act.core.types import NoAnswer, OrientedBox, Region, Support
 from point2act.simulation.camera import SimView
 from point2act.simulation.pointing import answer
 from point2act.simulation.scene import Scene, load_scene
+from point2act.vlm.pointing.mark_selector import MarkSelector
+from point2act.vlm.pointing.point import Pointer
 
 BOX = OrientedBox(np.array([0.1, 0.0, 0.4]), np.eye(3), np.array([0.02, 0.01, 0.005]))
 REFUSED = NoAnswer("no_agreement", "they do not agree")
@@ -271,3 +277,39 @@ def test_rays_meet_where_most_of_them_do() -> None:
     ]
     eyes, ways = baselines.rays(views, named)
     np.testing.assert_allclose(baselines.triangulate(eyes, ways), target, atol=0.002)
+
+
+# ── adaptive asking ──────────────────────────────────────────────────────────────────────────────
+def asked(level: str, method: str, questions: int, right: bool) -> Asked:
+    one = replace(record("desk-0", 0.9 if right else 0.4, right), level=level, method=method)
+    return Asked(one, questions)
+
+
+def test_adaptive_asking_is_reported_beside_all_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        asked(level, method, count, right)
+        for level in ASKED
+        for method, count, right in (
+            (ADAPTIVE, 6, True),
+            (ADAPTIVE, 10, False),
+            (ALL, 24, False),
+            (ALL, 24, True),
+        )
+    ]
+    monkeypatch.setattr(adaptive, "compare_asking", lambda *_: iter(found))
+    figures = {metric.name: metric.value for metric in measure_asking((), 1)}
+    assert figures["field.twin.adaptive.inside"] == 50
+    assert figures["field.twin.adaptive.inside_all_views"] == 50
+    assert figures["field.twin.adaptive.questions"] == 8
+    assert figures["field.twin.adaptive.queries"] == 2
+    assert figures["field.adaptive.auc"] == 1
+    assert "field.absent.adaptive.inside" not in figures
+
+
+def test_every_level_has_a_model_that_answers_further_questions(scene: Scene) -> None:
+    opened = cast(Any, SimpleNamespace(scene=scene, shots=(), table=TUNE[0]))
+    for name in ASKED:
+        model = answerer(opened, (LEVELS | FAMILY_LEVELS)[name], 0)
+        assert isinstance(model, Pointer)
+        assert isinstance(model, MarkSelector)
+        assert isinstance(model, AbsentAnswerer) == (name == "absent")

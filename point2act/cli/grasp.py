@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from point2act.cli.main import import_quickly
-from point2act.cli.option_groups import GripperOptions, QueryOptions, SpeedOptions, mark_selector_of
+from point2act.cli.option_groups import GripperOptions, QueryOptions, SpeedOptions
 from point2act.cli.options import parse_advanced, parse_user_level
 from point2act.cli.run import RunModel
 from point2act.cli.summary import print_summary
@@ -86,6 +86,7 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     from point2act.cli.load_run import open_scene
     from point2act.grasping.grasps_json import write_grasps
     from point2act.grasping.grippers import load_gripper
+    from point2act.pipeline.adaptive import AdaptiveAsking
     from point2act.pipeline.mark_selection import ask_with_marks
     from point2act.pipeline.outputs import RunSummary, publish_report
 
@@ -106,8 +107,13 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     questions = (
         arguments.queries.questions(lambda: run.capture, arguments.model) if arguments.queries.given else None
     )
-    mark_selector = mark_selector_of(questions) if arguments.model.choose else None
-    points = ask(run.used, questions, stages=stages).points if questions is not None else known
+    mark_selector = arguments.model.mark_selector(questions)
+    adaptive = arguments.model.adaptive()
+    if questions is not None and adaptive is not None:
+        asking = AdaptiveAsking(questions, mark_selector, adaptive)
+        points, mark_selector = asking.ask(session, answer=options.pipeline, stages=stages).points, None
+    else:
+        points = ask(run.used, questions, stages=stages).points if questions is not None else known
     assert points is not None
     answered, points = ask_with_marks(
         session, points, mark_selector, config=options.pipeline, choosing=options.choosing, stages=stages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -23,6 +23,12 @@ from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
 from point2act.vlm.segmenters.factory import SegmenterConfig, open_segmenter
 from point2act.vlm.segmenters.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from point2act.pipeline.question_rounds import AdaptiveConfig
+else:
+    # It imports torch.
+    AdaptiveConfig = Any
 
 # Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
 # enough to distinguish a mug from a cup, at about a thousand tokens in all.
@@ -79,6 +85,35 @@ class QueryOptions:
         if self.query or self.place or self.avoid:
             raise PointsError("do not combine --task with --query, --place or --avoid: it finds the queries")
         return open_task(self.task, scene_images(capture()), config=config)
+
+
+@dataclass(frozen=True)
+class AdaptiveOptions(AskConfig):
+    """The model, and how it is asked."""
+
+    ask: Literal["adaptive", "all"] = "adaptive"
+    """Ask the most informative question until a query is sure (views, crops, choices), or all images."""
+    budget: int = 24
+    """Maximum number of questions about a query, unless all are asked."""
+    confidence: float = 0.95
+    """Confidence at which a query is sure."""
+
+    def adaptive(self) -> AdaptiveConfig | None:
+        """Return how to ask adaptively; None if all images are asked about.
+
+        Raises:
+            PointsError: The budget or the confidence is out of range.
+        """
+        if self.ask == "all":
+            return None
+        if self.budget < 1 or not 0 < self.confidence <= 1:
+            raise PointsError(
+                f"--budget {self.budget} --confidence {self.confidence:g}: give a budget of 1 or more, and a "
+                "confidence over 0 and at most 1"
+            )
+        from point2act.pipeline.question_rounds import AdaptiveConfig
+
+        return AdaptiveConfig(budget=self.budget, confidence=self.confidence)
 
 
 @dataclass(frozen=True)

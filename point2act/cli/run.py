@@ -11,6 +11,7 @@ import tyro
 
 from point2act.cli.main import import_quickly
 from point2act.cli.option_groups import (
+    AdaptiveOptions,
     CaptureInput,
     GripperOptions,
     MaskOptions,
@@ -23,12 +24,13 @@ from point2act.cli.summary import print_summary
 from point2act.core.errors import CaptureError, PointsError
 from point2act.core.types import Capture
 from point2act.data.capture import read_capture, watch_capture
-from point2act.vlm.pointing.questions import AskConfig
 
 if TYPE_CHECKING:
     from point2act.cli.advanced import RunOptions
+    from point2act.vlm.pointing.ask import Questions
+    from point2act.vlm.pointing.mark_selector import ModelMarkSelector
 else:
-    RunOptions = Any
+    ModelMarkSelector = Questions = RunOptions = Any
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,21 @@ class RunInput(CaptureInput):
 
 
 @dataclass(frozen=True)
-class RunModel(AskConfig):
+class RunModel(AdaptiveOptions):
     """The model, and how it is asked."""
 
     choose: bool = False
     """Set-of-mark prompting: the model also selects among numbered candidate regions."""
     masking: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
+
+    def mark_selector(self, questions: Questions | None) -> ModelMarkSelector | None:
+        """Return the model as one that selects marks, if it is to.
+
+        Raises:
+            ModelError: It is to select marks, but no model is asked.
+        """
+        adaptive = questions is not None and self.ask == "adaptive"
+        return mark_selector_of(questions) if self.choose or adaptive else None
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,8 @@ def main(argv: Sequence[str]) -> None:
     questions = None
     if arguments.queries.given:
         questions = arguments.queries.questions(lambda: _first_images(given, options), arguments.model)
-    mark_selector = mark_selector_of(questions) if arguments.model.choose else None
+    mark_selector = arguments.model.mark_selector(questions)
+    adaptive = arguments.model.adaptive() if questions is not None else None
     segmenter = arguments.model.masking.open()
     from point2act.pipeline.run import follow, run
 
@@ -114,6 +126,7 @@ def main(argv: Sequence[str]) -> None:
             questions=questions,
             mark_selector=mark_selector,
             segmenter=segmenter,
+            adaptive=adaptive,
             config=options.pipeline,
             following=options.following,
             grow=options.grow,
@@ -127,6 +140,7 @@ def main(argv: Sequence[str]) -> None:
             questions=questions,
             mark_selector=mark_selector,
             segmenter=segmenter,
+            adaptive=adaptive,
             config=options.pipeline,
             resume=output.resume,
             show=True,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from point2act.cli.load_run import is_run, open_scene
-from point2act.cli.option_groups import GripperOptions, MaskOptions, SpeedOptions
+from point2act.cli.option_groups import AdaptiveOptions, GripperOptions, MaskOptions, SpeedOptions
 from point2act.cli.options import parse
 from point2act.core import config_files
 from point2act.core.progress import Stages
@@ -72,7 +72,7 @@ class Arguments:
     """
 
     input: Annotated[ViewInput, tyro.conf.arg(name="")]
-    model: Annotated[AskConfig, tyro.conf.arg(name="")] = field(default_factory=AskConfig)
+    model: Annotated[AdaptiveOptions, tyro.conf.arg(name="")] = field(default_factory=AdaptiveOptions)
     masks: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
     gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
     page: Annotated[PageOptions, tyro.conf.arg(name="")] = field(default_factory=PageOptions)
@@ -176,7 +176,12 @@ def _connect(
     robot = arguments.gripper_and_arm
     config = AnswerConfig(gripper=robot.gripper, arm=robot.arm, metric=robot.metric)
     interactive = InteractiveSession(
-        session, points, keep=saved, config=config, make_questions=make_questions
+        session,
+        points,
+        keep=saved,
+        config=config,
+        make_questions=make_questions,
+        adaptive=arguments.model.adaptive(),
     )
     viewer.start(interactive, command=lambda: _command(arguments, interactive.config.gripper, saved))
 

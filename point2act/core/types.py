@@ -150,6 +150,23 @@ class Answer:
     model: str = ""
     raw: str | None = None
     seconds: float | None = None
+    window: tuple[int, int, int, int] | None = None
+    """Left, top, width and height of the crop that was shown, pixels on disk; None for the whole image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which of several regions marked in one image a model or a person chose for a query."""
+
+    image: str
+    query: str
+    marks: tuple[Float[NDArray[np.float64], "_ 2"], ...]
+    """Pixels of the image on disk that each mark stands for, evenly spaced over it; at least one each."""
+    chosen: int | None
+    """Index of the mark; None for none of them."""
+    model: str = ""
+    raw: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +215,8 @@ class PointSet:
     answers: tuple[Answer, ...]
     plan: Plan | None = None
     """The task plan that the queries come from, None without an instruction."""
+    choices: tuple[Choice, ...] = ()
+    """Choices among marked regions, further evidence beside the answers."""
 
 
 # ── scene ──────────────────────────────────────────────────────────────────────────────────────

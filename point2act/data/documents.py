@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from point2act.core.documents import AnyText, Document, Version, Words
 from point2act.core.files import brief, is_text
-from point2act.core.types import Answer, Plan, Query, Role, Step, Target
+from point2act.core.types import Answer, Choice, Plan, Query, Role, Step, Target
 
 # Of queries: each takes a second and more. Chosen.
 _MAX_QUERIES = 1000
@@ -35,6 +35,16 @@ _Lines = Annotated[Words, AfterValidator(partial(_printable, allowed="\n\t"))]
 _Point = Annotated[
     tuple[float, float],
     Field(strict=False, description="write a point as two numbers [x, y], finite, in pixels"),
+]
+
+_Mark = Annotated[
+    list[_Point], Field(min_length=1, fail_fast=True, description="list at least one pixel [x, y]")
+]
+_Start = Annotated[int, Field(ge=0)]
+_Extent = Annotated[int, Field(ge=1)]
+_Window = Annotated[
+    tuple[_Start, _Start, _Extent, _Extent],
+    Field(strict=False, description="write [left, top, width, height] in whole pixels"),
 ]
 
 
@@ -113,10 +123,16 @@ class AnswerDocument(Document):
     raw: AnyText | None = Field(None, description="write the reply word for word, or null")
     seconds: float | None = Field(None, ge=0, description="write the seconds that the answer took, or null")
 
+    window: _Window | None = Field(
+        None, description="write [left, top, width, height] of the crop that was shown, in pixels, or null"
+    )
+
     def answer(self) -> Answer:
         """Return the answer."""
         points = np.array(self.points, dtype=float).reshape(-1, 2)
-        return Answer(self.image, self.query, points, self.visible, self.model, self.raw, self.seconds)
+        return Answer(
+            self.image, self.query, points, self.visible, self.model, self.raw, self.seconds, self.window
+        )
 
     @model_validator(mode="after")
     def _check_visible(self) -> AnswerDocument:
@@ -124,6 +140,38 @@ class AnswerDocument(Document):
             raise ValueError(
                 f"({self.image}, {brief(self.query)}) has points but says visible: false: "
                 "remove the points, or write visible: true"
+            )
+        return self
+
+
+class ChoiceDocument(Document):
+    """Write a choice as {"image": …, "query": …, "marks": [[[x, y], …], …], "chosen": …}."""
+
+    image: _Line = Field(description="write a file_path of transforms.json")
+    query: AnyText = Field(description="write the name of a query")
+    marks: list[_Mark] = Field(
+        min_length=1,
+        fail_fast=True,
+        description="list for each mark some pixels [x, y] of the region that it stands for, evenly spaced",
+    )
+    chosen: int | None = Field(
+        ge=0, description="write the index of the chosen mark, from 0, or null for none of them"
+    )
+    model: AnyText = Field("", description="write who or what chose")
+    raw: AnyText | None = Field(None, description="write the reply word for word, or null")
+    seconds: float | None = Field(None, ge=0, description="write the seconds that the choice took, or null")
+
+    def choice(self) -> Choice:
+        """Return the choice."""
+        marks = tuple(np.array(mark, dtype=float) for mark in self.marks)
+        return Choice(self.image, self.query, marks, self.chosen, self.model, self.raw, self.seconds)
+
+    @model_validator(mode="after")
+    def _check_chosen(self) -> ChoiceDocument:
+        if self.chosen is not None and self.chosen >= len(self.marks):
+            raise ValueError(
+                f"({self.image}, {brief(self.query)}) chooses mark {self.chosen} of {len(self.marks)}: "
+                "write its index, from 0"
             )
         return self
 
@@ -138,6 +186,11 @@ class PointsDocument(Document):
     answers: list[AnswerDocument] = Field(
         fail_fast=True, description="list the answers, one for each image and query; none is allowed"
     )
+    choices: list[ChoiceDocument] = Field(
+        [],
+        fail_fast=True,
+        description="list the choices among regions that were marked in images, or leave it out",
+    )
     plan: PlanDocument | None = Field(None, description="write a plan, or null, or leave it out")
 
     @model_validator(mode="after")
@@ -146,10 +199,12 @@ class PointsDocument(Document):
         twice = [name for name, count in names.items() if count > 1]
         if twice:
             raise ValueError(f"two queries are named {twice[0]!r}: give each its own name")
-        for index, answer in enumerate(self.answers):
-            if answer.query not in names:
+        replies = [(f"answers[{k}] is to", answer.query) for k, answer in enumerate(self.answers)]
+        replies += [(f"choices[{k}] is for", choice.query) for k, choice in enumerate(self.choices)]
+        for place, query in replies:
+            if query not in names:
                 raise ValueError(
-                    f"answers[{index}] is to the query {brief(answer.query)}, which is not asked: use one of "
+                    f"{place} the query {brief(query)}, which is not asked: use one of "
                     f"{', '.join(sorted(names)[:_LISTED])}"
                 )
         if self.plan is not None:

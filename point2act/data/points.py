@@ -44,11 +44,13 @@ def read_points(path: Path | str, capture: Capture | None = None) -> PointSet:
     document = read_json(path, PointsError)
     found = check(PointsDocument, document, PointsError, place=f"{path} is not a points.json")
     answers = tuple(answer.answer() for answer in found.answers)
+    choices = tuple(choice.choice() for choice in found.choices)
     if capture is not None:
         frames = {_plain(frame.name): frame for frame in capture.frames}
         answers = tuple(_in_frame(answer, frames, path) for answer in answers)
+        choices = tuple(replace(choice, image=_frame(choice.image, frames, path).name) for choice in choices)
     queries = tuple(Query(**vars(query)) for query in found.queries)
-    return PointSet(queries, answers, None if found.plan is None else found.plan.plan())
+    return PointSet(queries, answers, None if found.plan is None else found.plan.plan(), choices)
 
 
 def points_file(path: Path | str | None, *folders: Path) -> Path | None:
@@ -67,6 +69,11 @@ def write_points(path: Path | str, points: PointSet) -> None:
         "queries": [vars(query) for query in points.queries],
         "answers": [_entry(answer) for answer in points.answers],
     }
+    if points.choices:
+        document["choices"] = [
+            _shortened({**vars(choice), "marks": [mark.tolist() for mark in choice.marks]})
+            for choice in points.choices
+        ]
     if points.plan is not None:
         document["plan"] = plan_document(points.plan)
     check(PointsDocument, document, PointsError, place=f"{path} would not be a points.json")
@@ -97,15 +104,26 @@ def pointed_by_person(answers: Iterable[Answer]) -> set[str]:
 
 
 def _entry(answer: Answer) -> dict[str, Any]:
-    entry = {**vars(answer), "points": answer.points.tolist()}
-    return {key: value for key, value in entry.items() if value is not None or key not in ("raw", "seconds")}
+    window = None if answer.window is None else list(answer.window)
+    return _shortened({**vars(answer), "points": answer.points.tolist(), "window": window})
+
+
+def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry without the optional fields that it does not fill."""
+    optional = ("raw", "seconds", "window")
+    return {key: value for key, value in entry.items() if value is not None or key not in optional}
+
+
+def _frame(image: str, frames: dict[str, Frame], path: Path | str) -> Frame:
+    frame = frames.get(_plain(image))
+    if frame is None:
+        raise PointsError(f"{path}: {_unknown_image(image, frames)}")
+    return frame
 
 
 def _in_frame(answer: Answer, frames: dict[str, Frame], path: Path | str) -> Answer:
     """Return an answer under its frame's own name, with its points inside the image."""
-    frame = frames.get(_plain(answer.image))
-    if frame is None:
-        raise PointsError(f"{path}: {_unknown_image(answer.image, frames)}")
+    frame = _frame(answer.image, frames, path)
     size = np.array([frame.camera.width, frame.camera.height], dtype=np.float64)
     outside = ((answer.points < -_TOLERANCE) | (answer.points > size + _TOLERANCE)).any(axis=1)
     if outside.any():

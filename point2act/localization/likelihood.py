@@ -16,21 +16,26 @@ the prior of rivals is on those that contain the part: models often point at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from point2act.core.geometry import project, to_tangents
-from point2act.core.types import View, ViewAnswers
+from point2act.core.types import ViewAnswers
+from point2act.localization.further_answers import (
+    FurtherAnswers,
+    FurtherConfig,
+    Observations,
+    RightReplies,
+    VoteTerms,
+    observe,
+)
 from point2act.localization.part_tree import Parts
+from point2act.localization.visibility import MIN_AREA, Visibility
 
 # Maximum ratio of densities, so that products stay finite.
 _MAX_RATIO = 1e6
-# Solid angle that counts as nothing, square radians; far below a pixel.
-_MIN_AREA = 1e-12
 
 Mixture = tuple[tuple[float, float], ...]
 """Pairs of a value and its weight."""
@@ -78,55 +83,8 @@ class LikelihoodConfig:
     """Solid angle at which a part is visible with probability 0.5, square radians: 20 px at f = 300."""
     candidates: int = 50
     """Number of parts, and of rivals of each, that are evaluated in full after a first pass."""
-
-
-@dataclass(frozen=True, eq=False)
-class Visibility:
-    """Visibility of points and parts in every view. Angles are tangents: x/z and y/z."""
-
-    image_area: Float[np.ndarray, " v"]
-    """Solid angle of the image, square radians."""
-    area: Float[np.ndarray, "v n"]
-    """Solid angle that every point covers, square radians."""
-    tangents: Float[np.ndarray, "v n 2"]
-    """Position of every point; zero behind the camera."""
-    part_area: Float[np.ndarray, "v k"]
-    part_tangents: Float[np.ndarray, "v k 2"]
-    """Mean position of the visible part."""
-    part_covariance: Float[np.ndarray, "v k 3"]
-    """Covariance of the visible part: xx, xy, yy."""
-
-
-def part_visibility(parts: Parts, views: Sequence[View], covered: Float[np.ndarray, "v n"]) -> Visibility:
-    """Compute what every view sees of a surface's points and parts.
-
-    Args:
-        covered: Number of pixels that each point covers in each view.
-    """
-    pixel = np.array([1 / (view.camera.fx * view.camera.fy) for view in views])
-    sizes = np.array([view.camera.width * view.camera.height for view in views])
-    pixels, depth = zip(
-        *(project(view.camera, view.T_world_cam, parts.points) for view in views), strict=True
-    )
-    ahead = np.stack(depth) > 0
-    tangents = np.stack([to_tangents(view.camera, at) for at, view in zip(pixels, views, strict=True)])
-    tangents = np.where(ahead[:, :, None], tangents, 0.0)
-    area = np.where(ahead, covered * pixel[:, None], 0.0)
-    moments = [_moments(parts, weight, where) for weight, where in zip(area, tangents, strict=True)]
-    part_area, middle, covariance = (np.stack(column) for column in zip(*moments, strict=True))
-    return Visibility(sizes * pixel, area, tangents, part_area, middle, covariance)
-
-
-def _moments(
-    parts: Parts, weight: Float[np.ndarray, " n"], where: Float[np.ndarray, "n 2"]
-) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k 2"], Float[np.ndarray, "k 3"]]:
-    """Return total weight, mean and covariance of image positions for every part."""
-    x, y = where.T
-    sums = parts.sums(weight[:, None] * np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))
-    total = sums[:, 0]
-    mean = sums[:, 1:] / np.maximum(total, _MIN_AREA)[:, None]
-    products = np.stack([mean[:, 0] ** 2, mean[:, 0] * mean[:, 1], mean[:, 1] ** 2], axis=1)
-    return total, mean[:, :2], mean[:, 2:] - products
+    further: FurtherConfig = field(default_factory=FurtherConfig)
+    """Errors of points in crops and of choices among marked regions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +102,7 @@ def part_posterior(
     visibility: Visibility,
     answers: ViewAnswers,
     *,
+    further: FurtherAnswers = FurtherAnswers(),
     config: LikelihoodConfig = LikelihoodConfig(),
 ) -> PartPosterior:
     """Return the posterior over parts and absence, given the answers of all views.
@@ -151,22 +110,21 @@ def part_posterior(
     Args:
         visibility: What every view sees of the parts.
         answers: Tangents of the points in every view; empty for "not visible", None if not asked.
+        further: Points in crops, and choices among marked regions.
     """
     if len(parts) == 0:
         return PartPosterior(np.zeros(0), 1.0)
-    pointed = np.array([answer is not None and len(answer) > 0 for answer in answers], dtype=bool)
-    not_visible = np.array([answer is not None and len(answer) == 0 for answer in answers], dtype=bool)
-    points = [answer for answer in answers if answer is not None and len(answer)]
-    visible = _visible(visibility.part_area, config)
-    ratios, wrong = _densities(parts, visibility, np.flatnonzero(pointed), points, config)
-    terms = _AnswerTerms(visible[pointed], visible[not_visible], ratios, wrong)
+    observed = observe(parts, visibility, answers, further, config=config.further)
+    terms = _answer_terms(parts, observed, config)
+    votes = RightReplies.of(parts, visibility, further.votes, observed.vote_weight)
+    first = _first_pass(terms, config) + votes.alone(config.further) + np.log(parts.prior)
     # pyrefly: ignore[unsupported-operation]
-    few = np.argsort(-(_first_pass(terms, config) + np.log(parts.prior)), kind="stable")[: config.candidates]
+    few = np.argsort(-first, kind="stable")[: config.candidates]
     rivals = np.argsort(-_as_rival(terms), kind="stable")[: config.candidates]
-    present, none = _second_pass(
-        terms.only(few), terms.only(rivals), _rival_prior(parts, few, rivals, config.own_object), config
-    )
-    asked = pointed.sum() + not_visible.sum()
+    prior = _rival_prior(parts, few, rivals, config.own_object)
+    voted = votes.terms(few, rivals, config.further)
+    present, none = _second_pass(terms.only(few), terms.only(rivals), prior, voted, config)
+    asked = len(terms.pointed_weight) + len(terms.silent_weight) + len(further.votes)
     absent = config.absent * asked / max(asked + config.absent_views, 1)
     present = present + np.log(parts.prior[few]) + np.log1p(-absent)
     everything = np.append(present, none + np.log(absent) if absent > 0 else -np.inf)
@@ -185,6 +143,9 @@ class _AnswerTerms:
     """Probability that the part is visible, in views with a point."""
     unpointed: Float[np.ndarray, "s k"]
     """Probability that the part is visible, in views that answered "not visible"."""
+    pointed_weight: Float[np.ndarray, " p"]
+    """How much each point counts; likewise ``silent_weight``, each "not visible"."""
+    silent_weight: Float[np.ndarray, " s"]
     ratios: Float[np.ndarray, "j p k"]
     """For every jitter: density of the answer given the part, over its density if it is wrong."""
     wrong: Float[np.ndarray, " j"]
@@ -195,29 +156,39 @@ class _AnswerTerms:
         return replace(self, visible=visible, unpointed=unpointed, ratios=self.ratios[:, :, chosen])
 
 
-def _visible(area: Float[np.ndarray, "v k"], config: LikelihoodConfig) -> Float[np.ndarray, "v k"]:
+def _answer_terms(parts: Parts, observed: Observations, config: LikelihoodConfig) -> _AnswerTerms:
+    answers = observed.answers
+    pointed = np.array([answer is not None and len(answer) > 0 for answer in answers], dtype=bool)
+    silent = np.array([answer is not None and len(answer) == 0 for answer in answers], dtype=bool)
+    visible = visible_probability(observed.visibility.part_area, config)
+    ratios, wrong = _densities(parts, observed, np.flatnonzero(pointed), config)
+    weight = observed.weight
+    return _AnswerTerms(visible[pointed], visible[silent], weight[pointed], weight[silent], ratios, wrong)
+
+
+def visible_probability(area: Float[np.ndarray, "v k"], config: LikelihoodConfig) -> Float[np.ndarray, "v k"]:
     """Return the probability that a part with a given solid angle is visible."""
     share = area / (area + config.visible_area)
     return np.where(area < config.visible_area / 2, 0.02, np.clip(1.15 * share, 0, 0.98))
 
 
 def _densities(
-    parts: Parts,
-    visibility: Visibility,
-    views: Int[np.ndarray, " p"],
-    points: Sequence[Float[np.ndarray, "_ 2"]],
-    config: LikelihoodConfig,
+    parts: Parts, observed: Observations, rows: Int[np.ndarray, " p"], config: LikelihoodConfig
 ) -> tuple[Float[np.ndarray, "j p k"], Float[np.ndarray, " j"]]:
     """Return for every jitter the density ratios, and the log density of the background."""
-    ratios = np.zeros((len(config.jitter), len(views), len(parts)))
+    ratios = np.zeros((len(config.jitter), len(rows), len(parts)))
     background = np.zeros(len(config.jitter))
-    for row, (view, named) in enumerate(zip(views.tolist(), points, strict=True)):
-        for j, (jitter, _) in enumerate(config.jitter):
+    visibility = observed.visibility
+    for number, row in enumerate(rows.tolist()):
+        named = observed.answers[row]
+        assert named is not None
+        for j, (angle, _) in enumerate(config.jitter):
+            jitter = angle * observed.jitter[row]
             # Any of several points in one answer may refer to the part.
-            meant = np.mean([_if_meant(visibility, view, x, jitter, config.middle) for x in named], axis=0)
-            wrong = np.mean([_if_wrong(parts, visibility, view, x, jitter, config.anywhere) for x in named])
-            ratios[j, row] = np.minimum(meant / wrong, _MAX_RATIO)
-            background[j] += np.log(wrong)
+            meant = np.mean([_if_meant(visibility, row, x, jitter, config.middle) for x in named], axis=0)
+            wrong = np.mean([_if_wrong(parts, visibility, row, x, jitter, config.anywhere) for x in named])
+            ratios[j, number] = np.minimum(meant / wrong, _MAX_RATIO)
+            background[j] += observed.weight[row] * np.log(wrong)
     return ratios, background
 
 
@@ -231,7 +202,7 @@ def _if_meant(
     determinant = xx * yy - xy**2
     dx, dy = (x - visibility.part_tangents[view]).T
     squared = (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / determinant
-    seen = visibility.part_area[view] > _MIN_AREA
+    seen = visibility.part_area[view] > MIN_AREA
     return np.where(seen, np.exp(-0.5 * squared) / (2 * np.pi * np.sqrt(determinant)), 0.0)
 
 
@@ -241,7 +212,7 @@ def _if_wrong(
     """Return the density of a wrong point: on any visible object, rarely anywhere."""
     area = visibility.area[view, parts.things]
     squared = ((visibility.tangents[view, parts.things] - x) ** 2).sum(axis=1) / jitter**2
-    on_things = area @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2) / max(area.sum(), _MIN_AREA)
+    on_things = area @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2) / max(area.sum(), MIN_AREA)
     return (1 - anywhere) * on_things + anywhere / visibility.image_area[view]
 
 
@@ -254,21 +225,23 @@ def _first_pass(terms: _AnswerTerms, config: LikelihoodConfig) -> Float[np.ndarr
     ):
         pointed = terms.visible * (1 - missed) * ((1 - wrong) * ratios + wrong)
         pointed += (1 - terms.visible) * hallucinated
-        unseen = _not_visible_likelihood(terms.unpointed, missed, hallucinated)
-        found.append(np.log(pointed).sum(axis=0) + unseen + background)
+        unseen = _not_visible_likelihood(terms, missed, hallucinated)
+        found.append(terms.pointed_weight @ np.log(pointed) + unseen + background)
     return np.logaddexp.reduce(found, axis=0)
 
 
 def _not_visible_likelihood(
-    visible: Float[np.ndarray, "s k"], missed: float, hallucinated: float
+    terms: _AnswerTerms, missed: float, hallucinated: float
 ) -> Float[np.ndarray, " k"]:
     """Return the log-likelihood of all "not visible" answers."""
-    return np.log(visible * missed + (1 - visible) * (1 - hallucinated)).sum(axis=0)
+    visible = terms.unpointed
+    return terms.silent_weight @ np.log(visible * missed + (1 - visible) * (1 - hallucinated))
 
 
 def _as_rival(terms: _AnswerTerms) -> Float[np.ndarray, " k"]:
     """Return how well each part explains the points as the rival that many of them refer to."""
-    return np.log(0.4 * terms.ratios * terms.visible + 0.6).sum(axis=1).max(axis=0)
+    votes = np.log(0.4 * terms.ratios * terms.visible + 0.6)
+    return (terms.pointed_weight[:, None] * votes).sum(axis=1).max(axis=0)
 
 
 def _rival_prior(
@@ -287,15 +260,20 @@ def _rival_prior(
 
 
 def _second_pass(
-    meant: _AnswerTerms, rivals: _AnswerTerms, rival_prior: Float[np.ndarray, "c r"], config: LikelihoodConfig
+    meant: _AnswerTerms,
+    rivals: _AnswerTerms,
+    rival_prior: Float[np.ndarray, "c r"],
+    votes: VoteTerms,
+    config: LikelihoodConfig,
 ) -> tuple[Float[np.ndarray, " c"], float]:
     """Return the log-likelihood of every candidate, and of absence, over all error rates and rivals."""
     present, none = [], []
-    seen = meant.visible[:, :, None]
+    seen, counts = meant.visible[:, :, None], meant.pointed_weight
     pairs = config.visibility_errors
     total = sum(weight for _, _, weight in pairs)
-    unseen = [_not_visible_likelihood(meant.unpointed, m, h) for m, h, _ in pairs]
-    uniform = np.full((1, rival_prior.shape[1]), -np.log(rival_prior.shape[1]))
+    unseen = [_not_visible_likelihood(meant, m, h) for m, h, _ in pairs]
+    silent_count = meant.silent_weight.sum()
+    uniform = votes.absent_rival[None] - np.log(rival_prior.shape[1])
     for j, (_, weight) in enumerate(_shares(config.jitter)):
         ratio, background = meant.ratios[j][:, :, None], float(meant.wrong[j])
         for agreeing, share in _shares(config.agreeing):
@@ -303,25 +281,28 @@ def _second_pass(
             pull = agreeing * rivals.visible
             wrong_point = (1 - pull + pull * rivals.ratios[j])[:, None]
             wrong_point = wrong_point if agreeing > 0 else wrong_point[:, :, :1]
-            prior = rival_prior if agreeing > 0 else np.zeros((1, 1))
+            prior = rival_prior + votes.rival if agreeing > 0 else votes.alone[:, None]
+            absent_prior = uniform if agreeing > 0 else np.full((1, 1), votes.absent)
             for (wrong, p), (silent, (m, h, q)) in product(
                 _shares(config.wrong), zip(unseen, pairs, strict=True)
             ):
                 pointed = ((1 - m) * (1 - wrong)) * seen * ratio
                 pointed = pointed + ((1 - m) * wrong * seen + h * (1 - seen)) * wrong_point
                 known = background + np.log(weight * share * p * q / total)
-                present.append(_log_mean(pointed, prior) + silent + known)
+                present.append(_log_mean(pointed, counts, prior) + silent + known)
             for h, q in _shares(config.pointed):
-                absent = _log_mean(h * wrong_point, uniform if agreeing > 0 else prior)
-                absent = absent + len(meant.unpointed) * np.log1p(-h)
+                absent = _log_mean(h * wrong_point, counts, absent_prior) + silent_count * np.log1p(-h)
                 none.append(absent[0] + background + np.log(weight * share * q))
     return np.logaddexp.reduce(present, axis=0), float(np.logaddexp.reduce(none))
 
 
 def _log_mean(
-    likelihood: Float[np.ndarray, "p c r"], prior: Float[np.ndarray, "c r"]
+    likelihood: Float[np.ndarray, "p c r"], weight: Float[np.ndarray, " p"], prior: Float[np.ndarray, "c r"]
 ) -> Float[np.ndarray, " c"]:
-    """Return the log of the expectation over rivals of the product over views."""
+    """Return the log of the expectation over rivals of the product over views, each with its weight."""
+    shared = np.flatnonzero(weight < 1)
+    if len(shared):
+        likelihood[shared] **= weight[shared, None, None]
     logs = np.log(likelihood).sum(axis=0) if len(likelihood) > 40 else np.log(likelihood.prod(axis=0))
     return np.logaddexp.reduce(logs + prior, axis=1)
 

@@ -27,9 +27,10 @@ from scipy.spatial import KDTree
 from point2act.core.geometry import at_pixels, inside, project
 from point2act.core.masks import CandidateMasks
 from point2act.core.types import View, ViewAnswers
-from point2act.localization.likelihood import LikelihoodConfig, Visibility, part_posterior, part_visibility
+from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.mask_views import MaskViewsConfig
 from point2act.localization.part_tree import Parts
+from point2act.localization.visibility import Visibility, part_visibility
 
 # Rounds in which views choose among their candidates; the choice is stable after two or three.
 _ROUNDS = 3

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 
 from point2act.core.geometry import fit_box, to_tangents
 from point2act.core.types import DepthImages, NoAnswer, Region, View, ViewAnswers
-from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, Visibility
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior
 from point2act.localization.part_tree import Parts
 from point2act.localization.ray_consensus import RayConsensusConfig, Rays, ray_consensus_point
 from point2act.localization.support import SupportConfig, count_support
+from point2act.localization.visibility import Visibility
 
 # Mean shift converges in a few steps.
 _STEPS = 12
@@ -37,6 +38,8 @@ class RegionConfig:
     """Weight of an answer far from a point, relative to one at the point."""
     settle: float = 0.015
     """Width of the mean-shift kernel that places the action point on the surface: 1 cm at 0.5 m."""
+    reach: float = 0.015
+    """Angle from an action point within which a part's surface counts as acted on: 7.5 mm at 0.5 m."""
     body: float = 0.5
     """Fraction of the maximum certainty above which points belong to the region's box."""
     sink: float = 0.002
@@ -160,7 +163,9 @@ class Place:
     body: Float[np.ndarray, "b 3"]
     """Surface points."""
     probability: float
-    """Probability that the query means it."""
+    """Probability that the query means it, the whole that contains it, or a piece of it."""
+    confidence: float
+    """Probability that the query means something that the action point lies on."""
     parts: Int[np.ndarray, " c"]
     """The overlapping parts, most probable first."""
     members: Int[np.ndarray, " b"]
@@ -168,11 +173,15 @@ class Place:
 
     def moved(self, offset: Float[np.ndarray, " 3"]) -> Place:
         """Return the place shifted by an offset."""
+        middle, point, body = self.middle + offset, self.action_point + offset, self.body + offset
+        return replace(self, middle=middle, action_point=point, body=body)
+
+    def joined(self, other: Place) -> Place:
+        """Return the place with the probabilities of another one that has nearly the same action point."""
         return replace(
             self,
-            middle=self.middle + offset,
-            action_point=self.action_point + offset,
-            body=self.body + offset,
+            probability=self.probability + other.probability,
+            confidence=self.confidence + other.confidence,
         )
 
 
@@ -207,7 +216,7 @@ def rank_places(
         away = [np.linalg.norm(place.action_point - other.action_point) for other in places]
         if away and min(away) < config.same * parts.distance:
             same = int(np.argmin(away))
-            places[same] = replace(places[same], probability=places[same].probability + place.probability)
+            places[same] = places[same].joined(place)
         else:
             places.append(place)
     return sorted(places, key=lambda place: -place.probability)
@@ -233,12 +242,22 @@ def merge_parts(
     weight = certainty * _attraction(visibility.tangents[:, index], views, answers, config)
     middle = weight @ points / weight.sum()
     point = _settle(points, weight, middle, config.settle * parts.distance)
+    confidence = sum(
+        float(evidence.parts[part])
+        for part in chosen.tolist()
+        if _distance(point, parts.points[parts.members(part)]) < config.reach * parts.distance
+    )
     point = point + config.sink * parts.distance * _inwards(
         point, visibility.area[:, index].sum(axis=1), views
     )
     body = certainty >= config.body * certainty.max()
     probability = float(evidence.parts[chosen].sum())
-    return Place(middle, point, points[body], probability, chosen, index[body])
+    return Place(middle, point, points[body], probability, confidence, chosen, index[body])
+
+
+def _distance(point: Float[np.ndarray, " 3"], points: Float[np.ndarray, "n 3"]) -> float:
+    """Return the distance from a point to the nearest one of at least one."""
+    return float(np.sqrt(((points - point) ** 2).sum(axis=1).min()))
 
 
 def _attraction(
@@ -292,5 +311,5 @@ def _regions(
             place.action_point, place.body, views, depths, answers, spent, config=config.support
         )
         spent |= backed
-        regions.append(Region(place.action_point, place.probability, support, fit_box(place.body)))
+        regions.append(Region(place.action_point, place.confidence, support, fit_box(place.body)))
     return regions

@@ -12,8 +12,9 @@ from scipy.spatial import KDTree
 
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene, View
-from point2act.localization.likelihood import PartPosterior, Visibility, part_visibility
+from point2act.localization.likelihood import PartPosterior
 from point2act.localization.part_tree import Parts, PartTreeConfig, build_part_tree
+from point2act.localization.visibility import Visibility, part_visibility
 from point2act.splatting.gaussians import SH_DC, Projection
 from point2act.splatting.render import gather
 

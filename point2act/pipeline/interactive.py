@@ -27,11 +27,15 @@ from point2act.data.points import PERSON, effective_answers, write_points
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import visible_at
+from point2act.pipeline.adaptive import ask_adaptively
 from point2act.pipeline.planning import find_robot
 from point2act.pipeline.query import AnswerConfig, Localization
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.splatting.intersection import intersect_ray
 from point2act.vlm.pointing.ask import PointingJob, Questions
+from point2act.vlm.pointing.mark_selector import ModelMarkSelector
+from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import name_queries
 
 # Longer side of the photos that are shown, pixels, and how many are kept in memory. Chosen: a screen's worth.
@@ -105,6 +109,7 @@ class InteractiveSession:
         keep: The points.json that is written when points change.
         config: How to localize and plan.
         make_questions: Makes questions for a model; None if there is no model.
+        adaptive: Ask one question at a time, until a query is sure; None asks about every image.
     """
 
     def __init__(
@@ -115,8 +120,10 @@ class InteractiveSession:
         keep: Path,
         config: AnswerConfig = AnswerConfig(),
         make_questions: QuestionFactory | None = None,
+        adaptive: AdaptiveConfig | None = None,
     ):
         self.session, self.keep, self.config, self.make_questions = session, keep, config, make_questions
+        self.adaptive = adaptive
         self.state = State(points, load_gripper(config.gripper))
         self._frames = {frame.name: frame for frame in session.capture.frames}
         self._poses = {view.name: view.T_world_cam for view in session.views}
@@ -198,7 +205,7 @@ class InteractiveSession:
         return changed
 
     def ask(self, query: Query, progress: ProgressCallback | None = None) -> list[str]:
-        """Ask the model about a query in all images; its answers replace those of earlier models.
+        """Ask the model about a query; its answers replace those of earlier models.
 
         Returns:
             A sentence for each reason why images have no answer.
@@ -208,15 +215,42 @@ class InteractiveSession:
         """
         if self.make_questions is None:
             raise Point2ActError("there is no model to ask: start the viewer with --model")
-        session = self.session
-        with PointingJob(self.make_questions([query])) as asking:
-            asking.add(session.frames)
-            asking.finish(session.frames, session.views)
-            update = None if progress is None else lambda count: progress(count.done, count.total)
-            answers = asking.answers(update)
+        session, questions = self.session, self.make_questions([query])
+        if self.adaptive is None:
+            with PointingJob(questions) as asking:
+                asking.add(session.frames)
+                asking.finish(session.frames, session.views)
+                update = None if progress is None else lambda count: progress(count.done, count.total)
+                answers = asking.answers(update)
+            found, warnings = answers.points, answers.warnings()
+        else:
+            found, warnings = self._ask_adaptively(questions, self.adaptive, progress)
         others = [a for a in self.state.points.answers if a.query != query.name or a.model == PERSON]
-        self._keep(replace(self.state.points, answers=(*others, *answers.points.answers)))
-        return answers.warnings()
+        choices = [choice for choice in self.state.points.choices if choice.query != query.name]
+        self._keep(
+            replace(
+                self.state.points,
+                answers=(*others, *found.answers),
+                choices=(*choices, *found.choices),
+            )
+        )
+        return warnings
+
+    def _ask_adaptively(
+        self, questions: Questions, config: AdaptiveConfig, progress: ProgressCallback | None
+    ) -> tuple[PointSet, list[str]]:
+        pointer = questions.pointer
+        found = ask_adaptively(
+            self.session,
+            PointSet(questions.queries, ()),
+            pointer,
+            ModelMarkSelector.of(pointer) if isinstance(pointer, ModelPointer) else None,
+            side=questions.side,
+            answer=self.config,
+            config=config,
+            progress=progress,
+        )
+        return found.points, [f"not answered: {error}" for error in found.errors]
 
     def _keep(self, points: PointSet) -> None:
         """Write changed points; answers that differ can be taken back."""
@@ -260,10 +294,12 @@ class InteractiveSession:
         """Compute relevancy and region of queries, by default all; no grasps yet."""
         now = self.state
         queries = tuple(query for query in now.points.queries if not names or query.name in names)
-        answers = tuple(a for a in now.points.answers if a.query in {query.name for query in queries})
+        wanted = {query.name for query in queries}
+        answers = tuple(answer for answer in now.points.answers if answer.query in wanted)
         if not queries:
             return
-        found = self.session.localize(PointSet(queries, answers), config=self.config)
+        choices = tuple(choice for choice in now.points.choices if choice.query in wanted)
+        found = self.session.localize(PointSet(queries, answers, choices=choices), config=self.config)
         stale = {query.name for query in queries}
         if any(query.role == "avoid" for query in queries):
             # The gripper keeps away from other regions now.

@@ -206,9 +206,26 @@ def to_disk_pixels(frame: Frame, view: View, mask: Bool[np.ndarray, "h w"]) -> F
     return view_to_disk(frame, view, pixel_centers(*mask.shape)[mask])
 
 
-def make_mark(frame: Frame, view: View, look: Crop, label: str, mask: Bool[np.ndarray, "h w"]) -> Mark:
-    """Make the mark of a candidate with at least one visible pixel, on a crop of the image on disk."""
-    depth = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
+def make_mark(
+    frame: Frame,
+    view: View,
+    look: Crop,
+    label: str,
+    mask: Bool[np.ndarray, "h w"],
+    *,
+    at: Bool[np.ndarray, "h w"] | None = None,
+) -> Mark:
+    """Make the mark of a candidate with at least one visible pixel, on a crop of the image on disk.
+
+    Args:
+        frame: The frame.
+        view: The view of it.
+        look: The crop.
+        label: What is written beside the region.
+        mask: Pixels of the view that the region covers.
+        at: Those of them where the label may stand; None for all.
+    """
+    depth = np.asarray(distance_transform_edt(np.pad(mask if at is None else at, 1)))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
 
     def shown(pixels: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:

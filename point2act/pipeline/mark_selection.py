@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from point2act.core.errors import ModelError, Point2ActError
+from point2act.core.errors import ModelError
 from point2act.core.progress import Stages
-from point2act.core.types import Answer, Frame, PointSet, Query, View
+from point2act.core.types import Answer, PointSet, Query
 from point2act.data.capture import read_image
 from point2act.data.crops import Crop, Window, crop_image, window_around
 from point2act.grasping.grippers import Gripper
@@ -22,26 +21,21 @@ from point2act.pipeline.mark_candidates import (
     Candidate,
     MarksConfig,
     find_candidates,
-    make_mark,
     map_candidates,
     map_points,
     select_views_to_ask,
     to_disk_pixels,
 )
+from point2act.pipeline.mark_questions import ShownView, Vote, added, ask_all, number_question
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult
-from point2act.visualization.drawing.set_of_mark import Cells, draw_cells, draw_marks
+from point2act.visualization.drawing.set_of_mark import Cells, draw_cells
 from point2act.vlm.pointing.executor import RequestCounts
-from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion, MarkSelector, reply_instruction
+from point2act.vlm.pointing.mark_selector import MarkQuestion, MarkSelector, reply_instruction
 
 _log = logging.getLogger(__name__)
 
-_WHICH = """\
-The photograph shows {count} outlined regions. Each has a number in a dark disc, which stands on the region or
-is tied to it by a line of the outline's colour.
-Which number marks {query}? It may be marked in part only, or be a part of what is marked.
-"""
 _CELL = """\
 The photograph is a close-up with a grid over the middle of it. Each cell has its name in its upper left
 corner: the letter of its column, from left to right, and the number of its row, from top to bottom.
@@ -162,17 +156,17 @@ def select_marks(
         ModelError: All questions failed.
     """
     cases = _cases(session, answered, config)
-    votes, vote_count, error = _ask_all(
+    votes, vote_count, error = ask_all(
         mark_selector,
         {
-            (case, shown): partial(_number_question, case.query, shown, config)
+            (case, shown): partial(number_question, case.query, shown, config.side)
             for case in cases
             for shown in case.shown
             if len(shown.numbers) > 1
         },
     )
     decisions = tuple(_decide(case, votes) for case in cases)
-    cells, cell_count, cell_error = _ask_all(
+    cells, cell_count, cell_error = ask_all(
         mark_selector,
         {
             (case, shown): partial(_cell_question, case.query, shown, decision.winner, config)
@@ -181,7 +175,7 @@ def select_marks(
             if decision.winner in shown.numbers.values()
         },
     )
-    count, error = _added(vote_count, cell_count), error or cell_error
+    count, error = added(vote_count, cell_count), error or cell_error
     if count.total and count.failed == count.total:
         raise ModelError(f"none of {count.total} questions was answered: {error}")
     return Selection(_replaced(points, votes, cells, mark_selector.name), decisions, count, error)
@@ -189,33 +183,15 @@ def select_marks(
 
 # ── questions ──────────────────────────────────────────────────────────────────────────────────
 @dataclass(frozen=True, eq=False)
-class _ShownView:
-    """One view that is asked about a query."""
-
-    frame: Frame
-    view: View
-    candidates: Int[np.ndarray, "h w"]
-    """Index of the candidate that each pixel of the view shows; -1 for none."""
-    numbers: Mapping[str, int]
-    """The visible candidates by the numbers they have in this view."""
-
-
-@dataclass(frozen=True, eq=False)
 class _Case:
     """A query, its candidates and the views that are asked."""
 
     query: Query
     candidates: tuple[Candidate, ...]
-    shown: tuple[_ShownView, ...]
+    shown: tuple[ShownView, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Vote:
-    choice: MarkChoice
-    places: Mapping[str, Float[np.ndarray, "_ 2"]]
-
-
-_Votes = Mapping[tuple[_Case, _ShownView], _Vote]
+_Votes = Mapping[tuple[_Case, ShownView], Vote]
 
 
 def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfig) -> list[_Case]:
@@ -241,29 +217,20 @@ def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfi
             pixels = np.bincount(image[image >= 0], minlength=len(candidates))
             seen = pixels > config.marks.min_area * view.camera.fx * view.camera.fy
             numbers = {str(1 + (order[c] + shift) % len(order)): int(c) for c in np.flatnonzero(seen)}
-            shown.append(_ShownView(frames[view.name], view, image, dict(sorted(numbers.items()))))
+            numbers = dict(sorted(numbers.items()))
+            masks = {label: image == index for label, index in numbers.items()}
+            shown.append(ShownView(frames[view.name], view, numbers, masks))
         cases.append(_Case(result.query, candidates, tuple(shown)))
     return cases
 
 
-def _number_question(query: Query, shown: _ShownView, config: MarkSelectionConfig) -> MarkQuestion:
-    """Show the whole image with a number on every candidate."""
-    image = read_image(shown.frame)
-    crop = crop_image(image, Window(0, 0, image.shape[1], image.shape[0]), side=config.side)
-    masks = {number: shown.candidates == index for number, index in shown.numbers.items()}
-    marks = [make_mark(shown.frame, shown.view, crop, number, mask) for number, mask in masks.items()]
-    places = {number: to_disk_pixels(shown.frame, shown.view, mask) for number, mask in masks.items()}
-    drawn = Crop(draw_marks(crop.image, marks), crop.window)
-    prompt = _WHICH.format(count=len(marks), query=query.text) + reply_instruction(list(places))
-    return MarkQuestion(query, shown.frame.name, drawn, places, prompt)
-
-
 def _cell_question(
-    query: Query, shown: _ShownView, candidate: int | None, config: MarkSelectionConfig
+    query: Query, shown: ShownView, candidate: int | None, config: MarkSelectionConfig
 ) -> MarkQuestion:
     """Show a close-up of a candidate under a grid."""
     image = read_image(shown.frame)
-    pixels = to_disk_pixels(shown.frame, shown.view, shown.candidates == candidate)
+    (mask,) = (shown.masks[label] for label, index in shown.numbers.items() if index == candidate)
+    pixels = to_disk_pixels(shown.frame, shown.view, mask)
     window, low, high = _close_up(image, pixels, config)
     crop = crop_image(image, window, side=config.side)
     low, high = crop.from_disk(np.stack([low, high]))
@@ -286,36 +253,6 @@ def _close_up(
     low, high = np.maximum(low - margin, 0), np.minimum(high + margin, size)
     side = max(config.context * size.max(), 1.5 * (high - low).max())
     return window_around((low + high) / 2, int(np.ceil(side)), size=size), low, high
-
-
-def _ask_all(
-    mark_selector: MarkSelector, questions: Mapping[tuple[_Case, _ShownView], Callable[[], MarkQuestion]]
-) -> tuple[_Votes, RequestCounts, str]:
-    """Ask several questions at once, each drawn when its turn comes.
-
-    Returns:
-        The answers of those that got one, the counts and the first error.
-    """
-
-    def ask(question: Callable[[], MarkQuestion]) -> _Vote | Point2ActError:
-        try:
-            drawn = question()
-            return _Vote(mark_selector.select(drawn), drawn.places)
-        except Point2ActError as err:
-            _log.debug("no mark was selected: %s", err)
-            return err
-
-    with ThreadPoolExecutor(mark_selector.concurrency, thread_name_prefix="marks") as pool:
-        outcomes = list(pool.map(ask, questions.values()))
-    votes = {key: vote for key, vote in zip(questions, outcomes, strict=True) if isinstance(vote, _Vote)}
-    errors = [str(error) for error in outcomes if not isinstance(error, _Vote)]
-    cached = sum(vote.choice.cached for vote in votes.values())
-    count = RequestCounts(len(outcomes), len(votes) - cached, cached, len(errors))
-    return votes, count, next(iter(errors), "")
-
-
-def _added(a: RequestCounts, b: RequestCounts) -> RequestCounts:
-    return RequestCounts(a.total + b.total, a.asked + b.asked, a.cached + b.cached, a.failed + b.failed)
 
 
 # ── votes ──────────────────────────────────────────────────────────────────────────────────────
@@ -350,4 +287,4 @@ def _replaced(points: PointSet, votes: _Votes, cells: _Votes, model: str) -> Poi
             place = cell.places[cell.choice.label]
             new[image, query] = Answer(image, query, place, model=model, raw=raw, seconds=seconds)
     kept = tuple(answer for answer in points.answers if (answer.image, answer.query) not in new)
-    return PointSet(points.queries, (*kept, *new.values()), points.plan)
+    return replace(points, answers=(*kept, *new.values()))

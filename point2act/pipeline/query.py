@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.core.geometry import to_tangents
 from point2act.core.types import (
     DepthImages,
     GaussianScene,
@@ -27,10 +26,11 @@ from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.localization.heatmaps import HeatmapConfig
-from point2act.localization.likelihood import LikelihoodConfig, part_posterior
+from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, part_posterior
 from point2act.localization.mask_evidence import MaskEvidenceConfig
 from point2act.localization.region import ClickConfig, RegionConfig, choose_region, rank_places
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
+from point2act.localization.view_answers import QueryAnswers
 from point2act.pipeline.masks import PlaceMasks
 from point2act.splatting.rendering import RenderedSurface
 from point2act.vlm.segmenters.segmenter import Segmenter
@@ -87,8 +87,10 @@ class QueryContext:
     """Depth to plan grasps on, for every view: ``confirmed_depths``."""
     scene: GaussianScene
     segmentation: Segmentation
+    answers: QueryAnswers
+    """The answers that the posterior rests on."""
     pixels: ViewAnswers
-    """The answers, as pixels of the views."""
+    """All points of whole images and crops, as pixels of the views."""
     by_person: bool
     """Whether the answers are a person's and not a model's."""
     full_size: Callable[[View], View]
@@ -116,6 +118,8 @@ class Localization:
     """A query, the relevancy of the scene for it and the region that it means."""
 
     context: QueryContext
+    posterior: PartPosterior
+    """Probability of every part, and of absence."""
     relevancy: Float[np.ndarray, " n"]
     """Probability of every Gaussian to belong to what the query means."""
     region: Region | NoAnswer
@@ -145,13 +149,10 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
-    chosen = config.click if context.by_person else config
-    tangents = [
-        None if pixels is None else to_tangents(view.camera, pixels)
-        for pixels, view in zip(context.pixels, context.views, strict=True)
-    ]
-    posterior = part_posterior(parts, visibility, tangents, config=chosen.evidence)
-    places = rank_places(parts, visibility, posterior, context.views, context.pixels, config=chosen.region)
+    chosen, answers = config.click if context.by_person else config, context.answers
+    tangents, pixels = answers.tangents(context.views), answers.by_view(context.views)
+    posterior = part_posterior(parts, visibility, tangents, further=answers.further, config=chosen.evidence)
+    places = rank_places(parts, visibility, posterior, context.views, pixels, config=chosen.region)
     relevancy = context.segmentation.relevancy(posterior)
     if context.segmenter is not None and places and any(each is not None and len(each) for each in tangents):
         masks = PlaceMasks(
@@ -163,14 +164,14 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
             config.mask_evidence,
         )
         places[0], relevancy = masks.refine(
-            places[0], posterior, context.pixels, tangents, evidence=chosen.evidence, config=chosen.region
+            places[0], posterior, answers.whole, tangents, evidence=chosen.evidence, config=chosen.region
         )
     region, rivals = choose_region(
         places,
         posterior,
         context.views,
         [surface.depth for surface in context.surfaces],
-        context.pixels,
+        pixels,
         distance=parts.distance,
         sigma=config.heatmap.sigma,
         config=chosen.region,
@@ -178,7 +179,8 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     extent = np.zeros(len(parts.points))
     if places:
         extent[places[0].members] = 1.0
-    return Localization(context, relevancy, region, rivals, context.segmentation.on_gaussians(extent) > 0)
+    on_extent = context.segmentation.on_gaussians(extent) > 0
+    return Localization(context, posterior, relevancy, region, rivals, on_extent)
 
 
 def confirmed_depths(

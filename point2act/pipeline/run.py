@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query
+from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
 from point2act.pipeline.planning import Planner
+from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, find_points
 from point2act.pipeline.steps import RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
@@ -30,6 +33,7 @@ def run(
     pointer: Pointer | PointFunction | None = None,
     questions: Questions | None = None,
     mark_selector: MarkSelector | None = None,
+    adaptive: AdaptiveConfig | None = None,
     planner: Planner | None = None,
     segmenter: Segmenter | SegmentFunction | None = None,
     config: RunConfig = RunConfig(),
@@ -52,6 +56,7 @@ def run(
         questions: Queries for a vision-language model, see ``open_questions`` and ``open_task``; asked
             while the scene is made.
         mark_selector: Model that also selects among numbered regions (set-of-mark prompting).
+        adaptive: Ask one question at a time, until a query is sure; None asks about every image.
         planner: Grasp planner in place of the antipodal one: called with the region, the surface around it
             (points and normals in the world frame, metres) and the gripper; returns grasps, best first.
         segmenter: Where things end: a function of the RGB image (h, w, 3) uint8, pixels of the thing (p, 2)
@@ -71,16 +76,18 @@ def run(
     questions = _questions(queries, pointer, questions)
     if questions is not None and points is not None:
         raise PointsError("points are answers already: give either points or queries")
+    asker = _adaptive(questions, mark_selector, adaptive)
     context = RunContext.create(
         config, output, resume=resume, planner=planner, segmenter=segmenter, show=show
     )
-    with PointingJob(questions) if questions is not None else nullcontext() as asking:
+    asked = questions if asker is None else asker.questions
+    with PointingJob(asked) if asked is not None else nullcontext() as asking:
         with context.stages.stage("read the capture") as bar:
             source = context.loader.read(capture)
             known = _known(source, points) if asking is None else None
             used = context.select_views(source, known, bar)
             if asking is not None:
-                asking.add(used.frames)
+                asking.add(used.frames if asker is None else asker.first(used.frames))
             views = context.load_views(used, bar)
         if asking is not None:
             asking.finish(used.frames, views)
@@ -88,7 +95,7 @@ def run(
         context.load_dependencies(grasps=grasps)
         built, saved_scene = context.reconstruct(source, views)
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, built, known, answers, mark_selector, saved_scene=saved_scene)
+    return context.finish(source, built, known, answers, asker or mark_selector, saved_scene=saved_scene)
 
 
 def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
@@ -119,6 +126,7 @@ def follow(
     pointer: Pointer | PointFunction | None = None,
     questions: Questions | None = None,
     mark_selector: MarkSelector | None = None,
+    adaptive: AdaptiveConfig | None = None,
     planner: Planner | None = None,
     segmenter: Segmenter | SegmentFunction | None = None,
     config: RunConfig = RunConfig(),
@@ -140,6 +148,7 @@ def follow(
         pointer: Where a query is in an image, as for ``run``.
         questions: Queries for a vision-language model, as for ``run``.
         mark_selector: Model that also selects among numbered regions.
+        adaptive: Ask one question at a time once the scene is made, as ``run`` does.
         planner: Grasp planner in place of the antipodal one.
         segmenter: Where things end, as for ``run``.
         config: All options of a run.
@@ -151,15 +160,18 @@ def follow(
         Point2ActError: The message says what to fix.
     """
     questions = _questions(queries, pointer, questions)
+    asker = _adaptive(questions, mark_selector, adaptive)
     context = RunContext.create(
         config, output, incremental=True, planner=planner, segmenter=segmenter, show=show
     )
     scene: IncrementalReconstruction | None = None
+    asked = questions if asker is None else asker.questions
     with (
-        PointingJob(questions) if questions is not None else nullcontext() as asking,
+        PointingJob(asked) if asked is not None else nullcontext() as asking,
         CaptureFollower(capture, context.loader, config=following) as follower,
     ):
-        follower.start(asking.add if asking is not None else lambda frames: None)
+        early = None if asking is None else asking.add if asker is None else EarlyFrames(asking.add, asker)
+        follower.start(early or (lambda frames: None))
         context.load_dependencies(grasps=False)
         # While there is nothing else to do. If it is missing, that is an error only once it is needed.
         with suppress(SceneError):
@@ -180,7 +192,7 @@ def follow(
             asking.finish(source.frames, views)
         built = scene.finish()
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, built, known, answers, mark_selector)
+    return context.finish(source, built, known, answers, asker or mark_selector)
 
 
 def _questions(
@@ -194,6 +206,15 @@ def _questions(
     if queries is None or pointer is None or questions is not None:
         raise PointsError("give queries and a pointer together, or questions alone")
     return pointer_questions(queries, pointer)
+
+
+def _adaptive(
+    questions: Questions | None, mark_selector: MarkSelector | None, config: AdaptiveConfig | None
+) -> AdaptiveAsking | None:
+    """Return what asks adaptively, if anything does; crops are among its questions then."""
+    if questions is None or config is None:
+        return None
+    return AdaptiveAsking(replace(questions, zoom=None), mark_selector, config)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:

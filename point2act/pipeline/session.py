@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from point2act.core.errors import PointsError, SceneError
 from point2act.core.progress import Stages
 from point2act.core.types import (
     Capture,
+    Choice,
     DepthImages,
     Frame,
     GaussianScene,
@@ -31,9 +32,12 @@ from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, points_file, read_points
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
+from point2act.localization.view_answers import query_answers
 from point2act.pipeline.finished_run import FinishedRun
+from point2act.pipeline.mark_candidates import map_points
 from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext, confirmed_depths, localize
 from point2act.splatting.gaussians import FrozenGaussians, Projection, freeze
@@ -104,6 +108,8 @@ class Session:
     _segmentations: dict[SegmentationConfig, Segmentation] = field(
         default_factory=dict, init=False, repr=False
     )
+    _shown: dict[int, Int[np.ndarray, "_h _w"]] = field(default_factory=dict, init=False, repr=False)
+    _votes: dict[Choice, MarkVote] = field(default_factory=dict, init=False, repr=False)
     _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
     _localized: dict[str, Localization] = field(default_factory=dict, init=False, repr=False)
 
@@ -134,6 +140,13 @@ class Session:
                 self.scene, self.views, self.projections, config=config
             )
         return self._segmentations[config]
+
+    def shown_points(self, number: int) -> Int[np.ndarray, "_h _w"]:
+        """Return the index of the parts' point that each pixel of a view shows, see ``map_points``."""
+        if number not in self._shown:
+            parts = self.segmentation().parts
+            self._shown[number] = map_points(parts, self.views[number], self.surfaces[number])
+        return self._shown[number]
 
     def depths(self, agreement: float) -> DepthImages:
         """Return ``confirmed_depths`` of every view, to plan grasps on."""
@@ -234,9 +247,10 @@ class Session:
             surfaces, segmentation = self.surfaces, self.segmentation(config.segmentation)
         by_person = pointed_by_person(points.answers)
         pixels = answers_in_views(points, self.capture, self.views)
+        counted = query_answers(points, self.capture, self.views, self._votes)
         localized = []
         with stages.stage("localize the queries") as tick:
-            for query, answers in zip(points.queries, pixels, strict=True):
+            for query, answers, seen in zip(points.queries, counted, pixels, strict=True):
                 context = QueryContext(
                     query=query,
                     views=self.views,
@@ -244,7 +258,8 @@ class Session:
                     depths=self.depths(config.depth_agreement),
                     scene=self.scene,
                     segmentation=segmentation,
-                    pixels=answers,
+                    answers=answers,
+                    pixels=seen,
                     by_person=query.name in by_person,
                     full_size=self.full_size,
                     metric=self.metric or config.metric,

@@ -23,6 +23,8 @@ from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import read_splat_ply
 from point2act.data.view_loader import MAX_SIDE, ViewLoader
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.pipeline.adaptive import AdaptiveAsking
+from point2act.pipeline.mark_questions import added
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
 from point2act.pipeline.outputs import RunSummary, publish, write_scene, write_timings
 from point2act.pipeline.planning import Planner
@@ -219,7 +221,7 @@ class RunContext:
         built: Reconstruction,
         known: PointSet | None,
         answers: Answers | None,
-        mark_selector: MarkSelector | None,
+        further: AdaptiveAsking | MarkSelector | None,
         *,
         saved_scene: Path | None = None,
     ) -> RunResult:
@@ -230,13 +232,17 @@ class RunContext:
             built: The scene and the views that it was fitted to.
             known: Recorded points, if no model was asked.
             answers: What a model answered, if one was asked.
-            mark_selector: Selects among numbered regions, see ``ask_with_marks``.
+            further: Asks on adaptively, or selects among numbered regions, see ``ask_with_marks``.
             saved_scene: A PLY file of the scene that is written already.
         """
-        points = known if answers is None else answers.points
         session = Session(
             source, built.views, built.scene, self.metric(source), self.device, segmenter=self.segmenter
         )
+        mark_selector = None if isinstance(further, AdaptiveAsking) else further
+        if answers is not None and isinstance(further, AdaptiveAsking):
+            more = further.ask(session, answers.points.answers, answer=self.config.answer, stages=self.stages)
+            answers = replace(answers, points=more.points, count=added(answers.count, more.count))
+        points = known if answers is None else answers.points
         _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
         answered = None
         if points is None:

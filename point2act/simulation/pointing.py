@@ -122,7 +122,7 @@ def _point(
         return None
     meant = choices.target
     if not visible or rng.random() < config.wrong:
-        kind = rng.choice(3, p=_shares(config))
+        kind = rng.choice(3, p=error_shares(config))
         orders = ([choices.same, choices.others], [choices.distractor, choices.others], [choices.others])
         wrong = (sorted(seen & set(order)) for order in orders[kind])
         meant = next(([int(rng.choice(parts))] for parts in wrong if parts), meant if visible else [])
@@ -134,7 +134,8 @@ def _point(
     return np.round(np.clip(point, 0.5, [width - 0.5, height - 0.5]), 1)
 
 
-def _shares(config: PointingConfig) -> tuple[float, float, float]:
+def error_shares(config: PointingConfig) -> tuple[float, float, float]:
+    """Return the fractions of wrong points on the same object, on the distractor and on anything else."""
     return config.other_part, config.distractor, 1 - config.other_part - config.distractor
 
 

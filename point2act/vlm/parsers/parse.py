@@ -19,7 +19,7 @@ from point2act.vlm.parsers.formats import (
     read_rows,
 )
 from point2act.vlm.parsers.negation import has_coordinates, says_none, says_only_none
-from point2act.vlm.parsers.units import check_whole, qwen_input_size, to_pixels
+from point2act.vlm.parsers.units import check_whole, from_tangents, qwen_input_size
 from point2act.vlm.parsers.values import ParsedReply, UnreadableError, shorten, truncated
 
 Size = tuple[int, int]
@@ -132,7 +132,7 @@ def _parse(text: str, dialect: str, image_size: Size, input_size: Size | None) -
     if not chosen.fractions:
         check_whole(parsed.annotations)
     span = _span(chosen, image_size, input_size)
-    return to_pixels(parsed.annotations, span, image_size, tolerance=chosen.tolerance)
+    return from_tangents(parsed.annotations, span, image_size, tolerance=chosen.tolerance)
 
 
 def _answer(text: str) -> str:

@@ -58,7 +58,7 @@ def qwen_input_size(
     return sides[0], sides[1]
 
 
-def to_pixels(
+def from_tangents(
     annotations: Iterable[Annotation],
     span: tuple[float, float],
     image_size: tuple[int, int],
