@@ -136,7 +136,9 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
-    chosen = config.click if context.by_person else config
+    # One answer alone says nothing about how often its author errs: it is taken as it is, as a person's.
+    alone = sum(pixels is not None for pixels in context.pixels) == 1
+    chosen = config.click if context.by_person or alone else config
     tangents = [
         None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(context.pixels, context.views, strict=True)

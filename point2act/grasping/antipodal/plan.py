@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from point2act.grasping.antipodal.collision import (
     planned_opening,
     swept_back,
 )
-from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
     GraspConfig,
     GraspTask,
@@ -82,10 +83,21 @@ def plan_grasps(
         if _num_clear(best, config.evaluation.avoid) >= config.sufficient_grasps:
             break
     if not best:
-        best, pairs, counts = _search(task, config.pairs.last_radius, config, rng, progress)
+        thorough = replace(config, pairs=_thorough(config.pairs))
+        best, pairs, counts = _search(task, config.pairs.last_radius, thorough, rng, progress)
         if not best:
             return (), why_none(volume, solid, pairs, counts, gripper, config=config)
     return best, None
+
+
+def _thorough(pairs: PairConfig) -> PairConfig:
+    """Return a denser search."""
+    return replace(
+        pairs,
+        start_points=pairs.last_density * pairs.start_points,
+        chord_points=pairs.last_density * pairs.chord_points,
+        chord_azimuths=pairs.last_density * pairs.chord_azimuths,
+    )
 
 
 def _search(
