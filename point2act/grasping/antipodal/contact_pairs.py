@@ -31,7 +31,7 @@ class PairConfig:
     start_radii: tuple[float, ...] = (0.03, 0.045)
     """Largest distance of the first contact from the action point, metres; the next radius is tried if one
     gives too few grasps."""
-    last_radius: float = 0.12
+    last_radius: float = 0.09
     """The same if there is still no grasp at all: the whole object is searched."""
     # The rim of a bowl whose near side is too low for a gripper, the corner of a box that is too wide. Chosen.
     last_density: int = 3

@@ -17,7 +17,7 @@ from point2act.grasping.antipodal.collision import (
     planned_opening,
     swept_back,
 )
-from point2act.grasping.antipodal.contact_pairs import ContactPairs, PairConfig, find_contact_pairs
+from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
     GraspConfig,
     GraspTask,
@@ -83,20 +83,24 @@ def plan_grasps(
         if _num_clear(best, config.evaluation.avoid) >= config.sufficient_grasps:
             break
     if not best:
-        thorough = replace(config, pairs=_thorough(config.pairs))
-        best, pairs, counts = _search(task, config.pairs.last_radius, thorough, rng, progress)
+        best, pairs, counts = _search(task, config.pairs.last_radius, _thorough(config), rng, progress)
         if not best:
             return (), why_none(volume, solid, pairs, counts, gripper, config=config)
     return best, None
 
 
-def _thorough(pairs: PairConfig) -> PairConfig:
-    """Return a denser search."""
+def _thorough(config: GraspConfig) -> GraspConfig:
+    """Return a denser search that leaves less space beside the fingers, for what hardly fits."""
+    pairs, poses = config.pairs, config.poses
     return replace(
-        pairs,
-        start_points=pairs.last_density * pairs.start_points,
-        chord_points=pairs.last_density * pairs.chord_points,
-        chord_azimuths=pairs.last_density * pairs.chord_azimuths,
+        config,
+        pairs=replace(
+            pairs,
+            start_points=pairs.last_density * pairs.start_points,
+            chord_points=pairs.last_density * pairs.chord_points,
+            chord_azimuths=pairs.last_density * pairs.chord_azimuths,
+        ),
+        poses=replace(poses, finger_margin=min(poses.finger_margin, poses.last_finger_margin)),
     )
 
 
