@@ -202,7 +202,7 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
     if not measured:
         yield fuse_local(context.views, context.depths, center, config=config.surface)
         return
-    aligned = align_views(measured, _depths(measured), center, config=config.alignment)
+    aligned = align_views(measured, _depths(measured), center, noise=context.noise, config=config.alignment)
     volume = _fuse(context, aligned, aligned.views, center, config)
     yield volume
     for few in _FEWER_VIEWS:
@@ -210,7 +210,7 @@ def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Itera
             yield _fuse(context, aligned, aligned.views[:few], center, config)
     if aligned.left_out:
         others = [measured[index] for index in aligned.left_out]
-        second = align_views(others, _depths(others), center, config=config.alignment)
+        second = align_views(others, _depths(others), center, noise=context.noise, config=config.alignment)
         yield _fuse(context, second, second.views, center, config)
     if volume.table is not None:
         yield with_free_shadows(volume)
@@ -225,9 +225,7 @@ def _fuse(
 ) -> LocalVolume:
     """Fuse some aligned views at the size at which they were recorded."""
     full = [context.full_size(view) for view in views]
-    return replace(
-        fuse_local(full, _depths(full), center, config=config.surface), noise=aligned.depth_sigma
-    )
+    return replace(fuse_local(full, _depths(full), center, config=config.surface), noise=aligned.depth_sigma)
 
 
 def _depths(views: Sequence[View]) -> DepthImages:

@@ -22,6 +22,7 @@ from point2act.core.types import (
     ViewAnswers,
 )
 from point2act.grasping.antipodal.evaluation import GraspConfig
+from point2act.grasping.depth_noise import DepthNoise, Sensor
 from point2act.grasping.placement import PlacementConfig
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
@@ -60,6 +61,8 @@ class AnswerConfig:
     # 1 cm at half a metre: ten times the noise of a good depth camera.
     depth_agreement: float = 0.02
     """Measured depth is used where it differs from the Gaussians' depth by at most this fraction of it."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
@@ -88,6 +91,8 @@ class QueryContext:
     """Whether the answers are a person's and not a model's."""
     full_size: Callable[[View], View]
     """Returns a view with its depth at the size at which it was recorded."""
+    noise: DepthNoise | None
+    """Noise of measured depth; None without any."""
     metric: bool
     """Whether lengths are metres."""
     base: Float[np.ndarray, "3"] | None

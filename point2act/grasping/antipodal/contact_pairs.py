@@ -33,7 +33,7 @@ class PairConfig:
     gives too few grasps."""
     last_radius: float = 0.09
     """The same if there is still no grasp at all: the whole object is searched."""
-    # The rim of a bowl whose near side is too low for a gripper, the corner of a box that is too wide. Chosen.
+    # The rim of a bowl whose near side is too low for a gripper, a corner of a box that is too wide. Chosen.
     last_density: int = 3
     """Factor on the numbers of rays, chords and their directions there."""
     # Things that hardly fit the gripper have few places where they do, and a chord 15 degrees off makes them
