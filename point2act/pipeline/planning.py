@@ -177,12 +177,12 @@ def _best_supported(
     """
     found, failure = plan_on(volume)
     best: tuple[Grasp, ...] = ()
+    contradicted = True
     while True:
-        support = readings.support(found, gripper)
-        ranked = prefer_supported(found, support)[: config.grasp.max_grasps]
+        ranked = prefer_supported(found, readings.support(found, gripper))[: config.grasp.max_grasps]
         if ranked and (not best or ranked[0].score > best[0].score):
-            best = ranked
-        if (best and support.max(initial=0.0) == 1.0) or (other := next(others, None)) is None:
+            best, contradicted = ranked, readings.support(ranked[:1], gripper)[0] < 1
+        if not contradicted or (other := next(others, None)) is None:
             return best, None if best else failure
         if best and other.shadows.any():  # what is presumed to be free is for things without any grasp
             return best, None
