@@ -29,7 +29,7 @@ from point2act.grasping.registration import AlignmentConfig
 from point2act.grasping.tsdf import SurfaceConfig
 from point2act.localization.heatmaps import HeatmapConfig
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
-from point2act.localization.region import ClickConfig, RegionConfig, find_region
+from point2act.localization.region import SINGLE_ANSWER, ClickConfig, RegionConfig, find_region
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.splatting.rendering import RenderedSurface
 
@@ -58,6 +58,8 @@ class AnswerConfig:
     region: RegionConfig = field(default_factory=RegionConfig)
     click: ClickConfig = field(default_factory=ClickConfig)
     """Likelihood and region of queries that a person has pointed at."""
+    alone: ClickConfig = field(default_factory=lambda: SINGLE_ANSWER)
+    """The same for queries with one answer in all."""
     # 1 cm at half a metre: ten times the noise of a good depth camera.
     depth_agreement: float = 0.02
     """Measured depth is used where it differs from the Gaussians' depth by at most this fraction of it."""
@@ -141,9 +143,8 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
-    # One answer alone says nothing about how often its author errs: it is taken as it is, as a person's.
     alone = sum(pixels is not None for pixels in context.pixels) == 1
-    chosen = config.click if context.by_person or alone else config
+    chosen = config.click if context.by_person else config.alone if alone else config
     tangents = [
         None if pixels is None else to_tangents(view.camera, pixels)
         for pixels, view in zip(context.pixels, context.views, strict=True)
