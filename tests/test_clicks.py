@@ -155,6 +155,36 @@ def test_absence_can_be_ruled_out():
     assert part_posterior(world.parts, world.visibility, silence).absent > 0.5
 
 
+def test_what_is_clicked_lies_under_the_click():
+    """A bar is as near as the disc's middle for a click on the disc's border; its surface is not there."""
+    world = planar_scene((disc(0.0, 0.0), bar(0.045, 0.0, 0.04, 0.01)), 12)
+    border = world.middle(0) + np.array([0.017, 0.0, 0.0])
+    clicks = [to_tangents(world.views[0].camera, world.pixel(0, border)), *([None] * 11)]
+    wrong = dict.fromkeys((0.0, ClickConfig().evidence.on_part), 0.0)
+    for on_part in wrong:
+        config = dataclasses.replace(ClickConfig().evidence, on_part=on_part)
+        found = part_posterior(world.parts, world.visibility, clicks, config=config).parts
+        lies_on = np.array([_covers(world, part, border) for part in range(len(found))])
+        wrong[on_part] = float(found[~lies_on].sum())
+    nothing, all_but = wrong.values()
+    assert all_but < 0.6 * nothing
+
+
+def _covers(world: PlanarScene, part: int, place: np.ndarray) -> bool:
+    """Whether a point of the part is within 4 mm of a place."""
+    points = world.parts.points[world.parts.members(part)]
+    return bool((np.linalg.norm(points - place, axis=1) < 0.004).any())
+
+
+def test_the_action_point_is_where_the_click_is():
+    world = planar_scene((bar(0.0, 0.0, 0.3, 0.02),), 6)
+    for x in (-0.12, 0.0, 0.1):
+        place = np.array([x, 0.0, 0.0])
+        region, _ = clicked(world, {2: world.pixel(2, place)}, ClickConfig())
+        assert isinstance(region, Region)
+        assert np.linalg.norm(region.action_point - place) < 0.01
+
+
 def test_more_clicks_are_surer():
     world = planar_scene(SHAPES, 12)
     sure = []

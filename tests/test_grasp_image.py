@@ -78,6 +78,15 @@ def test_the_box_under_the_pixel_is_grasped_in_the_camera_frame(found, seen):
     assert 0.055 < result.grasps[0].width < 0.07
 
 
+def test_the_action_point_is_the_surface_under_the_pixel(seen, depth, K, pixel):
+    for right, down in ((0, 0), (-12, 4), (10, 6)):
+        x, y = pixel[0] + right, pixel[1] + down
+        (result,) = grasp_image(seen.rgb, depth, K, points=[(x, y)], planner=no_planner).results
+        z = depth[int(y), int(x)] / 1000
+        place = z * np.array([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1], 1.0])
+        assert np.linalg.norm(result.action_point - place) < 0.012
+
+
 def test_the_picture_is_the_image_with_something_drawn_on_it(found, seen, pixel):
     picture = found.picture()
     assert picture.shape == seen.rgb.shape

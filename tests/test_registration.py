@@ -51,7 +51,7 @@ def test_good_poses_stay_and_the_nearest_view_comes_first():
 
 def test_the_noise_of_depth_is_that_of_the_readings():
     quiet, loud = (
-        align_views(*ref.capture(SOLIDS, POSES, noise=noise), CENTER).noise for noise in (0.0, 0.004)
+        align_views(*ref.capture(SOLIDS, POSES, noise=noise), CENTER).depth_sigma for noise in (0.0, 0.004)
     )
     assert quiet < 0.0005
     assert 0.001 < loud < 0.006
@@ -92,7 +92,7 @@ def test_views_without_readings_are_returned_as_they_are(count):
     views, depths = ref.capture(SOLIDS, POSES[:count])
     aligned = align_views(views, [np.zeros_like(depth) for depth in depths], CENTER)
     assert aligned.views == tuple(views)
-    assert aligned.noise == 0
+    assert aligned.depth_sigma == 0
 
 
 def test_another_number_of_depths_is_an_error():

@@ -151,6 +151,23 @@ def test_no_table_among_scattered_points():
     assert find_table(points, np.array([0.0, 0.0, 1.0]), config=TableConfig(), rng=rng) is None
 
 
+@pytest.mark.parametrize(
+    ("side", "height", "found"), [(0.5, 0.0, True), (0.2, 0.0, False), (0.5, -0.05, False)]
+)
+def test_what_lies_near_an_edge_lies_on_the_table_but_not_what_is_on_a_lid_or_below(side, height, found):
+    """A plane of which 5 % of the points around are lower: what is seen beyond its edge."""
+    rng = np.random.default_rng(0)
+    plane = np.concatenate([rng.uniform(-side / 2, side / 2, (3000, 2)), np.zeros((3000, 1))], axis=1)
+    below = rng.uniform([-0.2, 0.2, -0.4], [0.2, 0.3, -0.1], (200, 3))
+    points = np.concatenate([plane, below, rng.uniform([-0.2] * 2 + [0.02], [0.2] * 2 + [0.2], (800, 3))])
+    up = np.array([0.0, 0.0, 1.0])
+    thing = np.array([0.0, side / 2 - 0.03, height])
+    table = find_table(points, up, config=TableConfig(), rng=rng, supported=thing)
+    assert (table is not None) == found
+    if table is not None:
+        np.testing.assert_allclose(table, [0, 0, 1, 0], atol=0.01)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_table_of_next_to_nothing(count):
     points = np.eye(3)[:count]

@@ -8,7 +8,7 @@ import reference_grasps as ref
 
 from point2act.core.types import Grasp
 from point2act.grasping.grippers import load_gripper
-from point2act.grasping.view_support import SupportConfig, prefer_supported
+from point2act.grasping.view_support import SupportConfig, ViewReadings, prefer_supported
 
 CENTER = np.array([0.0, 0.0, 0.06])
 BOX = ref.Solid("box", (0.02, 0.03, 0.06), ref.at(0.0, 0.0, 0.06))
@@ -32,19 +32,25 @@ def from_above(x: float, score: float, approach_width: float | None = 0.055) -> 
     )
 
 
+def ranked(grasps: list[Grasp], views, depths, **named) -> tuple[Grasp, ...]:
+    """Rank grasps by the readings of views."""
+    support = ViewReadings.near(views, depths, CENTER, **named).support(grasps, GRIPPER)
+    return prefer_supported(grasps, support, config=SupportConfig(trust=1.0))
+
+
 @pytest.fixture(scope="module")
 def readings():
     return ref.capture([ref.FLOOR, BOX], ref.ring(CENTER, 4))
 
 
 def test_what_no_view_contradicts_keeps_its_score(readings):
-    (grasp,) = prefer_supported([from_above(0.0, 0.8)], *readings, CENTER, GRIPPER)
+    (grasp,) = ranked([from_above(0.0, 0.8)], *readings)
     assert grasp.score == 0.8
 
 
 def test_a_finger_in_the_box_loses_to_one_beside_it(readings):
     good, bad = from_above(0.0, 0.3), from_above(0.03, 0.9)
-    first, second = prefer_supported([bad, good], *readings, CENTER, GRIPPER)
+    first, second = ranked([bad, good], *readings)
     assert first.score == 0.3
     assert second.score < 0.3
 
@@ -53,7 +59,7 @@ def test_one_of_four_views_takes_a_quarter(readings):
     views, depths = readings
     shifted = ref.Solid("box", (0.02, 0.03, 0.06), ref.at(0.035, 0.0, 0.06))
     _, others = ref.capture([ref.FLOOR, shifted], ref.ring(CENTER, 4))
-    (grasp,) = prefer_supported([from_above(0.0, 0.8)], views, [*depths[:3], others[3]], CENTER, GRIPPER)
+    (grasp,) = ranked([from_above(0.0, 0.8)], views, [*depths[:3], others[3]])
     assert grasp.score == pytest.approx(0.6)
 
 
@@ -63,7 +69,7 @@ def test_a_few_stray_readings_do_not_count(readings):
     stray = depths[0].copy()
     row, column = pixels[len(pixels) // 2]
     stray[row, column] = 0.4
-    (grasp,) = prefer_supported([from_above(0.0, 0.8)], views, [stray, *depths[1:]], CENTER, GRIPPER)
+    (grasp,) = ranked([from_above(0.0, 0.8)], views, [stray, *depths[1:]])
     assert grasp.score == 0.8
 
 
@@ -71,14 +77,31 @@ def test_without_a_planned_opening_the_gripper_is_fully_open(readings):
     wall = ref.Solid("box", (0.004, 0.1, 0.065), ref.at(0.056, 0.0, 0.065))
     views, depths = ref.capture([ref.FLOOR, BOX, wall], ref.ring(CENTER, 4, heights=(0.45,) * 2))
     planned, fully = (from_above(0.0, 0.8, width) for width in (0.048, None))
-    (free,) = prefer_supported([planned], views, depths, CENTER, GRIPPER)
-    (blocked,) = prefer_supported([fully], views, depths, CENTER, GRIPPER)
+    (free,) = ranked([planned], views, depths)
+    (blocked,) = ranked([fully], views, depths)
     assert free.score == 0.8 > blocked.score
 
 
 def test_views_that_see_nothing_there_have_no_say(readings):
     views, depths = readings
     blind = [np.zeros_like(depth) for depth in depths]
-    (grasp,) = prefer_supported([from_above(0.03, 0.8)], views, blind, CENTER, GRIPPER)
+    (grasp,) = ranked([from_above(0.03, 0.8)], views, blind)
     assert grasp.score == 0.8
-    assert prefer_supported([], views, depths, CENTER, GRIPPER, config=SupportConfig()) == ()
+    assert ranked([], views, depths) == ()
+
+
+def test_the_count_of_every_view_is_that_of_the_view_alone(readings):
+    views, depths = readings
+    grasps = [from_above(x, 0.5) for x in (0.0, 0.006, 0.012, 0.02, 0.03)]
+    together = ViewReadings.near(views, depths, CENTER).support(grasps, GRIPPER)
+    alone = [
+        ViewReadings.near([view], [depth], CENTER).support(grasps, GRIPPER)
+        for view, depth in zip(views, depths, strict=True)
+    ]
+    np.testing.assert_allclose(together, np.mean(alone, axis=0))
+
+
+def test_what_few_views_contradict_loses_to_what_none_does():
+    better, worse = from_above(0.0, 0.9), from_above(0.0, 0.2)
+    first, _ = prefer_supported([better, worse], np.array([0.8, 1.0]))
+    assert first.score == 0.2

@@ -18,6 +18,7 @@ from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
 from point2act.core.types import PointSet
 from point2act.data.points import read_points, write_points
+from point2act.grasping.depth_noise import Sensor
 from point2act.vlm.pointing.questions import ask
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class GraspInput:
     """Run: its folder or run.json, or the config.yml of ns-train point2act."""
     points: Path | None = None
     """Recorded answers; by default points.json of the run, else of its capture."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,12 @@ def _options(arguments: Arguments) -> GraspOptions:
     """Return the configuration of the planner with the user-level options in it."""
     options, robot = _advanced()(), arguments.gripper_and_arm
     config = replace(
-        options.pipeline, gripper=robot.gripper, arm=robot.arm, metric=robot.metric, seed=arguments.speed.seed
+        options.pipeline,
+        gripper=robot.gripper,
+        arm=robot.arm,
+        metric=robot.metric,
+        sensor=arguments.input.sensor,
+        seed=arguments.speed.seed,
     )
     return replace(options, pipeline=config)
 

@@ -15,6 +15,7 @@ from point2act.cli.summary import IMAGE_ADVICE, print_summary
 from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
 from point2act.core.types import Capture, PointSet, View
+from point2act.grasping.depth_noise import Sensor
 from point2act.vlm.clients.factory import ClientConfig
 from point2act.vlm.pointing.questions import AskConfig, ask
 
@@ -40,6 +41,8 @@ class ImageInput:
     up: str | None = None
     """Direction that is up, x,y,z in the camera frame (x right, y down, z forward): it becomes the z axis of
     the world frame. By default the world frame is the camera frame."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
     with stages.stage("read the image"):
         capture, view = _read(arguments.input, up)
     config = ImageConfig(device=speed.device)
-    answer = replace(config.answer, gripper=arguments.gripper.gripper, seed=speed.seed)
+    answer = replace(
+        config.answer, gripper=arguments.gripper.gripper, sensor=arguments.input.sensor, seed=speed.seed
+    )
     given = _points(arguments, capture, view, points, stages)
     config = replace(config, answer=answer)
     found = grasp_view(capture, view, given, segmenter=segmenter, config=config, stages=stages)

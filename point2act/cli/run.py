@@ -24,6 +24,7 @@ from point2act.cli.summary import print_summary
 from point2act.core.errors import CaptureError, PointsError
 from point2act.core.types import Capture
 from point2act.data.capture import read_capture, watch_capture
+from point2act.grasping.depth_noise import Sensor
 
 if TYPE_CHECKING:
     from point2act.cli.advanced import RunOptions
@@ -43,6 +44,8 @@ class RunInput(CaptureInput):
     """The capture is still being recorded: process images as they arrive."""
     max_views: int = 150
     """Maximum number of images to use, spread over the viewpoints."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,12 @@ def _options(arguments: Arguments) -> RunOptions:
         device=speed.device,
         build=replace(config.build, refine_poses=speed.refine_poses),
         answer=replace(
-            config.answer, gripper=robot.gripper, arm=robot.arm, metric=robot.metric, seed=speed.seed
+            config.answer,
+            gripper=robot.gripper,
+            arm=robot.arm,
+            metric=robot.metric,
+            sensor=given.sensor,
+            seed=speed.seed,
         ),
     )
     return replace(options, pipeline=config)

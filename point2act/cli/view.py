@@ -22,6 +22,7 @@ from point2act.core.progress import Stages
 from point2act.core.types import Frame, GaussianScene, PointSet
 from point2act.data.points import points_file, read_points
 from point2act.data.run_manifest import NAME
+from point2act.grasping.depth_noise import Sensor
 from point2act.grasping.grippers import load_gripper
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.vlm.clients.factory import open_model
@@ -47,6 +48,8 @@ class ViewInput:
     """Folder of a run or of a capture; or a run.json or config.yml."""
     points: Path | None = None
     """Recorded answers; by default points.json of the run, else of its capture."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
     allow_outside: bool = False
     """Read files outside the capture's folder, also through symbolic links."""
 
@@ -155,7 +158,7 @@ def _reconstruct(arguments: Arguments) -> Session:
     from point2act.pipeline.steps import RunConfig
 
     given, speed = arguments.input, arguments.speed
-    answer = AnswerConfig(metric=arguments.gripper_and_arm.metric)
+    answer = AnswerConfig(metric=arguments.gripper_and_arm.metric, sensor=given.sensor)
     config = RunConfig(answer=answer, allow_outside=given.allow_outside, device=speed.device)
     config = replace(config, max_side=speed.max_side or config.max_side)
     return build(given.source, config=config, show=True)
@@ -174,7 +177,9 @@ def _connect(
     from point2act.pipeline.query import AnswerConfig
 
     robot = arguments.gripper_and_arm
-    config = AnswerConfig(gripper=robot.gripper, arm=robot.arm, metric=robot.metric)
+    config = AnswerConfig(
+        gripper=robot.gripper, arm=robot.arm, metric=robot.metric, sensor=arguments.input.sensor
+    )
     interactive = InteractiveSession(
         session,
         points,
@@ -197,5 +202,6 @@ def _command(arguments: Arguments, gripper: str, points: Path) -> str:
     words += ["--points", str(points), "--gripper", gripper]
     words += [] if robot.arm is None else ["--arm", robot.arm]
     words += ["--metric"] if robot.metric else []
+    words += [] if arguments.input.sensor == "auto" else ["--sensor", arguments.input.sensor]
     words += [] if max_side is None else ["--max-side", str(max_side)]
     return shlex.join(words)

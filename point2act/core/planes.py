@@ -24,6 +24,11 @@ class TableConfig:
     support_fraction: float = 0.35
     """Smallest fraction of the points that must be inliers of such a plane."""
     # More than 12 mm of a ball's visible half, which is a quarter of it. Chosen.
+    max_below_wide: float = 0.1
+    """The same for a wide plane in which the object lies, such as a pen near the edge of a table."""
+    wide: float = 0.07
+    """Smallest standard deviation of the inliers of a wide plane in its narrower direction, metres."""
+    # A lid of 20 x 24 cm; what is wider, and has hardly anything below it, is no lid. Chosen.
     trials: int = 300
     """Number of planes through three random points."""
     # 300 give a 99 % chance of a hit at an inlier fraction of 0.25.
@@ -68,14 +73,29 @@ def find_table(
         inliers = np.abs(height) < config.inlier_distance
         if inliers.mean() < config.inlier_fraction:
             return None
-        margin = 2 * config.inlier_distance
-        stands = supported is not None and supported @ plane[:3] + plane[3] > margin
-        stands &= inliers.mean() >= config.support_fraction
-        if (height < -margin).mean() <= (config.max_below_support if stands else config.max_below):
+        below = (height < -2 * config.inlier_distance).mean()
+        if below <= _max_below(points[inliers], len(points), plane, supported, config):
             return plane
         distance = np.abs(remaining @ plane[:3] + plane[3])
         remaining = remaining[distance >= config.inlier_distance]
     return None
+
+
+def _max_below(
+    inliers: Float[np.ndarray, "i 3"],
+    total: int,
+    plane: Float[np.ndarray, "4"],
+    supported: Float[np.ndarray, "3"] | None,
+    config: TableConfig,
+) -> float:
+    """Return the largest fraction of points that may lie below a plane."""
+    if supported is None or len(inliers) < config.support_fraction * total:
+        return config.max_below
+    height, margin = supported @ plane[:3] + plane[3], 2 * config.inlier_distance
+    if height > margin:
+        return config.max_below_support
+    spread = np.linalg.svd(inliers - inliers.mean(axis=0), compute_uv=False)[1] / np.sqrt(len(inliers))
+    return config.max_below_wide if height > -margin and spread > config.wide else config.max_below
 
 
 def _best_plane(

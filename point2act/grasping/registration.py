@@ -20,11 +20,7 @@ from scipy.spatial.transform import Rotation
 from point2act.core.open3d_import import open3d
 from point2act.core.types import DepthImages, View
 from point2act.grasping.depth_images import clean_depths, readings_near
-
-# Neighbouring readings share most of their noise, so halves of a view differ by less than each from the
-# truth: the laws' 0.8 mm of a simulated D435 at 0.55 m are 4.5 times the residual, the 6 mm of a Kinect at
-# 1.8 m 5 times.
-_CORRELATED = 5.0
+from point2act.grasping.depth_noise import DepthNoise, estimate_noise
 
 
 @dataclass(frozen=True)
@@ -45,11 +41,13 @@ class AlignmentConfig:
     max_angle: float = 0.05
     """Largest rotation of a view, radians."""
     good_residual: float = 0.0010
-    """Residual up to which a view is taken as it is, metres, beside ``noise_factor`` times the noise."""
+    """Residual up to which a view is taken as it is, metres, beside ``noise_factor`` times its noise."""
     max_residual: float = 0.0025
-    """Residual above which a view is left out, metres, beside ``noise_factor`` times the noise."""
-    noise_factor: float = 1.5
-    """Weight of the noise of depth in both."""
+    """Residual above which a view is left out, metres, beside ``noise_factor`` times its noise."""
+    noise_factor: float = 0.3
+    """Weight of the standard deviation of depth in both."""
+    # Points of a cloud are means of neighbouring readings, which share most of their noise: two halves of one
+    # view differ by a fifth of it, for a simulated D435 at 0.55 m and for a Kinect at 1.8 m.
     min_overlap: float = 0.3
     """Smallest fraction of a view's points with a corresponding point."""
     min_gain: float = 0.2
@@ -72,13 +70,8 @@ class AlignedViews:
     """The views at their aligned poses."""
     left_out: tuple[int, ...]
     """Indices of views that see the region and disagree."""
-    noise: float
-    """Residual between two halves of the first view's readings, metres."""
-
-    @property
-    def depth_sigma(self) -> float:
-        """Standard deviation of single readings along the ray, metres."""
-        return _CORRELATED * self.noise
+    depth_sigma: float
+    """Standard deviation of single readings of the first view along the ray, metres."""
 
 
 def align_views(
@@ -86,6 +79,7 @@ def align_views(
     depths: DepthImages,
     center: Float[np.ndarray, "3"],
     *,
+    noise: DepthNoise | None = None,
     config: AlignmentConfig = AlignmentConfig(),
 ) -> AlignedViews:
     """Select the views that agree about the surface around a point, and align them.
@@ -94,6 +88,7 @@ def align_views(
         views: Views with camera, pose, image and mask.
         depths: z-depth of each view, metres; 0 for none.
         center: Action point, world.
+        noise: Noise of the camera; by default estimated from these depth images.
         config: Tolerances.
 
     Returns:
@@ -111,14 +106,15 @@ def align_views(
     order = [int(i) for i in np.argsort(information, kind="stable")[::-1] if information[i] > 0]
     if not order:
         return AlignedViews(tuple(range(len(views))), tuple(views), (), 0.0)
+    noise = noise or estimate_noise(views, clean)
     best: AlignedViews | None = None
     for first in order[: config.max_references]:
-        noise = _noise(views[first], clean[first], center, config)
-        motions = _motions(clouds, [first, *(i for i in order if i != first)], center, noise, config)
+        sigma = float(noise.sigma(float(views[first].T_cam_world[2] @ np.append(center, 1.0))))
+        motions = _motions(clouds, [first, *(i for i in order if i != first)], center, sigma, config)
         kept = tuple(replace(views[i], T_world_cam=T @ views[i].T_world_cam) for i, T in motions.items())
         left_out = tuple(i for i in order if i not in motions)
         if best is None or len(kept) > len(best.views):
-            best = AlignedViews(tuple(motions), kept, left_out, noise)
+            best = AlignedViews(tuple(motions), kept, left_out, sigma)
         if 2 * len(best.views) > min(len(order), config.max_views):
             break
     assert best is not None
@@ -129,7 +125,7 @@ def _motions(
     clouds: Sequence[Any],
     order: Sequence[int],
     center: Float[np.ndarray, "3"],
-    noise: float,
+    sigma: float,
     config: AlignmentConfig,
 ) -> dict[int, Float[np.ndarray, "4 4"]]:
     """Return the motion of every view that agrees with those before it; the first one stays."""
@@ -137,7 +133,7 @@ def _motions(
     for index in order[1:]:
         if len(motions) == config.max_views:
             break
-        T = _alignment(clouds[index], model, center, noise, config)
+        T = _alignment(clouds[index], model, center, sigma, config)
         if T is not None:
             motions[index] = T
             moved = open3d().geometry.PointCloud(clouds[index]).transform(T)
@@ -178,17 +174,8 @@ def _information(view: View, cloud: Any, center: Float[np.ndarray, "3"], config:
     return float((near * cosine / squared**2).sum())
 
 
-def _noise(
-    view: View, depth: Float[np.ndarray, "h w"], center: Float[np.ndarray, "3"], config: AlignmentConfig
-) -> float:
-    """Return the residual between the readings of even and of odd pixels, metres."""
-    row, column = np.indices(depth.shape)
-    halves = [_cloud(view, np.where((row + column) % 2 == odd, depth, 0), center, config) for odd in (0, 1)]
-    return 0.0 if None in halves else _residual(np.asarray(halves[0].points), halves[1], config)[0]
-
-
 def _alignment(
-    cloud: Any, model: Any, center: Float[np.ndarray, "3"], noise: float, config: AlignmentConfig
+    cloud: Any, model: Any, center: Float[np.ndarray, "3"], sigma: float, config: AlignmentConfig
 ) -> Float[np.ndarray, "4 4"] | None:
     """Return the motion that aligns a cloud with a model; None if they disagree."""
     registration = open3d().pipelines.registration
@@ -196,7 +183,7 @@ def _alignment(
     residual, overlap = _residual(points, model, config)
     if overlap < config.min_overlap:
         return None
-    if residual <= config.good_residual + config.noise_factor * noise:
+    if residual <= config.good_residual + config.noise_factor * sigma:
         return np.eye(4)
     try:
         found = registration.registration_colored_icp(
@@ -215,7 +202,7 @@ def _alignment(
     moved, _ = _residual(points @ T[:3, :3].T + T[:3, 3], model, config)
     if angle > config.max_angle or distance > config.max_distance or moved > (1 - config.min_gain) * residual:
         T, moved = np.eye(4), residual
-    return T if moved <= config.max_residual + config.noise_factor * noise else None
+    return T if moved <= config.max_residual + config.noise_factor * sigma else None
 
 
 def _residual(points: Float[np.ndarray, "n 3"], model: Any, config: AlignmentConfig) -> tuple[float, float]:

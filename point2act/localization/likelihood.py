@@ -77,6 +77,8 @@ class LikelihoodConfig:
     """Prior probability that the object is not in the scene, in the limit of many views; 0 rules it out."""
     absent_views: float = 20.0
     """Number of views at which the prior of absence is half its limit."""
+    on_part: float = 0.0
+    """Probability that a point that is meant lies on what is visible of the part, and not just near it."""
     anywhere: float = 0.15
     """Fraction of wrong points anywhere in the image; the others are on objects."""
     visible_area: float = 2.2e-4
@@ -185,7 +187,14 @@ def _densities(
         for j, (angle, _) in enumerate(config.jitter):
             jitter = angle * observed.jitter[row]
             # Any of several points in one answer may refer to the part.
-            meant = np.mean([_if_meant(visibility, row, x, jitter, config.middle) for x in named], axis=0)
+            meant = np.mean(
+                [
+                    _if_meant(visibility, row, x, jitter, config.middle)
+                    * _on_part(parts, visibility, row, x, jitter, config.on_part)
+                    for x in named
+                ],
+                axis=0,
+            )
             wrong = np.mean([_if_wrong(parts, visibility, row, x, jitter, config.anywhere) for x in named])
             ratios[j, number] = np.minimum(meant / wrong, _MAX_RATIO)
             background[j] += observed.weight[row] * np.log(wrong)
@@ -204,6 +213,24 @@ def _if_meant(
     squared = (yy * dx**2 - 2 * xy * dx * dy + xx * dy**2) / determinant
     seen = visibility.part_area[view] > MIN_AREA
     return np.where(seen, np.exp(-0.5 * squared) / (2 * np.pi * np.sqrt(determinant)), 0.0)
+
+
+def _on_part(
+    parts: Parts, visibility: Visibility, view: int, x: Float[np.ndarray, "2"], jitter: float, on_part: float
+) -> Float[np.ndarray, " k"] | float:
+    """Return how well the surface under a point fits each part: 1 if all of it belongs to the part.
+
+    The share of a part is that of its points, weighted by area and by a normal distribution about the point.
+    """
+    if on_part == 0:
+        return 1.0
+    squared = ((visibility.tangents[view] - x) ** 2).sum(axis=1) / jitter**2
+    # Relative to the nearest surface: a point may lie in a hole.
+    visible = visibility.area[view] > 0
+    nearest = squared[visible].min(initial=np.inf)
+    under = np.where(visible, visibility.area[view] * np.exp(-0.5 * np.maximum(squared - nearest, 0)), 0.0)
+    share = parts.sums(under) / max(float(under.sum()), MIN_AREA**2)
+    return 1 - on_part + on_part * np.clip(share, 0, 1)
 
 
 def _if_wrong(

@@ -24,6 +24,12 @@ class QueryAnswers:
     """Pixels in every view that was shown as a whole; empty for "not visible", None if not asked."""
     further: FurtherAnswers = field(default_factory=FurtherAnswers)
 
+    @property
+    def count(self) -> int:
+        """Number of answers and choices in all, those that say "not visible" included."""
+        whole = sum(pixels is not None for pixels in self.whole)
+        return whole + len(self.further.crops) + len(self.further.votes)
+
     def tangents(self, views: Sequence[View]) -> ViewAnswers:
         """Return the answers about whole views as tangents."""
         return [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,10 +20,10 @@ from point2act.grasping.antipodal.plan import free_in, plan_grasps
 from point2act.grasping.antipodal.volume import LocalVolume, with_free_shadows
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.placement import find_placement
-from point2act.grasping.registration import align_views
+from point2act.grasping.registration import AlignedViews, align_views
 from point2act.grasping.surface_cut import cut_at
 from point2act.grasping.tsdf import fuse_local
-from point2act.grasping.view_support import prefer_supported
+from point2act.grasping.view_support import ViewReadings, prefer_supported
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext
 
 if TYPE_CHECKING:
@@ -152,43 +153,79 @@ def _plan_grasps(
         grasps = tuple(planner(region, _surface_cloud(volume, region, config), gripper))
         failure = None if grasps else NoAnswer("no_contact_pair", "the planner returned no grasp")
     else:
-        grasps, failure = _antipodal(localization, region, avoid, gripper, volume, config)
-        while not grasps and (fewer := next(volumes, None)) is not None:
-            found, _ = _antipodal(localization, region, avoid, gripper, fewer, config)
-            grasps = free_in(volume, found, region, gripper, config=config.grasp)
-        if grasps:
-            failure = None
-            measured = context.measured
-            grasps = prefer_supported(grasps, measured, _depths(measured), region.action_point, gripper)
+        plan_on = partial(_antipodal, localization, region, avoid, gripper, config=config)
+        readings = ViewReadings.near(context.measured, _depths(context.measured), region.action_point)
+        grasps, failure = _best_supported(volume, volumes, readings, plan_on, region, gripper, config)
     if robot is None or failure is not None:
         return grasps, failure, volume
     return *_reachable(grasps, robot, volume, context, config), volume
 
 
+def _best_supported(
+    volume: LocalVolume,
+    others: Iterator[LocalVolume],
+    readings: ViewReadings,
+    plan_on: Callable[[LocalVolume], tuple[tuple[Grasp, ...], NoAnswer | None]],
+    region: Region,
+    gripper: Gripper,
+    config: AnswerConfig,
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Return the grasps that the views support best, planned on the surface of all or of some of them.
+
+    Every surface in turn gives grasps, until a best one is contradicted by no view; so more views, which
+    contradict more, do not lose what fewer of them support.
+    """
+    found, failure = plan_on(volume)
+    best: tuple[Grasp, ...] = ()
+    contradicted = True
+    while True:
+        ranked = prefer_supported(found, readings.support(found, gripper))[: config.grasp.max_grasps]
+        if ranked and (not best or ranked[0].score > best[0].score):
+            best, contradicted = ranked, readings.support(ranked[:1], gripper)[0] < 1
+        if not contradicted or (other := next(others, None)) is None:
+            return best, None if best else failure
+        if best and other.shadows.any():  # what is presumed to be free is for things without any grasp
+            return best, None
+        found = free_in(volume, plan_on(other)[0], region, gripper, config=config.grasp)
+
+
 def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Iterator[LocalVolume]:
-    """Yield the surface at a region fused from all views that agree there, then from the best few of them.
+    """Yield the surface at a region fused from all views that agree there, then from some of the views.
 
     Depth is measured, else that of the Gaussians. Poses are never exact, so surfaces from many views are
-    thicker than those from few: what is free for each of a few views may be blocked in all of them. Last
-    comes the surface of the best view with far sides of objects presumed.
+    thicker than those from few: what is free for each of a few views may be blocked in all of them. The best
+    three follow, the best one, and those that the first ones disagree with. Last comes the first surface with
+    far sides of objects presumed.
     """
     center = region.action_point
     measured = context.measured
     if not measured:
         yield fuse_local(context.views, context.depths, center, config=config.surface)
         return
-    aligned = align_views(measured, _depths(measured), center, config=config.alignment)
-    views = [context.full_size(view) for view in aligned.views]
-    volume = fuse_local(views, _depths(views), center, config=config.surface)
-    volume = replace(volume, noise=aligned.depth_sigma)
+    aligned = align_views(measured, _depths(measured), center, noise=context.noise, config=config.alignment)
+    volume = _fuse(context, aligned, aligned.views, center, config)
     yield volume
     for few in _FEWER_VIEWS:
-        if few < len(views):
-            volume = fuse_local(views[:few], _depths(views[:few]), center, config=config.surface)
-            volume = replace(volume, noise=aligned.depth_sigma)
-            yield volume
+        if few < len(aligned.views):
+            yield _fuse(context, aligned, aligned.views[:few], center, config)
+    if aligned.left_out:
+        others = [measured[index] for index in aligned.left_out]
+        second = align_views(others, _depths(others), center, noise=context.noise, config=config.alignment)
+        yield _fuse(context, second, second.views, center, config)
     if volume.table is not None:
         yield with_free_shadows(volume)
+
+
+def _fuse(
+    context: QueryContext,
+    aligned: AlignedViews,
+    views: Sequence[View],
+    center: Float[np.ndarray, "3"],
+    config: AnswerConfig,
+) -> LocalVolume:
+    """Fuse some aligned views at the size at which they were recorded."""
+    full = [context.full_size(view) for view in views]
+    return replace(fuse_local(full, _depths(full), center, config=config.surface), noise=aligned.depth_sigma)
 
 
 def _depths(views: Sequence[View]) -> DepthImages:
@@ -211,7 +248,8 @@ def _antipodal(
         relevancy=localization.surface,
         avoid=avoid,
         base=localization.context.base,
-        config=config.grasp,
+        # Views choose among all that are evaluated in full.
+        config=replace(config.grasp, max_grasps=config.grasp.shortlist),
         rng=np.random.default_rng(config.seed),
     )
 

@@ -21,6 +21,7 @@ from point2act.core.types import (
     ViewAnswers,
 )
 from point2act.grasping.antipodal.evaluation import GraspConfig
+from point2act.grasping.depth_noise import DepthNoise, Sensor
 from point2act.grasping.placement import PlacementConfig
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
@@ -28,7 +29,13 @@ from point2act.grasping.tsdf import SurfaceConfig
 from point2act.localization.heatmaps import HeatmapConfig
 from point2act.localization.likelihood import LikelihoodConfig, PartPosterior, part_posterior
 from point2act.localization.mask_evidence import MaskEvidenceConfig
-from point2act.localization.region import ClickConfig, RegionConfig, choose_region, rank_places
+from point2act.localization.region import (
+    SINGLE_ANSWER,
+    ClickConfig,
+    RegionConfig,
+    choose_region,
+    rank_places,
+)
 from point2act.localization.segmentation import Segmentation, SegmentationConfig
 from point2act.localization.view_answers import QueryAnswers
 from point2act.pipeline.masks import PlaceMasks
@@ -60,11 +67,15 @@ class AnswerConfig:
     region: RegionConfig = field(default_factory=RegionConfig)
     click: ClickConfig = field(default_factory=ClickConfig)
     """Likelihood and region of queries that a person has pointed at."""
+    alone: ClickConfig = field(default_factory=lambda: SINGLE_ANSWER)
+    """The same for queries with one answer in all."""
     mask_evidence: MaskEvidenceConfig = field(default_factory=MaskEvidenceConfig)
     """Views that are segmented with --masks, and how masks weigh."""
     # 1 cm at half a metre: ten times the noise of a good depth camera.
     depth_agreement: float = 0.02
     """Measured depth is used where it differs from the Gaussians' depth by at most this fraction of it."""
+    sensor: Sensor = "auto"
+    """Kind of depth camera: its published noise is the prior of what the images show."""
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
@@ -95,6 +106,8 @@ class QueryContext:
     """Whether the answers are a person's and not a model's."""
     full_size: Callable[[View], View]
     """Returns a view with its depth at the size at which it was recorded."""
+    noise: DepthNoise | None
+    """Noise of measured depth; None without any."""
     metric: bool
     """Whether lengths are metres."""
     base: Float[np.ndarray, "3"] | None
@@ -149,8 +162,10 @@ def localize(context: QueryContext, *, config: AnswerConfig) -> Localization:
     contain it; the region lies on the likeliest part.
     """
     parts, visibility = context.segmentation.parts, context.segmentation.visibility
-    chosen, answers = config.click if context.by_person else config, context.answers
+    answers = context.answers
     tangents, pixels = answers.tangents(context.views), answers.by_view(context.views)
+    alone = answers.count == 1
+    chosen = config.click if context.by_person else config.alone if alone else config
     posterior = part_posterior(parts, visibility, tangents, further=answers.further, config=chosen.evidence)
     places = rank_places(parts, visibility, posterior, context.views, pixels, config=chosen.region)
     relevancy = context.segmentation.relevancy(posterior)

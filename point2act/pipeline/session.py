@@ -31,6 +31,7 @@ from point2act.core.types import (
 from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, points_file, read_points
+from point2act.grasping.depth_noise import DepthNoise, Sensor, estimate_noise
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
@@ -111,6 +112,7 @@ class Session:
     _shown: dict[int, Int[np.ndarray, "_h _w"]] = field(default_factory=dict, init=False, repr=False)
     _votes: dict[Choice, MarkVote] = field(default_factory=dict, init=False, repr=False)
     _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
+    _noise: dict[Sensor, DepthNoise | None] = field(default_factory=dict, init=False, repr=False)
     _localized: dict[str, Localization] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -153,6 +155,14 @@ class Session:
         if agreement not in self._depths:
             self._depths[agreement] = confirmed_depths(self.views, self.surfaces, agreement=agreement)
         return self._depths[agreement]
+
+    def noise(self, sensor: Sensor = "auto") -> DepthNoise | None:
+        """Return the noise of measured depth, at the views' size; None without any."""
+        if sensor not in self._noise:
+            measured = [view for view in self.views if view.depth is not None]
+            depths = [view.depth for view in measured if view.depth is not None]
+            self._noise[sensor] = estimate_noise(measured, depths, sensor=sensor) if measured else None
+        return self._noise[sensor]
 
     def full_size(self, view: View) -> View:
         """Return one of the views with its pixels as they were recorded, at the view's pose."""
@@ -262,6 +272,7 @@ class Session:
                     pixels=seen,
                     by_person=query.name in by_person,
                     full_size=self.full_size,
+                    noise=self.noise(config.sensor),
                     metric=self.metric or config.metric,
                     base=self.capture.base,
                     segmenter=self.segmenter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -82,10 +83,25 @@ def plan_grasps(
         if _num_clear(best, config.evaluation.avoid) >= config.sufficient_grasps:
             break
     if not best:
-        best, pairs, counts = _search(task, config.pairs.last_radius, config, rng, progress)
+        best, pairs, counts = _search(task, config.pairs.last_radius, _thorough(config), rng, progress)
         if not best:
             return (), why_none(volume, solid, pairs, counts, gripper, config=config)
     return best, None
+
+
+def _thorough(config: GraspConfig) -> GraspConfig:
+    """Return a denser search that leaves less space beside the fingers, for what hardly fits."""
+    pairs, poses = config.pairs, config.poses
+    return replace(
+        config,
+        pairs=replace(
+            pairs,
+            start_points=pairs.last_density * pairs.start_points,
+            chord_points=pairs.last_density * pairs.chord_points,
+            chord_azimuths=pairs.last_density * pairs.chord_azimuths,
+        ),
+        poses=replace(poses, finger_margin=min(poses.finger_margin, poses.last_finger_margin)),
+    )
 
 
 def _search(

@@ -53,6 +53,8 @@ class PoseSamplingConfig:
     """Spacing of the checks along the lift, metres."""
     finger_margin: float = 0.002
     """Smallest distance of the fingers to everything, metres."""
+    last_finger_margin: float = 0.001
+    """The same if there is no grasp otherwise, metres."""
     table_margin: float = 0.001
     """Smallest distance of the gripper to the table, metres."""
     # A plane through thousands of pixels is known to 0.1 mm (measured on simulated tables).
