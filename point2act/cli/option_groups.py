@@ -92,9 +92,9 @@ class AdaptiveOptions(AskConfig):
     """The model, and how it is asked."""
 
     ask: Literal["adaptive", "all"] = "adaptive"
-    """Ask the most informative question until a query is sure (views, crops, choices), or all images."""
+    """Ask the most informative question until a query is sure, or ask all images."""
     budget: int = 24
-    """Maximum number of questions about a query, unless all are asked."""
+    """Maximum number of questions about a query."""
     confidence: float = 0.95
     """Confidence at which a query is sure."""
 
