@@ -24,7 +24,7 @@ Sensor = Literal["auto", "stereo", "structured_light", "tof"]
 """Kind of depth camera; ``auto`` for the law that fits best."""
 
 # Neighbouring readings share much of their noise: a block has to be larger than a matching window, and what
-# the plane through it removes is put back. Measured on the simulator's planes.
+# the plane through it absorbs is put back. Measured on the simulator's planes.
 _BLOCK = 24
 _TAKEN = 1.15
 # Largest relief of a block, as a fraction of its depth: steeper ones span an edge.
@@ -97,7 +97,7 @@ def estimate_noise(views: Sequence[View], depths: DepthImages, *, sensor: Sensor
     Args:
         views: At least one view.
         depths: z-depth of each view at the size at which it was recorded, metres; 0 for none.
-        sensor: Kind of camera; ``auto`` chooses the law that fits best, stereo if the images do not decide.
+        sensor: Kind of camera; ``auto`` chooses the law that fits best, stereo without evidence.
     """
     every = -(-len(views) // _IMAGES)
     found = [flat_residuals(depth) for depth in depths[::every]]
