@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from point2act.cli.options import parse
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -37,30 +41,35 @@ class Row:
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and print the comparison."""
     arguments = parse(Arguments, argv, "compare")
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
 
     from point2act.grasping.grasps_json import read_grasps
 
     files = [path / "grasps.json" if path.is_dir() else path for path in (arguments.first, arguments.second)]
     first, second = (read_grasps(path) for path in files)
     console = Console()
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("query", overflow="fold")
-    for heading in ("moved", "confidence", "grasps", "best score"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _table("query", "moved", "confidence", "grasps", "best score")
     for row in compare(first, second):
         table.add_row(row.query, row.moved, row.confidence, row.grasps, row.score)
     console.print(table)
-    times = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for heading in ("stage", "seconds"):
-        times.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=True)
+    times = _table("stage", "seconds")
     stages = [_stages(path.with_name("timings.json")) for path in files]
     for name in dict.fromkeys([*stages[0], *stages[1]]):
         times.add_row(name, _change(*(_seconds(found.get(name)) for found in stages)))
     if times.row_count:
         console.print(times)
+
+
+def _table(first: str, *others: str) -> Table:
+    """Return a table whose first column wraps and whose others are aligned to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def compare(first: dict[str, Any], second: dict[str, Any]) -> list[Row]:
@@ -84,11 +93,8 @@ def _key(result: dict[str, Any]) -> tuple[str, str]:
 
 def _row(text: str, first: dict[str, Any] | None, second: dict[str, Any] | None) -> Row:
     pair = (first, second)
-    points = [result and result["action_point"] for result in pair]
-    if None in points:
-        moved = "–"
-    else:
-        moved = f"{1000 * sum((a - b) ** 2 for a, b in zip(*points, strict=True)) ** 0.5:.0f} mm"
+    points = [result["action_point"] for result in pair if result is not None and result["action_point"]]
+    moved = f"{1000 * math.dist(*points):.0f} mm" if len(points) == 2 else "–"
     return Row(
         text,
         moved,

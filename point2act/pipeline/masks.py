@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import project
+from point2act.core.geometry import from_tangents, project
 from point2act.core.masks import CandidateMasks
 from point2act.core.types import View, ViewAnswers
 from point2act.localization.likelihood import LikelihoodConfig, PartPosterior
@@ -81,7 +81,7 @@ class PlaceMasks:
         if answer is not None:
             at = agreeing_point(visibility, number, place.members, answer, config=self.config.views)
             if at is not None:
-                return answer[at][None] * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+                return from_tangents(camera, answer[at][None])
         area = visibility.area[number, place.members]
         shown = parts.points[place.members[area >= _SHOWN * area.max()]]
         nearest = np.linalg.norm(shown - place.action_point, axis=1).argmin()

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import ResultsError
-from point2act.core.files import writing
+from point2act.core.files import replacing
 from point2act.core.types import GaussianScene, Query, View, ViewAnswers
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import PALETTE, Color
@@ -60,23 +60,18 @@ def write_rerun(
         import rerun
     except ImportError as err:
         raise ResultsError(f'Rerun cannot be loaded ({err}): pip install "point2act[rerun]"') from err
-    with writing(path):
-        draft = path.with_name(f".{path.name}.draft")
-        try:
-            recording = rerun.RecordingStream("point2act", recording_id=path.stem)
-            recording.save(draft)
-            _log_scene(rerun, recording, scene, queries)
-            for number, view in enumerate(views):
-                recording.set_time("view", sequence=number)
-                _log_view(rerun, recording, view, number, queries)
-            recording.reset_time()
-            for one in queries:
-                _log_grasps(rerun, recording, one, gripper)
-            recording.flush(blocking=True)
-            recording.disconnect()
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    with replacing(path) as draft:
+        recording = rerun.RecordingStream("point2act", recording_id=path.stem)
+        recording.save(draft)
+        _log_scene(rerun, recording, scene, queries)
+        for number, view in enumerate(views):
+            recording.set_time("view", sequence=number)
+            _log_view(rerun, recording, view, number, queries)
+        recording.reset_time()
+        for one in queries:
+            _log_grasps(rerun, recording, one, gripper)
+        recording.flush(blocking=True)
+        recording.disconnect()
 
 
 def _log_scene(rerun: Any, recording: Any, scene: GaussianScene, queries: Sequence[RecordedQuery]) -> None:
