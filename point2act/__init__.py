@@ -5,12 +5,72 @@ Gaussians, a region to act on, and 6-DoF grasps. Importing this package imports 
 name does.
 """
 
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import lazy_loader
 
-from point2act.core.errors import Point2ActError as Point2ActError
 from point2act.core.threads import configure_threads
 
 # First, because torch reads the number of threads when it is imported.
 configure_threads()
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+if TYPE_CHECKING:
+    from .calibration.poses import refine_poses as refine_poses
+    from .core.errors import Point2ActError as Point2ActError
+    from .core.types import Camera as Camera
+    from .core.types import Capture as Capture
+    from .core.types import GaussianScene as GaussianScene
+    from .core.types import Grasp as Grasp
+    from .core.types import Query as Query
+    from .core.types import QueryResult as QueryResult
+    from .core.types import Region as Region
+    from .core.types import View as View
+    from .data.capture import CaptureWriter as CaptureWriter
+    from .data.capture import read_capture as read_capture
+    from .data.points import read_points as read_points
+    from .data.points import write_points as write_points
+    from .data.scene_ply import read_splat_ply as read_splat_ply
+    from .grasping.antipodal.plan import plan_grasps as plan_grasps
+    from .grasping.grasps_json import read_grasps as read_grasps
+    from .grasping.grasps_json import write_grasps as write_grasps
+    from .grasping.grippers import Gripper as Gripper
+    from .grasping.grippers import load_gripper as load_gripper
+    from .localization.relevancy import lift as lift
+    from .pipeline.grasp_image import ImageConfig as ImageConfig
+    from .pipeline.grasp_image import ImageResult as ImageResult
+    from .pipeline.grasp_image import grasp_image as grasp_image
+    from .pipeline.planning import Planner as Planner
+    from .pipeline.planning import SurfaceCloud as SurfaceCloud
+    from .pipeline.query import AnswerConfig as AnswerConfig
+    from .pipeline.question_rounds import AdaptiveConfig as AdaptiveConfig
+    from .pipeline.run import build as build
+    from .pipeline.run import follow as follow
+    from .pipeline.run import run as run
+    from .pipeline.session import Session as Session
+    from .pipeline.session import SessionResult as SessionResult
+    from .pipeline.session import open_run as open_run
+    from .pipeline.steps import RunConfig as RunConfig
+    from .pipeline.steps import RunResult as RunResult
+    from .splatting.render import render as render
+    from .vlm.clients.factory import ClientConfig as ClientConfig
+    from .vlm.parsers import parse_reply as parse_reply
+    from .vlm.pointing.ask import Questions as Questions
+    from .vlm.pointing.point import FunctionPointer as FunctionPointer
+    from .vlm.pointing.point import Pointer as Pointer
+    from .vlm.pointing.questions import AskConfig as AskConfig
+    from .vlm.pointing.questions import ask as ask
+    from .vlm.pointing.questions import open_questions as open_questions
+    from .vlm.pointing.questions import open_task as open_task
+    from .vlm.segmenters.factory import SegmenterConfig as SegmenterConfig
+    from .vlm.segmenters.factory import open_segmenter as open_segmenter
+    from .vlm.segmenters.segmenter import Segmenter as Segmenter
+else:
+    # The imports above, done when a name is first used.
+    _names = defaultdict(list)
+    for _node in ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8"))):
+        if isinstance(_node, ast.ImportFrom) and _node.level:
+            _names[_node.module] += [alias.name for alias in _node.names]
+    __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_names)

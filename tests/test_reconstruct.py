@@ -57,7 +57,7 @@ def test_a_fit_from_depth_starts_on_images_of_half_the_size(monkeypatch):
     monkeypatch.setattr("point2act.splatting.reconstruct.fit", recorded)
     views = synthetic.views(8)
     width = views[0].camera.width
-    for iterations, expected in {400: [84, 316], 40: [10, 30], None: [84, None], 3: [3]}.items():
+    for iterations, expected in {1000: [126, 874], 40: [10, 30], None: [126, None], 3: [3]}.items():
         reconstructor(replace(CONFIG, fit=FitConfig(iterations=iterations))).reconstruct(views)
         widths = [width // 2, width] if len(expected) == 2 else [width]
         assert fitted == list(zip(widths, expected, strict=True))

@@ -1,4 +1,4 @@
-"""Quality of a fit after 20 seconds, and of the default fit with its time; on held-out views.
+"""Time of a reconstruction from depth, and its quality on held-out views.
 
 Some held-out views show surfaces that no fitted view saw: a strip of floor at the edge would dominate the
 PSNR of whole images. The metrics are therefore over pixels whose surface, by the simulator's true depth, a
@@ -12,67 +12,49 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import true_depths, views
 from point2act.core.geometry import back_project, inside, pixel_centers, project
+from point2act.core.progress import Stages
 from point2act.core.types import GaussianScene, View
 from point2act.simulation import SensorConfig
-from point2act.splatting.fit import FitConfig, fit
+from point2act.splatting.fit import FitConfig
 from point2act.splatting.gaussians import freeze
-from point2act.splatting.initialization import initialize_gaussians
 from point2act.splatting.losses import psnr
-from point2act.splatting.reconstruct import split
+from point2act.splatting.reconstruct import ReconstructionConfig, Reconstructor, split
 from point2act.splatting.rendering import project_view, render_view
 
-LIMIT = 20.0
-"""Seconds from loaded views to a scene."""
 SAME = 0.01
 """Depths that differ by less than this are of one surface, metres."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Yield PSNR in dB and depth error in millimetres, of the default fit and of one limited in time."""
+    """Yield the seconds of a reconstruction from depth, its PSNR in dB and its depth error in millimetres."""
     kept, _ = split(views(), 8)
-    _fit_once(kept[:2], FitConfig(iterations=2))  # compiles the kernels
-    default = _fit_once(kept, FitConfig())
-    in_time = default
-    if default.seconds > LIMIT:
-        in_time = _fit_once(kept, FitConfig(iterations=default.steps_in_time))
-    at_the_end, soon = quality(default.scene), quality(in_time.scene)
-    yield Metric("fit.seconds", default.seconds, "s")
-    yield Metric("fit.steps", default.steps, "steps")
-    yield Metric("fit.psnr", at_the_end.psnr, "dB", "higher")
-    yield Metric("fit.psnr_whole", at_the_end.psnr_whole, "dB", "higher")
-    yield Metric("fit.psnr_20s", soon.psnr, "dB", "higher")
-    yield Metric("fit.psnr_whole_20s", soon.psnr_whole, "dB", "higher")
-    yield Metric("fit.depth_error_mm", 1000 * soon.depth_error, "mm")
-
-
-# ── fitting ──────────────────────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A fitted scene and its time."""
-
-    scene: GaussianScene
-    seconds: float
-    """Seconds from loaded views, initialisation included."""
-    steps_in_time: int
-    """Number of steps before the limit."""
-    steps: int
-
-
-def _fit_once(kept: Sequence[View], config: FitConfig) -> Fitted:
+    _reconstruct(kept[:4], FitConfig(iterations=8))  # compiles the kernels
     start = time.perf_counter()
-    done: list[float] = []
-    started = initialize_gaussians(kept, point_cloud_path=None, rng=np.random.default_rng(0)).scene
+    scene = _reconstruct(kept, FitConfig())
+    yield Metric("fit.seconds", time.perf_counter() - start, "s")
+    found = quality(scene)
+    yield Metric("fit.psnr", found.psnr, "dB", "higher")
+    yield Metric("fit.psnr_whole", found.psnr_whole, "dB", "higher")
+    yield Metric("fit.depth_error_mm", 1000 * found.depth_error, "mm")
 
-    def watch(step: int, steps: int) -> None:
-        done.append(time.perf_counter() - start)
 
-    scene = fit(started, kept, config=config, progress=watch)
-    return Fitted(scene, time.perf_counter() - start, sum(t < LIMIT for t in done), len(done))
+def _reconstruct(kept: Sequence[View], config: FitConfig) -> GaussianScene:
+    """Initialise and fit Gaussians as ``run`` does, to all of the views."""
+    reconstructor = Reconstructor(
+        ReconstructionConfig(holdout_every=0, fit=config),
+        metric=True,
+        point_cloud_path=None,
+        seed=0,
+        device=torch.device("cpu"),
+        stages=Stages(show=False),
+    )
+    return reconstructor.build(kept, None).scene
 
 
 # ── measuring on the held-out views ──────────────────────────────────────────────────────────────

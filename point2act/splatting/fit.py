@@ -21,7 +21,7 @@ from point2act.splatting.nonfinite_steps import SkippedSteps, finite_only, is_fi
 from point2act.splatting.render import Rendered, render
 
 _STEPS_FROM_DEPTH, _STEPS = 600, 2000
-_PLATEAU_FROM_DEPTH, _PLATEAU = 0.1, 0.02
+_PLATEAU_FROM_DEPTH, _PLATEAU = 0.07, 0.02
 _FINAL_FROM_DEPTH, _FINAL = 0.2, 0.1
 _MIN_ROUND = 20
 """Smallest number of steps whose errors are averaged, as the errors of single images differ."""
@@ -52,11 +52,11 @@ class FitConfig:
 
     iterations: int | None = None
     """Maximum number of steps, one image each; by default 600 with depth, else 2000."""
-    # From depth, after a coarse fit, 0.1 and 0.2 take half the time of 0.02 and 0.1 and cost 0.3 dB; without
-    # depth they cost 0.6 dB and save a tenth.
+    # From depth, after a coarse fit, 0.07 and 0.2 take half the time of 0.02 and 0.1 and cost 0.3 dB; without
+    # depth such values cost 0.6 dB and save a tenth.
     plateau: float | None = None
     """Relative decrease of the error per round over all images, below which the learning rates are halved; by
-    default 0.1 with depth, else 0.02."""
+    default 0.07 with depth, else 0.02."""
     final_rate: float | None = None
     """Fraction of the initial learning rates below which the fit ends; by default 0.2 with depth, else
     0.1."""
