@@ -23,7 +23,7 @@ from point2act.core.types import GaussianScene
 from point2act.data.capture import read_capture
 from point2act.data.resume import NAME, find_saved, fingerprint, remove_saved, save_scene
 from point2act.data.run_manifest import RunManifest, read_run
-from point2act.data.scene_ply import read_splat_ply, write_splat_ply
+from point2act.data.scene_ply import as_stored, read_splat_ply, write_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 
 PIXELS = 320
@@ -68,19 +68,31 @@ def test_what_was_cut_off_is_forgotten_but_not_what_another_run_is_about_to_keep
     assert [path.name for path in tmp_path.iterdir()] == names[:1]
 
 
-def test_what_is_gone_on_with_is_what_is_read_however_often_it_is_written(
-    tmp_path: Path, small_capture: Path
-):
+def test_what_is_gone_on_with_is_what_is_read_however_often_it_is_written(tmp_path: Path):
     """A file has the logarithms of scales and opacities, whose last digits do not come back."""
     made = scene(count=20_000)
     made = replace(made, opacities=np.random.default_rng(1).uniform(1e-4, 1 - 1e-4, 20_000))
-    kept = save_scene(tmp_path, saved(small_capture), made)
+    kept = as_stored(made)
     for number in range(3):
         write_splat_ply(tmp_path / f"{number}.ply", kept)
         again = read_splat_ply(tmp_path / f"{number}.ply")
         for name in ("means", "quats", "scales", "opacities", "sh"):
             np.testing.assert_array_equal(getattr(again, name), getattr(kept, name))
     assert not np.array_equal(kept.scales, made.scales)
+
+
+def test_the_geometry_is_saved_with_the_scene(tmp_path: Path, small_capture: Path):
+    manifest = replace(saved(small_capture), geometry=Path("geometry.ply"))
+    save_scene(tmp_path, manifest, scene(), scene(seed=1))
+    found = find_saved(tmp_path, "as it was")
+    assert found is not None
+    assert found.geometry is not None
+    np.testing.assert_array_equal(read_splat_ply(found.geometry).means, as_stored(scene(seed=1)).means)
+    found.geometry.write_bytes(found.scene.read_bytes())
+    assert find_saved(tmp_path, "as it was") is None
+    found.geometry.unlink()
+    with pytest.raises(RunError, match=r"geometry\.ply is missing"):
+        read_run(tmp_path / NAME)
 
 
 def test_nothing_else_is_taken_for_it(tmp_path: Path, small_capture: Path):
@@ -154,10 +166,11 @@ def test_a_run_goes_on_with_the_scene_of_one_that_failed(
 ):
     capture, out = write_capture(tmp_path / "capture"), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("point2act.pipeline.steps.ask_with_marks", lambda *_, **__: 1 / 0)
+        patch.setattr("point2act.pipeline.steps.publish", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             point2act.run(capture, out, config=QUICK)
-    assert [path.name for path in out.iterdir()] == [NAME]
+    assert {path.name for path in out.iterdir()} == {NAME, "grasps.json"}
+    (out / "grasps.json").unlink()
     again = point2act.run(capture, out, config=QUICK, resume=True)
     assert "fit the Gaussians" not in again.timings
     assert NAME not in {path.name for path in out.iterdir()}

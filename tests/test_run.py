@@ -65,7 +65,7 @@ def test_what_is_nowhere_is_not_grasped(result):
 def test_everything_is_written(result, output):
     names = {path.name for path in output.iterdir()}
     asked = {"grasps.json", "relevancy.ply", "report.html"}
-    assert names == asked | {"scene.ply", "timings.json", "run.json"}
+    assert names == asked | {"scene.ply", "geometry.ply", "timings.json", "run.json"}
     document = read_grasps(output / "grasps.json")
     assert document["results"][0]["action_point"] == pytest.approx(result.results[0].region.action_point)
     assert document["results"][1]["reason"] == "no_points"
@@ -73,6 +73,27 @@ def test_everything_is_written(result, output):
     timings = json.loads((output / "timings.json").read_text())
     assert timings["total"] == pytest.approx(sum(timings["stages"].values()), abs=0.01)
     assert "the red box" in (output / "report.html").read_text()
+
+
+def test_where_there_is_depth_grasps_come_before_the_fit(result, output):
+    """Queries are localized on the Gaussians that are placed on measured surfaces."""
+    stages = list(result.timings)
+    assert stages.index("find the grasps") < stages.index("fit at half size")
+    geometry, scene = (read_splat_ply(output / name) for name in ("geometry.ply", "scene.ply"))
+    assert len(geometry) == len(scene) == len(result.relevancy.values)
+    assert not np.array_equal(geometry.means, scene.means)
+    written = {name: (output / name).stat().st_mtime for name in ("grasps.json", "scene.ply", "report.html")}
+    assert written["grasps.json"] < written["scene.ply"] < written["report.html"]
+
+
+def test_without_depth_queries_are_localized_on_the_fitted_scene(tmp_path):
+    build = dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))
+    result = point2act.run(
+        write_capture(tmp_path / "capture", depth=False), tmp_path / "out", config=RunConfig(build=build)
+    )
+    stages = list(result.timings)
+    assert stages.index("fit the Gaussians") < stages.index("localize the queries")
+    assert not (tmp_path / "out" / "geometry.ply").exists()
 
 
 def test_the_quality_of_the_scene_is_reported(result):
@@ -114,6 +135,7 @@ def test_without_points_there_is_a_scene(tmp_path):
     assert result.relevancy is None
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "scene.ply",
+        "geometry.ply",
         "timings.json",
         "run.json",
     }

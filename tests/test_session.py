@@ -11,7 +11,7 @@ from small_run import QUICK, RED, write_answers
 from test_poses import spoilt
 
 import point2act
-from point2act.core.errors import PointsError, ReportError, RunError, SceneError
+from point2act.core.errors import PointsError, RunError, SceneError
 from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query, View
 from point2act.data.capture import load_views, read_capture
@@ -19,7 +19,7 @@ from point2act.data.points import PERSON, read_points, write_points
 from point2act.data.run_manifest import NAME, RunManifest, read_run, with_poses, write_run
 from point2act.grasping.grasps_json import read_grasps
 from point2act.localization.heatmaps import HeatmapConfig
-from point2act.pipeline.outputs import RunSummary, publish, publish_report
+from point2act.pipeline.outputs import RunSummary, publish_report
 from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.steps import RunConfig
 
@@ -44,16 +44,18 @@ def results_of(path) -> list:
 
 
 def test_the_same_points_give_the_same_grasps_again(session, capture, output):
-    """scene.ply holds all that counts, but for float32's rounding of logarithms and logits."""
+    """geometry.ply holds all that counts."""
     again = session.ask(capture / "points.json").results
     for one, other in zip(results_of(output / "grasps.json"), again, strict=True):
         assert one["reason"] == other.reason
         assert len(one["grasps"]) == len(other.grasps)
         for a, b in zip(one["grasps"], other.grasps, strict=True):
-            np.testing.assert_allclose(a["T_world_gripper"], b.T_world_gripper, atol=1e-4)
-            assert a["score"] == pytest.approx(b.score, abs=1e-4)
+            np.testing.assert_array_equal(a["T_world_gripper"], b.T_world_gripper)
+            assert a["score"] == b.score
     red = again[0]
-    np.testing.assert_allclose(results_of(output / "grasps.json")[0]["action_point"], red.region.action_point)
+    np.testing.assert_array_equal(
+        results_of(output / "grasps.json")[0]["action_point"], red.region.action_point
+    )
 
 
 def test_asking_leaves_no_trace(session, capture):
@@ -171,14 +173,15 @@ def test_the_report_draws_the_heatmaps_that_were_asked_with(session, capture, tm
     assert len(drawn[0].views) == 6
 
 
-def test_the_grasps_do_not_wait_for_the_report(session, capture, tmp_path, monkeypatch):
-    def fail(path, report):
-        raise ReportError("no page today")
-
-    monkeypatch.setattr("point2act.pipeline.outputs.write_report", fail)
-    with pytest.raises(ReportError):
-        publish(tmp_path, RunSummary(session, session.ask(capture / "points.json"), {}))
-    assert len(results_of(tmp_path / "grasps.json")) == 2
+def test_a_fitted_session_keeps_what_is_known_and_renders_the_scene(session):
+    whiter = dataclasses.replace(session.scene, sh=session.scene.sh + 0.5)
+    fitted = session.fitted(whiter)
+    assert fitted.surfaces is session.surfaces
+    assert fitted.geometry is session.geometry
+    name = session.views[0].name
+    assert fitted.render(name).rgb.mean() > session.render(name).rgb.mean()
+    # The session itself does not change.
+    assert session.scene is not whiter
 
 
 # ── run.json ───────────────────────────────────────────────────────────────────────────────────

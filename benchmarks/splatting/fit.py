@@ -54,7 +54,7 @@ def _reconstruct(kept: Sequence[View], config: FitConfig) -> GaussianScene:
         device=torch.device("cpu"),
         stages=Stages(show=False),
     )
-    return reconstructor.build(kept, None).scene
+    return reconstructor.build(reconstructor.place(kept, None)).scene
 
 
 # ── measuring on the held-out views ──────────────────────────────────────────────────────────────

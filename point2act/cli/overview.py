@@ -62,6 +62,7 @@ Files that `run` writes into out/:
   grasps.json    a region and grasps for each query, or the reason for none
   report.html    the results in pictures, on one page
   scene.ply      the Gaussians, for any viewer of Gaussian splats
+  geometry.ply   with depth: the Gaussians before the fit
   relevancy.ply  the Gaussians, coloured by their relevancy
   timings.json   seconds per stage
   points.json    the answers of the model, if one was asked

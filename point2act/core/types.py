@@ -136,6 +136,8 @@ class Query:
     name: str
     text: str
     role: Role = "grasp"
+    instances: Literal["one", "all"] = "one"
+    """Whether the words mean one thing, or every one that they fit, such as "all the screws"."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -54,6 +54,9 @@ class QueryDocument(Document):
     name: _Line = Field(description="write a short name that answers refer to")
     text: _Lines = Field(description="write what is asked for, in words")
     role: Role = Field("grasp", description="write grasp, place or avoid (grasp where it is left out)")
+    instances: Literal["one", "all"] = Field(
+        "one", description="write all where every thing that the words fit is wanted, or omit it"
+    )
 
 
 class TargetDocument(Document):
@@ -228,6 +231,14 @@ class RunDocument(Document):
     )
     scene_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="write the scene file's SHA-256 in 64 digits, or omit it"
+    )
+    geometry: str | None = Field(
+        None,
+        pattern=r"^[^/]+$",
+        description="write the name of the PLY file of the Gaussians before the fit, or omit it",
+    )
+    geometry_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="write that file's SHA-256 in 64 digits, or omit it"
     )
     max_side: int = Field(ge=1, description="write how many pixels the longer side of an image has at most")
     metric: bool = Field(description="write true where lengths are metres, else false")

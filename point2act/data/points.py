@@ -15,7 +15,7 @@ from jaxtyping import Float
 from point2act.core.errors import PointsError
 from point2act.core.files import brief, read_json, write_json
 from point2act.core.types import Answer, Capture, Frame, PointSet, Query
-from point2act.data.task_plan import plan_document
+from point2act.data.task_plan import plan_document, query_document
 
 PERSON = "person"
 """The ``model`` of an answer that a person gave by a click."""
@@ -66,7 +66,7 @@ def write_points(path: Path | str, points: PointSet) -> None:
 
     document: dict[str, Any] = {
         "version": 1,
-        "queries": [vars(query) for query in points.queries],
+        "queries": [query_document(query) for query in points.queries],
         "answers": [_entry(answer) for answer in points.answers],
     }
     if points.choices:

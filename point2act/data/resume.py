@@ -18,7 +18,7 @@ from point2act.core.files import writing
 from point2act.core.types import Capture, GaussianScene
 from point2act.data.capture.read import NAME as TRANSFORMS
 from point2act.data.run_manifest import RunManifest, read_run, write_run
-from point2act.data.scene_ply import read_splat_ply, write_splat_ply
+from point2act.data.scene_ply import write_splat_ply
 
 NAME = ".unfinished"
 """Folder in a run's output that holds the scene until all other files are written."""
@@ -46,21 +46,27 @@ def check_writable(folder: Path) -> None:
         TemporaryFile(dir=place).close()
 
 
-def save_scene(folder: Path, run: RunManifest, scene: GaussianScene) -> GaussianScene:
+def save_scene(
+    folder: Path, run: RunManifest, scene: GaussianScene, geometry: GaussianScene | None = None
+) -> None:
     """Save a scene in an output folder, beside the results of an earlier run: all of it or nothing.
 
-    Returns the scene as read back, which differs in the last digits, so that a resumed run gives the same
-    results as one that was not interrupted. Raises ``Point2ActError`` if it cannot be written.
+    Raises ``Point2ActError`` if it cannot be written.
     """
     draft = folder / f"{NAME}.{os.getpid()}{_DRAFT}"
-    path = draft / run.scene.name
+    saved = replace(
+        run,
+        scene=draft / run.scene.name,
+        geometry=None if run.geometry is None else draft / run.geometry.name,
+    )
     try:
-        write_splat_ply(path, scene)
-        write_run(draft, replace(run, scene=path))
+        write_splat_ply(saved.scene, scene)
+        if saved.geometry is not None and geometry is not None:
+            write_splat_ply(saved.geometry, geometry)
+        write_run(draft, saved)
         shutil.rmtree(folder / NAME, ignore_errors=True)
         with writing(folder):
             draft.rename(folder / NAME)
-        return read_splat_ply(folder / NAME / path.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -45,6 +45,9 @@ class RunManifest:
     """Hash of the capture's files and the settings, see ``resume.fingerprint``."""
     views: tuple[str, ...] | None = None
     """Names of the frames that were used; None for all."""
+    geometry: Path | None = None
+    """PLY file of the Gaussians before the fit, beside that of the scene; None if queries are localized on
+    the scene."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Details of how the scene was made, by the fields of a Reconstruction."""
 
@@ -67,6 +70,8 @@ def write_run(folder: Path, run: RunManifest) -> None:
         "psnr": run.psnr,
         "timings": {name: round(seconds, 3) for name, seconds in run.timings.items()},
     }
+    if run.geometry is not None:
+        document |= {"geometry": run.geometry.name, "geometry_sha256": _sha256(run.geometry)}
     if run.allow_outside:
         document["allow_outside"] = True
     if run.fingerprint is not None:
@@ -95,17 +100,22 @@ def read_run(path: Path | str) -> RunManifest:
         raise RunError(
             f'the capture of {path} is no longer at {capture}: move it back, or correct "capture" in the file'
         )
-    if not scene.is_file():
-        raise RunError(f"{scene} is missing beside {path}: run point2act run again")
-    if found.scene_sha256 not in (None, _sha256(scene)):
-        raise RunError(
-            f"{scene} does not match {path}, it was changed or a run was interrupted: "
-            "run point2act run again, with --resume"
-        )
+    geometry = None if found.geometry is None else path.parent / found.geometry
+    for file, digest in ((scene, found.scene_sha256), (geometry, found.geometry_sha256)):
+        if file is None:
+            continue
+        if not file.is_file():
+            raise RunError(f"{file} is missing beside {path}: run point2act run again")
+        if digest not in (None, _sha256(file)):
+            raise RunError(
+                f"{file} does not match {path}, it was changed or a run was interrupted: "
+                "run point2act run again, with --resume"
+            )
     poses = found.T_world_cam
     return RunManifest(
         capture=capture,
         scene=scene,
+        geometry=geometry,
         max_side=found.max_side,
         metric=found.metric,
         psnr=found.psnr,

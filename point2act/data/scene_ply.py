@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from point2act.core.errors import SceneError
 from point2act.core.ply import as_columns, colored_points, read_ply, write_ply
@@ -28,25 +28,13 @@ def write_splat_ply(path: Path | str, scene: GaussianScene) -> None:
     ``GaussianModel.save_ply``): logit opacities, log scales, ``f_rest`` with all coefficients of red first.
     Raises ``SceneError`` for non-finite values.
     """
-    count, rest = len(scene), scene.sh.shape[1] - 1
-    opacities = np.clip(scene.opacities.astype(np.float64), _OPAQUE, 1 - _OPAQUE)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns = np.concatenate(
-            [
-                scene.means,
-                np.zeros((count, 3)),
-                scene.sh[:, 0],
-                scene.sh[:, 1:].transpose(0, 2, 1).reshape(count, 3 * rest),
-                np.log(opacities / (1 - opacities))[:, None],
-                np.log(scene.scales.astype(np.float64)),
-                scene.quats,
-            ],
-            axis=1,
-        ).astype(np.float32)
+    columns = _encode(scene)
     if not np.isfinite(columns).all():
         broken = int((~np.isfinite(columns)).any(axis=1).sum())
-        raise SceneError(f"{path} was not written: {broken} of {count} Gaussians are not finite; fit again")
-    write_ply(path, columns.view([(name, "f4") for name in _splat_names(rest)])[:, 0])
+        raise SceneError(
+            f"{path} was not written: {broken} of {len(scene)} Gaussians are not finite; fit again"
+        )
+    write_ply(path, columns.view([(name, "f4") for name in _splat_names(scene.sh.shape[1] - 1)])[:, 0])
 
 
 def read_splat_ply(path: Path | str) -> GaussianScene:
@@ -58,24 +46,52 @@ def read_splat_ply(path: Path | str) -> GaussianScene:
     if missing or odd or rest not in (0, 3, 8, 15, 24):
         lacks = f"it lacks {', '.join(missing[:5])}" if missing else "its f_rest are not whole degrees"
         raise SceneError(f"{path} is not a 3D Gaussian Splatting file ({lacks}): export the scene again")
-
     raw = as_columns(vertices, (name for name in _splat_names(rest) if name[0] != "n"))
-    # Overflows become infinite and are refused below.
-    with np.errstate(over="ignore"):
-        lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
-        scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
-    # Unit quaternions are not normalised again, so that a scene that was read is written as the same file.
-    lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
-    if not all(np.isfinite(each).all() for each in (raw, lengths, scales)) or (lengths == 0).any():
+    scene = _decode(raw)
+    if not all(np.isfinite(each).all() for each in (raw, scene.quats, scene.scales)):
         raise SceneError(f"{path} holds Gaussians that are not finite: export the scene again")
+    return scene
+
+
+def as_stored(scene: GaussianScene) -> GaussianScene:
+    """Return the scene as it is read from the file that it is written to, which has single precision."""
+    columns = _encode(scene).astype(np.float64)
+    return _decode(np.delete(columns, [3, 4, 5], axis=1))
+
+
+def _encode(scene: GaussianScene) -> Float32[np.ndarray, "n c"]:
+    """Return the columns of a splat PLY file."""
+    count, rest = len(scene), scene.sh.shape[1] - 1
+    opacities = np.clip(scene.opacities.astype(np.float64), _OPAQUE, 1 - _OPAQUE)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate(
+            [
+                scene.means,
+                np.zeros((count, 3)),
+                scene.sh[:, 0],
+                scene.sh[:, 1:].transpose(0, 2, 1).reshape(count, 3 * rest),
+                np.log(opacities / (1 - opacities))[:, None],
+                np.log(scene.scales.astype(np.float64)),
+                scene.quats,
+            ],
+            axis=1,
+        ).astype(np.float32)
+
+
+def _decode(raw: Float[np.ndarray, "n c"]) -> GaussianScene:
+    """Return the Gaussians of a splat PLY file's columns, without those of the normals."""
+    rest = (raw.shape[1] - 14) // 3
+    # Overflows become infinite, and quaternions without a direction NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(raw[:, -4:], axis=1, keepdims=True)
+        # Unit quaternions are not normalised again: a scene that was read is written as the same file.
+        lengths[np.abs(lengths - 1) < _SINGLE] = 1.0
+        lengths[(lengths == 0) | np.isinf(lengths)] = np.nan
+        quats = raw[:, -4:] / lengths
+        scales, opacities = np.exp(raw[:, -7:-4]), 1 / (1 + np.exp(-raw[:, -8]))
     higher = raw[:, 6 : 6 + 3 * rest].reshape(len(raw), 3, rest).transpose(0, 2, 1)
-    return GaussianScene(
-        means=raw[:, :3],
-        quats=raw[:, -4:] / lengths,
-        scales=scales,
-        opacities=opacities,
-        sh=np.concatenate([raw[:, 3:6][:, None], higher], axis=1),
-    )
+    sh = np.concatenate([raw[:, 3:6][:, None], higher], axis=1)
+    return GaussianScene(raw[:, :3], quats, scales, opacities, sh)
 
 
 def write_relevancy_ply(path: Path | str, scene: GaussianScene, relevancy: RelevancyField) -> None:

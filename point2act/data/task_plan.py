@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +41,19 @@ class _InvalidPlanError(ValueError):
 # ── as a document ───────────────────────────────────────────────────────────────────────────
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as a JSON document that follows ``PlanDocument``."""
-    steps = [{"action": step.action, "targets": list(map(asdict, step.targets))} for step in plan.steps]
+    steps = [
+        {
+            "action": step.action,
+            "targets": [{**vars(t), "query": query_document(t.query)} for t in step.targets],
+        }
+        for step in plan.steps
+    ]
     return {"instruction": plan.instruction, "model": plan.model, "steps": steps}
+
+
+def query_document(query: Query) -> dict[str, str]:
+    """Return a query as a JSON document that follows ``QueryDocument``; ``instances`` only if it is all."""
+    return {key: value for key, value in vars(query).items() if (key, value) != ("instances", "one")}
 
 
 # ── as a model reply ───────────────────────────────────────────────────────────────────────────

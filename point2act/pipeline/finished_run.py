@@ -38,6 +38,8 @@ class FinishedRun:
     """Whether lengths are metres."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds per stage."""
+    geometry: GaussianScene | None = None
+    """The Gaussians that queries are localized on; None for those of the scene."""
 
     @staticmethod
     def read(path: Path | str) -> FinishedRun:
@@ -52,7 +54,8 @@ class FinishedRun:
         )
         capture = loader.read(run.capture)
         scene = read_splat_ply(run.scene)
-        return FinishedRun(run.scene.parent, scene, capture, loader, run.metric, run.timings)
+        geometry = None if run.geometry is None else read_splat_ply(run.geometry)
+        return FinishedRun(run.scene.parent, scene, capture, loader, run.metric, run.timings, geometry)
 
     @property
     def used(self) -> Capture:
@@ -91,6 +94,8 @@ class FinishedRun:
         loader = self.loader if max_side is None else replace(self.loader, max_side=max_side)
         views = loader.load(loader.select(self.capture), progress)
         metric = self.metric or self.capture.metric
-        session = Session(self.capture, views, self.scene, metric, choose_device(device))
+        session = Session(
+            self.capture, views, self.scene, metric, choose_device(device), geometry=self.geometry
+        )
         _log.debug("%d views, %d Gaussians, on %s", len(views), len(self.scene), session.device)
         return session

@@ -204,6 +204,8 @@ def _cases(session: Session, answered: SessionResult, config: MarkSelectionConfi
 
     cases = []
     for result in answered.results:
+        if result.query.instances == "all":
+            continue  # All candidates may be meant: there is nothing to choose.
         rng = np.random.default_rng([config.seed, zlib.crc32(result.query.name.encode())])
         candidates = find_candidates(hypotheses, result, config=config.marks)
         order = rng.permutation(len(candidates))

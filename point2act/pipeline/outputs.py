@@ -17,7 +17,7 @@ import numpy as np
 from point2act.core.files import write_json, writing
 from point2act.core.progress import Span
 from point2act.core.secrets import hide_keys
-from point2act.core.types import GaussianScene, PointSet
+from point2act.core.types import PointSet
 from point2act.data.scene_ply import write_relevancy_ply, write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 from point2act.localization.heatmaps import heatmap
@@ -38,19 +38,14 @@ class RunSummary:
     facts: Mapping[str, str] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     """Start and end of each stage; without any, stages are drawn one after the other."""
-    saved_scene: Path | None = None
-    """A PLY file of the scene that is written already."""
+    saved: Path | None = None
+    """A folder in which the scene and its geometry are written already."""
     points: PointSet | None = None
     """The answers, to name the models that gave them."""
 
 
-def publish(folder: Path, summary: RunSummary) -> None:
-    """Write ``grasps.json``, ``scene.ply``, ``relevancy.ply`` and ``report.html``, in this order.
-
-    Each file is written atomically. The grasps come first because a robot may be waiting for them; the report
-    comes last, so a new report means that all files are new.
-    """
-    session, answered = summary.session, summary.answered
+def publish_grasps(folder: Path, session: Session, answered: SessionResult) -> None:
+    """Write ``grasps.json``: before all else, because a robot may be waiting for it."""
     write_grasps(
         folder / "grasps.json",
         answered.results,
@@ -58,26 +53,48 @@ def publish(folder: Path, summary: RunSummary) -> None:
         gripper=answered.gripper,
         plan=answered.plan,
     )
-    write_scene(folder, session.scene, summary.saved_scene)
+
+
+def publish(folder: Path, summary: RunSummary) -> None:
+    """Write the scene, ``relevancy.ply`` and ``report.html``, in this order.
+
+    Each file is written atomically. The report comes last, so a new report means that all files are new.
+    """
+    session, answered = summary.session, summary.answered
+    write_scene(folder, session, summary.saved)
     write_relevancy_ply(folder / "relevancy.ply", session.scene, answered.relevancy)
     publish_report(folder / "report.html", summary)
 
 
-def write_scene(folder: Path, scene: GaussianScene, saved: Path | None = None) -> None:
-    """Write ``scene.ply``, or link it to a file of the same scene that is written already."""
-    target = folder / "scene.ply"
-    if saved is None:
-        write_splat_ply(target, scene)
-    elif saved != target:
-        # Beside the saved file, in a folder that is removed when the run is complete.
-        draft = saved.with_suffix(".link")
-        with writing(target):
-            draft.unlink(missing_ok=True)
-            try:
-                os.link(saved, draft)
-            except OSError:
-                shutil.copyfile(saved, draft)
-            os.replace(draft, target)
+def write_scene(folder: Path, session: Session, saved: Path | None = None) -> None:
+    """Write ``scene.ply`` and, if there is another geometry, ``geometry.ply``.
+
+    Args:
+        folder: Folder to write to.
+        session: The scene and its geometry.
+        saved: A folder in which both are written already, to link to.
+    """
+    for name, scene in (("scene.ply", session.scene), ("geometry.ply", session.geometry)):
+        target = folder / name
+        if scene is None:
+            target.unlink(missing_ok=True)  # Of an earlier run.
+        elif saved is None:
+            write_splat_ply(target, scene)
+        elif saved != folder:
+            _link(saved / name, target)
+
+
+def _link(saved: Path, target: Path) -> None:
+    """Put a link to a file, else a copy, in the place of another one."""
+    # Beside the saved file, in a folder that is removed when the run is complete.
+    draft = saved.with_suffix(".link")
+    with writing(target):
+        draft.unlink(missing_ok=True)
+        try:
+            os.link(saved, draft)
+        except OSError:
+            shutil.copyfile(saved, draft)
+        os.replace(draft, target)
 
 
 def write_timings(path: Path, timings: Mapping[str, float]) -> None:

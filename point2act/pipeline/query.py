@@ -141,6 +141,8 @@ class Localization:
     """Other regions that the query may mean, likeliest first."""
     extent: Bool[np.ndarray, " n"]
     """Which Gaussians the likeliest place is made of; none without a place."""
+    instances: tuple[Localization, ...] = ()
+    """Every instance on its own, of a query that asks for all; see ``localize_all``."""
 
     @property
     def query(self) -> Query:

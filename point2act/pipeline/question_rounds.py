@@ -118,10 +118,16 @@ class QuestionRounds:
 
     def ask_round(self) -> bool:
         """Ask the next question about every query that is not sure; return whether there was any."""
-        fresh = [query for query in self.unsure if not self._asked[query.name]]
+        fresh = [query for query in self.unsure if not self._asked[query.name] and query.instances == "one"]
         if fresh:
             first = spread_views(self._frames, min(self._config.start, self._config.budget))
             self._ask([(query, Question("view", number), None) for query in fresh for number in first])
+            return True
+        if every := [query for query in self.unsure if query.instances == "all"]:
+            # No place rivals another one: views are asked, as many as the budget allows.
+            self.unsure = tuple(query for query in self.unsure if query.instances != "all")
+            spread = [Question("view", n) for n in spread_views(self._frames, self._config.budget)]
+            self._ask([(q, view, None) for q in every for view in spread if view not in self._asked[q.name]])
             return True
         self.unsure = tuple(
             query for query in self.unsure if len(self._asked[query.name]) < self._config.budget

@@ -14,7 +14,7 @@ from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, find_points
-from point2act.pipeline.steps import RunConfig, RunContext, RunResult
+from point2act.pipeline.steps import Reconstructed, RunConfig, RunContext, RunResult
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
@@ -47,8 +47,9 @@ def run(
 
     Args:
         capture: Folder with ``transforms.json``.
-        output: Folder for ``grasps.json``, ``scene.ply``, ``relevancy.ply``, ``report.html``,
-            ``timings.json``, ``run.json`` and, if a model was asked, ``points.json``. None writes nothing.
+        output: Folder for ``grasps.json``, ``scene.ply``, ``geometry.ply``, ``relevancy.ply``,
+            ``report.html``, ``timings.json``, ``run.json`` and, if a model was asked, ``points.json``. None
+            writes nothing.
         points: Recorded queries and answers, or the path of a points.json.
         queries: What to find. Plain text, such as ``"the mug's handle"``, is to be grasped.
         pointer: Where a query is in an image: a function that takes the RGB image (h, w, 3) uint8 and the
@@ -93,9 +94,10 @@ def run(
             asking.finish(used.frames, views)
         grasps = (asking is not None or known is not None) and context.metric(source)
         context.load_dependencies(grasps=grasps)
-        built, saved_scene = context.reconstruct(source, views)
+        further = asker or mark_selector
+        made = context.reconstruct(source, views, known if further is None else None)
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, built, known, answers, asker or mark_selector, saved_scene=saved_scene)
+    return context.finish(source, made, known, answers, further)
 
 
 def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
@@ -115,7 +117,8 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
         views = context.load_views(context.select_views(source, None, bar), bar)
     context.load_dependencies(grasps=context.metric(source))
     built = context.reconstructor(source).reconstruct(views)
-    return Session(source, built.views, built.scene, context.metric(source), context.device)
+    metric, device = context.metric(source), context.device
+    return Session(source, built.views, built.scene, metric, device, geometry=built.geometry)
 
 
 def follow(
@@ -192,7 +195,7 @@ def follow(
             asking.finish(source.frames, views)
         built = scene.finish()
         answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, built, known, answers, asker or mark_selector)
+    return context.finish(source, Reconstructed(built), known, answers, asker or mark_selector)
 
 
 def _questions(

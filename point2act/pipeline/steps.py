@@ -20,13 +20,13 @@ from point2act.data.points import write_points
 from point2act.data.resume import NAME as UNFINISHED
 from point2act.data.resume import check_writable, find_saved, fingerprint, remove_saved, save_scene
 from point2act.data.run_manifest import RunManifest, with_poses, write_run
-from point2act.data.scene_ply import read_splat_ply
+from point2act.data.scene_ply import as_stored, read_splat_ply
 from point2act.data.view_loader import MAX_SIDE, ViewLoader
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.pipeline.adaptive import AdaptiveAsking
 from point2act.pipeline.mark_questions import added
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
-from point2act.pipeline.outputs import RunSummary, publish, write_scene, write_timings
+from point2act.pipeline.outputs import RunSummary, publish, publish_grasps, write_scene, write_timings
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session, SessionResult, choose_device
@@ -78,6 +78,25 @@ class RunResult:
     """Mean PSNR of the held-out views, dB; None if none was held out."""
     timings: dict[str, float]
     """Seconds per stage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Results, and the session that they come from."""
+
+    session: Session
+    results: SessionResult
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """A scene, and what is known about it by the time that it is made."""
+
+    built: Reconstruction
+    early: Answered | None = None
+    """Results on the scene's geometry, written already; None if nothing was answered before the fit."""
+    saved: Path | None = None
+    """A folder in which the scene and its geometry are written, until the run is complete."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,23 +193,67 @@ class RunContext:
             self.stages,
         )
 
-    def reconstruct(self, source: Capture, views: Sequence[View]) -> tuple[Reconstruction, Path | None]:
+    def reconstruct(
+        self, source: Capture, views: Sequence[View], known: PointSet | None = None
+    ) -> Reconstructed:
         """Make the scene, or take that of an interrupted run.
 
-        Returns:
-            The scene, and the PLY file that it is saved in until the run is complete.
+        Where there is depth, the queries of ``known`` are answered before the scene is fitted: what they need
+        is measured.
         """
-        if self.output is None:
-            return self.reconstructor(source).reconstruct(views), None
-        if self.resume:
+        if self.output is not None and self.resume:
             with self.stages.stage("check for a saved scene") as bar:
                 saved = find_saved(self.output, self._fingerprint(source, views))
                 if saved is not None:
                     bar.note("found: going on with it")
-                    return _reopened(saved, views), saved.scene
-        built = self.reconstructor(source).reconstruct(views)
-        scene = save_scene(self.output, self._manifest(self.output, source, built), built.scene)
-        return replace(built, scene=scene), self.output / UNFINISHED / "scene.ply"
+                    return Reconstructed(_reopened(saved, views), saved=saved.scene.parent)
+        reconstructor = self.reconstructor(source)
+        placed = reconstructor.place(views, reconstructor.refine(views))
+        early = None
+        if placed.geometry is not None and known is not None:
+            session = self._session(source, placed.views, placed.geometry)
+            answered, _ = self._answer(session, known)
+            early = Answered(session, answered)
+            if self.output is not None:
+                publish_grasps(self.output, session, answered)
+        built = reconstructor.build(placed)
+        if self.output is None:
+            return Reconstructed(built, early)
+        save_scene(self.output, self._manifest(self.output, source, built), built.scene, built.geometry)
+        built = replace(built, scene=as_stored(built.scene))
+        return Reconstructed(built, early, self.output / UNFINISHED)
+
+    def _session(
+        self,
+        source: Capture,
+        views: Sequence[View],
+        scene: GaussianScene,
+        geometry: GaussianScene | None = None,
+    ) -> Session:
+        return Session(
+            source,
+            views,
+            scene,
+            self.metric(source),
+            self.device,
+            segmenter=self.segmenter,
+            geometry=geometry,
+        )
+
+    def _answer(
+        self, session: Session, points: PointSet, mark_selector: MarkSelector | None = None
+    ) -> tuple[SessionResult, PointSet]:
+        """Return the results of all queries, and the points that they come from."""
+        return ask_with_marks(
+            session,
+            points,
+            mark_selector,
+            config=self.config.answer,
+            choosing=self.config.choosing,
+            gripper=self.gripper,
+            planner=self.planner,
+            stages=self.stages,
+        )
 
     def _fingerprint(self, source: Capture, views: Sequence[View]) -> str:
         """Return a hash of what the scene is made from and how."""
@@ -212,56 +275,50 @@ class RunContext:
             allow_outside=self.config.allow_outside,
             fingerprint=self._fingerprint(source, built.views),
             views=names if len(names) < len(source.frames) else None,
+            geometry=None if built.geometry is None else folder / "geometry.ply",
             notes={"poses": built.poses, "start": built.start},
         )
 
     def finish(
         self,
         source: Capture,
-        built: Reconstruction,
+        made: Reconstructed,
         known: PointSet | None,
         answers: Answers | None,
         further: AdaptiveAsking | MarkSelector | None,
-        *,
-        saved_scene: Path | None = None,
     ) -> RunResult:
         """Get from a scene and points to grasps, and write all files.
 
         Args:
             source: The capture, with all its frames.
-            built: The scene and the views that it was fitted to.
+            made: The scene and the views that it was fitted to.
             known: Recorded points, if no model was asked.
             answers: What a model answered, if one was asked.
             further: Asks on adaptively, or selects among numbered regions, see ``ask_with_marks``.
-            saved_scene: A PLY file of the scene that is written already.
         """
-        session = Session(
-            source, built.views, built.scene, self.metric(source), self.device, segmenter=self.segmenter
-        )
-        mark_selector = None if isinstance(further, AdaptiveAsking) else further
-        if answers is not None and isinstance(further, AdaptiveAsking):
-            more = further.ask(session, answers.points.answers, answer=self.config.answer, stages=self.stages)
-            answers = replace(answers, points=more.points, count=added(answers.count, more.count))
-        points = known if answers is None else answers.points
-        _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
-        answered = None
-        if points is None:
-            self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
+        built, early = made.built, made.early
+        answered, points = None, known
+        if early is not None and built.geometry is not None:
+            session, answered = early.session.fitted(built.scene), early.results
         else:
-            answered, points = ask_with_marks(
-                session,
-                points,
-                mark_selector,
-                config=self.config.answer,
-                choosing=self.config.choosing,
-                gripper=self.gripper,
-                planner=self.planner,
-                stages=self.stages,
-            )
+            session = self._session(source, built.views, built.scene, built.geometry)
+            mark_selector = None if isinstance(further, AdaptiveAsking) else further
+            if answers is not None and isinstance(further, AdaptiveAsking):
+                config = self.config.answer
+                more = further.ask(session, answers.points.answers, answer=config, stages=self.stages)
+                answers = replace(answers, points=more.points, count=added(answers.count, more.count))
+            points = known if answers is None else answers.points
+            if points is None:
+                self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
+            else:
+                answered, points = self._answer(session, points, mark_selector)
+                if self.output is not None:
+                    if points is not known:
+                        write_points(self.output / "points.json", points)
+                    publish_grasps(self.output, session, answered)
+        _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
         if self.output is not None:
-            if points is not known and points is not None:
-                write_points(self.output / "points.json", points)
-            self._write(self.output, session, answered, built, answers, points, saved_scene)
+            self._write(self.output, session, answered, made, answers, points)
         return RunResult(
             results=() if answered is None else answered.results,
             points=points,
@@ -276,21 +333,20 @@ class RunContext:
         folder: Path,
         session: Session,
         answered: SessionResult | None,
-        built: Reconstruction,
+        made: Reconstructed,
         answers: Answers | None,
         points: PointSet | None,
-        saved_scene: Path | None,
     ) -> None:
-        """Write all files of a run; run.json last, as it refers to the others."""
+        """Write all files of a run but the grasps; run.json last, as it refers to the others."""
         timings = self.stages.seconds
         if answered is None:
-            write_scene(folder, session.scene, saved_scene)
+            write_scene(folder, session, made.saved)
         else:
-            facts = _facts(session, built, answers)
+            facts = _facts(session, made.built, answers)
             spans = self.stages.spans
-            publish(folder, RunSummary(session, answered, timings, facts, spans, saved_scene, points))
+            publish(folder, RunSummary(session, answered, timings, facts, spans, made.saved, points))
         write_timings(folder / "timings.json", timings)
-        write_run(folder, self._manifest(folder, session.capture, built))
+        write_run(folder, self._manifest(folder, session.capture, made.built))
         remove_saved(folder)
 
 
@@ -298,7 +354,8 @@ def _reopened(saved: RunManifest, views: Sequence[View]) -> Reconstruction:
     """Return the scene of an interrupted run as its reconstruction returned it."""
     posed, changed = with_poses(views, saved.poses), saved.poses is not None
     scene, notes = read_splat_ply(saved.scene), saved.notes
-    return Reconstruction(scene, posed, changed, notes["poses"], notes["start"], saved.psnr)
+    geometry = None if saved.geometry is None else read_splat_ply(saved.geometry)
+    return Reconstruction(scene, geometry, posed, changed, notes["poses"], notes["start"], saved.psnr)
 
 
 def _counted(points: PointSet | None) -> str:

@@ -77,7 +77,7 @@ class IncrementalReconstruction:
         refined = self._reconstructor.refine(self._views, self._features)
         views = self._views if refined is None else refined.views
         if self._scene is None or self._motion(views) > self._config.max_motion:
-            return self._reconstructor.build(views, refined)
+            return self._reconstructor.build(self._reconstructor.place(self._views, refined))
         if refined is not None:
             self._reconstructor.stages.info(refined.detail)
         scene = self._extend(views)

@@ -14,10 +14,12 @@ from point2act.calibration.poses.tracks import Features
 from point2act.core.progress import Stages
 from point2act.core.types import GaussianScene, View
 from point2act.data.capture.load import shrink_view
+from point2act.data.scene_ply import as_stored
 from point2act.splatting.fit import FitConfig, fit
 from point2act.splatting.gaussians import freeze
-from point2act.splatting.initialization import StartConfig, initialize_gaussians
+from point2act.splatting.initialization import InitialGaussians, StartConfig, initialize_gaussians
 from point2act.splatting.losses import psnr
+from point2act.splatting.nonfinite_steps import finite_only
 from point2act.splatting.rendering import project_view, render_view
 
 
@@ -47,6 +49,9 @@ class Reconstruction:
     """A fitted scene, the views with the poses it was fitted to, and its quality."""
 
     scene: GaussianScene
+    geometry: GaussianScene | None
+    """The Gaussians before the fit, on the measured surfaces, one for each of ``scene``; None without depth.
+    They are as they are read from a file."""
     views: tuple[View, ...]
     poses_changed: bool
     """Whether the poses differ from the capture's."""
@@ -56,6 +61,20 @@ class Reconstruction:
     """Source of the initial Gaussians, and why they were not fitted."""
     psnr: float | None
     """Mean PSNR of the held-out views, dB; None if no view is held out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Initial Gaussians, and the views with the poses that they were placed by."""
+
+    initial: InitialGaussians
+    views: tuple[View, ...]
+    refined: Refined | None
+
+    @property
+    def geometry(self) -> GaussianScene | None:
+        """The Gaussians if they are on measured surfaces, else None."""
+        return self.initial.scene if self.initial.source == "depth" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +91,8 @@ class Reconstructor:
     stages: Stages
 
     def reconstruct(self, views: Sequence[View]) -> Reconstruction:
-        """Refine the poses, then ``build``."""
-        refined = self.refine(views)
-        return self.build(views if refined is None else refined.views, refined)
+        """Refine the poses, then ``place`` and ``build``."""
+        return self.build(self.place(views, self.refine(views)))
 
     def refine(
         self, views: Sequence[View], features: MutableMapping[str, Features] | None = None
@@ -85,30 +103,41 @@ class Reconstructor:
         with self.stages.stage("refine the poses") as tick:
             return refine_poses(views, config=self.config.poses, features=features, progress=tick)
 
-    def build(self, views: Sequence[View], refined: Refined | None) -> Reconstruction:
-        """Fit Gaussians to the views that are not held out, and evaluate them on those that are.
-
-        A few views with depth are not fitted, see ``ReconstructionConfig.min_fitted_views``.
-        """
+    def place(self, views: Sequence[View], refined: Refined | None) -> Placed:
+        """Place initial Gaussians by the views that are not held out, at their refined poses."""
         if refined is not None:
             self.stages.info(refined.detail)
-        kept, held_out = split(views, self.config.holdout_every)
+            views = refined.views
         with self.stages.stage("initialise the Gaussians") as tick:
             initial = initialize_gaussians(
-                kept,
+                split(views, self.config.holdout_every)[0],
                 point_cloud_path=self.point_cloud_path,
                 config=self.config.start,
                 rng=np.random.default_rng(self.seed),
                 progress=tick,
             )
         self.stages.info(f"{len(initial.scene)} Gaussians {initial.detail}")
+        if initial.source == "depth":
+            initial = replace(initial, scene=as_stored(finite_only(initial.scene)))
+        return Placed(initial, tuple(views), refined)
+
+    def build(self, placed: Placed) -> Reconstruction:
+        """Fit Gaussians to the views that are not held out, and evaluate them on those that are.
+
+        A few views with depth are not fitted, see ``ReconstructionConfig.min_fitted_views``.
+        """
+        initial, views = placed.initial, placed.views
         if initial.source == "depth" and self._few(views):
             unfitted = f"not fitted: {len(views)} view{'s' * (len(views) > 1)} with depth"
             self.stages.info(unfitted)
-            return self.evaluate(initial.scene, views, [], refined, f"{initial.source}, {unfitted}")
+            start = f"{initial.source}, {unfitted}"
+            return self.evaluate(initial.scene, views, [], placed.refined, start)
+        kept, held_out = split(views, self.config.holdout_every)
         fitted = self._coarse_to_fine if initial.source == "depth" else self.fit
         scene = fitted(initial.scene, kept, self.config.fit)
-        return self.evaluate(scene, views, held_out, refined, initial.source)
+        built = self.evaluate(scene, views, held_out, placed.refined, initial.source)
+        # A Gaussian that the fit left out has no relevancy.
+        return replace(built, geometry=placed.geometry) if len(scene) == len(initial.scene) else built
 
     def _few(self, views: Sequence[View]) -> bool:
         """Return whether there are too few views to fit, each with depth."""
@@ -150,7 +179,7 @@ class Reconstructor:
                 bar.note(f"{len(scene)} Gaussians, {quality:.1f} dB over {len(held_out)} held-out views")
         moved = refined is not None and refined.changed
         poses = "poses of the capture" if refined is None else refined.detail
-        return Reconstruction(scene, tuple(views), moved, poses, source, quality)
+        return Reconstruction(scene, None, tuple(views), moved, poses, source, quality)
 
 
 def split(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:

@@ -24,6 +24,8 @@ from point2act.vlm.pointing.task_planner import plan
 from point2act.vlm.pointing.zoom import ZoomConfig
 
 _ARTICLE = re.compile(r"\A(?:the|an|a)\s+", re.IGNORECASE)
+# Words that ask for every thing that the others fit.
+_ALL = re.compile(r"\A(?:all(?:\s+of)?(?:\s+the)?|every|each)\s+", re.IGNORECASE)
 # Triangulating the first answers needs poses and depth, but no detail of the images.
 _MAX_SIDE = 480
 # Longer side of the images that a function is shown, pixels: more than any image has, so none is reduced.
@@ -45,6 +47,8 @@ class AskConfig:
 def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = ()) -> tuple[Query, ...]:
     """Return queries for texts and roles, with unique names derived from the texts.
 
+    A text that begins with "all", "every" or "each" asks for all instances.
+
     Args:
         wanted: Text and role of each query.
         taken: Names that must not be used.
@@ -57,9 +61,11 @@ def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = (
     for text, role in wanted:
         if not text.strip():
             raise PointsError("a query is empty: say in words what is to be found")
-        name = free_name(_ARTICLE.sub("", text.strip(), count=1), names)
+        every = _ALL.match(text.strip()) is not None
+        words = (_ALL if every else _ARTICLE).sub("", text.strip(), count=1)
+        name = free_name(words, names)
         names.add(name)
-        queries.append(Query(name, text.strip(), role))
+        queries.append(Query(name, text.strip(), role, "all" if every else "one"))
     return tuple(queries)
 
 
