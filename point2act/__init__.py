@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from .pipeline.run import build as build
     from .pipeline.run import follow as follow
     from .pipeline.run import run as run
+    from .pipeline.run_config import RunConfig as RunConfig
+    from .pipeline.run_config import RunResult as RunResult
     from .pipeline.session import Session as Session
     from .pipeline.session import SessionResult as SessionResult
     from .pipeline.session import open_run as open_run
-    from .pipeline.steps import RunConfig as RunConfig
-    from .pipeline.steps import RunResult as RunResult
     from .splatting.render import render as render
     from .vlm.clients.factory import ClientConfig as ClientConfig
     from .vlm.parsers import parse_reply as parse_reply

@@ -15,7 +15,7 @@ import point2act
 from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query
 from point2act.data.points import write_points
-from point2act.pipeline.steps import RunConfig, RunResult
+from point2act.pipeline.run_config import RunConfig, RunResult
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig

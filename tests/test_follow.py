@@ -35,6 +35,8 @@ from point2act.vlm.pointing.point import PointerReply
 HERE = Path(__file__).resolve().parent
 GROW = IncrementalConfig(initial_views=6, steps=20, count_fraction=0.75)
 SOON = FollowConfig(quiet=1.0, start=20.0)
+# For captures that say when they are complete: on a busy machine the next image may take seconds.
+PATIENT = FollowConfig(quiet=60.0, start=60.0)
 
 
 def pictures(count=10):
@@ -100,7 +102,12 @@ def test_grasps_from_a_capture_that_grows(tmp_path):
     questions = Questions((Query("red", "the red box"),), asker, 1280)
     with robot(tmp_path / "live", views, pause=0.1):
         followed = point2act.follow(
-            tmp_path / "live", tmp_path / "out", questions=questions, config=QUICK, following=SOON, grow=GROW
+            tmp_path / "live",
+            tmp_path / "out",
+            questions=questions,
+            config=QUICK,
+            following=PATIENT,
+            grow=GROW,
         )
     assert len(asker.asked) == len(set(asker.asked)) == len(views)
     (red,) = followed.results
@@ -130,7 +137,7 @@ def test_a_capture_that_grows_is_asked_adaptively(tmp_path):
             questions=questions,
             adaptive=point2act.AdaptiveConfig(),
             config=QUICK,
-            following=SOON,
+            following=PATIENT,
             grow=GROW,
         )
     (red,) = followed.results

@@ -29,7 +29,7 @@ from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grasps_json import read_grasps
-from point2act.pipeline.steps import RunConfig
+from point2act.pipeline.run_config import RunConfig
 from point2act.splatting.gaussians import colors, to_parameters
 from point2act.splatting.render import render
 

@@ -9,7 +9,7 @@ import point2act
 from point2act.core.geometry import project
 from point2act.data.capture import load_view, read_capture, view_to_disk
 from point2act.data.points import read_points
-from point2act.pipeline.steps import RunConfig
+from point2act.pipeline.run_config import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig

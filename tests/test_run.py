@@ -19,7 +19,7 @@ from point2act.data.run_manifest import read_run
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.query import confirmed_depths
-from point2act.pipeline.steps import RunConfig
+from point2act.pipeline.run_config import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.gaussians import freeze
 from point2act.splatting.reconstruct import split

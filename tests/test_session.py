@@ -21,7 +21,7 @@ from point2act.grasping.grasps_json import read_grasps
 from point2act.localization.heatmaps import HeatmapConfig
 from point2act.pipeline.outputs import RunSummary, publish_report
 from point2act.pipeline.query import confirmed_depths
-from point2act.pipeline.steps import RunConfig
+from point2act.pipeline.run_config import RunConfig
 
 
 @pytest.fixture(scope="module")

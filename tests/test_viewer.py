@@ -23,8 +23,8 @@ from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.interactive import InteractiveSession, State
+from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
-from point2act.pipeline.steps import RunConfig
 from point2act.splatting.fit import FitConfig
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig

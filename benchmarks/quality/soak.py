@@ -22,8 +22,8 @@ from benchmarks import Metric, Plan
 from benchmarks.common.capture import capture, workspace
 from point2act.core.geometry import project
 from point2act.core.types import Answer, PointSet, Query
+from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
-from point2act.pipeline.steps import RunConfig
 
 QUESTIONS, SCENES = 200, 20
 SEED = 710

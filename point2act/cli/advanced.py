@@ -9,7 +9,7 @@ import tyro
 
 from point2act.pipeline.mark_selection import MarkSelectionConfig
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.steps import RunConfig
+from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.stream import FollowConfig
 from point2act.splatting.incremental import IncrementalConfig
 

@@ -155,7 +155,7 @@ def _reconstruct(arguments: Arguments) -> Session:
     """Return a session on the scene of a capture, which is reconstructed now."""
     from point2act.pipeline.query import AnswerConfig
     from point2act.pipeline.run import build
-    from point2act.pipeline.steps import RunConfig
+    from point2act.pipeline.run_config import RunConfig
 
     given, speed = arguments.input, arguments.speed
     answer = AnswerConfig(metric=arguments.gripper_and_arm.metric, sensor=given.sensor)

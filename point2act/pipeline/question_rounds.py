@@ -124,7 +124,7 @@ class QuestionRounds:
             self._ask([(query, Question("view", number), None) for query in fresh for number in first])
             return True
         if every := [query for query in self.unsure if query.instances == "all"]:
-            # No place rivals another one: views are asked, as many as the budget allows.
+            # No place rivals another one: views are asked until the budget is spent.
             self.unsure = tuple(query for query in self.unsure if query.instances != "all")
             spread = [Question("view", n) for n in spread_views(self._frames, self._config.budget)]
             self._ask([(q, view, None) for q in every for view in spread if view not in self._asked[q.name]])

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 
 from point2act.core.open3d_import import open3d
 from point2act.core.progress import Bar, Stages
-from point2act.core.types import Capture, GaussianScene, PointSet, QueryResult, RelevancyField, View
+from point2act.core.types import Capture, GaussianScene, PointSet, View
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import write_points
 from point2act.data.resume import NAME as UNFINISHED
 from point2act.data.resume import check_writable, find_saved, fingerprint, remove_saved, save_scene
 from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import as_stored, read_splat_ply
-from point2act.data.view_loader import MAX_SIDE, ViewLoader
+from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.pipeline.adaptive import AdaptiveAsking
 from point2act.pipeline.mark_questions import added
-from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
+from point2act.pipeline.mark_selection import ask_with_marks
 from point2act.pipeline.outputs import RunSummary, publish, publish_grasps, write_scene, write_timings
 from point2act.pipeline.planning import Planner
-from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.run_config import RunConfig, RunResult
 from point2act.pipeline.session import Session, SessionResult, choose_device
 from point2act.splatting.cpu.compile_kernels import warm_up
-from point2act.splatting.reconstruct import Reconstruction, ReconstructionConfig, Reconstructor
+from point2act.splatting.reconstruct import Reconstruction, Reconstructor
 from point2act.vlm.pointing.ask import Answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.segmenters.factory import as_segmenter
@@ -41,43 +39,6 @@ _log = logging.getLogger(__name__)
 
 # What fitting keeps in memory for each pixel of all views: colours and depth in float32.
 _TARGET_BYTES = 16
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """From a capture to grasps."""
-
-    max_side: int = MAX_SIDE
-    """Images are reduced until their longer side is at most this many pixels."""
-    max_views: int = 150
-    """Maximum number of views. Of a larger capture, views are selected that cover all viewpoints: answered
-    ones first, and sharp ones before blurred ones."""
-    build: Annotated[ReconstructionConfig, tyro.conf.arg(name="")] = field(
-        default_factory=ReconstructionConfig
-    )
-    answer: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
-    allow_outside: bool = False
-    """Read files that the capture names outside its folder, also by way of symbolic links."""
-    choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
-    """Set-of-mark prompting, for --choose."""
-    device: str | None = None
-    """``cpu`` or ``cuda``; by default CUDA if there is one."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """The result of ``run``, in the capture's world frame."""
-
-    results: tuple[QueryResult, ...]
-    """One per query; empty for a capture without points."""
-    points: PointSet | None
-    """The queries and answers that the results come from."""
-    scene: GaussianScene
-    relevancy: RelevancyField | None
-    psnr: float | None
-    """Mean PSNR of the held-out views, dB; None if none was held out."""
-    timings: dict[str, float]
-    """Seconds per stage."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ class AskConfig:
 def name_queries(wanted: Sequence[tuple[str, Role]], *, taken: Iterable[str] = ()) -> tuple[Query, ...]:
     """Return queries for texts and roles, with unique names derived from the texts.
 
-    A text that begins with "all", "every" or "each" asks for all instances.
+    A text that starts with "all", "every" or "each" asks for all instances.
 
     Args:
         wanted: Text and role of each query.
