@@ -267,9 +267,11 @@ def merge_parts(
         for part in chosen.tolist()
         if _distance(point, parts.points[parts.members(part)]) < config.reach * parts.distance
     )
-    point = point + config.sink * parts.distance * _inwards(
-        point, visibility.area[:, index].sum(axis=1), views
-    )
+    # Into the face that the point lies on: views that see it square-on count most.
+    squared = ((points - point) ** 2).sum(axis=1)
+    near = squared <= max((config.settle * parts.distance) ** 2, squared.min())
+    inwards = _inwards(point, visibility.area[:, index[near]].sum(axis=1), views)
+    point = point + config.sink * parts.distance * inwards
     body = certainty >= config.body * certainty.max()
     probability = float(evidence.parts[chosen].sum())
     return Place(middle, point, points[body], probability, confidence, chosen, index[body])
