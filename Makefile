@@ -30,7 +30,7 @@ demo: demo/trial/trials.json
 	@echo "report:  $(CURDIR)/demo/report.html"
 
 $(CAPTURE)/transforms.json: $(VENV)/.installed
-	$(BIN)/point2act simulate --scene tabletop --seed 0 --output $(CAPTURE)
+	$(BIN)/point2act simulate --scene tabletop --seed 0 --sensor stereo --output $(CAPTURE)
 
 # Not config.yml: nerfstudio writes that before it trains, and an interrupted run must not look done.
 $(RUN)/.trained: $(CAPTURE)/transforms.json

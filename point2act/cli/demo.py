@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     table, out, trial = (arguments.output / name for name in ("table", "out", "trial"))
     if table.exists():
         raise SimulationError(f"{table} already exists: name another folder with --output")
-    scene = ["--scene", arguments.scene, "--seed", str(arguments.seed)]
+    scene = ["--scene", arguments.scene, "--seed", str(arguments.seed), "--sensor", "stereo"]
     simulate.main([*scene, "--output", str(table)])
     run.main([str(table), "--output", str(out)])
     simulate.main(["--try", str(out / "grasps.json"), "--output", str(trial)])
