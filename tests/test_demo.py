@@ -29,7 +29,7 @@ def test_a_capture_a_run_and_its_trials(typed: list[tuple[str, ...]], tmp_path: 
     demo.main(["--output", str(tmp_path / "d"), "--seed", "3"])
     table, out, trial = (str(tmp_path / "d" / name) for name in ("table", "out", "trial"))
     assert typed == [
-        ("simulate", "--scene", "tabletop", "--seed", "3", "--output", table),
+        ("simulate", "--scene", "tabletop", "--seed", "3", "--sensor", "stereo", "--output", table),
         ("run", table, "--output", out),
         ("simulate", "--try", f"{out}/grasps.json", "--output", trial),
     ]
