@@ -32,7 +32,7 @@ from point2act.visualization.splats import Splats
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
 from point2act.visualization.viewer.page import Page
-from point2act.visualization.viewer.panel import NOTHING
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 
@@ -113,8 +113,8 @@ def interactive_of(viewer: Viewer) -> InteractiveSession:
 def painted(page: Page) -> list[Splats]:
     """The Gaussians that are sent from now on, in turn."""
     seen: list[Splats] = []
-    draw = page.nodes._draw_splats
-    page.nodes._draw_splats = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
+    draw = page.nodes.gaussians.change
+    page.nodes.gaussians.change = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
     return seen
 
 
@@ -141,7 +141,7 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
     viewer.wait_for_browser(timeout=0.1, drawing=60.0)  # no browser connects
     assert time.monotonic() - start < 5.0
     assert viewer.settle()
-    viewer.page.nodes.draw_all()
+    viewer.page.nodes.gaussians.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -149,8 +149,8 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
 def test_relevancy_comes_on_all_gaussians(session: Session):
     viewer = Viewer(large(9000), session.capture.frames, title="large", grippers=GRIPPERS)
     sent = painted(viewer.page)
-    viewer.page.nodes.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
-    viewer.page.nodes.draw_all()
+    viewer.page.nodes.gaussians.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
+    viewer.page.nodes.gaussians.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -195,7 +195,7 @@ def test_sliders_colour_the_gaussians(viewer: Viewer):
         viewer.repaint()
         assert viewer.settle()
     plain, all_of_it, peak = (splats.colors for splats in seen)
-    np.testing.assert_array_equal(plain, viewer.page.nodes.splats.colors)
+    np.testing.assert_array_equal(plain, viewer.page.nodes.gaussians.splats.colors)
 
     def tinted(colors: np.ndarray) -> int:
         return int((np.abs(colors - plain).max(axis=1) > 0.05).sum())
@@ -358,6 +358,58 @@ def test_another_gripper_has_other_grasps(viewer: Viewer):
     assert [g.width for g in now.results["red"].grasps] != [g.width for g in before]
     assert viewer.page.panel.gripper.value == "robotiq_2f85"
     assert "--gripper robotiq_2f85" in viewer.page.panel.command.content
+
+
+def test_grasps_of_the_earlier_gripper_are_not_shown_while_another_is_waited_for(viewer: Viewer):
+    page, planner = viewer.page, viewer._planner
+    assert planner is not None
+    held = threading.Event()
+    planner.worker.do(lambda: held.wait(20))
+    viewer.set_gripper("robotiq_2f85")
+    assert viewer._draw.settle(10)
+    assert interactive_of(viewer).config.gripper == "panda", "the planner is still busy"
+    assert page.panel.gripper.value == "robotiq_2f85"
+    assert page.panel.grasp.options == (NOTHING,)
+    assert "Planning for robotiq" in page.panel.numbers.content
+    assert not page.nodes.grasps._forks.nodes
+    assert not page.nodes.grasps._gripper.nodes
+    held.set()
+    assert viewer.settle()
+    assert "Grasp 1 of" in page.panel.numbers.content
+    assert page.nodes.grasps._gripper.nodes
+
+
+def test_a_gripper_that_cannot_be_used_leaves_the_grasps(viewer: Viewer):
+    messages = messages_of(viewer)
+    viewer.set_gripper("no such gripper")
+    assert viewer.settle()
+    assert messages
+    assert viewer.page.panel.gripper.value == "panda"
+    assert "Grasp 1 of" in viewer.page.panel.numbers.content
+
+
+def test_a_fork_that_is_clicked_is_the_chosen_grasp(viewer: Viewer):
+    nodes = viewer.page.nodes.grasps
+    assert len(nodes._forks.nodes) == len(viewer.page.panel.grasp.options)
+    nodes._forks.nodes["002"]._impl.click_cb[0](None)
+    assert viewer.settle()
+    assert viewer.page.grasp == 2
+    assert [not fork.visible for fork in nodes._forks.nodes.values()].index(True) == 2
+
+
+def test_the_slider_moves_the_gripper_from_approach_to_lift(viewer: Viewer):
+    page = viewer.page
+    up, heights = page.nodes.initial_camera.up, []
+    for share, phase in ((0.0, "Approach"), (0.5, "Closing"), (1.0, "Lift")):
+        page.panel.motion.value = share
+        viewer.scrub()
+        assert viewer.settle()
+        assert phase in page.panel.phase.content
+        heights.append(page.nodes.grasps._gripper.nodes["fingers"].position @ up)
+    assert heights[0] > heights[1] < heights[2]
+    viewer.choose_grasp(0)
+    assert viewer.settle()
+    assert page.panel.motion.value == AT_GRASP
 
 
 def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewer):

@@ -143,7 +143,7 @@ def test_gaussians_are_drawn_without_the_servers_help(browser: Any, monkeypatch:
         request_filter, "refusal", lambda path, *_: (refused.append(path), (HTTPStatus.NOT_FOUND, ""))[1]
     )
     for blend in np.tile([0.1, 0.9], 10):
-        viewer.page.nodes.paint(np.linspace(0, 1, 1500), blend=float(blend), threshold=0.0)
+        viewer.page.nodes.gaussians.paint(np.linspace(0, 1, 1500), blend=float(blend), threshold=0.0)
         window.page.wait_for_timeout(50)
     window.wait_until_changed(before, share=0.05)
     after = window.wait_until_still()
@@ -161,6 +161,36 @@ def test_a_query_is_chosen(window: Window):
     window.wait_for_words("No view has a point for this query")
     window.choose("Query", "the red box")
     window.wait_for_words("10 views agree")
+
+
+def test_nothing_vanishes_while_the_query_changes(window: Window, known_noise: set[ConsoleLine]):
+    window.open_tab("Find")
+    window.tick("Gaussians", False)
+    window.wait_until_still()
+    window.watch()
+    empty = window.frames()[-1]
+    window.tick("Gaussians")
+    window.wait_until_still()
+    window.watch()
+    covered = changed_share(empty, window.frames()[-1])
+    assert covered > 0.2
+    del window.console[:]
+    window.watch()
+    window.choose("Query", "the unicorn")
+    window.wait_for_words("No view has a point for this query")
+    # Of the splats, the earlier ones are removed after browsers have the new ones.
+    window.wait_for(lambda: removals(window, "/scene/splats"), "the earlier Gaussians to be removed")
+    window.wait_until_still()
+    frames = window.frames()
+    assert min(changed_share(empty, frame) for frame in frames) > 0.8 * covered
+    assert complaints(window.console) <= known_noise
+    window.choose("Query", "the red box")
+    window.wait_for_words("10 views agree")
+
+
+def removals(window: Window, name: str) -> int:
+    """How many nodes whose name starts so viser has removed."""
+    return sum(f"Removing scene node: {name}" in line.text for line in window.console)
 
 
 def test_what_others_wrote_is_only_shown(window: Window):

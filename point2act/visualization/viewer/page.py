@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import viser
 
 from point2act.core.types import Frame, GaussianScene, QueryResult
-from point2act.grasping.antipodal.motion import motion
+from point2act.grasping.antipodal.motion import Moment, motion
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.clients import Client
-from point2act.visualization.viewer.panel import NOTHING, Panel, enable
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, Panel, enable
 from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import SceneNodes
 
@@ -28,6 +29,8 @@ _THUMBNAIL = 112
 # blue, distinguishable with any common colour blindness.
 _COLORS: dict[markdown.Verdict | None, Color] = {"supports": (0, 158, 115), "rejected": (213, 94, 0)}
 _OTHER: Color = (86, 180, 233)
+# Poses of a played motion per second.
+_RATE = 14.0
 
 
 class Page:
@@ -41,6 +44,8 @@ class Page:
         """Name of the shown query."""
         self.grasp = 0
         """Index of the shown grasp."""
+        self.awaited: str | None = None
+        """Gripper that was chosen and is not planned for yet: no grasp is shown until then."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
         """Called with the client and the image when a camera is clicked."""
         self._scene, self._drawn = scene, {}
@@ -88,7 +93,7 @@ class Page:
             panel.result.content = self._about_query(result)
             panel.photos.content = markdown.about_photos(list(verdicts.items()))
             panel.command.content = f"Command:\n\n`{self._command()}`"
-            _set(panel.gripper, self.interactive.config.gripper)
+            _set(panel.gripper, self.awaited or self.interactive.config.gripper)
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
@@ -99,7 +104,9 @@ class Page:
         relevancy = None
         if self.now is not None and self.query in self.now.localized:
             relevancy = self.now.localized[self.query].relevancy
-        self.nodes.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
+        self.nodes.gaussians.paint(
+            relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value
+        )
 
     def _show_status(self, *lines: str) -> None:
         self.panel.status.content = "\n\n".join(lines)
@@ -166,6 +173,11 @@ class Page:
         return PALETTE[names.index(self.query) % len(PALETTE)] if self.query in names else PALETTE[0]
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
+    def await_gripper(self, gripper: str | None) -> None:
+        """Show no grasps of another gripper than this one; None to show them again."""
+        self.awaited = gripper
+        self.refresh()
+
     def choose_grasp(self, number: int) -> None:
         """Show another grasp; the number is clipped to those that exist."""
         count = 0 if self.result is None else len(self.result.grasps)
@@ -175,32 +187,63 @@ class Page:
 
     def _draw_grasps(self) -> None:
         now, result, panel = self.now, self.result, self.panel
-        grasps = () if result is None else result.grasps
+        if self.interactive is not None and self.awaited == self.interactive.config.gripper:
+            self.awaited = None
+        grasps = () if result is None or self.awaited else result.grasps
         self.grasp = min(self.grasp, max(len(grasps) - 1, 0))
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
         _set(panel.grasp, menu[self.grasp] if menu else NOTHING)
-        if now is not None and result is not None:
+        _set(panel.motion, AT_GRASP)
+        panel.phase.content = markdown.about_phase(None)
+        if now is None or result is None:
+            return
+        self.nodes.grasps.draw(grasps, now.gripper, self.grasp)
+        if self.awaited:
+            panel.numbers.content = f"Planning for {markdown.plain(self.awaited)} …"
+        else:
             planned = result.query.name in now.results
             panel.numbers.content = markdown.about_grasps(result, self.grasp, planned)
-            self.nodes.draw_grasps(grasps, now.gripper, self.grasp)
 
-    def play(self, going: Callable[[], bool]) -> None:
-        """Play the motion of the shown grasp while ``going`` returns True."""
+    def _motion(self) -> tuple[Moment, ...]:
+        """Return the motion of the shown grasp; empty without one."""
         now, result = self.now, self.result
-        if now is None or self.interactive is None or result is None or not result.grasps:
-            return
-        grasp = result.grasps[self.grasp]
+        if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
+            return ()
         config = self.interactive.config.grasp
-        moments = motion(
-            grasp,
+        return motion(
+            result.grasps[self.grasp],
             now.gripper,
             up=self.nodes.initial_camera.up,
             clearance=config.pairs.clearance,
             approach=config.poses.approach,
             lift=config.poses.lift,
         )
-        self.nodes.play(moments, now.gripper, grasp.score, going)
+
+    def scrub(self) -> None:
+        """Show the moment of the motion to which its slider is moved."""
+        moments = self._motion()
+        if moments:
+            self._show_moment(moments, round(self.panel.motion.value * (len(moments) - 1)))
+
+    def _show_moment(self, moments: Sequence[Moment], number: int) -> None:
+        now, result = self.now, self.result
+        assert now is not None
+        assert result is not None
+        self.panel.phase.content = markdown.about_phase(number / (len(moments) - 1))
+        with self.nodes.server.atomic():
+            self.nodes.grasps.move(moments[number], now.gripper, result.grasps[self.grasp].score)
+
+    def play(self, going: Callable[[], bool]) -> None:
+        """Play the motion of the shown grasp while ``going`` returns True; the gripper stays at the end."""
+        moments = self._motion()
+        for number in range(len(moments)):
+            if not going():
+                return
+            _set(self.panel.motion, round(number / (len(moments) - 1), 2))
+            self._show_moment(moments, number)
+            self.nodes.server.flush()
+            time.sleep(1 / _RATE)
 
 
 def labels_of(now: State) -> dict[str, str]:
@@ -208,7 +251,7 @@ def labels_of(now: State) -> dict[str, str]:
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
 
 
-def _set(handle: Any, value: str) -> None:
+def _set(handle: Any, value: object) -> None:
     """Set a control if its value differs: every change is sent to all browsers."""
     if handle.value != value:
         handle.value = value

@@ -16,10 +16,12 @@ PARTS = {
     "cameras": "Cameras",
     "ground": "Ground",
     "answer": "Action point, region, alternatives",
-    "gripper": "Chosen grasp",
-    "grasps": "Other grasps",
+    "gripper": "Chosen grasp, with its approach and closing axis",
+    "grasps": "Other grasps, by score",
 }
 """Parts of the scene that can be hidden, with their labels."""
+AT_GRASP = 0.33
+"""Place of the grasp, with an open gripper, on the slider of the motion: a third of it is the approach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,8 @@ class Panel:
     following: Any
     previous: Any
     play: Any
+    motion: Any
+    phase: Any
     numbers: Any
     json: Any
     points: Any
@@ -90,9 +94,7 @@ def build_panel(
             found["blend"] = gui.add_slider("Blend", 0.0, 1.0, 0.05, 0.85)
             found["threshold"] = gui.add_slider("Threshold", 0.0, 1.0, 0.05, 0.0)
         with gui.add_folder("Show"):
-            found["shown"] = {
-                part: gui.add_checkbox(label, part != "grasps") for part, label in PARTS.items()
-            }
+            found["shown"] = {part: gui.add_checkbox(label, True) for part, label in PARTS.items()}
     with tabs.add_tab("Photographs"):
         found["photo"] = gui.add_dropdown("Image", images or (NOTHING,))
         found["open"] = gui.add_button("Open it", hint="Or click on a camera in the scene")
@@ -103,6 +105,8 @@ def build_panel(
         # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.
         found["following"] = gui.add_button("Next grasp")
         found["previous"] = gui.add_button("Previous grasp")
+        found["motion"] = gui.add_slider("Motion", 0.0, 1.0, 0.01, AT_GRASP)
+        found["phase"] = gui.add_markdown("")
         found["play"] = gui.add_button("Play the motion")
         found["numbers"] = gui.add_markdown("")
     with tabs.add_tab("Export"):
@@ -119,6 +123,6 @@ def build_panel(
 def enable(panel: Panel, enabled: bool) -> None:
     """Enable or disable every control that needs a session."""
     finding = ("query", "new", "role", "ask", "point", "click", "undo", "open")
-    grasping = ("gripper", "grasp", "following", "previous", "play")
+    grasping = ("gripper", "grasp", "following", "previous", "play", "motion")
     for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
         getattr(panel, name).disabled = not enabled

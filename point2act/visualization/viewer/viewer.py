@@ -62,6 +62,7 @@ class Viewer:
             Point2ActError: The address cannot be served.
         """
         self._draw = Worker("draw", self._failed)
+        self._later = Worker("gaussians", self._failed)
         self._planner: PlannerThread | None = None
         self._clients: dict[int, Client] = {}
         self._motion: object = None
@@ -69,7 +70,8 @@ class Viewer:
         self.server = serve(config)
         images = tuple(frame.name for frame in frames)
         panel = build_panel(self.server, title=title, images=images, grippers=tuple(grippers), asks=asks)
-        nodes = SceneNodes(self.server, scene, [frame.T_world_cam for frame in frames])
+        nodes = SceneNodes(self.server, scene, [frame.T_world_cam for frame in frames], self._later)
+        nodes.grasps.clicked = self.choose_grasp
         for part, box in panel.shown.items():
             nodes.show(part, box.value)
         self.page = Page(nodes, panel, scene, frames)
@@ -90,7 +92,7 @@ class Viewer:
             command: Returns the command line that reproduces the shown grasps.
         """
         notify = Notify(self._refresh, self.choose, self._busy, self._notify, self._failed)
-        self._draw.do(self.page.nodes.draw_all)
+        self._draw.do(self.page.nodes.gaussians.draw_all)
         self._draw.do(lambda: self.page.start(interactive, command))
         self._planner = PlannerThread(interactive, notify, lambda: self.page.query)
         self._draw.do(self._planner.plan_all)
@@ -104,7 +106,7 @@ class Viewer:
         """
         if self._connected.wait(timeout):
             time.sleep(drawing)
-        self._draw.do(self.page.nodes.draw_all)
+        self._draw.do(self.page.nodes.gaussians.draw_all)
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until both threads are idle, and return whether each was within ``timeout`` seconds."""
@@ -117,6 +119,7 @@ class Viewer:
         if self._planner is not None:
             self._planner.worker.end()
         self._draw.end()
+        self._later.end()
         self.server.stop()
 
     # ── actions of users ───────────────────────────────────────────────────────────────────────
@@ -145,7 +148,9 @@ class Viewer:
         self._change_points(lambda query, interactive: interactive.retract(query, image))
 
     def set_gripper(self, gripper: str) -> None:
-        """Plan for another gripper."""
+        """Plan for another gripper; grasps of the earlier one are no longer shown."""
+        self._motion = None
+        self._draw.do(lambda: self.page.await_gripper(gripper))
         self._plan(lambda planner: planner.set_gripper(gripper))
 
     def choose_grasp(self, number: int) -> None:
@@ -157,6 +162,11 @@ class Viewer:
         """Play the motion of the shown grasp, until it ends or something else is drawn."""
         motion = self._motion = object()
         self._draw.do(lambda: self.page.play(lambda: self._motion is motion and not self._draw.waiting))
+
+    def scrub(self) -> None:
+        """Show the moment of the motion to which the slider is moved."""
+        self._motion = None
+        self._draw.do(self.page.scrub, instead_of="scrub")
 
     def repaint(self) -> None:
         """Colour the Gaussians according to the sliders."""
@@ -215,6 +225,8 @@ class Viewer:
 
     def _failed(self, err: BaseException) -> None:
         self._busy(None, 0.0)
+        if self.page.awaited is not None:
+            self._draw.do(lambda: self.page.await_gripper(None))
         if isinstance(err, Point2ActError):
             self._notify(str(err))
         else:
@@ -230,6 +242,7 @@ class Viewer:
             (panel.threshold, lambda _: self.repaint()),
             (panel.gripper, self.set_gripper),
             (panel.grasp, self._choose_in_menu),
+            (panel.motion, lambda _: self.scrub()),
         ]
         updates += [(box, partial(self.page.nodes.show, part)) for part, box in panel.shown.items()]
         for handle, act in updates:
@@ -246,8 +259,9 @@ class Viewer:
         panel.json.on_click(lambda e: self._export(e.client, "grasps.json", grasps_json))
         panel.points.on_click(lambda e: self._export(e.client, "points.json", points_json))
         panel.ply.on_click(lambda e: self._export(e.client, "scene.ply", lambda _: splat_ply(self._scene)))
+        renders = self.page.nodes.gaussians.renders
         # Not in a shared thread: a browser that is gone never replies.
-        panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client)))
+        panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client, renders)))
         self.server.on_client_connect(self._add_client)
         self.server.on_client_disconnect(self._remove_client)
 
