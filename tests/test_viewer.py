@@ -31,8 +31,9 @@ from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.visualization.splats import Splats
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
+from point2act.visualization.viewer.markdown import NO_MODEL
 from point2act.visualization.viewer.page import Page
-from point2act.visualization.viewer.panel import AT_GRASP, NOTHING
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, enable
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 
@@ -266,6 +267,49 @@ def test_an_empty_text_is_reported(viewer: Viewer):
     assert viewer.page.panel.busy.content == "Ready"
 
 
+def test_without_a_model_the_page_says_how_to_get_one(viewer: Viewer):
+    assert viewer.page.panel.ask.disabled
+    assert "start with `point2act view" in NO_MODEL
+    asking = Viewer(viewer.scene, (), title="asks", grippers=GRIPPERS, asks=True)
+    enable(asking.page.panel, True)
+    assert not asking.page.panel.ask.disabled
+    asking.stop()
+
+
+def test_the_first_view_says_what_to_do(viewer: Viewer, session: Session):
+    assert "Click a camera" in viewer.page.panel.status.content
+    assert viewer.page.panel.base.visible == (session.capture.base is not None)
+
+
+# ── photographs ────────────────────────────────────────────────────────────────────────────────
+def test_the_strip_has_the_verdicts_and_a_button_for_each_photograph(viewer: Viewer, session: Session):
+    panel, count = viewer.page.panel, len(session.views)
+    assert panel.photos.content == f"green: agrees **{count}**"
+    before = panel.strip.content
+    viewer.point("images/0003.png", None)
+    assert viewer.settle()
+    assert panel.strip.content != before
+    assert "grey" not in panel.photos.content
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    assert panel.photos.content.endswith(f"**{count}**")
+
+
+def test_many_photographs_are_shown_page_by_page(session: Session, known: State, tmp_path: Path):
+    frames = session.capture.frames
+    many = [replace(frames[number % len(frames)], name=f"{number}.png") for number in range(30)]
+    viewer = Viewer(session.scene, many, title="many", grippers=GRIPPERS)
+    interactive = InteractiveSession(session, known.points, keep=tmp_path / "points.json")
+    interactive.state = known
+    viewer.start(interactive, command=lambda: "")
+    rows = viewer.page.panel.rows
+    for offset, visible in ((0, [0, 1, 2]), (1, [3, 4, 5]), (5, [6, 7]), (-9, [0, 1, 2])):
+        viewer.turn_photographs(offset)
+        assert viewer.settle()
+        assert [number for number, row in enumerate(rows) if row.visible] == visible
+    viewer.stop()
+
+
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
 def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     """Answers of models are overruled; the field is there before the grasps are."""
@@ -285,7 +329,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
     now = interactive_of(viewer).state
     assert not np.array_equal(before.localized["red"].relevancy, now.localized["red"].relevancy)
-    assert "overruled" in viewer.page.panel.photos.content
+    assert "does not count **9**" in viewer.page.panel.photos.content
     viewer.retract("images/0003.png")
     assert viewer.settle()
     assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]
@@ -486,7 +530,7 @@ def test_an_address_that_is_none_of_ours():
 def messages_of(viewer: Viewer) -> list[str]:
     """What is messages to people from now on."""
     messages: list[str] = []
-    viewer._notify = messages.append  # type: ignore[method-assign]
+    viewer.notify = messages.append  # type: ignore[method-assign]
     return messages
 
 

@@ -643,7 +643,6 @@ def texts_with(text: str) -> list[str]:
         markdown.about_photo(text, (), False, None),
         markdown.about_photo(text, answers[:1], False, found),
         markdown.about_grasp(grasp, 1, 1),
-        markdown.about_photos([(text, "compatible")]),
         markdown.about_grasps(nowhere, 0, planned=True),
         markdown.about_grasps(found, 0, planned=True),
         markdown.about_grasps(taken, 0, planned=True),
@@ -739,7 +738,6 @@ def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():
     grasp = Grasp(np.eye(4), 0.04, 0.567, 0.5, 0.5, np.zeros((2, 3)), 0.01)
     assert markdown.in_menu((grasp, grasp)) == ("1: score 0.57", "2: score 0.57")
     assert markdown.in_menu(()) == ()
-    assert markdown.about_photos(()) == ""
     assert "Grasp 2 of 2" in markdown.about_grasps(
         QueryResult(Query("q", "q"), SOMEWHERE, (grasp, grasp)), 1, planned=True
     )

@@ -40,6 +40,23 @@ TERMS = {
 """Explanation of each term of a grasp's quality."""
 _PHASES = ("Approach", "Closing", "Lift")
 
+WHAT_TO_DO = "**Click a camera** for its photograph, **a fork** for that grasp; drag to turn the scene."
+NO_MODEL = (
+    "No model is configured, so only you can point. To ask in words, start with "
+    "`point2act view … --model qwen3_vl_8b --server URL`."
+)
+HELP = """
+- **Another query**: choose it under Find; or describe a new object there.
+- **Answer yourself**: open a photograph and click on the object, or press “Click on it in the scene” and then
+  click on its surface. “Undo the last answer” goes back.
+- **Why this answer**: cameras are green where their answer agrees, orange where it disagrees,
+  blue where the object is not visible, grey where no one was asked.
+- **Grasps**: each fork is one, yellow the best, purple the worst. Click a fork for the whole gripper, its
+  approach (blue arrow) and its closing axis (green arrows). The slider moves it from approach to lift.
+- **Move**: drag to turn, right-drag to shift, wheel to zoom; or “Look from” under Find.
+- **Export**: files, a screenshot and the command that reproduces the grasps.
+"""
+
 NO_QUERIES = "No query yet. Describe the object below, then point at it in one or two photographs."
 # Characters with a meaning in Markdown, HTML or MDX, with which viser renders: braces, and lines that start
 # with import or export, are code.
@@ -160,12 +177,6 @@ def about_phase(share: float | None) -> str:
 def in_menu(grasps: Sequence[Grasp]) -> tuple[str, ...]:
     """Return a label for each grasp, best first."""
     return tuple(f"{n}: score {grasp.score:.2f}" for n, grasp in enumerate(grasps, start=1))
-
-
-def about_photos(verdicts: Sequence[tuple[str, Verdict]]) -> str:
-    """List the images whose answers have a verdict."""
-    rows = "\n".join(f"| {plain(name)} | {text} |" for name, text in verdicts)
-    return f"| image | answer |\n|---|---|\n{rows}" if rows else ""
 
 
 def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import viser
+from jaxtyping import UInt8
 
 from point2act.core.types import Frame, GaussianScene, QueryResult
 from point2act.grasping.antipodal.motion import Moment, motion
@@ -14,6 +16,15 @@ from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.clients import Client
 from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, Panel, enable
+from point2act.visualization.viewer.photo_strip import (
+    COLUMNS,
+    ROWS,
+    as_markdown,
+    color_of,
+    legend,
+    shrunk,
+    strip,
+)
 from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import SceneNodes
 
@@ -25,10 +36,8 @@ else:
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
-# Cameras whose answer supports the region, is rejected, and all others: Okabe and Ito's green, vermillion and
-# blue, distinguishable with any common colour blindness.
-_COLORS: dict[markdown.Verdict | None, Color] = {"supports": (0, 158, 115), "rejected": (213, 94, 0)}
-_OTHER: Color = (86, 180, 233)
+# Small photograph of a frame that was not loaded.
+_MISSING = np.full((72, 128, 3), 60, np.uint8)
 # Poses of a played motion per second.
 _RATE = 14.0
 
@@ -49,6 +58,9 @@ class Page:
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
         """Called with the client and the image when a camera is clicked."""
         self._scene, self._drawn = scene, {}
+        self._small: list[UInt8[np.ndarray, "_h _w 3"]] = []
+        self._turned = 0
+        self._strip: tuple[object, ...] = ()
         self._command: Callable[[], str] = lambda: ""
         self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
         self._draw_cameras({})
@@ -59,7 +71,11 @@ class Page:
         queries = interactive.state.points.queries
         self.query = queries[0].name if queries else None
         session = interactive.session
-        self._show_status(markdown.about_scene(len(self._scene), len(session.views), session.metric))
+        about = markdown.about_scene(len(self._scene), len(session.views), session.metric)
+        small = {view.name: shrunk(view.rgb) for view in session.views}
+        self._small = [small.get(frame.name, _MISSING) for frame in self.frames]
+        self._show_status(about, markdown.WHAT_TO_DO)
+        self.panel.base.visible = session.capture.base is not None
         enable(self.panel, True)
         self.refresh()
 
@@ -91,7 +107,7 @@ class Page:
             panel.query.options = tuple(shown.values()) or (NOTHING,)
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
-            panel.photos.content = markdown.about_photos(list(verdicts.items()))
+            self._draw_strip(verdicts)
             panel.command.content = f"Command:\n\n`{self._command()}`"
             _set(panel.gripper, self.awaited or self.interactive.config.gripper)
             self.nodes.draw_answer(result)
@@ -140,13 +156,33 @@ class Page:
         """Draw the cameras whose colour or image has changed."""
         views = {} if self.interactive is None else {v.name: v for v in self.interactive.session.views}
         for number, frame in enumerate(self.frames):
-            color = _COLORS.get(verdicts.get(frame.name), _OTHER)
+            color = color_of(verdicts.get(frame.name))
             view = views.get(frame.name)
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)
                 opened = lambda client, name=frame.name: self.opened(client, name)  # noqa: E731
                 self.nodes.draw_camera(number, frame.camera, image, color, opened)
                 self._drawn[frame.name] = (color, view is not None)
+
+    def _draw_strip(self, verdicts: Mapping[str, markdown.Verdict]) -> None:
+        """Draw the small photographs if their verdicts have changed, or others are shown."""
+        found = [verdicts.get(frame.name) for frame in self.frames]
+        self.panel.photos.content = legend(found)
+        first = self._turned * ROWS * COLUMNS
+        shown = slice(first, first + ROWS * COLUMNS)
+        wanted = (first, tuple(found[shown]))
+        if self._small and wanted != self._strip:
+            self._strip = wanted
+            picture = strip(self._small[shown], found[shown], first + 1)
+            self.panel.strip.content = as_markdown(picture, "Photographs by verdict")
+            for number, row in enumerate(self.panel.rows):
+                row.visible = number // ROWS == self._turned
+
+    def turn(self, offset: int) -> None:
+        """Show earlier or later photographs in the strip, as far as there are any."""
+        pages = -(-len(self._small) // (ROWS * COLUMNS))
+        self._turned = min(max(self._turned + offset, 0), max(pages - 1, 0))
+        self._draw_strip(self._verdicts())
 
     def open(self, client: Client, image: str) -> None:
         """Open a photograph in a browser, with the answers about the shown query."""
