@@ -17,7 +17,7 @@ from test_pointing import Scripted
 import point2act
 from point2act.core.errors import Point2ActError
 from point2act.core.geometry import project
-from point2act.core.types import GaussianScene, PointSet, Query
+from point2act.core.types import GaussianScene, PointSet, Query, SurfaceCut
 from point2act.data.crops import Crop
 from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
@@ -303,7 +303,7 @@ def test_many_photographs_are_shown_page_by_page(session: Session, known: State,
     interactive.state = known
     viewer.start(interactive, command=lambda: "")
     rows = viewer.page.panel.rows
-    for offset, visible in ((0, [0, 1, 2]), (1, [3, 4, 5]), (5, [6, 7]), (-9, [0, 1, 2])):
+    for offset, visible in ((0, [0, 1, 2, 3]), (1, [4, 5, 6, 7]), (5, [8, 9]), (-9, [0, 1, 2, 3])):
         viewer.turn_photographs(offset)
         assert viewer.settle()
         assert [number for number, row in enumerate(rows) if row.visible] == visible
@@ -454,6 +454,29 @@ def test_the_slider_moves_the_gripper_from_approach_to_lift(viewer: Viewer):
     viewer.choose_grasp(0)
     assert viewer.settle()
     assert page.panel.motion.value == AT_GRASP
+
+
+def test_the_depth_is_drawn_only_when_it_is_wanted(viewer: Viewer):
+    page = viewer.page
+    assert not page.nodes.geometry._layer.nodes
+    page.panel.shown["geometry"].value = True
+    viewer.show("geometry", True)
+    assert viewer.settle()
+    assert list(page.nodes.geometry._layer.nodes) == ["depth"]
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    assert not page.nodes.geometry._layer.nodes
+
+
+def test_what_blocks_the_nearest_miss_is_drawn(viewer: Viewer):
+    state = interactive_of(viewer).state
+    empty, hits = np.zeros((2, 2), dtype=bool), np.array([[0.0, 0.0, 0.05]])
+    blocked = SurfaceCut(empty, empty, 0.001, np.eye(4), 0.08, hits)
+    geometry = viewer.page.nodes.geometry
+    geometry.draw(np.zeros((0, 3)), blocked, state.gripper)
+    assert set(geometry._layer.nodes) == {"blocks", "miss"}
+    geometry.draw(np.zeros((0, 3)), None, state.gripper)
+    assert not geometry._layer.nodes
 
 
 def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewer):

@@ -1,4 +1,4 @@
-"""Cameras of the page's buttons look at the scene, upright, from where they say."""
+"""Cameras of the page's buttons face the scene, upright, from where they say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INITIAL = InitialCamera(CENTER, UP, CENTER + np.array([0.5, -0.4, 0.5]), 0.6, np
 
 @pytest.mark.parametrize("name", VIEWPOINTS)
 @pytest.mark.parametrize("away", [[0.5, -0.4, 0.5], [0.0, 0.48, 0.64]], ids=["aside", "straight above"])
-def test_every_camera_looks_at_the_middle(name, away):
+def test_every_camera_faces_the_middle(name, away):
     initial = InitialCamera(CENTER, UP, CENTER + away, 0.6, np.eye(4))
     camera = viewpoint(name, initial)
     np.testing.assert_array_equal(camera.look_at, CENTER)
@@ -34,7 +34,7 @@ def test_top_is_above_and_front_is_low():
     assert 0 < front @ UP < 0.3 * np.linalg.norm(front)
 
 
-def test_from_the_base_one_looks_over_the_robot():
+def test_the_camera_at_the_base_is_over_the_robot():
     base = np.array([-0.5, 0.0, 0.0])
     camera = from_base(base, INITIAL)
     assert (camera.position - base) @ UP > 0.1

@@ -52,7 +52,7 @@ class Callbacks:
             (panel.grasp, self._choose_in_menu),
             (panel.motion, lambda _: viewer.scrub()),
         ]
-        updates += [(box, partial(self.page.nodes.show, part)) for part, box in panel.shown.items()]
+        updates += [(box, partial(viewer.show, part)) for part, box in panel.shown.items()]
         for handle, act in updates:
             # Values set by the server come back as updates without a client.
             handle.on_update(lambda e, act=act: None if e.client is None else act(e.target.value))

@@ -53,7 +53,7 @@ HELP = """
   blue where the object is not visible, grey where no one was asked.
 - **Grasps**: each fork is one, yellow the best, purple the worst. Click a fork for the whole gripper, its
   approach (blue arrow) and its closing axis (green arrows). The slider moves it from approach to lift.
-- **Move**: drag to turn, right-drag to shift, wheel to zoom; or “Look from” under Find.
+- **Move**: drag to turn, right-drag to shift, wheel to zoom; or “Look from” above.
 - **Export**: files, a screenshot and the command that reproduces the grasps.
 """
 

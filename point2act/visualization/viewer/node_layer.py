@@ -89,6 +89,12 @@ class NodeLayer:
         """Write a text at a point of the world."""
         self.nodes[name] = self.scene.add_label(f"/{self.part}/{name}", text, position=self.unit * position)
 
+    def add_points(self, name: str, points: Float[np.ndarray, "n 3"], color: Color, side: float) -> None:
+        """Draw points of the world; the side of a point is in its unit."""
+        self.nodes[name] = self.scene.add_point_cloud(
+            f"/{self.part}/{name}", self.unit * points, color, point_size=self.unit * side
+        )
+
     def move(self, name: str, T_world_mesh: Float[np.ndarray, "4 4"]) -> None:
         """Move a node that is drawn."""
         handle = self.nodes[name]

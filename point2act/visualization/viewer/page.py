@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import viser
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from point2act.core.types import Frame, GaussianScene, QueryResult
 from point2act.grasping.antipodal.motion import Moment, motion
@@ -30,9 +30,10 @@ from point2act.visualization.viewer.scene_nodes import SceneNodes
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession, State
+    from point2act.pipeline.query import Localization
 else:
-    # Imports torch, which is not needed to show a scene.
-    InteractiveSession = State = Any
+    # They import torch, which is not needed to show a scene.
+    InteractiveSession = State = Localization = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
@@ -60,6 +61,7 @@ class Page:
         self._scene, self._drawn = scene, {}
         self._small: list[UInt8[np.ndarray, "_h _w 3"]] = []
         self._turned = 0
+        self._geometry: tuple[object, object] = (None, None)
         self._strip: tuple[object, ...] = ()
         self._command: Callable[[], str] = lambda: ""
         self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
@@ -113,7 +115,19 @@ class Page:
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
+            self.draw_geometry()
             self.paint()
+
+    def draw_geometry(self) -> None:
+        """Draw what the grasps of the shown query are planned on, if that is to be seen."""
+        now, query = self.now, self.query
+        if now is None or not self.panel.shown["geometry"].value:
+            return
+        one, result = now.localized.get(query or ""), self.result
+        if (one, result) != self._geometry:
+            self._geometry = (one, result)
+            depth = np.zeros((0, 3)) if one is None else _planning_depth(one)
+            self.nodes.geometry.draw(depth, None if result is None else result.cut, now.gripper)
 
     def paint(self) -> None:
         """Colour the Gaussians according to the sliders."""
@@ -285,6 +299,13 @@ class Page:
 def labels_of(now: State) -> dict[str, str]:
     """Return the menu's label of each query, by its name."""
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
+
+
+def _planning_depth(localization: Localization) -> Float[np.ndarray, "n 3"]:
+    # Imported late: it needs torch, which is not needed to show a scene.
+    from point2act.pipeline.planning_depth import planning_depth
+
+    return planning_depth(localization)
 
 
 def _set(handle: Any, value: object) -> None:

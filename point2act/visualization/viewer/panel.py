@@ -25,8 +25,11 @@ PARTS = {
     "answer": "Action point, region, alternatives",
     "gripper": "Chosen grasp, with its approach and closing axis",
     "grasps": "Other grasps, by score",
+    "geometry": "Depth that grasps are planned on, and what blocks the nearest miss",
 }
 """Parts of the scene that can be hidden, with their labels."""
+HIDDEN = ("geometry",)
+"""Parts that are hidden at first."""
 AT_GRASP = 0.33
 """Place of the grasp, with an open gripper, on the slider of the motion: a third of it is the approach."""
 
@@ -90,6 +93,8 @@ def build_panel(
     }
     with gui.add_folder("? What can be done here", expand_by_default=False):
         gui.add_markdown(HELP)
+    found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
+    found["base"] = gui.add_button("Look from the robot's base", visible=False)
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -112,10 +117,9 @@ def build_panel(
         with gui.add_folder("Relevancy"):
             found["blend"] = gui.add_slider("Blend", 0.0, 1.0, 0.05, 0.85)
             found["threshold"] = gui.add_slider("Threshold", 0.0, 1.0, 0.05, 0.0)
-        with gui.add_folder("View"):
-            found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
-            found["base"] = gui.add_button("Look from the robot's base", visible=False)
-            found["shown"] = {part: gui.add_checkbox(label, True) for part, label in PARTS.items()}
+            found["shown"] = {
+                part: gui.add_checkbox(label, part not in HIDDEN) for part, label in PARTS.items()
+            }
     with tabs.add_tab("Photographs"):
         found |= _add_strip(gui, images)
         found["photo"] = gui.add_dropdown("Image", images or (NOTHING,))

@@ -15,10 +15,10 @@ from point2act.visualization.drawing import Color
 from point2act.visualization.drawing.canvas import Canvas
 from point2act.visualization.viewer.markdown import Verdict
 
-COLUMNS, ROWS = 4, 3
+COLUMNS, ROWS = 3, 4
 """Photographs in a row of the panel, and rows that are shown at a time."""
-# Side of a cell and width of its border, pixels: twice what a panel of 300 pixels shows.
-_SIDE, _BORDER, _GAP, _DIGITS = 150, 9, 6, 26.0
+# Side of a cell, its border, the gap and the height of digits, pixels: twice what a panel shows (240 pixels).
+_SIDE, _BORDER, _GAP, _DIGITS = 158, 11, 4, 34.0
 # Okabe and Ito's colours, distinguishable with any common colour blindness.
 _COLORS: dict[Verdict | None, tuple[Color, str]] = {
     "supports": ((0, 158, 115), "green: agrees"),

@@ -14,6 +14,7 @@ from point2act.visualization.drawing import Color
 from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.shapes import box_edges, pin
 from point2act.visualization.splats import splats_of
+from point2act.visualization.viewer.geometry_nodes import GeometryNodes
 from point2act.visualization.viewer.grasp_nodes import GraspNodes
 from point2act.visualization.viewer.node_layer import NodeLayer, wxyz
 from point2act.visualization.viewer.panel import PARTS
@@ -59,6 +60,7 @@ class SceneNodes:
         )
         self.gaussians = SplatNodes(server, splats, later)
         self.grasps = GraspNodes(server, self.unit)
+        self.geometry = GeometryNodes(server, self.unit, self.initial_camera.distance)
         self._answer = NodeLayer(server, "answer", self.unit)
         self._draw_ground()
 

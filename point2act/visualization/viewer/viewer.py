@@ -172,6 +172,11 @@ class Viewer:
         """Colour the Gaussians according to the sliders."""
         self._draw.do(self.page.paint, instead_of="paint")
 
+    def show(self, part: str, shown: bool) -> None:
+        """Show or hide a part of the scene."""
+        self._draw.do(self.page.draw_geometry)
+        self.page.nodes.show(part, shown)
+
     def open(self, client: Client, image: str) -> None:
         """Open a photograph in a browser."""
         self._draw.do(lambda: self.page.open(client, image))

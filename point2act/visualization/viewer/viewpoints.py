@@ -32,7 +32,7 @@ def viewpoint(name: str, initial: InitialCamera) -> BrowserCamera:
 
 
 def from_base(base: Float[np.ndarray, "3"], initial: InitialCamera) -> BrowserCamera:
-    """Return a camera above a robot's base that looks at the scene, world frame."""
+    """Return a camera above a robot's base that faces the scene, world frame."""
     eye = base + _SHOULDER * initial.distance * initial.up
     return BrowserCamera(eye, initial.center, initial.up, FOV)
 
