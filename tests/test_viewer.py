@@ -488,6 +488,35 @@ def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewe
     assert time.perf_counter() - start < 2, "34 moments at 14 a second would take longer"
 
 
+# ── the line that stands for what is shown ──────────────────────────────────────────────────────
+def test_a_line_restores_query_gripper_and_grasp(viewer: Viewer):
+    page = viewer.page
+    viewer.set_gripper("robotiq_2f85")
+    viewer.choose_grasp(0)
+    assert viewer.settle()
+    viewer.choose_grasp(2)
+    assert viewer.settle()
+    assert page.grasp == 2
+    text = page.panel.state.content.split("`")[1]
+    viewer.choose("unicorn")
+    viewer.set_gripper("panda")
+    assert viewer.settle()
+    viewer.restore(text)
+    assert viewer.settle()
+    assert (page.query, page.grasp, interactive_of(viewer).config.gripper) == ("red", 2, "robotiq_2f85")
+    assert page.panel.state.content.split("`")[1] == text
+
+
+def test_a_line_of_another_scene_is_reported(viewer: Viewer):
+    messages = messages_of(viewer)
+    for text in ("nonsense", "query=dragon&gripper=panda&grasp=1"):
+        viewer.restore(text)
+        assert viewer.settle()
+    assert "no state of a page" in messages[0]
+    assert "dragon" in messages[1]
+    assert viewer.page.query == "red"
+
+
 # ── export ─────────────────────────────────────────────────────────────────────────────────────
 def test_exported_files_can_be_read(viewer: Viewer, session: Session, tmp_path: Path):
     interactive = interactive_of(viewer)

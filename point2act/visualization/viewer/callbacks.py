@@ -69,6 +69,7 @@ class Callbacks:
         panel.json.on_click(lambda e: self._export(e.client, "grasps.json", grasps_json))
         panel.points.on_click(lambda e: self._export(e.client, "points.json", points_json))
         panel.ply.on_click(lambda e: self._export(e.client, "scene.ply", lambda _: splat_ply(viewer.scene)))
+        panel.restore.on_click(lambda _: viewer.restore(panel.pasted.value))
         renders = self.page.nodes.gaussians.renders
         # Not in a shared thread: a browser that is gone never replies.
         panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client, renders)))

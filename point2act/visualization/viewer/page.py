@@ -10,6 +10,7 @@ import numpy as np
 import viser
 from jaxtyping import Float, UInt8
 
+from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, QueryResult
 from point2act.grasping.antipodal.motion import Moment, motion
 from point2act.visualization.drawing import PALETTE, Color
@@ -27,6 +28,7 @@ from point2act.visualization.viewer.photo_strip import (
 )
 from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import SceneNodes
+from point2act.visualization.viewer.state_text import ShownState, to_text
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession, State
@@ -54,6 +56,8 @@ class Page:
         """Name of the shown query."""
         self.grasp = 0
         """Index of the shown grasp."""
+        self.wanted: int | None = None
+        """Index of a grasp that is to be shown as soon as grasps are planned; None for the best."""
         self.awaited: str | None = None
         """Gripper that was chosen and is not planned for yet: no grasp is shown until then."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
@@ -95,7 +99,7 @@ class Page:
     def choose(self, query: str) -> None:
         """Show another query."""
         if query != self.query:
-            self.query, self.grasp = query, 0
+            self.query, self.grasp, self.wanted = query, 0, None
             self.refresh()
 
     def refresh(self) -> None:
@@ -231,7 +235,7 @@ class Page:
     def choose_grasp(self, number: int) -> None:
         """Show another grasp; the number is clipped to those that exist."""
         count = 0 if self.result is None else len(self.result.grasps)
-        self.grasp = min(max(number, 0), max(count - 1, 0))
+        self.grasp, self.wanted = min(max(number, 0), max(count - 1, 0)), None
         with self.nodes.server.atomic():
             self._draw_grasps()
 
@@ -240,7 +244,10 @@ class Page:
         if self.interactive is not None and self.awaited == self.interactive.config.gripper:
             self.awaited = None
         grasps = () if result is None or self.awaited else result.grasps
+        if grasps and self.wanted is not None:
+            self.grasp, self.wanted = self.wanted, None
         self.grasp = min(self.grasp, max(len(grasps) - 1, 0))
+        panel.state.content = self._state()
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
         _set(panel.grasp, menu[self.grasp] if menu else NOTHING)
@@ -254,6 +261,24 @@ class Page:
         else:
             planned = result.query.name in now.results
             panel.numbers.content = markdown.about_grasps(result, self.grasp, planned)
+
+    def restore(self, state: ShownState) -> None:
+        """Show a query and, once it is planned, a grasp of it.
+
+        Raises:
+            Point2ActError: There is no such query.
+        """
+        if self.now is None or all(query.name != state.query for query in self.now.points.queries):
+            raise Point2ActError(f"there is no query {state.query!r} here")
+        self.query, self.wanted = state.query, state.grasp
+        self.await_gripper(state.gripper)
+
+    def _state(self) -> str:
+        if self.interactive is None or self.query is None:
+            return ""
+        gripper = self.awaited or self.interactive.config.gripper
+        text = to_text(ShownState(self.query, gripper, self.grasp))
+        return f"This line stands for what is shown; copy it:\n\n`{text}`"
 
     def _motion(self) -> tuple[Moment, ...]:
         """Return the motion of the shown grasp; empty without one."""

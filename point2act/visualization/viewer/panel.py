@@ -75,6 +75,9 @@ class Panel:
     ply: Any
     screenshot: Any
     command: Any
+    state: Any
+    pasted: Any
+    restore: Any
 
 
 def build_panel(
@@ -141,6 +144,10 @@ def build_panel(
         found["ply"] = gui.add_button("Download the Gaussians (PLY)")
         found["screenshot"] = gui.add_button("Download a screenshot")
         found["command"] = gui.add_markdown("")
+        with gui.add_folder("Come back to this"):
+            found["state"] = gui.add_markdown("")
+            found["pasted"] = gui.add_text("Line", "", hint="A line that was copied from above")
+            found["restore"] = gui.add_button("Show what the line says")
     panel = Panel(**found)
     enable(panel, False)
     return panel
@@ -163,7 +170,7 @@ def enable(panel: Panel, enabled: bool) -> None:
     """Enable or disable every control that needs a session."""
     finding = ("query", "new", "role", "point", "click", "undo", "open", "camera")
     grasping = ("gripper", "grasp", "following", "previous", "play", "motion")
-    for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
+    for name in (*finding, *grasping, "json", "points", "ply", "screenshot", "restore"):
         getattr(panel, name).disabled = not enabled
     panel.ask.disabled = not (enabled and panel.asks)
 

@@ -22,6 +22,7 @@ from point2act.visualization.viewer.photos import BrowserCamera
 from point2act.visualization.viewer.planner_thread import Notify, PlannerThread
 from point2act.visualization.viewer.scene_nodes import SceneNodes
 from point2act.visualization.viewer.serving import ViewerConfig, serve, url_of
+from point2act.visualization.viewer.state_text import from_text
 from point2act.visualization.viewer.worker import Worker
 
 if TYPE_CHECKING:
@@ -152,6 +153,18 @@ class Viewer:
         self._motion = None
         self._draw.do(lambda: self.page.await_gripper(gripper))
         self._plan(lambda planner: planner.set_gripper(gripper))
+
+    def restore(self, text: str) -> None:
+        """Show what a line from the page stands for: a query, a gripper and a grasp."""
+
+        def show() -> None:
+            state = from_text(text)
+            self.page.restore(state)
+            # Otherwise its grasps are planned already.
+            if self.page.awaited is not None:
+                self.set_gripper(state.gripper)
+
+        self._draw.do(show)
 
     def choose_grasp(self, number: int) -> None:
         """Show another grasp, 0 being the best."""
