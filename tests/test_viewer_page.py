@@ -258,6 +258,46 @@ def test_a_grasp_is_chosen_and_played(window: Window):
     window.wait_until_changed(before, share=0.002)
 
 
+def test_a_fork_is_clicked_in_the_scene(window: Window, run: Path):
+    """From the first camera, at the fork that is farthest from all others."""
+    window.open_tab("Grasps")
+    window.press("Start")
+    window.choose("Grasp", window.choices("Grasp")[0])
+    window.wait_for_words("Grasp 1 of")
+    results = read_grasps(run / "grasps.json")["results"]
+    poses = np.array([grasp["T_world_gripper"] for grasp in results[0]["grasps"]])
+    forks = poses[:, :3, 3] - 0.03 * poses[:, :3, 2]
+    pixels = np.array([in_scene(window, run, place) for place in forks])
+    apart = np.linalg.norm(pixels[:, None] - pixels, axis=2) + np.diag(np.full(len(pixels), np.inf))
+    number = int(apart.min(axis=1)[1:].argmax()) + 1
+    window.wait_until_still()
+    window.click_canvas(*pixels[number])
+    window.wait_for(lambda: "Grasp 1 of" not in window.words(), "another grasp to be chosen")
+
+
+def test_buttons_of_views_work_again_and_again(window: Window):
+    window.press("Start")
+    start = window.wait_until_still()
+    for _ in range(2):
+        window.press("Top")
+        top = window.wait_until_changed(start, share=0.1)
+        window.press("Start")
+        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.02, "the first view")
+    assert changed_share(start, top) > 0.1
+
+
+def test_a_photograph_is_opened_by_its_number(window: Window, run: Path):
+    window.open_tab("Photographs")
+    strip = window.picture("Photographs by verdict")
+    green = (strip[..., 1] > 120) & (strip[..., 0] < 60)
+    assert green.mean() > 0.05, "all views agree"
+    for number in (4, 4):
+        window.press(str(number))
+        window.wait_for_words(read_capture(run.parent / "capture").frames[number - 1].name)
+        window.press("Back to the scene")
+        window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
+
+
 def test_grasps_are_downloaded(window: Window, tmp_path: Path):
     window.open_tab("Export")
     name, content = window.download(lambda: window.press("Download grasps.json"))

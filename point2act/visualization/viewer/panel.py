@@ -19,15 +19,15 @@ NOTHING = "–"
 TURNS = ("Earlier", "Later")
 """Buttons of the strip of photographs."""
 PARTS = {
-    "scene": "Gaussians",
-    "cameras": "Cameras",
-    "ground": "Ground",
-    "answer": "Action point, region, alternatives",
-    "gripper": "Chosen grasp, with its approach and closing axis",
-    "grasps": "Other grasps, by score",
-    "geometry": "Depth that grasps are planned on, and what blocks the nearest miss",
+    "scene": ("Gaussians", "The reconstructed scene, tinted where it is relevant to the query"),
+    "cameras": ("Cameras", "Click on one to open its photograph"),
+    "ground": ("Ground", "A grid at the height of the table"),
+    "answer": ("Action point", "With the region that was found, and alternatives"),
+    "gripper": ("Chosen grasp", "The gripper, its approach (blue) and its closing axis (green)"),
+    "grasps": ("Other grasps", "A fork each, yellow the best; click on one to choose it"),
+    "geometry": ("Depth", "What grasps are planned on; in orange what blocks the nearest miss"),
 }
-"""Parts of the scene that can be hidden, with their labels."""
+"""Parts of the scene that can be hidden, with their labels and explanations."""
 HIDDEN = ("geometry",)
 """Parts that are hidden at first."""
 AT_GRASP = 0.33
@@ -121,7 +121,8 @@ def build_panel(
             found["blend"] = gui.add_slider("Blend", 0.0, 1.0, 0.05, 0.85)
             found["threshold"] = gui.add_slider("Threshold", 0.0, 1.0, 0.05, 0.0)
             found["shown"] = {
-                part: gui.add_checkbox(label, part not in HIDDEN) for part, label in PARTS.items()
+                part: gui.add_checkbox(label, part not in HIDDEN, hint=hint)
+                for part, (label, hint) in PARTS.items()
             }
     with tabs.add_tab("Photographs"):
         found |= _add_strip(gui, images)
