@@ -262,7 +262,6 @@ def test_a_fork_is_clicked_in_the_scene(window: Window, run: Path):
     """From the first camera, at the fork that is farthest from all others."""
     window.open_tab("Grasps")
     window.press("Start")
-    window.choose("Grasp", window.choices("Grasp")[0])
     window.wait_for_words("Grasp 1 of")
     results = read_grasps(run / "grasps.json")["results"]
     poses = np.array([grasp["T_world_gripper"] for grasp in results[0]["grasps"]])

@@ -40,7 +40,7 @@ TERMS = {
 """Explanation of each term of a grasp's quality."""
 _PHASES = ("Approach", "Closing", "Lift")
 
-WHAT_TO_DO = "**Click a camera** for its photograph, **a fork** for that grasp; drag to turn the scene."
+WHAT_TO_DO = "**Click a camera** for its photograph, **a fork** for that grasp."
 NO_MODEL = (
     "No model is configured, so only you can point. To ask in words, start with "
     "`point2act view … --model qwen3_vl_8b --server URL`."

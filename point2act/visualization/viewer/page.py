@@ -68,7 +68,8 @@ class Page:
         self._geometry: tuple[object, object] = (None, None)
         self._strip: tuple[object, ...] = ()
         self._command: Callable[[], str] = lambda: ""
-        self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
+        about = markdown.about_scene(len(scene), len(self.frames), None)
+        self.panel.status.content = f"{about}\n\nReading the images …"
         self._draw_cameras({})
 
     def start(self, interactive: InteractiveSession, command: Callable[[], str]) -> None:
@@ -77,11 +78,11 @@ class Page:
         queries = interactive.state.points.queries
         self.query = queries[0].name if queries else None
         session = interactive.session
-        about = markdown.about_scene(len(self._scene), len(session.views), session.metric)
+        views = len(session.views)
+        self.panel.about.content = markdown.about_scene(len(self._scene), views, session.metric)
         small = {view.name: shrunk(view.rgb) for view in session.views}
         self._small = [small.get(frame.name, _MISSING) for frame in self.frames]
-        self._show_status(about, markdown.WHAT_TO_DO)
-        self.panel.base.visible = session.capture.base is not None
+        self.panel.status.visible = False
         enable(self.panel, True)
         self.refresh()
 
@@ -141,9 +142,6 @@ class Page:
         self.nodes.gaussians.paint(
             relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value
         )
-
-    def _show_status(self, *lines: str) -> None:
-        self.panel.status.content = "\n\n".join(lines)
 
     # ── queries ────────────────────────────────────────────────────────────────────────────────
     def _about_query(self, result: QueryResult | None) -> str:

@@ -12,7 +12,7 @@ import viser
 from point2act.core.types import Role
 from point2act.visualization.viewer.markdown import HELP, NO_MODEL
 from point2act.visualization.viewer.photo_strip import COLUMNS, ROWS
-from point2act.visualization.viewer.viewpoints import VIEWPOINTS
+from point2act.visualization.viewer.viewpoints import BASE, VIEWPOINTS
 
 NOTHING = "–"
 """Entry of a menu without choices."""
@@ -54,7 +54,6 @@ class Panel:
     threshold: Any
     shown: dict[str, Any]
     look: Any
-    base: Any
     photo: Any
     open: Any
     camera: Any
@@ -74,6 +73,7 @@ class Panel:
     points: Any
     ply: Any
     screenshot: Any
+    about: Any
     command: Any
     state: Any
     pasted: Any
@@ -94,10 +94,7 @@ def build_panel(
         "progress": gui.add_progress_bar(0.0),
         "asks": asks,
     }
-    with gui.add_folder("? What can be done here", expand_by_default=False):
-        gui.add_markdown(HELP)
-    found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
-    found["base"] = gui.add_button("Look from the robot's base", visible=False)
+    found["look"] = gui.add_button_group("Look from", (*VIEWPOINTS, BASE))
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -130,7 +127,6 @@ def build_panel(
         found["open"] = gui.add_button("Open it", hint="Or click on a camera in the scene")
         found["camera"] = gui.add_button("Look from its camera", hint="At the scene, not at the photograph")
     with tabs.add_tab("Grasps"):
-        found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["grasp"] = gui.add_dropdown("Grasp", (NOTHING,))
         # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.
         found["following"] = gui.add_button("Next grasp")
@@ -138,17 +134,21 @@ def build_panel(
         found["motion"] = gui.add_slider("Motion", 0.0, 1.0, 0.01, AT_GRASP)
         found["phase"] = gui.add_markdown("")
         found["play"] = gui.add_button("Play the motion")
+        found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["numbers"] = gui.add_markdown("")
     with tabs.add_tab("Export"):
         found["json"] = gui.add_button("Download grasps.json")
         found["points"] = gui.add_button("Download points.json")
         found["ply"] = gui.add_button("Download the Gaussians (PLY)")
         found["screenshot"] = gui.add_button("Download a screenshot")
+        found["about"] = gui.add_markdown("")
         found["command"] = gui.add_markdown("")
         with gui.add_folder("Come back to this"):
             found["state"] = gui.add_markdown("")
             found["pasted"] = gui.add_text("Line", "", hint="A line that was copied from above")
             found["restore"] = gui.add_button("Show what the line says")
+    with tabs.add_tab("?"):
+        gui.add_markdown(HELP)
     panel = Panel(**found)
     enable(panel, False)
     return panel

@@ -16,6 +16,7 @@ from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, Role
 from point2act.visualization.viewer.callbacks import Callbacks
 from point2act.visualization.viewer.clients import Client
+from point2act.visualization.viewer.markdown import WHAT_TO_DO
 from point2act.visualization.viewer.page import Page
 from point2act.visualization.viewer.panel import build_panel
 from point2act.visualization.viewer.photos import BrowserCamera
@@ -36,7 +37,8 @@ class Viewer:
     """A page with a scene.
 
     A reduced set of Gaussians is shown at once; ``start`` connects the session that answers queries. One
-    thread draws and one plans, so the page stays responsive. All methods for users return at once.
+    thread draws, one plans and one sends Gaussians, so the page stays responsive. All methods for users
+    return at once.
     """
 
     def __init__(
@@ -110,12 +112,12 @@ class Viewer:
         self._draw.do(self.page.nodes.gaussians.draw_all)
 
     def settle(self, timeout: float = 60.0) -> bool:
-        """Wait until both threads are idle, and return whether each was within ``timeout`` seconds."""
+        """Wait until all threads are idle, and return whether each was within ``timeout`` seconds."""
         planner = [] if self._planner is None else [self._planner.worker]
-        return all(worker.settle(timeout) for worker in (self._draw, *planner, self._draw))
+        return all(worker.settle(timeout) for worker in (self._draw, *planner, self._draw, self._later))
 
     def stop(self) -> None:
-        """Stop the server and both threads."""
+        """Stop the server and all threads."""
         self._motion = None
         if self._planner is not None:
             self._planner.worker.end()
@@ -243,7 +245,7 @@ class Viewer:
 
     def _busy(self, task: str | None, progress: float) -> None:
         # The bar is always there: viser 0.2 breaks if one is added or removed.
-        self.page.panel.busy.content = task or "Ready"
+        self.page.panel.busy.content = task or f"Ready. {WHAT_TO_DO}"
         self.page.panel.progress.value = 100 * progress
 
     def notify(self, text: str) -> None:
