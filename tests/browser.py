@@ -54,6 +54,22 @@ DIFFERENT = 24
 """Levels of a colour by which a pixel counts as another. Chosen: viser draws coarser when it is slow, which
 moves the edges of things by less than a pixel."""
 
+# Keeps what the canvas shows at every frame, in small: a screenshot takes longer than many frames.
+SMALL = (60, 40)
+WATCH = """([selector, width, height]) => {
+  const small = document.createElement("canvas");
+  [small.width, small.height] = [width, height];
+  const context = small.getContext("2d", { willReadFrequently: true });
+  const frames = (window.watchedFrames = []);
+  const keep = () => {
+    if (window.watchedFrames !== frames) return;
+    context.drawImage(document.querySelector(selector), 0, 0, width, height);
+    frames.push(Array.from(context.getImageData(0, 0, width, height).data));
+    requestAnimationFrame(keep);
+  };
+  requestAnimationFrame(keep);
+}"""
+
 
 # ── a browser ──────────────────────────────────────────────────────────────────────────────────
 def find_chromium() -> str | None:
@@ -196,6 +212,16 @@ class Window:
 
         self.wait_for(is_other, f"{share:.1%} of the scene to change")
         return now[0]
+
+    def watch(self) -> None:
+        """Keep every frame from now on, for ``frames``."""
+        self.page.evaluate(WATCH, [CANVAS, *SMALL])
+
+    def frames(self) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """What the canvas showed at every frame since ``watch``, in small; at least three frames."""
+        self.wait_for(lambda: self.page.evaluate("watchedFrames.length") >= 3, "three frames")
+        kept = self.page.evaluate("watchedFrames")
+        return [np.array(one, np.uint8).reshape(SMALL[1], SMALL[0], 4)[..., :3] for one in kept]
 
     def click_canvas(self, x: float, y: float) -> None:
         """A click, in pixels from the upper left corner: down and up in one place, after a moment there."""

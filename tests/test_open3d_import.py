@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -32,4 +33,29 @@ def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "open3d", raising=False)
     monkeypatch.setattr(open3d_import, "import_module", fail)
     with pytest.raises(SceneError, match=r"libGL\.so\.1.*apt-get install libgl1"):
+        open3d_import.open3d()
+
+
+def test_an_import_in_another_thread_does_not_stop_it(monkeypatch: pytest.MonkeyPatch):
+    found, tries = ModuleType("open3d"), []
+
+    def collide(name: str) -> ModuleType:
+        tries.append(name)
+        if len(tries) < 3:
+            raise RuntimeError("dictionary changed size during iteration")
+        return found
+
+    monkeypatch.delitem(sys.modules, "open3d", raising=False)
+    monkeypatch.setattr(open3d_import, "import_module", collide)
+    assert open3d_import.open3d() is found
+    assert len(tries) == 3
+
+
+def test_other_errors_of_the_import_are_raised(monkeypatch: pytest.MonkeyPatch):
+    def fail(name: str) -> None:
+        raise RuntimeError("no device")
+
+    monkeypatch.delitem(sys.modules, "open3d", raising=False)
+    monkeypatch.setattr(open3d_import, "import_module", fail)
+    with pytest.raises(RuntimeError, match="no device"):
         open3d_import.open3d()

@@ -17,7 +17,7 @@ from test_pointing import Scripted
 import point2act
 from point2act.core.errors import Point2ActError
 from point2act.core.geometry import project
-from point2act.core.types import GaussianScene, PointSet, Query
+from point2act.core.types import GaussianScene, PointSet, Query, SurfaceCut
 from point2act.data.crops import Crop
 from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
@@ -31,8 +31,9 @@ from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.visualization.splats import Splats
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
+from point2act.visualization.viewer.markdown import NO_MODEL
 from point2act.visualization.viewer.page import Page
-from point2act.visualization.viewer.panel import NOTHING
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, enable
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 
@@ -113,8 +114,8 @@ def interactive_of(viewer: Viewer) -> InteractiveSession:
 def painted(page: Page) -> list[Splats]:
     """The Gaussians that are sent from now on, in turn."""
     seen: list[Splats] = []
-    draw = page.nodes._draw_splats
-    page.nodes._draw_splats = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
+    draw = page.nodes.gaussians.change
+    page.nodes.gaussians.change = lambda splats: (seen.append(splats), draw(splats))[1]  # type: ignore[method-assign]
     return seen
 
 
@@ -141,7 +142,7 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
     viewer.wait_for_browser(timeout=0.1, drawing=60.0)  # no browser connects
     assert time.monotonic() - start < 5.0
     assert viewer.settle()
-    viewer.page.nodes.draw_all()
+    viewer.page.nodes.gaussians.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -149,8 +150,8 @@ def test_a_large_scene_is_sketched_first_and_sent_once(session: Session):
 def test_relevancy_comes_on_all_gaussians(session: Session):
     viewer = Viewer(large(9000), session.capture.frames, title="large", grippers=GRIPPERS)
     sent = painted(viewer.page)
-    viewer.page.nodes.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
-    viewer.page.nodes.draw_all()
+    viewer.page.nodes.gaussians.paint(np.linspace(0, 1, 9000), blend=1.0, threshold=0.0)
+    viewer.page.nodes.gaussians.draw_all()
     assert [len(splats) for splats in sent] == [9000]
     viewer.stop()
 
@@ -164,7 +165,7 @@ def test_the_first_query_is_shown(viewer: Viewer):
     assert panel.grasp.options[0].startswith("1: score")
     assert "Grasp 1 of" in panel.numbers.content
     assert panel.command.content == "Command:\n\n`point2act grasp --gripper panda`"
-    assert panel.busy.content == "Ready"
+    assert panel.busy.content.startswith("Ready")
 
 
 def test_a_scene_is_shown_before_anything_is_known(session: Session):
@@ -195,7 +196,7 @@ def test_sliders_colour_the_gaussians(viewer: Viewer):
         viewer.repaint()
         assert viewer.settle()
     plain, all_of_it, peak = (splats.colors for splats in seen)
-    np.testing.assert_array_equal(plain, viewer.page.nodes.splats.colors)
+    np.testing.assert_array_equal(plain, viewer.page.nodes.gaussians.splats.colors)
 
     def tinted(colors: np.ndarray) -> int:
         return int((np.abs(colors - plain).max(axis=1) > 0.05).sum())
@@ -263,7 +264,51 @@ def test_an_empty_text_is_reported(viewer: Viewer):
     viewer.add("  ", "grasp", ask=False)
     assert viewer.settle()
     assert any("empty" in text for text in messages)
-    assert viewer.page.panel.busy.content == "Ready"
+    assert viewer.page.panel.busy.content.startswith("Ready")
+
+
+def test_without_a_model_the_page_says_how_to_get_one(viewer: Viewer):
+    assert viewer.page.panel.ask.disabled
+    assert "start with `point2act view" in NO_MODEL
+    asking = Viewer(viewer.scene, (), title="asks", grippers=GRIPPERS, asks=True)
+    enable(asking.page.panel, True)
+    assert not asking.page.panel.ask.disabled
+    asking.stop()
+
+
+def test_the_first_view_says_what_to_do(viewer: Viewer, session: Session):
+    assert "Click a camera" in viewer.page.panel.busy.content
+    assert not viewer.page.panel.status.visible
+    assert f"{len(session.views)} views" in viewer.page.panel.about.content
+
+
+# ── photographs ────────────────────────────────────────────────────────────────────────────────
+def test_the_strip_has_the_verdicts_and_a_button_for_each_photograph(viewer: Viewer, session: Session):
+    panel, count = viewer.page.panel, len(session.views)
+    assert panel.photos.content == f"green: agrees **{count}**"
+    before = panel.strip.content
+    viewer.point("images/0003.png", None)
+    assert viewer.settle()
+    assert panel.strip.content != before
+    assert "grey" not in panel.photos.content
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    assert panel.photos.content.endswith(f"**{count}**")
+
+
+def test_many_photographs_are_shown_page_by_page(session: Session, known: State, tmp_path: Path):
+    frames = session.capture.frames
+    many = [replace(frames[number % len(frames)], name=f"{number}.png") for number in range(30)]
+    viewer = Viewer(session.scene, many, title="many", grippers=GRIPPERS)
+    interactive = InteractiveSession(session, known.points, keep=tmp_path / "points.json")
+    interactive.state = known
+    viewer.start(interactive, command=lambda: "")
+    rows = viewer.page.panel.rows
+    for offset, visible in ((0, [0, 1, 2, 3]), (1, [4, 5, 6, 7]), (5, [8, 9]), (-9, [0, 1, 2, 3])):
+        viewer.turn_photographs(offset)
+        assert viewer.settle()
+        assert [number for number, row in enumerate(rows) if row.visible] == visible
+    viewer.stop()
 
 
 # ── pointing ───────────────────────────────────────────────────────────────────────────────────
@@ -285,7 +330,7 @@ def test_a_click_lifts_again_at_once(viewer: Viewer, session: Session):
     assert np.linalg.norm(result.region.action_point - BLUE) < 0.06
     now = interactive_of(viewer).state
     assert not np.array_equal(before.localized["red"].relevancy, now.localized["red"].relevancy)
-    assert "overruled" in viewer.page.panel.photos.content
+    assert "does not count **9**" in viewer.page.panel.photos.content
     viewer.retract("images/0003.png")
     assert viewer.settle()
     assert np.linalg.norm(viewer.page.result.region.action_point - RED) < 0.02  # type: ignore[union-attr]
@@ -360,6 +405,81 @@ def test_another_gripper_has_other_grasps(viewer: Viewer):
     assert "--gripper robotiq_2f85" in viewer.page.panel.command.content
 
 
+def test_grasps_of_the_earlier_gripper_are_not_shown_while_another_is_waited_for(viewer: Viewer):
+    page, planner = viewer.page, viewer._planner
+    assert planner is not None
+    held = threading.Event()
+    planner.worker.do(lambda: held.wait(20))
+    viewer.set_gripper("robotiq_2f85")
+    assert viewer._draw.settle(10)
+    assert interactive_of(viewer).config.gripper == "panda", "the planner is still busy"
+    assert page.panel.gripper.value == "robotiq_2f85"
+    assert page.panel.grasp.options == (NOTHING,)
+    assert "Planning for robotiq" in page.panel.numbers.content
+    assert not page.nodes.grasps._forks.nodes
+    assert not page.nodes.grasps._gripper.nodes
+    held.set()
+    assert viewer.settle()
+    assert "Grasp 1 of" in page.panel.numbers.content
+    assert page.nodes.grasps._gripper.nodes
+
+
+def test_a_gripper_that_cannot_be_used_leaves_the_grasps(viewer: Viewer):
+    messages = messages_of(viewer)
+    viewer.set_gripper("no such gripper")
+    assert viewer.settle()
+    assert messages
+    assert viewer.page.panel.gripper.value == "panda"
+    assert "Grasp 1 of" in viewer.page.panel.numbers.content
+
+
+def test_a_fork_that_is_clicked_is_the_chosen_grasp(viewer: Viewer):
+    nodes = viewer.page.nodes.grasps
+    assert len(nodes._forks.nodes) == len(viewer.page.panel.grasp.options)
+    nodes._click(2, None)
+    assert viewer.settle()
+    assert viewer.page.grasp == 2
+    assert [not fork.visible for fork in nodes._forks.nodes.values()].index(True) == 2
+
+
+def test_the_slider_moves_the_gripper_from_approach_to_lift(viewer: Viewer):
+    page = viewer.page
+    up, heights = page.nodes.initial_camera.up, []
+    for share, phase in ((0.0, "Approach"), (0.5, "Closing"), (1.0, "Lift")):
+        page.panel.motion.value = share
+        viewer.scrub()
+        assert viewer.settle()
+        assert phase in page.panel.phase.content
+        heights.append(page.nodes.grasps._gripper.nodes["fingers"].position @ up)
+    assert heights[0] > heights[1] < heights[2]
+    viewer.choose_grasp(0)
+    assert viewer.settle()
+    assert page.panel.motion.value == AT_GRASP
+
+
+def test_the_depth_is_drawn_only_when_it_is_wanted(viewer: Viewer):
+    page = viewer.page
+    assert not page.nodes.geometry._layer.nodes
+    page.panel.shown["geometry"].value = True
+    viewer.show("geometry", True)
+    assert viewer.settle()
+    assert list(page.nodes.geometry._layer.nodes) == ["depth"]
+    viewer.choose("unicorn")
+    assert viewer.settle()
+    assert not page.nodes.geometry._layer.nodes
+
+
+def test_what_blocks_the_nearest_miss_is_drawn(viewer: Viewer):
+    state = interactive_of(viewer).state
+    empty, hits = np.zeros((2, 2), dtype=bool), np.array([[0.0, 0.0, 0.05]])
+    blocked = SurfaceCut(empty, empty, 0.001, np.eye(4), 0.08, hits)
+    geometry = viewer.page.nodes.geometry
+    geometry.draw(np.zeros((0, 3)), blocked, state.gripper)
+    assert set(geometry._layer.nodes) == {"blocks", "miss"}
+    geometry.draw(np.zeros((0, 3)), None, state.gripper)
+    assert not geometry._layer.nodes
+
+
 def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewer):
     start = time.perf_counter()
     viewer.play()
@@ -367,6 +487,35 @@ def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewe
     viewer.choose_grasp(0)
     assert viewer.settle()
     assert time.perf_counter() - start < 2, "34 moments at 14 a second would take longer"
+
+
+# ── the line that stands for what is shown ──────────────────────────────────────────────────────
+def test_a_line_restores_query_gripper_and_grasp(viewer: Viewer):
+    page = viewer.page
+    viewer.set_gripper("robotiq_2f85")
+    viewer.choose_grasp(0)
+    assert viewer.settle()
+    viewer.choose_grasp(2)
+    assert viewer.settle()
+    assert page.grasp == 2
+    text = page.panel.state.content.split("`")[1]
+    viewer.choose("unicorn")
+    viewer.set_gripper("panda")
+    assert viewer.settle()
+    viewer.restore(text)
+    assert viewer.settle()
+    assert (page.query, page.grasp, interactive_of(viewer).config.gripper) == ("red", 2, "robotiq_2f85")
+    assert page.panel.state.content.split("`")[1] == text
+
+
+def test_a_line_of_another_scene_is_reported(viewer: Viewer):
+    messages = messages_of(viewer)
+    for text in ("nonsense", "query=dragon&gripper=panda&grasp=1"):
+        viewer.restore(text)
+        assert viewer.settle()
+    assert "no state of a page" in messages[0]
+    assert "dragon" in messages[1]
+    assert viewer.page.query == "red"
 
 
 # ── export ─────────────────────────────────────────────────────────────────────────────────────
@@ -434,7 +583,7 @@ def test_an_address_that_is_none_of_ours():
 def messages_of(viewer: Viewer) -> list[str]:
     """What is messages to people from now on."""
     messages: list[str] = []
-    viewer._notify = messages.append  # type: ignore[method-assign]
+    viewer.notify = messages.append  # type: ignore[method-assign]
     return messages
 
 

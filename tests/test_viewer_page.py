@@ -143,7 +143,7 @@ def test_gaussians_are_drawn_without_the_servers_help(browser: Any, monkeypatch:
         request_filter, "refusal", lambda path, *_: (refused.append(path), (HTTPStatus.NOT_FOUND, ""))[1]
     )
     for blend in np.tile([0.1, 0.9], 10):
-        viewer.page.nodes.paint(np.linspace(0, 1, 1500), blend=float(blend), threshold=0.0)
+        viewer.page.nodes.gaussians.paint(np.linspace(0, 1, 1500), blend=float(blend), threshold=0.0)
         window.page.wait_for_timeout(50)
     window.wait_until_changed(before, share=0.05)
     after = window.wait_until_still()
@@ -161,6 +161,36 @@ def test_a_query_is_chosen(window: Window):
     window.wait_for_words("No view has a point for this query")
     window.choose("Query", "the red box")
     window.wait_for_words("10 views agree")
+
+
+def test_nothing_vanishes_while_the_query_changes(window: Window, known_noise: set[ConsoleLine]):
+    window.open_tab("Find")
+    window.tick("Gaussians", False)
+    window.wait_until_still()
+    window.watch()
+    empty = window.frames()[-1]
+    window.tick("Gaussians")
+    window.wait_until_still()
+    window.watch()
+    covered = changed_share(empty, window.frames()[-1])
+    assert covered > 0.2
+    del window.console[:]
+    window.watch()
+    window.choose("Query", "the unicorn")
+    window.wait_for_words("No view has a point for this query")
+    # Of the splats, the earlier ones are removed after browsers have the new ones.
+    window.wait_for(lambda: removals(window, "/scene/splats"), "the earlier Gaussians to be removed")
+    window.wait_until_still()
+    frames = window.frames()
+    assert min(changed_share(empty, frame) for frame in frames) > 0.8 * covered
+    assert complaints(window.console) <= known_noise
+    window.choose("Query", "the red box")
+    window.wait_for_words("10 views agree")
+
+
+def removals(window: Window, name: str) -> int:
+    """How many nodes whose name starts so viser has removed."""
+    return sum(f"Removing scene node: {name}" in line.text for line in window.console)
 
 
 def test_what_others_wrote_is_only_shown(window: Window):
@@ -226,6 +256,45 @@ def test_a_grasp_is_chosen_and_played(window: Window):
     before = window.wait_until_still()
     window.press("Play the motion")
     window.wait_until_changed(before, share=0.002)
+
+
+def test_a_fork_is_clicked_in_the_scene(window: Window, run: Path):
+    """From the first camera, at the fork that is farthest from all others."""
+    window.open_tab("Grasps")
+    window.press("Start")
+    window.wait_for_words("Grasp 1 of")
+    results = read_grasps(run / "grasps.json")["results"]
+    poses = np.array([grasp["T_world_gripper"] for grasp in results[0]["grasps"]])
+    forks = poses[:, :3, 3] - 0.03 * poses[:, :3, 2]
+    pixels = np.array([in_scene(window, run, place) for place in forks])
+    apart = np.linalg.norm(pixels[:, None] - pixels, axis=2) + np.diag(np.full(len(pixels), np.inf))
+    number = int(apart.min(axis=1)[1:].argmax()) + 1
+    window.wait_until_still()
+    window.click_canvas(*pixels[number])
+    window.wait_for(lambda: "Grasp 1 of" not in window.words(), "another grasp to be chosen")
+
+
+def test_buttons_of_views_work_again_and_again(window: Window):
+    window.press("Start")
+    start = window.wait_until_still()
+    for _ in range(2):
+        window.press("Top")
+        top = window.wait_until_changed(start, share=0.1)
+        window.press("Start")
+        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.02, "the first view")
+    assert changed_share(start, top) > 0.1
+
+
+def test_a_photograph_is_opened_by_its_number(window: Window, run: Path):
+    window.open_tab("Photographs")
+    strip = window.picture("Photographs by verdict")
+    green = (strip[..., 1] > 120) & (strip[..., 0] < 60)
+    assert green.mean() > 0.05, "all views agree"
+    for number in (4, 4):
+        window.press(str(number))
+        window.wait_for_words(read_capture(run.parent / "capture").frames[number - 1].name)
+        window.press("Back to the scene")
+        window.wait_for(lambda: "Back to the scene" not in window.words(), "the photograph to be gone")
 
 
 def test_grasps_are_downloaded(window: Window, tmp_path: Path):

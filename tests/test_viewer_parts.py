@@ -39,7 +39,7 @@ from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.headlines import HEADLINES
 from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
-from point2act.visualization.shapes import Mesh, box_edges, cuboid, merged, pin, solid, wireframe
+from point2act.visualization.shapes import Mesh, arrow, box_edges, cuboid, fork, merged, pin, solid, wireframe
 from point2act.visualization.splats import paint, sketch, splats_of
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.photos import (
@@ -141,6 +141,26 @@ def test_a_pin_stands_on_its_point(seed):
 @pytest.mark.parametrize("up", [*np.eye(3), *-np.eye(3)])
 def test_a_pin_may_stand_along_an_axis(up):
     assert volume(pin(np.zeros(3), up, length=1.0)) > 0
+
+
+@given(seed=seeds)
+def test_an_arrow_ends_at_its_end(seed):
+    rng = np.random.default_rng(seed)
+    start, way = rng.normal(0, 1, 3), rng.uniform(0.01, 1.0) * rotation(seed)[0]
+    mesh = arrow(start, start + way, thickness=0.01)
+    assert is_closed(mesh)
+    assert volume(mesh) > 0
+    along = (mesh.vertices - start) @ way / (way @ way)
+    assert (along.min(), along.max()) == pytest.approx((0.0, 1.0), abs=1e-9)
+    np.testing.assert_allclose(mesh.vertices[np.argmax(along)], start + way, atol=1e-9)
+
+
+def test_a_fork_is_as_wide_as_the_gripper_is_open():
+    mesh = fork(0.05, length=0.02, thickness=0.002)
+    assert is_closed(mesh)
+    tips = mesh.vertices[np.isclose(mesh.vertices[:, 2], 0)]
+    assert np.abs(tips[:, 1]).min() == pytest.approx(0.025)
+    assert mesh.vertices[:, 2].min() == pytest.approx(-0.04)
 
 
 def test_no_meshes_are_an_empty_mesh():
@@ -623,7 +643,6 @@ def texts_with(text: str) -> list[str]:
         markdown.about_photo(text, (), False, None),
         markdown.about_photo(text, answers[:1], False, found),
         markdown.about_grasp(grasp, 1, 1),
-        markdown.about_photos([(text, "compatible")]),
         markdown.about_grasps(nowhere, 0, planned=True),
         markdown.about_grasps(found, 0, planned=True),
         markdown.about_grasps(taken, 0, planned=True),
@@ -719,7 +738,6 @@ def test_lists_of_grasps_and_photographs_count_from_one_and_may_be_empty():
     grasp = Grasp(np.eye(4), 0.04, 0.567, 0.5, 0.5, np.zeros((2, 3)), 0.01)
     assert markdown.in_menu((grasp, grasp)) == ("1: score 0.57", "2: score 0.57")
     assert markdown.in_menu(()) == ()
-    assert markdown.about_photos(()) == ""
     assert "Grasp 2 of 2" in markdown.about_grasps(
         QueryResult(Query("q", "q"), SOMEWHERE, (grasp, grasp)), 1, planned=True
     )

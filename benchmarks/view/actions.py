@@ -141,14 +141,14 @@ def click(viewer: Viewer, image: str, pixel: Float[np.ndarray, "2"]) -> ClickTim
     assert page.now is not None
     assert query is not None
     before, painted = page.now.localized[query].relevancy, []
-    paint: Callable[..., None] = page.nodes.paint
+    paint: Callable[..., None] = page.nodes.gaussians.paint
 
     def watched(relevancy: np.ndarray | None, **how: float) -> None:
         paint(relevancy, **how)
         if relevancy is not before:
             painted.append(time.perf_counter())
 
-    with patch.object(page.nodes, "paint", watched):
+    with patch.object(page.nodes.gaussians, "paint", watched):
         start = time.perf_counter()
         viewer.point(image, pixel)
         settle(viewer)

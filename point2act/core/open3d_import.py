@@ -12,6 +12,8 @@ from point2act.core.errors import SceneError
 # Readers of data sets for learning, not used here: with scikit-learn and pandas, two of open3d's three and a
 # half seconds. They are imported by ``import open3d.ml`` as ever.
 _LEARNING = "open3d.ml"
+# Maximum number of imports while other threads import too.
+_ATTEMPTS = 5
 
 
 def open3d() -> ModuleType:
@@ -27,7 +29,7 @@ def open3d() -> ModuleType:
         # A warning about a missing GPU, which is not used here.
         warnings.simplefilter("ignore", ImportWarning)
         try:
-            return import_module("open3d")
+            return _import()
         except OSError as err:  # a bare container has no libGL
             raise SceneError(
                 f"open3d cannot start ({err}): install the system's OpenGL, on Debian and Ubuntu with "
@@ -36,3 +38,15 @@ def open3d() -> ModuleType:
         finally:
             if sys.modules.get(_LEARNING) is placeholder:
                 del sys.modules[_LEARNING]
+
+
+def _import() -> ModuleType:
+    """Import open3d again where another thread imports something meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return import_module("open3d")
+        except RuntimeError as err:
+            # open3d iterates over all modules: "dictionary changed size during iteration".
+            if "changed size" not in str(err):
+                raise
+    return import_module("open3d")

@@ -1,4 +1,4 @@
-"""Meshes drawn beside the Gaussians: grippers, boxes, pins. numpy only."""
+"""Meshes drawn beside the Gaussians: grippers, boxes, pins, arrows. numpy only."""
 
 from __future__ import annotations
 
@@ -67,3 +67,34 @@ def pin(point: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"], *, length: fl
     across /= np.linalg.norm(across)
     axes = np.stack([across, np.cross(up, across), up])
     return cuboid(OrientedBox(point + up * length / 2, axes, length * np.array([1 / 60, 1 / 60, 1 / 2])))
+
+
+def arrow(start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"], *, thickness: float) -> Mesh:
+    """Return an arrow with a square shaft, and a pyramid as its head: at most half of its length."""
+    way = end - start
+    length = float(np.linalg.norm(way))
+    along = way / length
+    across = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
+    across /= np.linalg.norm(across)
+    axes = np.stack([across, np.cross(along, across), along])
+    neck = length - min(4 * thickness, length / 2)
+    shaft = cuboid(OrientedBox(start + along * neck / 2, axes, np.array([thickness, thickness, neck]) / 2))
+    base = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]) * 1.5 * thickness + [0, 0, neck]
+    corners = start + np.array([*base, (0, 0, length)]) @ axes
+    faces = np.array([(0, 2, 1), (0, 3, 2), (0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4)])
+    return merged([shaft, Mesh(corners, faces)])
+
+
+def fork(opening: float, *, length: float, thickness: float) -> Mesh:
+    """Return a sketch of a gripper as four bars, gripper frame: two fingers, the bar between them, a stem.
+
+    Args:
+        opening: Distance between the fingers.
+        length: Length of the fingers and of the stem.
+        thickness: Thickness of the bars.
+    """
+    half, y = thickness / 2, (opening + thickness) / 2
+    parts = [((0.0, side * y, -length / 2), (half, half, length / 2)) for side in (-1.0, 1.0)]
+    parts.append(((0.0, 0.0, -length), (half, y + half, half)))
+    parts.append(((0.0, 0.0, -1.5 * length), (half, half, length / 2)))
+    return solid(Boxes.of(*parts))

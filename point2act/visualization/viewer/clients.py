@@ -78,6 +78,11 @@ class Client:
         self._before: BrowserCamera | None = None
         self._look(BrowserCamera(initial_camera.eye, initial_camera.center, initial_camera.up, FOV))
 
+    def look(self, new: BrowserCamera) -> None:
+        """Close the photograph, if one is open, and look from another camera, world frame."""
+        self.close()
+        self._look(new)
+
     def _look(self, new: BrowserCamera) -> None:
         """Move the browser's camera."""
         camera = self.handle.camera

@@ -16,6 +16,7 @@ from point2act.data.capture.write import png_bytes
 from point2act.data.points import write_points
 from point2act.data.scene_ply import write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
+from point2act.visualization.viewer.renders import Renders
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession
@@ -60,11 +61,9 @@ def splat_ply(scene: GaussianScene) -> bytes:
     return _written(lambda path: write_splat_ply(path, scene))
 
 
-def screenshot(client: viser.ClientHandle) -> bytes:
+def screenshot(client: viser.ClientHandle, renders: Renders) -> bytes:
     """Render the scene as a browser shows it, as PNG."""
-    height, width = _SCREENSHOT_SIZE
-    picture = client.camera.get_render(height, width, transport_format="jpeg")
-    return png_bytes(picture[..., :3])
+    return png_bytes(renders.take(client, *_SCREENSHOT_SIZE))
 
 
 def send(client: viser.ClientHandle, filename: str, content: bytes) -> None:

@@ -23,6 +23,40 @@ _VERDICTS: dict[Verdict, str] = {
     "no consensus": "The views do not agree on one place.",
 }
 
+TERMS = {
+    "alignment": "How squarely the pads meet the surface.",
+    "patch": "How large the area is that touches a pad.",
+    "overlap": "How long the contact is along the finger.",
+    "opposed": "How exactly the two contacts face each other.",
+    "friction": "How much friction is left before the object slips.",
+    "twist": "How well the pads resist that the weight turns the object.",
+    "lever": "How near the grasp is to the object's middle.",
+    "upright": "How near the approach is to straight down, or to a camera's view.",
+    "seen": "How much of the contact a camera saw; the rest is inferred.",
+    "sighted": "How much of the space around the fingertips a camera saw.",
+    "clearance": "How far the open gripper stays from everything on its way.",
+    "robustness": "How often the grasp holds if the pose is a little off.",
+}
+"""Explanation of each term of a grasp's quality."""
+_PHASES = ("Approach", "Closing", "Lift")
+
+WHAT_TO_DO = "**Click a camera** for its photograph, **a fork** for that grasp."
+NO_MODEL = (
+    "No model is configured, so only you can point. To ask in words, start with "
+    "`point2act view … --model qwen3_vl_8b --server URL`."
+)
+HELP = """
+- **Another query**: choose it under Find; or describe a new object there.
+- **Answer yourself**: open a photograph and click on the object, or press “Click on it in the scene” and then
+  click on its surface. “Undo the last answer” goes back.
+- **Why this answer**: cameras are green where their answer agrees, orange where it disagrees,
+  blue where the object is not visible, grey where no one was asked.
+- **Grasps**: each fork is one, yellow the best, purple the worst. Click a fork for the whole gripper, its
+  approach (blue arrow) and its closing axis (green arrows). The slider moves it from approach to lift.
+- **Move**: drag to turn, right-drag to shift, wheel to zoom; or “Look from” above.
+- **Export**: files, a screenshot and the command that reproduces the grasps.
+"""
+
 NO_QUERIES = "No query yet. Describe the object below, then point at it in one or two photographs."
 # Characters with a meaning in Markdown, HTML or MDX, with which viser renders: braces, and lines that start
 # with import or export, are code.
@@ -124,20 +158,25 @@ def about_grasp(grasp: Grasp, number: int, count: int) -> str:
     if grasp.joint_path is not None:
         lines.append(f"The arm reaches it by a path of {len(grasp.joint_path.approach)} steps.")
     if grasp.terms:
-        rows = "\n".join(f"| {plain(name.replace('_', ' '))} | {v:.2f} |" for name, v in grasp.terms.items())
-        lines.append(f"| term of the quality | |\n|---|---|\n{rows}")
+        lines.append("What the quality is made of, 1 being best:")
+        lines.append("\n".join(_about_term(name, value) for name, value in grasp.terms.items()))
     return "\n\n".join(lines)
+
+
+def _about_term(name: str, value: float) -> str:
+    return f"- **{plain(name.replace('_', ' '))} {value:.2f}** {TERMS.get(name, '')}"
+
+
+def about_phase(share: float | None) -> str:
+    """Name the phase of a grasp's motion at a share of it, from 0 to 1; None for the grasp as planned."""
+    if share is None:
+        return "Move the slider: approach, closing, lift."
+    return f"**{_PHASES[min(int(3 * share), 2)]}**"
 
 
 def in_menu(grasps: Sequence[Grasp]) -> tuple[str, ...]:
     """Return a label for each grasp, best first."""
     return tuple(f"{n}: score {grasp.score:.2f}" for n, grasp in enumerate(grasps, start=1))
-
-
-def about_photos(verdicts: Sequence[tuple[str, Verdict]]) -> str:
-    """List the images whose answers have a verdict."""
-    rows = "\n".join(f"| {plain(name)} | {text} |" for name, text in verdicts)
-    return f"| image | answer |\n|---|---|\n{rows}" if rows else ""
 
 
 def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:

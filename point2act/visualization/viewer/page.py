@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import viser
+from jaxtyping import Float, UInt8
 
+from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, QueryResult
-from point2act.grasping.antipodal.motion import motion
+from point2act.grasping.antipodal.motion import Moment, motion
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.clients import Client
-from point2act.visualization.viewer.panel import NOTHING, Panel, enable
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, Panel, enable
+from point2act.visualization.viewer.photo_strip import (
+    COLUMNS,
+    ROWS,
+    as_markdown,
+    color_of,
+    legend,
+    shrunk,
+    strip,
+)
 from point2act.visualization.viewer.photos import annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import SceneNodes
+from point2act.visualization.viewer.state_text import ShownState, to_text
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession, State
+    from point2act.pipeline.query import Localization
 else:
-    # Imports torch, which is not needed to show a scene.
-    InteractiveSession = State = Any
+    # They import torch, which is not needed to show a scene.
+    InteractiveSession = State = Localization = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
-# Cameras whose answer supports the region, is rejected, and all others: Okabe and Ito's green, vermillion and
-# blue, distinguishable with any common colour blindness.
-_COLORS: dict[markdown.Verdict | None, Color] = {"supports": (0, 158, 115), "rejected": (213, 94, 0)}
-_OTHER: Color = (86, 180, 233)
+# Small photograph of a frame that was not loaded.
+_MISSING = np.full((72, 128, 3), 60, np.uint8)
+# Poses of a played motion per second.
+_RATE = 14.0
 
 
 class Page:
@@ -41,11 +56,20 @@ class Page:
         """Name of the shown query."""
         self.grasp = 0
         """Index of the shown grasp."""
+        self.wanted: int | None = None
+        """Index of a grasp that is to be shown as soon as grasps are planned; None for the best."""
+        self.awaited: str | None = None
+        """Gripper that was chosen and is not planned for yet: no grasp is shown until then."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
         """Called with the client and the image when a camera is clicked."""
         self._scene, self._drawn = scene, {}
+        self._small: list[UInt8[np.ndarray, "_h _w 3"]] = []
+        self._turned = 0
+        self._geometry: tuple[object, object] = (None, None)
+        self._strip: tuple[object, ...] = ()
         self._command: Callable[[], str] = lambda: ""
-        self._show_status(markdown.about_scene(len(scene), len(self.frames), None), "Reading the images …")
+        about = markdown.about_scene(len(scene), len(self.frames), None)
+        self.panel.status.content = f"{about}\n\nReading the images …"
         self._draw_cameras({})
 
     def start(self, interactive: InteractiveSession, command: Callable[[], str]) -> None:
@@ -54,7 +78,11 @@ class Page:
         queries = interactive.state.points.queries
         self.query = queries[0].name if queries else None
         session = interactive.session
-        self._show_status(markdown.about_scene(len(self._scene), len(session.views), session.metric))
+        views = len(session.views)
+        self.panel.about.content = markdown.about_scene(len(self._scene), views, session.metric)
+        small = {view.name: shrunk(view.rgb) for view in session.views}
+        self._small = [small.get(frame.name, _MISSING) for frame in self.frames]
+        self.panel.status.visible = False
         enable(self.panel, True)
         self.refresh()
 
@@ -72,7 +100,7 @@ class Page:
     def choose(self, query: str) -> None:
         """Show another query."""
         if query != self.query:
-            self.query, self.grasp = query, 0
+            self.query, self.grasp, self.wanted = query, 0, None
             self.refresh()
 
     def refresh(self) -> None:
@@ -86,23 +114,34 @@ class Page:
             panel.query.options = tuple(shown.values()) or (NOTHING,)
             _set(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
-            panel.photos.content = markdown.about_photos(list(verdicts.items()))
+            self._draw_strip(verdicts)
             panel.command.content = f"Command:\n\n`{self._command()}`"
-            _set(panel.gripper, self.interactive.config.gripper)
+            _set(panel.gripper, self.awaited or self.interactive.config.gripper)
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
+            self.draw_geometry()
             self.paint()
+
+    def draw_geometry(self) -> None:
+        """Draw what the grasps of the shown query are planned on, if that is to be seen."""
+        now, query = self.now, self.query
+        if now is None or not self.panel.shown["geometry"].value:
+            return
+        one, result = now.localized.get(query or ""), self.result
+        if (one, result) != self._geometry:
+            self._geometry = (one, result)
+            depth = np.zeros((0, 3)) if one is None else _planning_depth(one)
+            self.nodes.geometry.draw(depth, None if result is None else result.cut, now.gripper)
 
     def paint(self) -> None:
         """Colour the Gaussians according to the sliders."""
         relevancy = None
         if self.now is not None and self.query in self.now.localized:
             relevancy = self.now.localized[self.query].relevancy
-        self.nodes.paint(relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value)
-
-    def _show_status(self, *lines: str) -> None:
-        self.panel.status.content = "\n\n".join(lines)
+        self.nodes.gaussians.paint(
+            relevancy, blend=self.panel.blend.value, threshold=self.panel.threshold.value
+        )
 
     # ── queries ────────────────────────────────────────────────────────────────────────────────
     def _about_query(self, result: QueryResult | None) -> str:
@@ -133,13 +172,33 @@ class Page:
         """Draw the cameras whose colour or image has changed."""
         views = {} if self.interactive is None else {v.name: v for v in self.interactive.session.views}
         for number, frame in enumerate(self.frames):
-            color = _COLORS.get(verdicts.get(frame.name), _OTHER)
+            color = color_of(verdicts.get(frame.name))
             view = views.get(frame.name)
             if self._drawn.get(frame.name) != (color, view is not None):
                 image = None if view is None else thumbnail(view.rgb, _THUMBNAIL)
                 opened = lambda client, name=frame.name: self.opened(client, name)  # noqa: E731
                 self.nodes.draw_camera(number, frame.camera, image, color, opened)
                 self._drawn[frame.name] = (color, view is not None)
+
+    def _draw_strip(self, verdicts: Mapping[str, markdown.Verdict]) -> None:
+        """Draw the small photographs if their verdicts have changed, or others are shown."""
+        found = [verdicts.get(frame.name) for frame in self.frames]
+        self.panel.photos.content = legend(found)
+        first = self._turned * ROWS * COLUMNS
+        shown = slice(first, first + ROWS * COLUMNS)
+        wanted = (first, tuple(found[shown]))
+        if self._small and wanted != self._strip:
+            self._strip = wanted
+            picture = strip(self._small[shown], found[shown], first + 1)
+            self.panel.strip.content = as_markdown(picture, "Photographs by verdict")
+            for number, row in enumerate(self.panel.rows):
+                row.visible = number // ROWS == self._turned
+
+    def turn(self, offset: int) -> None:
+        """Show earlier or later photographs in the strip, as far as there are any."""
+        pages = -(-len(self._small) // (ROWS * COLUMNS))
+        self._turned = min(max(self._turned + offset, 0), max(pages - 1, 0))
+        self._draw_strip(self._verdicts())
 
     def open(self, client: Client, image: str) -> None:
         """Open a photograph in a browser, with the answers about the shown query."""
@@ -166,41 +225,98 @@ class Page:
         return PALETTE[names.index(self.query) % len(PALETTE)] if self.query in names else PALETTE[0]
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
+    def await_gripper(self, gripper: str | None) -> None:
+        """Show no grasps of another gripper than this one; None to show them again."""
+        self.awaited = gripper
+        self.refresh()
+
     def choose_grasp(self, number: int) -> None:
         """Show another grasp; the number is clipped to those that exist."""
         count = 0 if self.result is None else len(self.result.grasps)
-        self.grasp = min(max(number, 0), max(count - 1, 0))
+        self.grasp, self.wanted = min(max(number, 0), max(count - 1, 0)), None
         with self.nodes.server.atomic():
             self._draw_grasps()
 
     def _draw_grasps(self) -> None:
         now, result, panel = self.now, self.result, self.panel
-        grasps = () if result is None else result.grasps
+        if self.interactive is not None and self.awaited == self.interactive.config.gripper:
+            self.awaited = None
+        grasps = () if result is None or self.awaited else result.grasps
+        if grasps and self.wanted is not None:
+            self.grasp, self.wanted = self.wanted, None
         self.grasp = min(self.grasp, max(len(grasps) - 1, 0))
+        panel.state.content = self._state()
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
         _set(panel.grasp, menu[self.grasp] if menu else NOTHING)
-        if now is not None and result is not None:
+        _set(panel.motion, AT_GRASP)
+        panel.phase.content = markdown.about_phase(None)
+        if now is None or result is None:
+            return
+        self.nodes.grasps.draw(grasps, now.gripper, self.grasp)
+        if self.awaited:
+            panel.numbers.content = f"Planning for {markdown.plain(self.awaited)} …"
+        else:
             planned = result.query.name in now.results
             panel.numbers.content = markdown.about_grasps(result, self.grasp, planned)
-            self.nodes.draw_grasps(grasps, now.gripper, self.grasp)
 
-    def play(self, going: Callable[[], bool]) -> None:
-        """Play the motion of the shown grasp while ``going`` returns True."""
+    def restore(self, state: ShownState) -> None:
+        """Show a query and, once it is planned, a grasp of it.
+
+        Raises:
+            Point2ActError: There is no such query.
+        """
+        if self.now is None or all(query.name != state.query for query in self.now.points.queries):
+            raise Point2ActError(f"there is no query {state.query!r} here")
+        self.query, self.wanted = state.query, state.grasp
+        self.await_gripper(state.gripper)
+
+    def _state(self) -> str:
+        if self.interactive is None or self.query is None:
+            return ""
+        gripper = self.awaited or self.interactive.config.gripper
+        text = to_text(ShownState(self.query, gripper, self.grasp))
+        return f"This line stands for what is shown; copy it:\n\n`{text}`"
+
+    def _motion(self) -> tuple[Moment, ...]:
+        """Return the motion of the shown grasp; empty without one."""
         now, result = self.now, self.result
-        if now is None or self.interactive is None or result is None or not result.grasps:
-            return
-        grasp = result.grasps[self.grasp]
+        if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
+            return ()
         config = self.interactive.config.grasp
-        moments = motion(
-            grasp,
+        return motion(
+            result.grasps[self.grasp],
             now.gripper,
             up=self.nodes.initial_camera.up,
             clearance=config.pairs.clearance,
             approach=config.poses.approach,
             lift=config.poses.lift,
         )
-        self.nodes.play(moments, now.gripper, grasp.score, going)
+
+    def scrub(self) -> None:
+        """Show the moment of the motion to which its slider is moved."""
+        moments = self._motion()
+        if moments:
+            self._show_moment(moments, round(self.panel.motion.value * (len(moments) - 1)))
+
+    def _show_moment(self, moments: Sequence[Moment], number: int) -> None:
+        now, result = self.now, self.result
+        assert now is not None
+        assert result is not None
+        self.panel.phase.content = markdown.about_phase(number / (len(moments) - 1))
+        with self.nodes.server.atomic():
+            self.nodes.grasps.move(moments[number], now.gripper, result.grasps[self.grasp].score)
+
+    def play(self, going: Callable[[], bool]) -> None:
+        """Play the motion of the shown grasp while ``going`` returns True; the gripper stays at the end."""
+        moments = self._motion()
+        for number in range(len(moments)):
+            if not going():
+                return
+            _set(self.panel.motion, round(number / (len(moments) - 1), 2))
+            self._show_moment(moments, number)
+            self.nodes.server.flush()
+            time.sleep(1 / _RATE)
 
 
 def labels_of(now: State) -> dict[str, str]:
@@ -208,7 +324,14 @@ def labels_of(now: State) -> dict[str, str]:
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
 
 
-def _set(handle: Any, value: str) -> None:
+def _planning_depth(localization: Localization) -> Float[np.ndarray, "n 3"]:
+    # Imported late: it needs torch, which is not needed to show a scene.
+    from point2act.pipeline.planning_depth import planning_depth
+
+    return planning_depth(localization)
+
+
+def _set(handle: Any, value: object) -> None:
     """Set a control if its value differs: every change is sent to all browsers."""
     if handle.value != value:
         handle.value = value

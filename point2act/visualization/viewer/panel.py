@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 import viser
 
 from point2act.core.types import Role
+from point2act.visualization.viewer.markdown import HELP, NO_MODEL
+from point2act.visualization.viewer.photo_strip import COLUMNS, ROWS
+from point2act.visualization.viewer.viewpoints import BASE, VIEWPOINTS
 
 NOTHING = "–"
 """Entry of a menu without choices."""
+TURNS = ("Earlier", "Later")
+"""Buttons of the strip of photographs."""
 PARTS = {
-    "scene": "Gaussians",
-    "cameras": "Cameras",
-    "ground": "Ground",
-    "answer": "Action point, region, alternatives",
-    "gripper": "Chosen grasp",
-    "grasps": "Other grasps",
+    "scene": ("Gaussians", "The reconstructed scene, tinted where it is relevant to the query"),
+    "cameras": ("Cameras", "Click on one to open its photograph"),
+    "ground": ("Ground", "A grid at the height of the table"),
+    "answer": ("Action point", "With the region that was found, and alternatives"),
+    "gripper": ("Chosen grasp", "The gripper, its approach (blue) and its closing axis (green)"),
+    "grasps": ("Other grasps", "A fork each, yellow the best; click on one to choose it"),
+    "geometry": ("Depth", "What grasps are planned on; in orange what blocks the nearest miss"),
 }
-"""Parts of the scene that can be hidden, with their labels."""
+"""Parts of the scene that can be hidden, with their labels and explanations."""
+HIDDEN = ("geometry",)
+"""Parts that are hidden at first."""
+AT_GRASP = 0.33
+"""Place of the grasp, with an open gripper, on the slider of the motion: a third of it is the approach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +45,7 @@ class Panel:
     result: Any
     new: Any
     role: Any
+    asks: bool
     ask: Any
     point: Any
     click: Any
@@ -40,20 +53,31 @@ class Panel:
     blend: Any
     threshold: Any
     shown: dict[str, Any]
+    look: Any
     photo: Any
     open: Any
+    camera: Any
+    strip: Any
+    rows: tuple[Any, ...]
+    turn: Any
     photos: Any
     gripper: Any
     grasp: Any
     following: Any
     previous: Any
     play: Any
+    motion: Any
+    phase: Any
     numbers: Any
     json: Any
     points: Any
     ply: Any
     screenshot: Any
+    about: Any
     command: Any
+    state: Any
+    pasted: Any
+    restore: Any
 
 
 def build_panel(
@@ -68,7 +92,9 @@ def build_panel(
         "status": gui.add_markdown(""),
         "busy": gui.add_markdown(""),
         "progress": gui.add_progress_bar(0.0),
+        "asks": asks,
     }
+    found["look"] = gui.add_button_group("Look from", (*VIEWPOINTS, BASE))
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -82,43 +108,82 @@ def build_panel(
             found["role"] = gui.add_dropdown(
                 "Role", get_args(Role), hint="Grasp it, place something there, or avoid it"
             )
-            found["ask"] = gui.add_button("Ask the model", visible=asks)
+            found["ask"] = gui.add_button("Ask the model", hint="Asks about it in the photographs")
+            if not asks:
+                gui.add_markdown(NO_MODEL)
             found["point"] = gui.add_button(
                 "Point at it myself", hint="Then open a photograph and click on the object"
             )
         with gui.add_folder("Relevancy"):
             found["blend"] = gui.add_slider("Blend", 0.0, 1.0, 0.05, 0.85)
             found["threshold"] = gui.add_slider("Threshold", 0.0, 1.0, 0.05, 0.0)
-        with gui.add_folder("Show"):
             found["shown"] = {
-                part: gui.add_checkbox(label, part != "grasps") for part, label in PARTS.items()
+                part: gui.add_checkbox(label, part not in HIDDEN, hint=hint)
+                for part, (label, hint) in PARTS.items()
             }
     with tabs.add_tab("Photographs"):
+        found |= _add_strip(gui, images)
         found["photo"] = gui.add_dropdown("Image", images or (NOTHING,))
         found["open"] = gui.add_button("Open it", hint="Or click on a camera in the scene")
-        found["photos"] = gui.add_markdown("")
+        found["camera"] = gui.add_button("Look from its camera", hint="At the scene, not at the photograph")
     with tabs.add_tab("Grasps"):
-        found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["grasp"] = gui.add_dropdown("Grasp", (NOTHING,))
         # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.
         found["following"] = gui.add_button("Next grasp")
         found["previous"] = gui.add_button("Previous grasp")
+        found["motion"] = gui.add_slider("Motion", 0.0, 1.0, 0.01, AT_GRASP)
+        found["phase"] = gui.add_markdown("")
         found["play"] = gui.add_button("Play the motion")
+        found["gripper"] = gui.add_dropdown("Gripper", grippers)
         found["numbers"] = gui.add_markdown("")
     with tabs.add_tab("Export"):
         found["json"] = gui.add_button("Download grasps.json")
         found["points"] = gui.add_button("Download points.json")
         found["ply"] = gui.add_button("Download the Gaussians (PLY)")
         found["screenshot"] = gui.add_button("Download a screenshot")
+        found["about"] = gui.add_markdown("")
         found["command"] = gui.add_markdown("")
+        with gui.add_folder("Come back to this"):
+            found["state"] = gui.add_markdown("")
+            found["pasted"] = gui.add_text("Line", "", hint="A line that was copied from above")
+            found["restore"] = gui.add_button("Show what the line says")
+    with tabs.add_tab("?"):
+        gui.add_markdown(HELP)
     panel = Panel(**found)
     enable(panel, False)
     return panel
 
 
+def _add_strip(gui: viser.GuiApi, images: tuple[str, ...]) -> dict[str, Any]:
+    """Add the strip of photographs, with a button for each; the buttons of other pages are hidden."""
+    # Without a folder for pictures viser warns, also about pictures that are within the text.
+    strip = gui.add_markdown("", image_root=Path())
+    numbers = [str(number) for number in range(1, len(images) + 1)]
+    rows = tuple(
+        gui.add_button_group("Open", numbers[start : start + COLUMNS], visible=start < ROWS * COLUMNS)
+        for start in range(0, len(numbers), COLUMNS)
+    )
+    turn = gui.add_button_group("Photographs", TURNS, visible=len(images) > ROWS * COLUMNS)
+    return {"strip": strip, "rows": rows, "turn": turn, "photos": gui.add_markdown("")}
+
+
 def enable(panel: Panel, enabled: bool) -> None:
     """Enable or disable every control that needs a session."""
-    finding = ("query", "new", "role", "ask", "point", "click", "undo", "open")
-    grasping = ("gripper", "grasp", "following", "previous", "play")
-    for name in (*finding, *grasping, "json", "points", "ply", "screenshot"):
+    finding = ("query", "new", "role", "point", "click", "undo", "open", "camera")
+    grasping = ("gripper", "grasp", "following", "previous", "play", "motion")
+    for name in (*finding, *grasping, "json", "points", "ply", "screenshot", "restore"):
         getattr(panel, name).disabled = not enabled
+    panel.ask.disabled = not (enabled and panel.asks)
+
+
+def on_press(group: Any, act: Callable[[viser.ClientHandle, str], None]) -> None:
+    """Attach a callback to a group of buttons; it gets the client and the button's label."""
+
+    def pressed(event: Any) -> None:
+        if event.client is not None:
+            label = event.target.value
+            # viser 0.2 reports only changes: without this a button cannot be pressed twice.
+            group.value = ""
+            act(event.client, label)
+
+    group.on_click(pressed)

@@ -10,18 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import viser
 from jaxtyping import Float
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, Role
-from point2act.visualization.viewer.clients import Client, PhotoActions
-from point2act.visualization.viewer.export import grasps_json, points_json, screenshot, send, splat_ply
-from point2act.visualization.viewer.page import Page, labels_of
-from point2act.visualization.viewer.panel import NOTHING, build_panel
+from point2act.visualization.viewer.callbacks import Callbacks
+from point2act.visualization.viewer.clients import Client
+from point2act.visualization.viewer.markdown import WHAT_TO_DO
+from point2act.visualization.viewer.page import Page
+from point2act.visualization.viewer.panel import build_panel
+from point2act.visualization.viewer.photos import BrowserCamera
 from point2act.visualization.viewer.planner_thread import Notify, PlannerThread
 from point2act.visualization.viewer.scene_nodes import SceneNodes
 from point2act.visualization.viewer.serving import ViewerConfig, serve, url_of
+from point2act.visualization.viewer.state_text import from_text
 from point2act.visualization.viewer.worker import Worker
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Viewer:
     """A page with a scene.
 
     A reduced set of Gaussians is shown at once; ``start`` connects the session that answers queries. One
-    thread draws and one plans, so the page stays responsive. All methods for users return at once.
+    thread draws, one plans and one sends Gaussians, so the page stays responsive. All methods for users
+    return at once.
     """
 
     def __init__(
@@ -62,20 +65,22 @@ class Viewer:
             Point2ActError: The address cannot be served.
         """
         self._draw = Worker("draw", self._failed)
+        self._later = Worker("gaussians", self._failed)
         self._planner: PlannerThread | None = None
-        self._clients: dict[int, Client] = {}
+        self.clients: dict[int, Client] = {}
+        """Browsers that are open, by their number."""
         self._motion: object = None
-        self._connected = threading.Event()
+        self.connected = threading.Event()
         self.server = serve(config)
         images = tuple(frame.name for frame in frames)
         panel = build_panel(self.server, title=title, images=images, grippers=tuple(grippers), asks=asks)
-        nodes = SceneNodes(self.server, scene, [frame.T_world_cam for frame in frames])
+        nodes = SceneNodes(self.server, scene, [frame.T_world_cam for frame in frames], self._later)
+        nodes.grasps.clicked = self.choose_grasp
         for part, box in panel.shown.items():
             nodes.show(part, box.value)
         self.page = Page(nodes, panel, scene, frames)
-        self.page.opened = self._open
-        self._scene = scene
-        self._attach_callbacks()
+        self.scene = scene
+        Callbacks(self)
 
     @property
     def url(self) -> str:
@@ -89,8 +94,8 @@ class Viewer:
             interactive: Session that answers the queries.
             command: Returns the command line that reproduces the shown grasps.
         """
-        notify = Notify(self._refresh, self.choose, self._busy, self._notify, self._failed)
-        self._draw.do(self.page.nodes.draw_all)
+        notify = Notify(self._refresh, self.choose, self._busy, self.notify, self._failed)
+        self._draw.do(self.page.nodes.gaussians.draw_all)
         self._draw.do(lambda: self.page.start(interactive, command))
         self._planner = PlannerThread(interactive, notify, lambda: self.page.query)
         self._draw.do(self._planner.plan_all)
@@ -102,21 +107,22 @@ class Viewer:
             timeout: Longest wait for a browser, seconds.
             drawing: Time that the browser gets for drawing, seconds.
         """
-        if self._connected.wait(timeout):
+        if self.connected.wait(timeout):
             time.sleep(drawing)
-        self._draw.do(self.page.nodes.draw_all)
+        self._draw.do(self.page.nodes.gaussians.draw_all)
 
     def settle(self, timeout: float = 60.0) -> bool:
-        """Wait until both threads are idle, and return whether each was within ``timeout`` seconds."""
+        """Wait until all threads are idle, and return whether each was within ``timeout`` seconds."""
         planner = [] if self._planner is None else [self._planner.worker]
-        return all(worker.settle(timeout) for worker in (self._draw, *planner, self._draw))
+        return all(worker.settle(timeout) for worker in (self._draw, *planner, self._draw, self._later))
 
     def stop(self) -> None:
-        """Stop the server and both threads."""
+        """Stop the server and all threads."""
         self._motion = None
         if self._planner is not None:
             self._planner.worker.end()
         self._draw.end()
+        self._later.end()
         self.server.stop()
 
     # ── actions of users ───────────────────────────────────────────────────────────────────────
@@ -145,8 +151,22 @@ class Viewer:
         self._change_points(lambda query, interactive: interactive.retract(query, image))
 
     def set_gripper(self, gripper: str) -> None:
-        """Plan for another gripper."""
+        """Plan for another gripper; grasps of the earlier one are no longer shown."""
+        self._motion = None
+        self._draw.do(lambda: self.page.await_gripper(gripper))
         self._plan(lambda planner: planner.set_gripper(gripper))
+
+    def restore(self, text: str) -> None:
+        """Show what a line from the page stands for: a query, a gripper and a grasp."""
+
+        def show() -> None:
+            state = from_text(text)
+            self.page.restore(state)
+            # Otherwise its grasps are planned already.
+            if self.page.awaited is not None:
+                self.set_gripper(state.gripper)
+
+        self._draw.do(show)
 
     def choose_grasp(self, number: int) -> None:
         """Show another grasp, 0 being the best."""
@@ -158,32 +178,52 @@ class Viewer:
         motion = self._motion = object()
         self._draw.do(lambda: self.page.play(lambda: self._motion is motion and not self._draw.waiting))
 
+    def scrub(self) -> None:
+        """Show the moment of the motion to which the slider is moved."""
+        self._motion = None
+        self._draw.do(self.page.scrub, instead_of="scrub")
+
     def repaint(self) -> None:
         """Colour the Gaussians according to the sliders."""
         self._draw.do(self.page.paint, instead_of="paint")
+
+    def show(self, part: str, shown: bool) -> None:
+        """Show or hide a part of the scene."""
+        self._draw.do(self.page.draw_geometry)
+        self.page.nodes.show(part, shown)
 
     def open(self, client: Client, image: str) -> None:
         """Open a photograph in a browser."""
         self._draw.do(lambda: self.page.open(client, image))
 
+    def turn_photographs(self, offset: int) -> None:
+        """Show earlier or later photographs in the strip."""
+        self._draw.do(lambda: self.page.turn(offset))
+
+    def look(self, client: Client, camera: BrowserCamera) -> None:
+        """Look from another camera in a browser."""
+        self._draw.do(lambda: client.look(camera))
+
+    def draw_photo(self, client: Client) -> None:
+        """Draw the open photograph of a browser again."""
+        self._draw.do(lambda: self.page.draw_photo(client))
+
+    def export(self, encode: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
+        """Finish planning for every query, then encode and send a file."""
+        self._plan(lambda planner: planner.export(encode, send))
+
     def _plan(self, action: Callable[[PlannerThread], None]) -> None:
         if self._planner is None:
-            self._notify("The images are still being loaded: wait a moment.")
+            self.notify("The images are still being loaded: wait a moment.")
         else:
             action(self._planner)
 
     def _change_points(self, change: Callable[[str, InteractiveSession], object]) -> None:
         query = self.page.query
         if query is None:
-            self._notify("Add a query first, under Find.")
+            self.notify("Add a query first, under Find.")
         else:
             self._plan(lambda planner: planner.change_points(query, partial(change, query)))
-
-    def _export(
-        self, client: viser.ClientHandle | None, filename: str, encode: Callable[[InteractiveSession], bytes]
-    ) -> None:
-        if client is not None:
-            self._plan(lambda planner: planner.export(encode, partial(send, client, filename)))
 
     # ── drawing and messages ───────────────────────────────────────────────────────────────────
     def _refresh(self) -> None:
@@ -200,109 +240,25 @@ class Viewer:
         self._draw_photos()
 
     def _draw_photos(self) -> None:
-        for client in list(self._clients.values()):
+        for client in list(self.clients.values()):
             self.page.draw_photo(client)
 
     def _busy(self, task: str | None, progress: float) -> None:
         # The bar is always there: viser 0.2 breaks if one is added or removed.
-        self.page.panel.busy.content = task or "Ready"
+        self.page.panel.busy.content = task or f"Ready. {WHAT_TO_DO}"
         self.page.panel.progress.value = 100 * progress
 
-    def _notify(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Show a message in all browsers until it is closed."""
-        for client in list(self._clients.values()):
+        for client in list(self.clients.values()):
             client.handle.add_notification("point2act", text)
 
     def _failed(self, err: BaseException) -> None:
         self._busy(None, 0.0)
+        if self.page.awaited is not None:
+            self._draw.do(lambda: self.page.await_gripper(None))
         if isinstance(err, Point2ActError):
-            self._notify(str(err))
+            self.notify(str(err))
         else:
-            self._notify(f"Internal error of point2act: {err!r}")
+            self.notify(f"Internal error of point2act: {err!r}")
             traceback.print_exception(err)
-
-    # ── callbacks ──────────────────────────────────────────────────────────────────────────────
-    def _attach_callbacks(self) -> None:
-        panel = self.page.panel
-        updates: list[tuple[Any, Callable[[Any], None]]] = [
-            (panel.query, lambda label: self.choose(self._name(label))),
-            (panel.blend, lambda _: self.repaint()),
-            (panel.threshold, lambda _: self.repaint()),
-            (panel.gripper, self.set_gripper),
-            (panel.grasp, self._choose_in_menu),
-        ]
-        updates += [(box, partial(self.page.nodes.show, part)) for part, box in panel.shown.items()]
-        for handle, act in updates:
-            # Values set by the server come back as updates without a client.
-            handle.on_update(lambda e, act=act: None if e.client is None else act(e.target.value))
-        panel.ask.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=True))
-        panel.point.on_click(lambda _: self.add(panel.new.value, panel.role.value, ask=False))
-        panel.click.on_click(lambda e: self._wait_for_click(e.client))
-        panel.undo.on_click(lambda _: self.undo())
-        panel.open.on_click(lambda e: self._open(e.client, panel.photo.value))
-        panel.following.on_click(lambda _: self.choose_grasp(self.page.grasp + 1))
-        panel.previous.on_click(lambda _: self.choose_grasp(self.page.grasp - 1))
-        panel.play.on_click(lambda _: self.play())
-        panel.json.on_click(lambda e: self._export(e.client, "grasps.json", grasps_json))
-        panel.points.on_click(lambda e: self._export(e.client, "points.json", points_json))
-        panel.ply.on_click(lambda e: self._export(e.client, "scene.ply", lambda _: splat_ply(self._scene)))
-        # Not in a shared thread: a browser that is gone never replies.
-        panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client)))
-        self.server.on_client_connect(self._add_client)
-        self.server.on_client_disconnect(self._remove_client)
-
-    def _add_client(self, handle: viser.ClientHandle) -> None:
-        actions = PhotoActions(
-            pointed=self._pointed,
-            hidden=lambda client: None if client.image is None else self.point(client.image, None),
-            retract=lambda client: None if client.image is None else self.retract(client.image),
-            step=self._step,
-            redraw=lambda client: self._draw.do(lambda: self.page.draw_photo(client)),
-        )
-        nodes, boxes = self.page.nodes, self.page.panel.shown
-        self._clients[handle.client_id] = Client(
-            handle,
-            nodes.initial_camera,
-            nodes.unit,
-            lambda: {part: box.value for part, box in boxes.items()},
-            actions,
-        )
-        self._connected.set()
-
-    def _remove_client(self, handle: viser.ClientHandle) -> None:
-        self._clients.pop(handle.client_id, None)
-
-    def _open(self, handle: viser.ClientHandle | None, image: str) -> None:
-        client = None if handle is None else self._clients.get(handle.client_id)
-        if client is not None and image != NOTHING:
-            self.open(client, image)
-
-    def _wait_for_click(self, handle: viser.ClientHandle | None) -> None:
-        client = None if handle is None else self._clients.get(handle.client_id)
-        if client is None:
-            return
-        if self.page.query is None:
-            self._notify("Add a query first, under Find.")
-        else:
-            client.close()
-            client.wait_for_click(self.point_in_scene)
-
-    def _step(self, client: Client, offset: int) -> None:
-        names = [frame.name for frame in self.page.frames]
-        if client.image in names:
-            self.open(client, names[(names.index(client.image) + offset) % len(names)])
-
-    def _pointed(self, client: Client, pixel: Float[np.ndarray, "2"]) -> None:
-        interactive = self.page.interactive
-        if interactive is not None and client.image is not None and client.view is not None:
-            self.point(client.image, interactive.on_disk(client.image, client.view, pixel))
-
-    def _choose_in_menu(self, label: str) -> None:
-        labels = self.page.panel.grasp.options
-        if label != NOTHING and label in labels:
-            self.choose_grasp(labels.index(label))
-
-    def _name(self, label: str) -> str:
-        """Return the name of the query with a label of the menu."""
-        names = {} if self.page.now is None else labels_of(self.page.now)
-        return next((name for name, shown in names.items() if shown == label), label)
