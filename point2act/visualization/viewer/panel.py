@@ -12,7 +12,7 @@ import viser
 from point2act.core.types import Role
 from point2act.visualization.viewer.markdown import HELP, NO_MODEL
 from point2act.visualization.viewer.photo_strip import COLUMNS, ROWS
-from point2act.visualization.viewer.viewpoints import BASE, VIEWPOINTS
+from point2act.visualization.viewer.viewpoints import VIEWPOINTS
 
 NOTHING = "–"
 """Entry of a menu without choices."""
@@ -54,6 +54,7 @@ class Panel:
     threshold: Any
     shown: dict[str, Any]
     look: Any
+    base: Any
     photo: Any
     open: Any
     camera: Any
@@ -94,7 +95,8 @@ def build_panel(
         "progress": gui.add_progress_bar(0.0),
         "asks": asks,
     }
-    found["look"] = gui.add_button_group("Look from", (*VIEWPOINTS, BASE))
+    found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
+    found["base"] = gui.add_button("Look from the robot's base", visible=False)
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -182,8 +184,9 @@ def on_press(group: Any, act: Callable[[viser.ClientHandle, str], None]) -> None
     def pressed(event: Any) -> None:
         if event.client is not None:
             label = event.target.value
-            # viser 0.2 reports only changes: without this a button cannot be pressed twice.
             group.value = ""
             act(event.client, label)
 
+    # viser 0.2 reports only changes of a group's value, which is that of its first button at first.
+    group.value = ""
     group.on_click(pressed)

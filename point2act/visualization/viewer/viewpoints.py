@@ -9,8 +9,6 @@ from point2act.core.types import View
 from point2act.visualization.initial_camera import InitialCamera
 from point2act.visualization.viewer.photos import FOV, BrowserCamera
 
-BASE = "Base"
-"""Name of the camera at the robot's base."""
 VIEWPOINTS = ("Start", "Top", "Front")
 """Names of the cameras that every scene has."""
 # Distance from above, relative to the capture's cameras, and elevation from the front, radians. Chosen.
