@@ -22,7 +22,8 @@ from point2act.data.crops import Crop
 from point2act.data.points import PERSON, read_points
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
-from point2act.pipeline.interactive import InteractiveSession, State
+from point2act.pipeline.interactive import InteractiveSession
+from point2act.pipeline.interactive_state import State
 from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
 from point2act.splatting.fit import FitConfig

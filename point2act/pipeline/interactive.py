@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,22 @@ from jaxtyping import Float
 from point2act.core.errors import Point2ActError
 from point2act.core.types import (
     Answer,
-    NoAnswer,
     Plan,
     PointSet,
     ProgressCallback,
     Query,
-    QueryResult,
     Role,
     View,
 )
 from point2act.data.capture import disk_to_view, load_view, view_to_disk
-from point2act.data.points import PERSON, effective_answers, write_points
-from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.data.points import PERSON, write_points
+from point2act.grasping.grippers import load_gripper
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import visible_at
 from point2act.pipeline.adaptive import ask_adaptively
+from point2act.pipeline.interactive_state import Photo, State
 from point2act.pipeline.planning import find_robot
-from point2act.pipeline.query import AnswerConfig, Localization
+from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.splatting.intersection import intersect_ray
@@ -46,54 +44,6 @@ _MAX_UNDO = 50
 
 QuestionFactory = Callable[[Sequence[Query]], Questions]
 """Makes questions for a model that is configured."""
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """Immutable state of an interactive session: points, gripper and what was computed for them."""
-
-    points: PointSet
-    gripper: Gripper
-    localized: dict[str, Localization] = field(default_factory=dict)
-    """Regions by the query's name, as far as they are computed."""
-    results: dict[str, QueryResult] = field(default_factory=dict)
-    """Results by the query's name, as far as they are planned with this gripper."""
-
-    def query(self, name: str) -> Query:
-        """Return the query of this name."""
-        return next(query for query in self.points.queries if query.name == name)
-
-    def result(self, name: str) -> QueryResult | None:
-        """Return a query's planned result, else one with its region alone; None if it is not localized."""
-        if name in self.results or name not in self.localized:
-            return self.results.get(name)
-        one = self.localized[name]
-        if isinstance(one.region, NoAnswer):
-            return QueryResult(one.query, None, (), one.rivals, one.region.reason, one.region.detail)
-        return QueryResult(one.query, one.region, (), one.rivals)
-
-    def counted(self, query: str, image: str) -> bool:
-        """Return whether any answer to a query in an image counts."""
-        return (query, image) in self._counted
-
-    @cached_property
-    def _counted(self) -> frozenset[tuple[str, str]]:
-        """Pairs of query and image with an answer that counts."""
-        return frozenset((answer.query, answer.image) for answer in effective_answers(self.points.answers))
-
-    def answers(self, query: str, image: str) -> tuple[Answer, ...]:
-        """Return all answers to a query in one image."""
-        return tuple(a for a in self.points.answers if a.query == query and a.image == image)
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """A captured image at a large size, with the answers to one query in it."""
-
-    view: View
-    pixels: Float[np.ndarray, "n 2"] | None
-    """Answers as pixels of the view; None if the image was not queried."""
-    heat: Float[np.ndarray, "h w"] | None
 
 
 class InteractiveSession:

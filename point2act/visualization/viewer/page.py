@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import viser
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, QueryResult
@@ -31,11 +31,11 @@ from point2act.visualization.viewer.scene_nodes import SceneNodes
 from point2act.visualization.viewer.state_text import ShownState, to_text
 
 if TYPE_CHECKING:
-    from point2act.pipeline.interactive import InteractiveSession, State
-    from point2act.pipeline.query import Localization
+    from point2act.pipeline.interactive import InteractiveSession
+    from point2act.pipeline.interactive_state import State
 else:
     # They import torch, which is not needed to show a scene.
-    InteractiveSession = State = Localization = Any
+    InteractiveSession = State = Any
 
 # The longer side of the image in a camera's frustum, pixels. Chosen: it is drawn a few centimetres wide.
 _THUMBNAIL = 112
@@ -132,7 +132,7 @@ class Page:
         one, result = now.localized.get(query or ""), self.result
         if (one, result) != self._geometry:
             self._geometry = (one, result)
-            depth = np.zeros((0, 3)) if one is None else _planning_depth(one)
+            depth = now.planning_depth(query or "")
             self.nodes.geometry.draw(depth, None if result is None else result.cut, now.gripper)
 
     def paint(self) -> None:
@@ -323,13 +323,6 @@ class Page:
 def labels_of(now: State) -> dict[str, str]:
     """Return the menu's label of each query, by its name."""
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
-
-
-def _planning_depth(localization: Localization) -> Float[np.ndarray, "n 3"]:
-    # Imported late: it needs torch, which is not needed to show a scene.
-    from point2act.pipeline.planning_depth import planning_depth
-
-    return planning_depth(localization)
 
 
 def _set(handle: Any, value: object) -> None:
