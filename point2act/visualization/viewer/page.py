@@ -226,10 +226,16 @@ class Page:
         return PALETTE[names.index(self.query) % len(PALETTE)] if self.query in names else PALETTE[0]
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
-    def await_gripper(self, gripper: str | None) -> None:
-        """Show no grasps of another gripper than this one; None to show them again."""
+    def await_gripper(self, gripper: str) -> None:
+        """Show no grasps of another gripper than this one."""
         self.awaited = gripper
         self.refresh()
+
+    def forget_gripper(self) -> None:
+        """Show the grasps that there are, if those of a gripper are awaited that cannot be planned for."""
+        if self.awaited is not None:
+            self.awaited = None
+            self.refresh()
 
     def choose_grasp(self, number: int) -> None:
         """Show another grasp; the number is clipped to those that exist."""

@@ -255,8 +255,8 @@ class Viewer:
 
     def _failed(self, err: BaseException) -> None:
         self._busy(None, 0.0)
-        if self.page.awaited is not None:
-            self._draw.do(lambda: self.page.await_gripper(None))
+        # In its turn: the drawing thread may not know the gripper yet.
+        self._draw.do(self.page.forget_gripper)
         if isinstance(err, Point2ActError):
             self.notify(str(err))
         else:
