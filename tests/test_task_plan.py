@@ -25,6 +25,7 @@ from point2act.data.task_plan import (
     describe,
     parse_plan,
     plan_document,
+    query_document,
 )
 
 WANTED = "I want to drink coffee without burning my hand"
@@ -68,7 +69,7 @@ def test_a_plan_is_read():
     made = read(COFFEE)
     assert (made.instruction, made.model) == (WANTED, "m")
     assert [step.action for step in made.steps] == ["lift the mug", "set the mug down beside the person"]
-    assert [vars(query) for query in made.queries] == [
+    assert [query_document(query) for query in made.queries] == [
         {"name": "blue_mug_handle", "text": "the handle of the blue mug", "role": "grasp"},
         {"name": "blue_mug_body", "text": "the body of the blue mug", "role": "avoid"},
         {"name": "coaster", "text": "the coaster", "role": "place"},

@@ -12,7 +12,7 @@ from point2act.cli import plan as command
 from point2act.core.errors import ModelError, ReplyError
 from point2act.data.plan_reply import reply_schema
 from point2act.data.points import read_points
-from point2act.data.task_plan import parse_plan, plan_document
+from point2act.data.task_plan import parse_plan, plan_document, query_document
 from point2act.vlm.clients.cache import ReplyCache
 from point2act.vlm.clients.client import PointingModel, Reply, Request
 from point2act.vlm.clients.factory import OpenModel
@@ -170,7 +170,7 @@ def test_the_command_writes_queries_to_be_answered(
     points = read_points(path)
     assert points.plan is not None
     assert (points.plan.instruction, points.plan.model, points.answers) == (WANTED, "makers/m", ())
-    assert [vars(query) for query in points.queries] == [
+    assert [query_document(query) for query in points.queries] == [
         target["query"] for step in COFFEE_DOCUMENT["steps"] for target in step["targets"]
     ]
     assert [image.shape for image in client.asked[0].images] == [(48, 64, 3)] * 4
