@@ -18,6 +18,7 @@ from point2act.data.points import read_points
 from point2act.data.run_manifest import read_run
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
+from point2act.pipeline.mark_selection import ask_with_marks
 from point2act.pipeline.query import confirmed_depths
 from point2act.pipeline.run_config import RunConfig
 from point2act.splatting.fit import FitConfig
@@ -94,6 +95,22 @@ def test_without_depth_queries_are_localized_on_the_fitted_scene(tmp_path):
     stages = list(result.timings)
     assert stages.index("fit the Gaussians") < stages.index("localize the queries")
     assert not (tmp_path / "out" / "geometry.ply").exists()
+
+
+def test_a_few_views_with_depth_are_answered_once(capture, tmp_path, monkeypatch):
+    """They are not fitted: what was answered on their depth is the result."""
+    asked = []
+
+    def count(session, points, *rest, **options):
+        asked.append(points)
+        return ask_with_marks(session, points, *rest, **options)
+
+    monkeypatch.setattr("point2act.pipeline.steps.ask_with_marks", count)
+    result = point2act.run(capture, tmp_path, config=dataclasses.replace(QUICK, max_views=3))
+    assert len(asked) == 1
+    assert not (tmp_path / "geometry.ply").exists()
+    again = point2act.open_run(tmp_path).ask(capture / "points.json").results[0]
+    np.testing.assert_array_equal(result.results[0].region.action_point, again.region.action_point)
 
 
 def test_the_quality_of_the_scene_is_reported(result):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from point2act.core.geometry import project, to_tangents
-from point2act.core.types import NoAnswer, ViewAnswers
+from point2act.core.types import NoAnswer
 from point2act.localization.view_answers import QueryAnswers
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext, localize
 
@@ -36,7 +36,9 @@ def localize_all(context: QueryContext, *, config: AnswerConfig) -> Localization
     Returns:
         The first instance with the relevancy of all, and all in ``instances``; without any, the reason.
     """
-    owners: Owners = [None if points is None else np.full(len(points), _FREE) for points in _whole(context)]
+    owners: Owners = [
+        None if points is None else np.full(len(points), _FREE) for points in context.answers.whole
+    ]
     number = 0
     while True:
         one = localize(_only(context, owners, {_FREE}), config=config)
@@ -60,15 +62,11 @@ def each_instance(localized: Iterable[Localization]) -> Iterator[Localization]:
         yield from one.instances or (one,)
 
 
-def _whole(context: QueryContext) -> ViewAnswers:
-    return context.answers.whole
-
-
 def _only(context: QueryContext, owners: Owners, wanted: Collection[int]) -> QueryContext:
     """Return the context with the points of some owners alone."""
     left: list[Float[np.ndarray, "_ 2"] | None] = [
         None if points is None or owner is None else points[np.isin(owner, list(wanted))]
-        for points, owner in zip(_whole(context), owners, strict=True)
+        for points, owner in zip(context.answers.whole, owners, strict=True)
     ]
     return replace(context, answers=QueryAnswers(left), pixels=left)
 
@@ -85,7 +83,7 @@ def _claim(one: Localization, owners: Owners, number: int, *, within: float) -> 
     body = one.context.scene.means[one.extent]
     body = body[:: max(len(body) // _SAMPLES, 1)]
     claimed = False
-    for view, points, owner in zip(one.context.views, _whole(one.context), owners, strict=True):
+    for view, points, owner in zip(one.context.views, one.context.answers.whole, owners, strict=True):
         if points is None or owner is None or len(points) == 0:
             continue
         pixels, depths = project(view.camera, view.T_world_cam, body)

@@ -178,6 +178,8 @@ class RunContext:
             if self.output is not None:
                 publish_grasps(self.output, session, answered)
         built = reconstructor.build(placed)
+        if len(built.scene) != len(placed.initial.scene):
+            early = None  # The fit left Gaussians out: relevancies are no longer theirs.
         if self.output is None:
             return Reconstructed(built, early)
         save_scene(self.output, self._manifest(self.output, source, built), built.scene, built.geometry)
@@ -259,8 +261,9 @@ class RunContext:
         """
         built, early = made.built, made.early
         answered, points = None, known
-        if early is not None and built.geometry is not None:
-            session, answered = early.session.fitted(built.scene), early.results
+        if early is not None:
+            session = early.session if built.geometry is None else early.session.fitted(built.scene)
+            answered = early.results
         else:
             session = self._session(source, built.views, built.scene, built.geometry)
             mark_selector = None if isinstance(further, AdaptiveAsking) else further
