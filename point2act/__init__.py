@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .grasping.grippers import Gripper as Gripper
     from .grasping.grippers import load_gripper as load_gripper
     from .localization.relevancy import lift as lift
+    from .pipeline.finished_run import open_run as open_run
     from .pipeline.grasp_image import ImageConfig as ImageConfig
     from .pipeline.grasp_image import ImageResult as ImageResult
     from .pipeline.grasp_image import grasp_image as grasp_image
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from .pipeline.run_config import RunResult as RunResult
     from .pipeline.session import Session as Session
     from .pipeline.session import SessionResult as SessionResult
-    from .pipeline.session import open_run as open_run
     from .splatting.render import render as render
     from .vlm.clients.factory import ClientConfig as ClientConfig
     from .vlm.parsers import parse_reply as parse_reply

@@ -10,6 +10,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -106,6 +108,29 @@ def serve() -> Iterator[tuple[viser.ViserServer, str]]:
         server = viser.ViserServer(host="127.0.0.1", port=8080, verbose=False)  # or the next that is free
     yield server, f"http://127.0.0.1:{server.get_port()}"
     server.stop()
+
+
+@contextmanager
+def viewed(*arguments: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Where the page of ``point2act view`` is, and the command."""
+    command = [
+        sys.executable,
+        "-m",
+        "point2act.cli",
+        "view",
+        *map(str, arguments),
+        "--no-browser",
+        "--port",
+        "8600",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            assert first.startswith("page: "), first + str(process.stderr and process.stderr.read())
+            yield first.removeprefix("page: ").strip(), process
+        finally:
+            process.kill()
 
 
 def add_splats(

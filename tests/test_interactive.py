@@ -33,10 +33,11 @@ from point2act.data.points import PERSON, effective_answers, pointed_by_person, 
 from point2act.grasping.antipodal.contact_pairs import PairConfig
 from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.tsdf import SurfaceConfig
+from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.question_rounds import AdaptiveConfig
-from point2act.pipeline.session import Session, SessionResult, open_run
+from point2act.pipeline.session import Session, SessionResult
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 

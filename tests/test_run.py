@@ -87,6 +87,33 @@ def test_where_there_is_depth_grasps_come_before_the_fit(result, output):
     assert written["grasps.json"] < written["scene.ply"] < written["report.html"]
 
 
+def test_a_model_is_asked_before_the_fit_too(capture, output, tmp_path):
+    """And the report of this run has no 3D view."""
+    reds = []
+
+    def red(image, text):
+        rows, columns = np.nonzero((image[..., 0] > 120) & (image[..., 1] < 90))
+        reds.append(text)
+        return [(columns.mean() + 0.5, rows.mean() + 0.5)] if len(rows) else []
+
+    config = dataclasses.replace(QUICK, scene_3d=False)
+    result = point2act.run(
+        capture,
+        tmp_path,
+        queries=["the red box"],
+        pointer=red,
+        adaptive=point2act.AdaptiveConfig(),
+        config=config,
+    )
+    stages = list(result.timings)
+    assert stages.index("ask until sure") < stages.index("find the grasps") < stages.index("fit at half size")
+    assert 5 <= len(reds) < 10
+    assert result.results[0].grasps
+    assert len(read_points(tmp_path / "points.json").answers) == len(reds)
+    assert '<section id="scene">' in (output / "report.html").read_text()
+    assert '<section id="scene">' not in (tmp_path / "report.html").read_text()
+
+
 def test_without_depth_queries_are_localized_on_the_fitted_scene(tmp_path):
     build = dataclasses.replace(QUICK.build, fit=FitConfig(iterations=10))
     result = point2act.run(

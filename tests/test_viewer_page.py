@@ -13,14 +13,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import ConsoleLine, Window, changed_share, complaints, noise, open_browser
+from browser import ConsoleLine, Window, changed_share, complaints, noise, open_browser, viewed
 from small_run import RED, write_capture
 from test_viewer import BLUE, FEW, large
 
@@ -60,29 +59,6 @@ def run(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
 @pytest.fixture(scope="module")
 def known_noise(browser: Any) -> set[ConsoleLine]:
     return noise(browser)
-
-
-@contextmanager
-def viewed(*arguments: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The command, and where its page is."""
-    command = [
-        sys.executable,
-        "-m",
-        "point2act.cli",
-        "view",
-        *map(str, arguments),
-        "--no-browser",
-        "--port",
-        "8600",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            first = process.stdout.readline()
-            assert first.startswith("page: "), first + str(process.stderr and process.stderr.read())
-            yield first.removeprefix("page: ").strip(), process
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")

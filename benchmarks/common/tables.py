@@ -22,7 +22,8 @@ import point2act
 from point2act.core.threads import configure_threads
 from point2act.core.types import View
 from point2act.data.capture import load_views, read_capture, write_capture
-from point2act.pipeline.session import Session, open_run
+from point2act.pipeline.finished_run import open_run
+from point2act.pipeline.session import Session
 from point2act.simulation import CaptureConfig, Scene, capture_scene, captured_scene, load_scene
 from point2act.simulation.camera import SimView, render
 

@@ -10,7 +10,8 @@ from point2act.calibration.poses import refine_poses
 from point2act.core.types import Capture
 from point2act.data.capture import load_views
 from point2act.data.view_loader import ViewLoader
-from point2act.pipeline.session import Session, choose_device
+from point2act.pipeline.session import Session
+from point2act.splatting.gaussians import choose_device
 from point2act.splatting.initialization import initialize_gaussians
 
 

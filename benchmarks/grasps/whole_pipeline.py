@@ -17,8 +17,8 @@ from benchmarks.grasps.cases import Case, case_path
 from point2act.data.capture import write_capture
 from point2act.data.points import write_points
 from point2act.grasping.grippers import Gripper
+from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import open_run
 from point2act.simulation import TYPICAL, WristConfig
 from point2act.simulation.camera import render_views
 from point2act.simulation.pointing import answer

@@ -22,8 +22,8 @@ from point2act.cli.load_run import open_scene
 from point2act.core import config_files
 from point2act.core.types import Answer
 from point2act.data.points import read_points
+from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.interactive import InteractiveSession
-from point2act.pipeline.session import open_run
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.visualization.viewer.clients import Client, PhotoActions
 from point2act.visualization.viewer.photos import OVERLAYS

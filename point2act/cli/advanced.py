@@ -32,3 +32,5 @@ class GraspOptions:
     pipeline: Annotated[AnswerConfig, tyro.conf.arg(name="")] = field(default_factory=AnswerConfig)
     choosing: MarkSelectionConfig = field(default_factory=MarkSelectionConfig)
     """Set-of-mark prompting of --choose."""
+    scene_3d: Annotated[bool, tyro.conf.arg(name="3d")] = True
+    """Put an interactive 3D view into the report, which takes about 1 MB."""

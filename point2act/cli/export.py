@@ -1,4 +1,4 @@
-"""``point2act export out/ --rerun run.rrd``: a run as a recording for other viewers."""
+"""``point2act export out/``: a run as a recording for Rerun or Foxglove."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from point2act.core.progress import Stages
 
 @dataclass(frozen=True)
 class Arguments:
-    """Write a run as a recording for Rerun's viewer: images, depth, answers, Gaussians, relevancy, grasps.
+    """Write a run as a recording: images, depth, answers, Gaussians, relevancy, grasps.
 
-    Needs Rerun: pip install "point2act[rerun]". Open the file with `rerun run.rrd`.
+    For Rerun (pip install "point2act[rerun]", open it with `rerun run.rrd`) or for Foxglove (pip install
+    "point2act[foxglove]"):
+
+      point2act export out/ --mcap run.mcap
     """
 
     run: tyro.conf.Positional[Path]
     """Folder that ``run`` wrote, or a config.yml of ns-train."""
-    rerun: Path = Path("run.rrd")
-    """Recording to write."""
+    rerun: Path | None = None
+    """Recording for Rerun to write; run.rrd if no recording is named."""
+    mcap: Path | None = None
+    """Recording for Foxglove to write."""
     grasps: Path | None = None
     """The grasps.json to show; by default that of the run, if there is one."""
     points: Path | None = None
@@ -38,8 +43,12 @@ def main(argv: Sequence[str]) -> None:
     from point2act.grasping.grasps_json import read_grasps
     from point2act.grasping.grippers import load_gripper
     from point2act.pipeline.recording import recorded_queries
-    from point2act.visualization.rerun_recording import write_rerun
+    from point2act.visualization.recordings.mcap_file import write_mcap
+    from point2act.visualization.recordings.rerun_file import write_rerun
 
+    wanted = [(arguments.rerun, write_rerun), (arguments.mcap, write_mcap)]
+    if arguments.rerun is None and arguments.mcap is None:
+        wanted[0] = (Path("run.rrd"), write_rerun)
     stages = Stages(show=True)
     with stages.stage("read the run") as tick:
         run = open_scene(arguments.run)
@@ -52,8 +61,9 @@ def main(argv: Sequence[str]) -> None:
     grasps = arguments.grasps or run.folder / "grasps.json"
     document = read_grasps(grasps) if arguments.grasps is not None or grasps.is_file() else None
     gripper = load_gripper("panda" if document is None else document["gripper"]["name"])
-    with stages.stage("write the recording"):
-        write_rerun(
-            arguments.rerun, session.scene, session.views, recorded_queries(localized, document), gripper
-        )
-    print(f"recording: {arguments.rerun}")
+    queries = recorded_queries(localized, document)
+    for target, write in wanted:
+        if target is not None:
+            with stages.stage(f"write {target.name}"):
+                write(target, session.scene, session.views, queries, gripper)
+            print(f"recording: {target}")

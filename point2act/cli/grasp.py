@@ -132,7 +132,9 @@ def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     facts = {"Run": str(given.load_config), "Gaussians": str(len(run.scene)), "Device": str(session.device)}
     timings = {f"training: {name}": seconds for name, seconds in run.timings.items()} | stages.seconds
     report = output.with_name("report.html")
-    publish_report(report, RunSummary(session, answered, timings, facts, points=points))
+    publish_report(
+        report, RunSummary(session, answered, timings, facts, points=points, scene_3d=options.scene_3d)
+    )
     print(f"report: {report}")
 
 

@@ -12,7 +12,7 @@ COMMANDS = {
     "grasp-image": "Plan grasps on one image with depth, in seconds.",
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
     "compare": "Print two results side by side.",
-    "export": "Write a run as a recording for Rerun.",
+    "export": "Write a run as a recording for Rerun or Foxglove.",
     "demo": "Run the complete pipeline on a simulated table.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",
     "gripper": "Validate a gripper file and draw the gripper.",

@@ -59,6 +59,15 @@ def points_file(path: Path | str | None, *folders: Path) -> Path | None:
     return Path(path) if path is not None else next((file for file in beside if file.is_file()), None)
 
 
+def find_points(capture: Capture, path: Path | str | None = None, *folders: Path) -> PointSet | None:
+    """Read the points at a path, else the points.json in the first folder that has one, else the capture's.
+
+    Returns None if there is none.
+    """
+    found = points_file(path, *folders, capture.folder)
+    return None if found is None else read_points(found, capture)
+
+
 def write_points(path: Path | str, points: PointSet) -> None:
     """Write a points.json atomically. Raises ``PointsError`` for content that could not be read back."""
     from point2act.core.documents import check

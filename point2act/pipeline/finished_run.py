@@ -17,8 +17,9 @@ from point2act.data.view_loader import ViewLoader
 
 if TYPE_CHECKING:
     from point2act.pipeline.session import Session
+    from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 else:
-    Session = Any
+    Segmenter = SegmentFunction = Session = Any
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ class FinishedRun:
             device: ``cpu`` or ``cuda``; by default CUDA if there is one.
             progress: Called with views done and all views.
         """
-        from point2act.pipeline.session import Session, choose_device
+        from point2act.pipeline.session import Session
+        from point2act.splatting.gaussians import choose_device
 
         loader = self.loader if max_side is None else replace(self.loader, max_side=max_side)
         views = loader.load(loader.select(self.capture), progress)
@@ -99,3 +101,30 @@ class FinishedRun:
         )
         _log.debug("%d views, %d Gaussians, on %s", len(views), len(self.scene), session.device)
         return session
+
+
+def open_run(
+    path: Path | str,
+    *,
+    device: str | None = None,
+    segmenter: Segmenter | SegmentFunction | None = None,
+) -> Session:
+    """Open a finished run for new queries.
+
+    Reads the scene and the images again and renders the scene from every view, so that the first query is as
+    quick as the others.
+
+    Args:
+        path: The output folder of ``point2act run``, or the run.json in it.
+        device: ``cpu`` or ``cuda``; by default CUDA if there is one.
+        segmenter: Where things end, as for ``run``.
+
+    Raises:
+        Point2ActError: The run, its capture or its scene cannot be read.
+    """
+    from point2act.vlm.segmenters.factory import as_segmenter
+
+    session = FinishedRun.read(path).session(device=device)
+    session = replace(session, segmenter=as_segmenter(segmenter))
+    _ = session.surfaces, session.segmentation()
+    return session

@@ -42,6 +42,8 @@ class RunSummary:
     """A folder in which the scene and its geometry are written already."""
     points: PointSet | None = None
     """The answers, to name the models that gave them."""
+    scene_3d: bool = True
+    """Whether the report has an interactive 3D view."""
 
 
 def publish_grasps(folder: Path, session: Session, answered: SessionResult) -> None:
@@ -121,7 +123,7 @@ def publish_report(path: Path, summary: RunSummary) -> None:
             plan=answered.plan,
             facts=dict(summary.facts) | _origin(answered, models),
             metric=session.metric or answered.config.metric,
-            scene=(session.scene, answered.relevancy),
+            scene=(session.scene, answered.relevancy) if summary.scene_3d else None,
             models=tuple(sorted(models - {""})),
             rejected_places=_rejected_places(session, answered),
             T_base_world=session.capture.T_base_world,

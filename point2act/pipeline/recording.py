@@ -9,7 +9,7 @@ import numpy as np
 
 from point2act.core.types import NoAnswer
 from point2act.pipeline.query import Localization
-from point2act.visualization.rerun_recording import RecordedQuery
+from point2act.visualization.recordings.contents import RecordedQuery
 
 
 def recorded_queries(

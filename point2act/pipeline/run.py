@@ -10,15 +10,16 @@ from pathlib import Path
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query
+from point2act.data.points import find_points
 from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.run_config import RunConfig, RunResult
-from point2act.pipeline.session import Session, find_points
-from point2act.pipeline.steps import Reconstructed, RunContext
+from point2act.pipeline.session import Session
+from point2act.pipeline.steps import AnswerSource, Reconstructed, RunContext
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
-from point2act.vlm.pointing.ask import PointingJob, Questions, wait_for_answers
+from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.pointing.point import Pointer, PointFunction
 from point2act.vlm.pointing.questions import pointer_questions
@@ -56,7 +57,7 @@ def run(
         pointer: Where a query is in an image: a function that takes the RGB image (h, w, 3) uint8 and the
             query's text and returns pixels ``(x, y)``, none if the thing is not visible; or a ``Pointer``.
         questions: Queries for a vision-language model, see ``open_questions`` and ``open_task``; asked
-            while the scene is made.
+            while the images are loaded and placed in the scene.
         mark_selector: Model that also selects among numbered regions (set-of-mark prompting).
         adaptive: Ask one question at a time, until a query is sure; None asks about every image.
         planner: Grasp planner in place of the antipodal one: called with the region, the surface around it
@@ -93,12 +94,9 @@ def run(
             views = context.load_views(used, bar)
         if asking is not None:
             asking.finish(used.frames, views)
-        grasps = (asking is not None or known is not None) and context.metric(source)
-        context.load_dependencies(grasps=grasps)
-        further = asker or mark_selector
-        made = context.reconstruct(source, views, known if further is None else None)
-        answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, made, known, answers, further)
+        answers = AnswerSource(known, asking, asker or mark_selector)
+        context.load_dependencies(grasps=answers.exists and context.metric(source))
+        return context.finish(source, context.reconstruct(source, views, answers), answers)
 
 
 def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = False) -> Session:
@@ -194,9 +192,8 @@ def follow(
         known = find_points(source) if asking is None else None
         if asking is not None:
             asking.finish(source.frames, views)
-        built = scene.finish()
-        answers = None if asking is None else wait_for_answers(asking, context.stages)
-    return context.finish(source, Reconstructed(built), known, answers, asker or mark_selector)
+        made = Reconstructed(scene.finish())
+        return context.finish(source, made, AnswerSource(known, asking, asker or mark_selector))
 
 
 def _questions(

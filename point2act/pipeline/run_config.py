@@ -33,6 +33,8 @@ class RunConfig:
     """Set-of-mark prompting, for --choose."""
     device: str | None = None
     """``cpu`` or ``cuda``; by default CUDA if there is one."""
+    scene_3d: Annotated[bool, tyro.conf.arg(name="3d")] = True
+    """Put an interactive 3D view into the report, which takes about 1 MB."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,14 +31,13 @@ from point2act.core.types import (
 )
 from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
-from point2act.data.points import pointed_by_person, points_file, read_points
+from point2act.data.points import pointed_by_person, read_points
 from point2act.grasping.depth_noise import DepthNoise, Sensor, estimate_noise
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.localization.view_answers import query_answers
-from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.instances import each_instance, localize_all
 from point2act.pipeline.mark_candidates import map_points
 from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
@@ -51,8 +50,7 @@ from point2act.splatting.rendering import (
     render_surface,
     render_view,
 )
-from point2act.vlm.segmenters.factory import as_segmenter
-from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
+from point2act.vlm.segmenters.segmenter import Segmenter
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,46 +334,7 @@ class Session:
         return tuple(results)
 
 
-def open_run(
-    path: Path | str,
-    *,
-    device: str | None = None,
-    segmenter: Segmenter | SegmentFunction | None = None,
-) -> Session:
-    """Open a finished run for new queries.
-
-    Reads the scene and the images again and renders the scene from every view, so that the first query is as
-    quick as the others.
-
-    Args:
-        path: The output folder of ``point2act run``, or the run.json in it.
-        device: ``cpu`` or ``cuda``; by default CUDA if there is one.
-        segmenter: Where things end, as for ``run``.
-
-    Raises:
-        Point2ActError: The run, its capture or its scene cannot be read.
-    """
-    session = FinishedRun.read(path).session(device=device)
-    session = replace(session, segmenter=as_segmenter(segmenter))
-    _ = session.surfaces, session.segmentation()
-    return session
-
-
 def join_relevancy(localized: Sequence[Localization]) -> RelevancyField:
     """Return the relevancy of at least one localized query as one field."""
     values = np.stack([one.relevancy for one in localized], axis=1)
     return RelevancyField(tuple(one.query for one in localized), values)
-
-
-def choose_device(name: str | None) -> torch.device:
-    """Return the device of this name; by default CUDA if there is one, else the CPU."""
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def find_points(capture: Capture, path: Path | str | None = None, *folders: Path) -> PointSet | None:
-    """Read the points at a path, else the points.json in the first folder that has one, else the capture's.
-
-    Returns None if there is none.
-    """
-    found = points_file(path, *folders, capture.folder)
-    return None if found is None else read_points(found, capture)

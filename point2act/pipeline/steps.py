@@ -27,10 +27,11 @@ from point2act.pipeline.mark_selection import ask_with_marks
 from point2act.pipeline.outputs import RunSummary, publish, publish_grasps, write_scene, write_timings
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.run_config import RunConfig, RunResult
-from point2act.pipeline.session import Session, SessionResult, choose_device
+from point2act.pipeline.session import Session, SessionResult
 from point2act.splatting.cpu.compile_kernels import warm_up
+from point2act.splatting.gaussians import choose_device
 from point2act.splatting.reconstruct import Reconstruction, Reconstructor
-from point2act.vlm.pointing.ask import Answers
+from point2act.vlm.pointing.ask import Answers, PointingJob, wait_for_answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.segmenters.factory import as_segmenter
 from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
@@ -42,11 +43,31 @@ _TARGET_BYTES = 16
 
 
 @dataclass(frozen=True, eq=False)
+class AnswerSource:
+    """Where the answers to a run's queries come from."""
+
+    known: PointSet | None
+    """Recorded points; None if a model is asked, or if there are none."""
+    job: PointingJob | None
+    """Questions that a model is being asked; None if it is not."""
+    further: AdaptiveAsking | MarkSelector | None
+    """Asks on adaptively, or selects among numbered regions, see ``ask_with_marks``."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are any queries."""
+        return self.known is not None or self.job is not None
+
+
+@dataclass(frozen=True, eq=False)
 class Answered:
-    """Results, and the session that they come from."""
+    """Results, the session that they come from, and the answers that they rest on."""
 
     session: Session
     results: SessionResult
+    points: PointSet
+    replies: Answers | None
+    """What a model answered, if one was asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,13 +175,10 @@ class RunContext:
             self.stages,
         )
 
-    def reconstruct(
-        self, source: Capture, views: Sequence[View], known: PointSet | None = None
-    ) -> Reconstructed:
+    def reconstruct(self, source: Capture, views: Sequence[View], asked: AnswerSource) -> Reconstructed:
         """Make the scene, or take that of an interrupted run.
 
-        Where there is depth, the queries of ``known`` are answered before the scene is fitted: what they need
-        is measured.
+        Where there is depth, the queries are answered before the scene is fitted: what they need is measured.
         """
         if self.output is not None and self.resume:
             with self.stages.stage("check for a saved scene") as bar:
@@ -171,15 +189,11 @@ class RunContext:
         reconstructor = self.reconstructor(source)
         placed = reconstructor.place(views, reconstructor.refine(views))
         early = None
-        if placed.geometry is not None and known is not None:
-            session = self._session(source, placed.views, placed.geometry)
-            answered, _ = self._answer(session, known)
-            early = Answered(session, answered)
-            if self.output is not None:
-                publish_grasps(self.output, session, answered)
+        if placed.geometry is not None:
+            early = self._answer(self._session(source, placed.views, placed.geometry), asked)
+            if early is not None and self.output is not None:
+                self.stages.info(f"{self.output / 'grasps.json'} is written; the scene and the report follow")
         built = reconstructor.build(placed)
-        if len(built.scene) != len(placed.initial.scene):
-            early = None  # The fit left Gaussians out: relevancies are no longer theirs.
         if self.output is None:
             return Reconstructed(built, early)
         save_scene(self.output, self._manifest(self.output, source, built), built.scene, built.geometry)
@@ -203,20 +217,34 @@ class RunContext:
             geometry=geometry,
         )
 
-    def _answer(
-        self, session: Session, points: PointSet, mark_selector: MarkSelector | None = None
-    ) -> tuple[SessionResult, PointSet]:
-        """Return the results of all queries, and the points that they come from."""
-        return ask_with_marks(
+    def _answer(self, session: Session, asked: AnswerSource) -> Answered | None:
+        """Ask on, answer all queries and write the answers and the grasps; None without queries."""
+        points, replies, selector = asked.known, None, asked.further
+        if asked.job is not None:
+            replies = wait_for_answers(asked.job, self.stages)
+            if isinstance(selector, AdaptiveAsking):
+                first = replies.points.answers
+                more = selector.ask(session, first, answer=self.config.answer, stages=self.stages)
+                replies = replace(replies, points=more.points, count=added(replies.count, more.count))
+                selector = None
+            points = replies.points
+        if points is None:
+            return None
+        results, points = ask_with_marks(
             session,
             points,
-            mark_selector,
+            None if isinstance(selector, AdaptiveAsking) else selector,
             config=self.config.answer,
             choosing=self.config.choosing,
             gripper=self.gripper,
             planner=self.planner,
             stages=self.stages,
         )
+        if self.output is not None:
+            if points is not asked.known:
+                write_points(self.output / "points.json", points)
+            publish_grasps(self.output, session, results)
+        return Answered(session, results, points, replies)
 
     def _fingerprint(self, source: Capture, views: Sequence[View]) -> str:
         """Return a hash of what the scene is made from and how."""
@@ -242,73 +270,57 @@ class RunContext:
             notes={"poses": built.poses, "start": built.start},
         )
 
-    def finish(
-        self,
-        source: Capture,
-        made: Reconstructed,
-        known: PointSet | None,
-        answers: Answers | None,
-        further: AdaptiveAsking | MarkSelector | None,
-    ) -> RunResult:
-        """Get from a scene and points to grasps, and write all files.
+    def finish(self, source: Capture, made: Reconstructed, asked: AnswerSource) -> RunResult:
+        """Get from a scene to grasps, if they are not known yet, and write all files.
 
         Args:
             source: The capture, with all its frames.
             made: The scene and the views that it was fitted to.
-            known: Recorded points, if no model was asked.
-            answers: What a model answered, if one was asked.
-            further: Asks on adaptively, or selects among numbered regions, see ``ask_with_marks``.
+            asked: Where the answers come from.
         """
-        built, early = made.built, made.early
-        answered, points = None, known
-        if early is not None:
-            session = early.session if built.geometry is None else early.session.fitted(built.scene)
-            answered = early.results
-        else:
-            session = self._session(source, built.views, built.scene, built.geometry)
-            mark_selector = None if isinstance(further, AdaptiveAsking) else further
-            if answers is not None and isinstance(further, AdaptiveAsking):
-                config = self.config.answer
-                more = further.ask(session, answers.points.answers, answer=config, stages=self.stages)
-                answers = replace(answers, points=more.points, count=added(answers.count, more.count))
-            points = known if answers is None else answers.points
-            if points is None:
+        built, answered = made.built, made.early
+        session = self._session(source, built.views, built.scene, built.geometry)
+        if answered is None:
+            answered = self._answer(session, asked)
+            if answered is None:
                 self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
-            else:
-                answered, points = self._answer(session, points, mark_selector)
-                if self.output is not None:
-                    if points is not known:
-                        write_points(self.output / "points.json", points)
-                    publish_grasps(self.output, session, answered)
+        elif len(built.scene) != len(answered.session.scene):
+            # The fit left Gaussians out: relevancies are no longer theirs.
+            again = self._answer(session, AnswerSource(answered.points, None, None))
+            answered = None if again is None else replace(again, replies=answered.replies)
+        elif built.geometry is not None:
+            answered = replace(answered, session=answered.session.fitted(built.scene))
+        points = None if answered is None else answered.points
         _log.debug("%d Gaussians, %s", len(built.scene), _counted(points))
         if self.output is not None:
-            self._write(self.output, session, answered, made, answers, points)
+            self._write(self.output, session, answered, made)
         return RunResult(
-            results=() if answered is None else answered.results,
+            results=() if answered is None else answered.results.results,
             points=points,
             scene=built.scene,
-            relevancy=None if answered is None else answered.relevancy,
+            relevancy=None if answered is None else answered.results.relevancy,
             psnr=built.psnr,
             timings=dict(self.stages.seconds),
         )
 
-    def _write(
-        self,
-        folder: Path,
-        session: Session,
-        answered: SessionResult | None,
-        made: Reconstructed,
-        answers: Answers | None,
-        points: PointSet | None,
-    ) -> None:
+    def _write(self, folder: Path, session: Session, answered: Answered | None, made: Reconstructed) -> None:
         """Write all files of a run but the grasps; run.json last, as it refers to the others."""
         timings = self.stages.seconds
         if answered is None:
             write_scene(folder, session, made.saved)
         else:
-            facts = _facts(session, made.built, answers)
-            spans = self.stages.spans
-            publish(folder, RunSummary(session, answered, timings, facts, spans, made.saved, points))
+            session = answered.session
+            summary = RunSummary(
+                session,
+                answered.results,
+                timings,
+                _facts(session, made.built, answered.replies),
+                self.stages.spans,
+                made.saved,
+                answered.points,
+                self.config.scene_3d,
+            )
+            publish(folder, summary)
         write_timings(folder / "timings.json", timings)
         write_run(folder, self._manifest(folder, session.capture, made.built))
         remove_saved(folder)

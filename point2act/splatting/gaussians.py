@@ -44,6 +44,11 @@ class Activated(NamedTuple):
     opacities: Float[Tensor, " n"]
 
 
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of this name; by default CUDA if there is one, else the CPU."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def to_parameters(
     scene: GaussianScene, *, device: torch.device | str = "cpu", degree: int = 0
 ) -> dict[str, torch.nn.Parameter]:

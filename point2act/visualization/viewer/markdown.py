@@ -9,7 +9,7 @@ from typing import Literal
 
 from point2act.core.types import Answer, Grasp, QueryResult, Role
 from point2act.data.points import PERSON, effective_answers
-from point2act.visualization.headlines import HEADLINES
+from point2act.visualization.headlines import HEADLINES, TERMS
 
 _ROLES: dict[Role, str] = {"grasp": "to grasp", "place": "to put something down", "avoid": "to avoid"}
 
@@ -23,21 +23,6 @@ _VERDICTS: dict[Verdict, str] = {
     "no consensus": "The views do not agree on one place.",
 }
 
-TERMS = {
-    "alignment": "How squarely the pads meet the surface.",
-    "patch": "How large the area is that touches a pad.",
-    "overlap": "How long the contact is along the finger.",
-    "opposed": "How exactly the two contacts face each other.",
-    "friction": "How much friction is left before the object slips.",
-    "twist": "How well the pads resist that the weight turns the object.",
-    "lever": "How near the grasp is to the object's middle.",
-    "upright": "How near the approach is to straight down, or to a camera's view.",
-    "seen": "How much of the contact a camera saw; the rest is inferred.",
-    "sighted": "How much of the space around the fingertips a camera saw.",
-    "clearance": "How far the open gripper stays from everything on its way.",
-    "robustness": "How often the grasp holds if the pose is a little off.",
-}
-"""Explanation of each term of a grasp's quality."""
 _PHASES = ("Approach", "Closing", "Lift")
 
 WHAT_TO_DO = "**Click a camera** for its photograph, **a fork** for that grasp."

@@ -87,7 +87,8 @@ def build_panel(
     """Add the controls to the page; those that need a session are disabled until ``enable``."""
     gui = server.gui
     # The button to share stays: without it pages of viser 0.2 break.
-    gui.configure_theme(dark_mode=True, brand_color=(38, 128, 104))
+    # Beside the scene, not over it.
+    gui.configure_theme(control_layout="collapsible", dark_mode=True, brand_color=(38, 128, 104))
     gui.set_panel_label(title)
     found: dict[str, Any] = {
         "status": gui.add_markdown(""),

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from point2act.core.errors import ResultsError
 from point2act.core.files import replacing
-from point2act.core.types import GaussianScene, Query, View, ViewAnswers
+from point2act.core.types import GaussianScene, View
 from point2act.grasping.grippers import Gripper
-from point2act.visualization.drawing import PALETTE, Color
-from point2act.visualization.splats import paint, splats_of
-
-# Opacity from which a Gaussian is drawn: points have none, and haze would hide what it surrounds.
-_MIN_OPACITY = 0.3
-_PALE: Color = (170, 176, 186)
-
-
-@dataclass(frozen=True, eq=False)
-class RecordedQuery:
-    """One query as it is recorded."""
-
-    query: Query
-    pixels: ViewAnswers
-    """Answers in every view: pixels, empty for "not visible", None if not asked."""
-    relevancy: Float[np.ndarray, " n"]
-    """Probability of each Gaussian to be meant."""
-    action_point: Float[np.ndarray, "3"] | None
-    """World point, None if nothing was found."""
-    grasps: Sequence[tuple[Float[np.ndarray, "4 4"], float, float]]
-    """Poses ``T_world_gripper``, openings of the pads in metres and scores, best first."""
+from point2act.visualization.drawing import PALETTE
+from point2act.visualization.recordings.contents import PALE, RecordedQuery, scene_points
 
 
 def write_rerun(
@@ -75,20 +54,10 @@ def write_rerun(
 
 
 def _log_scene(rerun: Any, recording: Any, scene: GaussianScene, queries: Sequence[RecordedQuery]) -> None:
-    """Log the Gaussians as points, in their colours and tinted by each query's relevancy."""
-    splats = splats_of(scene)
-    solid = splats.opacities[:, 0] > _MIN_OPACITY
-    kept = splats.kept[solid]
-    radii = scene.scales[kept].mean(axis=1)
-
-    def log(name: str, colors: Float[np.ndarray, "n 3"]) -> None:
-        bytes_ = np.round(255 * colors).astype(np.uint8)
-        recording.log(name, rerun.Points3D(splats.centers[solid], colors=bytes_, radii=radii), static=True)
-
-    log("world/gaussians", splats.colors[solid])
-    for one in queries:
-        tinted = paint(splats.colors[solid], one.relevancy[kept], blend=1.0, threshold=0.0)
-        log(f"world/relevancy/{one.query.name}", tinted)
+    points = scene_points(scene, queries)
+    for name, colors in points.colors.items():
+        drawn = rerun.Points3D(points.centers, colors=colors, radii=points.radii)
+        recording.log(f"world/{name}", drawn, static=True)
 
 
 def _log_view(rerun: Any, recording: Any, view: View, number: int, queries: Sequence[RecordedQuery]) -> None:
@@ -125,7 +94,7 @@ def _log_grasps(rerun: Any, recording: Any, one: RecordedQuery, gripper: Gripper
         boxes, name = gripper.boxes_at(opening), f"{root}/grasps/{number:03}"
         pose = rerun.Transform3D(translation=T_world_gripper[:3, 3], mat3x3=T_world_gripper[:3, :3])
         recording.log(name, pose, static=True)
-        color = _PALE if number else PALETTE[1]
+        color = PALE if number else PALETTE[1]
         drawn = rerun.Boxes3D(
             centers=boxes.center,
             half_sizes=boxes.half,

@@ -1,0 +1,1 @@
+"""Recordings of runs that other programs open: Rerun and Foxglove."""
