@@ -26,7 +26,9 @@ from point2act.data.capture.rewrite import depth_on_disk, rewrite_capture
 from point2act.visualization.drawing.borders import registration_picture
 from point2act.visualization.drawing.canvas import PALETTE
 
-OTHER = DepthExtrinsics(zoom=0.85, axis_shift=(0.02, -0.015), offset=(-0.02, 0.012), before=0.0, after=0.0)
+OTHER = DepthExtrinsics(
+    zoom=0.85, axis_shift=(0.02, -0.015), offset=(-0.02, 0.0, 0.004), before=0.0, after=0.0
+)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Time of a new query on a saved scene, from points.json to grasps.json."""
+"""Time of a new query on a saved scene, from points.json to grasps.json, and of a report of all queries."""
 
 from __future__ import annotations
 
@@ -10,22 +10,35 @@ from statistics import median
 import point2act
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import capture, workspace
-from benchmarks.common.timing import python
+from benchmarks.common.timing import best, python
 from benchmarks.common.whole_run import environment, later, output
 from point2act.core.types import PointSet
 from point2act.grasping.grasps_json import write_grasps
+from point2act.pipeline.outputs import RunSummary, publish_report
 from point2act.pipeline.session import Session
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
-    """Yield seconds in a process that has the scene open, from the third query on, and of a fresh command."""
+    """Yield seconds in a process that has the scene open, from the third query on, and of a fresh command.
+
+    Also the seconds and the size of the report of all queries.
+    """
     later(0)
     session = point2act.open_run(output())
     asked = one_by_one()
     # The first queries include imports, compilation and caching.
     seconds = [ask(session, path) for path in asked[:2] + asked * (plan.rounds // 2)]
     yield Metric("question.warm_s", median(seconds[2:]), "s")
+    yield from report(session, plan)
     yield Metric("question.cold_s", min(_command(path) for path in asked[: plan.rounds // 2]), "s")
+
+
+def report(session: Session, plan: Plan) -> Iterator[Metric]:
+    """Yield the seconds until the report of all queries is written, and its megabytes."""
+    answered, path = session.ask(capture() / "points.json"), workspace() / "report.html"
+    summary = RunSummary(session, answered, {})
+    yield Metric("report.seconds", best(lambda: publish_report(path, summary), plan.seconds), "s")
+    yield Metric("report.megabytes", path.stat().st_size / 1e6, "MB")
 
 
 def one_by_one() -> list[Path]:

@@ -3,7 +3,8 @@
 Four RGB-D frames of a table and two point clouds, recorded by others, go through ``point2act run`` one by
 one; nine more frames with a click on each of 48 things as through ``point2act grasp-image``, see ``frames``;
 and two recordings with one, three, eight and all of their views, see ``recordings``. Each grasp is then
-checked against the depth readings themselves. The data is not part of the repository:
+checked against the depth readings themselves. Depth that is not registered to colour is registered and
+compared with the truth, see ``registration``. The data is not part of the repository:
 ``POINT2ACT_BENCHMARK_DATA`` names its folder, by default ``../shared/data`` beside the repository. ``python
 -m benchmarks.real.suite`` prints each query of frames and recordings, with ``--output FOLDER`` also those of
 the scenes, and keeps their captures and reports in that folder.
@@ -34,6 +35,8 @@ from benchmarks.real.recordings import (
     judge_recording,
     never_falls,
 )
+from benchmarks.real.registration import RECORDING as UNREGISTERED
+from benchmarks.real.registration import registration_metrics
 from benchmarks.real.scenes import RealScene, scenes
 from point2act.core.threads import configure_threads
 from point2act.grasping.grippers import load_gripper
@@ -69,7 +72,7 @@ def data_folder() -> Path:
     """Return the folder of the real captures. Raises CannotMeasureError if it does not exist."""
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = Path(os.environ.get(DATA, beside))
-    needed = ("mug_frames", "clouds", FRAMES, *RECORDINGS)
+    needed = ("mug_frames", "clouds", FRAMES, *RECORDINGS, UNREGISTERED)
     missing = [name for name in needed if not (folder / name).is_dir()]
     if missing:
         raise CannotMeasureError(
@@ -85,6 +88,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
     yield from frame_metrics([one for folder in folders for one in judge_frame(folder, gripper)])
     judged = [judge_recording(data / name, count, gripper) for name in RECORDINGS for count in COUNTS]
     yield from recording_metrics([one for each in judged for one in each])
+    yield from registration_metrics(data)
     with tempfile.TemporaryDirectory() as folder:
         records = [run_scene(scene, Path(folder) / scene.name) for scene in scenes(data)]
     yield from scene_metrics(records)

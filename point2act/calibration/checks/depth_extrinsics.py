@@ -1,10 +1,12 @@
 """Estimation of the depth camera's focal length, axis and position relative to the colour camera.
 
-The score of a parameter vector (m, x, y, b_x, b_y), i.e. zoom, axis and baseline, is the mean smoothed edge
-strength at the moved borders of depth: a border pixel (u, v) with depth z moves to u' = m (u - cx) + cx + fx
-(x + b_x (1/z - 1/z0)), v' likewise, with 1/z0 the median inverse depth, which decorrelates axis and baseline.
-Powell's method maximises it from several baselines, coarse to fine, and odd and even views cross-validate the
-result.
+The score of a parameter vector (m, x, y, b_x, b_y, b_z), i.e. zoom, axis and baseline, is the mean smoothed
+edge strength at the moved borders of depth: with d = 1/z - 1/z0, a border pixel (u, v) with depth z moves to
+
+    u' = cx + (m (u - cx) + fx (x + b_x d)) / (1 + b_z d)
+
+and v' likewise. 1/z0 is the median inverse depth, which decorrelates zoom, axis and baseline. Powell's method
+maximises the score from several baselines, coarse to fine, and odd and even views cross-validate the result.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,18 +31,23 @@ from point2act.data.importers.depth_registration import register_depth
 
 _VIEWS = 30
 """Maximum number of evenly selected views. Chosen, for speed."""
-_COARSE, _FINE = 0.006, 0.0025
-"""Smoothings of the edges over the longer side, for search and refinement. Chosen: 4 and 1.6 px of 640."""
+_BLURS = (0.006, 0.0025, 0.0015)
+"""Smoothings of the edges over the longer side, from search to refinement. Chosen: 4, 1.6 and 1 px of 640."""
 _BASELINES = (-0.03, -0.015, 0.0, 0.015, 0.03)
 """Initial baselines along x and y, metres. Chosen: depth cameras are 1 to 6 cm from their colour camera."""
 _STARTS = 8
 """Number of the 25 initial baselines that are optimised, by score. Chosen: on a real shelf the third or
 fourth is the first to reach the optimum."""
-_STEP = np.array([0.02, 0.01, 0.01, 0.01, 0.01])
-"""Expected errors of the five parameters; the search range is three times that. Chosen."""
-_AGREE = 0.005
-"""Largest difference between the results of odd and even views, over the longer side. Chosen: 3 px of 640;
-measured: 0.9 px on a real shelf, below 0.5 px on simulated tables."""
+_STEP = np.array([0.02, 0.01, 0.01, 0.01, 0.01, 0.004])
+"""Expected errors of the six parameters; the search range is three times that. Chosen."""
+_OUT_OF_ROW = np.array([0.003, 0.010])
+"""Distances of a depth camera beside the row or column of its colour camera, and before or behind it, each of
+which costs ``_COST`` of the score, metres. Chosen: the two sit side by side in all depth cameras, and borders
+hardly tell a camera that is a centimetre lower from one that looks lower: both fit a real shelf equally."""
+_COST = 0.007
+_AGREE = 0.007
+"""Largest difference between the results of odd and even views, over the longer side. Chosen: 4.5 px of 640;
+measured: 2.4 px on a real shelf, 1.6 of 240 px on simulated objects."""
 _GAIN = 1.1
 """Smallest ratio of the scores after and before, in views that were not fitted. Chosen."""
 
@@ -52,8 +60,8 @@ class DepthExtrinsics:
     """Focal length of the colour camera over that of the depth camera."""
     axis_shift: tuple[float, float]
     """Shift of distant depth to the right and down, as tangents of angles."""
-    offset: tuple[float, float]
-    """Position of the depth camera to the right of the colour camera and below it, metres."""
+    offset: tuple[float, float, float]
+    """Position of the depth camera to the right of the colour camera, below it and before it, metres."""
     before: float
     """Mean edge strength at the borders of depth as given, standard deviations."""
     after: float
@@ -64,7 +72,7 @@ class DepthExtrinsics:
         fx, fy = camera.fx / self.zoom, camera.fy / self.zoom
         cx, cy = camera.cx - self.axis_shift[0] * fx, camera.cy - self.axis_shift[1] * fy
         depth_camera = DistortedCamera(replace(camera, fx=fx, fy=fy, cx=cx, cy=cy))
-        return DepthCamera(depth_camera, transform(np.eye(3), (*self.offset, 0.0)))
+        return DepthCamera(depth_camera, transform(np.eye(3), self.offset))
 
     def registered(self, view: View) -> View:
         """Return the view with its depth registered to the colour camera."""
@@ -89,33 +97,32 @@ def estimate_depth_extrinsics(views: Sequence[View], start: Registration) -> Dep
     maps = [_edge_maps(view) for view in views]
     inverse = _median_inverse_depth(maps)
     halves = [list(chain(*half)) for half in (maps[::2], maps[1::2])]
-    even, odd = (_Evidence.of(half, _FINE, inverse) for half in halves)
+    levels = [[_Evidence.of(half, blur, inverse) for blur in _BLURS] for half in halves]
+    even, odd = (half[-1] for half in levels)
     initial = _initial(start, views[0])
-    found = [
-        _search(_Evidence.of(half, _COARSE, inverse), fine, initial)
-        for half, fine in zip(halves, (even, odd), strict=True)
-    ]
+    found = [_search(half, initial) for half in levels]
     side = max(views[0].rgb.shape[:2])
     if _difference(found[0], found[1], views[0].camera, inverse) > _AGREE * side:
         return None
-    identity = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+    identity = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     others = (odd.score(found[0]) + even.score(found[1])) / 2
     if others < _GAIN * max(0.0, (odd.score(identity) + even.score(identity)) / 2):
         return None
     every = _Evidence((*even.maps, *odd.maps), inverse)
-    best, after = _maximised(every, (found[0] + found[1]) / 2)
-    zoom, x, y, right, down = best.tolist()
+    best = max((_maximised(every, one, "Nelder-Mead") for one in found), key=lambda one: one[1])[0]
     # At infinity, where the baseline has no effect.
+    after = every.score(best)
+    zoom, x, y, right, down, ahead = (best / (1 - best[5] * inverse)).tolist()
     axis_shift = x - right * inverse, y - down * inverse
-    return DepthExtrinsics(zoom, axis_shift, (right, down), every.score(identity), after)
+    return DepthExtrinsics(zoom, axis_shift, (right, down, ahead), every.score(identity), after)
 
 
-def _initial(start: Registration, view: View) -> Float[np.ndarray, " 5"]:
+def _initial(start: Registration, view: View) -> Float[np.ndarray, " 6"]:
     """Return the parameters of a registration, whose zoom is about the image centre."""
     camera = view.camera
     x = (start.zoom - 1) * (camera.cx - camera.width / 2) + start.x
     y = (start.zoom - 1) * (camera.cy - camera.height / 2) + start.y
-    return np.array([start.zoom, x / camera.fx, y / camera.fy, 0.0, 0.0])
+    return np.array([start.zoom, x / camera.fx, y / camera.fy, 0.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,15 +147,16 @@ class _Evidence:
     def of(maps: Sequence[_EdgeMap], blur: float, inverse: float) -> _Evidence:
         return _Evidence(tuple(replace(each, edges=_smoothed(each.edges, blur)) for each in maps), inverse)
 
-    def score(self, parameters: Float[np.ndarray, " 5"]) -> float:
+    def score(self, parameters: Float[np.ndarray, " 6"]) -> float:
         """Return the mean edge strength at the borders, moved by zoom, axis and baseline."""
-        zoom, x, y, right, down = parameters
+        zoom, x, y, right, down, ahead = parameters
         total, count = 0.0, 0
         for each in self.maps:
             camera, (x_in, y_in, z) = each.camera, each.borders.T
             nearer = 1 / z - self.inverse
-            u = zoom * (x_in - camera.cx) + camera.cx + camera.fx * (x + right * nearer)
-            v = zoom * (y_in - camera.cy) + camera.cy + camera.fy * (y + down * nearer)
+            farther = 1 + ahead * nearer
+            u = camera.cx + (zoom * (x_in - camera.cx) + camera.fx * (x + right * nearer)) / farther
+            v = camera.cy + (zoom * (y_in - camera.cy) + camera.fy * (y + down * nearer)) / farther
             # OpenCV has pixel centres at integers.
             where = (u[None] - 0.5).astype(np.float32), (v[None] - 0.5).astype(np.float32)
             under = cv2.remap(each.edges, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -169,35 +177,60 @@ def _median_inverse_depth(maps: Sequence[Sequence[_EdgeMap]]) -> float:
     return float(np.median(1 / depths)) if len(depths) else 0.0
 
 
-def _search(coarse: _Evidence, fine: _Evidence, initial: Float[np.ndarray, " 5"]) -> Float[np.ndarray, " 5"]:
+def _search(levels: Sequence[_Evidence], initial: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 6"]:
     """Return the best parameters from several initial baselines, coarse to fine."""
-    tried = [np.array([*initial[:3], right, down]) for right in _BASELINES for down in _BASELINES]
-    tried.sort(key=coarse.score, reverse=True)
-    best = max((_maximised(coarse, parameters) for parameters in tried[:_STARTS]), key=lambda one: one[1])[0]
-    return _maximised(fine, best)[0]
+    coarse, *finer = levels
+    tried = [np.array([*initial[:3], right, down, 0.0]) for right in _BASELINES for down in _BASELINES]
+    tried = sorted(tried, key=coarse.score, reverse=True)[:_STARTS]
+    best = max((_maximised(coarse, one, "Powell") for one in tried), key=lambda one: one[1])[0]
+    found = [best, _in_row(best)]
+    for level in finer:
+        found = [_maximised(level, one, "Nelder-Mead")[0] for one in found]
+    return max(found, key=lambda one: _gain(finer[-1], one))
+
+
+def _in_row(parameters: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 6"]:
+    """Return the parameters with the smaller baseline, and that ahead, zero."""
+    smaller = 3 + int(abs(parameters[3]) > abs(parameters[4]))
+    return np.where(np.isin(np.arange(6), (smaller, 5)), 0.0, parameters)
+
+
+def _gain(evidence: _Evidence, parameters: Float[np.ndarray, " 6"]) -> float:
+    """Return the score of parameters, less the cost of a camera out of row."""
+    right, down, ahead = parameters[3:]
+    away = np.array([min(abs(right), abs(down)), ahead]) / _OUT_OF_ROW
+    return evidence.score(parameters) - _COST * float(away @ away)
 
 
 def _maximised(
-    evidence: _Evidence, initial: Float[np.ndarray, " 5"]
-) -> tuple[Float[np.ndarray, " 5"], float]:
-    """Return the best parameters near initial ones, and their score, by Powell's method."""
+    evidence: _Evidence, initial: Float[np.ndarray, " 6"], method: Literal["Powell", "Nelder-Mead"]
+) -> tuple[Float[np.ndarray, " 6"], float]:
+    """Return the best parameters near initial ones, and their gain.
 
-    def loss(steps: Float[np.ndarray, " 5"]) -> float:
-        return -evidence.score(initial + steps * _STEP)
+    Powell's method leaps from one optimum to another; the simplex of Nelder and Mead follows a narrow ridge.
+    """
 
-    options = {"xtol": 1e-2, "ftol": 1e-5, "maxiter": 10}
-    found = minimize(loss, np.zeros(5), method="Powell", bounds=[(-3, 3)] * 5, options=options)
+    def loss(steps: Float[np.ndarray, " 6"]) -> float:
+        return -_gain(evidence, initial + steps * _STEP)
+
+    options: dict[str, Any] = {"xtol": 1e-2, "ftol": 1e-5, "maxiter": 10}
+    if method == "Nelder-Mead":
+        simplex = np.vstack([np.zeros(6), 0.5 * np.eye(6)])
+        options = {"xatol": 1e-2, "fatol": 1e-5, "initial_simplex": simplex}
+    found = minimize(loss, np.zeros(6), method=method, bounds=[(-3, 3)] * 6, options=options)
     return initial + found.x * _STEP, -float(found.fun)
 
 
 def _difference(
-    a: Float[np.ndarray, " 5"], b: Float[np.ndarray, " 5"], camera: Camera, inverse: float
+    a: Float[np.ndarray, " 6"], b: Float[np.ndarray, " 6"], camera: Camera, inverse: float
 ) -> float:
     """Return the largest difference of two parameter vectors at an image corner, near and far, pixels."""
     corner = np.array([camera.width / camera.fx, camera.height / camera.fy]) / 2
-    zoom, axis, baseline = a[0] - b[0], a[1:3] - b[1:3], a[3:] - b[3:]
+    zoom, axis, baseline, ahead = a[0] - b[0], a[1:3] - b[1:3], a[3:5] - b[3:5], a[5] - b[5]
     shifts = [
-        zoom * corner * sign + axis + baseline * near * inverse for sign in (-1, 1) for near in (-0.5, 0.5)
+        (zoom - ahead * near * inverse) * corner * sign + axis + baseline * near * inverse
+        for sign in (-1, 1)
+        for near in (-0.5, 0.5)
     ]
     return float(np.abs(np.array(shifts) * [camera.fx, camera.fy]).max())
 

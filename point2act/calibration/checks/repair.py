@@ -121,10 +121,12 @@ def _depth_camera(views: Sequence[View]) -> tuple[DepthExtrinsics | None, str]:
 def _description(found: DepthExtrinsics) -> str:
     offset = np.array(found.offset) * 1000
     right, down = ("right" if offset[0] > 0 else "left"), ("below" if offset[1] > 0 else "above")
+    ahead = "before" if offset[2] > 0 else "behind"
     degrees = np.degrees(np.arctan(found.axis_shift))
     return (
         f"depth registered to the colours: its camera has {1 / found.zoom:.3f} times the focal length, its "
         f"axis is {degrees[0]:+.2f}° to the right and {degrees[1]:+.2f}° down, and it is "
-        f"{abs(offset[0]):.0f} mm to the {right} of the colour camera and {abs(offset[1]):.0f} mm {down} it; "
+        f"{abs(offset[0]):.0f} mm to the {right} of the colour camera, {abs(offset[1]):.0f} mm {down} and "
+        f"{abs(offset[2]):.0f} mm {ahead} it; "
         f"edges at its borders have {found.after:.2f} standard deviations instead of {found.before:.2f}"
     )
