@@ -13,6 +13,7 @@ from jaxtyping import Float
 from benchmarks.common.unfitted import unfitted_session
 from benchmarks.real.frames import click_place
 from benchmarks.real.soundness import Soundness, approach_width, judge, readings
+from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Capture, Grasp, PointSet, View
 from point2act.data.capture import read_capture
 from point2act.data.capture.view_selection import keep_frames
@@ -34,54 +35,87 @@ class JudgedQuery:
     grasp: Grasp | None
     each: tuple[Soundness, ...]
     """Judgement against the readings of every view; empty without a grasp."""
+    recorded: tuple[Soundness, ...]
+    """Judgement against the readings of every view of the recording, those that were not used included."""
     reason: str
     """Why there is no grasp."""
 
     @property
     def sound(self) -> bool:
         """Whether every view leaves the approach free, and some view has readings between the pads."""
-        return all(one.free() for one in self.each) and any(one.holds() for one in self.each)
+        return _is_sound(self.each)
+
+    @property
+    def sound_in_all(self) -> bool:
+        """Whether the same holds of all views of the recording."""
+        return _is_sound(self.recorded)
 
     def line(self) -> str:
         """Return the judgement as a line of text."""
         name = f"{self.recording:<22} {self.query:<16} {self.views:>2} views"
         if self.grasp is None:
             return f"{name} no grasp: {self.reason}"
-        free = sum(one.free() for one in self.each)
+        free, known = (sum(one.free() for one in judged) for judged in (self.each, self.recorded))
         return (
             f"{name} {'sound' if self.sound else 'NOT SOUND'}: score {self.grasp.score:.2f}, "
-            f"{1e3 * self.grasp.width:.0f} mm, free in {free} of {len(self.each)} views, at most "
+            f"{1e3 * self.grasp.width:.0f} mm, free in {free} of {len(self.each)} views and in {known} "
+            f"of all {len(self.recorded)}, at most "
             f"{max(one.inside for one in self.each)} voxels inside, up to "
             f"{max(one.between for one in self.each)} readings between"
         )
 
 
-def judge_recording(folder: Path, count: int | None, gripper: Gripper) -> list[JudgedQuery]:
-    """Plan grasps with some views of a recording, and judge the best of each query.
+def judge_recording(folder: Path, gripper: Gripper) -> list[JudgedQuery]:
+    """Plan grasps with more and more views of a recording, and judge the best of each query."""
+    source = read_capture(folder)
+    everything = list(unfitted_session(source).recorded.values())
+    return [one for count in COUNTS for one in _judge(source, count, gripper, everything)]
+
+
+def _judge(
+    source: Capture, count: int | None, gripper: Gripper, everything: Sequence[View]
+) -> list[JudgedQuery]:
+    """Plan grasps with some views, and judge them against these views and against all.
 
     Poses are refined as ``run`` does. The Gaussians are not fitted: grasps are planned on measured depth, and
     one or three views are not fitted by ``run`` either.
     """
-    source = read_capture(folder)
-    points = read_points(folder / "points.json", source)
+    points = read_points(source.folder / "points.json", source)
     capture = source if count is None else keep_frames(source, middle_views(source, points, count))
     session = unfitted_session(capture)
     views = list(session.recorded.values())
     names = {view.name for view in views}
     given = replace(points, answers=tuple(answer for answer in points.answers if answer.image in names))
     answered = session.ask(given, gripper=gripper)
-    clouds = [readings(view) for view in views]
+    clouds, known = ([readings(view) for view in one] for one in (views, everything))
     judged = []
     for result in answered.results:
         best = result.grasps[0] if result.grasps else None
         each: tuple[Soundness, ...] = ()
+        recorded: tuple[Soundness, ...] = ()
         if best is not None:
             width = approach_width(best, gripper)
             clicked = _clicked(views, given, result.query.name)
             each = tuple(judge(best, gripper, cloud, opening=width, clicked=clicked) for cloud in clouds)
+            there = _moved(best, views[0], everything)
+            clicked = _clicked(everything, points, result.query.name)
+            recorded = tuple(judge(there, gripper, cloud, opening=width, clicked=clicked) for cloud in known)
         why = f"{result.reason}: {result.detail}"
-        judged.append(JudgedQuery(folder.name, result.query.name, len(views), best, each, why))
+        name = source.folder.name
+        judged.append(JudgedQuery(name, result.query.name, len(views), best, each, recorded, why))
     return judged
+
+
+def _is_sound(each: Sequence[Soundness]) -> bool:
+    return all(one.free() for one in each) and any(one.holds() for one in each)
+
+
+def _moved(grasp: Grasp, view: View, everything: Sequence[View]) -> Grasp:
+    """Return a grasp relative to one of its views, where the poses that all views agree on have that view."""
+    same = next(other for other in everything if other.name == view.name)
+    T = same.T_world_cam @ invert(view.T_world_cam)
+    contacts = transform_points(T, grasp.contacts)
+    return replace(grasp, T_world_gripper=T @ grasp.T_world_gripper, contacts=contacts)
 
 
 def middle_views(capture: Capture, points: PointSet, count: int) -> list[str]:

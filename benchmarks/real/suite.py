@@ -13,7 +13,6 @@ the scenes, and keeps their captures and reports in that folder.
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import tempfile
 import time
@@ -29,7 +28,6 @@ from benchmarks.real.check import Verdict, check, measured_cloud
 from benchmarks.real.frames import FOLDER as FRAMES
 from benchmarks.real.frames import Judged, judge_frame
 from benchmarks.real.recordings import (
-    COUNTS,
     RECORDINGS,
     JudgedQuery,
     judge_recording,
@@ -86,8 +84,9 @@ def measure(plan: Plan) -> Iterator[Metric]:
     data, gripper = data_folder(), load_gripper(GRIPPER)
     folders = sorted(folder for folder in (data / FRAMES).iterdir() if folder.is_dir())
     yield from frame_metrics([one for folder in folders for one in judge_frame(folder, gripper)])
-    judged = [judge_recording(data / name, count, gripper) for name in RECORDINGS for count in COUNTS]
-    yield from recording_metrics([one for each in judged for one in each])
+    yield from recording_metrics(
+        [one for name in RECORDINGS for one in judge_recording(data / name, gripper)]
+    )
     yield from registration_metrics(data)
     with tempfile.TemporaryDirectory() as folder:
         records = [run_scene(scene, Path(folder) / scene.name) for scene in scenes(data)]
@@ -116,6 +115,8 @@ def recording_metrics(judged: Sequence[JudgedQuery]) -> Iterator[Metric]:
         yield Metric(f"real.{recording}.sound", sound, "queries", "higher")
     steady = [never_falls([step.sound for step in steps]) for steps in by_query.values()]
     yield Metric("real.monotone", float(np.mean(steady)), "", "higher")
+    steady = [never_falls([step.sound_in_all for step in steps]) for steps in by_query.values()]
+    yield Metric("real.monotone_in_all_views", float(np.mean(steady)), "", "higher")
 
 
 def scene_metrics(records: Sequence[Record]) -> Iterator[Metric]:
@@ -185,8 +186,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for folder in sorted((data / FRAMES).iterdir()):
         if chosen(folder.name):
             print("\n".join(one.line() for one in judge_frame(folder, gripper)), flush=True)
-    for name, count in itertools.product(filter(chosen, RECORDINGS), COUNTS):
-        print("\n".join(one.line() for one in judge_recording(data / name, count, gripper)), flush=True)
+    for name in filter(chosen, RECORDINGS):
+        print("\n".join(one.line() for one in judge_recording(data / name, gripper)), flush=True)
     if arguments.output is None:
         return
     for scene in filter(lambda scene: chosen(scene.name), scenes(data)):
