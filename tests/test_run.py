@@ -132,7 +132,7 @@ def test_a_few_views_with_depth_are_answered_once(capture, tmp_path, monkeypatch
         asked.append(points)
         return ask_with_marks(session, points, *rest, **options)
 
-    monkeypatch.setattr("point2act.pipeline.steps.ask_with_marks", count)
+    monkeypatch.setattr("point2act.pipeline.answering.ask_with_marks", count)
     result = point2act.run(capture, tmp_path, config=dataclasses.replace(QUICK, max_views=3))
     assert len(asked) == 1
     assert not (tmp_path / "geometry.ply").exists()

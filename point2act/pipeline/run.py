@@ -12,11 +12,12 @@ from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query
 from point2act.data.points import find_points
 from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
+from point2act.pipeline.answering import AnswerSource
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.run_config import RunConfig, RunResult
 from point2act.pipeline.session import Session
-from point2act.pipeline.steps import AnswerSource, Reconstructed, RunContext
+from point2act.pipeline.steps import Reconstructed, RunContext
 from point2act.pipeline.stream import CaptureFollower, FollowConfig
 from point2act.splatting.incremental import IncrementalConfig, IncrementalReconstruction
 from point2act.vlm.pointing.ask import PointingJob, Questions

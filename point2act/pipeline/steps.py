@@ -21,18 +21,15 @@ from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import as_stored, read_splat_ply
 from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.pipeline.adaptive import AdaptiveAsking
-from point2act.pipeline.mark_questions import added
-from point2act.pipeline.mark_selection import ask_with_marks
+from point2act.pipeline.answering import Answered, AnswerSource, answer
 from point2act.pipeline.outputs import RunSummary, publish, publish_grasps, write_scene, write_timings
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.run_config import RunConfig, RunResult
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
 from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.gaussians import choose_device
 from point2act.splatting.reconstruct import Reconstruction, Reconstructor
-from point2act.vlm.pointing.ask import Answers, PointingJob, wait_for_answers
-from point2act.vlm.pointing.mark_selector import MarkSelector
+from point2act.vlm.pointing.ask import Answers
 from point2act.vlm.segmenters.factory import as_segmenter
 from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
@@ -40,34 +37,6 @@ _log = logging.getLogger(__name__)
 
 # What fitting keeps in memory for each pixel of all views: colours and depth in float32.
 _TARGET_BYTES = 16
-
-
-@dataclass(frozen=True, eq=False)
-class AnswerSource:
-    """Where the answers to a run's queries come from."""
-
-    known: PointSet | None
-    """Recorded points; None if a model is asked, or if there are none."""
-    job: PointingJob | None
-    """Questions that a model is being asked; None if it is not."""
-    further: AdaptiveAsking | MarkSelector | None
-    """Asks on adaptively, or selects among numbered regions, see ``ask_with_marks``."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there are any queries."""
-        return self.known is not None or self.job is not None
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """Results, the session that they come from, and the answers that they rest on."""
-
-    session: Session
-    results: SessionResult
-    points: PointSet
-    replies: Answers | None
-    """What a model answered, if one was asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,33 +187,21 @@ class RunContext:
         )
 
     def _answer(self, session: Session, asked: AnswerSource) -> Answered | None:
-        """Ask on, answer all queries and write the answers and the grasps; None without queries."""
-        points, replies, selector = asked.known, None, asked.further
-        if asked.job is not None:
-            replies = wait_for_answers(asked.job, self.stages)
-            if isinstance(selector, AdaptiveAsking):
-                first = replies.points.answers
-                more = selector.ask(session, first, answer=self.config.answer, stages=self.stages)
-                replies = replace(replies, points=more.points, count=added(replies.count, more.count))
-                selector = None
-            points = replies.points
-        if points is None:
-            return None
-        results, points = ask_with_marks(
+        """Answer all queries and write the answers and the grasps; None without queries."""
+        answered = answer(
             session,
-            points,
-            None if isinstance(selector, AdaptiveAsking) else selector,
+            asked,
             config=self.config.answer,
             choosing=self.config.choosing,
             gripper=self.gripper,
             planner=self.planner,
             stages=self.stages,
         )
-        if self.output is not None:
-            if points is not asked.known:
-                write_points(self.output / "points.json", points)
-            publish_grasps(self.output, session, results)
-        return Answered(session, results, points, replies)
+        if answered is not None and self.output is not None:
+            if answered.points is not asked.known:
+                write_points(self.output / "points.json", answered.points)
+            publish_grasps(self.output, session, answered.results)
+        return answered
 
     def _fingerprint(self, source: Capture, views: Sequence[View]) -> str:
         """Return a hash of what the scene is made from and how."""

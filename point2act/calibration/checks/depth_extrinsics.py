@@ -43,7 +43,8 @@ _STEP = np.array([0.02, 0.01, 0.01, 0.01, 0.01, 0.004])
 _OUT_OF_ROW = np.array([0.003, 0.010])
 """Distances of a depth camera beside the row or column of its colour camera, and before or behind it, each of
 which costs ``_COST`` of the score, metres. Chosen: the two sit side by side in all depth cameras, and borders
-hardly tell a camera that is a centimetre lower from one that looks lower: both fit a real shelf equally."""
+hardly distinguish a camera that is a centimetre lower from one whose axis points lower: both fit a real shelf
+equally."""
 _COST = 0.007
 _AGREE = 0.007
 """Largest difference between the results of odd and even views, over the longer side. Chosen: 4.5 px of 640;
