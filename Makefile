@@ -43,9 +43,10 @@ demo/grasps.json: $(RUN)/.trained
 demo/trial/trials.json: demo/grasps.json
 	$(BIN)/point2act simulate --try demo/grasps.json --output demo/trial
 
-# The picture of the README: the cap of the bottle, from a view that shows it.
+# The pictures of README and docs: the cap of the bottle, from a view that shows it; the page and the report.
 pictures: $(CAPTURE)/transforms.json
 	$(BIN)/point2act run $(CAPTURE) --output demo/out
+	$(BIN)/python tests/draw_page.py demo/out docs/assets
 	$(BIN)/python examples/13_figure.py demo/out $(CAPTURE)/points.json docs/assets/demo.jpg \
 		--query 2 --view 23 --trial
 

@@ -9,6 +9,7 @@ import synthetic
 
 from point2act.core.types import View
 from point2act.visualization.initial_camera import InitialCamera
+from point2act.visualization.viewer.clients import move_camera
 from point2act.visualization.viewer.viewpoints import VIEWPOINTS, from_base, from_view, viewpoint
 
 UP = np.array([0.0, 0.6, 0.8])
@@ -49,3 +50,36 @@ def test_a_photographs_camera_sees_what_it_saw():
     np.testing.assert_allclose(camera.look_at, CENTER, atol=1e-9)
     np.testing.assert_allclose(camera.up, -pose[:3, 1])
     assert 2 * view.camera.fy * np.tan(camera.fov / 2) == pytest.approx(view.camera.height)
+
+
+class StrictCamera:
+    """A camera that refuses, as viser 1.x does, to look along the direction up."""
+
+    def __init__(self) -> None:
+        self._values = {
+            "position": np.array([0.0, -1.0, 1.0]),
+            "look_at": np.zeros(3),
+            "up_direction": np.array([0.0, 0.0, 1.0]),
+            "fov": 1.0,
+        }
+
+    def __getattr__(self, name: str) -> object:
+        return self._values[name]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "_values":
+            super().__setattr__(name, value)
+            return
+        self._values[name] = value
+        forward = self._values["look_at"] - self._values["position"]
+        assert np.linalg.norm(np.cross(forward, self._values["up_direction"])) > 1e-6, name
+
+
+def test_the_camera_is_never_turned_along_up_on_its_way():
+    camera = StrictCamera()
+    for name in ("Top", "Start", "Top", "Front", "Top", "Start", "Front", "Start"):
+        wanted = viewpoint(name, INITIAL)
+        move_camera(camera, wanted, 2.0)
+        np.testing.assert_allclose(camera.position, 2 * wanted.position)
+        np.testing.assert_allclose(camera.look_at, 2 * wanted.look_at)
+        np.testing.assert_allclose(camera.up_direction, wanted.up)

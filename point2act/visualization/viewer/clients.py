@@ -25,6 +25,8 @@ from point2act.visualization.viewer.photos import (
 # Distance of a photograph in front of its camera, as a fraction of the distance to the scene: nearer than
 # anything in focus. Chosen.
 _PHOTO_DISTANCE = 0.25
+# Sine of the angle between up and forward below which they count as parallel. Chosen.
+_PARALLEL = 1e-3
 # Order of the photograph's controls: before everything else in the panel.
 _FIRST = -1.0
 
@@ -85,12 +87,8 @@ class Client:
 
     def _look(self, new: BrowserCamera) -> None:
         """Move the browser's camera."""
-        camera = self.handle.camera
         with self.handle.atomic():
-            camera.up_direction = new.up
-            camera.position = self._unit * new.position
-            camera.look_at = self._unit * new.look_at
-            camera.fov = new.fov
+            move_camera(self.handle.camera, new, self._unit)
 
     def open(self, image: str, view: View) -> None:
         """Look at a photograph from where it was taken; ``draw`` draws it."""
@@ -191,3 +189,23 @@ class Client:
         )
         if pixel is not None:
             self._actions.pointed(self, pixel)
+
+
+def move_camera(camera: viser.CameraHandle, new: BrowserCamera, unit: float) -> None:
+    """Move a camera of viser, which (1.x) refuses to look along the direction up, also in between.
+
+    Args:
+        camera: Camera to move.
+        new: Where to, world frame.
+        unit: viser's units per unit of the world.
+    """
+    forward = camera.look_at - camera.position
+    across = np.linalg.norm(np.cross(new.up, forward))
+    up_last = across < _PARALLEL * np.linalg.norm(new.up) * np.linalg.norm(forward)
+    if not up_last:
+        camera.up_direction = new.up
+    camera.position = unit * new.position
+    camera.look_at = unit * new.look_at
+    if up_last:
+        camera.up_direction = new.up
+    camera.fov = new.fov

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from point2act.core.types import Answer, Grasp, QueryResult, Role
+from point2act.core.types import Answer, Grasp, QueryResult, Reason, Role
 from point2act.data.points import PERSON, effective_answers
-from point2act.visualization.headlines import HEADLINES, TERMS
+from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS
 
 _ROLES: dict[Role, str] = {"grasp": "to grasp", "place": "to put something down", "avoid": "to avoid"}
 
@@ -93,7 +93,7 @@ def about_result(result: QueryResult) -> str:
         chances = ", ".join(f"{other.confidence:.0%}" for other in result.alternatives)
         lines.append(f"Alternatives: {chances}")
     if result.reason is not None:
-        lines.append(f"**{HEADLINES[result.reason]}.** {plain(result.detail or '')}")
+        lines.append(_why(result.reason, result.detail))
     return "\n\n".join(lines)
 
 
@@ -172,7 +172,12 @@ def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:
         return "Planning …"
     if result.reason is None:
         return f"No grasps: this is {_ROLES[result.query.role]}."
-    return f"**{HEADLINES[result.reason]}.** {plain(result.detail or '')}"
+    return _why(result.reason, result.detail)
+
+
+def _why(reason: Reason, detail: str | None) -> str:
+    """Describe why there is no result, and what helps."""
+    return f"**{HEADLINES[reason]}.** {plain(detail or '')}\n\n**What helps:** {ADVICE[reason]}"
 
 
 def _opening(grasp: Grasp) -> str:
