@@ -357,6 +357,8 @@ class Window:
 
 
 def changed_share(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"]) -> float:
-    """The share of pixels that have another colour in one picture than in the other."""
+    """The share of pixels that have another colour in one picture than in the other; 1 for another size."""
+    if before.shape != after.shape:
+        return 1.0
     apart = np.abs(before.astype(int) - after).max(axis=-1)
     return float((apart > DIFFERENT).mean())

@@ -116,6 +116,7 @@ def test_gaussians_are_drawn_without_the_servers_help(browser: Any, monkeypatch:
     """A script that viser's page asks for at every change and did not get left the scene empty for good."""
     viewer = Viewer(large(1500), (), title="large", grippers=("panda",), config=ViewerConfig(port=8650))
     window = Window(browser, viewer.url)
+    window.wait_for_words("large")
     before = window.wait_until_still()
     refused: list[str] = []
     monkeypatch.setattr(
@@ -298,7 +299,8 @@ def test_the_command_line_makes_the_same_grasps(window: Window, tmp_path: Path):
     words = line.replace("--output grasps.json", f"--output {tmp_path / name}").split()
     assert words[0] == "point2act"
     again = [sys.executable, "-m", "point2act.cli", *words[1:], "--no-report"]
-    subprocess.run(again, check=True, capture_output=True, cwd=tmp_path)
+    done = subprocess.run(again, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     ours, theirs = json.loads(content)["results"], read_grasps(tmp_path / name)["results"]
     for one, other in zip(ours, theirs, strict=True):
         assert one["action_point"] == pytest.approx(other["action_point"])

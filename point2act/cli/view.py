@@ -106,9 +106,8 @@ def main(argv: Sequence[str]) -> None:
         folder = session.capture.folder
         known = points_file(given.points, folder)
     session = replace(session, segmenter=segmenter)
-    points = PointSet((), ()) if known is None else read_points(known, session.capture)
     saved = given.points or folder / "points.json"
-    _connect(arguments, viewer, session, points, saved, make_questions)
+    _connect(arguments, viewer, session, known, saved, make_questions)
     try:
         threading.Event().wait()
     finally:
@@ -168,11 +167,20 @@ def _connect(
     arguments: Arguments,
     viewer: Viewer,
     session: Session,
-    points: PointSet,
+    known: Path | None,
     saved: Path,
     make_questions: QuestionFactory | None,
 ) -> None:
-    """Connect the page to the session, for queries."""
+    """Connect the page to the session, for queries.
+
+    Args:
+        arguments: Options of the command.
+        viewer: The page.
+        session: The scene.
+        known: File of the answers so far, None without any.
+        saved: File to which answers are saved as soon as there are new ones.
+        make_questions: Opens the model, None without one.
+    """
     from point2act.pipeline.interactive import InteractiveSession
     from point2act.pipeline.query import AnswerConfig
 
@@ -182,16 +190,20 @@ def _connect(
     )
     interactive = InteractiveSession(
         session,
-        points,
+        PointSet((), ()) if known is None else read_points(known, session.capture),
         keep=saved,
         config=config,
         make_questions=make_questions,
         adaptive=arguments.model.adaptive(),
     )
-    viewer.start(interactive, command=lambda: _command(arguments, interactive.config.gripper, saved))
+
+    def command() -> str:
+        return _command(arguments, interactive.config.gripper, saved if saved.is_file() else known)
+
+    viewer.start(interactive, command=command)
 
 
-def _command(arguments: Arguments, gripper: str, points: Path) -> str:
+def _command(arguments: Arguments, gripper: str, points: Path | None) -> str:
     """Return the command that plans the grasps on the page."""
     source, robot, max_side = arguments.input.source, arguments.gripper_and_arm, arguments.speed.max_side
     if is_run(source):
@@ -199,7 +211,8 @@ def _command(arguments: Arguments, gripper: str, points: Path) -> str:
         words = ["point2act", "grasp", "--load-config", str(path), "--output", "grasps.json"]
     else:
         words = ["point2act", "run", str(source), "--output", "out"]
-    words += ["--points", str(points), "--gripper", gripper]
+    words += [] if points is None else ["--points", str(points)]
+    words += ["--gripper", gripper]
     words += [] if robot.arm is None else ["--arm", robot.arm]
     words += ["--metric"] if robot.metric else []
     words += [] if arguments.input.sensor == "auto" else ["--sensor", arguments.input.sensor]
