@@ -27,7 +27,7 @@ from point2act.visualization.drawing.borders import registration_picture
 from point2act.visualization.drawing.canvas import PALETTE
 
 OTHER = DepthExtrinsics(
-    zoom=0.85, axis_shift=(0.02, -0.015), offset=(-0.02, 0.0, 0.004), before=0.0, after=0.0
+    zoom=0.85, axis_shift=(0.02, -0.015), offset=(-0.02, 0.012, 0.0), before=0.0, after=0.0
 )
 
 

@@ -19,6 +19,7 @@ from point2act.data.capture import read_capture
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import read_points
 from point2act.grasping.grippers import Gripper
+from point2act.pipeline.session import Session
 
 RECORDINGS = ("apc_shelf_registered", "red_kitchen")
 COUNTS = (1, 3, 8, None)
@@ -68,26 +69,34 @@ class JudgedQuery:
 def judge_recording(folder: Path, gripper: Gripper) -> list[JudgedQuery]:
     """Plan grasps with more and more views of a recording, and judge the best of each query."""
     source = read_capture(folder)
-    everything = list(unfitted_session(source).recorded.values())
-    return [one for count in COUNTS for one in _judge(source, count, gripper, everything)]
+    points = read_points(folder / "points.json", source)
+    captures = [
+        source if count is None else keep_frames(source, middle_views(source, points, count))
+        for count in COUNTS
+    ]
+    sessions = [unfitted_session(capture) for capture in captures]
+    everything = list(sessions[-1].recorded.values())
+    clouds = [readings(view) for view in everything]
+    return [one for session in sessions for one in _judge(session, points, gripper, everything, clouds)]
 
 
 def _judge(
-    source: Capture, count: int | None, gripper: Gripper, everything: Sequence[View]
+    session: Session,
+    points: PointSet,
+    gripper: Gripper,
+    everything: Sequence[View],
+    known: Sequence[Float[np.ndarray, "_ 3"]],
 ) -> list[JudgedQuery]:
-    """Plan grasps with some views, and judge them against these views and against all.
+    """Plan grasps with a session's views, and judge them against these and against all of the recording.
 
     Poses are refined as ``run`` does. The Gaussians are not fitted: grasps are planned on measured depth, and
     one or three views are not fitted by ``run`` either.
     """
-    points = read_points(source.folder / "points.json", source)
-    capture = source if count is None else keep_frames(source, middle_views(source, points, count))
-    session = unfitted_session(capture)
     views = list(session.recorded.values())
     names = {view.name for view in views}
     given = replace(points, answers=tuple(answer for answer in points.answers if answer.image in names))
     answered = session.ask(given, gripper=gripper)
-    clouds, known = ([readings(view) for view in one] for one in (views, everything))
+    clouds = [readings(view) for view in views]
     judged = []
     for result in answered.results:
         best = result.grasps[0] if result.grasps else None
@@ -101,7 +110,7 @@ def _judge(
             clicked = _clicked(everything, points, result.query.name)
             recorded = tuple(judge(there, gripper, cloud, opening=width, clicked=clicked) for cloud in known)
         why = f"{result.reason}: {result.detail}"
-        name = source.folder.name
+        name = session.capture.folder.name
         judged.append(JudgedQuery(name, result.query.name, len(views), best, each, recorded, why))
     return judged
 

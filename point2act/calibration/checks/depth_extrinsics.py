@@ -6,7 +6,8 @@ edge strength at the moved borders of depth: with d = 1/z - 1/z0, a border pixel
     u' = cx + (m (u - cx) + fx (x + b_x d)) / (1 + b_z d)
 
 and v' likewise. 1/z0 is the median inverse depth, which decorrelates zoom, axis and baseline. Powell's method
-maximises the score from several baselines, coarse to fine, and odd and even views cross-validate the result.
+maximises the score without b_z from several baselines, coarse to fine, and odd and even views cross-validate
+the result. The method of Nelder and Mead then refines all six for all views.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -31,8 +31,9 @@ from point2act.data.importers.depth_registration import register_depth
 
 _VIEWS = 30
 """Maximum number of evenly selected views. Chosen, for speed."""
-_BLURS = (0.006, 0.0025, 0.0015)
-"""Smoothings of the edges over the longer side, from search to refinement. Chosen: 4, 1.6 and 1 px of 640."""
+_COARSE, _FINE, _FINEST = 0.006, 0.0025, 0.0015
+"""Smoothings of the edges over the longer side, for search, refinement and the last steps with all views.
+Chosen: 4, 1.6 and 1 px of 640."""
 _BASELINES = (-0.03, -0.015, 0.0, 0.015, 0.03)
 """Initial baselines along x and y, metres. Chosen: depth cameras are 1 to 6 cm from their colour camera."""
 _STARTS = 8
@@ -40,15 +41,9 @@ _STARTS = 8
 fourth is the first to reach the optimum."""
 _STEP = np.array([0.02, 0.01, 0.01, 0.01, 0.01, 0.004])
 """Expected errors of the six parameters; the search range is three times that. Chosen."""
-_OUT_OF_ROW = np.array([0.003, 0.010])
-"""Distances of a depth camera beside the row or column of its colour camera, and before or behind it, each of
-which costs ``_COST`` of the score, metres. Chosen: the two sit side by side in all depth cameras, and borders
-hardly distinguish a camera that is a centimetre lower from one whose axis points lower: both fit a real shelf
-equally."""
-_COST = 0.007
-_AGREE = 0.007
-"""Largest difference between the results of odd and even views, over the longer side. Chosen: 4.5 px of 640;
-measured: 2.4 px on a real shelf, 1.6 of 240 px on simulated objects."""
+_AGREE = 0.005
+"""Largest difference between the results of odd and even views, over the longer side. Chosen: 3 px of 640;
+measured: 0.9 px on a real shelf, below 0.5 px on simulated tables."""
 _GAIN = 1.1
 """Smallest ratio of the scores after and before, in views that were not fitted. Chosen."""
 
@@ -98,10 +93,12 @@ def estimate_depth_extrinsics(views: Sequence[View], start: Registration) -> Dep
     maps = [_edge_maps(view) for view in views]
     inverse = _median_inverse_depth(maps)
     halves = [list(chain(*half)) for half in (maps[::2], maps[1::2])]
-    levels = [[_Evidence.of(half, blur, inverse) for blur in _BLURS] for half in halves]
-    even, odd = (half[-1] for half in levels)
+    even, odd = (_Evidence.of(half, _FINE, inverse) for half in halves)
     initial = _initial(start, views[0])
-    found = [_search(half, initial) for half in levels]
+    found = [
+        _search(_Evidence.of(half, _COARSE, inverse), fine, initial)
+        for half, fine in zip(halves, (even, odd), strict=True)
+    ]
     side = max(views[0].rgb.shape[:2])
     if _difference(found[0], found[1], views[0].camera, inverse) > _AGREE * side:
         return None
@@ -109,10 +106,9 @@ def estimate_depth_extrinsics(views: Sequence[View], start: Registration) -> Dep
     others = (odd.score(found[0]) + even.score(found[1])) / 2
     if others < _GAIN * max(0.0, (odd.score(identity) + even.score(identity)) / 2):
         return None
-    every = _Evidence((*even.maps, *odd.maps), inverse)
-    best = max((_maximised(every, one, "Nelder-Mead") for one in found), key=lambda one: one[1])[0]
+    every = _Evidence.of(list(chain(*halves)), _FINEST, inverse)
+    best, after = _refined(every, (found[0] + found[1]) / 2)
     # At infinity, where the baseline has no effect.
-    after = every.score(best)
     zoom, x, y, right, down, ahead = (best / (1 - best[5] * inverse)).tolist()
     axis_shift = x - right * inverse, y - down * inverse
     return DepthExtrinsics(zoom, axis_shift, (right, down, ahead), every.score(identity), after)
@@ -178,48 +174,49 @@ def _median_inverse_depth(maps: Sequence[Sequence[_EdgeMap]]) -> float:
     return float(np.median(1 / depths)) if len(depths) else 0.0
 
 
-def _search(levels: Sequence[_Evidence], initial: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 6"]:
-    """Return the best parameters from several initial baselines, coarse to fine."""
-    coarse, *finer = levels
+def _search(coarse: _Evidence, fine: _Evidence, initial: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 6"]:
+    """Return the best parameters from several initial baselines, coarse to fine; b_z stays zero."""
     tried = [np.array([*initial[:3], right, down, 0.0]) for right in _BASELINES for down in _BASELINES]
-    tried = sorted(tried, key=coarse.score, reverse=True)[:_STARTS]
-    best = max((_maximised(coarse, one, "Powell") for one in tried), key=lambda one: one[1])[0]
-    found = [best, _in_row(best)]
-    for level in finer:
-        found = [_maximised(level, one, "Nelder-Mead")[0] for one in found]
-    return max(found, key=lambda one: _gain(finer[-1], one))
-
-
-def _in_row(parameters: Float[np.ndarray, " 6"]) -> Float[np.ndarray, " 6"]:
-    """Return the parameters with the smaller baseline, and that ahead, zero."""
-    smaller = 3 + int(abs(parameters[3]) > abs(parameters[4]))
-    return np.where(np.isin(np.arange(6), (smaller, 5)), 0.0, parameters)
-
-
-def _gain(evidence: _Evidence, parameters: Float[np.ndarray, " 6"]) -> float:
-    """Return the score of parameters, less the cost of a camera out of row."""
-    right, down, ahead = parameters[3:]
-    away = np.array([min(abs(right), abs(down)), ahead]) / _OUT_OF_ROW
-    return evidence.score(parameters) - _COST * float(away @ away)
+    tried.sort(key=coarse.score, reverse=True)
+    best = max((_maximised(coarse, parameters) for parameters in tried[:_STARTS]), key=lambda one: one[1])[0]
+    return _maximised(fine, best)[0]
 
 
 def _maximised(
-    evidence: _Evidence, initial: Float[np.ndarray, " 6"], method: Literal["Powell", "Nelder-Mead"]
+    evidence: _Evidence, initial: Float[np.ndarray, " 6"]
 ) -> tuple[Float[np.ndarray, " 6"], float]:
-    """Return the best parameters near initial ones, and their gain.
+    """Return the best first five parameters near initial ones, and their score, by Powell's method."""
 
-    Powell's method leaps from one optimum to another; the simplex of Nelder and Mead follows a narrow ridge.
+    def loss(steps: Float[np.ndarray, " 5"]) -> float:
+        return -evidence.score(initial + np.append(steps, 0.0) * _STEP)
+
+    options = {"xtol": 1e-2, "ftol": 1e-5, "maxiter": 10}
+    found = minimize(loss, np.zeros(5), method="Powell", bounds=[(-3, 3)] * 5, options=options)
+    return initial + np.append(found.x, 0.0) * _STEP, -float(found.fun)
+
+
+def _refined(evidence: _Evidence, initial: Float[np.ndarray, " 6"]) -> tuple[Float[np.ndarray, " 6"], float]:
+    """Return the best of all six parameters near initial ones, and their score.
+
+    The simplex of Nelder and Mead follows the narrow ridge on which zoom and b_z, or axis and baseline, make
+    up for each other. It starts from the initial parameters and from the same with the cameras in one row, as
+    in most depth cameras: between them the score has several optima.
     """
-
-    def loss(steps: Float[np.ndarray, " 6"]) -> float:
-        return -_gain(evidence, initial + steps * _STEP)
-
-    options: dict[str, Any] = {"xtol": 1e-2, "ftol": 1e-5, "maxiter": 10}
-    if method == "Nelder-Mead":
-        simplex = np.vstack([np.zeros(6), 0.5 * np.eye(6)])
-        options = {"xatol": 1e-2, "fatol": 1e-5, "initial_simplex": simplex}
-    found = minimize(loss, np.zeros(6), method=method, bounds=[(-3, 3)] * 6, options=options)
-    return initial + found.x * _STEP, -float(found.fun)
+    smaller = 3 + int(abs(initial[3]) > abs(initial[4]))
+    in_row = np.where(np.arange(6) == smaller, 0.0, initial)
+    simplex = np.vstack([np.zeros(6), 0.5 * np.eye(6)])
+    options = {"xatol": 1e-2, "fatol": 1e-5, "initial_simplex": simplex}
+    tried = []
+    for place in (initial, in_row):
+        found = minimize(
+            lambda steps, place=place: -evidence.score(place + steps * _STEP),
+            np.zeros(6),
+            method="Nelder-Mead",
+            bounds=[(-3, 3)] * 6,
+            options=options,
+        )
+        tried.append((place + found.x * _STEP, -float(found.fun)))
+    return max(tried, key=lambda one: one[1])
 
 
 def _difference(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 
 from point2act.core.types import GaussianScene, Query, ViewAnswers
 from point2act.visualization.drawing import Color
@@ -42,6 +42,11 @@ class ScenePoints:
     """Metres."""
     colors: dict[str, UInt8[np.ndarray, "n 3"]]
     """Colours by name: ``gaussians`` as photographed, ``relevancy/QUERY`` tinted where it is relevant."""
+
+
+def depth_millimetres(depth: Float[np.ndarray, "h w"]) -> UInt16[np.ndarray, "h w"]:
+    """Return depth in metres as whole millimetres, as depth images of ROS are (REP 118)."""
+    return np.round(1000 * depth).clip(0, 65535).astype(np.uint16)
 
 
 def scene_points(scene: GaussianScene, queries: Sequence[RecordedQuery]) -> ScenePoints:

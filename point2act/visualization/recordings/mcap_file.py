@@ -21,7 +21,13 @@ from point2act.core.files import replacing
 from point2act.core.types import GaussianScene, View
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import PALETTE, Color
-from point2act.visualization.recordings.contents import PALE, RecordedQuery, ScenePoints, scene_points
+from point2act.visualization.recordings.contents import (
+    PALE,
+    RecordedQuery,
+    ScenePoints,
+    depth_millimetres,
+    scene_points,
+)
 
 _WORLD, _CAMERA = "world", "camera"
 """Names of the frames; the camera's is OpenCV's, as Foxglove expects it."""
@@ -152,8 +158,7 @@ class _Recorder:
         image = messages.CompressedImage(**stamp, data=_jpeg(view.rgb), format="jpeg")
         self._log("/camera/image", image, number)
         if view.depth is not None:
-            # Millimetres as in ROS (REP 118).
-            depth = np.round(1000 * view.depth).clip(0, 65535).astype("<u2")
+            depth = depth_millimetres(view.depth).astype("<u2")
             raw = messages.RawImage(
                 **stamp, **size, encoding="16UC1", step=2 * camera.width, data=depth.tobytes()
             )

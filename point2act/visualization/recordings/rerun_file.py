@@ -13,7 +13,7 @@ from point2act.core.files import replacing
 from point2act.core.types import GaussianScene, View
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import PALETTE
-from point2act.visualization.recordings.contents import PALE, RecordedQuery, scene_points
+from point2act.visualization.recordings.contents import PALE, RecordedQuery, depth_millimetres, scene_points
 
 
 def write_rerun(
@@ -73,7 +73,7 @@ def _log_view(rerun: Any, recording: Any, view: View, number: int, queries: Sequ
     recording.log("world/camera/image", pinhole)
     recording.log("world/camera/image/color", rerun.Image(view.rgb).compress(jpeg_quality=90))
     if view.depth is not None:
-        depth = np.round(1000 * view.depth).clip(0, 65535).astype(np.uint16)
+        depth = depth_millimetres(view.depth)
         recording.log("world/camera/image/depth", rerun.DepthImage(depth, meter=1000.0))
     for index, one in enumerate(queries):
         answer = one.pixels[number]
