@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,19 +183,26 @@ def test_a_run_goes_on_with_the_scene_of_one_that_failed(
     assert "fit the Gaussians" not in finished.timings
 
 
+KILLED = """
+import os, signal, sys
+from point2act.cli.main import main
+from point2act.pipeline import steps
+steps.write_timings = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 def test_a_command_that_was_killed_goes_on(tmp_path: Path):
     synthetic.write_capture_files(tmp_path / "capture", synthetic.views())
-    command = [sys.executable, "-m", "point2act.cli", "run", "capture", "--output", "out", "--resume"]
-    first = subprocess.Popen([*command, "--fit.iterations", "30"], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "out" / NAME).is_dir():
-        assert first.poll() is None
-        time.sleep(0.01)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    done = subprocess.run(
-        [*command, "--fit.iterations", "30"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    options = ["run", "capture", "--output", "out", "--resume", "--fit.iterations", "30"]
+    # It kills itself before its last files: from outside, the moment would be a matter of milliseconds.
+    first = subprocess.run([sys.executable, "-c", KILLED, *options], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    assert first.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / NAME).is_dir()
+    assert not (tmp_path / "out" / "run.json").exists()
+    command = [sys.executable, "-m", "point2act.cli", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "going on with it" in done.stderr
     assert read_run(tmp_path / "out").psnr is None  # of eight views none is held out
     assert NAME not in {path.name for path in (tmp_path / "out").iterdir()}
