@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from .grasping.grippers import load_gripper as load_gripper
     from .localization.relevancy import lift as lift
     from .pipeline.finished_run import open_run as open_run
+    from .pipeline.fused_surface import SurfaceCloud as SurfaceCloud
     from .pipeline.grasp_image import ImageConfig as ImageConfig
     from .pipeline.grasp_image import ImageResult as ImageResult
     from .pipeline.grasp_image import grasp_image as grasp_image
     from .pipeline.planning import Planner as Planner
-    from .pipeline.planning import SurfaceCloud as SurfaceCloud
     from .pipeline.query import AnswerConfig as AnswerConfig
     from .pipeline.question_rounds import AdaptiveConfig as AdaptiveConfig
     from .pipeline.run import build as build

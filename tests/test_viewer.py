@@ -162,7 +162,7 @@ def test_the_first_query_is_shown(viewer: Viewer):
     panel = viewer.page.panel
     assert panel.query.options == ("the red box", "the unicorn")
     assert panel.query.value == "the red box"
-    assert "10 views agree" in panel.result.content
+    assert "10 of 10 views agree" in panel.result.content
     assert panel.grasp.options[0].startswith("1: score")
     assert "Grasp 1 of" in panel.numbers.content
     assert panel.command.content == "Command:\n\n`point2act grasp --gripper panda`"
@@ -453,19 +453,23 @@ def test_the_slider_moves_the_gripper_from_approach_to_lift(viewer: Viewer):
         assert viewer.settle()
         assert phase in page.panel.phase.content
         heights.append(page.nodes.grasps._gripper.nodes["fingers"].position @ up)
+        lifted = page.nodes._lifted.nodes
+        assert set(lifted) == ({"object"} if phase == "Lift" else set())
     assert heights[0] > heights[1] < heights[2]
+    assert lifted["object"].position @ up == pytest.approx(heights[2] - heights[1])
     viewer.choose_grasp(0)
     assert viewer.settle()
     assert page.panel.motion.value == AT_GRASP
+    assert not page.nodes._lifted.nodes
 
 
-def test_the_depth_is_drawn_only_when_it_is_wanted(viewer: Viewer):
+def test_the_surface_is_drawn_only_when_it_is_wanted(viewer: Viewer):
     page = viewer.page
     assert not page.nodes.geometry._layer.nodes
     page.panel.shown["geometry"].value = True
     viewer.show("geometry", True)
     assert viewer.settle()
-    assert list(page.nodes.geometry._layer.nodes) == ["depth"]
+    assert list(page.nodes.geometry._layer.nodes) == ["surface", "unseen"]
     viewer.choose("unicorn")
     assert viewer.settle()
     assert not page.nodes.geometry._layer.nodes
@@ -476,9 +480,9 @@ def test_what_blocks_the_nearest_miss_is_drawn(viewer: Viewer):
     empty, hits = np.zeros((2, 2), dtype=bool), np.array([[0.0, 0.0, 0.05]])
     blocked = SurfaceCut(empty, empty, 0.001, np.eye(4), 0.08, hits)
     geometry = viewer.page.nodes.geometry
-    geometry.draw(np.zeros((0, 3)), blocked, state.gripper)
+    geometry.draw(None, blocked, state.gripper)
     assert set(geometry._layer.nodes) == {"blocks", "miss"}
-    geometry.draw(np.zeros((0, 3)), None, state.gripper)
+    geometry.draw(None, None, state.gripper)
     assert not geometry._layer.nodes
 
 

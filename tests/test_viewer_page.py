@@ -71,7 +71,7 @@ def page(run: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 @pytest.fixture(scope="module")
 def window(browser: Any, page: tuple[str, Any]) -> Iterator[Window]:
     window = Window(browser, page[0])
-    window.wait_for_words("10 views agree")
+    window.wait_for_words("10 of 10 views agree")
     window.wait_for_words("Ready")
     yield window
     window.close()
@@ -140,7 +140,7 @@ def test_a_query_is_chosen(window: Window):
     window.choose("Query", "the unicorn")
     window.wait_for_words("No view has a point for this query")
     window.choose("Query", "the red box")
-    window.wait_for_words("10 views agree")
+    window.wait_for_words("10 of 10 views agree")
 
 
 def test_nothing_vanishes_while_the_query_changes(window: Window, known_noise: set[ConsoleLine]):
@@ -166,7 +166,7 @@ def test_nothing_vanishes_while_the_query_changes(window: Window, known_noise: s
     assert min(changed_share(empty, frame) for frame in frames) > 0.8 * covered
     assert complaints(window.console) <= known_noise
     window.choose("Query", "the red box")
-    window.wait_for_words("10 views agree")
+    window.wait_for_words("10 of 10 views agree")
 
 
 def removals(window: Window, name: str) -> int:
@@ -223,7 +223,7 @@ def test_a_click_in_the_scene_is_an_answer_and_is_taken_back(window: Window, run
         assert np.linalg.norm(answer.points[0] - pixel) < 9
     window.press("Undo the last answer")
     window.wait_for(lambda: len(read_points(run / "points.json", capture).answers) == before, "the undoing")
-    window.wait_for_words("10 views agree")
+    window.wait_for_words("10 of 10 views agree")
 
 
 def test_a_grasp_is_chosen_and_played(window: Window, run: Path):
@@ -313,7 +313,7 @@ def test_two_people_see_the_same_and_have_their_own_photographs(
     window: Window, browser: Any, page: Any, known_noise: set[ConsoleLine]
 ):
     other = Window(browser, page[0])
-    other.wait_for_words("10 views agree")
+    other.wait_for_words("10 of 10 views agree")
     other.open_tab("Photographs")
     other.press("Open it")
     other.wait_for_words("Back to the scene")

@@ -25,9 +25,10 @@ from point2act.grasping.grippers import load_gripper
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import visible_at
 from point2act.pipeline.adaptive import ask_adaptively
+from point2act.pipeline.fused_surface import SurfaceCloud, fused_surface
 from point2act.pipeline.interactive_state import Photo, State
 from point2act.pipeline.planning import find_robot
-from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult
 from point2act.splatting.intersection import intersect_ray
@@ -78,6 +79,7 @@ class InteractiveSession:
         self._frames = {frame.name: frame for frame in session.capture.frames}
         self._poses = {view.name: view.T_world_cam for view in session.views}
         self._photos: dict[str, View] = {}
+        self._fused: tuple[Localization | None, SurfaceCloud | None] = (None, None)
         self._earlier: list[tuple[Answer, ...]] = []
 
     @property
@@ -222,6 +224,14 @@ class InteractiveSession:
         pixels = disk_to_view(self._frames[image], view, points)
         heat = heatmap(view.camera, pixels, config=self.config.heatmap).astype(np.float64)
         return Photo(view, pixels, heat)
+
+    def surface(self, query: str | None) -> SurfaceCloud | None:
+        """Return the surface that a query's grasps are planned on; None if it is not localized."""
+        localization = self.state.localized.get(query or "")
+        if localization is not self._fused[0]:
+            surface = None if localization is None else fused_surface(localization, config=self.config)
+            self._fused = localization, surface
+        return self._fused[1]
 
     def _large(self, image: str) -> View:
         """Return an image's large view; the least recently used one is dropped for it."""

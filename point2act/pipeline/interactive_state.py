@@ -11,7 +11,6 @@ from jaxtyping import Float
 from point2act.core.types import Answer, NoAnswer, PointSet, Query, QueryResult, View
 from point2act.data.points import effective_answers
 from point2act.grasping.grippers import Gripper
-from point2act.pipeline.planning_depth import planning_depth
 from point2act.pipeline.query import Localization
 
 
@@ -38,10 +37,6 @@ class State:
         if isinstance(one.region, NoAnswer):
             return QueryResult(one.query, None, (), one.rivals, one.region.reason, one.region.detail)
         return QueryResult(one.query, one.region, (), one.rivals)
-
-    def planning_depth(self, name: str) -> Float[np.ndarray, "n 3"]:
-        """Return the depth that a query's grasps are planned on, world points; none if not localized."""
-        return planning_depth(self.localized[name]) if name in self.localized else np.zeros((0, 3))
 
     def counted(self, query: str, image: str) -> bool:
         """Return whether any answer to a query in an image counts."""

@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from point2act.core.errors import ArmError
-from point2act.core.geometry import invert, transform_points
-from point2act.core.types import Capture, DepthImages, Grasp, NoAnswer, QueryResult, Region, View
+from point2act.core.types import Capture, Grasp, NoAnswer, QueryResult, Region
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
-from point2act.grasping.antipodal.boundary import surface_points
 from point2act.grasping.antipodal.plan import free_in, plan_grasps
-from point2act.grasping.antipodal.volume import LocalVolume, with_free_shadows
+from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
 from point2act.grasping.placement import find_placement
-from point2act.grasping.registration import AlignedViews, align_views
 from point2act.grasping.surface_cut import cut_at
-from point2act.grasping.tsdf import fuse_local
 from point2act.grasping.view_support import ViewReadings, prefer_supported
+from point2act.pipeline.fused_surface import SurfaceCloud, depths_of, fuse_region, surface_cloud
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext
 
 if TYPE_CHECKING:
@@ -31,21 +27,8 @@ if TYPE_CHECKING:
 else:
     Arm = Any
 
-# Numbers of views that are tried where those that agree give no grasp. Chosen.
-_FEWER_VIEWS = (3, 1)
-
 
 # ── a planner of one's own ─────────────────────────────────────────────────────────────────────
-@dataclass(frozen=True, eq=False)
-class SurfaceCloud:
-    """The fused surface around an action point, as seen by the cameras."""
-
-    points: Float[NDArray[np.float64], "n 3"]
-    """World points, metres."""
-    normals: Float[NDArray[np.float64], "n 3"]
-    """Outward unit normals, world."""
-
-
 @runtime_checkable
 class Planner(Protocol):
     """Interface of a grasp planner that takes the place of the antipodal one."""
@@ -147,14 +130,14 @@ def _plan_grasps(
             ),
             None,
         )
-    volumes = _fused(context, region, config)
+    volumes = fuse_region(context, region, config=config)
     volume = next(volumes)
     if planner is not None:
-        grasps = tuple(planner(region, _surface_cloud(volume, region, config), gripper))
+        grasps = tuple(planner(region, surface_cloud(volume, region, config=config), gripper))
         failure = None if grasps else NoAnswer("no_contact_pair", "the planner returned no grasp")
     else:
         plan_on = partial(_antipodal, localization, region, avoid, gripper, config=config)
-        readings = ViewReadings.near(context.measured, _depths(context.measured), region.action_point)
+        readings = ViewReadings.near(context.measured, depths_of(context.measured), region.action_point)
         grasps, failure = _best_supported(volume, volumes, readings, plan_on, region, gripper, config)
     if robot is None or failure is not None:
         return grasps, failure, volume
@@ -187,49 +170,6 @@ def _best_supported(
         if best and other.shadows.any():  # what is presumed to be free is for things without any grasp
             return best, None
         found = free_in(volume, plan_on(other)[0], region, gripper, config=config.grasp)
-
-
-def _fused(context: QueryContext, region: Region, config: AnswerConfig) -> Iterator[LocalVolume]:
-    """Yield the surface at a region fused from all views that agree there, then from some of the views.
-
-    Depth is measured, else that of the Gaussians. Poses are never exact, so surfaces from many views are
-    thicker than those from few: what is free for each of a few views may be blocked in all of them. The best
-    three follow, the best one, and those that the first ones disagree with. Last comes the first surface with
-    far sides of objects presumed.
-    """
-    center = region.action_point
-    measured = context.measured
-    if not measured:
-        yield fuse_local(context.views, context.depths, center, config=config.surface)
-        return
-    aligned = align_views(measured, _depths(measured), center, noise=context.noise, config=config.alignment)
-    volume = _fuse(context, aligned, aligned.views, center, config)
-    yield volume
-    for few in _FEWER_VIEWS:
-        if few < len(aligned.views):
-            yield _fuse(context, aligned, aligned.views[:few], center, config)
-    if aligned.left_out:
-        others = [measured[index] for index in aligned.left_out]
-        second = align_views(others, _depths(others), center, noise=context.noise, config=config.alignment)
-        yield _fuse(context, second, second.views, center, config)
-    if volume.table is not None:
-        yield with_free_shadows(volume)
-
-
-def _fuse(
-    context: QueryContext,
-    aligned: AlignedViews,
-    views: Sequence[View],
-    center: Float[np.ndarray, "3"],
-    config: AnswerConfig,
-) -> LocalVolume:
-    """Fuse some aligned views at the size at which they were recorded."""
-    full = [context.full_size(view) for view in views]
-    return replace(fuse_local(full, _depths(full), center, config=config.surface), noise=aligned.depth_sigma)
-
-
-def _depths(views: Sequence[View]) -> DepthImages:
-    return [view.depth for view in views if view.depth is not None]
 
 
 def _antipodal(
@@ -272,16 +212,6 @@ def _reachable(
         config=config.reach,
         rng=np.random.default_rng(config.seed),
     )
-
-
-def _surface_cloud(volume: LocalVolume, region: Region, config: AnswerConfig) -> SurfaceCloud:
-    """Return the surface that the cameras saw in a volume, in the world frame."""
-    T = volume.T_world_volume
-    action_point = transform_points(invert(T), region.action_point[None])[0]
-    surface = surface_points(volume, action_point, config=config.grasp.boundary)
-    points, normals = surface.points[surface.seen], surface.normals[surface.seen]
-    # pyrefly: ignore[bad-argument-type]
-    return SurfaceCloud(transform_points(T, points), normals @ T[:3, :3].T)
 
 
 def find_robot(capture: Capture, gripper: Gripper, *, config: AnswerConfig) -> Robot | None:

@@ -1,8 +1,8 @@
-"""Why a query has no action point or no grasp, and what helps: words for the report and the viewer."""
+"""What was found, how far views agree, why there is no grasp: words for the report and the viewer."""
 
 from collections.abc import Sequence
 
-from point2act.core.types import QueryResult, Reason
+from point2act.core.types import QueryResult, Reason, Support
 
 HEADLINES: dict[Reason, str] = {
     "no_points": "No view has a point for this query",
@@ -77,3 +77,30 @@ def verdict(results: Sequence[QueryResult]) -> tuple[str, bool]:
     if others:
         sentences.append(f"{found} of {len(others)} places to put down at or to avoid found.")
     return " ".join(sentences), graspable == len(wanted) and found == len(others)
+
+
+def agreement(support: Support, rejected_places: Sequence[int]) -> str:
+    """Return a sentence on how many views agree, and what the others answer.
+
+    Args:
+        support: Support of a region.
+        rejected_places: Number of views that name each other place, most first; answers without a surface
+            and "not visible" are left out.
+    """
+    agree, disagree = support.agree, support.disagree
+    sentence = f"{agree} of {agree + disagree} {'view agrees' if agree + disagree == 1 else 'views agree'}"
+    if disagree:
+        sentence += "; the other" if disagree == 1 else "; the others"
+        sentence += _others(disagree, rejected_places)
+    unseen = f" {support.unseen} more were not asked or cannot see it." if support.unseen else ""
+    return f"{sentence}.{unseen}"
+
+
+def _others(disagree: int, places: Sequence[int]) -> str:
+    one = disagree == 1
+    if not places:
+        return f" {'says' if one else 'say'} “not visible” or point at nothing solid"
+    text = f" {'names' if one else 'name'} {len(places)} different place{'s' * (len(places) != 1)}"
+    if places[0] > 1:
+        text += f" (at most {places[0]} the same one)"
+    return text + (" or say “not visible”" if sum(places) < disagree else "")

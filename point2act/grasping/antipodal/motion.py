@@ -19,6 +19,8 @@ class Moment:
     T_world_gripper: Float[np.ndarray, "4 4"]
     opening: float
     """Distance between the pads, metres."""
+    holding: bool = False
+    """Whether the gripper is closed and lifts the object."""
 
 
 def motion(
@@ -48,7 +50,7 @@ def motion(
     comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
     # linspace ends exactly on the width.
     closes = [Moment(grasp.T_world_gripper, float(w)) for w in np.linspace(opened, width, steps)]
-    rises = [Moment(_moved(grasp.T_world_gripper, share * lift * up), width) for share in shares]
+    rises = [Moment(_moved(grasp.T_world_gripper, share * lift * up), width, True) for share in shares]
     return (*comes, *closes[1:], *rises[1:])
 
 

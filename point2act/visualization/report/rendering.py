@@ -16,6 +16,8 @@ from markupsafe import Markup
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from point2act.visualization.headlines import agreement
+
 _LONGEST_SIDE = 560
 """Longest side of an embedded picture in pixels: sharp at twice its usual width on the page."""
 
@@ -101,6 +103,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {
+        "agreement": agreement,
         "count": count,
         "data_uri": _data_uri,
         "distance": _distance,

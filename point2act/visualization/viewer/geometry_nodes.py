@@ -1,6 +1,8 @@
-"""What grasps are planned on: depth around the region, and what blocks the nearest miss."""
+"""What grasps are planned on: the fused surface at the region, and what blocks the nearest miss."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import viser
@@ -12,8 +14,15 @@ from point2act.visualization.drawing import Color
 from point2act.visualization.shapes import wireframe
 from point2act.visualization.viewer.node_layer import NodeLayer
 
-# Okabe and Ito's sky blue and vermillion, distinguishable with any common colour blindness.
-_DEPTH: Color = (86, 180, 233)
+if TYPE_CHECKING:
+    from point2act.pipeline.fused_surface import SurfaceCloud
+else:
+    # Imports torch, which is not needed to show a scene.
+    SurfaceCloud = Any
+
+# Okabe and Ito's sky blue, reddish purple and vermillion, distinguishable with any common colour blindness.
+_SURFACE: Color = (86, 180, 233)
+_UNSEEN: Color = (204, 121, 167)
 _BLOCKS: Color = (213, 94, 0)
 # Side of a point, relative to the distance of the cameras to the scene. Chosen.
 _SIDE, _LARGE = 0.0025, 0.006
@@ -22,7 +31,7 @@ _BAR = 0.0016
 
 
 class GeometryNodes:
-    """Points of the depth, points that block, and the gripper that they block."""
+    """Points of the surface and of borders of unseen space, points that block, and the gripper there."""
 
     def __init__(self, server: viser.ViserServer, unit: float, distance: float):
         """Start without points.
@@ -34,12 +43,17 @@ class GeometryNodes:
         """
         self._layer, self._distance = NodeLayer(server, "geometry", unit), distance
 
-    def draw(self, depth: Float[np.ndarray, "n 3"], cut: SurfaceCut | None, gripper: Gripper) -> None:
-        """Draw depth as points and, if the best pose is blocked, what blocks it and the gripper there."""
+    def draw(self, surface: SurfaceCloud | None, cut: SurfaceCut | None, gripper: Gripper) -> None:
+        """Draw the surface and, if the best pose is blocked, what blocks it and the gripper there."""
         with self._layer.redrawn():
-            if len(depth):
-                self._layer.add_points("depth", depth, _DEPTH, _SIDE * self._distance)
+            if surface is not None:
+                self._draw_points("surface", surface.points, _SURFACE)
+                self._draw_points("unseen", surface.unseen, _UNSEEN)
             if cut is not None and len(cut.hits):
                 self._layer.add_points("blocks", cut.hits, _BLOCKS, _LARGE * self._distance)
                 bars = wireframe(gripper.boxes_at(cut.opening), _BAR)
                 self._layer.add_mesh("miss", bars, _BLOCKS, cut.T_world_gripper)
+
+    def _draw_points(self, name: str, points: Float[np.ndarray, "n 3"], color: Color) -> None:
+        if len(points):
+            self._layer.add_points(name, points, color, _SIDE * self._distance)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from point2act.core.types import Answer, Grasp, QueryResult, Reason, Role
 from point2act.data.points import PERSON, effective_answers
-from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS
+from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS, agreement
 
 _ROLES: dict[Role, str] = {"grasp": "to grasp", "place": "to put something down", "avoid": "to avoid"}
 
@@ -76,15 +76,19 @@ def about_scene(gaussians: int, views: int, metric: bool | None) -> str:
     return f"{gaussians:,} Gaussians · {views} views{unit}".replace(",", "\u202f")
 
 
-def about_result(result: QueryResult) -> str:
-    """Describe the region of a query and its confidence, or why there is none."""
+def about_result(result: QueryResult, rejected_places: Sequence[int] = ()) -> str:
+    """Describe the region of a query and its confidence, or why there is none.
+
+    Args:
+        result: The result.
+        rejected_places: Number of views that name each other place, most first.
+    """
     lines = [f"**{plain(result.query.text)}**, {_ROLES[result.query.role]}"]
     if result.region is not None:
         region, support = result.region, result.region.support
         x, y, z = region.action_point + 0.0
-        views = f"{support.agree} views agree, {support.disagree} disagree, {support.unseen} not visible"
         lines += [
-            f"Confidence **{region.confidence:.0%}** · {views}",
+            f"Confidence **{region.confidence:.0%}**: {agreement(support, rejected_places)}",
             f"Action point ({x:.3f}, {y:.3f}, {z:.3f})",
         ]
     if result.place is not None:

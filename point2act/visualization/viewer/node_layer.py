@@ -89,8 +89,21 @@ class NodeLayer:
         """Write a text at a point of the world."""
         self.nodes[name] = self.scene.add_label(f"/{self.part}/{name}", text, position=self.unit * position)
 
-    def add_points(self, name: str, points: Float[np.ndarray, "n 3"], color: Color, side: float) -> None:
-        """Draw points of the world; the side of a point is in its unit."""
+    def add_points(
+        self,
+        name: str,
+        points: Float[np.ndarray, "n 3"],
+        color: Color | Float[np.ndarray, "n 3"],
+        side: float,
+    ) -> None:
+        """Draw points of the world.
+
+        Args:
+            name: Name of the node within the part.
+            points: The points, world.
+            color: One colour, or one in [0, 1] for each point.
+            side: Side of a point, unit of the world.
+        """
         self.nodes[name] = self.scene.add_point_cloud(
             f"/{self.part}/{name}", self.unit * points, color, point_size=self.unit * side
         )

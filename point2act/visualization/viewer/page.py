@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,12 @@ from jaxtyping import UInt8
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, QueryResult
-from point2act.grasping.antipodal.motion import Moment, motion
+from point2act.localization.support import rejected_places
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.clients import Client
-from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, Panel, enable
+from point2act.visualization.viewer.grasp_player import GraspPlayer
+from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, Panel, enable, set_value
 from point2act.visualization.viewer.photo_strip import (
     COLUMNS,
     ROWS,
@@ -41,8 +41,6 @@ else:
 _THUMBNAIL = 112
 # Small photograph of a frame that was not loaded.
 _MISSING = np.full((72, 128, 3), 60, np.uint8)
-# Poses of a played motion per second.
-_RATE = 14.0
 
 
 class Page:
@@ -113,11 +111,11 @@ class Page:
         verdicts = self._verdicts()
         with self.nodes.server.atomic():
             panel.query.options = tuple(shown.values()) or (NOTHING,)
-            _set(panel.query, shown.get(self.query or "", NOTHING))
+            set_value(panel.query, shown.get(self.query or "", NOTHING))
             panel.result.content = self._about_query(result)
             self._draw_strip(verdicts)
             panel.command.content = f"Command:\n\n`{self._command()}`"
-            _set(panel.gripper, self.awaited or self.interactive.config.gripper)
+            set_value(panel.gripper, self.awaited or self.interactive.config.gripper)
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
@@ -127,13 +125,13 @@ class Page:
     def draw_geometry(self) -> None:
         """Draw what the grasps of the shown query are planned on, if that is to be seen."""
         now, query = self.now, self.query
-        if now is None or not self.panel.shown["geometry"].value:
+        if now is None or self.interactive is None or not self.panel.shown["geometry"].value:
             return
         one, result = now.localized.get(query or ""), self.result
         if (one, result) != self._geometry:
             self._geometry = (one, result)
-            depth = now.planning_depth(query or "")
-            self.nodes.geometry.draw(depth, None if result is None else result.cut, now.gripper)
+            cut = None if result is None else result.cut
+            self.nodes.geometry.draw(self.interactive.surface(query), cut, now.gripper)
 
     def paint(self) -> None:
         """Colour the Gaussians according to the sliders."""
@@ -152,7 +150,19 @@ class Page:
         if result is None:
             return "Localizing …"
         planned = result.query.name in self.now.results or result.region is None
-        return markdown.about_result(result) + ("" if planned else "\n\nPlanning …")
+        about = markdown.about_result(result, self._rejected_places(result))
+        return about + ("" if planned else "\n\nPlanning …")
+
+    def _rejected_places(self, result: QueryResult) -> tuple[int, ...]:
+        """Return how many of the views that disagree name each other place."""
+        assert self.now is not None
+        localization = self.now.localized.get(result.query.name)
+        if result.region is None or localization is None or self.interactive is None:
+            return ()
+        context, config = localization.context, self.interactive.config.region.support
+        return rejected_places(
+            result.region.support, context.views, context.depths, context.pixels, config=config
+        )
 
     # ── cameras and photographs ────────────────────────────────────────────────────────────────
     def _verdicts(self) -> dict[str, markdown.Verdict]:
@@ -255,11 +265,12 @@ class Page:
         panel.state.content = self._state()
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
-        _set(panel.grasp, menu[self.grasp] if menu else NOTHING)
-        _set(panel.motion, AT_GRASP)
+        set_value(panel.grasp, menu[self.grasp] if menu else NOTHING)
+        set_value(panel.motion, AT_GRASP)
         panel.phase.content = markdown.about_phase(None)
         if now is None or result is None:
             return
+        self.nodes.put_object_back()
         self.nodes.grasps.draw(grasps, now.gripper, self.grasp)
         if self.awaited:
             panel.numbers.content = f"Planning for {markdown.plain(self.awaited)} …"
@@ -285,53 +296,29 @@ class Page:
         text = to_text(ShownState(self.query, gripper, self.grasp))
         return f"This line stands for what is shown; copy it:\n\n`{text}`"
 
-    def _motion(self) -> tuple[Moment, ...]:
-        """Return the motion of the shown grasp; empty without one."""
-        now, result = self.now, self.result
-        if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
-            return ()
-        config = self.interactive.config.grasp
-        return motion(
-            result.grasps[self.grasp],
-            now.gripper,
-            up=self.nodes.initial_camera.up,
-            clearance=config.pairs.clearance,
-            approach=config.poses.approach,
-            lift=config.poses.lift,
-        )
-
     def scrub(self) -> None:
         """Show the moment of the motion to which its slider is moved."""
-        moments = self._motion()
-        if moments:
-            self._show_moment(moments, round(self.panel.motion.value * (len(moments) - 1)))
-
-    def _show_moment(self, moments: Sequence[Moment], number: int) -> None:
-        now, result = self.now, self.result
-        assert now is not None
-        assert result is not None
-        self.panel.phase.content = markdown.about_phase(number / (len(moments) - 1))
-        with self.nodes.server.atomic():
-            self.nodes.grasps.move(moments[number], now.gripper, result.grasps[self.grasp].score)
+        player = self._player()
+        if player is not None:
+            player.show_at(self.panel.motion.value)
 
     def play(self, going: Callable[[], bool]) -> None:
         """Play the motion of the shown grasp while ``going`` returns True; the gripper stays at the end."""
-        moments = self._motion()
-        for number in range(len(moments)):
-            if not going():
-                return
-            _set(self.panel.motion, round(number / (len(moments) - 1), 2))
-            self._show_moment(moments, number)
-            self.nodes.server.flush()
-            time.sleep(1 / _RATE)
+        player = self._player()
+        if player is not None:
+            player.play(going)
+
+    def _player(self) -> GraspPlayer | None:
+        """Return what plays the motion of the shown grasp; None without one."""
+        now, result = self.now, self.result
+        if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
+            return None
+        surface = self.interactive.surface(self.query)
+        held = None if surface is None else surface.points[surface.on_object]
+        grasp, config = result.grasps[self.grasp], self.interactive.config.grasp
+        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, held, config)
 
 
 def labels_of(now: State) -> dict[str, str]:
     """Return the menu's label of each query, by its name."""
     return markdown.labels([(query.name, query.text) for query in now.points.queries])
-
-
-def _set(handle: Any, value: object) -> None:
-    """Set a control if its value differs: every change is sent to all browsers."""
-    if handle.value != value:
-        handle.value = value

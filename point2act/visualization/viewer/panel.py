@@ -25,7 +25,10 @@ PARTS = {
     "answer": ("Action point", "With the region that was found, and alternatives"),
     "gripper": ("Chosen grasp", "The gripper, its approach (blue) and its closing axis (green)"),
     "grasps": ("Other grasps", "A fork each, yellow the best; click on one to choose it"),
-    "geometry": ("Depth", "What grasps are planned on; in orange what blocks the nearest miss"),
+    "geometry": (
+        "Surface",
+        "What grasps are planned on; purple: unseen; orange: what blocks",
+    ),
 }
 """Parts of the scene that can be hidden, with their labels and explanations."""
 HIDDEN = ("geometry",)
@@ -191,3 +194,9 @@ def on_press(group: Any, act: Callable[[viser.ClientHandle, str], None]) -> None
     # viser 0.2 reports only changes of a group's value, which is that of its first button at first.
     group.value = ""
     group.on_click(pressed)
+
+
+def set_value(handle: Any, value: object) -> None:
+    """Set a control if its value differs: every change is sent to all browsers."""
+    if handle.value != value:
+        handle.value = value

@@ -29,6 +29,8 @@ _ACTION: Color = (213, 94, 0)
 _ALTERNATIVE: Color = (230, 159, 0)
 # Lengths as fractions of the distance between cameras and scene. Chosen.
 _FRUSTUM, _PIN, _BALL, _EDGE, _CELL, _GROUND = 0.04, 0.16, 0.009, 0.004, 0.1, 2.0
+# Side of a point of a fused surface, metres: they are a voxel of 2 mm apart and shall leave no gaps.
+_SURFACE_POINT = 0.003
 # viser's units from the cameras to the scene. The precision of covariances, the width of lines and the near
 # plane are fixed in viser's units and suit scenes of a few metres.
 _SIZE = 3.0
@@ -62,6 +64,7 @@ class SceneNodes:
         self.grasps = GraspNodes(server, self.unit)
         self.geometry = GeometryNodes(server, self.unit, self.initial_camera.distance)
         self._answer = NodeLayer(server, "answer", self.unit)
+        self._lifted = NodeLayer(server, "gripper", self.unit)
         self._draw_ground()
 
     def show(self, part: str, shown: bool) -> None:
@@ -107,6 +110,27 @@ class SceneNodes:
             position=self.unit * self.poses[number][:3, 3],
         )
         handle.on_click(lambda event: opened(event.client))
+
+    # ── object in the gripper ────────────────────────────────────────────────────────────────────
+    def lift_object(self, points: Float[np.ndarray, "n 3"], by: Float[np.ndarray, "3"]) -> None:
+        """Draw an object's surface, in the colours of the scene, moved from its place.
+
+        Args:
+            points: Points of its surface where it stands, world, metres.
+            by: How far it is moved, world, metres.
+        """
+        if not len(points) or not len(self.gaussians.splats):
+            return
+        if not self._lifted.nodes:
+            colors = self.gaussians.colors_at(self.unit * points)
+            self._lifted.add_points("object", points, colors, _SURFACE_POINT)
+        T = np.eye(4)
+        T[:3, 3] = by
+        self._lifted.move("object", T)
+
+    def put_object_back(self) -> None:
+        """Remove the object that was drawn as lifted."""
+        self._lifted.clear()
 
     # ── region ───────────────────────────────────────────────────────────────────────────────
     def draw_answer(self, result: QueryResult | None) -> None:

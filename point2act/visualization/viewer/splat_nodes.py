@@ -59,6 +59,10 @@ class SplatNodes:
         if self._sketched:
             self.change(self.splats)
 
+    def colors_at(self, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3"]:
+        """Return the colour of the Gaussian nearest to each point, in viser's units."""
+        return self.splats.colors[KDTree(self.splats.centers).query(points)[1]]
+
     def paint(self, relevancy: Float[np.ndarray, " n"] | None, *, blend: float, threshold: float) -> None:
         """Colour the Gaussians.
 

@@ -1,0 +1,78 @@
+"""Motion of a grasp on the page: approach, closing and lift, with the object in the gripper."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.types import Grasp
+from point2act.grasping.antipodal.evaluation import GraspConfig
+from point2act.grasping.antipodal.motion import motion
+from point2act.grasping.grippers import Gripper
+from point2act.visualization.viewer import markdown
+from point2act.visualization.viewer.panel import Panel, set_value
+from point2act.visualization.viewer.scene_nodes import SceneNodes
+
+# Poses of a played motion per second.
+_RATE = 14.0
+
+
+class GraspPlayer:
+    """Plays the motion of one grasp, or shows a moment of it."""
+
+    def __init__(
+        self,
+        nodes: SceneNodes,
+        panel: Panel,
+        grasp: Grasp,
+        gripper: Gripper,
+        held: Float[np.ndarray, "n 3"] | None,
+        config: GraspConfig,
+    ):
+        """Compute the motion.
+
+        Args:
+            nodes: The scene.
+            panel: Has the slider and the name of the phase.
+            grasp: The grasp, world.
+            gripper: Gripper of the grasp.
+            held: Points on the surface of the object that is lifted, world; None if they are unknown.
+            config: Has the lengths of the approach and of the lift.
+        """
+        self._nodes, self._panel, self._grasp, self._gripper, self._held = nodes, panel, grasp, gripper, held
+        self._moments = motion(
+            grasp,
+            gripper,
+            up=nodes.initial_camera.up,
+            clearance=config.pairs.clearance,
+            approach=config.poses.approach,
+            lift=config.poses.lift,
+        )
+
+    def show_at(self, share: float) -> None:
+        """Show the moment at a share of the motion, from 0 to 1."""
+        self._show(round(share * (len(self._moments) - 1)))
+
+    def play(self, going: Callable[[], bool]) -> None:
+        """Play the motion while ``going`` returns True; the gripper stays at the end."""
+        for number in range(len(self._moments)):
+            if not going():
+                return
+            set_value(self._panel.motion, round(number / (len(self._moments) - 1), 2))
+            self._show(number)
+            self._nodes.server.flush()
+            time.sleep(1 / _RATE)
+
+    def _show(self, number: int) -> None:
+        moment, grasp = self._moments[number], self._grasp
+        self._panel.phase.content = markdown.about_phase(number / (len(self._moments) - 1))
+        with self._nodes.server.atomic():
+            self._nodes.grasps.move(moment, self._gripper, grasp.score)
+            if not moment.holding:
+                self._nodes.put_object_back()
+            elif self._held is not None:
+                by = moment.T_world_gripper[:3, 3] - grasp.T_world_gripper[:3, 3]
+                self._nodes.lift_object(self._held, by)
