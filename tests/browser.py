@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     import viser
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Download, Locator
+    from playwright.sync_api import BrowserContext, Download, Locator, Page
 
 # Drawn in software, so the same with and without a GPU. Only this machine can be reached: viser 0.2.7 asks
 # for a script from outside, and no test may depend on the answer.
@@ -145,6 +145,42 @@ def add_splats(
     """Gaussians, by the name that the installed viser has for it; colours and opacities from 0 to 1."""
     add = getattr(scene, "add_gaussian_splats", None) or scene._add_gaussian_splats
     return add(name, centers=centers, covariances=covariances, rgbs=rgbs, opacities=opacities)
+
+
+# ── accessibility ──────────────────────────────────────────────────────────────────────────────
+def serious_findings(page: Page) -> set[tuple[str, str]]:
+    """What axe-core finds serious or critical: the rule, and the element by its name and its classes."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    found = set()
+    for finding in axe.Axe().run(page).response["violations"]:
+        if finding["impact"] in ("serious", "critical"):
+            for node in finding["nodes"]:
+                name, named = re.match(r"<(\w+)", node["html"]), re.search(r'class="([^"]*)"', node["html"])
+                element = (name[1] if name else "") + (f".{named[1]}" if named else "")
+                found.add((finding["id"], element))
+    return found
+
+
+def findings_in_viser(browser: BrowserContext) -> set[tuple[str, str]]:
+    """What axe-core finds on a page of viser's with one control of each kind that the viewer has."""
+    with serve() as (server, url):
+        gui = server.gui
+        gui.configure_theme(control_layout="collapsible", dark_mode=True)
+        gui.add_progress_bar(0.0)
+        gui.add_button_group("Group", ("One", "Two"))
+        tabs = gui.add_tab_group()
+        with tabs.add_tab("Tab"), gui.add_folder("Folder"):
+            gui.add_dropdown("Menu", ("One", "Two"))
+            gui.add_slider("Slider", 0.0, 1.0, 0.1, 0.5)
+            gui.add_text("Text", "")
+            gui.add_checkbox("Box", True)
+        window = Window(browser, url)
+        window.wait_for_words("Slider")
+        found = serious_findings(window.page)
+        window.close()
+    return found
 
 
 # ── the console of a page ──────────────────────────────────────────────────────────────────────

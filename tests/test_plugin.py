@@ -24,12 +24,14 @@ from scipy.spatial.transform import Rotation
 from point2act.cli.main import main
 from point2act.core.errors import CaptureError, RunError
 from point2act.core.geometry import opengl_to_opencv, project, quaternion_to_matrix
-from point2act.core.types import Camera, GaussianScene
+from point2act.core.types import Camera, GaussianScene, PointSet, View
 from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grasps_json import read_grasps
+from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.run_config import RunConfig
+from point2act.pipeline.session import Session, join_relevancy
 from point2act.splatting.gaussians import colors, to_parameters
 from point2act.splatting.render import render
 
@@ -791,6 +793,16 @@ def test_a_run_is_grasped_as_the_short_loop_does(trained: Path):
         assert bool(one["grasps"]) == bool(other["grasps"])
     report = (folder / "report.html").read_text()
     assert "training: fit the Gaussians" in report
+    points = read_points(folder / "capture" / "points.json")
+    one, other = load_run(trained).session(), open_run(folder / "short")
+    for view in other.views:
+        difference = drawn_relevancy(one, points, view) - drawn_relevancy(other, points, view)
+        assert np.abs(difference).mean() < 0.02
+
+
+def drawn_relevancy(session: Session, points: PointSet, view: View) -> np.ndarray:
+    """The relevancy of every query as a picture from a view."""
+    return session.render(view, relevancy=join_relevancy(session.localize(points))).relevancy
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import open_browser
+from browser import open_browser, serious_findings
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -169,6 +169,12 @@ def test_nothing_is_wider_than_the_screen_or_too_small_to_read(page: Any, width:
         }"""
     )
     assert found == {"wide": [], "small": [], "page": 0}
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_axe_core_finds_nothing_serious(page: Any, width: int):
+    page.set_viewport_size({"width": width, "height": 900})
+    assert serious_findings(page) == set()
 
 
 def test_the_first_camera_faces_the_scene():

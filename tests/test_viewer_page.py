@@ -20,7 +20,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import ConsoleLine, Window, changed_share, complaints, noise, open_browser, viewed
+from browser import (
+    ConsoleLine,
+    Window,
+    changed_share,
+    complaints,
+    findings_in_viser,
+    noise,
+    open_browser,
+    serious_findings,
+    viewed,
+)
 from small_run import RED, write_capture
 from test_viewer import BLUE, FEW, large
 
@@ -330,6 +340,62 @@ def test_the_page_complains_about_nothing_that_an_empty_one_does_not(
     window: Window, known_noise: set[ConsoleLine]
 ):
     assert complaints(window.console) <= known_noise
+
+
+NEWCOMERS = {
+    "What was asked, and how sure is the answer?": ("Find", ("the red box", "Confidence 100%", "10 of 10")),
+    "How do I ask for something else, or correct it?": ("Find", ("New query", "Click on it in the scene")),
+    "Which views were wrong?": ("Photographs", ("agrees 10",)),
+    "Where does the gripper go, and how far open?": ("Grasps", ("Grasp 1 of", "width", "open to")),
+    "Will it hold, and what was checked?": ("Grasps", ("Clearance of the approach", "friction")),
+    "How do I get this again, and into my program?": ("Export", ("point2act grasp", "Download grasps.json")),
+}
+"""Questions of the table in docs/viewer.md, the tab that answers each, and words of its answer there."""
+
+
+@pytest.mark.parametrize("question", NEWCOMERS)
+def test_newcomers_find_answers_one_click_away(window: Window, question: str):
+    tab, answers = NEWCOMERS[question]
+    window.open_tab(tab)
+    for words in answers:
+        window.wait_for_words(words)
+
+
+def test_newcomers_find_why_there_is_no_grasp_and_what_helps(window: Window):
+    window.open_tab("Find")
+    window.choose("Query", "the unicorn")
+    window.wait_for_words("No view has a point for this query")
+    window.wait_for_words("What helps: Ask in other words")
+    window.choose("Query", "the red box")
+
+
+def test_newcomers_find_answers_in_the_report(browser: Any, run: Path):
+    page = browser.new_page()
+    page.goto((run / "report.html").as_uri())
+
+    def seen() -> str:
+        return " ".join(page.locator("body").inner_text().split())
+
+    for words in (
+        "1 of 3 things can be grasped",
+        "No view has a point for this query",
+        "10 of 10 views agree",
+    ):
+        assert words in seen(), words
+    assert "T_world_gripper" not in seen()
+    for section in ("Model answers", "Grasps", "Facts"):
+        page.locator("nav a", has_text=section).click()
+    page.get_by_text("Pose of the best grasp, to copy").click()
+    for words in ("T_world_gripper", "approach clearance", "Seed", "Command"):
+        assert words.lower() in seen().lower(), words
+    page.close()
+
+
+def test_all_of_the_page_is_as_accessible_as_what_viser_draws(window: Window, browser: Any):
+    known = findings_in_viser(browser)
+    for tab in ("Photographs", "Grasps", "Export", "?", "Find"):
+        window.open_tab(tab)
+        assert serious_findings(window.page) <= known, tab
 
 
 def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
