@@ -9,8 +9,8 @@ from typing import Any
 
 import viser
 
-# Size in pixels of the picture that is only a sign.
-_SIGN = 8
+# Size in pixels of the picture that is only a sign, and how far aside its camera stands, in viser's units.
+_SIGN, _ASIDE = 8, 0.01
 
 
 class Renders:
@@ -31,11 +31,27 @@ class Renders:
         """
         clients = server.get_clients().values()
         # Daemons: a browser that is gone, or whose tab is hidden, does not reply.
-        asking = [
-            threading.Thread(target=self.take, args=(client, _SIGN, _SIGN), daemon=True) for client in clients
-        ]
+        asking = [threading.Thread(target=self._take_sign, args=(client,), daemon=True) for client in clients]
         for thread in asking:
             thread.start()
         end = time.monotonic() + timeout
         for thread in asking:
             thread.join(max(0.0, end - time.monotonic()))
+
+    def _take_sign(self, client: Any) -> None:
+        """Wait until a browser has drawn what was sent."""
+        if not hasattr(client, "get_render"):
+            self.take(client, _SIGN, _SIGN)
+            return
+        # viser 1.x sorts Gaussians when its camera has moved since the last picture of any camera: after one
+        # from the same place, new Gaussians would stay unsorted and unseen until a person moves the camera.
+        camera = client.camera
+        with self._locks[client.client_id]:
+            client.get_render(
+                _SIGN,
+                _SIGN,
+                wxyz=camera.wxyz,
+                position=camera.position + _ASIDE,
+                fov=camera.fov,
+                transport_format="jpeg",
+            )
