@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames, ask_adaptiv
 from point2act.pipeline.question_rounds import AdaptiveConfig, samples
 from point2act.pipeline.session import Session
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
+from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion
 from point2act.vlm.pointing.point import PointerReply
 
@@ -195,7 +197,8 @@ def test_what_was_asked_is_read_from_its_file_again(session, tmp_path):
 
 def test_of_frames_that_arrive_few_are_asked_about(session):
     seen: list[Frame] = []
-    early = EarlyFrames(seen.extend, AdaptiveAsking(None, None, AdaptiveConfig(start=3)))  # type: ignore[arg-type]
+    asking = AdaptiveAsking(Mock(spec=Questions), None, AdaptiveConfig(start=3))
+    early = EarlyFrames(seen.extend, asking)
     frames = list(session.frames)
     early(frames[:2])
     early(frames[2:])

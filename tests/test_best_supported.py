@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from point2act.core.types import Grasp, NoAnswer
+from point2act.core.types import Grasp, NoAnswer, Region
+from point2act.grasping.antipodal.volume import LocalVolume
+from point2act.grasping.depth_noise import DepthNoise
 from point2act.grasping.grippers import load_gripper
+from point2act.grasping.view_support import ViewReadings
 from point2act.pipeline import planning
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import Session
@@ -20,7 +24,7 @@ NONE = NoAnswer("all_collide", "the nearest miss lacks 3 mm")
 
 def surface(*scores: float, presumed: bool = False) -> Any:
     """Return a surface on which grasps with these scores are planned."""
-    return SimpleNamespace(scores=scores, shadows=np.array([presumed]))
+    return Mock(spec=LocalVolume, scores=scores, shadows=np.array([presumed]))
 
 
 def best(monkeypatch: pytest.MonkeyPatch, support: dict[float, float], *surfaces: Any):
@@ -44,11 +48,12 @@ def best(monkeypatch: pytest.MonkeyPatch, support: dict[float, float], *surfaces
         return grasps, None if grasps else NONE
 
     # The relevancy keeps what a grasp's score was.
-    readings: Any = SimpleNamespace(
-        support=lambda grasps, gripper: np.array([support[grasp.relevancy] for grasp in grasps])
+    readings = Mock(
+        spec=ViewReadings,
+        support=lambda grasps, gripper: np.array([support[grasp.relevancy] for grasp in grasps]),
     )
     monkeypatch.setattr(planning, "free_in", lambda volume, grasps, region, gripper, config: grasps)
-    region: Any = None
+    region = Mock(spec=Region)
     found, failure = planning._best_supported(
         surfaces[0], iter(surfaces[1:]), readings, plan_on, region, GRIPPER, AnswerConfig()
     )
@@ -84,15 +89,16 @@ def test_the_reason_is_that_of_the_first_surface(monkeypatch):
 
 
 def test_the_noise_of_a_session_is_measured_once_for_each_law(monkeypatch):
-    calls: list[str] = []
+    calls: list[tuple[str, int]] = []
+    laws = {sensor: Mock(spec=DepthNoise) for sensor in ("tof", "auto")}
     monkeypatch.setattr(
         "point2act.pipeline.session.estimate_noise",
-        lambda views, depths, *, sensor: calls.append(sensor) or (sensor, len(views)),
+        lambda views, depths, *, sensor: calls.append((sensor, len(views))) or laws[sensor],
     )
     view = SimpleNamespace(depth=np.ones((2, 2)))
     session: Any = SimpleNamespace(views=[view, SimpleNamespace(depth=None)], _noise={})
-    assert Session.noise(session, "tof") == Session.noise(session, "tof") == ("tof", 1)
-    assert Session.noise(session, "auto") == ("auto", 1)
-    assert calls == ["tof", "auto"]
+    assert Session.noise(session, "tof") is Session.noise(session, "tof") is laws["tof"]
+    assert Session.noise(session, "auto") is laws["auto"]
+    assert calls == [("tof", 1), ("auto", 1)]
     photographs: Any = SimpleNamespace(views=[SimpleNamespace(depth=None)], _noise={})
     assert Session.noise(photographs, "auto") is None

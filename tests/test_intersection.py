@@ -51,9 +51,10 @@ def test_a_rigid_motion_of_everything_moves_the_point(seed: int):
     )
     here = intersect_ray(scene, origin, direction)
     there = intersect_ray(moved, turn.apply(origin) + shift, turn.apply(direction))
-    assert here is not None
-    assert there is not None
-    np.testing.assert_allclose(there, turn.apply(here) + shift, atol=1e-9)
+    # Some rays pass between the Gaussians, before and after.
+    assert (here is None) == (there is None)
+    if here is not None:
+        np.testing.assert_allclose(there, turn.apply(here) + shift, atol=1e-9)
 
 
 def test_haze_does_not_stop_a_ray():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from planar_scene import PlanarScene, disc, planar_scene
@@ -85,7 +87,7 @@ def test_a_crop_shows_what_it_is_about_and_is_smaller_than_the_image(world, segm
             2 * view.camera.height,
             2 * view.camera.width,
         )
-        frame = Frame("f", None, None, None, camera, Lens(), view.T_world_cam)  # type: ignore[arg-type]
+        frame = Frame("f", Path("f.png"), None, None, camera, Lens(), view.T_world_cam)
         window = found.window(number, frame, view)
         (pixel,) = 2 * world.pixel(number, world.middle(FIRST))
         assert window.left <= pixel[0] <= window.left + window.width

@@ -413,7 +413,7 @@ def test_grasps_of_the_earlier_gripper_are_not_shown_while_another_is_waited_for
     held = threading.Event()
     planner.worker.do(lambda: held.wait(20))
     viewer.set_gripper("robotiq_2f85")
-    assert viewer._draw.settle(10)
+    assert viewer._draw.settle(10.0)
     assert interactive_of(viewer).config.gripper == "panda", "the planner is still busy"
     assert page.panel.gripper.value == "robotiq_2f85"
     assert page.panel.grasp.options == (NOTHING,)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import browser  # noqa: F401  # viser, without its warnings
 import numpy as np
 import pytest
 import synthetic
+from browser import viser  # without its warnings
 
 from point2act.core.types import View
 from point2act.visualization.initial_camera import InitialCamera
@@ -54,6 +54,8 @@ def test_a_photographs_camera_sees_what_it_saw():
 
 class StrictCamera:
     """A camera that refuses, as viser 1.x does, to look along the direction up."""
+
+    __class__ = property(lambda self: viser.CameraHandle)  # for checks of types
 
     def __init__(self) -> None:
         self._values = {

@@ -222,7 +222,9 @@ def _consensus(
 
 
 def _overlap(
-    share: Float[np.ndarray, " l"], vote: Bool[np.ndarray, " l"], weight: Float[np.ndarray, " l"]
+    share: Float[np.ndarray, " l"] | Bool[np.ndarray, " l"],
+    vote: Bool[np.ndarray, " l"],
+    weight: Float[np.ndarray, " l"],
 ) -> float:
     """Return the weighted intersection over union of fuzzy sets."""
     both, either = weight @ np.minimum(share, vote), weight @ np.maximum(share, vote)

@@ -262,11 +262,12 @@ def merge_parts(
     weight = certainty * _attraction(visibility.tangents[:, index], views, answers, config)
     middle = weight @ points / weight.sum()
     point = _settle(points, weight, middle, config.settle * parts.distance)
-    confidence = sum(
-        float(evidence.parts[part])
+    reached = [
+        part
         for part in chosen.tolist()
         if _distance(point, parts.points[parts.members(part)]) < config.reach * parts.distance
-    )
+    ]
+    confidence = float(evidence.parts[reached].sum())
     # Into the face that the point lies on: views that see it square-on count most.
     squared = ((points - point) ** 2).sum(axis=1)
     near = squared <= max((config.settle * parts.distance) ** 2, squared.min())

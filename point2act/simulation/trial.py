@@ -71,7 +71,7 @@ class Trial:
     """Images before the approach, at the grasp, closed, lifted, shaken and held; or up to a collision."""
     moments: tuple[str, ...] = ()
     """Label of each image."""
-    film: tuple[UInt8[np.ndarray, "h w 3"], ...] = ()
+    film: tuple[UInt8[np.ndarray, "_h _w 3"], ...] = ()
     """Smaller images of the whole motion, ``FILM_RATE`` per second."""
 
 
