@@ -346,7 +346,7 @@ NEWCOMERS = {
     "What was asked, and how sure is the answer?": ("Find", ("the red box", "Confidence 100%", "10 of 10")),
     "How do I ask for something else, or correct it?": ("Find", ("New query", "Click on it in the scene")),
     "Which views were wrong?": ("Photographs", ("agrees 10",)),
-    "Where does the gripper go, and how far open?": ("Grasps", ("Grasp 1 of", "width", "open to")),
+    "Where does the gripper go, and how far open?": ("Grasps", (" · score", "width", "open to")),
     "Will it hold, and what was checked?": ("Grasps", ("Clearance of the approach", "friction")),
     "How do I get this again, and into my program?": ("Export", ("point2act grasp", "Download grasps.json")),
 }
