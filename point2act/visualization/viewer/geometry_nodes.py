@@ -23,6 +23,9 @@ else:
 # Okabe and Ito's sky blue, reddish purple and vermillion, distinguishable with any common colour blindness.
 _SURFACE: Color = (86, 180, 233)
 _UNSEEN: Color = (204, 121, 167)
+# What is not the object, and where light comes from, world: aside of every usual direction up.
+_AROUND: Color = (150, 158, 168)
+_LIGHT = np.array([2.0, 3.0, 6.0]) / 7.0
 _BLOCKS: Color = (213, 94, 0)
 # Side of a point, relative to the distance of the cameras to the scene. Chosen.
 _SIDE, _LARGE = 0.0025, 0.006
@@ -47,13 +50,24 @@ class GeometryNodes:
         """Draw the surface and, if the best pose is blocked, what blocks it and the gripper there."""
         with self._layer.redrawn():
             if surface is not None:
-                self._draw_points("surface", surface.points, _SURFACE)
+                self._draw_points("surface", surface.points, _shaded(surface))
                 self._draw_points("unseen", surface.unseen, _UNSEEN)
             if cut is not None and len(cut.hits):
                 self._layer.add_points("blocks", cut.hits, _BLOCKS, _LARGE * self._distance)
                 bars = wireframe(gripper.boxes_at(cut.opening), _BAR)
                 self._layer.add_mesh("miss", bars, _BLOCKS, cut.T_world_gripper)
 
-    def _draw_points(self, name: str, points: Float[np.ndarray, "n 3"], color: Color) -> None:
+    def _draw_points(
+        self, name: str, points: Float[np.ndarray, "n 3"], color: Color | Float[np.ndarray, "n 3"]
+    ) -> None:
         if len(points):
             self._layer.add_points(name, points, color, _SIDE * self._distance)
+
+
+def _shaded(surface: SurfaceCloud) -> Float[np.ndarray, "n 3"]:
+    """Return a colour in [0, 1] for each point of a surface: the object's or the surroundings', shaded.
+
+    Half Lambert shading, ``(1 + normal · light) / 2``, is dark nowhere on the side that is seen.
+    """
+    own = np.where(surface.on_object[:, None], _SURFACE, _AROUND) / 255
+    return own * (0.3 + 0.35 * (1 + surface.normals @ _LIGHT))[:, None]

@@ -27,7 +27,7 @@ PARTS = {
     "grasps": ("Other grasps", "A fork each, yellow the best; click on one to choose it"),
     "geometry": (
         "Surface",
-        "What grasps are planned on; purple: unseen; orange: what blocks",
+        "What grasps are planned on; blue: the object, purple: unseen, orange: what blocks",
     ),
 }
 """Parts of the scene that can be hidden, with their labels and explanations."""
