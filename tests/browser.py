@@ -167,7 +167,7 @@ def findings_in_viser(browser: BrowserContext) -> set[tuple[str, str]]:
     """What axe-core finds on a page of viser's with one control of each kind that the viewer has."""
     with serve() as (server, url):
         gui = server.gui
-        gui.configure_theme(control_layout="collapsible", dark_mode=True)
+        gui.configure_theme(dark_mode=True)
         gui.add_progress_bar(0.0)
         gui.add_button_group("Group", ("One", "Two"))
         tabs = gui.add_tab_group()

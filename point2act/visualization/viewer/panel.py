@@ -90,8 +90,7 @@ def build_panel(
     """Add the controls to the page; those that need a session are disabled until ``enable``."""
     gui = server.gui
     # The button to share stays: without it pages of viser 0.2 break.
-    # Beside the scene, not over it. On this colour viser writes in black, with a contrast of 5.7.
-    gui.configure_theme(control_layout="collapsible", dark_mode=True, brand_color=(46, 148, 121))
+    _set_theme(gui)
     gui.set_panel_label(title)
     found: dict[str, Any] = {
         "status": gui.add_markdown(""),
@@ -158,6 +157,17 @@ def build_panel(
     panel = Panel(**found)
     enable(panel, False)
     return panel
+
+
+def _set_theme(gui: Any) -> None:
+    """Make the page dark, with the panel beside the scene and not over it."""
+    layout = {}
+    if hasattr(gui, "main_panel"):
+        gui.main_panel.dock_right()
+    else:  # viser 0.2
+        layout["control_layout"] = "collapsible"
+    # On this colour viser writes in black, with a contrast of 5.7.
+    gui.configure_theme(dark_mode=True, brand_color=(46, 148, 121), **layout)
 
 
 def _add_strip(gui: viser.GuiApi, images: tuple[str, ...]) -> dict[str, Any]:
