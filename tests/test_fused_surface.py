@@ -39,6 +39,7 @@ def test_points_lie_near_the_region_on_the_boxes(red: Localization):
     distance = np.linalg.norm(points - RED, axis=1)
     assert distance.min() < 0.01
     assert distance.max() < 0.5
+    assert points[:, 2].min() > -0.02, "nothing is under the table"
     on_boxes = np.min([distance_to(box, points) for box in synthetic.TABLETOP], axis=0)
     assert np.percentile(on_boxes, 95) < 0.004
     apart = np.linalg.norm(points[:200, None] - points[None, :200], axis=2)

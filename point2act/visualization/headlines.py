@@ -79,6 +79,11 @@ def verdict(results: Sequence[QueryResult]) -> tuple[str, bool]:
     return " ".join(sentences), graspable == len(wanted) and found == len(others)
 
 
+def count(number: int, one: str, many: str) -> str:
+    """Format a number with its noun."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def agreement(support: Support, rejected_places: Sequence[int]) -> str:
     """Return a sentence on how many views agree, and what the others answer.
 
@@ -88,7 +93,7 @@ def agreement(support: Support, rejected_places: Sequence[int]) -> str:
             and "not visible" are left out.
     """
     agree, disagree = support.agree, support.disagree
-    sentence = f"{agree} of {agree + disagree} {'view agrees' if agree + disagree == 1 else 'views agree'}"
+    sentence = f"{agree} of {count(agree + disagree, 'view agrees', 'views agree')}"
     if disagree:
         sentence += "; the other" if disagree == 1 else "; the others"
         sentence += _others(disagree, rejected_places)
@@ -100,7 +105,7 @@ def _others(disagree: int, places: Sequence[int]) -> str:
     one = disagree == 1
     if not places:
         return f" {'says' if one else 'say'} “not visible” or point at nothing solid"
-    text = f" {'names' if one else 'name'} {len(places)} different place{'s' * (len(places) != 1)}"
+    text = f" {'names' if one else 'name'} {count(len(places), 'different place', 'different places')}"
     if places[0] > 1:
         text += f" (at most {places[0]} the same one)"
     return text + (" or say “not visible”" if sum(places) < disagree else "")

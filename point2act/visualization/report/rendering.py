@@ -16,7 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from point2act.visualization.headlines import agreement
+from point2act.visualization.headlines import agreement, count
 
 _LONGEST_SIDE = 560
 """Longest side of an embedded picture in pixels: sharp at twice its usual width on the page."""
@@ -38,11 +38,6 @@ def duration(seconds: float) -> str:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s"
     return f"{seconds:.1f} s" if seconds >= 0.95 else f"{1000 * seconds:.0f} ms"
-
-
-def count(number: int, one: str, many: str) -> str:
-    """Format a number with its noun."""
-    return f"{number} {one if number == 1 else many}"
 
 
 def _distance(value: float, metric: bool, digits: int = 0) -> str:

@@ -7,7 +7,8 @@ from itertools import accumulate, pairwise
 from math import floor, log10
 
 from point2act.core.progress import Span
-from point2act.visualization.report.rendering import count, duration, render
+from point2act.visualization.headlines import count
+from point2act.visualization.report.rendering import duration, render
 
 _TICKS = 6
 """About how many numbers stand below the rows."""

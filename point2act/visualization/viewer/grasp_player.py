@@ -29,7 +29,7 @@ class GraspPlayer:
         panel: Panel,
         grasp: Grasp,
         gripper: Gripper,
-        held: Float[np.ndarray, "n 3"] | None,
+        held: Callable[[], Float[np.ndarray, "n 3"]],
         config: GraspConfig,
     ):
         """Compute the motion.
@@ -39,7 +39,8 @@ class GraspPlayer:
             panel: Has the slider and the name of the phase.
             grasp: The grasp, world.
             gripper: Gripper of the grasp.
-            held: Points on the surface of the object that is lifted, world; None if they are unknown.
+            held: Returns points on the surface of the object that is lifted, world. Called for the lift
+                alone: a surface takes a second to fuse.
             config: Has the lengths of the approach and of the lift.
         """
         self._nodes, self._panel, self._grasp, self._gripper, self._held = nodes, panel, grasp, gripper, held
@@ -69,10 +70,11 @@ class GraspPlayer:
     def _show(self, number: int) -> None:
         moment, grasp = self._moments[number], self._grasp
         self._panel.phase.content = markdown.about_phase(number / (len(self._moments) - 1))
+        held = self._held() if moment.holding else None
         with self._nodes.server.atomic():
             self._nodes.grasps.move(moment, self._gripper, grasp.score)
-            if not moment.holding:
+            if held is None:
                 self._nodes.put_object_back()
-            elif self._held is not None:
+            else:
                 by = moment.T_world_gripper[:3, 3] - grasp.T_world_gripper[:3, 3]
-                self._nodes.lift_object(self._held, by)
+                self._nodes.lift_object(held, by)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from point2act.core.types import Answer, Grasp, QueryResult, Reason, Role
 from point2act.data.points import PERSON, effective_answers
-from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS, agreement
+from point2act.visualization.headlines import ADVICE, HEADLINES, TERMS, agreement, count
 
 _ROLES: dict[Role, str] = {"grasp": "to grasp", "place": "to put something down", "avoid": "to avoid"}
 
@@ -108,7 +108,7 @@ def about_photo(image: str, answers: Sequence[Answer], counted: bool, result: Qu
         lines.append("The model was not asked about this query here.")
     for answer in answers:
         source = "You" if answer.model == PERSON else plain(answer.model or "Unknown model")
-        points = f"{len(answer.points)} point{'s' * (len(answer.points) != 1)}"
+        points = count(len(answer.points), "point", "points")
         lines.append(f"{source}: {points if answer.visible else 'not visible here'}")
         if answer.raw:
             lines.append(f"Reply: {plain(answer.raw[:300])}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import viser
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, QueryResult
@@ -313,10 +313,13 @@ class Page:
         now, result = self.now, self.result
         if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
             return None
-        surface = self.interactive.surface(self.query)
-        held = None if surface is None else surface.points[surface.on_object]
         grasp, config = result.grasps[self.grasp], self.interactive.config.grasp
-        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, held, config)
+        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, self._held, config)
+
+    def _held(self) -> Float[np.ndarray, "n 3"]:
+        """Return the surface of the object that the shown query is about, world points."""
+        surface = None if self.interactive is None else self.interactive.surface(self.query)
+        return np.zeros((0, 3)) if surface is None else surface.points[surface.on_object]
 
 
 def labels_of(now: State) -> dict[str, str]:
