@@ -51,6 +51,7 @@ def best(monkeypatch: pytest.MonkeyPatch, support: dict[float, float], *surfaces
     readings = Mock(
         spec=ViewReadings,
         support=lambda grasps, gripper: np.array([support[grasp.relevancy] for grasp in grasps]),
+        approach_seen=lambda grasps, gripper: np.ones(len(grasps)),
     )
     monkeypatch.setattr(planning, "free_in", lambda volume, grasps, region, gripper, config: grasps)
     region = Mock(spec=Region)

@@ -57,7 +57,16 @@ def a_region(confidence: float = 0.93) -> Region:
 def a_grasp(score: float = 0.87, seed: int = 0) -> Grasp:
     contacts = np.array([[0.0, 0.01, 0.1], [0.0, -0.01, 0.1]])
     return Grasp(
-        rigid(seed), 0.021, score, 0.95, 0.81, contacts, 0.012, approach_width=0.033, free_fully_open=True
+        rigid(seed),
+        0.021,
+        score,
+        0.95,
+        0.81,
+        contacts,
+        0.012,
+        approach_width=0.033,
+        free_fully_open=True,
+        approach_seen=0.75,
     )
 
 
@@ -106,6 +115,7 @@ def test_the_document_is_the_one_promised(tmp_path: Path):
                         "terms": {},
                         "approach_clearance": 0.012,
                         "free_fully_open": True,
+                        "approach_seen": 0.75,
                         "lift_clearance": None,
                         "avoid_clearance": None,
                     }

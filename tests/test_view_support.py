@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference_grasps as ref
@@ -34,8 +36,9 @@ def from_above(x: float, score: float, approach_width: float | None = 0.055) -> 
 
 def ranked(grasps: list[Grasp], views, depths, **named) -> tuple[Grasp, ...]:
     """Rank grasps by the readings of views."""
-    support = ViewReadings.near(views, depths, CENTER, **named).support(grasps, GRIPPER)
-    return prefer_supported(grasps, support, config=SupportConfig(trust=1.0))
+    readings = ViewReadings.near(views, depths, CENTER, **named)
+    support, seen = readings.support(grasps, GRIPPER), readings.approach_seen(grasps, GRIPPER)
+    return prefer_supported(grasps, support, seen, config=SupportConfig(trust=1.0, blocked_unseen=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -103,5 +106,65 @@ def test_the_count_of_every_view_is_that_of_the_view_alone(readings):
 
 def test_what_few_views_contradict_loses_to_what_none_does():
     better, worse = from_above(0.0, 0.9), from_above(0.0, 0.2)
-    first, _ = prefer_supported([better, worse], np.array([0.8, 1.0]))
+    first, _ = prefer_supported([better, worse], np.array([0.8, 1.0]), np.ones(2))
     assert first.score == 0.2
+
+
+# ── what no view looked through ──
+def from_the_front(score: float) -> Grasp:
+    """A grasp of the box's top by a gripper that moves along -x, towards the box."""
+    T = np.eye(4)
+    T[:3, :3] = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    T[:3, 3] = [0.0, 0.0, 0.09]
+    return replace(from_above(0.0, score), T_world_gripper=T, approach_width=0.08)
+
+
+@pytest.fixture(scope="module")
+def before_a_wall():
+    """What level cameras see of a box before a wall, above which they measure nothing."""
+    back = ref.Solid("box", (0.01, 0.3, 0.08), ref.at(-0.2, 0.0, 0.08))
+    poses = ref.ring(CENTER, 3, radius=0.5, heights=(0.0, 0.0), arc=np.pi / 2, start=-np.pi / 6)
+    return ref.capture([ref.FLOOR, BOX, back], poses)
+
+
+def test_an_approach_through_space_that_no_camera_sees_loses_to_one_from_the_front(before_a_wall):
+    readings = ViewReadings.near(*before_a_wall, CENTER)
+    grasps = [from_above(0.0, 0.9), from_the_front(0.8)]
+    np.testing.assert_array_equal(readings.support(grasps, GRIPPER), 1)
+    above, front = readings.approach_seen(grasps, GRIPPER)
+    assert above < 0.5 < 0.9 < front
+    first, second = prefer_supported(grasps, np.ones(2), np.array([above, front]))
+    assert first.approach_seen == front
+    assert first.score > second.score > 0.45
+
+
+def test_views_from_above_have_looked_through_an_approach_from_above(readings):
+    assert ViewReadings.near(*readings, CENTER).approach_seen([from_above(0.0, 0.8)], GRIPPER)[0] > 0.9
+
+
+def test_what_is_seen_is_what_rays_say(before_a_wall):
+    views, depths = before_a_wall
+    readings = ViewReadings.near(views, depths, CENTER)
+    grasp = from_above(0.0, 0.9)
+    swept = readings._swept_points(grasp, GRIPPER)
+    seen = [any(ray_passes(view, depth, point) for view, depth in readings.measured) for point in swept]
+    assert readings.approach_seen([grasp], GRIPPER)[0] == pytest.approx(np.mean(seen))
+
+
+def ray_passes(view, depth, point) -> bool:
+    """Whether what a view measured along the ray through a world point is not before it."""
+    x, y, z = view.T_cam_world[:3, :3] @ point + view.T_cam_world[:3, 3]
+    column = int(np.floor(view.camera.fx * x / z + view.camera.cx))
+    row = int(np.floor(view.camera.fy * y / z + view.camera.cy))
+    if z <= 0 or not (0 <= column < view.camera.width and 0 <= row < view.camera.height):
+        return False
+    return depth[row, column] > 0 and z < depth[row, column] + SupportConfig().seen_spacing
+
+
+def test_nothing_is_known_of_the_approach_without_measured_depth():
+    readings = ViewReadings.near([], [], CENTER)
+    seen = readings.approach_seen([from_above(0.0, 0.8)], GRIPPER)
+    (grasp,) = prefer_supported([from_above(0.0, 0.8)], np.ones(1), seen)
+    assert grasp.approach_seen is None
+    assert grasp.score == 0.8
+    assert readings.approach_seen([], GRIPPER).shape == (0,)

@@ -345,6 +345,8 @@ class Grasp:
     """Smallest distance from the gripper to the scene along the approach, metres."""
     free_fully_open: bool | None = field(default=None, kw_only=True)
     """Whether the approach is also free with the gripper fully open; None if that was not checked."""
+    approach_seen: float | None = field(default=None, kw_only=True)
+    """Fraction of the volume of the approach that a camera looked through; None if that was not checked."""
     lift_clearance: float | None = None
     """Smallest distance from the closed gripper to the scene without the object along the lift, metres."""
     contacts_seen: tuple[bool, bool] = (True, True)

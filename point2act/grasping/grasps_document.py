@@ -122,6 +122,11 @@ class GraspEntry(_Entry):
         description="whether the approach is also free with the gripper fully open; null where that was not "
         "checked",
     )
+    approach_seen: Fraction | None = Field(
+        None,
+        description="fraction of the space that the gripper passes on its way that a camera looked through; "
+        "null where that was not checked",
+    )
     lift_clearance: float | None = Field(
         None,
         ge=0,

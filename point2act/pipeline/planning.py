@@ -162,7 +162,8 @@ def _best_supported(
     best: tuple[Grasp, ...] = ()
     contradicted = True
     while True:
-        ranked = prefer_supported(found, readings.support(found, gripper))[: config.grasp.max_grasps]
+        seen = readings.approach_seen(found, gripper)
+        ranked = prefer_supported(found, readings.support(found, gripper), seen)[: config.grasp.max_grasps]
         if ranked and (not best or ranked[0].score > best[0].score):
             best, contradicted = ranked, readings.support(ranked[:1], gripper)[0] < 1
         if not contradicted or (other := next(others, None)) is None:

@@ -19,6 +19,19 @@ def swept_back(boxes: Boxes, approach: float) -> Boxes:
     return Boxes(boxes.center - back, boxes.half + back)
 
 
+def grid_inside(boxes: Boxes, spacing: float) -> Float[np.ndarray, "n 3"]:
+    """Return points that are spread evenly in every box, at most ``spacing`` metres apart."""
+    points = []
+    for center, half in zip(boxes.center, boxes.half, strict=True):
+        counts = np.maximum(np.ceil(2 * half / spacing).astype(int), 1)
+        axes = [
+            (2 * np.arange(count) + 1 - count) / count * side
+            for count, side in zip(counts, half, strict=True)
+        ]
+        points.append(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3) + center)
+    return np.concatenate(points)
+
+
 def closing_boxes(gripper: Gripper, width: float, opening: float) -> Boxes:
     """Return the volume that the inner faces of the fingers sweep from ``opening`` to ``width``."""
     boxes = gripper.finger

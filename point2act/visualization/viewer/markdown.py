@@ -144,6 +144,8 @@ def about_grasp(grasp: Grasp, number: int, count: int) -> str:
     ]
     if not all(grasp.contacts_seen):
         lines.append("One contact was not seen by any camera and is inferred.")
+    if grasp.approach_seen is not None:
+        lines.append(f"A camera looked through {100 * grasp.approach_seen:.0f} % of the space on its way in.")
     if grasp.joint_path is not None:
         lines.append(f"The arm reaches it by a path of {len(grasp.joint_path.approach)} steps.")
     if grasp.terms:
