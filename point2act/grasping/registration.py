@@ -196,13 +196,23 @@ def _alignment(
         )
     except RuntimeError:  # the clouds have drifted apart
         return None
-    T = np.array(found.transformation)
-    angle = np.linalg.norm(Rotation.from_matrix(T[:3, :3]).as_rotvec())
+    T, angle = _rounded(np.array(found.transformation))
     distance = np.linalg.norm(T[:3, :3] @ center + T[:3, 3] - center)
     moved, _ = _residual(points @ T[:3, :3].T + T[:3, 3], model, config)
     if angle > config.max_angle or distance > config.max_distance or moved > (1 - config.min_gain) * residual:
         T, moved = np.eye(4), residual
     return T if moved <= config.max_residual + config.noise_factor * sigma else None
+
+
+def _rounded(T: Float[np.ndarray, "4 4"]) -> tuple[Float[np.ndarray, "4 4"], float]:
+    """Return a motion to ten nanometres and nanoradians, and its angle in radians.
+
+    open3d's threads add up in any order: its last digits differ from call to call, and with them grasps would.
+    """
+    turn = Rotation.from_matrix(T[:3, :3]).as_rotvec().round(8)
+    rounded = np.eye(4)
+    rounded[:3, :3], rounded[:3, 3] = Rotation.from_rotvec(turn).as_matrix(), T[:3, 3].round(8)
+    return rounded, float(np.linalg.norm(turn))
 
 
 def _residual(points: Float[np.ndarray, "n 3"], model: Any, config: AlignmentConfig) -> tuple[float, float]:
