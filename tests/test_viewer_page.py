@@ -278,18 +278,22 @@ def test_buttons_of_views_work_again_and_again(window: Window):
         window.press("Top")
         top = window.wait_until_changed(start, share=0.1)
         window.press("Start")
-        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.05, "the first view")
-    assert changed_share(start, top) > 0.1
+        wait_for_the_same_view(window, start, top)
 
 
 def test_the_scene_is_looked_at_from_the_robots_base(window: Window):
     window.press("Start")
     start = window.wait_until_still()
     window.press("Look from the robot's base")
-    window.wait_until_changed(start, share=0.1)
-    window.wait_until_still()
+    from_base = window.wait_until_changed(start, share=0.1)
     window.press("Start")
-    window.wait_for(lambda: changed_share(start, window.canvas()) < 0.05, "the first view")
+    wait_for_the_same_view(window, start, from_base)
+
+
+def wait_for_the_same_view(window: Window, view: np.ndarray, other: np.ndarray) -> None:
+    """Wait for a view; points may stand for Gaussians in one of the pictures and not in the other."""
+    most = 0.5 * changed_share(view, other)
+    window.wait_for(lambda: changed_share(view, window.canvas()) < most, "the first view")
 
 
 def test_a_photograph_is_opened_by_its_number(window: Window, run: Path):

@@ -207,7 +207,7 @@ def _alignment(
 def _rounded(T: Float[np.ndarray, "4 4"]) -> tuple[Float[np.ndarray, "4 4"], float]:
     """Return a motion to ten nanometres and nanoradians, and its angle in radians.
 
-    open3d's threads add up in any order: its last digits differ from call to call, and with them grasps would.
+    open3d's threads add up in any order: last digits differ from call to call, and grasps would with them.
     """
     turn = Rotation.from_matrix(T[:3, :3]).as_rotvec().round(8)
     rounded = np.eye(4)
