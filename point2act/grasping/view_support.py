@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from point2act.core.geometry import inside, invert, project, transform_points, voxel_downsample
+from point2act.core.geometry import at_pixels, inside, invert, project, transform_points, voxel_downsample
 from point2act.core.types import DepthImages, Grasp, View
-from point2act.grasping.antipodal.collision import grid_inside, planned_opening, swept_back
+from point2act.grasping.antipodal.collision import approach_boxes, grid_inside, planned_opening, swept_back
 from point2act.grasping.depth_images import clean_depths, readings_near
 from point2act.grasping.grippers import Boxes, Gripper
 
@@ -91,16 +91,11 @@ class ViewReadings:
         """
         if not self.count:
             return np.full(len(grasps), np.nan)
-        swept = [self._swept_points(grasp, gripper) for grasp in grasps]
-        seen = np.split(
-            self._seen(np.concatenate([np.zeros((0, 3)), *swept])), np.cumsum([len(p) for p in swept])
-        )
-        return np.array([share.mean() for share in seen[: len(grasps)]])
+        return np.array([self._seen(self._swept_points(grasp, gripper)).mean() for grasp in grasps])
 
     def _swept_points(self, grasp: Grasp, gripper: Gripper) -> Float[np.ndarray, "n 3"]:
         """Return an even grid of world points in the volume that the open gripper sweeps on its approach."""
-        opening = planned_opening(grasp, gripper, clearance=np.inf)
-        boxes = swept_back(gripper.boxes_at(opening), self.config.approach)
+        boxes = approach_boxes(grasp, gripper, self.config.approach)
         return transform_points(grasp.T_world_gripper, grid_inside(boxes, self.config.seen_spacing))
 
     def _seen(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
@@ -110,8 +105,7 @@ class ViewReadings:
             unseen = np.flatnonzero(~seen)
             pixels, z = project(view.camera, view.T_world_cam, points[unseen])
             there = np.flatnonzero(inside(view.camera, pixels) & (z > 0))
-            column, row = pixels[there].astype(int).T
-            behind = depth[row, column]
+            behind = at_pixels(depth, pixels[there])
             seen[unseen[there]] = (behind > 0) & (z[there] < behind + self.config.seen_spacing)
         return seen
 

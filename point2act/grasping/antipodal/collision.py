@@ -58,6 +58,17 @@ def planned_opening(grasp: Grasp, gripper: Gripper, *, clearance: float) -> floa
     return min(gripper.max_width, grasp.approach_width)
 
 
+def approach_boxes(grasp: Grasp, gripper: Gripper, length: float) -> Boxes:
+    """Return the volume that the gripper, open as planned, sweeps on its approach, in its own frame.
+
+    Args:
+        grasp: Grasp; without an ``approach_width`` the gripper is fully open.
+        gripper: Gripper.
+        length: Length of the approach, metres.
+    """
+    return swept_back(gripper.boxes_at(planned_opening(grasp, gripper, clearance=np.inf)), length)
+
+
 def box_distances(points: Float[np.ndarray, "n 3"], boxes: Boxes) -> Float[np.ndarray, " n"]:
     """Return the distance of each point to the nearest box, 0 inside; points and boxes in one frame."""
     nearest = np.full(len(points), np.inf)

@@ -12,11 +12,7 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid, AvoidConfig
 from point2act.grasping.antipodal.boundary import solid_points, surface_points
-from point2act.grasping.antipodal.collision import (
-    depth_inside,
-    planned_opening,
-    swept_back,
-)
+from point2act.grasping.antipodal.collision import approach_boxes, depth_inside
 from point2act.grasping.antipodal.contact_pairs import ContactPairs, find_contact_pairs
 from point2act.grasping.antipodal.evaluation import (
     GraspConfig,
@@ -152,8 +148,7 @@ def free_in(
     solid = solid_points(volume, surface, config=config.boundary).points
     world, free = transform_points(volume.T_world_volume, solid), []
     for grasp in grasps:
-        opening = planned_opening(grasp, gripper, clearance=np.inf)
-        boxes = swept_back(gripper.boxes_at(opening), config.poses.approach)
+        boxes = approach_boxes(grasp, gripper, config.poses.approach)
         local = transform_points(invert(grasp.T_world_gripper), world)
         if depth_inside(local, boxes) <= config.contradiction:
             free.append(grasp)
