@@ -734,7 +734,7 @@ def test_the_opening_of_a_grasp_is_named_where_it_was_checked():
         assert f"approach{words}\n" in markdown.about_grasp(replace(checked, free_fully_open=free), 1, 1)
 
 
-def test_how_much_of_the_approach_was_seen_is_told_where_it_is_known():
+def test_the_share_of_the_approach_that_was_seen_is_named_where_it_is_known():
     grasp = Grasp(np.eye(4), 0.04, 0.567, 0.5, 0.5, np.zeros((2, 3)), 0.01)
     assert "looked through" not in markdown.about_grasp(grasp, 1, 1)
     assert "A camera looked through 75 %" in markdown.about_grasp(replace(grasp, approach_seen=0.75), 1, 1)
