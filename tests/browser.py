@@ -55,6 +55,8 @@ ONLY_THE_CANVAS = f"* {{ visibility: hidden !important }} {CANVAS} {{ visibility
 DIFFERENT = 24
 """Levels of a colour by which a pixel counts as another. Chosen: viser draws coarser when it is slow, which
 moves the edges of things by less than a pixel."""
+BLOCK = 20
+"""Side of a block, pixels: viser draws a fifth as many pixels a side when it is slow."""
 
 # Keeps what the canvas shows at every frame, in small: a screenshot takes longer than many frames.
 SMALL = (60, 40)
@@ -274,6 +276,11 @@ class Window:
         self.wait_for(is_other, f"{share:.1%} of the scene to change")
         return now[0]
 
+    def wait_until_like(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Wait until the canvas shows what a picture shows, at any resolution."""
+        wanted = coarse(picture)
+        self.wait_for(lambda: changed_share(wanted, coarse(self.canvas())) < 0.05, "a view that was there")
+
     def watch(self) -> None:
         """Keep every frame from now on, for ``frames``."""
         self.page.evaluate(WATCH, [CANVAS, *SMALL])
@@ -398,3 +405,10 @@ def changed_share(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "
         return 1.0
     apart = np.abs(before.astype(int) - after).max(axis=-1)
     return float((apart > DIFFERENT).mean())
+
+
+def coarse(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_h _w 3"]:
+    """A picture in blocks of ``BLOCK`` pixels: the same at every resolution that viser draws at."""
+    height, width = (size // BLOCK for size in picture.shape[:2])
+    blocks = picture[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK, 3)
+    return np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)

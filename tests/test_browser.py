@@ -14,6 +14,7 @@ from browser import (
     Window,
     add_splats,
     changed_share,
+    coarse,
     complaints,
     find_chromium,
     noise,
@@ -109,6 +110,20 @@ def test_changed_share():
     after[0, :5] = 10, 200, 200  # a darker red is another colour: no overflow of bytes
     after[1, :] -= 5
     assert changed_share(before, after) == changed_share(after, before) == 0.05
+
+
+def test_coarse_pictures_are_the_same_at_a_fifth_of_the_resolution():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (203, 165, 3), dtype=np.uint8)
+    fifth = picture[:200, :160].reshape(40, 5, 32, 5, 3).mean(axis=(1, 3))
+    drawn = picture.copy()
+    drawn[:200, :160] = np.repeat(np.repeat(fifth.astype(np.uint8), 5, axis=0), 5, axis=1)
+    assert changed_share(picture, drawn) > 0.5
+    assert changed_share(coarse(picture), coarse(drawn)) == 0
+    assert coarse(picture).shape == (10, 8, 3)
+    other = picture.copy()
+    other[:100] = 0
+    assert changed_share(coarse(picture), coarse(other)) > 0.4
 
 
 # ── the panel ──────────────────────────────────────────────────────────────────────────────────

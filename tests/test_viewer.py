@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -31,10 +32,12 @@ from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.visualization.splats import Splats
 from point2act.visualization.viewer import Viewer, ViewerConfig
+from point2act.visualization.viewer.clients import Client
 from point2act.visualization.viewer.export import grasps_json, points_json, splat_ply
 from point2act.visualization.viewer.markdown import NO_MODEL
 from point2act.visualization.viewer.page import Page
 from point2act.visualization.viewer.panel import AT_GRASP, NOTHING, enable
+from point2act.visualization.viewer.photos import FOV, BrowserCamera
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 
@@ -280,7 +283,8 @@ def test_without_a_model_the_page_says_how_to_get_one(viewer: Viewer):
 def test_the_first_view_says_what_to_do(viewer: Viewer, session: Session):
     assert "Click a camera" in viewer.page.panel.busy.content
     assert not viewer.page.panel.status.visible
-    assert viewer.page.panel.base.visible == (session.capture.base is not None)
+    based = session.capture.base is not None
+    assert (viewer.page.panel.look.visible, viewer.page.panel.look_with_robot.visible) == (not based, based)
     assert f"{len(session.views)} views" in viewer.page.panel.about.content
 
 
@@ -496,28 +500,44 @@ def test_the_motion_is_played_and_ends_when_something_else_is_done(viewer: Viewe
 
 
 # ── the line that stands for what is shown ──────────────────────────────────────────────────────
-def test_a_line_restores_query_gripper_and_grasp(viewer: Viewer):
-    page = viewer.page
+CAMERA = BrowserCamera(np.array([0.5, -0.25, 1.0]), np.zeros(3), np.array([0.0, 0.0, 1.0]), FOV)
+
+
+def browser_at(camera: BrowserCamera) -> Client:
+    client = Mock(spec=Client)
+    client.camera.return_value = camera
+    return client
+
+
+def test_a_line_restores_query_gripper_grasp_and_camera(viewer: Viewer):
+    page, client = viewer.page, browser_at(CAMERA)
     viewer.set_gripper("robotiq_2f85")
     viewer.choose_grasp(0)
     assert viewer.settle()
     viewer.choose_grasp(2)
     assert viewer.settle()
     assert page.grasp == 2
-    text = page.panel.state.content.split("`")[1]
+    viewer.keep(client)
+    assert viewer.settle()
+    text = page.panel.line.value
     viewer.choose("unicorn")
     viewer.set_gripper("panda")
     assert viewer.settle()
-    viewer.restore(text)
+    viewer.restore(client, text)
     assert viewer.settle()
     assert (page.query, page.grasp, interactive_of(viewer).config.gripper) == ("red", 2, "robotiq_2f85")
-    assert page.panel.state.content.split("`")[1] == text
+    (looked,) = client.look.call_args.args
+    np.testing.assert_allclose(looked.position, CAMERA.position)
+    np.testing.assert_allclose(looked.up, CAMERA.up)
+    viewer.keep(browser_at(looked))
+    assert viewer.settle()
+    assert page.panel.line.value == text
 
 
 def test_a_line_of_another_scene_is_reported(viewer: Viewer):
     messages = messages_of(viewer)
     for text in ("nonsense", "query=dragon&gripper=panda&grasp=1"):
-        viewer.restore(text)
+        viewer.restore(browser_at(CAMERA), text)
         assert viewer.settle()
     assert "no state of a page" in messages[0]
     assert "dragon" in messages[1]

@@ -41,10 +41,14 @@ from point2act.data.capture import read_capture
 from point2act.data.points import PERSON, read_points, write_points
 from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
-from point2act.visualization.initial_camera import find_initial_camera
+from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.viewer import Viewer, ViewerConfig, request_filter
 from point2act.visualization.viewer.photos import FOV, camera_facing, place_photo
+from point2act.visualization.viewer.state_text import from_text
+from point2act.visualization.viewer.viewpoints import from_base
 
+BASE = np.array([-0.5, 0.1, 0.0])
+"""Position of the robot's base, world."""
 HOSTILE = "{document.title = 'owned'} <b>the box</b> | `x"
 """Words that Markdown, HTML and MDX would rather do than show."""
 
@@ -57,9 +61,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Path:
-    """A finished run; without a browser none is made."""
+    """A finished run beside a robot; without a browser none is made."""
     folder = tmp_path_factory.mktemp("viewed")
     capture = write_capture(folder / "capture")
+    document = json.loads((capture / "transforms.json").read_text())
+    T_base_world = np.eye(4)
+    T_base_world[:3, 3] = -BASE
+    document["T_base_world"] = T_base_world.tolist()
+    (capture / "transforms.json").write_text(json.dumps(document))
     known = read_points(capture / "points.json")
     hostile = Query("hostile", HOSTILE)
     write_points(capture / "points.json", PointSet((*known.queries, hostile), known.answers))
@@ -274,8 +283,32 @@ def test_buttons_of_views_work_again_and_again(window: Window):
         window.press("Top")
         top = window.wait_until_changed(start, share=0.1)
         window.press("Start")
-        window.wait_for(lambda: changed_share(start, window.canvas()) < 0.05, "the first view")
+        window.wait_until_like(start)
     assert changed_share(start, top) > 0.1
+
+
+def test_the_robots_view_is_kept_in_a_line_and_restored(window: Window, run: Path):
+    window.press("Start")
+    start = window.wait_until_still()
+    window.press("Robot")
+    window.wait_until_changed(start, share=0.1)
+    robot = window.wait_until_still()
+    window.open_tab("Export")
+    window.press("Write a line for this view")
+    window.wait_for(lambda: "&camera=" in window.value("Line"), "the line")
+    line = window.value("Line")
+    camera = from_text(line).camera
+    assert camera is not None
+    wanted = from_base(BASE, initial_camera(run))
+    np.testing.assert_allclose(camera.position, wanted.position, atol=1e-3)
+    np.testing.assert_allclose(camera.look_at, wanted.look_at, atol=1e-3)
+    window.press("Start")
+    window.wait_until_like(start)
+    window.type("Line", f" {line}")
+    window.press("Show what the line says")
+    window.wait_until_like(robot)
+    window.press("Start")
+    window.wait_until_like(start)
 
 
 def test_a_photograph_is_opened_by_its_number(window: Window, run: Path):
@@ -418,11 +451,15 @@ def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, flo
     return box[1] / 2 + x * box[0] / 2, box[0] / 2 + y * box[0] / 2
 
 
+def initial_camera(run: Path) -> InitialCamera:
+    poses = [frame.T_world_cam for frame in read_capture(run.parent / "capture").frames]
+    return find_initial_camera(read_splat_ply(run / "scene.ply"), poses)
+
+
 def in_scene(window: Window, run: Path, place: np.ndarray) -> tuple[float, float]:
     """Where the initial camera of a page sees a place, on the canvas."""
     height, width = window.canvas().shape[:2]
-    poses = [frame.T_world_cam for frame in read_capture(run.parent / "capture").frames]
-    camera = find_initial_camera(read_splat_ply(run / "scene.ply"), poses)
+    camera = initial_camera(run)
     forward = (camera.center - camera.eye) / np.linalg.norm(camera.center - camera.eye)
     right = np.cross(forward, camera.up)
     right /= np.linalg.norm(right)

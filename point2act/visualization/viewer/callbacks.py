@@ -15,7 +15,7 @@ from point2act.visualization.viewer.export import grasps_json, points_json, scre
 from point2act.visualization.viewer.page import labels_of
 from point2act.visualization.viewer.panel import NOTHING, TURNS, on_press
 from point2act.visualization.viewer.photos import BrowserCamera
-from point2act.visualization.viewer.viewpoints import from_base, from_view, viewpoint
+from point2act.visualization.viewer.viewpoints import ROBOT, from_base, from_view, viewpoint
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession
@@ -69,7 +69,8 @@ class Callbacks:
         panel.json.on_click(lambda e: self._export(e.client, "grasps.json", grasps_json))
         panel.points.on_click(lambda e: self._export(e.client, "points.json", points_json))
         panel.ply.on_click(lambda e: self._export(e.client, "scene.ply", lambda _: splat_ply(viewer.scene)))
-        panel.restore.on_click(lambda _: viewer.restore(panel.pasted.value))
+        panel.keep.on_click(lambda e: self._keep(e.client))
+        panel.restore.on_click(lambda e: self._restore(e.client))
         renders = self.page.nodes.gaussians.renders
         # Not in a shared thread: a browser that is gone never replies.
         panel.screenshot.on_click(lambda e: send(e.client, "point2act.png", screenshot(e.client, renders)))
@@ -82,7 +83,7 @@ class Callbacks:
             on_press(row, lambda handle, number: self._open(handle, self.page.frames[int(number) - 1].name))
         on_press(panel.turn, lambda _, label: viewer.turn_photographs(1 if label == TURNS[1] else -1))
         on_press(panel.look, self._look_from)
-        panel.base.on_click(lambda e: self._look_from_base(e.client))
+        on_press(panel.look_with_robot, self._look_from)
 
     def _export(self, handle: Handle, filename: str, encode: Callable[[InteractiveSession], bytes]) -> None:
         if handle is not None:
@@ -133,6 +134,16 @@ class Callbacks:
         if client is not None:
             self.viewer.look(client, camera)
 
+    def _keep(self, handle: Handle) -> None:
+        client = self._client(handle)
+        if client is not None:
+            self.viewer.keep(client)
+
+    def _restore(self, handle: Handle) -> None:
+        client = self._client(handle)
+        if client is not None:
+            self.viewer.restore(client, self.panel.line.value)
+
     def _look_from_camera(self, handle: Handle, image: str) -> None:
         views = () if self.page.interactive is None else self.page.interactive.session.views
         for view in views:
@@ -140,13 +151,12 @@ class Callbacks:
                 self._look(handle, from_view(view, self.page.nodes.initial_camera))
 
     def _look_from(self, handle: Handle, name: str) -> None:
-        self._look(handle, viewpoint(name, self.page.nodes.initial_camera))
-
-    def _look_from_base(self, handle: Handle) -> None:
-        interactive = self.page.interactive
+        initial, interactive = self.page.nodes.initial_camera, self.page.interactive
         base = None if interactive is None else interactive.session.capture.base
-        if base is not None:
-            self._look(handle, from_base(base, self.page.nodes.initial_camera))
+        if name != ROBOT:
+            self._look(handle, viewpoint(name, initial))
+        elif base is not None:
+            self._look(handle, from_base(base, initial))
 
     def _wait_for_click(self, handle: Handle) -> None:
         client = self._client(handle)

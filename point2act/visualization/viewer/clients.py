@@ -80,6 +80,12 @@ class Client:
         self._before: BrowserCamera | None = None
         self._look(BrowserCamera(initial_camera.eye, initial_camera.center, initial_camera.up, FOV))
 
+    def camera(self) -> BrowserCamera:
+        """Return where the browser looks from, world frame."""
+        camera = self.handle.camera
+        eye, at = camera.position / self._unit, camera.look_at / self._unit
+        return BrowserCamera(eye, at, camera.up_direction, camera.fov)
+
     def look(self, new: BrowserCamera) -> None:
         """Close the photograph, if one is open, and look from another camera, world frame."""
         self.close()
@@ -93,9 +99,7 @@ class Client:
     def open(self, image: str, view: View) -> None:
         """Look at a photograph from where it was taken; ``draw`` draws it."""
         if self.image is None:
-            camera = self.handle.camera
-            eye, at = camera.position / self._unit, camera.look_at / self._unit
-            self._before = BrowserCamera(eye, at, camera.up_direction, camera.fov)
+            self._before = self.camera()
         self.image, self.view = image, view
         if self._folder is None:
             self._build()

@@ -26,7 +26,7 @@ from point2act.visualization.viewer.photo_strip import (
     shrunk,
     strip,
 )
-from point2act.visualization.viewer.photos import annotated, thumbnail
+from point2act.visualization.viewer.photos import BrowserCamera, annotated, thumbnail
 from point2act.visualization.viewer.scene_nodes import SceneNodes
 from point2act.visualization.viewer.state_text import ShownState, to_text
 
@@ -81,7 +81,8 @@ class Page:
         small = {view.name: shrunk(view.rgb) for view in session.views}
         self._small = [small.get(frame.name, _MISSING) for frame in self.frames]
         self.panel.status.visible = False
-        self.panel.base.visible = session.capture.base is not None
+        self.panel.look.visible = session.capture.base is None
+        self.panel.look_with_robot.visible = session.capture.base is not None
         enable(self.panel, True)
         self.refresh()
 
@@ -262,7 +263,6 @@ class Page:
         if grasps and self.wanted is not None:
             self.grasp, self.wanted = self.wanted, None
         self.grasp = min(self.grasp, max(len(grasps) - 1, 0))
-        panel.state.content = self._state()
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
         set_value(panel.grasp, menu[self.grasp] if menu else NOTHING)
@@ -289,12 +289,16 @@ class Page:
         self.query, self.wanted = state.query, state.grasp
         self.await_gripper(state.gripper)
 
-    def _state(self) -> str:
+    def keep(self, camera: BrowserCamera) -> None:
+        """Write a line that stands for what is shown now, from a browser's camera.
+
+        Raises:
+            Point2ActError: There is nothing to come back to yet.
+        """
         if self.interactive is None or self.query is None:
-            return ""
+            raise Point2ActError("there is no query yet: add one first, under Find")
         gripper = self.awaited or self.interactive.config.gripper
-        text = to_text(ShownState(self.query, gripper, self.grasp))
-        return f"This line stands for what is shown; copy it:\n\n`{text}`"
+        self.panel.line.value = to_text(ShownState(self.query, gripper, self.grasp, camera))
 
     def scrub(self) -> None:
         """Show the moment of the motion to which its slider is moved."""

@@ -12,7 +12,7 @@ import viser
 from point2act.core.types import Role
 from point2act.visualization.viewer.markdown import HELP, NO_MODEL
 from point2act.visualization.viewer.photo_strip import COLUMNS, ROWS
-from point2act.visualization.viewer.viewpoints import VIEWPOINTS
+from point2act.visualization.viewer.viewpoints import ROBOT, VIEWPOINTS
 
 NOTHING = "–"
 """Entry of a menu without choices."""
@@ -57,7 +57,7 @@ class Panel:
     threshold: Any
     shown: dict[str, Any]
     look: Any
-    base: Any
+    look_with_robot: Any
     photo: Any
     open: Any
     camera: Any
@@ -79,8 +79,8 @@ class Panel:
     screenshot: Any
     about: Any
     command: Any
-    state: Any
-    pasted: Any
+    keep: Any
+    line: Any
     restore: Any
 
 
@@ -99,7 +99,8 @@ def build_panel(
         "asks": asks,
     }
     found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
-    found["base"] = gui.add_button("Look from the robot's base", visible=False)
+    # viser cannot add a button to a group: of the two, one is visible.
+    found["look_with_robot"] = gui.add_button_group("Look from", (*VIEWPOINTS, ROBOT), visible=False)
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -149,8 +150,11 @@ def build_panel(
         found["about"] = gui.add_markdown("")
         found["command"] = gui.add_markdown("")
         with gui.add_folder("Come back to this"):
-            found["state"] = gui.add_markdown("")
-            found["pasted"] = gui.add_text("Line", "", hint="A line that was copied from above")
+            found["keep"] = gui.add_button(
+                "Write a line for this view", hint="Query, gripper, grasp and camera, as one line of text"
+            )
+            # Not Markdown: a long line without spaces would make the panel wider than the window.
+            found["line"] = gui.add_text("Line", "", hint="Copy it, or paste one that you kept")
             found["restore"] = gui.add_button("Show what the line says")
     with tabs.add_tab("?"):
         gui.add_markdown(HELP)
@@ -187,7 +191,7 @@ def enable(panel: Panel, enabled: bool) -> None:
     """Enable or disable every control that needs a session."""
     finding = ("query", "new", "role", "point", "click", "undo", "open", "camera")
     grasping = ("gripper", "grasp", "following", "previous", "play", "motion")
-    for name in (*finding, *grasping, "json", "points", "ply", "screenshot", "restore"):
+    for name in (*finding, *grasping, "json", "points", "ply", "screenshot", "keep", "restore"):
         getattr(panel, name).disabled = not enabled
     panel.ask.disabled = not (enabled and panel.asks)
 

@@ -156,12 +156,18 @@ class Viewer:
         self._draw.do(lambda: self.page.await_gripper(gripper))
         self._plan(lambda planner: planner.set_gripper(gripper))
 
-    def restore(self, text: str) -> None:
-        """Show what a line from the page stands for: a query, a gripper and a grasp."""
+    def keep(self, client: Client) -> None:
+        """Write the line that stands for what a browser shows."""
+        self._draw.do(lambda: self.page.keep(client.camera()))
+
+    def restore(self, client: Client, text: str) -> None:
+        """Show what a line from the page stands for: a query, a gripper, a grasp, and a browser's camera."""
 
         def show() -> None:
             state = from_text(text)
             self.page.restore(state)
+            if state.camera is not None:
+                client.look(state.camera)
             # Otherwise its grasps are planned already.
             if self.page.awaited is not None:
                 self.set_gripper(state.gripper)
