@@ -159,9 +159,11 @@ def serious_findings(page: Page) -> set[tuple[str, str]]:
     for finding in axe.Axe().run(page).response["violations"]:
         if finding["impact"] in ("serious", "critical"):
             for node in finding["nodes"]:
-                name, named = re.match(r"<(\w+)", node["html"]), re.search(r'class="([^"]*)"', node["html"])
-                element = (name[1] if name else "") + (f".{named[1]}" if named else "")
-                found.add((finding["id"], element))
+                # Not of the finding's own HTML, which is cut off where a value is long.
+                name, classes = page.eval_on_selector(
+                    node["target"][0], "e => [e.tagName.toLowerCase(), e.getAttribute('class')]"
+                )
+                found.add((finding["id"], f"{name}.{classes or ''}"))
     return found
 
 
