@@ -15,7 +15,7 @@ from point2act.core.geometry import quaternion_to_matrix
 from point2act.core.types import GaussianScene
 from point2act.data.points import write_points
 from point2act.data.run_manifest import read_run, write_run
-from point2act.data.scene_ply import write_splat_ply
+from point2act.data.scene_ply import read_splat_ply, write_splat_ply
 
 TABLE = Table("tabletop", 500)
 """A table on which nothing was tuned: 24 views of 320x240, and queries with simulated answers."""
@@ -28,7 +28,12 @@ def run_of(count: int) -> Path:
     folder.mkdir()
     scene = resized(opened.session.scene, count, np.random.default_rng(0))
     write_splat_ply(folder / "scene.ply", scene)
-    write_run(folder, replace(read_run(made(TABLE)), scene=folder / "scene.ply"))
+    run = replace(read_run(made(TABLE)), scene=folder / "scene.ply")
+    if run.geometry is not None:
+        geometry = resized(read_splat_ply(run.geometry), count, np.random.default_rng(0))
+        write_splat_ply(folder / "geometry.ply", geometry)
+        run = replace(run, geometry=folder / "geometry.ply")
+    write_run(folder, run)
     write_points(folder / "points.json", drawn(opened, LEVELS["typical"], 1))
     return folder
 
