@@ -182,7 +182,11 @@ def findings_in_viser(browser: BrowserContext) -> set[tuple[str, str]]:
             gui.add_checkbox("Box", True)
         window = Window(browser, url)
         window.wait_for_words("Slider")
-        found = serious_findings(window.page)
+        earlier: set[tuple[str, str]] | None = None
+        # While controls fade in, not all that is to be found is found.
+        while earlier != (found := serious_findings(window.page)):
+            earlier = found
+            window.page.wait_for_timeout(500)
         window.close()
     return found
 

@@ -283,8 +283,7 @@ def test_without_a_model_the_page_says_how_to_get_one(viewer: Viewer):
 def test_the_first_view_says_what_to_do(viewer: Viewer, session: Session):
     assert "Click a camera" in viewer.page.panel.busy.content
     assert not viewer.page.panel.status.visible
-    based = session.capture.base is not None
-    assert (viewer.page.panel.look.visible, viewer.page.panel.look_with_robot.visible) == (not based, based)
+    assert viewer.page.panel.base.visible == (session.capture.base is not None)
     assert f"{len(session.views)} views" in viewer.page.panel.about.content
 
 

@@ -15,7 +15,7 @@ from point2act.visualization.viewer.export import grasps_json, points_json, scre
 from point2act.visualization.viewer.page import labels_of
 from point2act.visualization.viewer.panel import NOTHING, TURNS, on_press
 from point2act.visualization.viewer.photos import BrowserCamera
-from point2act.visualization.viewer.viewpoints import ROBOT, from_base, from_view, viewpoint
+from point2act.visualization.viewer.viewpoints import from_base, from_view, viewpoint
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import InteractiveSession
@@ -83,7 +83,7 @@ class Callbacks:
             on_press(row, lambda handle, number: self._open(handle, self.page.frames[int(number) - 1].name))
         on_press(panel.turn, lambda _, label: viewer.turn_photographs(1 if label == TURNS[1] else -1))
         on_press(panel.look, self._look_from)
-        on_press(panel.look_with_robot, self._look_from)
+        panel.base.on_click(lambda e: self._look_from_base(e.client))
 
     def _export(self, handle: Handle, filename: str, encode: Callable[[InteractiveSession], bytes]) -> None:
         if handle is not None:
@@ -151,12 +151,13 @@ class Callbacks:
                 self._look(handle, from_view(view, self.page.nodes.initial_camera))
 
     def _look_from(self, handle: Handle, name: str) -> None:
-        initial, interactive = self.page.nodes.initial_camera, self.page.interactive
+        self._look(handle, viewpoint(name, self.page.nodes.initial_camera))
+
+    def _look_from_base(self, handle: Handle) -> None:
+        interactive = self.page.interactive
         base = None if interactive is None else interactive.session.capture.base
-        if name != ROBOT:
-            self._look(handle, viewpoint(name, initial))
-        elif base is not None:
-            self._look(handle, from_base(base, initial))
+        if base is not None:
+            self._look(handle, from_base(base, self.page.nodes.initial_camera))
 
     def _wait_for_click(self, handle: Handle) -> None:
         client = self._client(handle)

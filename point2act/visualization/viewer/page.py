@@ -81,8 +81,7 @@ class Page:
         small = {view.name: shrunk(view.rgb) for view in session.views}
         self._small = [small.get(frame.name, _MISSING) for frame in self.frames]
         self.panel.status.visible = False
-        self.panel.look.visible = session.capture.base is None
-        self.panel.look_with_robot.visible = session.capture.base is not None
+        self.panel.base.visible = session.capture.base is not None
         enable(self.panel, True)
         self.refresh()
 

@@ -12,7 +12,7 @@ import viser
 from point2act.core.types import Role
 from point2act.visualization.viewer.markdown import HELP, NO_MODEL
 from point2act.visualization.viewer.photo_strip import COLUMNS, ROWS
-from point2act.visualization.viewer.viewpoints import ROBOT, VIEWPOINTS
+from point2act.visualization.viewer.viewpoints import VIEWPOINTS
 
 NOTHING = "–"
 """Entry of a menu without choices."""
@@ -57,7 +57,7 @@ class Panel:
     threshold: Any
     shown: dict[str, Any]
     look: Any
-    look_with_robot: Any
+    base: Any
     photo: Any
     open: Any
     camera: Any
@@ -99,8 +99,6 @@ def build_panel(
         "asks": asks,
     }
     found["look"] = gui.add_button_group("Look from", VIEWPOINTS)
-    # viser cannot add a button to a group: of the two, one is visible.
-    found["look_with_robot"] = gui.add_button_group("Look from", (*VIEWPOINTS, ROBOT), visible=False)
     tabs = gui.add_tab_group()
     with tabs.add_tab("Find"):
         found["query"] = gui.add_dropdown("Query", (NOTHING,))
@@ -132,6 +130,8 @@ def build_panel(
         found["photo"] = gui.add_dropdown("Image", images or (NOTHING,))
         found["open"] = gui.add_button("Open it", hint="Or click on a camera in the scene")
         found["camera"] = gui.add_button("Look from its camera", hint="At the scene, not at the photograph")
+        # A fourth button beside Start, Top and Front would cut their labels.
+        found["base"] = gui.add_button("Look from the robot's base", visible=False)
     with tabs.add_tab("Grasps"):
         found["grasp"] = gui.add_dropdown("Grasp", (NOTHING,))
         # Single buttons: in viser 0.2 the same button of a group cannot be pressed twice.

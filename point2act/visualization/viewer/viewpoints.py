@@ -11,8 +11,6 @@ from point2act.visualization.viewer.photos import FOV, BrowserCamera
 
 VIEWPOINTS = ("Start", "Top", "Front")
 """Names of the cameras that every scene has."""
-ROBOT = "Robot"
-"""Name of the camera above a robot's base, where the capture says where that is."""
 # Distance from above, relative to the capture's cameras, and elevation from the front, radians. Chosen.
 _ABOVE, _ELEVATION = 1.3, 0.2
 # Height above the robot's base, relative to the distance of the capture's cameras. Chosen: over its shoulder.
