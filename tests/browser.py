@@ -159,7 +159,7 @@ def serious_findings(page: Page) -> set[tuple[str, str]]:
     for finding in axe.Axe().run(page).response["violations"]:
         if finding["impact"] in ("serious", "critical"):
             for node in finding["nodes"]:
-                # Not of the finding's own HTML, which is cut off where a value is long.
+                # Not of the finding's own HTML, which is shortened where a value is long.
                 name, classes = page.eval_on_selector(
                     node["target"][0], "e => [e.tagName.toLowerCase(), e.getAttribute('class')]"
                 )

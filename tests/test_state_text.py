@@ -46,7 +46,7 @@ def test_the_camera_is_read_to_five_digits(position, away, fov):
 @pytest.mark.parametrize(
     "camera",
     ["", "1,2", "1,2,x,0,0,0,0,0,1,0.9", "nan,0,0,1,0,0,0,0,1,0.9"],
-    ids=["empty", "cut off", "a letter", "not finite"],
+    ids=["empty", "too few", "a letter", "not finite"],
 )
 def test_a_camera_that_is_not_complete_is_refused(camera):
     with pytest.raises(Point2ActError, match="copy the whole line"):

@@ -81,7 +81,7 @@ class Client:
         self._look(BrowserCamera(initial_camera.eye, initial_camera.center, initial_camera.up, FOV))
 
     def camera(self) -> BrowserCamera:
-        """Return where the browser looks from, world frame."""
+        """Return the camera of the browser, world frame."""
         camera = self.handle.camera
         eye, at = camera.position / self._unit, camera.look_at / self._unit
         return BrowserCamera(eye, at, camera.up_direction, camera.fov)
