@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
+from point2act.core.geometry import back_project, pixel_centers
 from point2act.core.planes import TableConfig, find_table
 from point2act.core.types import GaussianScene, View
 from point2act.localization.likelihood import PartPosterior
@@ -24,6 +25,8 @@ _PLANES, _LARGE = 3, 0.1
 _SEEN = 0.5
 # Maximum angle between a Gaussian that is faint or unseen and the surface that it belongs to: 5 mm at 0.5 m.
 _ATTACHED = 0.01
+# Number of sampled pixels of a single view, like that of Gaussians on one image.
+_VIEW_POINTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,27 @@ def segment_scene(
     parts = build_part_tree(points, colors, ground, distance=distance, config=config.parts)
     attached = _attached(scene.means, solid, _ATTACHED * distance)
     return Segmentation(parts, part_visibility(parts, views, covered), attached)
+
+
+def segment_view(view: View, *, config: SegmentationConfig = SegmentationConfig()) -> Parts:
+    """Segment the surface that one depth image shows into parts, in the camera frame.
+
+    Args:
+        view: A view with depth, metres; its pose is not used.
+        config: How it is segmented.
+    """
+    assert view.depth is not None
+    seen = np.count_nonzero(view.depth)
+    step = max(1, round(np.sqrt(seen / _VIEW_POINTS)))
+    depth = view.depth[step // 2 :: step, step // 2 :: step]
+    chosen = depth > 0
+    pixels = pixel_centers(view.camera.height, view.camera.width)[step // 2 :: step, step // 2 :: step]
+    points = back_project(view.camera, np.eye(4), pixels[chosen], depth[chosen].astype(float))
+    colors = view.rgb[step // 2 :: step, step // 2 :: step][chosen] / 255
+    distance = float(np.linalg.norm(points, axis=1).mean()) if len(points) else 1.0
+    at_camera = replace(view, T_world_cam=np.eye(4))
+    ground = _ground(points, [at_camera], config.ground * distance)
+    return build_part_tree(points, colors, ground, distance=distance, config=config.parts)
 
 
 def _attached(

@@ -56,18 +56,39 @@ def read_scannet(folder: Path, calibration: Calibration | None) -> Recording:
 
 def read_plain(folder: Path, calibration: Calibration | None) -> Recording:
     """Read ``color/`` (or ``rgb/``), ``depth/``, ``pose/*.txt`` or ``poses.txt``, and ``camera.json``."""
-    images = next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), folder / "color")
-    files = FilePairs(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
+    files = _plain_files(folder)
     poses = _pose_files(folder / "pose") if (folder / "pose").is_dir() else _listed_poses(folder, files)
-    if calibration is None:
-        described = next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None)
-        if described is None:
-            raise CaptureError(
-                f"{folder} has none of {', '.join(CAMERA_FILES)}: write the camera's width, height, fx, fy, "
-                "ppx, ppy and coeffs into one, or name such a file with --camera"
-            )
-        calibration = read_calibration(described)
-    return assemble(folder, files, poses, calibration)
+    return assemble(folder, files, poses, calibration or _described_cameras(folder))
+
+
+def read_unposed(folder: Path, calibration: Calibration | None = None) -> Recording:
+    """Read ``color/`` (or ``rgb/``), ``depth/`` and ``camera.json``; the pose of every frame is the identity.
+
+    Args:
+        folder: Folder of the recording.
+        calibration: Cameras in place of those that the folder describes.
+
+    Raises:
+        CaptureError: A file is missing or invalid, or no image has depth.
+    """
+    files = _plain_files(folder)
+    poses = dict.fromkeys(files.color, np.eye(4))
+    return assemble(folder, files, poses, calibration or _described_cameras(folder))
+
+
+def _plain_files(folder: Path) -> FilePairs:
+    images = next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), folder / "color")
+    return FilePairs(named_files(images, COLORS), named_files(folder / "depth", DEPTHS))
+
+
+def _described_cameras(folder: Path) -> Calibration:
+    described = next((folder / name for name in CAMERA_FILES if (folder / name).is_file()), None)
+    if described is None:
+        raise CaptureError(
+            f"{folder} has none of {', '.join(CAMERA_FILES)}: write the camera's width, height, fx, fy, "
+            "ppx, ppy and coeffs into one, or name such a file with --camera"
+        )
+    return read_calibration(described)
 
 
 def _scannet_cameras(folder: Path, files: FilePairs) -> Calibration:

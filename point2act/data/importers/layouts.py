@@ -10,7 +10,7 @@ from typing import Literal
 from point2act.core.errors import CaptureError
 from point2act.data.importers.bop import read_bop
 from point2act.data.importers.calibration import Calibration
-from point2act.data.importers.folders import read_plain, read_scannet, read_seven_scenes
+from point2act.data.importers.folders import read_plain, read_scannet, read_seven_scenes, read_unposed
 from point2act.data.importers.recording import Recording
 from point2act.data.importers.tum import read_tum
 
@@ -70,3 +70,19 @@ def read_recording(
         CaptureError: The layout is unknown, or a file is missing or invalid.
     """
     return LAYOUTS[layout or detect_layout(folder)].read(folder, calibration)
+
+
+def read_sequence(folder: Path, calibration: Calibration | None = None) -> Recording:
+    """Read a recording whose poses are not needed: plain folders may lack them.
+
+    Args:
+        folder: Folder of the recording.
+        calibration: Cameras in place of those that the recording describes.
+
+    Raises:
+        CaptureError: The layout is unknown, or a file is missing or invalid.
+    """
+    posed = any(layout.fits(folder) for name, layout in LAYOUTS.items() if name != "plain")
+    if posed or not (folder / "depth").is_dir():
+        return read_recording(folder, None, calibration)
+    return read_unposed(folder, calibration)

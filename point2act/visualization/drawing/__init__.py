@@ -6,6 +6,7 @@ images ``(h, w, 3)`` uint8, pixels continuous as in ``core.types``.
 
 from point2act.visualization.drawing.canvas import PALETTE, Color
 from point2act.visualization.drawing.cut import draw_cut
+from point2act.visualization.drawing.film import encode_film
 from point2act.visualization.drawing.maps import (
     colorize,
     depth_picture,
@@ -15,6 +16,7 @@ from point2act.visualization.drawing.maps import (
     relevancy_picture,
 )
 from point2act.visualization.drawing.marks import caption, draw_points, grid
+from point2act.visualization.drawing.trails import draw_trail
 from point2act.visualization.drawing.wireframe import close_up, draw_box, draw_gripper, draw_marker
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "draw_gripper",
     "draw_marker",
     "draw_points",
+    "draw_trail",
+    "encode_film",
     "grid",
     "heat_overlay",
     "relevancy_layer",

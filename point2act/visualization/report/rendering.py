@@ -16,6 +16,7 @@ from markupsafe import Markup
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from point2act.visualization.drawing import encode_film
 from point2act.visualization.headlines import agreement, count
 
 _LONGEST_SIDE = 560
@@ -80,12 +81,7 @@ def _data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
 
 def _film_uri(images: Sequence[UInt8[np.ndarray, "h w 3"]], rate: float) -> str:
     """Encode pictures as an animated WebP that repeats."""
-    first, *rest = (Image.fromarray(image) for image in images)
-    buffer = io.BytesIO()
-    first.save(
-        buffer, "webp", save_all=True, append_images=rest, duration=round(1000 / rate), loop=0, quality=60
-    )
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return f"data:image/webp;base64,{base64.b64encode(encode_film(images, rate)).decode('ascii')}"
 
 
 @cache
