@@ -22,6 +22,7 @@ METHOD = {
     "sensors": "sensors.suite",
     "run": "pipeline.run",
     "tabletop": "pipeline.tabletop",
+    "tracking": "tracking.suite",
     "view": "view.suite",
     "zoom": "zoom.suite",
 }
@@ -56,6 +57,7 @@ LONG = (
     "sensors",
     "soak",
     "tabletop",
+    "tracking",
     "view",
     "zoom",
 )

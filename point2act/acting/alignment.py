@@ -1,4 +1,4 @@
-"""Alignment of a thing's points with a frame by coloured ICP (open3d)."""
+"""Alignment of a surface with a frame by coloured ICP (open3d)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.frame import TrackedFrame
-from point2act.acting.thing import Thing
-from point2act.core.geometry import pixel_centers, transform_points
+from point2act.acting.surface import Surface
+from point2act.core.geometry import invert, pixel_centers, transform, transform_points
 from point2act.core.open3d_import import open3d
 
-# Largest distance of corresponding points, and the spacing of compared ones, as fractions of the depth.
-_MAX_DISTANCE, _SPACING = 0.025, 0.005
+NEAR, FAR = 0.025, 0.06
+"""Largest distance of corresponding points as a fraction of the depth: about a pose that is nearly right, and
+about one that is only known to be on the thing."""
+# Spacing of the compared points as a fraction of the depth.
+_SPACING = 0.005
 # Weight of geometry against colour (Park et al. 2017 use 0.968). Chosen.
 _GEOMETRY = 0.9
 _ITERATIONS = 15
@@ -24,17 +27,22 @@ _TRUSTED = 0.3
 
 
 class Alignment:
-    """The trusted points of a thing, to align with a frame."""
+    """The trusted points of a surface, to align with a frame."""
 
-    def __init__(self, thing: Thing, trust: Float[np.ndarray, " n"]):
+    def __init__(self, surface: Surface, trust: Float[np.ndarray, " n"]):
         """Take the points that are trusted."""
-        self._points = thing.points[trust > _TRUSTED]
-        self._colors = thing.colors[trust > _TRUSTED]
+        self._points = surface.points[trust > _TRUSTED]
+        self._colors = surface.colors[trust > _TRUSTED]
 
     def refine(
-        self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]
+        self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], reach: float = NEAR
     ) -> Float[np.ndarray, "4 4"] | None:
         """Return a pose nearby at which surface and colours agree better (Park et al. 2017).
+
+        Args:
+            frame: The frame.
+            T_cam_thing: The pose to start from.
+            reach: Largest distance of corresponding points as a fraction of the depth.
 
         Returns:
             The pose, None if there are too few points or they do not determine one.
@@ -43,23 +51,25 @@ class Alignment:
             return None
         points = transform_points(T_cam_thing, self._points)
         depth = float(np.median(points[:, 2]))
-        target = _surface(frame, points, _MAX_DISTANCE * depth, _SPACING * depth)
+        target = _surface(frame, points, reach * depth, _SPACING * depth)
         if target is None:
             return None
-        o3d = open3d()
-        registration = o3d.pipelines.registration
+        registration = open3d().pipelines.registration
+        # About their centre: a turn about a distant origin is a shift as well, and open3d's steps diverge.
+        center = points.mean(axis=0)
         try:
             found = registration.registration_colored_icp(
-                _cloud(self._points, self._colors, -self._points),
-                target,
-                _MAX_DISTANCE * depth,
-                T_cam_thing,
+                _cloud(points - center, self._colors, -points),
+                target.translate(-center),
+                reach * depth,
+                np.eye(4),
                 registration.TransformationEstimationForColoredICP(_GEOMETRY),
                 registration.ICPConvergenceCriteria(max_iteration=_ITERATIONS),
             )
         except RuntimeError:  # no correspondences
             return None
-        return np.array(found.transformation)
+        about = transform(np.eye(3), center)
+        return about @ np.array(found.transformation) @ invert(about) @ T_cam_thing
 
 
 def _surface(frame: TrackedFrame, points: Float[np.ndarray, "n 3"], reach: float, spacing: float) -> Any:

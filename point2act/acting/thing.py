@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from scipy.ndimage import binary_dilation
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import binary_dilation, distance_transform_edt
 from scipy.spatial import KDTree
 
 from point2act.acting.frame import TrackedFrame
+from point2act.acting.surface import Surface
 from point2act.core.geometry import pixel_centers
 from point2act.core.types import View
 from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import segment_view
 from point2act.pipeline.image_input import Pixel, check_pixel
 
-# Largest extent of what is tracked as one rigid piece, metres: what a hand or a gripper moves. Chosen: larger
+# Largest extent of what is tracked as one rigid piece, metres: what one gripper moves. Chosen: larger
 # branches of the tree of parts often join things that stand beside one another.
 _MAX_EXTENT = 0.15
 # Radius of what is tracked about a place on a plane, metres. Chosen.
@@ -25,17 +26,21 @@ _PATCH = 0.02
 _NEAR = 0.01
 _MAX_POINTS = 1500
 """Largest number of points of a thing: more are slower and no better."""
-# Width of the ring about a thing whose depth is what it stands before, as a fraction of the image's width.
+_MAX_BESIDE = 400
+"""Largest number of points beside it."""
+# Width of the ring about a thing that shows what is behind it, as a fraction of the image's width.
 _RING = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """Coloured surface points of one rigid thing, in the frame of the camera that saw it first, metres."""
+    """The surface of one rigid thing, in the frame of the camera that saw it first, metres."""
 
     name: str
-    points: Float[np.ndarray, "n 3"]
-    colors: UInt8[np.ndarray, "n 3"]
+    surface: Surface
+    """What is seen of it."""
+    beside: Surface
+    """Points beyond its outline, where its surface would go on if it were larger."""
     middle: Float[np.ndarray, " 3"]
     """The place that is reported: beneath the named surface point, in the middle of the thing."""
 
@@ -64,9 +69,15 @@ def thing_at(
     mask = _mask(frame, parts, named)
     rows = np.flatnonzero(mask)
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
-    pixels = pixel_centers(*mask.shape).reshape(-1, 2)[rows]
-    points = frame.points(pixels, frame.depth.reshape(-1)[rows])
-    return Thing(name, points, view.rgb.reshape(-1, 3)[rows], _middle(frame, mask, named))
+    pixels = pixel_centers(*mask.shape).reshape(-1, 2)
+    depth, colors = frame.depth.reshape(-1), view.rgb.reshape(-1, 3)
+    beyond, edge = _beyond(mask)
+    return Thing(
+        name,
+        Surface(frame.points(pixels[rows], depth[rows]), colors[rows]),
+        Surface(frame.points(pixels[beyond], depth[edge]), colors[edge]),
+        _middle(frame, mask, named),
+    )
 
 
 def _named_point(frame: TrackedFrame, pixel: Pixel) -> Float[np.ndarray, " 3"]:
@@ -110,14 +121,24 @@ def _members(parts: Parts, named: Float[np.ndarray, " 3"]) -> Int[np.ndarray, " 
     return max(fitting, key=len, default=patch)
 
 
+def _beyond(mask: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return pixels beyond the outline of a mask, and the nearest pixel of the mask to each."""
+    away, nearest = distance_transform_edt(~mask, return_indices=True)
+    width = _RING * mask.shape[1]
+    beyond = np.flatnonzero((away > width / 2) & (away <= width))
+    beyond = beyond[:: max(1, len(beyond) // _MAX_BESIDE)]
+    row, column = nearest.reshape(2, -1)[:, beyond]
+    return beyond, row * mask.shape[1] + column
+
+
 def _middle(
     frame: TrackedFrame, mask: Bool[np.ndarray, "h w"], named: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, " 3"]:
     """Return the point halfway from the surface to what is behind the thing.
 
-    A place on the surface of a ball that rolls goes out of sight; one in its middle does not move. The way
-    back is half of the smaller of two lengths: the depth of what is around the thing in the image beyond that
-    of the named point, and the thing's smaller width in the image.
+    A place on the surface of a ball that rolls turns away from the camera; one in its middle does not. The
+    way back is half of the smaller of two lengths: the depth of what is around the thing in the image beyond
+    that of the named point, and the thing's smaller width in the image.
     """
     ring = binary_dilation(mask, iterations=max(1, round(_RING * mask.shape[1]))) & ~mask & (frame.depth > 0)
     behind = np.median(frame.depth[ring]) - named[2] if ring.any() else 0.0

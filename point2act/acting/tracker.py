@@ -9,50 +9,68 @@ is lost, and sought by its colours in the whole image.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float
+from scipy.ndimage import binary_dilation
+from scipy.spatial.transform import Rotation
 
-from point2act.acting.alignment import Alignment
+from point2act.acting.alignment import FAR, NEAR, Alignment
+from point2act.acting.features import matched_motion
 from point2act.acting.frame import Flow, TrackedFrame, optical_flow
 from point2act.acting.rigid_motion import fit_rigid_robust
 from point2act.acting.search import places_of_colors
+from point2act.acting.surface import Agreement, Surface, Tolerances, compare
 from point2act.acting.thing import Thing
-from point2act.core.geometry import at_pixels, transform, transform_points
+from point2act.core.geometry import at_pixels, inside, transform, transform_points
 from point2act.core.types import View
 from point2act.data.capture import shrink_view
+
+# Distance from its points at which pixels belong to a thing, pixels.
+_AROUND = 4
+# Shares of the tolerances of colour that are tried, and the largest share of points beside a thing that look
+# like it with a tolerance that is kept.
+_SHARES, _CONTRAST = (1.0, 0.7, 0.5, 0.35), 0.2
+
+# Turns about the camera's axis at which a lost thing is sought, radians.
+_TURNS = np.deg2rad([0.0, -25.0, 25.0, -50.0, 50.0])
+
+# Number of points by which many poses are compared.
+_SAMPLE = 100
 
 State = Literal["tracked", "lost"]
 
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """How things are tracked. Lengths of surfaces are fractions of their depth, as the errors of sensors."""
+    """How things are tracked."""
 
     max_side: int = 640
     """Longer side of the images that are compared, pixels; larger ones are reduced."""
-    depth_tolerance: float = 0.02
-    """Largest difference of depth of a point that agrees, as a fraction of its depth."""
-    lightness_tolerance: float = 25.0
-    """Largest difference of lightness (CIELAB) of a point that agrees: shadows and exposure change it."""
-    color_tolerance: float = 14.0
-    """Largest difference of colour without lightness (CIELAB) of a point that agrees."""
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    """When a point agrees with a frame."""
     flow_noise: float = 0.01
     """Standard deviation of points moved by the flow, as a fraction of their depth."""
     min_points: int = 12
     """Smallest number of points with flow from which a motion is fitted."""
     min_score: float = 0.4
     """Smallest share of visible points that agree of a thing that stays tracked."""
-    min_found_score: float = 0.55
-    """The same of a lost thing that is found again."""
     min_visible: float = 0.2
-    """Smallest share of points that nothing hides."""
+    """Smallest share of its points that nothing hides."""
+    min_found_score: float = 0.7
+    """Smallest share of visible points that agree of a thing that is found again."""
+    max_outline_change: float = 0.35
+    """Largest share of visible points beside it that look like it and did not in the first frame, or the
+    other way round: the place would be on something else."""
     memory: float = 0.9
-    """Share of a point's trust that stays in each frame; the rest is whether it agrees."""
-    places: int = 4
-    """Number of places where a lost thing is sought in each frame."""
+    """Share of what is known of each point's trust, and of the thing's change of colour, that stays in each
+    frame; the rest is what the frame shows."""
+    places: int = 400
+    """Largest number of places where a lost thing is sought in each frame."""
+    refined: int = 4
+    """Number of poses at these places that are refined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,33 +90,112 @@ class Track:
     """Share of its visible points that agree with the image, in depth and colour."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Agreement:
-    """How the points of a thing at a pose compare with a frame."""
-
-    agree: Bool[np.ndarray, " n"]
-    hidden: Bool[np.ndarray, " n"]
-    """Points behind what the frame shows, beyond it, or without a reading."""
-
-
 class _Followed:
-    """A thing with its pose and the trust in each of its points."""
+    """A thing with its pose, and the trust in each of its points."""
 
-    def __init__(self, thing: Thing, lab: Float32[np.ndarray, "n 3"]):
-        self.thing, self.lab = thing, lab
+    def __init__(self, thing: Thing, first: TrackedFrame, tolerances: Tolerances):
+        self.thing = thing
+        self._tolerances = _contrasting(thing, first, tolerances)
+        self._change = np.zeros(3)  # of all its colours, by shading and exposure
         self.T_cam_thing = np.eye(4)
         self.step = np.zeros(3)  # of its centre, from the frame before to the latest one
-        self.trust = np.ones(len(thing.points))
+        self.trust = np.ones(len(thing.surface.points))
+        self.first = first
+        self.continues = compare(thing.beside.points, thing.beside.lab, first, self._tolerances).agree
+        self.last_seen = first
         self.state: State = "tracked"
         self.score = 1.0
 
     def at(self, T_cam_thing: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
         """Return its points at a pose."""
-        return transform_points(T_cam_thing, self.thing.points)
+        return transform_points(T_cam_thing, self.thing.surface.points)
 
     def shifted(self, step: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
         """Return its pose after a further step."""
         return transform(np.eye(3), step) @ self.T_cam_thing
+
+    def agreement(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> Agreement:
+        """Compare its points with a frame."""
+        surface = self.thing.surface
+        return compare(self.at(T_cam_thing), surface.lab + self._change, frame, self._tolerances)
+
+    def placed(self, places: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "q 4 4"]:
+        """Return its pose with its centre at other places, also turned about the camera's axis."""
+        center = self.at(self.T_cam_thing).mean(axis=0)
+        turns = Rotation.from_rotvec(_TURNS[:, None] * [0.0, 0.0, 1.0]).as_matrix()
+        T = np.tile(np.eye(4), (len(places), len(turns), 1, 1))
+        T[..., :3, :3], T[..., :3, 3] = turns, places[:, None] - turns @ center
+        return T.reshape(-1, 4, 4) @ self.T_cam_thing
+
+    def best(
+        self, frame: TrackedFrame, poses: Float[np.ndarray, "q 4 4"], count: int
+    ) -> list[Float[np.ndarray, "4 4"]]:
+        """Return the poses that fit best and are apart, compared by a sample of the points."""
+        surface, beside = self.thing.surface, self.thing.beside
+        every, each = max(1, len(surface.points) // _SAMPLE), max(1, len(beside.points) // _SAMPLE)
+        share = self._agreeing(frame, poses, surface.every(every))[0].mean(axis=1)
+        agree, hidden = self._agreeing(frame, poses, beside.every(each))
+        change = (agree != self.continues[::each]) & ~hidden
+        fits = share - change.sum(axis=1) / np.maximum((~hidden).sum(axis=1), 1)
+        centers = poses[:, :3, :3] @ surface.points.mean(axis=0) + poses[:, :3, 3]
+        apart = np.ptp(surface.points, axis=0).max() / 2
+        chosen: list[int] = []
+        for number in np.argsort(-fits, kind="stable"):
+            if len(chosen) == count:
+                break
+            if (np.linalg.norm(centers[chosen] - centers[number], axis=1) > apart).all():
+                chosen.append(int(number))
+        return [poses[number] for number in chosen]
+
+    def _agreeing(
+        self, frame: TrackedFrame, poses: Float[np.ndarray, "q 4 4"], surface: Surface
+    ) -> tuple[Bool[np.ndarray, "q n"], Bool[np.ndarray, "q n"]]:
+        """Return which points agree, and which are hidden, at each pose."""
+        points = surface.points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+        lab = np.tile(surface.lab + self._change, (len(poses), 1))
+        found = compare(points.reshape(-1, 3), lab, frame, self._tolerances)
+        shape = (len(poses), len(surface.points))
+        return found.agree.reshape(shape), found.hidden.reshape(shape)
+
+    def fit(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
+        """Return how well a pose fits: the share of points that agree less that of changes beside it."""
+        share = self.trust @ self.agreement(frame, T_cam_thing).agree / self.trust.sum()
+        return float(share) - self.outline_change(frame, T_cam_thing)
+
+    def scores(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> tuple[float, float]:
+        """Return the share of visible points that agree at a pose, and the share that is visible."""
+        found = self.agreement(frame, T_cam_thing)
+        visible = float(self.trust @ ~found.hidden)
+        return float(self.trust @ found.agree) / max(visible, 1e-9), visible / float(self.trust.sum())
+
+    def outline_change(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
+        """Return the share of visible points beyond the outline that look like the thing, and did not before.
+
+        And the other way round, where it is a part of something larger.
+        """
+        beside = self.thing.beside
+        points = transform_points(T_cam_thing, beside.points)
+        found = compare(points, beside.lab + self._change, frame, self._tolerances)
+        visible = ~found.hidden
+        return float(((found.agree != self.continues) & visible).sum() / max(visible.sum(), 1))
+
+    def aligned(
+        self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], reach: float = NEAR
+    ) -> Float[np.ndarray, "4 4"]:
+        """Return the pose after coloured ICP, the given one unless more points agree."""
+        aligned = Alignment(self.thing.surface, self.trust).refine(frame, T_cam_thing, reach)
+        if aligned is None or self.fit(frame, aligned) <= self.fit(frame, T_cam_thing):
+            return T_cam_thing
+        return aligned
+
+    def place(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], memory: float) -> None:
+        """Take a pose over, and trust points less that contradict the frame."""
+        found = self.agreement(frame, T_cam_thing)
+        self.step = self.at(T_cam_thing).mean(axis=0) - self.at(self.T_cam_thing).mean(axis=0)
+        self.T_cam_thing, self.last_seen = T_cam_thing, frame
+        if len(found.difference):
+            self._change += (1 - memory) * np.median(found.difference, axis=0)
+        self.trust = np.where(found.hidden, self.trust, memory * self.trust + (1 - memory) * found.agree)
 
 
 class Tracker:
@@ -114,10 +211,8 @@ class Tracker:
         """
         self._config = config
         self._frame = TrackedFrame.of(shrink_view(view, config.max_side))
-        self._followed = [
-            _Followed(thing, at_pixels(self._frame.lab, self._frame.pixels(thing.points))) for thing in things
-        ]
-        self.tracks = tuple(self._track(one, view) for one in self._followed)
+        self._followed = [_Followed(thing, self._frame, config.tolerances) for thing in things]
+        self.tracks = tuple(_track(one, view) for one in self._followed)
         """Where each thing is in the latest frame."""
 
     def update(self, view: View) -> tuple[Track, ...]:
@@ -134,7 +229,7 @@ class Tracker:
             if one.state == "lost":
                 self._seek(one, frame)
         self._frame = frame
-        self.tracks = tuple(self._track(one, view) for one in self._followed)
+        self.tracks = tuple(_track(one, view) for one in self._followed)
         return self.tracks
 
     def _follow(self, one: _Followed, frame: TrackedFrame, flow: Flow) -> None:
@@ -143,10 +238,10 @@ class Tracker:
         moved = self._moved(one, frame, flow)
         if moved is not None:
             poses.append(moved)
-        best = max(poses, key=lambda T: self._share(one, frame, T))
-        best = self._aligned(one, frame, best)
-        if self._accepted(one, frame, best, self._config.min_score):
-            self._place(one, frame, best)
+        best = one.aligned(frame, max(poses, key=lambda T: one.fit(frame, T)))
+        one.score, visible = one.scores(frame, best)
+        if one.score >= self._config.min_score and visible >= self._config.min_visible:
+            one.place(frame, best, self._config.memory)
         else:
             one.state = "lost"
 
@@ -156,7 +251,7 @@ class Tracker:
         before = self._frame.pixels(points)
         after = before + at_pixels(flow.motion, before)
         reading = frame.readings(after)
-        known = self._agreement(one, self._frame, one.T_cam_thing).agree
+        known = one.agreement(self._frame, one.T_cam_thing).agree
         known &= at_pixels(flow.reliable, before) & (reading > 0)
         if known.sum() < self._config.min_points:
             return None
@@ -166,63 +261,57 @@ class Tracker:
         trust = np.maximum(one.trust[known], 1e-3)
         return fit_rigid_robust(points[known], target, trust, noise=noise) @ one.T_cam_thing
 
-    def _aligned(
-        self, one: _Followed, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]
-    ) -> Float[np.ndarray, "4 4"]:
-        """Return the pose after coloured ICP, the given one unless more points agree."""
-        aligned = Alignment(one.thing, one.trust).refine(frame, T_cam_thing)
-        if aligned is None:
-            return T_cam_thing
-        gain = self._share(one, frame, aligned) - self._share(one, frame, T_cam_thing)
-        return aligned if gain > 0 else T_cam_thing
-
     def _seek(self, one: _Followed, frame: TrackedFrame) -> None:
-        """Look for a lost thing where it was, and wherever the image has its colours."""
-        center = one.at(one.T_cam_thing).mean(axis=0)
-        places = places_of_colors(frame, one.lab, one.thing.points, self._config.places)
-        poses = [one.T_cam_thing, *(one.shifted(place - center) for place in places)]
-        poses = [self._aligned(one, frame, pose) for pose in poses]
-        best = max(poses, key=lambda T: self._share(one, frame, T))
-        if self._accepted(one, frame, best, self._config.min_found_score):
-            self._place(one, frame, best)
+        """Look for a lost thing where it was, and by its features.
+
+        Where its place is seen and it is not there, also wherever the image has its colours.
+        """
+        poses = _expected(one, frame)
+        if any(one.scores(frame, pose)[1] >= self._config.min_visible for pose in poses):
+            places = places_of_colors(frame, one.thing.surface, self._config.places)
+            poses += one.best(frame, one.placed(places), self._config.refined)
+        poses = [one.aligned(frame, one.aligned(frame, pose, FAR)) for pose in poses]
+        best = max(poses, key=lambda T: one.fit(frame, T))
+        one.score, visible = one.scores(frame, best)
+        config = self._config
+        if (
+            one.score >= config.min_found_score
+            and visible >= config.min_visible
+            and one.outline_change(frame, best) <= config.max_outline_change
+        ):
+            one.place(frame, best, config.memory)
             one.state, one.step = "tracked", np.zeros(3)
 
-    def _place(self, one: _Followed, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> None:
-        """Take a pose over, and trust points less that contradict the frame."""
-        found = self._agreement(one, frame, T_cam_thing)
-        one.step = one.at(T_cam_thing).mean(axis=0) - one.at(one.T_cam_thing).mean(axis=0)
-        one.T_cam_thing = T_cam_thing
-        memory = self._config.memory
-        one.trust = np.where(found.hidden, one.trust, memory * one.trust + (1 - memory) * found.agree)
 
-    def _agreement(
-        self, one: _Followed, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]
-    ) -> _Agreement:
-        points = one.at(T_cam_thing)
-        pixels = frame.pixels(points)
-        reading, depth = frame.readings(pixels), points[:, 2]
-        tolerance = self._config.depth_tolerance * np.abs(depth)
-        difference = at_pixels(frame.lab, pixels) - one.lab
-        alike = np.abs(difference[:, 0]) < self._config.lightness_tolerance
-        alike &= np.hypot(difference[:, 1], difference[:, 2]) < self._config.color_tolerance
-        near = np.abs(reading - depth) < tolerance
-        hidden = (reading == 0) | (depth <= 0) | (reading < depth - tolerance)
-        return _Agreement(near & alike & ~hidden, hidden)
+def _contrasting(thing: Thing, first: TrackedFrame, tolerances: Tolerances) -> Tolerances:
+    """Return tolerances of colour with which a thing differs from what is beside it, as far as possible."""
+    for share in _SHARES:
+        tried = replace(tolerances, lightness=share * tolerances.lightness, color=share * tolerances.color)
+        if compare(thing.beside.points, thing.beside.lab, first, tried).agree.mean() <= _CONTRAST:
+            break
+    return tried
 
-    def _share(self, one: _Followed, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
-        """Return the share of all points, by trust, that agree at a pose: to compare poses."""
-        return float(one.trust @ self._agreement(one, frame, T_cam_thing).agree / one.trust.sum())
 
-    def _accepted(
-        self, one: _Followed, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], least: float
-    ) -> bool:
-        """Return whether enough points are visible at a pose, and enough of them agree; note the score."""
-        found = self._agreement(one, frame, T_cam_thing)
-        visible = float(one.trust @ ~found.hidden)
-        one.score = float(one.trust @ found.agree) / visible if visible > 0 else 0.0
-        return visible >= self._config.min_visible * one.trust.sum() and one.score >= least
+def _expected(one: _Followed, frame: TrackedFrame) -> list[Float[np.ndarray, "4 4"]]:
+    """Return the pose of a thing that stands still since it was seen last, and that of its features."""
+    on_thing = _pixels_near(one.first, one.thing.surface.points)
+    was_there = _pixels_near(one.last_seen, one.at(one.T_cam_thing))
+    camera = matched_motion(one.last_seen, frame, ~was_there)
+    own = matched_motion(one.first, frame, on_thing)
+    poses = [one.T_cam_thing if camera is None else camera @ one.T_cam_thing]
+    return poses if own is None else [*poses, own]
 
-    def _track(self, one: _Followed, view: View) -> Track:
-        position = transform_points(one.T_cam_thing, one.thing.middle)
-        pixel = TrackedFrame.of(view).pixels(position[None])[0]
-        return Track(one.thing.name, one.state, pixel, position, one.T_cam_thing, one.score)
+
+def _pixels_near(frame: TrackedFrame, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels within a few pixels of where points are projected."""
+    pixels = frame.pixels(points)
+    column, row = pixels[inside(frame.camera, pixels)].astype(int).T
+    mask = np.zeros(frame.depth.shape, dtype=bool)
+    mask[row, column] = True
+    return binary_dilation(mask, iterations=_AROUND)
+
+
+def _track(one: _Followed, view: View) -> Track:
+    position = transform_points(one.T_cam_thing, one.thing.middle)
+    pixel = TrackedFrame.of(view).pixels(position[None])[0]
+    return Track(one.thing.name, one.state, pixel, position, one.T_cam_thing, one.score)

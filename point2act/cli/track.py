@@ -41,7 +41,7 @@ class Arguments:
     recording: tyro.conf.Positional[Path]
     """Folder with color/, depth/ (16-bit, millimetres) and camera.json with the fields of librealsense's
     intrinsics, as for point2act capture rgbd but without poses; or a recording in another of its layouts."""
-    click: Texts
+    click: Texts = ()
     """Pixel X,Y on a thing in the first colour image, or NAME=X,Y. Repeatable."""
     output: Path = Path("tracks.json")
     """File to write; a film, .webp, is written beside it."""
@@ -52,6 +52,8 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and track the things."""
     arguments = parse(Arguments, argv, "track")
+    if not arguments.click:
+        raise PointsError("give --click X,Y, a pixel on each thing in the first image")
     clicks = _clicks(arguments.click)
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     recording = read_sequence(arguments.recording, calibration)
@@ -120,7 +122,9 @@ def _film(recording: Recording, things: Sequence[Thing], frames: Sequence[Sequen
         for index, (thing, track) in enumerate(zip(things, frames[number], strict=True)):
             middles = np.array([tracks[index].position for tracks in frames[: number + 1]])
             trail, _ = project(view.camera, np.eye(4), middles)
-            surface, _ = project(view.camera, np.eye(4), transform_points(track.T_cam_thing, thing.points))
+            surface, _ = project(
+                view.camera, np.eye(4), transform_points(track.T_cam_thing, thing.surface.points)
+            )
             color = PALETTE[index % len(PALETTE)]
             lost = track.state == "lost"
             picture = draw_trail(picture, trail, surface, thing.name, color, lost=lost)

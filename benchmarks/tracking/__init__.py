@@ -1,0 +1,1 @@
+"""Tracking of things that are moved and hidden, in simulated sequences."""

@@ -1,0 +1,79 @@
+"""Coloured surface points, and how they agree with a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from point2act.acting.frame import TrackedFrame
+from point2act.core.geometry import at_pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Coloured points, metres."""
+
+    points: Float[np.ndarray, "n 3"]
+    colors: UInt8[np.ndarray, "n 3"]
+
+    def every(self, step: int) -> Surface:
+        """Return every n-th point."""
+        return Surface(self.points[::step], self.colors[::step])
+
+    @cached_property
+    def lab(self) -> Float32[np.ndarray, "n 3"]:
+        """Colours in CIELAB."""
+        return cv2.cvtColor(self.colors[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Differences of points that agree with a frame."""
+
+    depth: float = 0.02
+    """Largest difference of depth, as a fraction of the depth, as errors of sensors are."""
+    lightness: float = 25.0
+    """Largest difference of lightness (CIELAB): shadows and exposure change it."""
+    color: float = 14.0
+    """Largest difference of colour without lightness (CIELAB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How points compare with a frame."""
+
+    agree: Bool[np.ndarray, " n"]
+    """Points that the frame shows, with their depth and colour."""
+    hidden: Bool[np.ndarray, " n"]
+    """Points behind what the frame shows, outside it, or without a reading."""
+    difference: Float[np.ndarray, "m 3"]
+    """Difference of colour of the points that agree in depth, CIELAB."""
+
+
+def compare(
+    points: Float[np.ndarray, "n 3"],
+    lab: Float[np.ndarray, "n 3"],
+    frame: TrackedFrame,
+    tolerances: Tolerances,
+) -> Agreement:
+    """Compare coloured points with a frame, each with the pixel that it projects to.
+
+    Args:
+        points: Points in the camera frame, metres.
+        lab: Their colours, CIELAB.
+        frame: The frame.
+        tolerances: Differences of points that agree.
+    """
+    pixels = frame.pixels(points)
+    reading, depth = frame.readings(pixels), points[:, 2]
+    reach = tolerances.depth * np.abs(depth)
+    difference = at_pixels(frame.lab, pixels) - lab
+    alike = np.abs(difference[:, 0]) < tolerances.lightness
+    alike &= np.hypot(difference[:, 1], difference[:, 2]) < tolerances.color
+    hidden = (reading == 0) | (depth <= 0) | (reading < depth - reach)
+    near = (np.abs(reading - depth) < reach) & ~hidden
+    return Agreement(near & alike, hidden, difference[near])

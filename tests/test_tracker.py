@@ -1,0 +1,217 @@
+"""Things followed through frames with known motions: moved, hidden, lost and found again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from moving_boxes import BLUE, EYE, RED, Box, box, frame, pixel_of, top
+from synthetic import look_at
+
+from point2act.acting import Thing, Track, Tracker, thing_at
+from point2act.acting.frame import TrackedFrame, optical_flow
+from point2act.core.errors import PointsError
+from point2act.core.geometry import invert, project, transform_points
+from point2act.core.types import View
+from point2act.localization.segmentation import segment_view
+
+NOISE = 0.001
+"""Standard deviation of depth, metres."""
+
+
+@pytest.fixture(scope="module")
+def first() -> View:
+    return frame(RED, BLUE, noise=NOISE)
+
+
+@pytest.fixture(scope="module")
+def red(first: View) -> Thing:
+    return thing_at(first, pixel_of(top(RED)), "red")
+
+
+def truth(now: Box, T_world_cam: np.ndarray = EYE) -> np.ndarray:
+    """``T_cam_thing`` of the red box at another pose, seen from another camera."""
+    return invert(T_world_cam) @ now.T_world_box @ invert(RED.T_world_box) @ EYE
+
+
+def error(track: Track, red: Thing, now: Box, T_world_cam: np.ndarray = EYE) -> float:
+    """Distance of the reported middle from the true one, metres."""
+    return float(np.linalg.norm(track.position - transform_points(truth(now, T_world_cam), red.middle)))
+
+
+# ── what is tracked ─────────────────────────────────────────────────────────────────────────────
+def test_a_click_means_the_whole_box_and_nothing_else(red: Thing):
+    """Its points, mapped into the box, lie on its surface; most of what is seen of it is taken."""
+    inside = transform_points(invert(RED.T_world_box) @ EYE, red.surface.points)
+    beyond = (np.abs(inside) - RED.half_extents).max(axis=1)
+    assert np.abs(beyond).max() < 0.008
+    assert np.ptp(inside, axis=0) == pytest.approx(2 * np.array(RED.half_extents), abs=0.012)
+
+
+def test_its_colors_are_those_of_the_pixels(red: Thing, first: View):
+    pixels, _ = project(first.camera, np.eye(4), red.surface.points)
+    column, row = pixels.astype(int).T
+    np.testing.assert_array_equal(red.surface.colors, first.rgb[row, column])
+
+
+def test_the_middle_lies_on_the_ray_of_the_click_inside_the_box(red: Thing, first: View):
+    (pixel,), _ = project(first.camera, np.eye(4), red.middle[None])
+    np.testing.assert_allclose(pixel, pixel_of(top(RED)), atol=0.5)
+    inside = transform_points(invert(RED.T_world_box) @ EYE, red.middle)
+    assert (np.abs(inside) < RED.half_extents).all()
+
+
+def test_a_place_on_the_table_is_a_patch(first: View):
+    found = thing_at(first, pixel_of(np.array([-0.02, -0.12, 0.0])))
+    assert np.ptp(found.surface.points, axis=0).max() < 0.06
+
+
+def test_known_parts_give_the_same_thing(first: View, red: Thing):
+    again = thing_at(first, pixel_of(top(RED)), "red", segment_view(first))
+    np.testing.assert_array_equal(again.surface.points, red.surface.points)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "message"), [((400.0, 20.0), "outside the image"), ((-1.0, 3.0), "outside the image")]
+)
+def test_a_click_outside_is_an_error(first: View, pixel: tuple[float, float], message: str):
+    with pytest.raises(PointsError, match=message):
+        thing_at(first, pixel)
+
+
+def test_a_click_without_depth_is_an_error(first: View):
+    assert first.depth is not None
+    blind = replace(first, depth=np.where(np.arange(320) < 200, first.depth, 0).astype(np.float32))
+    with pytest.raises(PointsError, match="no depth"):
+        thing_at(blind, (300.0, 120.0))
+
+
+# ── motion ──────────────────────────────────────────────────────────────────────────────────────
+def test_flow_is_the_motion_of_the_picture(first: View):
+    """A camera that is shifted along its x axis: everything moves by f t / z."""
+    aside = EYE.copy()
+    aside[:3, 3] += EYE[:3, 0] * 0.01
+    assert first.depth is not None
+    flow = optical_flow(TrackedFrame.of(first), TrackedFrame.of(frame(RED, BLUE, T_world_cam=aside)))
+    expected = -first.camera.fx * 0.01 / first.depth
+    inner = np.s_[40:200, 40:280]
+    assert np.median(np.abs(flow.motion[..., 0] - expected)[inner]) < 0.5
+    assert np.median(np.abs(flow.motion[..., 1])[inner]) < 0.3
+    assert flow.reliable[inner].mean() > 0.9
+
+
+def test_the_first_frame_has_the_clicked_place(first: View, red: Thing):
+    (track,) = Tracker(first, [red]).tracks
+    assert track.state == "tracked"
+    np.testing.assert_allclose(track.pixel, pixel_of(top(RED)), atol=0.5)
+    np.testing.assert_allclose(track.T_cam_thing, np.eye(4))
+
+
+def test_a_box_that_is_pushed_and_turned_is_followed(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    for step in range(1, 13):
+        now = RED.moved((0.006 * step, -0.004 * step, 0.0), 3.0 * step)
+        (track,) = tracker.update(frame(now, BLUE, noise=NOISE, seed=step))
+        assert track.state == "tracked"
+        assert error(track, red, now) < 0.006
+    turned = track.T_cam_thing[:3, :3].T @ truth(now)[:3, :3]
+    assert np.degrees(np.arccos((np.trace(turned) - 1) / 2)) < 6
+
+
+def test_a_camera_that_moves_is_as_good(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    for step in range(1, 11):
+        eye = np.array([0.30 - 0.012 * step, -0.10 + 0.01 * step, 0.40 - 0.008 * step])
+        T_world_cam = look_at(eye, np.array([0.0, 0.0, 0.03]))
+        (track,) = tracker.update(frame(RED, BLUE, T_world_cam=T_world_cam, noise=NOISE, seed=step))
+        assert track.state == "tracked"
+        assert error(track, red, RED, T_world_cam) < 0.006
+
+
+def test_two_things_move_apart(first: View, red: Thing):
+    blue = thing_at(first, pixel_of(top(BLUE)), "blue")
+    tracker = Tracker(first, [red, blue])
+    for step in range(1, 9):
+        now = RED.moved((0.0, -0.008 * step, 0.0))
+        one, other = tracker.update(frame(now, BLUE.moved((0.0, 0.006 * step, 0.0)), noise=NOISE, seed=step))
+    assert (one.name, other.name) == ("red", "blue")
+    assert error(one, red, now) < 0.006
+    np.testing.assert_allclose(other.position - blue.middle, EYE[:3, :3].T @ [0, 0.048, 0], atol=0.006)
+
+
+def test_larger_images_are_reduced_and_pixels_are_those_of_the_given_view(red: Thing, first: View):
+    camera = first.camera
+    double = replace(
+        camera,
+        **{name: 4 * getattr(camera, name) for name in ("fx", "fy", "cx", "cy", "height", "width")},
+    )
+    view = frame(RED, BLUE, camera=double, noise=NOISE)
+    thing = thing_at(view, pixel_of(top(RED), double))
+    tracker = Tracker(view, [thing])
+    (track,) = tracker.update(frame(RED.moved((0, 0.01, 0)), BLUE, camera=double, noise=NOISE, seed=1))
+    there = pixel_of(top(RED.moved((0, 0.01, 0))), double)
+    assert np.linalg.norm(track.pixel - there) < 16
+
+
+# ── lost and found ──────────────────────────────────────────────────────────────────────────────
+def covered(view: View) -> View:
+    assert view.depth is not None
+    return replace(view, rgb=np.zeros_like(view.rgb), depth=np.zeros_like(view.depth))
+
+
+def test_a_covered_camera_loses_all_and_finds_it_again_where_it_was(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    for _ in range(5):
+        (track,) = tracker.update(covered(first))
+        assert track.state == "lost"
+        assert error(track, red, RED) < 0.001
+    (track,) = tracker.update(frame(RED, BLUE, noise=NOISE, seed=1))
+    assert track.state == "tracked"
+    assert error(track, red, RED) < 0.006
+
+
+def test_what_was_moved_meanwhile_is_found_by_its_color(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    tracker.update(covered(first))
+    now = RED.moved((-0.02, -0.11, 0.0), 20.0)
+    for seed in range(3):
+        (track,) = tracker.update(frame(now, BLUE, noise=NOISE, seed=seed))
+    assert track.state == "tracked"
+    assert error(track, red, now) < 0.012
+
+
+def test_what_is_taken_away_is_lost_and_not_taken_for_something_else(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    for seed in range(4):
+        (track,) = tracker.update(frame(BLUE, noise=NOISE, seed=seed))
+        assert track.state == "lost"
+
+
+def test_what_is_hidden_is_lost_and_comes_back(first: View, red: Thing):
+    """A gray box between the camera and the thing."""
+    wall = box(0.16, -0.05, (0.02, 0.16, 0.24), (0.4, 0.4, 0.4))
+    tracker = Tracker(first, [red])
+    (track,) = tracker.update(frame(RED, BLUE, wall, noise=NOISE))
+    assert track.state == "lost"
+    (track,) = tracker.update(frame(RED, BLUE, noise=NOISE, seed=1))
+    assert track.state == "tracked"
+    assert error(track, red, RED) < 0.006
+
+
+def test_half_hidden_is_tracked(first: View, red: Thing):
+    half = box(0.13, -0.085, (0.02, 0.08, 0.16), (0.4, 0.4, 0.4))
+    tracker = Tracker(first, [red])
+    for step in range(1, 5):
+        now = RED.moved((0.0, 0.004 * step, 0.0))
+        (track,) = tracker.update(frame(now, BLUE, half, noise=NOISE, seed=step))
+        assert track.state == "tracked"
+        assert error(track, red, now) < 0.008
+
+
+def test_the_same_frames_give_the_same_tracks(first: View, red: Thing):
+    frames = [frame(RED.moved((0.0, 0.005 * step, 0.0)), BLUE, noise=NOISE, seed=step) for step in (1, 2)]
+    one, other = Tracker(first, [red]), Tracker(first, [red])
+    for view in frames:
+        (a,), (b,) = one.update(view), other.update(view)
+        np.testing.assert_array_equal(a.T_cam_thing, b.T_cam_thing)
