@@ -62,9 +62,9 @@ def test_links_lead_somewhere(page: Path):
             assert (page.parent / target).exists(), target
 
 
-def test_points_and_grasps_in_the_documentation_are_valid():
-    points, grasps = (json.loads(block) for block in blocks(ROOT / "docs" / "formats.md", "json"))
-    for name, document in (("points", points), ("grasps", grasps)):
+def test_files_in_the_documentation_are_valid():
+    points, grasps, tracks = (json.loads(block) for block in blocks(ROOT / "docs" / "formats.md", "json"))
+    for name, document in (("points", points), ("grasps", grasps), ("tracks", tracks)):
         Draft202012Validator(write_schemas.schema(name)).validate(document)
         write_schemas.MODELS[name].model_validate(document)
 

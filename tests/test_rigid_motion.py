@@ -50,7 +50,7 @@ def test_points_without_weight_do_not_count():
     T, points = motion(rng), rng.standard_normal((30, 3))
     target = transform_points(T, points)
     target[20:] += rng.standard_normal((10, 3))
-    np.testing.assert_allclose(fit_rigid(points, target, np.arange(30) < 20.0), T, atol=1e-9)
+    np.testing.assert_allclose(fit_rigid(points, target, (np.arange(30) < 20).astype(float)), T, atol=1e-9)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.2, 0.4])
@@ -60,9 +60,8 @@ def test_wrong_correspondences_hardly_change_a_robust_fit(wrong: float, seed: in
     rng = np.random.default_rng(seed)
     points = [0.0, 0.0, 0.5] + 0.04 * rng.uniform(-1, 1, (200, 3))
     about = transform(np.eye(3), points.mean(axis=0))
-    turn = transform(
-        Rotation.from_rotvec(0.26 * rng.standard_normal(3) / np.sqrt(3)).as_matrix(), (0.0, 0, 0)
-    )
+    axis = rng.standard_normal(3) / np.sqrt(3)
+    turn = transform(Rotation.from_rotvec(0.26 * axis).as_matrix(), (0.0, 0.0, 0.0))
     T = transform(np.eye(3), (0.03, -0.02, 0.02)) @ about @ turn @ np.linalg.inv(about)
     target = transform_points(T, points) + 0.001 * rng.standard_normal(points.shape)
     stray = rng.random(200) < wrong

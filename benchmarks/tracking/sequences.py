@@ -106,15 +106,18 @@ def _clicked(
 ) -> tuple[str, tuple[float, float]]:
     """Draw one of the things that are well seen, and a click in the middle of what is seen of it."""
     (_,), (_,), (ids,) = render(scene, [T_world_cam], pinhole(config.size, config.focal))
-    inner = {
-        thing.name: distance_transform_edt(np.pad(_own(scene, thing.name, ids), 1))[1:-1, 1:-1]
-        for thing in scene.layout.things
-    }
+    inner = {thing.name: _depth_within(_own(scene, thing.name, ids)) for thing in scene.layout.things}
     # Ten pixels across: what a person would click on.
     names = [name for name, distance in inner.items() if distance.max() > 5]
     name = str(rng.choice(names))
     row, column = np.unravel_index(int(inner[name].argmax()), ids.shape)
     return name, (float(column) + 0.5, float(row) + 0.5)
+
+
+def _depth_within(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Return each pixel's distance from what is not in a mask, or is outside the image."""
+    distance = np.asarray(distance_transform_edt(np.pad(mask, 1)))
+    return distance[1:-1, 1:-1]
 
 
 def _own(scene: Scene, thing: str, ids: np.ndarray) -> Bool[np.ndarray, "h w"]:

@@ -2,8 +2,8 @@
 
 A D435-like camera moves about a shipped scene for four seconds; within them a thing is moved, hidden or taken
 elsewhere (``sequences.py``). A frame counts where a third of the thing is seen of what the first one shows,
-but for the first five after it was hidden. The truth is where each method's own first place was carried by
-the true motion. ``python -m benchmarks.tracking.suite`` prints each sequence; ``--jobs 2`` uses two processes.
+but for the first five after it was hidden. The truth is where the true motion carries each method's own first
+place. ``python -m benchmarks.tracking.suite`` prints each sequence; ``--jobs 2`` uses two processes.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Outcome:
     at_end: float
     """1 if the last frame is right, 0 if not; nan if the thing is not seen in it."""
     wrong: float
-    """Share of all frames in which the thing is said to be tracked with an error above 3 cm."""
+    """Share of all frames in which the thing counts as tracked with an error above 3 cm."""
     noticed: float
-    """Share of the frames in which it is hidden that say so; nan where it never is."""
+    """Share of the frames in which it is hidden that are lost; nan where it never is."""
     rate: float
     """Frames per second."""
 
@@ -70,7 +70,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
         for event in EVENTS:
             here = [one for one in outcomes if (one.method, one.event) == (method, event)]
             for figure in ("pixels", "metres", "at_end"):
-                share = float(np.nanmean([getattr(one, figure) for one in here]))
+                share = _mean([getattr(one, figure) for one in here])
                 yield Metric(f"tracking.{event}.{method}_{figure}", share, "of 1", "higher")
     ours = [one for one in outcomes if one.method == "ours"]
     yield Metric("act.tracking_hz", float(np.median([one.rate for one in ours])), "Hz", "higher")
@@ -168,16 +168,20 @@ def summary(outcomes: Sequence[Outcome]) -> str:
             if not here:
                 continue
             shares = [
-                100 * float(np.nanmean([getattr(one, name) for one in here]))
-                for name in ("pixels", "metres", "at_end", "wrong")
+                100 * _mean([getattr(one, name) for one in here])
+                for name in ("pixels", "metres", "at_end", "wrong", "noticed")
             ]
-            noticed = [one.noticed for one in here if not np.isnan(one.noticed)]
-            last = f"{100 * np.mean(noticed):.0f}" if noticed and method == "ours" else "–"
-            cells = " | ".join(f"{share:.0f}" for share in shares)
-            rows.append(f"| {event}, {method} | {len(here)} | {cells} | {last} |")
+            cells = " | ".join("–" if np.isnan(share) else f"{share:.0f}" for share in shares)
+            rows.append(f"| {event}, {method} | {len(here)} | {cells} |")
     ours = [one.rate for one in outcomes if one.method == "ours"]
     rows.append(f"\n{np.median(ours):.1f} frames a second")
     return "\n".join(rows)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of the known values, nan if there is none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _named(task: tuple[str, int, str]) -> tuple[tuple[str, int, str], list[Outcome]]:

@@ -54,7 +54,7 @@ def matched_motion(
         points,
         targets[[match.trainIdx for match in good]].astype(float),
         second.camera.K,
-        None,
+        np.zeros(4),
         iterationsCount=_TRIALS,
         reprojectionError=_REPROJECTION,
     )
@@ -66,8 +66,9 @@ def matched_motion(
 @lru_cache(maxsize=8)
 def _features(frame: TrackedFrame) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 128"]]:
     """Return pixels and descriptors of a frame's features."""
-    points, descriptors = cv2.SIFT.create(_FEATURES).detectAndCompute(frame.gray, None)
-    if descriptors is None:
+    everywhere = np.full(frame.gray.shape, 255, np.uint8)
+    points, descriptors = cv2.SIFT.create(_FEATURES).detectAndCompute(frame.gray, everywhere)
+    if not points:
         return np.zeros((0, 2)), np.zeros((0, 128), np.float32)
     # OpenCV's centre of the first pixel is 0.
     return np.array([point.pt for point in points]) + 0.5, descriptors

@@ -123,7 +123,9 @@ def _members(parts: Parts, named: Float[np.ndarray, " 3"]) -> Int[np.ndarray, " 
 
 def _beyond(mask: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Return pixels beyond the outline of a mask, and the nearest pixel of the mask to each."""
-    away, nearest = distance_transform_edt(~mask, return_indices=True)
+    nearest = np.asarray(distance_transform_edt(~mask, return_distances=False, return_indices=True))
+    rows, columns = np.indices(mask.shape)
+    away = np.hypot(rows - nearest[0], columns - nearest[1])
     width = _RING * mask.shape[1]
     beyond = np.flatnonzero((away > width / 2) & (away <= width))
     beyond = beyond[:: max(1, len(beyond) // _MAX_BESIDE)]
