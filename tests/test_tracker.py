@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_boxes import BLUE, EYE, RED, Box, box, frame, pixel_of, top
+from moving_boxes import BLUE, CAMERA, EYE, RED, Box, box, frame, pixel_of, top
+from scipy.ndimage import gaussian_filter
 from synthetic import look_at
 
 from point2act.acting import Thing, Track, Tracker, thing_at
+from point2act.acting.features import matched_motion
 from point2act.acting.frame import TrackedFrame, optical_flow
+from point2act.acting.search import places_of_colors
+from point2act.acting.surface import Tolerances, compare
 from point2act.core.errors import PointsError
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import View
@@ -152,6 +156,54 @@ def test_larger_images_are_reduced_and_pixels_are_those_of_the_given_view(red: T
     (track,) = tracker.update(frame(RED.moved((0, 0.01, 0)), BLUE, camera=double, noise=NOISE, seed=1))
     there = pixel_of(top(RED.moved((0, 0.01, 0))), double)
     assert np.linalg.norm(track.pixel - there) < 16
+
+
+# ── far apart ───────────────────────────────────────────────────────────────────────────────────
+def wall(shift: int = 0) -> TrackedFrame:
+    """A wall with a texture half a metre in front of the camera, which the camera sees shifted, pixels."""
+    rng = np.random.default_rng(0)
+    texture = gaussian_filter(rng.uniform(0, 255, (240, 420)), 2)
+    texture = (255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
+    image = np.repeat(texture[:, 50 + shift : 370 + shift, None], 3, axis=2)
+    return TrackedFrame(CAMERA, image, np.full((240, 320), 0.5))
+
+
+def test_matched_features_give_the_motion():
+    """The picture moves 40 pixels to the left: the wall, f t / z."""
+    everywhere = np.ones((240, 320), dtype=bool)
+    T = matched_motion(wall(), wall(40), everywhere)
+    assert T is not None
+    np.testing.assert_allclose(T[:3, :3], np.eye(3), atol=0.01)
+    np.testing.assert_allclose(T[:3, 3], [-40 * 0.5 / CAMERA.fx, 0, 0], atol=0.004)
+
+
+def test_bare_walls_have_no_motion():
+    gray = TrackedFrame(CAMERA, np.full((240, 320, 3), 120, np.uint8), np.full((240, 320), 0.5))
+    assert matched_motion(gray, gray, np.ones((240, 320), dtype=bool)) is None
+    assert matched_motion(wall(), wall(40), np.zeros((240, 320), dtype=bool)) is None
+
+
+def test_places_are_sought_where_the_colors_are(first: View, red: Thing):
+    now = RED.moved((0.0, -0.09, 0.0))
+    seen = TrackedFrame.of(frame(now, BLUE))
+    places = transform_points(EYE, places_of_colors(seen, red.surface, 30))
+    assert np.linalg.norm(np.median(places, axis=0) - now.T_world_box[:3, 3]) < 0.05
+    bare = replace(seen, depth=np.zeros_like(seen.depth))
+    assert len(places_of_colors(bare, red.surface, 30)) == 0
+
+
+def test_points_agree_with_the_frame_that_they_are_from(first: View, red: Thing):
+    """And neither a little nearer, with another colour, nor behind something."""
+    seen, surface = TrackedFrame.of(first), red.surface
+    none = np.zeros(len(surface.points), dtype=bool)
+    assert compare(surface.points, surface.lab, seen, Tolerances()).agree.mean() > 0.95
+    greener = surface.lab + np.array([0.0, -40.0, 0.0])
+    nearer = compare(0.9 * surface.points, surface.lab, seen, Tolerances())
+    np.testing.assert_array_equal(nearer.agree, none)
+    np.testing.assert_array_equal(compare(surface.points, greener, seen, Tolerances()).agree, none)
+    behind = compare(1.1 * surface.points, surface.lab, seen, Tolerances())
+    assert behind.hidden.all()
+    assert not behind.agree.any()
 
 
 # ── lost and found ──────────────────────────────────────────────────────────────────────────────
