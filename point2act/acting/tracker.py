@@ -3,44 +3,32 @@
 Each thing is a rigid set of coloured points. From frame to frame its pose follows dense optical flow, lifted
 to 3D by the depth of both frames; coloured ICP against the points of the first frame removes the drift. Poses
 are compared by the share of points that agree with the new frame in depth and colour. With too few the thing
-is lost, and sought by its colours in the whole image.
+is lost, and sought where it was, by its features, and by its colours in the whole image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import binary_dilation
-from scipy.spatial.transform import Rotation
 
-from point2act.acting.alignment import FAR, NEAR, Alignment
+from point2act.acting.alignment import FAR
 from point2act.acting.features import matched_motion
+from point2act.acting.followed_thing import FollowedThing, State
 from point2act.acting.frame import Flow, TrackedFrame, optical_flow
 from point2act.acting.rigid_motion import fit_rigid_robust
 from point2act.acting.search import places_of_colors
-from point2act.acting.surface import Agreement, Surface, Tolerances, compare
+from point2act.acting.surface import Tolerances
 from point2act.acting.thing import Thing
-from point2act.core.geometry import at_pixels, inside, transform, transform_points
+from point2act.core.geometry import at_pixels, inside, transform_points
 from point2act.core.types import View
 from point2act.data.capture import shrink_view
 
 # Distance from its points at which pixels belong to a thing, pixels.
 _AROUND = 4
-# Shares of the tolerances of colour that are tried, and the largest share of points beside a thing that look
-# like it with a tolerance that is kept.
-_SHARES, _CONTRAST = (1.0, 0.7, 0.5, 0.35), 0.2
-
-# Turns about the camera's axis at which a lost thing is sought, radians.
-_TURNS = np.deg2rad([0.0, -25.0, 25.0, -50.0, 50.0])
-
-# Number of points by which many poses are compared.
-_SAMPLE = 100
-
-State = Literal["tracked", "lost"]
 
 
 @dataclass(frozen=True)
@@ -90,114 +78,6 @@ class Track:
     """Share of its visible points that agree with the image, in depth and colour."""
 
 
-class _Followed:
-    """A thing with its pose, and the trust in each of its points."""
-
-    def __init__(self, thing: Thing, first: TrackedFrame, tolerances: Tolerances):
-        self.thing = thing
-        self._tolerances = _contrasting(thing, first, tolerances)
-        self._change = np.zeros(3)  # of all its colours, by shading and exposure
-        self.T_cam_thing = np.eye(4)
-        self.step = np.zeros(3)  # of its centre, from the frame before to the latest one
-        self.trust = np.ones(len(thing.surface.points))
-        self.first = first
-        self.continues = compare(thing.beside.points, thing.beside.lab, first, self._tolerances).agree
-        self.last_seen = first
-        self.state: State = "tracked"
-        self.score = 1.0
-
-    def at(self, T_cam_thing: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "n 3"]:
-        """Return its points at a pose."""
-        return transform_points(T_cam_thing, self.thing.surface.points)
-
-    def shifted(self, step: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "4 4"]:
-        """Return its pose after a further step."""
-        return transform(np.eye(3), step) @ self.T_cam_thing
-
-    def agreement(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> Agreement:
-        """Compare its points with a frame."""
-        surface = self.thing.surface
-        return compare(self.at(T_cam_thing), surface.lab + self._change, frame, self._tolerances)
-
-    def placed(self, places: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "q 4 4"]:
-        """Return its pose with its centre at other places, also turned about the camera's axis."""
-        center = self.at(self.T_cam_thing).mean(axis=0)
-        turns = Rotation.from_rotvec(_TURNS[:, None] * [0.0, 0.0, 1.0]).as_matrix()
-        T = np.tile(np.eye(4), (len(places), len(turns), 1, 1))
-        T[..., :3, :3], T[..., :3, 3] = turns, places[:, None] - turns @ center
-        return T.reshape(-1, 4, 4) @ self.T_cam_thing
-
-    def best(
-        self, frame: TrackedFrame, poses: Float[np.ndarray, "q 4 4"], count: int
-    ) -> list[Float[np.ndarray, "4 4"]]:
-        """Return the poses that fit best and are apart, compared by a sample of the points."""
-        surface, beside = self.thing.surface, self.thing.beside
-        every, each = max(1, len(surface.points) // _SAMPLE), max(1, len(beside.points) // _SAMPLE)
-        share = self._agreeing(frame, poses, surface.every(every))[0].mean(axis=1)
-        agree, hidden = self._agreeing(frame, poses, beside.every(each))
-        change = (agree != self.continues[::each]) & ~hidden
-        fits = share - change.sum(axis=1) / np.maximum((~hidden).sum(axis=1), 1)
-        centers = poses[:, :3, :3] @ surface.points.mean(axis=0) + poses[:, :3, 3]
-        apart = np.ptp(surface.points, axis=0).max() / 2
-        chosen: list[int] = []
-        for number in np.argsort(-fits, kind="stable"):
-            if len(chosen) == count:
-                break
-            if (np.linalg.norm(centers[chosen] - centers[number], axis=1) > apart).all():
-                chosen.append(int(number))
-        return [poses[number] for number in chosen]
-
-    def _agreeing(
-        self, frame: TrackedFrame, poses: Float[np.ndarray, "q 4 4"], surface: Surface
-    ) -> tuple[Bool[np.ndarray, "q n"], Bool[np.ndarray, "q n"]]:
-        """Return which points agree, and which are hidden, at each pose."""
-        points = surface.points @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
-        lab = np.tile(surface.lab + self._change, (len(poses), 1))
-        found = compare(points.reshape(-1, 3), lab, frame, self._tolerances)
-        shape = (len(poses), len(surface.points))
-        return found.agree.reshape(shape), found.hidden.reshape(shape)
-
-    def fit(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
-        """Return how well a pose fits: the share of points that agree less that of changes beside it."""
-        share = self.trust @ self.agreement(frame, T_cam_thing).agree / self.trust.sum()
-        return float(share) - self.outline_change(frame, T_cam_thing)
-
-    def scores(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> tuple[float, float]:
-        """Return the share of visible points that agree at a pose, and the share that is visible."""
-        found = self.agreement(frame, T_cam_thing)
-        visible = float(self.trust @ ~found.hidden)
-        return float(self.trust @ found.agree) / max(visible, 1e-9), visible / float(self.trust.sum())
-
-    def outline_change(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
-        """Return the share of visible points beyond the outline that look like the thing, and did not before.
-
-        And the other way round, where it is a part of something larger.
-        """
-        beside = self.thing.beside
-        points = transform_points(T_cam_thing, beside.points)
-        found = compare(points, beside.lab + self._change, frame, self._tolerances)
-        visible = ~found.hidden
-        return float(((found.agree != self.continues) & visible).sum() / max(visible.sum(), 1))
-
-    def aligned(
-        self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], reach: float = NEAR
-    ) -> Float[np.ndarray, "4 4"]:
-        """Return the pose after coloured ICP, the given one unless more points agree."""
-        aligned = Alignment(self.thing.surface, self.trust).refine(frame, T_cam_thing, reach)
-        if aligned is None or self.fit(frame, aligned) <= self.fit(frame, T_cam_thing):
-            return T_cam_thing
-        return aligned
-
-    def place(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"], memory: float) -> None:
-        """Take a pose over, and trust points less that contradict the frame."""
-        found = self.agreement(frame, T_cam_thing)
-        self.step = self.at(T_cam_thing).mean(axis=0) - self.at(self.T_cam_thing).mean(axis=0)
-        self.T_cam_thing, self.last_seen = T_cam_thing, frame
-        if len(found.difference):
-            self._change += (1 - memory) * np.median(found.difference, axis=0)
-        self.trust = np.where(found.hidden, self.trust, memory * self.trust + (1 - memory) * found.agree)
-
-
 class Tracker:
     """Follows things from frame to frame."""
 
@@ -211,7 +91,7 @@ class Tracker:
         """
         self._config = config
         self._frame = TrackedFrame.of(shrink_view(view, config.max_side))
-        self._followed = [_Followed(thing, self._frame, config.tolerances) for thing in things]
+        self._followed = [FollowedThing(thing, self._frame, config.tolerances) for thing in things]
         self.tracks = tuple(_track(one, view) for one in self._followed)
         """Where each thing is in the latest frame."""
 
@@ -232,7 +112,7 @@ class Tracker:
         self.tracks = tuple(_track(one, view) for one in self._followed)
         return self.tracks
 
-    def _follow(self, one: _Followed, frame: TrackedFrame, flow: Flow) -> None:
+    def _follow(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> None:
         """Move a thing with the flow; it is lost where too few points agree."""
         poses = [one.T_cam_thing, one.shifted(one.step)]
         moved = self._moved(one, frame, flow)
@@ -245,7 +125,7 @@ class Tracker:
         else:
             one.state = "lost"
 
-    def _moved(self, one: _Followed, frame: TrackedFrame, flow: Flow) -> Float[np.ndarray, "4 4"] | None:
+    def _moved(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> Float[np.ndarray, "4 4"] | None:
         """Return the pose after the motion of the flow, None where too little of it is known."""
         points = one.at(one.T_cam_thing)
         before = self._frame.pixels(points)
@@ -261,7 +141,7 @@ class Tracker:
         trust = np.maximum(one.trust[known], 1e-3)
         return fit_rigid_robust(points[known], target, trust, noise=noise) @ one.T_cam_thing
 
-    def _seek(self, one: _Followed, frame: TrackedFrame) -> None:
+    def _seek(self, one: FollowedThing, frame: TrackedFrame) -> None:
         """Look for a lost thing where it was, and by its features.
 
         Where its place is seen and it is not there, also wherever the image has its colours.
@@ -283,16 +163,7 @@ class Tracker:
             one.state, one.step = "tracked", np.zeros(3)
 
 
-def _contrasting(thing: Thing, first: TrackedFrame, tolerances: Tolerances) -> Tolerances:
-    """Return tolerances of colour with which a thing differs from what is beside it, as far as possible."""
-    for share in _SHARES:
-        tried = replace(tolerances, lightness=share * tolerances.lightness, color=share * tolerances.color)
-        if compare(thing.beside.points, thing.beside.lab, first, tried).agree.mean() <= _CONTRAST:
-            break
-    return tried
-
-
-def _expected(one: _Followed, frame: TrackedFrame) -> list[Float[np.ndarray, "4 4"]]:
+def _expected(one: FollowedThing, frame: TrackedFrame) -> list[Float[np.ndarray, "4 4"]]:
     """Return the pose of a thing that stands still since it was seen last, and that of its features."""
     on_thing = _pixels_near(one.first, one.thing.surface.points)
     was_there = _pixels_near(one.last_seen, one.at(one.T_cam_thing))
@@ -311,7 +182,7 @@ def _pixels_near(frame: TrackedFrame, points: Float[np.ndarray, "n 3"]) -> Bool[
     return binary_dilation(mask, iterations=_AROUND)
 
 
-def _track(one: _Followed, view: View) -> Track:
+def _track(one: FollowedThing, view: View) -> Track:
     position = transform_points(one.T_cam_thing, one.thing.middle)
     pixel = TrackedFrame.of(view).pixels(position[None])[0]
     return Track(one.thing.name, one.state, pixel, position, one.T_cam_thing, one.score)
