@@ -63,7 +63,9 @@ class Alignment:
                 target.translate(-center),
                 reach * depth,
                 np.eye(4),
-                registration.TransformationEstimationForColoredICP(_GEOMETRY),
+                registration.TransformationEstimationForColoredICP(
+                    _GEOMETRY, registration.TukeyLoss(reach * depth / 2)
+                ),
                 registration.ICPConvergenceCriteria(max_iteration=_ITERATIONS),
             )
         except RuntimeError:  # no correspondences
