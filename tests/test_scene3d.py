@@ -171,7 +171,7 @@ def test_nothing_is_wider_than_the_screen_or_too_small_to_read(page: Any, width:
     assert found == {"wide": [], "small": [], "page": 0}
 
 
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [390, 1000, 1400])
 def test_axe_core_finds_nothing_serious(page: Any, width: int):
     page.set_viewport_size({"width": width, "height": 900})
     assert serious_findings(page) == set()

@@ -448,6 +448,27 @@ def test_all_of_the_page_is_as_accessible_as_what_viser_draws(window: Window, br
         assert serious_findings(window.page) <= known, tab
 
 
+@pytest.mark.parametrize("width", [390, 1000, 1400])
+def test_nothing_of_the_page_is_wider_than_the_screen(window: Window, width: int):
+    page, usual = window.page, window.page.viewport_size
+    page.set_viewport_size({"width": width, "height": 900})
+    try:
+        page.wait_for_timeout(500)  # viser lays its panel out anew
+        beyond = page.evaluate(
+            """() => [...document.querySelectorAll("body *")].filter((each) => {
+              let clips = each.parentElement;  // what it clips is not seen
+              while (clips && getComputedStyle(clips).overflowX === "visible") clips = clips.parentElement;
+              const box = each.getBoundingClientRect();
+              return !clips && box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
+            }).map((each) => each.outerHTML.slice(0, 80))"""
+        )
+        assert beyond == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        page.set_viewport_size(usual)
+        page.wait_for_timeout(500)
+
+
 def on_canvas(window: Window, frame: Any, pixel: np.ndarray) -> tuple[float, float]:
     """Where a pixel of the open photograph is on the canvas."""
     box = window.canvas().shape
