@@ -65,6 +65,20 @@ def test_a_pose_that_is_off_a_little_is_corrected():
     assert pose_error(corrected, views[3]) < 0.5 * pose_error(wrong[3], views[3])
 
 
+@pytest.mark.parametrize("away", [(2.0, -1.5, 1.0), (-20.0, 30.0, 5.0)])
+def test_where_the_world_has_its_origin_does_not_matter(away: tuple[float, float, float]):
+    """A turn about a distant origin is a shift as well, and steps of coloured ICP about it diverge."""
+    views, depths = ref.capture(SOLIDS, POSES, noise=0.0005)
+    wrong = [views[0], *(moved(view, 0.004 + 0.001 * k, 0.015) for k, view in enumerate(views[1:]))]
+    shift = np.eye(4)
+    shift[:3, 3] = away
+    there = [dataclasses.replace(view, T_world_cam=shift @ view.T_world_cam) for view in wrong]
+    here, elsewhere = align_views(wrong, depths, CENTER), align_views(there, depths, CENTER + away)
+    assert elsewhere.indices == here.indices
+    for one, other in zip(here.views, elsewhere.views, strict=True):
+        np.testing.assert_allclose(invert(shift) @ other.T_world_cam, one.T_world_cam, atol=1e-5)
+
+
 def test_alignment_is_the_same_to_the_last_digit_each_time():
     """open3d's threads add up in any order."""
     views, depths = ref.capture(SOLIDS, POSES, noise=0.0005)

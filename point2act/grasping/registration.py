@@ -17,10 +17,14 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from point2act.core.geometry import invert, transform
 from point2act.core.open3d_import import open3d
 from point2act.core.types import DepthImages, View
 from point2act.grasping.depth_images import clean_depths, readings_near
 from point2act.grasping.depth_noise import DepthNoise, estimate_noise
+
+_GEOMETRY = 0.968
+"""Weight of geometry against colour in coloured ICP (Park et al. 2017)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class AlignmentConfig:
     """Smallest number of readings near the action point of a view that is used."""
     max_distance: float = 0.015
     """Largest distance of corresponding points, metres."""
+    outlier: float = 0.008
+    """Distance from which corresponding points count for nothing (Tukey's loss), metres: of surfaces that one
+    view sees and the other does not."""
     max_angle: float = 0.05
     """Largest rotation of a view, radians."""
     good_residual: float = 0.0010
@@ -110,8 +117,8 @@ def align_views(
     best: AlignedViews | None = None
     for first in order[: config.max_references]:
         sigma = float(noise.sigma(float(views[first].T_cam_world[2] @ np.append(center, 1.0))))
-        motions = _motions(clouds, [first, *(i for i in order if i != first)], center, sigma, config)
-        kept = tuple(replace(views[i], T_world_cam=T @ views[i].T_world_cam) for i, T in motions.items())
+        motions = _motions(clouds, [first, *(i for i in order if i != first)], sigma, config)
+        kept = tuple(_moved(views[i], T, center) for i, T in motions.items())
         left_out = tuple(i for i in order if i not in motions)
         if best is None or len(kept) > len(best.views):
             best = AlignedViews(tuple(motions), kept, left_out, sigma)
@@ -121,19 +128,24 @@ def align_views(
     return best
 
 
+def _moved(view: View, motion: Float[np.ndarray, "4 4"], center: Float[np.ndarray, "3"]) -> View:
+    """Return a view after a motion about a point."""
+    about = transform(np.eye(3), center)
+    return replace(view, T_world_cam=about @ motion @ invert(about) @ view.T_world_cam)
+
+
 def _motions(
-    clouds: Sequence[Any],
-    order: Sequence[int],
-    center: Float[np.ndarray, "3"],
-    sigma: float,
-    config: AlignmentConfig,
+    clouds: Sequence[Any], order: Sequence[int], sigma: float, config: AlignmentConfig
 ) -> dict[int, Float[np.ndarray, "4 4"]]:
-    """Return the motion of every view that agrees with those before it; the first one stays."""
+    """Return the motion about the action point of every view that agrees with those before it.
+
+    The first one stays.
+    """
     model, motions = clouds[order[0]], {order[0]: np.eye(4)}
     for index in order[1:]:
         if len(motions) == config.max_views:
             break
-        T = _alignment(clouds[index], model, center, sigma, config)
+        T = _alignment(clouds[index], model, sigma, config)
         if T is not None:
             motions[index] = T
             moved = open3d().geometry.PointCloud(clouds[index]).transform(T)
@@ -144,17 +156,21 @@ def _motions(
 def _cloud(
     view: View, depth: Float[np.ndarray, "h w"], center: Float[np.ndarray, "3"], config: AlignmentConfig
 ) -> Any:
-    """Return the readings near the action point as an open3d cloud with normals; None if there are few."""
+    """Return the readings near the action point as an open3d cloud with normals; None if there are few.
+
+    Its origin is the action point: about a distant one a turn is a shift as well, and the steps of open3d's
+    coloured ICP diverge.
+    """
     o3d = open3d()
     points, pixels = readings_near(view, depth, center, config.radius)
     if len(points) < config.min_points:
         return None
     colors = view.rgb.reshape(-1, 3)[pixels] / 255.0
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points - center))
     cloud.colors = o3d.utility.Vector3dVector(colors)
     cloud = cloud.voxel_down_sample(config.voxel)
     cloud.estimate_normals(o3d.geometry.KDTreeSearchParamHybrid(4 * config.voxel, 30))
-    cloud.orient_normals_towards_camera_location(view.T_world_cam[:3, 3])
+    cloud.orient_normals_towards_camera_location(view.T_world_cam[:3, 3] - center)
     return cloud
 
 
@@ -167,15 +183,15 @@ def _information(view: View, cloud: Any, center: Float[np.ndarray, "3"], config:
     if cloud is None:
         return 0.0
     points, normals = np.asarray(cloud.points), np.asarray(cloud.normals)
-    ray = view.T_world_cam[:3, 3] - points
+    ray = view.T_world_cam[:3, 3] - center - points
     squared = (ray**2).sum(axis=1)
     cosine = np.abs((normals * ray).sum(axis=1)) / np.sqrt(squared)
-    near = np.exp(-0.5 * ((points - center) ** 2).sum(axis=1) / config.sigma**2)
+    near = np.exp(-0.5 * (points**2).sum(axis=1) / config.sigma**2)
     return float((near * cosine / squared**2).sum())
 
 
 def _alignment(
-    cloud: Any, model: Any, center: Float[np.ndarray, "3"], sigma: float, config: AlignmentConfig
+    cloud: Any, model: Any, sigma: float, config: AlignmentConfig
 ) -> Float[np.ndarray, "4 4"] | None:
     """Return the motion that aligns a cloud with a model; None if they disagree."""
     registration = open3d().pipelines.registration
@@ -191,13 +207,15 @@ def _alignment(
             model,
             config.max_distance,
             np.eye(4),
-            registration.TransformationEstimationForColoredICP(),
+            registration.TransformationEstimationForColoredICP(
+                _GEOMETRY, registration.TukeyLoss(config.outlier)
+            ),
             registration.ICPConvergenceCriteria(max_iteration=config.iterations),
         )
     except RuntimeError:  # the clouds have drifted apart
         return None
     T, angle = _rounded(np.array(found.transformation))
-    distance = np.linalg.norm(T[:3, :3] @ center + T[:3, 3] - center)
+    distance = np.linalg.norm(T[:3, 3])
     moved, _ = _residual(points @ T[:3, :3].T + T[:3, 3], model, config)
     if angle > config.max_angle or distance > config.max_distance or moved > (1 - config.min_gain) * residual:
         T, moved = np.eye(4), residual
