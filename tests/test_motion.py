@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import transform_points
-from point2act.core.types import Grasp
+from point2act.core.types import Grasp, JointPath
 from point2act.grasping.antipodal.contact_pairs import PairConfig
 from point2act.grasping.antipodal.motion import Moment, motion
 from point2act.grasping.antipodal.plan import GraspConfig, plan_grasps
@@ -52,6 +52,21 @@ def parts(moments: tuple[Moment, ...], steps: int) -> tuple[tuple[Moment, ...], 
     assert len(moments) == 3 * steps - 2
     ends = (0, steps - 1, 2 * steps - 2, 3 * steps - 3)
     return tuple(moments[a : b + 1] for a, b in pairwise(ends))
+
+
+def test_an_arm_is_where_its_path_has_it():
+    path = JointPath(
+        ("a", "b"), np.arange(10.0).reshape(5, 2), np.arange(8.0, 14.0).reshape(3, 2), 0.1, 0.1, 0.05
+    )
+    grasp = dataclasses.replace(grasp_at(np.eye(4), 0.02), joint_path=path)
+    moments = motion(grasp, GRIPPERS["panda"], up=UP, **ways(DEFAULT), steps=5)
+    comes, closes, rises = parts(moments, 5)
+    np.testing.assert_array_equal([moment.joints for moment in comes], path.approach)
+    for moment in closes[:-1]:
+        np.testing.assert_array_equal(moment.joints, path.grasp)
+    np.testing.assert_array_equal(rises[-1].joints, path.lift[-1])
+    plain = motion(grasp_at(np.eye(4), 0.02), GRIPPERS["panda"], up=UP, **ways(DEFAULT))
+    assert all(moment.joints is None for moment in plain)
 
 
 @given(

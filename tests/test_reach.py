@@ -537,3 +537,18 @@ def test_an_arm_lifts_what_it_grasps(scene: Scene, panda: Arm) -> None:
 
 def test_an_arm_feels_the_table(scene: Scene, panda: Arm) -> None:
     assert on_arm(scene, panda, "hammer", lower=0.02).outcome == "collision"
+
+
+def test_places_of_joints_are_as_far_apart_at_all_joint_positions(panda: Arm):
+    rng = np.random.default_rng(0)
+    low, high = panda.limits.T
+    lengths = []
+    for _ in range(5):
+        joints = rng.uniform(low, high)
+        places = panda.joint_places(joints)
+        assert places.shape == (len(panda.joints) + 2, 3)
+        np.testing.assert_array_equal(places[0], np.zeros(3))
+        flange = panda.T_base_gripper(joints, 0.04) @ invert(panda.T_flange_gripper(0.04))
+        np.testing.assert_allclose(places[-1], flange[:3, 3], atol=1e-9)
+        lengths.append(np.linalg.norm(np.diff(places[1:], axis=0), axis=1))
+    np.testing.assert_allclose(lengths, np.tile(lengths[0], (5, 1)), atol=1e-9)

@@ -39,7 +39,18 @@ from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.headlines import HEADLINES
 from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
-from point2act.visualization.shapes import Mesh, arrow, box_edges, cuboid, fork, merged, pin, solid, wireframe
+from point2act.visualization.shapes import (
+    Mesh,
+    arrow,
+    box_edges,
+    cuboid,
+    fork,
+    merged,
+    pin,
+    polyline,
+    solid,
+    wireframe,
+)
 from point2act.visualization.splats import paint, sketch, splats_of
 from point2act.visualization.viewer import markdown
 from point2act.visualization.viewer.photos import (
@@ -161,6 +172,19 @@ def test_a_fork_is_as_wide_as_the_gripper_is_open():
     tips = mesh.vertices[np.isclose(mesh.vertices[:, 2], 0)]
     assert np.abs(tips[:, 1]).min() == pytest.approx(0.025)
     assert mesh.vertices[:, 2].min() == pytest.approx(-0.04)
+
+
+@given(st.integers(0, 999))
+def test_a_polyline_has_a_bar_from_point_to_point(seed: int):
+    points = np.random.default_rng(seed).normal(0, 1, (4, 3))
+    mesh = polyline(np.insert(points, 2, points[1], axis=0), thickness=0.02)
+    assert is_closed(mesh)
+    assert len(mesh.vertices) == 3 * 8
+    for start, end, bar in zip(points, points[1:], mesh.vertices.reshape(3, 8, 3), strict=False):
+        np.testing.assert_allclose(bar.mean(axis=0), (start + end) / 2, atol=1e-9)
+        along = (bar - start) @ (end - start) / np.linalg.norm(end - start)
+        assert along.min() == pytest.approx(-0.01)
+        assert along.max() == pytest.approx(np.linalg.norm(end - start) + 0.01)
 
 
 def test_no_meshes_are_an_empty_mesh():

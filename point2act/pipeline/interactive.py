@@ -21,13 +21,13 @@ from point2act.core.types import (
 )
 from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, write_points
-from point2act.grasping.grippers import load_gripper
+from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import visible_at
 from point2act.pipeline.adaptive import ask_adaptively
 from point2act.pipeline.fused_surface import SurfaceCloud, fused_surface
 from point2act.pipeline.interactive_state import Photo, State
-from point2act.pipeline.planning import find_robot
+from point2act.pipeline.planning import Robot, find_robot
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session, SessionResult
@@ -81,11 +81,20 @@ class InteractiveSession:
         self._photos: dict[str, View] = {}
         self._fused: tuple[Localization | None, SurfaceCloud | None] = (None, None)
         self._earlier: list[tuple[Answer, ...]] = []
+        self._robot: tuple[Gripper | None, Robot | None] = (None, None)
 
     @property
     def images(self) -> tuple[str, ...]:
         """Names of all images that can be pointed at."""
         return tuple(view.name for view in self.session.views)
+
+    @property
+    def robot(self) -> Robot | None:
+        """The arm that grasps are planned for, and where it stands; loaded once for each gripper."""
+        gripper = self.state.gripper
+        if self._robot[0] is not gripper:
+            self._robot = gripper, find_robot(self.session.capture, gripper, config=self.config)
+        return self._robot[1]
 
     # ── queries and answers ─────────────────────────────────────────────────────────────────
     def add(self, text: str, role: Role) -> Query:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import ArmError
+from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Capture, Grasp, NoAnswer, QueryResult, Region
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
 from point2act.grasping.antipodal.plan import free_in, plan_grasps
@@ -50,6 +51,10 @@ class Robot:
 
     arm: Arm
     T_base_world: Float[np.ndarray, "4 4"]
+
+    def joint_places(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "p 3"]:
+        """Return the places of the base, the joints and the flange at joint positions (radians), world."""
+        return transform_points(invert(self.T_base_world), self.arm.joint_places(joints))
 
 
 def to_avoid(localized: Sequence[Localization], *, config: AnswerConfig) -> tuple[Avoid, ...]:

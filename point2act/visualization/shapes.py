@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -63,10 +63,27 @@ def box_edges(box: OrientedBox, thickness: float) -> Mesh:
 
 def pin(point: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"], *, length: float) -> Mesh:
     """Return a needle that stands on a point along the unit vector ``up``."""
-    across = np.cross(up, np.eye(3)[np.argmin(np.abs(up))])
+    return cuboid(
+        OrientedBox(point + up * length / 2, _axes_along(up), length * np.array([1 / 60, 1 / 60, 1 / 2]))
+    )
+
+
+def polyline(points: Float[np.ndarray, "n 3"], *, thickness: float) -> Mesh:
+    """Return square bars from each point to the next; points that coincide have none."""
+    bars = []
+    for start, end in pairwise(points):
+        length = float(np.linalg.norm(end - start))
+        if length > 0:
+            half = np.array([thickness, thickness, length + thickness]) / 2
+            bars.append(cuboid(OrientedBox((start + end) / 2, _axes_along((end - start) / length), half)))
+    return merged(bars)
+
+
+def _axes_along(along: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Return three axes of which the last is a unit vector."""
+    across = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
     across /= np.linalg.norm(across)
-    axes = np.stack([across, np.cross(up, across), up])
-    return cuboid(OrientedBox(point + up * length / 2, axes, length * np.array([1 / 60, 1 / 60, 1 / 2])))
+    return np.stack([across, np.cross(along, across), along])
 
 
 def arrow(start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"], *, thickness: float) -> Mesh:
@@ -74,9 +91,7 @@ def arrow(start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"], *, thickne
     way = end - start
     length = float(np.linalg.norm(way))
     along = way / length
-    across = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
-    across /= np.linalg.norm(across)
-    axes = np.stack([across, np.cross(along, across), along])
+    axes = _axes_along(along)
     neck = length - min(4 * thickness, length / 2)
     shaft = cuboid(OrientedBox(start + along * neck / 2, axes, np.array([thickness, thickness, neck]) / 2))
     base = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)]) * 1.5 * thickness + [0, 0, neck]

@@ -21,6 +21,8 @@ class Moment:
     """Distance between the pads, metres."""
     holding: bool = False
     """Whether the gripper is closed and lifts the object."""
+    joints: Float[np.ndarray, " d"] | None = None
+    """Joint positions of the arm, radians; None for a grasp that was planned without one."""
 
 
 def motion(
@@ -46,12 +48,35 @@ def motion(
     width = max(grasp.width, 0.0)
     opened = planned_opening(grasp, gripper, clearance=clearance)
     shares = np.linspace(0.0, 1.0, steps)
-    back = -approach * grasp.T_world_gripper[:3, 2]
-    comes = [Moment(_moved(grasp.T_world_gripper, (1 - share) * back), opened) for share in shares]
+    back, path = -approach * grasp.T_world_gripper[:3, 2], grasp.joint_path
+    comes = [
+        Moment(
+            _moved(grasp.T_world_gripper, (1 - share) * back),
+            opened,
+            joints=None if path is None else _at_share(path.approach, share),
+        )
+        for share in shares
+    ]
+    at_grasp = None if path is None else path.grasp
     # linspace ends exactly on the width.
-    closes = [Moment(grasp.T_world_gripper, float(w)) for w in np.linspace(opened, width, steps)]
-    rises = [Moment(_moved(grasp.T_world_gripper, share * lift * up), width, True) for share in shares]
+    closes = [
+        Moment(grasp.T_world_gripper, float(w), joints=at_grasp) for w in np.linspace(opened, width, steps)
+    ]
+    rises = [
+        Moment(
+            _moved(grasp.T_world_gripper, share * lift * up),
+            width,
+            holding=True,
+            joints=None if path is None else _at_share(path.lift, share),
+        )
+        for share in shares
+    ]
     return (*comes, *closes[1:], *rises[1:])
+
+
+def _at_share(path: Float[np.ndarray, "n d"], share: float) -> Float[np.ndarray, " d"]:
+    """Return the step of a joint path at a share of it."""
+    return path[round(share * (len(path) - 1))]
 
 
 def _moved(T_world_x: Float[np.ndarray, "4 4"], by: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:

@@ -15,7 +15,7 @@ from point2act.core import config_files
 from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import ArmError
 from point2act.core.geometry import transform
-from point2act.core.mujoco_import import MjModel, mujoco
+from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.grasping.grippers import Gripper
 
 # Prefix of the gripper's names in the model of an arm, and the site on the flange.
@@ -54,11 +54,27 @@ class Arm:
         """Return the pose of the gripper frame on the flange at an opening (metres)."""
         return _on_flange(self.gripper, self.turn, opening)
 
-    def T_base_gripper(self, joints: Float[np.ndarray, " d"], opening: float) -> Float[np.ndarray, "4 4"]:
-        """Return the pose of the gripper at joint positions (radians): forward kinematics."""
+    def joint_places(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "p 3"]:
+        """Return the places of the base, of every joint and of the flange at joint positions (radians).
+
+        Args:
+            joints: Joint positions.
+
+        Returns:
+            Points in the base frame, metres.
+        """
+        data = self._at(joints)
+        return np.array([np.zeros(3), *data.xanchor, data.site(FLANGE).xpos])
+
+    def _at(self, joints: Float[np.ndarray, " d"]) -> MjData:
         data = mujoco.MjData(self.model)
         data.qpos[:] = joints
         mujoco.mj_kinematics(self.model, data)
+        return data
+
+    def T_base_gripper(self, joints: Float[np.ndarray, " d"], opening: float) -> Float[np.ndarray, "4 4"]:
+        """Return the pose of the gripper at joint positions (radians): forward kinematics."""
+        data = self._at(joints)
         T_base_flange = transform(data.site(FLANGE).xmat.reshape(3, 3), data.site(FLANGE).xpos)
         return T_base_flange @ self.T_flange_gripper(opening)
 

@@ -7,19 +7,22 @@ from functools import partial
 
 import numpy as np
 import viser
+from jaxtyping import Float
 
 from point2act.core.types import Grasp
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.antipodal.motion import Moment
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import Color, colorize
-from point2act.visualization.shapes import Mesh, arrow, fork, merged, solid
+from point2act.visualization.shapes import Mesh, arrow, fork, merged, polyline, solid
 from point2act.visualization.viewer.node_layer import NodeLayer
 
 # Length of a fork's fingers and thickness of its bars, metres. Chosen: seen, and clicked, from a metre away.
 _FORK, _BAR = 0.022, 0.0022
 # Length and thickness of arrows, and their distance from the gripper, metres.
 _ARROW, _THICK, _GAP = 0.06, 0.003, 0.006
+_LINK = 0.03
+"""Thickness of the links of an arm, metres."""
 _PALM: Color = (92, 98, 110)
 # Okabe and Ito's blue and bluish green, distinguishable with any common colour blindness.
 _APPROACH: Color = (0, 114, 178)
@@ -39,6 +42,7 @@ class GraspNodes:
         self.clicked: Callable[[int], None] = lambda number: None
         """Called with the number of a grasp whose fork is clicked, 0 being the best."""
         self._forks, self._gripper = NodeLayer(server, "grasps", unit), NodeLayer(server, "gripper", unit)
+        self._arm = NodeLayer(server, "arm", unit)
         self._shown: tuple[Sequence[Grasp], Gripper | None] = ((), None)
         self._opening: float | None = None
 
@@ -73,6 +77,16 @@ class GraspNodes:
         with self._gripper.redrawn():
             for name, (mesh, color) in parts.items():
                 self._gripper.add_mesh(name, mesh, color, moment.T_world_gripper)
+
+    def draw_arm(self, places: Float[np.ndarray, "p 3"] | None) -> None:
+        """Draw an arm as bars from joint to joint; None for no arm.
+
+        Args:
+            places: Places of the base, the joints and the flange, world.
+        """
+        with self._arm.redrawn():
+            if places is not None:
+                self._arm.add_mesh("links", polyline(places, thickness=_LINK), _PALM)
 
     def _draw_forks(self, grasps: Sequence[Grasp], gripper: Gripper) -> None:
         with self._forks.redrawn():

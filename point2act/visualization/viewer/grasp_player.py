@@ -31,6 +31,7 @@ class GraspPlayer:
         gripper: Gripper,
         held: Callable[[], Float[np.ndarray, "n 3"]],
         config: GraspConfig,
+        arm: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, "p 3"] | None],
     ):
         """Compute the motion.
 
@@ -42,8 +43,11 @@ class GraspPlayer:
             held: Returns points on the surface of the object that is lifted, world. Called for the lift
                 alone: a surface takes a second to fuse.
             config: Has the lengths of the approach and of the lift.
+            arm: Returns the places of the arm's joints at joint positions (radians), world; None for no arm.
+                Called for moments with joint positions.
         """
         self._nodes, self._panel, self._grasp, self._gripper, self._held = nodes, panel, grasp, gripper, held
+        self._arm = arm
         self._moments = motion(
             grasp,
             gripper,
@@ -73,6 +77,8 @@ class GraspPlayer:
         held = self._held() if moment.holding else None
         with self._nodes.server.atomic():
             self._nodes.grasps.move(moment, self._gripper, grasp.score)
+            if moment.joints is not None:
+                self._nodes.grasps.draw_arm(self._arm(moment.joints))
             if held is None:
                 self._nodes.put_object_back()
             else:

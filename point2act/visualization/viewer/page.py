@@ -10,7 +10,7 @@ import viser
 from jaxtyping import Float, UInt8
 
 from point2act.core.errors import Point2ActError
-from point2act.core.types import Frame, GaussianScene, QueryResult
+from point2act.core.types import Frame, GaussianScene, Grasp, QueryResult
 from point2act.localization.support import rejected_places
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
@@ -271,11 +271,22 @@ class Page:
             return
         self.nodes.put_object_back()
         self.nodes.grasps.draw(grasps, now.gripper, self.grasp)
+        self._draw_arm(grasps)
         if self.awaited:
             panel.numbers.content = f"Planning for {markdown.plain(self.awaited)} …"
         else:
             planned = result.query.name in now.results
             panel.numbers.content = markdown.about_grasps(result, self.grasp, planned)
+
+    def _draw_arm(self, grasps: Sequence[Grasp]) -> None:
+        """Draw the arm at the chosen grasp, if it was planned with one."""
+        path = grasps[self.grasp].joint_path if grasps else None
+        self.nodes.grasps.draw_arm(None if path is None else self._joint_places(path.grasp))
+
+    def _joint_places(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "p 3"] | None:
+        """Return the places of the arm's joints at joint positions (radians), world; None without an arm."""
+        robot = None if self.interactive is None else self.interactive.robot
+        return None if robot is None else robot.joint_places(joints)
 
     def restore(self, state: ShownState) -> None:
         """Show a query and, once it is planned, a grasp of it.
@@ -317,7 +328,7 @@ class Page:
         if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
             return None
         grasp, config = result.grasps[self.grasp], self.interactive.config.grasp
-        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, self._held, config)
+        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, self._held, config, self._joint_places)
 
     def _held(self) -> Float[np.ndarray, "n 3"]:
         """Return the surface of the object that the shown query is about, world points."""
