@@ -23,9 +23,6 @@ from point2act.core.types import DepthImages, View
 from point2act.grasping.depth_images import clean_depths, readings_near
 from point2act.grasping.depth_noise import DepthNoise, estimate_noise
 
-_GEOMETRY = 0.968
-"""Weight of geometry against colour in coloured ICP (Park et al. 2017)."""
-
 
 @dataclass(frozen=True)
 class AlignmentConfig:
@@ -42,9 +39,6 @@ class AlignmentConfig:
     """Smallest number of readings near the action point of a view that is used."""
     max_distance: float = 0.015
     """Largest distance of corresponding points, metres."""
-    outlier: float = 0.008
-    """Distance from which corresponding points count for nothing (Tukey's loss), metres: of surfaces that one
-    view sees and the other does not."""
     max_angle: float = 0.05
     """Largest rotation of a view, radians."""
     good_residual: float = 0.0010
@@ -207,9 +201,7 @@ def _alignment(
             model,
             config.max_distance,
             np.eye(4),
-            registration.TransformationEstimationForColoredICP(
-                _GEOMETRY, registration.TukeyLoss(config.outlier)
-            ),
+            registration.TransformationEstimationForColoredICP(),
             registration.ICPConvergenceCriteria(max_iteration=config.iterations),
         )
     except RuntimeError:  # the clouds have drifted apart
