@@ -11,6 +11,7 @@ from point2act.acting.frame import TrackedFrame
 from point2act.acting.surface import Surface
 from point2act.core.geometry import invert, pixel_centers, transform, transform_points
 from point2act.core.open3d_import import open3d
+from point2act.grasping.registration import rounded_motion
 
 NEAR, FAR = 0.025, 0.06
 """Largest distance of corresponding points as a fraction of the depth: about a pose that is nearly right, and
@@ -71,7 +72,11 @@ class Alignment:
         except RuntimeError:  # no correspondences
             return None
         about = transform(np.eye(3), center)
-        return about @ np.array(found.transformation) @ invert(about) @ T_cam_thing
+        motion = np.array(found.transformation)
+        if not np.isfinite(motion).all():
+            return None
+        motion, _ = rounded_motion(motion)
+        return about @ motion @ invert(about) @ T_cam_thing
 
 
 def _surface(frame: TrackedFrame, points: Float[np.ndarray, "n 3"], reach: float, spacing: float) -> Any:

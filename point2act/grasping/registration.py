@@ -206,7 +206,7 @@ def _alignment(
         )
     except RuntimeError:  # the clouds have drifted apart
         return None
-    T, angle = _rounded(np.array(found.transformation))
+    T, angle = rounded_motion(np.array(found.transformation))
     distance = np.linalg.norm(T[:3, 3])
     moved, _ = _residual(points @ T[:3, :3].T + T[:3, 3], model, config)
     if angle > config.max_angle or distance > config.max_distance or moved > (1 - config.min_gain) * residual:
@@ -214,7 +214,7 @@ def _alignment(
     return T if moved <= config.max_residual + config.noise_factor * sigma else None
 
 
-def _rounded(T: Float[np.ndarray, "4 4"]) -> tuple[Float[np.ndarray, "4 4"], float]:
+def rounded_motion(T: Float[np.ndarray, "4 4"]) -> tuple[Float[np.ndarray, "4 4"], float]:
     """Return a motion to ten nanometres and nanoradians, and its angle in radians.
 
     open3d's threads add up in any order: last digits differ from call to call, and grasps would with them.
