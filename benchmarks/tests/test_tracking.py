@@ -54,8 +54,8 @@ def test_the_simple_ways_follow_what_stands_still(taken: SimulatedSequence):
 def test_the_summary_has_a_row_for_each_way_and_event():
     nan = float("nan")
     outcomes = [
-        Outcome("still", "ours", 40, 1.0, 1.0, 1.0, 0.0, nan, 9.0),
-        Outcome("still", "flow", 40, 0.5, 0.25, nan, 0.1, nan, 20.0),
+        Outcome("still", "ours", 1.0, 1.0, 1.0, 0.0, nan, 9.0),
+        Outcome("still", "flow", 0.5, 0.25, nan, 0.1, nan, 20.0),
     ]
     rows = summary(outcomes).splitlines()
     assert rows[2] == "| still, ours | 1 | 100 | 100 | 100 | 0 | – |"

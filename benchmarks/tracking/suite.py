@@ -40,10 +40,8 @@ class Outcome:
 
     event: str
     method: str
-    seen: int
-    """Frames that count."""
     pixels: float
-    """Share of them with an error below 15 pixels."""
+    """Share of the frames that count with an error below 15 pixels."""
     metres: float
     """Share of them with an error below 15 mm."""
     at_end: float
@@ -124,7 +122,6 @@ def _judged(
     return Outcome(
         sequence.event,
         method,
-        int(counts.sum()),
         float((away[counts] < PIXELS).mean()),
         float((error[counts] < METRES).mean()),
         float(error[-1] < METRES) if counts[-1] else float("nan"),

@@ -15,7 +15,7 @@ from point2act.core.geometry import pixel_centers
 from point2act.core.types import View
 from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import segment_view
-from point2act.pipeline.image_input import Pixel, check_pixel
+from point2act.pipeline.image_input import Pixel, nearest_reading
 
 # Largest extent of what is tracked as one rigid piece, metres: what one gripper moves. Chosen: larger
 # branches of the tree of parts often join things that stand beside one another.
@@ -45,9 +45,7 @@ class Thing:
     """The place that is reported: beneath the named surface point, in the middle of the thing."""
 
 
-def thing_at(
-    view: View, pixel: tuple[float, float], name: str = "thing", parts: Parts | None = None
-) -> Thing:
+def thing_at(view: View, pixel: Pixel, name: str = "thing", parts: Parts | None = None) -> Thing:
     """Find the thing that a pixel shows.
 
     It is the largest part of the tree of parts that contains the pixel and is no larger than 15 cm; on a
@@ -62,10 +60,10 @@ def thing_at(
     Raises:
         PointsError: The pixel is outside the image, or has no depth near it.
     """
-    check_pixel(view, np.asarray(pixel, float), f"the click {pixel[0]:g},{pixel[1]:g}")
+    reading = nearest_reading(view, np.asarray(pixel, float), f"the click {pixel[0]:g},{pixel[1]:g}")
     frame = TrackedFrame.of(view)
     parts = segment_view(view) if parts is None else parts
-    named = _named_point(frame, pixel)
+    (named,) = frame.points(np.array([pixel], float), np.array([reading]))
     mask = _mask(frame, parts, named)
     rows = np.flatnonzero(mask)
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
@@ -78,14 +76,6 @@ def thing_at(
         Surface(frame.points(pixels[beyond], depth[edge]), colors[edge]),
         _middle(frame, mask, named),
     )
-
-
-def _named_point(frame: TrackedFrame, pixel: Pixel) -> Float[np.ndarray, " 3"]:
-    """Return the surface point that a pixel shows, with the nearest reading of depth."""
-    row, column = np.nonzero(frame.depth)
-    nearest = int(np.hypot(column + 0.5 - pixel[0], row + 0.5 - pixel[1]).argmin())
-    reading = frame.depth[row[nearest], column[nearest]]
-    return frame.points(np.array([pixel], float), np.array([reading]))[0]
 
 
 def _mask(frame: TrackedFrame, parts: Parts, named: Float[np.ndarray, " 3"]) -> Bool[np.ndarray, "h w"]:

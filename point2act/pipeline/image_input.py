@@ -155,25 +155,30 @@ def check_points(capture: Capture, view: View, points: PointSet) -> None:
         if answer.model != GIVEN:
             continue
         for given, pixel in zip(answer.points, disk_to_view(frame, view, answer.points), strict=True):
-            check_pixel(view, pixel, f"the point {given[0]:g},{given[1]:g}")
+            nearest_reading(view, pixel, f"the point {given[0]:g},{given[1]:g}")
 
 
-def check_pixel(view: View, pixel: Float[np.ndarray, " 2"], place: str) -> None:
-    """Raise ``PointsError`` for a pixel outside the image or far from any depth.
+def nearest_reading(view: View, pixel: Float[np.ndarray, " 2"], place: str) -> float:
+    """Return the reading of depth that is nearest to a pixel, metres.
 
     Args:
         view: A view with depth.
         pixel: ``(x, y)`` in the view.
         place: What the error calls it.
+
+    Raises:
+        PointsError: The pixel is outside the image or far from any depth.
     """
     assert view.depth is not None
     camera = view.camera
     if not inside(camera, pixel[None])[0]:
         raise PointsError(f"{place} is outside the image, {camera.width}x{camera.height} pixels")
     row, column = np.nonzero(view.depth)
-    nearest = np.hypot(column + 0.5 - pixel[0], row + 0.5 - pixel[1]).min(initial=np.inf)
+    away = np.hypot(column + 0.5 - pixel[0], row + 0.5 - pixel[1])
+    nearest = away.min(initial=np.inf)
     if nearest > _REACH * max(camera.width, camera.height):
         raise PointsError(
             f"{place} has no depth, the nearest reading is {nearest:.0f} pixels away: choose a pixel "
             "of the object that the camera measured"
         )
+    return float(view.depth[row[away.argmin()], column[away.argmin()]])
