@@ -27,6 +27,13 @@ GRIPPER, WORLD = "gripper", "world"
 """Names that a feature may have instead of that of a query."""
 
 
+def _check(feature: Point | Axis, others: dict[str, object], of_region: object) -> None:
+    known = get_args(others.get(feature.of, of_region))
+    if feature.name not in known:
+        kind = type(feature).__name__.lower()
+        raise ValueError(f"'{feature.of}' has no {kind} '{feature.name}': use one of {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class Point:
     """A named point of a queried region, or of the gripper."""
@@ -196,10 +203,3 @@ def queries_of(constraint: Constraint) -> tuple[str, ...]:
     names = [value.of for value in values if isinstance(value, (Point, Axis))]
     names += [vars(constraint)[key] for key in ("region", "query") if key in vars(constraint)]
     return tuple(dict.fromkeys(name for name in names if name not in (GRIPPER, WORLD)))
-
-
-def _check(feature: Point | Axis, others: dict[str, object], of_region: object) -> None:
-    known = get_args(others.get(feature.of, of_region))
-    if feature.name not in known:
-        kind = type(feature).__name__.lower()
-        raise ValueError(f"'{feature.of}' has no {kind} '{feature.name}': use one of {', '.join(known)}")
