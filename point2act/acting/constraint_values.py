@@ -193,4 +193,4 @@ def _angle(a: Moving, b: Moving) -> tuple[float, Float[np.ndarray, " 6"]]:
     """Return the angle between two directions and its derivative: ``d cos = b.da + a.db``."""
     cosine, sine = float(a.value @ b.value), float(np.linalg.norm(np.cross(a.value, b.value)))
     slope = b.value @ a.jacobian + a.value @ b.jacobian
-    return float(np.arctan2(sine, cosine)), -slope / max(sine, _TINY)
+    return float(np.arctan2(sine, cosine)), slope / -max(sine, _TINY)
