@@ -36,7 +36,7 @@ class SimulatedRobotConfig:
     """Squeezing force of each finger, newtons."""
     size: tuple[int, int] = (360, 480)
     """Height and width of the camera's images, pixels."""
-    focal: float = 420.0
+    focal: float = 560.0
     """Focal length, pixels."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """Noise of the images' colours."""
@@ -123,6 +123,12 @@ class SimulatedRobot:
         depth = self._renderer.render()
         self._renderer.disable_depth_rendering()
         return rgb, depth
+
+    def rest(self, seconds: float) -> None:
+        """Hold still for a while, as after a run."""
+        self.stop()
+        for _ in range(round(seconds / TIMESTEP)):
+            mujoco.mj_step(self.model, self.data)
 
     def stop(self) -> None:
         """Hold still where the arm is."""
