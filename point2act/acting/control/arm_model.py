@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,8 @@ from point2act.grasping.reachability.clearance import find_links, joints_behind
 
 # Boxes that are kept away from at a time. Chosen.
 MAX_OBSTACLES = 12
+# Distance beyond which clearances are not measured, metres.
+_FAR = 0.02
 _NOWHERE = np.array([0.0, 0.0, -10.0])
 _TABLE, _OBSTACLE = "table", "obstacle"
 
@@ -77,6 +80,21 @@ class ArmModel:
             data.mocap_pos[place] = box.center
             data.mocap_quat[place] = Rotation.from_matrix(turn).as_quat()[[3, 0, 1, 2]]
             geom.size, geom.rbound = box.half_extents, np.linalg.norm(box.half_extents)
+
+    def clearance(self, data: MjData) -> float:
+        """Return the smallest distance of links and gripper to what is around and to one another, metres.
+
+        At most ``_FAR``, and negative for a penetration.
+        """
+        best = _FAR
+        for a, b in self.pairs:
+            best = min(best, mujoco.mj_geomDistance(self.model, data, a, b, best, None))
+        return best
+
+    @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Pairs of geoms that must not touch."""
+        return [*product(self.moving, self.around), *self.link_pairs]
 
     @cached_property
     def moving(self) -> list[int]:

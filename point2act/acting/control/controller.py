@@ -12,7 +12,7 @@ the solution of the same program without limits of velocity, from several start 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mink
 import numpy as np
@@ -59,11 +59,13 @@ class GoalPosture:
     """Largest residual as a fraction of its tolerance."""
     worst: Constraint | None
     """The constraint that it is of."""
+    clear: bool = True
+    """Whether links and gripper touch neither one another nor what is around."""
 
     @property
     def found(self) -> bool:
-        """Whether all goals hold within their tolerance."""
-        return self.excess <= 1
+        """Whether all goals hold within their tolerance, and nothing is touched."""
+        return self.clear and self.excess <= 1
 
 
 class Controller:
@@ -151,12 +153,18 @@ class Controller:
         tasks = self._tasks(goals, state_at, 1.0, 1.0)
         best: GoalPosture | None = None
         for posture in self._starts(start, rng):
-            found = self._descend(posture, tasks)
-            best = found if best is None or found.excess < best.excess else best
+            found = self._checked(self._descend(posture, tasks))
+            better = best is None or (not found.clear, found.excess) < (not best.clear, best.excess)
+            best = found if better else best
             if best.found:
                 break
         assert best is not None
         return best
+
+    def _checked(self, found: GoalPosture) -> GoalPosture:
+        """Return a posture with whether it is clear."""
+        self._here.update(found.joints)
+        return replace(found, clear=self._arm.clearance(self._here.data) > 0)
 
     def _descend(self, start: Float[np.ndarray, " d"], tasks: list[ConstraintTask]) -> GoalPosture:
         self._here.update(start)
@@ -206,10 +214,9 @@ class Controller:
         return [ConstraintTask(one, self._arm, state_at, weight=weight, gain=gain) for one in constraints]
 
     def _no_collision(self) -> mink.CollisionAvoidanceLimit:
-        pairs = [(self._arm.moving, self._arm.around), *(([a], [b]) for a, b in self._arm.link_pairs)]
         return mink.CollisionAvoidanceLimit(
             self._arm.model,
-            pairs,
+            [([a], [b]) for a, b in self._arm.pairs],
             minimum_distance_from_collisions=self._config.clearance,
             collision_detection_distance=self._config.detection,
         )
