@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 
+from point2act.core.constraints import Constraint
+
 ProgressCallback = Callable[[int, int], None]
 """Called with ``(done, total)`` as work advances."""
 
@@ -191,6 +193,8 @@ class Step:
     action: str
     """The action, in words."""
     targets: tuple[Target, ...]
+    constraints: tuple[Constraint, ...] = ()
+    """What must hold at its end or on the way there."""
 
 
 @dataclass(frozen=True, eq=False)
