@@ -1,8 +1,6 @@
-"""Tasks: each one loads and comes to rest, has not succeeded yet, and succeeds once things are where they belong."""
+"""Tasks: each one comes to rest, has not succeeded yet, and does once things are where they belong."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,11 @@ pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 from scipy.spatial.transform import Rotation
 
 from point2act.core.config_files import available
-from point2act.core.constraints import queries_of
 from point2act.core.errors import SimulationError
+from point2act.core.geometry import transform
 from point2act.core.mujoco_import import mujoco
+from point2act.grasping.grippers import load_gripper
+from point2act.simulation.gripper_model import FreeFlyingRig, add_gripper, squeeze
 from point2act.simulation.mjcf import TIMESTEP
 from point2act.simulation.scene import part_box
 from point2act.simulation.task import Success, Task, TaskMonitor, load_task
@@ -68,6 +68,90 @@ def test_a_task_succeeds_once_its_things_are_where_they_belong(name: str) -> Non
     end = by_hand(task, DONE[name])
     assert end, end.verdicts
     assert task.long == (len(task.plan.steps) >= 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "held"),
+    [
+        ("mug_on_coaster", {"yellow_mug": ("coaster", (0, 0, 0.092), (180, 0, 0))}, [True, False]),
+        ("mug_on_coaster", {"green_mug": ("coaster", (0, 0, 0.007), (0, 0, 0))}, [False, True]),
+        ("box_in_drawer", {"box": ("cabinet", (0, 0, 0.165), (0, 0, 0))}, [True, False]),
+        ("hand_over_knife", {"knife": ("board", (0, 0, 0.2), (0, 0, 90))}, [False]),
+        ("hand_over_knife", {"knife": ("board", (0, 0, 0.05), (0, 0, 0))}, [False]),
+        ("lid_on_pot", {"lid": ("pot", (0, 0, 0.089), (0, 0, 0))}, [False, True, True]),
+        ("pour_beads", dict(list(BEADS.items())[:12]), [False]),
+        ("tube_in_rack", {"red_tube": ("rack", (0, 0, 0.125), (180, 0, 0))}, [False, False]),
+    ],
+)
+def test_a_task_fails_otherwise(name: str, changed: dict, held: list[bool]) -> None:
+    verdicts = by_hand(load_task(name, 0), changed).verdicts
+    assert [verdict.holds for verdict in verdicts] == held, verdicts
+
+
+def test_what_a_gripper_moved_counts_even_if_it_is_moved_back() -> None:
+    forward, down = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([1, -1, -1])
+    handle, top = "drawer_handle", "button"
+    pulled = moved_by_gripper("box_in_drawer", handle, forward, (-0.015, 0, 0), [0, 0, -0.12], opening=0.06)
+    assert pulled.verdicts[0].value == pytest.approx(0.12, abs=0.005)
+    pressed = moved_by_gripper("press_button", top, down, (0, 0, 0.06), [0, 0, 0.044], opening=0.0)
+    assert 0.005 < pressed.verdicts[0].value < 0.01
+    assert pressed
+
+
+def moved_by_gripper(
+    name: str, query: str, turn: np.ndarray, offset: tuple[float, ...], way: list[float], *, opening: float
+) -> Success:
+    """Put a gripper at an offset from the middle of a part, close it, and move it there and back."""
+    task, gripper = load_task(name, 0), load_gripper("panda")
+    rig = FreeFlyingRig(add_gripper(task.scene, gripper, force=40.0, opening=opening))
+    model, data = rig.mounted.model, task.scene.start(rig.mounted.model)
+    rig.mount(data, transform(turn, part_box(task.scene, query).center + offset), opening)
+    monitor = TaskMonitor(task, model)
+    squeeze(data)
+    for share in (*np.zeros(400), *np.linspace(0, 1, 500), *np.linspace(1, 0, 500)):
+        rig.move(data, share * np.array([*way, 0, 0, 0]))
+        mujoco.mj_step(model, data)
+        monitor.update(data)
+    return monitor.success(data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_is_located_and_is_there(name: str) -> None:
+    task = load_task(name, 0)
+    known = {query.name for query in task.plan.queries}
+    assert known == {query.name for query in task.scene.queries}
+    for query in known:
+        low_x, high_x, most_y = -0.2, 0.25, 0.3
+        center = part_box(task.scene, query).center
+        assert low_x <= center[0] <= high_x
+        assert abs(center[1]) <= most_y
+    assert all(step.constraints or step.targets for step in task.plan.steps)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("instruction =", "words =", "the key 'instruction' is missing"),
+        ('kind = "above"', 'kind = "over"', "a constraint cannot be a 'over': use one of point_to_point"),
+        ("radius = 0.01", "size = 0.01", "of the kind 'above' has no 'size', only when"),
+        ('target = "coaster.top", min', "min", "of the kind 'above' lacks its 'target'"),
+        ('target = "coaster.top", min', 'target = "coaster.lid", min', "'coaster' has no point 'lid'"),
+        ('target = "coaster.top", min', 'target = "mat.top", min', "names 'mat', but the targets of"),
+        ('when = "path"', 'when = "always"', "cannot hold at 'always': use one of precondition"),
+        ('targets = ["coaster"]', 'targets = ["saucer"]', "has the target 'saucer': use one of mug, coaster"),
+        ('kind = "on"', 'kind = "at"', "a condition cannot be a 'at': use one of on, inside"),
+        ('other = "coaster"', 'other = "mat"', "'on' names 'mat', but there are coaster, green_mug"),
+        ('kind = "upright"', 'kind = "joint_at_least"\nposition = 1', "'yellow_mug' has no joint"),
+        ("position = [0.1, 0.04, 0.0]", 'joint = { kind = "ball" }\nposition = [0, 0, 0]', "missing|ball"),
+    ],
+)
+def test_a_wrong_task_file_is_explained(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    source = load_task("mug_on_coaster").scene.layout.source
+    assert old in source
+    path = tmp_path / "own.toml"
+    path.write_text(source.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SimulationError, match=complaint):
+        load_task(path)
 
 
 @pytest.mark.full

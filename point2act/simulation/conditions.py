@@ -16,12 +16,11 @@ from point2act.simulation.mjcf import resting_height
 from point2act.simulation.scene import body_pose, extent
 
 _UP = (0.0, 0.0, 1.0)
-_GRIPPER = "gripper/"
 
 
 @dataclass(frozen=True, eq=False)
 class PhysicalState:
-    """A state of a scene's model, possibly with a robot in it, whose kinematics and contacts are up to date."""
+    """A state of a scene's model, possibly with a robot in it; kinematics and contacts are up to date."""
 
     layout: SceneLayout
     model: MjModel
@@ -58,7 +57,7 @@ class PhysicalState:
 
     def released(self, name: str) -> bool:
         """Return whether no part of a gripper touches a thing."""
-        return not any(other.startswith(_GRIPPER) for other in self.touching(name))
+        return not any(map(_of_gripper, self.touching(name)))
 
     def _extent(self, name: str, part: str) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
         return extent([one for one in self._body(name).parts if part in ("", one.name)])
@@ -140,7 +139,7 @@ class JointAtLeast(Condition):
 
 @dataclass(frozen=True, kw_only=True)
 class ShareInside(Condition):
-    """Enough of the things with a count, such as beads, are in the box of another one; measures their share."""
+    """Enough things of one kind, such as beads, are in the box of another; measures their share."""
 
     other: str
     other_part: str = ""
@@ -168,9 +167,9 @@ class HeldAxis(Condition):
     """Of its lowest point above the table, metres."""
 
     def check(self, state: PhysicalState) -> tuple[bool, float]:
-        """Return whether it touches nothing but a gripper, high enough and in the direction; and the angle."""
+        """Return whether it touches only a gripper, high enough and in the direction; and the angle."""
         angle = _angle(state.pose(self.thing)[:3, :3] @ self.axis, self.direction)
-        free = all(other.startswith(_GRIPPER) for other in state.touching(self.thing))
+        free = all(map(_of_gripper, state.touching(self.thing)))
         return free and angle <= self.max_angle and state.clearance(self.thing) >= self.min_height, angle
 
 
@@ -198,6 +197,10 @@ KINDS: dict[str, type[Condition]] = {
     "hanging": Hanging,
 }
 """Names in task files."""
+
+
+def _of_gripper(body: str) -> bool:
+    return body.partition("/")[0] == "gripper"
 
 
 def _angle(a: Float[np.ndarray, " 3"], b: tuple[float, float, float]) -> float:

@@ -109,7 +109,7 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Fixture:
-    """What is fixed to the table, or moves on one joint without falling; fixtures pass through one another."""
+    """What is fixed to the table, or moves on one joint; fixtures pass through one another."""
 
     name: str
     friction: float
@@ -297,8 +297,8 @@ def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, SceneObjec
         raise ValueError(f"object '{name}' is inside '{entry['inside']}', which no object above it is called")
     if "like" not in entry:
         parts = tuple(_part(key, value) for key, value in entry["parts"].items())
-        place |= {"parts": parts, "inside": entry.get("inside", "")}
-        return SceneObject(mass=float(entry["mass"]), friction=float(entry["friction"]), **place)
+        mass, friction = float(entry["mass"]), float(entry["friction"])
+        return SceneObject(mass=mass, friction=friction, parts=parts, inside=entry.get("inside", ""), **place)
     if entry["like"] not in earlier:
         raise ValueError(f"object '{name}' is like '{entry['like']}', which no object above it is called")
     model = earlier[entry["like"]]

@@ -81,7 +81,7 @@ def geom_name(thing: str, part: str, index: int) -> str:
     return f"{thing}/{part}/{index}"
 
 
-def resting_height(thing: SceneObject, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
+def resting_height(thing: SceneObject | Fixture, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
     """Return the height of the rotated object's frame above the table on which it rests."""
     down = -turn[2]
     return float(
@@ -182,12 +182,13 @@ def _fixture(world: ET.Element, fixture: Fixture, table: Table) -> None:
     if joint:
         limits = np.array(joint.range) if joint.kind == "slide" else np.deg2rad(joint.range)
         ET.SubElement(
-            body, "joint", name=fixture.name, type=joint.kind, axis=numbers(joint.axis), range=numbers(limits),
-            damping=numbers(joint.damping), frictionloss=numbers(joint.friction),
+            body, "joint", name=fixture.name, type=joint.kind, axis=numbers(joint.axis),
+            range=numbers(limits), damping=numbers(joint.damping), frictionloss=numbers(joint.friction),
             stiffness=numbers(joint.stiffness),
         )  # fmt: skip
-    # A drawer runs in its cabinet without a gap: fixtures collide with all but one another.
-    _geoms(body, fixture, {"contype": "0"})
+    # A drawer runs in its cabinet without a gap: fixtures collide with all but one another. A gripper's
+    # contype is 0 and its conaffinity 1.
+    _geoms(body, fixture, {"contype": "1", "conaffinity": "2"})
 
 
 def _geoms(body: ET.Element, thing: SceneObject | Fixture, collides: dict[str, str]) -> None:

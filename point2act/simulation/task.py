@@ -16,11 +16,11 @@ from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import Plan, Step, Target
 from point2act.simulation import conditions
-from point2act.simulation.conditions import Condition, PhysicalState, ShareInside
+from point2act.simulation.conditions import Condition, JointAtLeast, PhysicalState, ShareInside
 from point2act.simulation.layout import QueryTarget, SceneLayout, parse_layout
 from point2act.simulation.scene import Scene, settled
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Constraint | Condition | Point | Axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +161,9 @@ def _condition(entry: Mapping[str, Any], layout: SceneLayout) -> Condition:
     parts = {body.name: [part.name for part in body.parts] for body in layout.bodies}
     if isinstance(condition, ShareInside):
         parts |= {name.partition("/")[0]: found for name, found in parts.items() if "/" in name}
+    jointed = [fixture.name for fixture in layout.fixtures if fixture.joint]
+    if isinstance(condition, JointAtLeast) and condition.thing not in jointed:
+        raise ValueError(f"'{condition.thing}' has no joint: of the fixtures {', '.join(jointed)} have one")
     for thing_key, part_key in (("thing", "part"), ("other", "other_part")):
         thing, part = getattr(condition, thing_key, None), getattr(condition, part_key, "")
         if thing is not None and (thing not in parts or part not in ("", *parts[thing])):
@@ -176,7 +179,7 @@ def _record(kinds: Mapping[str, type[R]], entry: Mapping[str, Any], what: str) -
     if entry["kind"] not in kinds:
         raise ValueError(f"{what} cannot be a '{entry['kind']}': use one of {', '.join(kinds)}")
     kind = kinds[entry["kind"]]
-    known = {field.name: field for field in fields(kind)}  # pyrefly: ignore
+    known = {field.name: field for field in fields(kind)}
     values = {key: value for key, value in entry.items() if key != "kind"}
     for key in values:
         if key not in known:
@@ -187,7 +190,7 @@ def _record(kinds: Mapping[str, type[R]], entry: Mapping[str, Any], what: str) -
     return kind(**{key: _VALUES[str(known[key].type)](value) for key, value in values.items()})
 
 
-def _feature(kind: type[R]) -> Callable[[str], R]:
+def _feature(kind: Callable[[str, str], R]) -> Callable[[str], R]:
     def split(words: str) -> R:
         of, _, name = words.rpartition(".")
         return kind(of, name)
