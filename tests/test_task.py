@@ -89,7 +89,7 @@ def test_a_task_fails_otherwise(name: str, changed: dict, held: list[bool]) -> N
 
 
 def test_what_a_gripper_moved_counts_even_if_it_is_moved_back() -> None:
-    forward, down = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([1, -1, -1])
+    forward, down = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]), np.diag([1.0, -1, -1])
     handle, top = "drawer_handle", "button"
     pulled = moved_by_gripper("box_in_drawer", handle, forward, (-0.015, 0, 0), [0, 0, -0.12], opening=0.06)
     assert pulled.verdicts[0].value == pytest.approx(0.12, abs=0.005)
