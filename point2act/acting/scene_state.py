@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from point2act.acting.region_features import RegionFeatures
 from point2act.core.constraints import GRIPPER, WORLD, Axis, Point
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import cross_matrix, transform_points
 from point2act.core.types import OrientedBox
 
 
@@ -42,6 +42,8 @@ class SceneState:
     """Where points were at the start of the step; those without an entry are where they are."""
     axes: Float[np.ndarray, "3 3"] = field(default_factory=lambda: np.eye(3))
     """Forward, left and up of the world, as rows."""
+    max_width: float = np.inf
+    """Distance between the pads of the fully open gripper."""
 
     @property
     def up(self) -> Float[np.ndarray, " 3"]:
@@ -51,12 +53,19 @@ class SceneState:
     def point(self, point: Point) -> Moving:
         """Return a point and how it moves."""
         if point.of == GRIPPER:
-            place = self.T_world_gripper[:3, 3]
-        else:
-            found = self.features[point.of].points[point.name]
-            place = transform_points(self.motion[point.of], found)
+            return self.fixed_to(GRIPPER, self.T_world_gripper[:3, 3])
+        found = self.features[point.of].points[point.name]
+        return self.fixed_to(point.of, transform_points(self.motion[point.of], found))
+
+    def fixed_to(self, name: str, place: Float[np.ndarray, " 3"]) -> Moving:
+        """Return a place that is fixed to the gripper or to a query's thing, and how it moves.
+
+        Args:
+            name: ``gripper`` or the name of a query.
+            place: Where it is now, world frame, metres.
+        """
         jacobian = np.zeros((3, 6))
-        if self._moves(point.of):
+        if self._moves(name):
             jacobian[:, :3] = np.eye(3)
             jacobian[:, 3:] = -cross_matrix(place - self.T_world_gripper[:3, 3])  # d(w x r) = -[r]x dw
         return Moving(place, jacobian)
@@ -85,9 +94,3 @@ class SceneState:
 
     def _moves(self, name: str) -> bool:
         return name == GRIPPER or name in self.held
-
-
-def cross_matrix(vector: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
-    """Return the matrix ``[v]x`` of the cross product: ``[v]x w = v x w``."""
-    x, y, z = vector
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])

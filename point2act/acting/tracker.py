@@ -9,7 +9,7 @@ is lost, and sought where it was, by its features, and by its colours in the who
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -76,6 +76,8 @@ class Track:
     """Motion from the camera frame of the first view to that of this one."""
     score: float
     """Share of its visible points that agree with the image, in depth and colour."""
+    hidden: bool = False
+    """Whether it is lost, but what is in front of its last place hides it: it may still be there."""
 
 
 class Tracker:
@@ -109,8 +111,12 @@ class Tracker:
             if one.state == "lost":
                 self._seek(one, frame)
         self._frame = frame
-        self.tracks = tuple(_track(one, view) for one in self._followed)
+        self.tracks = tuple(replace(_track(one, view), hidden=self._hidden(one)) for one in self._followed)
         return self.tracks
+
+    def _hidden(self, one: FollowedThing) -> bool:
+        visible = one.scores(self._frame, one.T_cam_thing)[1]
+        return one.state == "lost" and visible < self._config.min_visible
 
     def _follow(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> None:
         """Move a thing with the flow; it is lost where too few points agree."""

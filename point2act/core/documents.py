@@ -66,13 +66,13 @@ def _problem(err: ValidationError, model: type[BaseModel]) -> str:
     errors = err.errors(include_url=False)
     # An unknown key may be the missing one, misspelt.
     first = min(errors, key=lambda found: (len(found["loc"]), found["type"] != "extra_forbidden"))
-    place, kind = _place(first["loc"]), first["type"]
+    place, kind = _place(first["loc"], model), first["type"]
     if kind == "value_error":  # Of a validator, which says all of it.
         return f"{place} {first['ctx']['error']}".lstrip()
     if kind == "extra_forbidden":
         holder = first["loc"][:-1]
         keys = [str(e["loc"][-1]) for e in errors if e["type"] == kind and e["loc"][:-1] == holder]
-        within = f" in {_place(holder)}" if holder else ""
+        within = f" in {_place(holder, model)}" if holder else ""
         known = ", ".join(sorted(_part(model, holder)["properties"]))
         return f"unknown keys {brief(', '.join(keys))[1:-1]}{within}: use {known}"
     part = _part(model, first["loc"])
@@ -84,11 +84,18 @@ def _problem(err: ValidationError, model: type[BaseModel]) -> str:
     return f"'{place}' is {value}: {fix}" if place else f"it is {value}: {fix}"
 
 
-def _place(steps: Sequence[int | str]) -> str:
+def _place(steps: Sequence[int | str], model: type[BaseModel]) -> str:
     """Return a path in a document as people write it: ``answers[0].image``."""
+    # pydantic adds the kind to the path of an object that is one of several kinds.
+    keys = [step for at, step in enumerate(steps) if step not in _kinds(_part(model, steps[:at]))]
     return "".join(
-        f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{brief(step)}]" for step in steps
+        f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{brief(step)}]" for step in keys
     ).lstrip(".")
+
+
+def _kinds(part: dict[str, Any]) -> dict[str, str]:
+    """Return references to the schemas of each kind of an object that is one of several."""
+    return part.get("discriminator", {}).get("mapping", {})
 
 
 def _part(model: type[BaseModel], steps: Sequence[int | str]) -> dict[str, Any]:
@@ -97,6 +104,8 @@ def _part(model: type[BaseModel], steps: Sequence[int | str]) -> dict[str, Any]:
     part = found = schema
     for step in steps:
         own = part.get("properties", {}).get(step)
+        if step in _kinds(part):
+            own = {"$ref": _kinds(part)[str(step)]}
         items = part.get("prefixItems", ())
         inner = items[step] if isinstance(step, int) and step < len(items) else part.get("items")
         part = _resolved(own or inner or part.get("additionalProperties") or {}, schema.get("$defs", {}))

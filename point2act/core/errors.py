@@ -41,6 +41,10 @@ class ArmError(Point2ActError):
     """An arm file that is missing, invalid or without a gripper mount, or mink that is not installed."""
 
 
+class PlanError(Point2ActError):
+    """A plan cannot be carried out in a scene."""
+
+
 class RunError(Point2ActError):
     """A finished run (run.json and scene, or config.yml and checkpoint) that cannot be used."""
 

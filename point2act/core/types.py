@@ -194,7 +194,7 @@ class Step:
     """The action, in words."""
     targets: tuple[Target, ...]
     constraints: tuple[Constraint, ...] = ()
-    """What must hold at its end or on the way there."""
+    """What holds at its end, and on the way there."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from point2act.core.documents import AnyText, Document, Version, Words
 from point2act.core.files import brief, is_text
 from point2act.core.types import Answer, Choice, Plan, Query, Role, Step, Target
+from point2act.data.constraint_documents import Constraints, check_references
 
 # Of queries: each takes a second and more. Chosen.
 _MAX_QUERIES = 1000
@@ -79,6 +80,12 @@ class StepDocument(Document):
     targets: list[TargetDocument] = Field(
         fail_fast=True, description="list what has to be found for the step; none is allowed"
     )
+    constraints: Constraints = Field([])
+
+    def step(self) -> Step:
+        """Return the step."""
+        targets = tuple(target.target() for target in self.targets)
+        return Step(self.action, targets, tuple(found.constraint() for found in self.constraints))
 
 
 class PlanDocument(Document):
@@ -89,7 +96,7 @@ class PlanDocument(Document):
     steps: list[StepDocument] = Field(min_length=1, fail_fast=True, description="list at least one step")
 
     def check_queries(self, queries: Iterable[Query]) -> None:
-        """Raise a ``ValueError`` if a target is not among the queries, with the same text and role."""
+        """Raise a ``ValueError`` if a target or a constraint needs another query, text or role."""
         asked = {query.name: query for query in queries}
         for number, step in enumerate(self.steps):
             for query in (target.query for target in step.targets):
@@ -104,11 +111,13 @@ class PlanDocument(Document):
                         f"{place} says that the query {query.name!r} is {query.text!r} to {query.role}, but "
                         f"it is {same.text!r} to {same.role}: make them the same"
                     )
+        plan = self.plan()
+        names = [query.name for query in plan.queries]
+        check_references((step.constraints for step in plan.steps), names, place="plan.steps")
 
     def plan(self) -> Plan:
         """Return the plan."""
-        steps = (Step(step.action, tuple(t.target() for t in step.targets)) for step in self.steps)
-        return Plan(self.instruction, tuple(steps), self.model)
+        return Plan(self.instruction, tuple(step.step() for step in self.steps), self.model)
 
 
 class AnswerDocument(Document):

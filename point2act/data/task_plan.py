@@ -41,14 +41,21 @@ class _InvalidPlanError(ValueError):
 # ── as a document ───────────────────────────────────────────────────────────────────────────
 def plan_document(plan: Plan) -> dict[str, Any]:
     """Return a plan as a JSON document that follows ``PlanDocument``."""
-    steps = [
-        {
-            "action": step.action,
-            "targets": [{**vars(t), "query": query_document(t.query)} for t in step.targets],
-        }
-        for step in plan.steps
-    ]
-    return {"instruction": plan.instruction, "model": plan.model, "steps": steps}
+    return {
+        "instruction": plan.instruction,
+        "model": plan.model,
+        "steps": [_step_document(step) for step in plan.steps],
+    }
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    from point2act.data.constraint_documents import constraint_document
+
+    targets = [{**vars(target), "query": query_document(target.query)} for target in step.targets]
+    document: dict[str, Any] = {"action": step.action, "targets": targets}
+    if step.constraints:
+        document["constraints"] = [constraint_document(constraint) for constraint in step.constraints]
+    return document
 
 
 def query_document(query: Query) -> dict[str, str]:

@@ -121,6 +121,33 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
     return Session(source, built.views, built.scene, metric, device, geometry=built.geometry)
 
 
+def place(capture: Path | str, *, config: RunConfig = RunConfig()) -> Session:
+    """Make a session on Gaussians that are placed on the depth of a capture and not fitted to its colours.
+
+    Queries and grasps are the same as after a fit, which is for pictures.
+
+    Args:
+        capture: Folder with ``transforms.json``.
+        config: All options.
+
+    Raises:
+        Point2ActError: The message says what to fix.
+    """
+    context = RunContext.create(config, None, show=False)
+    source = context.loader.read(capture)
+    views = context.loader.load(context.loader.select(source, None))
+    reconstructor = context.reconstructor(source)
+    placed = reconstructor.place(views, reconstructor.refine(views))
+    return Session(
+        source,
+        placed.views,
+        placed.initial.scene,
+        context.metric(source),
+        context.device,
+        geometry=placed.geometry,
+    )
+
+
 def follow(
     capture: Path | str,
     output: Path | str | None = None,

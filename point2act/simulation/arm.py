@@ -44,8 +44,8 @@ def try_grasp_on_arm(
     config = config or TrialConfig()
     scene.target(query)  # reject an unknown query before anything is built
     opening = planned_opening(grasp, arm.gripper, clearance=config.clearance)
-    gripper_spec = _gripper_spec(arm, grasp.width, opening, force=min(config.force, arm.gripper.max_force))
-    rig = add_arm(scene, arm, gripper_spec, path.grasp)
+    spec = gripper_spec(arm, grasp.width, opening, force=min(config.force, arm.gripper.max_force))
+    rig = add_arm(scene, arm, spec, path.grasp)
     data = scene.start(rig.mounted.model)
     spread(data, opening)
     return execute(scene, query, grasp, rig, data, Trajectory(path.approach, path.lift), config)
@@ -85,7 +85,7 @@ class ArmRig(Rig):
         return local.reshape(6, -1)[:, self._dof_indices]
 
 
-def add_arm(scene: Scene, arm: Arm, gripper_spec: Any, posture: Float[np.ndarray, " d"]) -> ArmRig:
+def add_arm(scene: Scene, arm: Arm, gripper: Any, posture: Float[np.ndarray, " d"]) -> ArmRig:
     """Rebuild the scene's model with an arm, its servos tuned for a posture, and a gripper on its flange."""
     joints = tuple(_ARM + name for name in arm.joints)
 
@@ -93,7 +93,7 @@ def add_arm(scene: Scene, arm: Arm, gripper_spec: Any, posture: Float[np.ndarray
         T_world_base = invert(scene.T_base_world)
         frame = spec.worldbody.add_frame(pos=T_world_base[:3, 3], quat=wxyz(T_world_base))
         spec.attach(_gravity_compensated(arm), prefix=_ARM, frame=frame)
-        attach_at(spec, _ARM + arm.flange, gripper_spec, arm.path, prefix="gripper/")
+        attach_at(spec, _ARM + arm.flange, gripper, arm.path, prefix="gripper/")
         for name, torque in zip(joints, arm.torque.tolist(), strict=True):
             servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
             servo.set_to_position(kp=torque / _YIELD)
@@ -116,7 +116,7 @@ def _gravity_compensated(arm: Arm) -> Any:
     return spec
 
 
-def _gripper_spec(arm: Arm, width: float, opening: float, *, force: float) -> Any:
+def gripper_spec(arm: Arm, width: float, opening: float, *, force: float) -> Any:
     """Return the gripper with pads ``opening`` apart, mounted as at pad distance ``width``."""
     root, world = ET.Element("mujoco"), ET.Element("worldbody")
     body, actuator, equality = gripper_elements(arm.gripper, force, opening, prefix="")

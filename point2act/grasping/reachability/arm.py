@@ -38,6 +38,8 @@ class Arm:
     """Home position of the joints, radians."""
     torque: Float[np.ndarray, " d"]
     """Largest torque of each joint, newton metres."""
+    velocity: Float[np.ndarray, " d"]
+    """Largest velocity of each joint, radians per second."""
     gripper: Gripper
     turn: float
     """Rotation of the gripper around the flange's z axis, radians."""
@@ -80,7 +82,10 @@ class Arm:
 
 
 _Torque = Annotated[float, Field(gt=0, description="write positive newton metres")]
+_Velocity = Annotated[float, Field(gt=0, description="write positive radians per second")]
 _Angle = Annotated[float, Field(description="write degrees")]
+# For an arm whose file gives none, radians per second: half of what ordinary arms do.
+_SLOW = 1.0
 
 
 class _ArmFile(TomlTable):
@@ -92,6 +97,9 @@ class _ArmFile(TomlTable):
     joints: list[str] = Field(min_length=1, description="write a list of names")
     home: list[float] = Field(description="write a list of numbers, one for each joint, in radians")
     torque: list[_Torque] = Field(description="write a list of numbers, one for each joint, in newton metres")
+    velocity: list[_Velocity] | None = Field(
+        None, description="write a list of numbers, one for each joint, in radians per second"
+    )
     source: Text
     turn: dict[str, _Angle] = Field({}, description="write the degrees of each gripper under [turn]")
 
@@ -121,10 +129,11 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
             "mounting face lies behind the pads"
         )
     spec = bare_spec(mjcf)
-    attach_at(spec, found.flange, _tool(gripper, turn), mjcf, prefix=TOOL)
+    attach_at(spec, found.flange, tool(gripper, turn), mjcf, prefix=TOOL)
     model = _compiled(spec, mjcf)
     _check_joints(path, mjcf, model, joints)
-    for key, values in (("home", found.home), ("torque", found.torque)):
+    velocity = [_SLOW] * len(joints) if found.velocity is None else found.velocity
+    for key, values in (("home", found.home), ("torque", found.torque), ("velocity", velocity)):
         if len(values) != len(joints):
             raise ArmError(f"{path}: '{key}' is {values}: write {len(joints)} numbers, one for each joint")
     arm = Arm(
@@ -134,6 +143,7 @@ def load_arm(name_or_path: str | Path, gripper: Gripper) -> Arm:
         joints=joints,
         home=np.array(found.home),
         torque=np.array(found.torque),
+        velocity=np.array(velocity),
         gripper=gripper,
         turn=turn,
         model=model,
@@ -175,7 +185,7 @@ def _on_flange(gripper: Gripper, turn: float, opening: float) -> Float[np.ndarra
     return T
 
 
-def _tool(gripper: Gripper, turn: float) -> Any:
+def tool(gripper: Gripper, turn: float) -> Any:
     """Return the open gripper as static boxes on its flange."""
     spec, opening = mujoco.MjSpec(), gripper.max_width
     spec.worldbody.add_site(name="flange")

@@ -1,0 +1,1 @@
+"""Control of an arm by constraints: quadratic programs, jerk-limited motion, and a filter that limits it."""

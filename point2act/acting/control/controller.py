@@ -1,0 +1,229 @@
+"""Joint velocities that satisfy constraints: one quadratic program per control step, and a search for goals.
+
+With the joints q, the residual r_i and Jacobian J_i of every constraint, a step dq of the joints solves
+
+    min  sum_i w_i² |J_i dq + g r_i|² + w_q² |q + dq - q_next|²
+    s.t. limits of positions and velocities, and of the approach to the table, obstacles and other links,
+
+where q_next is on the straight line in joint space to the goal, as far as the velocity allows. The goal is
+the solution of the same program without limits of velocity, from several start postures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mink
+import numpy as np
+from jaxtyping import Float
+
+from point2act.acting.constraint_values import residual
+from point2act.acting.control.arm_model import ArmModel
+from point2act.acting.control.constraint_task import ConstraintTask, StateAt
+from point2act.core.constraints import Constraint
+from point2act.core.types import OrientedBox
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """Weights and limits of control."""
+
+    path_weight: float = 30.0
+    """Weight of constraints on the way relative to the motion to the goal, per metre against radians."""
+    path_gain: float = 0.2
+    """Fraction of an error on the way that one step removes."""
+    slowing: float = 4.0
+    """Velocity per distance to the goal, 1/s: near it the arm slows down exponentially."""
+    clearance: float = 0.003
+    """Smallest distance of the gripper and the links to the table and to obstacles, metres."""
+    detection: float = 0.04
+    """Distance below which obstacles limit the velocity, metres."""
+    limit_margin: float = 0.03
+    """Smallest distance to joint limits, radians."""
+    iterations: int = 60
+    """Largest number of iterations of the search for a goal from each start posture."""
+    restarts: int = 6
+    """Number of start postures beside the current one."""
+    shortfall: float = 0.3
+    """Fraction of its tolerance within which a goal is sought."""
+
+
+@dataclass(frozen=True, eq=False)
+class GoalPosture:
+    """Joint positions at which goals hold, or come nearest to it."""
+
+    joints: Float[np.ndarray, " d"]
+    """Radians."""
+    excess: float
+    """Largest residual as a fraction of its tolerance."""
+    worst: Constraint | None
+    """The constraint that it is of."""
+
+    @property
+    def found(self) -> bool:
+        """Whether all goals hold within their tolerance."""
+        return self.excess <= 1
+
+
+class Controller:
+    """Solves the quadratic programs of one arm."""
+
+    def __init__(
+        self,
+        arm: ArmModel,
+        max_velocity: Float[np.ndarray, " d"],
+        config: ControlConfig = ControlConfig(),
+    ):
+        self._arm, self._config = arm, config
+        self._max_velocity = max_velocity
+        self._here = mink.Configuration(arm.model)
+        joints = arm.arm.joints
+        self._position = mink.ConfigurationLimit(arm.model, min_distance_from_limits=config.limit_margin)
+        self._velocity = mink.VelocityLimit(arm.model, dict(zip(joints, max_velocity.tolist(), strict=True)))
+        self._collision = self._no_collision()
+
+    def keep_away(self, boxes: Sequence[OrientedBox]) -> None:
+        """Set the boxes to keep away from, base frame."""
+        self._arm.place_obstacles(self._here.data, boxes)
+        self._collision = self._no_collision()
+
+    def T_base_gripper(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "4 4"]:
+        """Return the pose of the gripper at joint positions, radians."""
+        self._here.update(joints)
+        return self._arm.T_base_gripper(self._here.data, 0.0)
+
+    def velocity(
+        self,
+        joints: Float[np.ndarray, " d"],
+        goal: Float[np.ndarray, " d"],
+        paths: Iterable[Constraint],
+        state_at: StateAt,
+        period: float,
+        speed: float,
+    ) -> Float[np.ndarray, " d"]:
+        """Return the joint velocities of one control step, radians per second; zero if there is no solution.
+
+        Args:
+            joints: Joint positions, radians.
+            goal: Joint positions to move to.
+            paths: Constraints that hold on the way.
+            state_at: The state of the scene by the pose of the gripper.
+            period: Duration of the step, seconds.
+            speed: Fraction of the largest velocities.
+        """
+        config = self._config
+        self._here.update(joints)
+        wanted = config.slowing * (goal - joints)
+        wanted /= max(1.0, float((np.abs(wanted) / (speed * self._max_velocity)).max()))
+        posture = mink.PostureTask(self._arm.model, 1.0)
+        posture.set_target(joints + period * wanted)
+        tasks: list[mink.Task] = [
+            posture,
+            *self._tasks(paths, state_at, config.path_weight, config.path_gain),
+        ]
+        try:
+            return mink.solve_ik(
+                self._here,
+                tasks,
+                period,
+                "daqp",
+                limits=[self._position, self._velocity, self._collision],
+            )
+        except mink.NoSolutionFound:
+            return np.zeros_like(joints)
+
+    def find_goal(
+        self,
+        start: Float[np.ndarray, " d"],
+        goals: Sequence[Constraint],
+        state_at: StateAt,
+        rng: np.random.Generator,
+    ) -> GoalPosture:
+        """Return joint positions at which goals hold, near the start if possible.
+
+        Args:
+            start: Joint positions, radians; other start postures follow only if nothing is found from there.
+            goals: Constraints.
+            state_at: The state of the scene by the pose of the gripper.
+            rng: Draws start postures.
+        """
+        tasks = self._tasks(goals, state_at, 1.0, 1.0)
+        best: GoalPosture | None = None
+        for posture in self._starts(start, rng):
+            found = self._descend(posture, tasks)
+            best = found if best is None or found.excess < best.excess else best
+            if best.found:
+                break
+        assert best is not None
+        return best
+
+    def _descend(self, start: Float[np.ndarray, " d"], tasks: list[ConstraintTask]) -> GoalPosture:
+        self._here.update(start)
+        posture = mink.PostureTask(self._arm.model, _POSTURE)
+        posture.set_target(start)
+        best = self._excess(tasks)
+        for _ in range(self._config.iterations):
+            if best.excess <= self._config.shortfall:
+                break
+            try:
+                step = mink.solve_ik(
+                    self._here, [posture, *tasks], 1.0, "daqp", limits=[self._position, self._collision]
+                )
+            except mink.NoSolutionFound:
+                break
+            self._here.integrate_inplace(step * min(1.0, _MAX_STEP / max(np.abs(step).max(), 1e-12)), 1.0)
+            here = self._excess(tasks)
+            best = here if here.excess < best.excess else best
+            if np.abs(step).max() < _CONVERGED:
+                break
+        return best
+
+    def _excess(self, tasks: list[ConstraintTask]) -> GoalPosture:
+        values = [
+            float(np.linalg.norm(task.compute_error(self._here))) / task.constraint.tolerance
+            for task in tasks
+        ]
+        worst = int(np.argmax(values)) if values else None
+        return GoalPosture(
+            self._here.q.copy(),
+            0.0 if worst is None else values[worst],
+            None if worst is None else tasks[worst].constraint,
+        )
+
+    def _starts(
+        self, start: Float[np.ndarray, " d"], rng: np.random.Generator
+    ) -> Iterator[Float[np.ndarray, " d"]]:
+        yield start
+        yield self._arm.arm.home
+        low, high = self._arm.arm.limits.T
+        for _ in range(self._config.restarts - 1):
+            yield rng.uniform(low, high)
+
+    def _tasks(
+        self, constraints: Iterable[Constraint], state_at: StateAt, weight: float, gain: float
+    ) -> list[ConstraintTask]:
+        return [ConstraintTask(one, self._arm, state_at, weight=weight, gain=gain) for one in constraints]
+
+    def _no_collision(self) -> mink.CollisionAvoidanceLimit:
+        pairs = [(self._arm.moving, self._arm.around), *(([a], [b]) for a, b in self._arm.link_pairs)]
+        return mink.CollisionAvoidanceLimit(
+            self._arm.model,
+            pairs,
+            minimum_distance_from_collisions=self._config.clearance,
+            collision_detection_distance=self._config.detection,
+        )
+
+
+# Weight of the start posture in the search for a goal: it decides only what the goals leave free.
+_POSTURE = 1e-3
+# Largest step of a joint in one iteration of the search, radians, as of inverse kinematics.
+_MAX_STEP = 0.5
+# Step below which the search has converged, radians.
+_CONVERGED = 1e-5
+
+
+def missing(constraints: Iterable[Constraint], state_at: StateAt, T: Float[np.ndarray, "4 4"]) -> float:
+    """Return the largest residual as a fraction of its tolerance, with the gripper at a pose; 0 for none."""
+    state = state_at(T)
+    return max((residual(one, state).value / one.tolerance for one in constraints), default=0.0)

@@ -1,0 +1,90 @@
+"""The last check of every command: what leaves it is within all limits, whatever comes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.types import OrientedBox
+
+# Numbers that differ by less are equal: commands are integrated in floating point.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class SafetyConfig:
+    """Limits that nothing passes."""
+
+    max_force: float = 60.0
+    """Force of contacts on the gripper at which the robot stops, newtons. Chosen."""
+    max_age: float = 0.6
+    """Age of the latest image at which the arm waits, seconds. Chosen: three periods of the tracker."""
+    lag: float = 0.3
+    """Largest distance of a joint from its command, radians: further, something holds the arm."""
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """Limits of one robot."""
+
+    limits: Float[np.ndarray, "d 2"]
+    """Smallest and largest position of each joint, radians."""
+    max_velocity: Float[np.ndarray, " d"]
+    """Radians per second."""
+    keep_out: tuple[OrientedBox, ...] = ()
+    """Boxes that the middle of the gripper never enters, base frame."""
+
+
+class SafetyFilter:
+    """Passes on commands within limits; beyond them the nearest one that is, or the previous one."""
+
+    def __init__(self, envelope: Envelope, period: float, config: SafetyConfig = SafetyConfig()):
+        self._envelope, self._period, self._config = envelope, period, config
+        self.stopped: str | None = None
+        """Why the robot has stopped for good; None while it moves."""
+        self.interventions = 0
+        """Number of commands that were changed."""
+
+    def check(
+        self,
+        before: Float[np.ndarray, " d"],
+        joints: Float[np.ndarray, " d"],
+        gripper: Float[np.ndarray, " 3"],
+        *,
+        force: float,
+        age: float,
+    ) -> Float[np.ndarray, " d"]:
+        """Return the joint positions to command, radians.
+
+        Args:
+            before: The previous command.
+            joints: The wanted ones.
+            gripper: Where the gripper would be then, base frame, metres.
+            force: Force of contacts on the gripper, newtons.
+            age: Age of the latest image, seconds.
+        """
+        if self.stopped is None and force > self._config.max_force:
+            self.stopped = f"the gripper was pressed with {force:.0f} N"
+        if self._must_wait(joints, gripper, age):
+            allowed = before
+        else:
+            step = self._period * self._envelope.max_velocity
+            allowed = np.clip(joints, before - step, before + step)
+            allowed = np.clip(allowed, *self._envelope.limits.T)
+        # A command that is not a number differs from all others.
+        self.interventions += not np.allclose(allowed, joints, rtol=0, atol=_ROUNDING)
+        return allowed
+
+    def _must_wait(
+        self, joints: Float[np.ndarray, " d"], gripper: Float[np.ndarray, " 3"], age: float
+    ) -> bool:
+        """Return whether the previous command stays."""
+        stale = self.stopped is not None or age > self._config.max_age
+        outside = any(_inside(box, gripper) for box in self._envelope.keep_out)
+        return stale or outside or not np.isfinite(joints).all()
+
+
+def _inside(box: OrientedBox, point: Float[np.ndarray, " 3"]) -> bool:
+    return bool((np.abs(box.axes @ (point - box.center)) <= box.half_extents).all())

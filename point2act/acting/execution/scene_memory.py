@@ -1,0 +1,150 @@
+"""What is known of the scene while a plan runs: where things are, and which one is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.acting.control.constraint_task import StateAt
+from point2act.acting.execution.perception import Observation
+from point2act.acting.execution.stages import GraspChoice
+from point2act.acting.region_features import RegionFeatures
+from point2act.acting.scene_state import SceneState
+from point2act.core.constraints import Point
+from point2act.core.geometry import invert
+from point2act.core.types import OrientedBox
+
+# Distance between where a held thing is seen and where the gripper would have it, beyond which it is not held
+# any more, and below which what is seen corrects it, metres. Chosen: tracking errs by a few millimetres.
+_APART, _TOGETHER = 0.06, 0.03
+# Fraction of the difference by which one image corrects where a held thing is in the gripper. Chosen.
+_CORRECTION = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class TaskScene:
+    """What a plan acts on, as it was first seen, in the frame of the arm's base."""
+
+    features: Mapping[str, RegionFeatures]
+    """Keypoints and axes of the region of each query."""
+    things: Mapping[str, str]
+    """Name of the thing that each query's region is on: they move together."""
+    grasps: Mapping[str, tuple[GraspChoice, ...]]
+    """Grasps of each query to grasp, best first."""
+    table: Float[np.ndarray, "4"] | None = None
+    """Plane ``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
+
+
+class SceneMemory:
+    """Where everything is, by the latest image and by the gripper."""
+
+    def __init__(self, scene: TaskScene):
+        self.scene = scene
+        self._motion: dict[str, Float[np.ndarray, "4 4"]] = {
+            thing: np.eye(4) for thing in scene.things.values()
+        }
+        self.lost: set[str] = set()
+        """Things that the latest image does not show."""
+        self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
+        self._apart = 0
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Queries whose thing is in the gripper."""
+        if self._held is None:
+            return frozenset()
+        return frozenset(query for query, thing in self.scene.things.items() if thing == self._held[0])
+
+    def hold(self, query: str, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
+        """Let a query's thing move with the gripper from now on."""
+        thing = self.scene.things[query]
+        self._held, self._apart = (thing, invert(T_base_gripper) @ self._motion[thing]), 0
+
+    def release(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
+        """Leave what is held where it is."""
+        if self._held is not None:
+            self._motion[self._held[0]] = T_base_gripper @ self._held[1]
+        self._held = None
+
+    def see(self, seen: Mapping[str, Observation], T_base_gripper: Float[np.ndarray, "4 4"]) -> bool:
+        """Take over what an image shows; return whether what was held is seen elsewhere.
+
+        Args:
+            seen: Where each thing is, by its name.
+            T_base_gripper: Pose of the gripper when the image was taken.
+        """
+        self.lost = {thing for thing, found in seen.items() if found.lost}
+        gone = False
+        for thing, found in seen.items():
+            if found.motion is None:
+                continue
+            if self._held is not None and thing == self._held[0]:
+                gone = self._compare(thing, found.motion, T_base_gripper)
+            else:
+                self._motion[thing] = found.motion
+        return gone
+
+    def _compare(
+        self, thing: str, seen: Float[np.ndarray, "4 4"], T_base_gripper: Float[np.ndarray, "4 4"]
+    ) -> bool:
+        """Correct where a thing is in the gripper; return whether two images in a row show it elsewhere."""
+        assert self._held is not None
+        supposed = T_base_gripper @ self._held[1]
+        center = next(
+            self.scene.features[query].box.center for query, one in self.scene.things.items() if one == thing
+        )
+        apart = np.linalg.norm((seen - supposed) @ [*center, 1.0])
+        self._apart = self._apart + 1 if apart > _APART else 0
+        if apart < _TOGETHER:
+            corrected = supposed.copy()
+            corrected[:3, 3] += _CORRECTION * ((seen - supposed) @ [*center, 1.0])[:3]
+            self._held = thing, invert(T_base_gripper) @ corrected
+        if self._apart < 2:
+            return False
+        self._held, self._motion[thing] = None, seen
+        return True
+
+    def state_at(self, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]) -> StateAt:
+        """Return the state by the pose of the gripper: what is held moves with it.
+
+        Args:
+            width: Distance between the pads, metres.
+            starts: Where points were at the start of the stage.
+        """
+        things, features, table = self.scene.things, self.scene.features, self.scene.table
+        fixed, held, in_gripper = dict(self._motion), self.held, self._held
+        axes = np.eye(3) if table is None else _upright(table[:3])
+
+        def state(T_base_gripper: Float[np.ndarray, "4 4"]) -> SceneState:
+            moved = fixed if in_gripper is None else {**fixed, in_gripper[0]: T_base_gripper @ in_gripper[1]}
+            motion = {query: moved[thing] for query, thing in things.items()}
+            return SceneState(T_base_gripper, width, features, motion, held, starts, axes)
+
+        return state
+
+    def if_held(self, choice: GraspChoice, width: float) -> StateAt:
+        """Return the state as it would be with a grasp's thing in the gripper."""
+        other = SceneMemory(self.scene)
+        other._motion = dict(self._motion)
+        other.hold(choice.query, self.pose_of(choice))
+        return other.state_at(width, {})
+
+    def pose_of(self, choice: GraspChoice) -> Float[np.ndarray, "4 4"]:
+        """Return where a grasp is now."""
+        return self._motion[self.scene.things[choice.query]] @ choice.T_world_gripper
+
+    def obstacles(self, without: frozenset[str]) -> list[OrientedBox]:
+        """Return the boxes of all regions but those on the things of some queries."""
+        left_out = {self.scene.things[query] for query in without | self.held}
+        state = self.state_at(0.0, {})(np.eye(4))
+        return [state.box(query) for query, thing in self.scene.things.items() if thing not in left_out]
+
+
+def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """Return forward, left and up as rows, forward as near to the base's x as it can be."""
+    left = np.cross(up, [1.0, 0.0, 0.0])
+    left /= np.linalg.norm(left)
+    return np.stack([np.cross(left, up), left, up])

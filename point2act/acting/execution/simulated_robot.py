@@ -1,0 +1,139 @@
+"""A simulated robot: a scene in MuJoCo with an arm, and a camera that stands beside the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from point2act.acting.execution.robot import RobotState
+from point2act.core.mujoco_import import MjData, MjModel, Renderer, mujoco, open_renderer
+from point2act.core.types import Camera, View
+from point2act.grasping.reachability.arm import Arm
+from point2act.simulation.arm import ArmRig, add_arm, gripper_spec
+from point2act.simulation.camera import look_at, pinhole, point_camera
+from point2act.simulation.gripper_model import squeeze
+from point2act.simulation.mjcf import CAMERA, TIMESTEP
+from point2act.simulation.scene import Scene
+from point2act.simulation.sensor import SensorConfig, measured_color
+
+# From the camera to the point above the middle of the table that it faces, metres: opposite the robot and to
+# the side, so that the arm hides little. Chosen.
+_EYE, _FACES = np.array([0.62, 0.42, 0.62]), np.array([0.02, 0.0, 0.04])
+# Noise of z-depth half a metre away, metres; it grows with the square of the depth. That of a stereo camera.
+_DEPTH_SIGMA = 0.001
+
+
+@dataclass(frozen=True)
+class SimulatedRobotConfig:
+    """The simulated robot."""
+
+    period: float = 0.01
+    """Duration of a control step, seconds."""
+    force: float = 40.0
+    """Squeezing force of each finger, newtons."""
+    size: tuple[int, int] = (360, 480)
+    """Height and width of the camera's images, pixels."""
+    focal: float = 560.0
+    """Focal length, pixels."""
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    """Noise of the images' colours."""
+
+
+class SimulatedRobot:
+    """An arm in a scene; its clock stands still while something is computed."""
+
+    real_time = False
+
+    def __init__(
+        self, scene: Scene, arm: Arm, config: SimulatedRobotConfig = SimulatedRobotConfig(), seed: int = 0
+    ):
+        """Put the arm at its home posture beside the settled scene.
+
+        Args:
+            scene: The scene.
+            arm: The arm with its gripper, which stands at ``scene.T_base_world``.
+            config: Camera and control period.
+            seed: Seed of the camera's noise.
+        """
+        self.period = config.period
+        opening = arm.gripper.max_width
+        spec = gripper_spec(arm, opening, opening, force=min(config.force, arm.gripper.max_force))
+        self.rig: ArmRig = add_arm(scene, arm, spec, arm.home)
+        self.data: MjData = scene.start(self.model)
+        self._T_base_world = scene.T_base_world
+        self._rng = np.random.default_rng(seed)
+        self._config = config
+        self._camera: Camera = pinhole(config.size, config.focal)
+        middle = np.array([0.0, 0.0, scene.layout.table.height])
+        self._T_world_cam = look_at(middle + _EYE, middle + _FACES)
+        self._renderer: Renderer = open_renderer(self.model, *config.size)
+        self.before_step: list[Callable[[SimulatedRobot], None]] = []
+        """Called before each step of the physics, such as disturbances."""
+        self.covered = False
+        """Whether something covers the camera."""
+        self.rig.jump(self.data, arm.home)
+        for side in ("left", "right"):
+            self.data.joint(f"gripper/{side}").qpos = opening / 2
+            self.data.actuator(f"gripper/{side}").ctrl = opening / 2
+        mujoco.mj_forward(self.model, self.data)
+
+    @property
+    def model(self) -> MjModel:
+        """The model of the scene with the arm."""
+        return self.rig.mounted.model
+
+    def state(self) -> RobotState:
+        """Return the state of the physics."""
+        joints = self.data.qpos[self.rig.qpos_indices].copy()
+        width = sum(float(self.data.joint(f"gripper/{side}").qpos[0]) for side in ("left", "right"))
+        return RobotState(float(self.data.time), joints, max(width, 0.0), self.rig.load(self.data)[0])
+
+    def command(self, joints: Float[np.ndarray, " d"], width: float) -> None:
+        """Set the servos, and simulate one control step."""
+        self.rig.move(self.data, joints)
+        if width > 0:
+            for side in ("left", "right"):
+                self.data.actuator(f"gripper/{side}").ctrl = width / 2
+        else:
+            squeeze(self.data)
+        for _ in range(round(self.period / TIMESTEP)):
+            for act in self.before_step:
+                act(self)
+            mujoco.mj_step(self.model, self.data)
+
+    def view(self) -> View:
+        """Render the camera's image with its depth."""
+        rgb, depth = self.picture()
+        depth = depth + _DEPTH_SIGMA * (depth / 0.5) ** 2 * self._rng.standard_normal(depth.shape)
+        if self.covered:
+            rgb, depth = np.zeros_like(rgb), np.zeros_like(depth)
+        rgb = measured_color(rgb, self._config.sensor, self._rng)
+        T_base_cam = self._T_base_world @ self._T_world_cam
+        return View("camera", self._camera, T_base_cam, rgb, depth.astype(np.float32))
+
+    def picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+        """Render colour and depth without noise."""
+        point_camera(self.model, self.data, self._T_world_cam, self._camera)
+        self._renderer.update_scene(self.data, CAMERA)
+        rgb = self._renderer.render()
+        self._renderer.enable_depth_rendering()
+        depth = self._renderer.render()
+        self._renderer.disable_depth_rendering()
+        return rgb, depth
+
+    def rest(self, seconds: float) -> None:
+        """Hold still for a while, as after a run."""
+        self.stop()
+        for _ in range(round(seconds / TIMESTEP)):
+            mujoco.mj_step(self.model, self.data)
+
+    def stop(self) -> None:
+        """Hold still where the arm is."""
+        self.rig.move(self.data, self.data.qpos[self.rig.qpos_indices])
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()

@@ -1,0 +1,164 @@
+"""A simulated task from its sentence to physics: captured, pointed at, localized, carried out and judged."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from point2act.acting.execution.executor import ExecutionConfig, Executor, Outcome
+from point2act.acting.execution.perception import BesideControl, TrackedThings, Unchanging
+from point2act.acting.execution.preparation import PreparedTask, prepare
+from point2act.acting.execution.simulated_robot import SimulatedRobot, SimulatedRobotConfig
+from point2act.core.constraints import queries_of
+from point2act.core.errors import Point2ActError
+from point2act.data.points import read_points
+from point2act.grasping.reachability.arm import Arm
+from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.run import place
+from point2act.simulation.disturbances import Disturbance, Disturber, Roles
+from point2act.simulation.pointing import TYPICAL, PointingConfig
+from point2act.simulation.record import CaptureConfig, capture_scene
+from point2act.simulation.task import Success, Task, TaskMonitor
+
+# Images of a film per second of the robot's clock.
+FILM_RATE = 5.0
+
+
+@dataclass(frozen=True)
+class SimulatedTaskConfig:
+    """A run of a simulated task."""
+
+    pointing: PointingConfig = TYPICAL
+    """Error model of the pointing model."""
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    robot: SimulatedRobotConfig = field(default_factory=SimulatedRobotConfig)
+    tracking_period: float = 0.2
+    """Time between images of the camera, seconds."""
+    latency: float = 0.15
+    """Time from an image to its use, seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRun:
+    """A run, judged by physics."""
+
+    outcome: Outcome | None
+    """How it ended; None if nothing was begun."""
+    success: Success | None
+    reason: str
+    """Why it ended, one sentence."""
+    disturbed_at: float | None = None
+    """Time of the disturbance, seconds; None if there was none or its moment never came."""
+    film: tuple[UInt8[np.ndarray, "_h _w 3"], ...] = ()
+    """Images of the camera, ``FILM_RATE`` per second."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all conditions of the task hold."""
+        return self.success is not None and bool(self.success)
+
+
+def prepare_simulated(task: Task, arm: Arm, config: SimulatedTaskConfig, seed: int) -> PreparedTask:
+    """Capture a task's scene, simulate the answers of a pointing model, and locate what the plan names.
+
+    Raises:
+        PlanError: Something is not found, or has no grasp.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng([seed, 1])
+        capture_scene(task.scene, folder, CaptureConfig(pointing=config.pointing), rng)
+        session = place(folder)
+        points = read_points(Path(folder) / "points.json")
+        answer = AnswerConfig(gripper=arm.gripper.name)
+        return prepare(session, points, task.plan, arm.gripper.max_width, answer)
+
+
+def run_simulated(
+    task: Task,
+    arm: Arm,
+    *,
+    closed_loop: bool = True,
+    disturbance: Disturbance | None = None,
+    filmed: bool = False,
+    config: SimulatedTaskConfig = SimulatedTaskConfig(),
+    prepared: PreparedTask | None = None,
+    seed: int = 0,
+) -> SimulatedRun:
+    """Carry out a task in the simulator.
+
+    Args:
+        task: The task in its settled scene.
+        arm: The arm with its gripper.
+        closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
+        disturbance: What somebody does meanwhile; None for nothing.
+        filmed: Whether images of the camera are kept.
+        config: All options.
+        prepared: What ``prepare_simulated`` returned for the same task; None to do it here.
+        seed: Seed of answers, noise, disturbance and start postures.
+    """
+    try:
+        prepared = prepared or prepare_simulated(task, arm, config, seed)
+    except Point2ActError as err:
+        return SimulatedRun(None, None, str(err))
+    robot = SimulatedRobot(task.scene, arm, config.robot, seed)
+    monitor, film = TaskMonitor(task, robot.model), _Film()
+    disturber = None
+    if disturbance is not None:
+        disturber = Disturber(disturbance, task.scene, roles_of(task), np.random.default_rng([seed, 2]))
+        robot.before_step.append(disturber)
+    robot.before_step.append(lambda one: monitor.update(one.data))
+    if filmed:
+        robot.before_step.append(film)
+    try:
+        view = robot.view()
+        watched = (
+            TrackedThings(view, prepared.things(view))
+            if closed_loop
+            else Unchanging(tuple(dict.fromkeys(prepared.scene.things.values())))
+        )
+        beside = BesideControl(
+            watched, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
+        )
+        executor = Executor(
+            robot, arm, prepared.scene, beside, config=config.execution, rng=np.random.default_rng([seed, 3])
+        )
+        outcome = executor.run(prepared.plan)
+        robot.rest(1.0)
+        success = monitor.success(robot.data)
+        started = None if disturber is None else disturber.started
+        return SimulatedRun(outcome, success, outcome.reason, started, tuple(film.images))
+    except Point2ActError as err:
+        return SimulatedRun(None, None, str(err))
+    finally:
+        robot.close()
+
+
+def roles_of(task: Task) -> Roles:
+    """Return the object that a task grasps first, and the one that it is brought to."""
+    things = {target.query.name: target.thing for target in task.scene.layout.targets}
+    movable = set(task.scene.T_world_thing)
+    grasped = [
+        things[target.query.name]
+        for step in task.plan.steps
+        for target in step.targets
+        if target.query.role == "grasp"
+    ]
+    named = [things[name] for step in task.plan.steps for one in step.constraints for name in queries_of(one)]
+    target = next((name for name in (*grasped, *named) if name in movable), None)
+    goals = [name for name in named if name in movable and name not in grasped]
+    return Roles(target, next(iter(goals), None))
+
+
+class _Film:
+    """Keeps images of a run."""
+
+    def __init__(self) -> None:
+        self.images: list[UInt8[np.ndarray, "_h _w 3"]] = []
+
+    def __call__(self, robot: SimulatedRobot) -> None:
+        if robot.data.time * FILM_RATE >= len(self.images):
+            self.images.append(robot.picture()[0])

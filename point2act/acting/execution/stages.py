@@ -1,0 +1,172 @@
+"""The stages of a plan: motions to goals and motions of the gripper's fingers, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
+from point2act.acting.scene_state import SceneState
+from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath
+from point2act.core.types import Grasp, Plan, Step
+
+# Length of the straight approach to a grasp and of the retreat after a release, metres; as of grasp plans.
+APPROACH = 0.10
+# Height of the lift after a grasp, metres. Chosen: above what stands around ordinary things.
+LIFT = 0.10
+# Tolerances of the gripper's pose before a grasp, at it and after a lift, metres. Chosen.
+_BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
+# Fraction of the arm's speed where it comes near things. Chosen.
+_SLOW = 0.4
+# Tolerance of what is held or not, 1 or 0.
+HELD = 0.1
+# Room that an opening gripper leaves beside what it releases, metres on both sides together. Chosen.
+_RELEASE = 0.03
+
+Goals = Callable[[SceneState], tuple[Constraint, ...]]
+"""The goals of a motion, from the state at its start."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A motion of the arm until goals hold."""
+
+    name: str
+    step: int
+    """Index of the plan's step."""
+    goals: Goals
+    paths: tuple[Constraint, ...] = ()
+    """Constraints that hold on the way, beside what is held."""
+    speed: float = 1.0
+    """Fraction of the arm's speed."""
+    contact: Literal["ends", "fails", "allowed"] = "allowed"
+    """What contact of the gripper means: the end, as of things that are set down and buttons; a failure, as on
+    the approach to a grasp; or nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fingers:
+    """A motion of the fingers."""
+
+    name: str
+    step: int
+    width: float
+    """Distance between the pads, metres; 0 closes with full force."""
+    query: str | None = None
+    """Query whose thing is to be held afterwards; None for a release or an empty gripper."""
+
+
+Stage = Motion | Fingers
+
+
+@dataclass(frozen=True, eq=False)
+class GraspChoice:
+    """A grasp that was chosen for a query."""
+
+    query: str
+    T_world_gripper: Float[np.ndarray, "4 4"]
+    """Where the thing was found, base frame."""
+    width: float
+    """Distance between the contacts, metres."""
+    open_width: float
+    """Distance between the pads on the approach, metres."""
+
+
+def stages_of(plan: Plan, max_width: float) -> tuple[Stage | GraspRequest, ...]:
+    """Return the stages of a plan; grasps are requests, which are chosen when they come up.
+
+    Args:
+        plan: Steps with constraints.
+        max_width: Largest opening of the gripper, metres.
+    """
+    return tuple(
+        stage for number, step in enumerate(plan.steps) for stage in _of_step(number, step, max_width)
+    )
+
+
+@dataclass(frozen=True)
+class GraspRequest:
+    """A grasp of a query's thing that is still to be chosen."""
+
+    query: str
+    step: int
+    lifts: bool
+    """Whether the thing is lifted afterwards: not if it is moved along a line or an arc."""
+
+
+def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...]:
+    """Return the stages of a chosen grasp."""
+    T, query, step = choice.T_world_gripper, request.query, request.step
+    before = GripperAt(backed_off(T, APPROACH), query, tolerance=_BEFORE)
+    at = GripperAt(T, query, tolerance=_AT)
+    on = GripperOnApproach(T, query, tolerance=_AT)
+    stages: list[Stage] = [
+        Fingers("open", step, choice.open_width),
+        Motion(f"move to the {query}", step, lambda _: (before,)),
+        Motion(f"approach the {query}", step, lambda _: (at,), (on,), speed=_SLOW, contact="fails"),
+        Fingers(f"close on the {query}", step, 0.0, query),
+    ]
+    if request.lifts:
+        stages.append(Motion(f"lift the {query}", step, _raised, (KeepGrasp(query, tolerance=HELD),)))
+    return tuple(stages)
+
+
+def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | GraspRequest]:
+    paths = tuple(one for one in step.constraints if one.when == "path")
+    goals = tuple(one for one in step.constraints if one.when == "goal")
+    guided = any(isinstance(one, (LinePath, ArcPath)) for one in paths)
+    for target in step.targets:
+        if target.query.role == "grasp":
+            yield GraspRequest(target.query.name, number, lifts=not guided)
+    for one in paths:
+        if isinstance(one, GripperWidth):
+            yield Fingers("set the fingers", number, min(one.width, max_width))
+    poses = tuple(one for one in goals if not isinstance(one, (GripperWidth, KeepGrasp)))
+    on_the_way = tuple(one for one in paths if not isinstance(one, GripperWidth))
+    widths = [one for one in goals if isinstance(one, GripperWidth)]
+    if poses:
+        touches = widths or any(isinstance(one, GripperWidth) for one in paths)
+        speed, contact = (_SLOW, "ends") if touches else (1.0, "allowed")
+        yield Motion(step.action, number, lambda _: poses, on_the_way, speed, contact)
+    for one in widths:
+        yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
+        if one.width > 0:
+            yield Motion("retreat", number, _retreated)
+
+
+def _raised(state: SceneState) -> tuple[Constraint, ...]:
+    T = state.T_world_gripper.copy()
+    T[:3, 3] += LIFT * state.up
+    return (GripperAt(T, tolerance=_LIFTED),)
+
+
+def _retreated(state: SceneState) -> tuple[Constraint, ...]:
+    return (GripperAt(backed_off(state.T_world_gripper, APPROACH), tolerance=_LIFTED),)
+
+
+def grasp_choices(
+    query: str, grasps: Sequence[Grasp], T_base_world: Float[np.ndarray, "4 4"], max_width: float
+) -> tuple[GraspChoice, ...]:
+    """Return grasps in the base frame, each also with exchanged fingers, best first.
+
+    Args:
+        query: The query.
+        grasps: Grasps in the capture's world frame.
+        T_base_world: Transform from it to the arm's base.
+        max_width: Largest opening of the gripper, metres.
+    """
+    half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return tuple(
+        GraspChoice(
+            query,
+            T_base_world @ grasp.T_world_gripper @ turn,
+            grasp.width,
+            min(max_width, grasp.approach_width or grasp.width + _RELEASE),
+        )
+        for grasp in grasps
+        for turn in (np.eye(4), half_turn)
+    )

@@ -1,0 +1,135 @@
+"""Disturbances of a run: somebody moves things, pulls them from the gripper, pushes the arm, covers the camera.
+
+Each acts once, when the physics reaches its moment, and is drawn from a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.core.mujoco_import import MjData, MjModel
+from point2act.simulation.scene import Scene
+
+Disturbance = Literal["target_moved", "goal_moved", "pulled", "pushed", "covered"]
+DISTURBANCES: tuple[Disturbance, ...] = get_args(Disturbance)
+
+# Distances by which things are moved, metres.
+_SHIFT = (0.05, 0.15)
+# Smallest distance of where a thing is put to the middle of any other, and the half sides of the area in which
+# it is put, metres. Chosen: within reach, and room for a gripper.
+_APART, _AREA = 0.11, (0.22, 0.26)
+_ATTEMPTS = 500
+# Distance of the gripper from the target at which it is moved, and height above its place at which a thing counts
+# as lifted, metres. Chosen.
+_NEAR, _LIFTED = 0.22, 0.05
+# Duration of a motion by somebody, of a push, and of a covered camera, seconds.
+_SECONDS, _PUSHED, _COVERED = 0.5, 0.3, 1.0
+# Torque of a push, as a fraction of the joint's largest. Chosen: it turns the arm by a few degrees.
+_TORQUE = 0.6
+# Time at which a run without an object to grasp is disturbed, seconds. Chosen.
+_BEGUN = 2.0
+
+
+class DisturbedRobot(Protocol):
+    """What a disturbance acts on."""
+
+    model: MjModel
+    data: MjData
+    covered: bool
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Objects that a run is about."""
+
+    target: str | None
+    """The object that is grasped first; None if it is fixed."""
+    goal: str | None
+    """The object that it is brought to, None if that is fixed."""
+
+
+class Disturber:
+    """Carries out one disturbance."""
+
+    def __init__(self, kind: Disturbance, scene: Scene, roles: Roles, rng: np.random.Generator):
+        """Prepare it.
+
+        Args:
+            kind: What happens.
+            scene: The scene at rest.
+            roles: What it happens to.
+            rng: Draws amounts and directions.
+        """
+        self.kind, self._scene, self._roles, self._rng = kind, scene, roles, rng
+        self.started: float | None = None
+        """Time at which it began, seconds; None before."""
+        self._thing = roles.goal if kind == "goal_moved" else roles.target
+        self._from_to: tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]] | None = None
+        self._joint = int(rng.integers(1, 4))
+        self._push = _TORQUE * rng.choice([-1.0, 1.0])
+
+    def __call__(self, robot: DisturbedRobot) -> None:
+        """Act on the physics; called before each of its steps."""
+        time = float(robot.data.time)
+        if self.started is None and self._due(robot):
+            self.started = time
+        if self.started is None:
+            return
+        since = time - self.started
+        if self.kind == "covered":
+            robot.covered = since < _COVERED
+        elif self.kind == "pushed":
+            joint = robot.data.joint(robot.model.joint(self._joint_name(robot)).name)
+            limit = robot.model.actuator(self._joint_name(robot)).forcerange[1]
+            joint.qfrc_applied = self._push * limit if since < _PUSHED else 0.0
+        elif self._thing is not None and since < _SECONDS:
+            self._carry(robot, since / _SECONDS)
+
+    def _due(self, robot: DisturbedRobot) -> bool:
+        data = robot.data
+        if self._roles.target is None:
+            return self.kind in ("pushed", "covered") and data.time > _BEGUN
+        target = data.body(self._roles.target).xpos
+        rise = target[2] - self._scene.T_world_thing[self._roles.target][2, 3]
+        if self.kind in ("goal_moved", "pulled"):
+            return rise > _LIFTED
+        return bool(np.linalg.norm(data.body("gripper/palm").xpos - target) < _NEAR)
+
+    def _carry(self, robot: DisturbedRobot, share: float) -> None:
+        """Move a thing along a straight line to where it is put, at rest at every moment."""
+        joint = robot.data.joint(self._thing)
+        if self._from_to is None:
+            self._from_to = joint.qpos[:3].copy(), self._place(robot, joint.qpos[:3])
+            self._upright = np.array(robot.data.qpos[robot.model.joint(self._thing).qposadr[0] + 3 :][:4])
+        start, end = self._from_to
+        joint.qpos[:3] = start + share * (end - start)
+        if self.kind != "pulled":
+            joint.qpos[3:7] = self._upright
+        joint.qvel[:] = 0.0
+
+    def _place(self, robot: DisturbedRobot, start: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+        """Draw a free place on the table within the distances, at the height at which the thing rested."""
+        assert self._thing is not None
+        rest = self._scene.T_world_thing[self._thing][:3, 3]
+        base = rest if self.kind == "pulled" else start
+        others = [robot.data.body(name).xpos[:2] for name in self._scene.T_world_thing if name != self._thing]
+        best, room = rest, -np.inf
+        for _ in range(_ATTEMPTS):
+            angle, length = self._rng.uniform(0, 2 * np.pi), self._rng.uniform(*_SHIFT)
+            place = base + length * np.array([np.cos(angle), np.sin(angle), 0.0])
+            if (np.abs(place[:2]) > _AREA).any():
+                continue
+            free = min((float(np.linalg.norm(place[:2] - other)) for other in others), default=np.inf)
+            if free > room:
+                best, room = place, free
+            if free >= _APART:
+                break
+        return np.array([best[0], best[1], rest[2] + 0.001])
+
+    def _joint_name(self, robot: DisturbedRobot) -> str:
+        names = [robot.model.joint(index).name for index in range(robot.model.njnt)]
+        return [name for name in names if name.startswith("arm/")][self._joint]
