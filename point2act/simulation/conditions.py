@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import Field
 
+from point2act.core.documents import Length, TomlTable, Vector
 from point2act.core.geometry import invert, transform_points
 from point2act.core.mujoco_import import MjData, MjModel
 from point2act.simulation.layout import Fixture, SceneLayout, SceneObject
@@ -66,8 +69,7 @@ class PhysicalState:
         return next(body for body in self.layout.bodies if body.name == name)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Condition(ABC):
+class Condition(TomlTable):
     """What all conditions have."""
 
     thing: str
@@ -78,15 +80,15 @@ class Condition(ABC):
         """Return whether the condition holds, and the value that it measures."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class On(Condition):
     """The thing rests on another one, and on nothing else; measures the horizontal distance, metres."""
 
+    kind: Literal["on"]
     part: str = ""
     """Part whose box's centre is compared; empty for the whole thing."""
     other: str
     other_part: str = ""
-    max_offset: float
+    max_offset: Length
     """Largest horizontal distance of the two centres, metres."""
 
     def check(self, state: PhysicalState) -> tuple[bool, float]:
@@ -96,10 +98,10 @@ class On(Condition):
         return state.touching(self.thing) == {self.other} and offset <= self.max_offset, offset
 
 
-@dataclass(frozen=True, kw_only=True)
 class Inside(Condition):
     """A part of the thing is released in the box of another one; measures how far it is outside, metres."""
 
+    kind: Literal["inside"]
     part: str = ""
     """Part whose centre is meant; empty for the whole thing."""
     other: str
@@ -111,10 +113,10 @@ class Inside(Condition):
         return outside <= 0 and state.released(self.thing), outside
 
 
-@dataclass(frozen=True, kw_only=True)
 class Upright(Condition):
     """The thing's z axis points up; measures its tilt, degrees."""
 
+    kind: Literal["upright"]
     max_tilt: float = 15.0
     """Degrees."""
 
@@ -124,11 +126,11 @@ class Upright(Condition):
         return tilt <= self.max_tilt, tilt
 
 
-@dataclass(frozen=True, kw_only=True)
 class JointAtLeast(Condition):
     """The joint of a fixture was moved this far at any time; measures the largest position."""
 
-    position: float
+    kind: Literal["joint_at_least"]
+    position: Length
     """Metres, or radians of a hinge."""
 
     def check(self, state: PhysicalState) -> tuple[bool, float]:
@@ -137,10 +139,10 @@ class JointAtLeast(Condition):
         return reached >= self.position, reached
 
 
-@dataclass(frozen=True, kw_only=True)
 class ShareInside(Condition):
     """Enough things of one kind, such as beads, are in the box of another; measures their share."""
 
+    kind: Literal["share_inside"]
     other: str
     other_part: str = ""
     min_share: float
@@ -153,17 +155,17 @@ class ShareInside(Condition):
         return float(np.mean(inside)) >= self.min_share, float(np.mean(inside))
 
 
-@dataclass(frozen=True, kw_only=True)
 class HeldAxis(Condition):
     """An axis of the lifted thing points in a direction; measures the angle between them, degrees."""
 
-    axis: tuple[float, float, float]
+    kind: Literal["held_axis"]
+    axis: Vector
     """In the frame of the thing."""
-    direction: tuple[float, float, float]
+    direction: Vector
     """In the world: x away from the robot, y to its left, z up."""
     max_angle: float
     """Degrees."""
-    min_height: float
+    min_height: Length
     """Of its lowest point above the table, metres."""
 
     def check(self, state: PhysicalState) -> tuple[bool, float]:
@@ -173,12 +175,12 @@ class HeldAxis(Condition):
         return free and angle <= self.max_angle and state.clearance(self.thing) >= self.min_height, angle
 
 
-@dataclass(frozen=True, kw_only=True)
 class Hanging(Condition):
     """The thing hangs from another one; measures the height of its lowest point above the table, metres."""
 
+    kind: Literal["hanging"]
     other: str
-    min_height: float
+    min_height: Length
     """Metres."""
 
     def check(self, state: PhysicalState) -> tuple[bool, float]:
@@ -187,16 +189,10 @@ class Hanging(Condition):
         return state.touching(self.thing) == {self.other} and height >= self.min_height, height
 
 
-KINDS: dict[str, type[Condition]] = {
-    "on": On,
-    "inside": Inside,
-    "upright": Upright,
-    "joint_at_least": JointAtLeast,
-    "share_inside": ShareInside,
-    "held_axis": HeldAxis,
-    "hanging": Hanging,
-}
-"""Names in task files."""
+AnyCondition = Annotated[
+    On | Inside | Upright | JointAtLeast | ShareInside | HeldAxis | Hanging,
+    Field(discriminator="kind", description='write kind = "on", "inside" or another one of configs/tasks'),
+]
 
 
 def _of_gripper(body: str) -> bool:

@@ -80,7 +80,7 @@ def captured_scene(folder: Path | str) -> Scene:
     try:
         layout = replace(layout, name=str(document["scene"]))
         poses = {name: np.array(T, dtype=float) for name, T in document["T_world_thing"].items()}
-        if poses.keys() != {thing.name for thing in layout.bodies}:
+        if poses.keys() != {thing.name for thing in layout.things}:
             raise KeyError("a pose for each object")
         return at_rest(layout, int(document["seed"]), poses)
     except (KeyError, TypeError, ValueError) as err:

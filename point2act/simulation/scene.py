@@ -44,7 +44,7 @@ class Scene:
     seed: int
     model: MjModel
     T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]
-    """Pose of each object at rest, and of each fixture."""
+    """Pose of each object at rest."""
 
     @property
     def name(self) -> str:
@@ -71,6 +71,14 @@ class Scene:
         """Part id of each geom of the model, -1 for the table and the floor."""
         return parts_of_geoms(self, self.model)
 
+    def pose(self, name: str) -> Float[np.ndarray, "4 4"]:
+        """Return T_world_thing of an object at rest, or of a fixture with its joint at 0."""
+        if name in self.T_world_thing:
+            return self.T_world_thing[name]
+        fixture = next(fixture for fixture in self.layout.fixtures if fixture.name == name)
+        turn = Rotation.from_euler("z", fixture.yaw, degrees=True).as_matrix()
+        return transform(turn, np.add(fixture.position, (0.0, 0.0, self.layout.table.height)))
+
     def target(self, query: str) -> QueryTarget:
         """Return the ground truth of a query; raise SimulationError for an unknown name."""
         for target in self.layout.targets:
@@ -91,9 +99,8 @@ class Scene:
     def start(self, model: MjModel) -> MjData:
         """Return a new state of ``model`` (this scene's, or with a gripper added), objects at rest."""
         data = mujoco.MjData(model)
-        for thing in self.layout.things:
-            T = self.T_world_thing[thing.name]
-            data.joint(thing.name).qpos[:] = [*T[:3, 3], *wxyz(T)]
+        for name, T in self.T_world_thing.items():
+            data.joint(name).qpos[:] = [*T[:3, 3], *wxyz(T)]
         mujoco.mj_forward(model, data)
         return data
 
@@ -122,7 +129,7 @@ def settled(layout: SceneLayout, seed: int) -> Scene:
     model = build(layout)
     data = _place(model, layout, rng)
     _settle(model, data, layout)
-    return Scene(layout, seed, model, {thing.name: body_pose(data, thing.name) for thing in layout.bodies})
+    return Scene(layout, seed, model, {thing.name: body_pose(data, thing.name) for thing in layout.things})
 
 
 def at_rest(layout: SceneLayout, seed: int, T_world_thing: Mapping[str, Float[np.ndarray, "4 4"]]) -> Scene:
@@ -138,7 +145,7 @@ def part_box(scene: Scene, query: str) -> OrientedBox:
     thing = next(thing for thing in scene.layout.bodies if thing.name == target.thing)
     parts = [part for part in thing.parts if target.part in ("", part.name)]
     low, high = extent(parts)
-    T = scene.T_world_thing[thing.name]
+    T = scene.pose(thing.name)
     center = transform_points(T, (low + high)[None] / 2)[0]
     return OrientedBox(center, T[:3, :3].T.copy(), (high - low) / 2)
 

@@ -5,22 +5,26 @@ A task file is a scene file with the further keys ``instruction``, ``long``, ``[
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
 
-from point2act.core import config_files, constraints
-from point2act.core.constraints import Axis, Constraint, Point, When, queries_of
+from pydantic import Field
+
+from point2act.core import config_files
+from point2act.core.documents import Document, Text, TomlTable, check
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import Plan, Step, Target
-from point2act.simulation import conditions
-from point2act.simulation.conditions import Condition, JointAtLeast, PhysicalState, ShareInside
+from point2act.data.constraint_documents import Constraints, check_references
+from point2act.simulation.conditions import (
+    AnyCondition,
+    Condition,
+    JointAtLeast,
+    PhysicalState,
+    ShareInside,
+)
 from point2act.simulation.layout import QueryTarget, SceneLayout, parse_layout
 from point2act.simulation.scene import Scene, settled
-
-R = TypeVar("R", bound=Constraint | Condition | Point | Axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,28 +114,43 @@ def load_task(name_or_path: str | Path, seed: int = 0) -> Task:
         SimulationError: if the file is invalid, or the scene does not settle.
     """
     path, table = config_files.load("tasks", name_or_path, SimulationError)
-    layout = parse_layout(path, table)
+    layout, file = parse_layout(path, table), check(_TaskFile, table, SimulationError, place=str(path))
     try:
-        instruction = str(table["instruction"])
-        steps = tuple(_step(entry, layout) for entry in table["step"])
-        plan = Plan(instruction, steps)
-        _check_queries(plan)
-        judged = tuple(_condition(entry, layout) for entry in table["success"])
-    except KeyError as err:
-        raise SimulationError(f"{path}: the key {err} is missing; compare with a shipped task") from err
-    except (TypeError, ValueError) as err:
+        steps = tuple(_step(one, layout) for one in file.step)
+        queries = {target.query.name for step in steps for target in step.targets}
+        check_references([step.constraints for step in steps], queries, place="step")
+        for condition in file.success:
+            _check_names(condition, layout)
+    except ValueError as err:
         raise SimulationError(f"{path}: {err}; compare with a shipped task") from err
-    return Task(path.stem, instruction, bool(table.get("long", False)), settled(layout, seed), plan, judged)
+    plan = Plan(file.instruction, steps)
+    return Task(path.stem, file.instruction, file.long, settled(layout, seed), plan, tuple(file.success))
 
 
-def _step(entry: Mapping[str, Any], layout: SceneLayout) -> Step:
+class _StepTable(TomlTable):
+    """Write a table with an action."""
+
+    action: Text
+    targets: list[str] = Field([])
+    constraints: Constraints = Field([])
+
+
+class _TaskFile(Document):
+    """What a task's file has beside the keys of a scene."""
+
+    instruction: Text
+    long: bool = False
+    step: list[_StepTable] = Field(min_length=1, description="write [[step]] tables")
+    success: list[AnyCondition] = Field(min_length=1, description="write [[success]] tables")
+
+
+def _step(table: _StepTable, layout: SceneLayout) -> Step:
     known = {target.query.name: target for target in layout.targets}
-    action, names = str(entry["action"]), entry.get("targets", [])
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in table.targets if name not in known]
     if unknown:
-        raise ValueError(f"the step '{action}' has the target '{unknown[0]}': use one of {', '.join(known)}")
-    targets = tuple(_target(known[name], action) for name in names)
-    return Step(action, targets, tuple(_constraint(one) for one in entry.get("constraints", ())))
+        raise ValueError(f"step '{table.action}' has the target '{unknown[0]}': use {', '.join(known)}")
+    targets = tuple(_target(known[name], table.action) for name in table.targets)
+    return Step(table.action, targets, tuple(one.constraint() for one in table.constraints))
 
 
 def _target(target: QueryTarget, reason: str) -> Target:
@@ -139,78 +158,17 @@ def _target(target: QueryTarget, reason: str) -> Target:
     return Target(target.query, thing, part or None, reason)
 
 
-def _check_queries(plan: Plan) -> None:
-    """Raise a ValueError for a constraint on a query that is no step's target, which is never located."""
-    known = [query.name for query in plan.queries]
-    for step in plan.steps:
-        for constraint in step.constraints:
-            for name in queries_of(constraint):
-                if name not in known:
-                    raise ValueError(
-                        f"a constraint of '{step.action}' names '{name}', but the targets of the steps are "
-                        f"{', '.join(known)}"
-                    )
-
-
-def _constraint(entry: Mapping[str, Any]) -> Constraint:
-    return _record(constraints.KINDS, entry, "a constraint")
-
-
-def _condition(entry: Mapping[str, Any], layout: SceneLayout) -> Condition:
-    condition = _record(conditions.KINDS, entry, "a condition")
+def _check_names(condition: Condition, layout: SceneLayout) -> None:
+    """Raise a ValueError if a condition names what the scene does not have."""
     parts = {body.name: [part.name for part in body.parts] for body in layout.bodies}
     if isinstance(condition, ShareInside):
         parts |= {name.partition("/")[0]: found for name, found in parts.items() if "/" in name}
     jointed = [fixture.name for fixture in layout.fixtures if fixture.joint]
     if isinstance(condition, JointAtLeast) and condition.thing not in jointed:
-        raise ValueError(f"'{condition.thing}' has no joint: of the fixtures {', '.join(jointed)} have one")
+        known = ", ".join(jointed) or "none"
+        raise ValueError(f"'{condition.thing}' has no joint; those of the fixtures with one: {known}")
     for thing_key, part_key in (("thing", "part"), ("other", "other_part")):
         thing, part = getattr(condition, thing_key, None), getattr(condition, part_key, "")
         if thing is not None and (thing not in parts or part not in ("", *parts[thing])):
             what = f"{thing}.{part}" if part else thing
-            raise ValueError(
-                f"the condition '{entry['kind']}' names '{what}', but there are {', '.join(sorted(parts))}"
-            )
-    return condition
-
-
-def _record(kinds: Mapping[str, type[R]], entry: Mapping[str, Any], what: str) -> R:
-    """Return the record of a table's kind; each key is one of its fields."""
-    if entry["kind"] not in kinds:
-        raise ValueError(f"{what} cannot be a '{entry['kind']}': use one of {', '.join(kinds)}")
-    kind = kinds[entry["kind"]]
-    known = {field.name: field for field in fields(kind)}
-    values = {key: value for key, value in entry.items() if key != "kind"}
-    for key in values:
-        if key not in known:
-            raise ValueError(f"{what} of the kind '{entry['kind']}' has no '{key}', only {', '.join(known)}")
-    for key, field in known.items():
-        if field.default is MISSING and key not in values:
-            raise ValueError(f"{what} of the kind '{entry['kind']}' lacks its '{key}'")
-    return kind(**{key: _VALUES[str(known[key].type)](value) for key, value in values.items()})
-
-
-def _feature(kind: Callable[[str, str], R]) -> Callable[[str], R]:
-    def split(words: str) -> R:
-        of, _, name = words.rpartition(".")
-        return kind(of, name)
-
-    return split
-
-
-def _when(word: str) -> str:
-    if word not in get_args(When):
-        raise ValueError(f"a constraint cannot hold at '{word}': use one of {', '.join(get_args(When))}")
-    return word
-
-
-_VALUES: dict[str, Callable[[Any], Any]] = {
-    "str": str,
-    "float": float,
-    "float | None": float,
-    "tuple[float, float, float]": lambda values: tuple(map(float, values)),
-    "Point": _feature(Point),
-    "Axis": _feature(Axis),
-    "When": _when,
-}
-"""What makes the value of a field from that of a TOML key, by the field's annotation."""
+            raise ValueError(f"a condition names '{what}', but there are {', '.join(sorted(parts))}")
