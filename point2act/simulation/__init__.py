@@ -1,4 +1,4 @@
-"""Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials."""
+"""Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials, tasks."""
 
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.camera import PoseErrorConfig, WristConfig, wrist_camera
@@ -12,6 +12,7 @@ from point2act.simulation.record import (
 )
 from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig
+from point2act.simulation.task import Success, Task, TaskMonitor, load_task, succeeded
 from point2act.simulation.trial import FILM_RATE, Trial, TrialConfig, try_grasp
 
 __all__ = [
@@ -24,13 +25,18 @@ __all__ = [
     "PoseErrorConfig",
     "Scene",
     "SensorConfig",
+    "Success",
+    "Task",
+    "TaskMonitor",
     "Trial",
     "TrialConfig",
     "WristConfig",
     "capture_scene",
     "captured_scene",
     "load_scene",
+    "load_task",
     "part_box",
+    "succeeded",
     "true_poses",
     "try_grasp",
     "try_grasp_on_arm",

@@ -1,4 +1,4 @@
-"""Scene files: objects on a table, in parts made of convex shapes, and the queries about them.
+"""Scene files: objects and fixtures on a table, in parts made of convex shapes, and the queries about them.
 
 The file's lengths are full sizes in metres, its angles degrees. A part is any number of boxes,
 cylinders, capsules, ellipsoids and rings; a ring is cut into boxes, so that its hole stays open.
@@ -20,6 +20,7 @@ from point2act.core.errors import SimulationError
 from point2act.core.types import Query, Role
 
 ShapeKind = Literal["box", "cylinder", "capsule", "ellipsoid"]
+JointKind = Literal["slide", "hinge"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +86,46 @@ class SceneObject:
     yaw: float
     """Rotation about the vertical axis, degrees."""
     parts: tuple[Part, ...]
+    inside: str = ""
+    """Object that it starts in, from whose origin ``position`` is then measured; empty for none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """The one joint of a fixture, through the origin of its frame; it starts at 0, where its spring rests."""
+
+    kind: JointKind
+    axis: tuple[float, float, float]
+    """Direction of the slide, or of the hinge's axis, in the fixture's frame."""
+    range: tuple[float, float]
+    """Limits, metres or degrees."""
+    damping: float = 0.0
+    """Newtons per metre a second, or newton metres per radian a second."""
+    friction: float = 0.0
+    """Friction loss, newtons or newton metres."""
+    stiffness: float = 0.0
+    """Of the spring, newtons per metre or newton metres per radian."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fixture:
+    """What is fixed to the table, or moves on one joint; fixtures pass through one another."""
+
+    name: str
+    friction: float
+    position: tuple[float, float, float]
+    """Origin of its frame from the centre of the table's top, metres."""
+    yaw: float
+    """Rotation about the vertical axis, degrees."""
+    parts: tuple[Part, ...]
+    mass: float = 1.0
+    """Kilograms; matters only with a joint."""
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class QueryTarget:
-    """Ground truth of a query: a part of an object, or the whole object if ``part`` is empty."""
+    """Ground truth of a query: a part of an object or fixture, or the whole of it if ``part`` is empty."""
 
     query: Query
     thing: str
@@ -150,6 +186,12 @@ class SceneLayout:
     targets: tuple[QueryTarget, ...]
     walls: tuple[Wall, ...] = ()
     camera: CameraPath = CameraPath()
+    fixtures: tuple[Fixture, ...] = ()
+
+    @property
+    def bodies(self) -> tuple[SceneObject | Fixture, ...]:
+        """The objects, then the fixtures."""
+        return (*self.things, *self.fixtures)
 
 
 def read_layout(name: str | Path) -> SceneLayout:
@@ -158,20 +200,36 @@ def read_layout(name: str | Path) -> SceneLayout:
     Raises:
         SimulationError: with what is wrong in the file.
     """
-    path, table = config_files.load("scenes", name, SimulationError)
+    return parse_layout(*config_files.load("scenes", name, SimulationError))
+
+
+def parse_layout(path: Path, table: Mapping[str, Any]) -> SceneLayout:
+    """Return the scene in a TOML table; other top-level keys than those of a scene are ignored.
+
+    Args:
+        path: The file that the table was read from.
+        table: The parsed file.
+
+    Raises:
+        SimulationError: with what is wrong in the file.
+    """
     try:
         things: dict[str, SceneObject] = {}
         for key, entry in table["objects"].items():
-            things[key] = _thing(key, entry, things)
+            thing = _thing(key, entry, things)
+            things |= {one.name: one for one in _counted(thing, entry)}
+        fixtures = tuple(_fixture(key, entry) for key, entry in table.get("fixtures", {}).items())
+        bodies = things | {fixture.name: fixture for fixture in fixtures}
         layout = SceneLayout(
             name=path.stem,
             source=path.read_text(encoding="utf-8"),
             table=Table(**_floats(table.get("table", {}))),
             jitter=Jitter(**_floats(table.get("jitter", {}))),
             things=tuple(things.values()),
-            targets=tuple(_target(entry, things) for entry in table["query"]),
+            targets=tuple(_target(entry, bodies) for entry in table["query"]),
             walls=tuple(Wall(**_floats(entry)) for entry in table.get("wall", ())),
             camera=CameraPath(**_floats(table.get("camera", {}))),
+            fixtures=fixtures,
         )
     except KeyError as err:
         raise SimulationError(f"{path}: the key {err} is missing; compare with a shipped scene") from err
@@ -208,7 +266,7 @@ def _known(entry: Mapping[str, Any], keys: str, what: str) -> None:
         raise ValueError(f"{what} has no '{unknown[0]}', only {', '.join(keys.split())}")
 
 
-def _target(entry: Mapping[str, Any], things: Mapping[str, SceneObject]) -> QueryTarget:
+def _target(entry: Mapping[str, Any], things: Mapping[str, SceneObject | Fixture]) -> QueryTarget:
     _known(entry, "name text role object part", "a query")
     thing, part, role = entry["object"], entry.get("part", ""), entry.get("role", "grasp")
     if role not in get_args(Role):
@@ -228,22 +286,50 @@ def _target(entry: Mapping[str, Any], things: Mapping[str, SceneObject]) -> Quer
 
 
 def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, SceneObject]) -> SceneObject:
-    own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts"
+    own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts inside count"
     _known(entry, own, f"object '{name}'")
     place = {
         "name": name,
         "position": (float(entry["position"][0]), float(entry["position"][1])),
         "yaw": float(entry.get("yaw", 0.0)),
     }
+    if entry.get("inside", name) not in (name, *earlier):
+        raise ValueError(f"object '{name}' is inside '{entry['inside']}', which no object above it is called")
     if "like" not in entry:
         parts = tuple(_part(key, value) for key, value in entry["parts"].items())
-        return SceneObject(mass=float(entry["mass"]), friction=float(entry["friction"]), parts=parts, **place)
+        mass, friction = float(entry["mass"]), float(entry["friction"])
+        return SceneObject(mass=mass, friction=friction, parts=parts, inside=entry.get("inside", ""), **place)
     if entry["like"] not in earlier:
         raise ValueError(f"object '{name}' is like '{entry['like']}', which no object above it is called")
     model = earlier[entry["like"]]
     colors = _floats(entry.get("colors", {}))
     parts = tuple(replace(part, color=colors.get(part.name, part.color)) for part in model.parts)
     return replace(model, parts=parts, **place)
+
+
+def _counted(thing: SceneObject, entry: Mapping[str, Any]) -> list[SceneObject]:
+    """Return the object, or as copies of it called ``name/0``, ``name/1``... if the entry has a count."""
+    if "count" not in entry:
+        return [thing]
+    return [replace(thing, name=f"{thing.name}/{index}") for index in range(int(entry["count"]))]
+
+
+def _fixture(name: str, entry: Mapping[str, Any]) -> Fixture:
+    _known(entry, "position yaw mass friction parts joint", f"fixture '{name}'")
+    x, y, z = map(float, entry["position"])
+    parts = tuple(_part(key, value) for key, value in entry["parts"].items())
+    joint = Joint(**_floats(entry["joint"])) if "joint" in entry else None
+    if joint and joint.kind not in get_args(JointKind):
+        raise ValueError(f"the joint of '{name}' cannot be a '{joint.kind}': use slide or hinge")
+    return Fixture(
+        name=name,
+        friction=float(entry.get("friction", 0.7)),
+        position=(x, y, z),
+        yaw=float(entry.get("yaw", 0.0)),
+        parts=parts,
+        mass=float(entry.get("mass", 1.0)),
+        joint=joint,
+    )
 
 
 def _part(name: str, entry: Mapping[str, Any]) -> Part:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjModel, mujoco
-from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, Table, Wall
+from point2act.simulation.layout import Fixture, Part, SceneLayout, SceneObject, Shape, Table, Wall
 from point2act.simulation.textures import TEXTURES, texture_png
 
 TIMESTEP = 0.002
@@ -52,6 +52,8 @@ def _document(layout: SceneLayout, extra: Sequence[ET.Element]) -> tuple[str, di
         _wall(world, wall, index, layout.table)
     for thing in layout.things:
         _thing(world, thing, layout.table)
+    for fixture in layout.fixtures:
+        _fixture(world, fixture, layout.table)
     root.extend(extra)
     images = {f"{name}.png": texture_png(name, seed) for seed, name in enumerate(TEXTURES)}
     return ET.tostring(root, encoding="unicode"), images
@@ -79,7 +81,7 @@ def geom_name(thing: str, part: str, index: int) -> str:
     return f"{thing}/{part}/{index}"
 
 
-def resting_height(thing: SceneObject, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
+def resting_height(thing: SceneObject | Fixture, turn: Float[np.ndarray, "3 3"] = np.eye(3)) -> float:
     """Return the height of the rotated object's frame above the table on which it rests."""
     down = -turn[2]
     return float(
@@ -115,7 +117,7 @@ def _assets(root: ET.Element, layout: SceneLayout) -> None:
     _material(asset, "table", f"{layout.table.texture}-flat", layout.table.color, 0.15, repeat=2.0)
     for index, wall in enumerate(layout.walls):
         _material(asset, f"wall/{index}", "wood", wall.color, 0.1, repeat=1.0)
-    for thing in layout.things:
+    for thing in layout.bodies:
         for part in thing.parts:
             _material(asset, f"{thing.name}/{part.name}", part.texture, part.color, part.shine, repeat=1.0)
 
@@ -167,20 +169,46 @@ def _thing(world: ET.Element, thing: SceneObject, table: Table) -> None:
         pos=numbers([*thing.position, table.height + resting_height(thing)]),
     )  # fmt: skip
     ET.SubElement(body, "freejoint", name=thing.name)
+    _geoms(body, thing, {})
+
+
+def _fixture(world: ET.Element, fixture: Fixture, table: Table) -> None:
+    yaw, joint = np.deg2rad(fixture.yaw) / 2, fixture.joint
+    # The weight of what moves is carried by its bearing, so that a spring or friction need not hold it up.
+    body = ET.SubElement(
+        world, "body", name=fixture.name, quat=numbers([np.cos(yaw), 0.0, 0.0, np.sin(yaw)]),
+        pos=numbers(np.add(fixture.position, (0.0, 0.0, table.height))), gravcomp="1",
+    )  # fmt: skip
+    if joint:
+        limits = np.array(joint.range) if joint.kind == "slide" else np.deg2rad(joint.range)
+        ET.SubElement(
+            body, "joint", name=fixture.name, type=joint.kind, axis=numbers(joint.axis),
+            range=numbers(limits), damping=numbers(joint.damping), frictionloss=numbers(joint.friction),
+            stiffness=numbers(joint.stiffness),
+        )  # fmt: skip
+    # A drawer runs in its cabinet without a gap: fixtures collide with all but one another. A gripper's
+    # contype is 0 and its conaffinity 1.
+    _geoms(body, fixture, {"contype": "1", "conaffinity": "2"})
+
+
+def _geoms(body: ET.Element, thing: SceneObject | Fixture, collides: dict[str, str]) -> None:
     weighed = sum(part.density * shape.volume for part in thing.parts for shape in part.shapes)
     for part in thing.parts:
         for index, shape in enumerate(part.shapes):
             mass = thing.mass * part.density * shape.volume / weighed
-            _geom(body, thing, part, shape, name=geom_name(thing.name, part.name, index), mass=mass)
+            geom = _geom(body, thing, part, shape, name=geom_name(thing.name, part.name, index), mass=mass)
+            geom.attrib.update(collides)
 
 
-def _geom(body: ET.Element, thing: SceneObject, part: Part, shape: Shape, *, name: str, mass: float) -> None:
+def _geom(
+    body: ET.Element, thing: SceneObject | Fixture, part: Part, shape: Shape, *, name: str, mass: float
+) -> ET.Element:
     x, y, z = shape.half_size
     sizes = {"cylinder": (x, z), "capsule": (x, z - x)}
     # Of two friction values MuJoCo takes the larger unless one geom has priority: the object decides.
     # Torsion 5 mm is the radius of the patch that a finger or a foot rests on; rolling 0.1 mm.
     # The contacts are stiffer than MuJoCo's own, or 40 N would press the fingers 3 mm into the object.
-    ET.SubElement(
+    return ET.SubElement(
         body, "geom", name=name, type=shape.kind, size=numbers(sizes.get(shape.kind, (x, y, z))),
         pos=numbers(shape.center), quat=numbers(wxyz(shape.rotation)), mass=numbers(mass),
         material=f"{thing.name}/{part.name}", priority="1", condim="6",

@@ -106,7 +106,7 @@ def part_choices(scene: Scene, query: str, rng: np.random.Generator) -> PartChoi
     same = [i for i, (name, _) in enumerate(scene.parts) if name == thing and i not in target]
     others = [i for i, (name, _) in enumerate(scene.parts) if name != thing]
     alike = [i for i in others if scene.parts[i][1] in names]
-    make = {thing.name: [part.name for part in thing.parts] for thing in scene.layout.things}
+    make = {thing.name: [part.name for part in thing.parts] for thing in scene.layout.bodies}
     twins = [i for i in alike if make[scene.parts[i][0]] == make[thing]]
     return PartChoices(target, same, others, [int(rng.choice(twins or alike or same + others))])
 
