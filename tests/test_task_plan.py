@@ -159,7 +159,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("nothing", "", "no JSON object"),
     ("truncated", json.dumps(COFFEE)[:-3], "allow more tokens"),
     ("still thinking", "<think>" + json.dumps(COFFEE), "ends before the thinking does"),
-    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different plans"),
+    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different lists of steps"),
     ("a list", [a_reply()["steps"]], "no JSON object"),
     ("a schema", reply_schema(), "no JSON object"),
     ("something before", {"remark": "so", **COFFEE}, "no JSON object"),
