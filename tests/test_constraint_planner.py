@@ -138,7 +138,7 @@ def test_the_third_request_shows_both_errors():
 
 def test_three_unusable_replies_are_enough():
     client = Scripted(MALFORMED, "no", "never", GOOD)
-    with pytest.raises(ReplyError, match="the reply has no usable constraints: .*The reply: 'never'"):
+    with pytest.raises(ReplyError, match=r"the reply has no usable constraints: .*The reply: 'never'"):
         plan_constraints(client, PLAN)
     assert len(client.asked) == 3
 
@@ -156,7 +156,7 @@ def test_constraints_are_asked_for_once(tmp_path: Path):
 
 
 def test_the_gripper_and_the_world_keep_their_names():
-    """A thing of that name has another one: points of both could not be told from each other."""
+    """A thing of that name has another one: their points would have the same names."""
     targets = [
         {"object": name, "part": None, "role": "grasp", "reason": "So."} for name in ("gripper", "world")
     ]
