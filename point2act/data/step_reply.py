@@ -11,9 +11,9 @@ from point2act.core.files import unique_keys
 from point2act.core.reply_text import after_thinking
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    import pydantic
 
-M = TypeVar("M", bound="BaseModel")
+M = TypeVar("M", bound="pydantic.BaseModel")
 
 # Characters. A plan at all limits has under 60 000; a model that writes more repeats itself.
 _MAX_REPLY = 100_000
