@@ -6,8 +6,9 @@ import importlib
 import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import write_schemas
@@ -15,6 +16,8 @@ from jsonschema import Draft202012Validator
 
 from point2act.cli import options
 from point2act.cli.overview import module_of
+from point2act.core.constraints import KINDS, AxisName, Constraint, PointName, When
+from point2act.data.documents import StepDocument
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,10 +66,26 @@ def test_links_lead_somewhere(page: Path):
 
 
 def test_files_in_the_documentation_are_valid():
-    points, grasps, tracks = (json.loads(block) for block in blocks(ROOT / "docs" / "formats.md", "json"))
+    documents = (json.loads(block) for block in blocks(ROOT / "docs" / "formats.md", "json"))
+    points, grasps, step, tracks = documents
+    StepDocument.model_validate(step)
     for name, document in (("points", points), ("grasps", grasps), ("tracks", tracks)):
         Draft202012Validator(write_schemas.schema(name)).validate(document)
         write_schemas.MODELS[name].model_validate(document)
+
+
+def test_the_table_of_constraints_has_all_their_fields():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    drawing = (ROOT / "docs" / "assets" / "constraints.svg").read_text(encoding="utf-8")
+    shared = {field.name for field in fields(Constraint)}
+    for kind, record in KINDS.items():
+        row = re.search(rf"^\| `{kind}` \|([^|]*)\|", page, re.MULTILINE)
+        assert row, kind
+        names = set(re.findall(r"`([a-z_]+)`", row[1]))
+        assert names == {field.name for field in fields(record)} - shared, kind
+        assert f">{kind}</text>" in drawing
+    for name in (*get_args(PointName), *get_args(AxisName), *get_args(When)):
+        assert f"`{name}`" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated, Literal
 
 import pytest
 import write_schemas
@@ -20,12 +21,29 @@ class Wheel(TomlTable):
     spokes: int = 8
 
 
+class Hay(TomlTable):
+    """Write hay as {"kind": "hay", "bales": …}."""
+
+    kind: Literal["hay"]
+    bales: int = Field(description="write the number of bales")
+
+
+class Milk(TomlTable):
+    """Write milk as {"kind": "milk", "litres": …}."""
+
+    kind: Literal["milk"]
+    litres: float = Field(description="write the volume in litres")
+
+
 class Cart(Document):
     """Write a cart."""
 
     name: Words
     wheels: list[Wheel] = Field(min_length=1, description="list the wheels")
     spare: Wheel | None = None
+    load: list[Annotated[Hay | Milk, Field(discriminator="kind", description="write hay or milk")]] = Field(
+        []
+    )
     sizes: dict[str, tuple[float, float]] = Field({}, description="write sizes by name")
     secret: Words = Field("x", description="write it elsewhere", json_schema_extra={"writeOnly": True})
 
@@ -49,6 +67,16 @@ GOOD = {"name": "hay cart", "wheels": [{"radius": 1}]}
         ({"spare": {"radius": 1, "spokes": 2.5}}, "'spare.spokes' is 2.5: it should be a valid integer"),
         ({"spare": []}, "'spare' is []: write a wheel as {\"radius\": …}"),
         ({"sizes": {"\x1b[1m": [0]}}, "'sizes['\\x1b[1m']' is [0]: write sizes by name"),
+        ({"load": [{"kind": "hay"}]}, "'load[0].bales' is missing: write the number of bales"),
+        (
+            {"load": [{"kind": "milk", "litres": "1"}]},
+            "'load[0].litres' is '1': write the volume in litres",
+        ),
+        (
+            {"load": [{"kind": "milk", "litres": 1, "milk": 1}]},
+            "unknown keys milk in load[0]: use kind, litres",
+        ),
+        ({"load": [{"kind": "oil"}]}, "'load[0]' is {'kind': 'oil'}: write hay or milk"),
         ({"secret": 123}, "'secret' is wrong: write it elsewhere"),
     ],
 )

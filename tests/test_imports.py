@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "point2act"
 
 LIGHT = (
     "core.config_files",
+    "core.constraints",
     "core.errors",
     "core.files",
     "core.geometry",
@@ -22,10 +23,12 @@ LIGHT = (
     "core.threads",
     "core.types",
     "data.capture",
+    "data.constraint_words",
     "data.crops",
     "data.points",
     "data.run_manifest",
     "data.scene_ply",
+    "data.step_reply",
     "data.task_plan",
     "localization.heatmaps",
     "localization.likelihood",

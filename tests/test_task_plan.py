@@ -159,7 +159,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("nothing", "", "no JSON object"),
     ("truncated", json.dumps(COFFEE)[:-3], "allow more tokens"),
     ("still thinking", "<think>" + json.dumps(COFFEE), "ends before the thinking does"),
-    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different plans"),
+    ("two plans", json.dumps(COFFEE) + json.dumps(a_reply()), "2 different lists of steps"),
     ("a list", [a_reply()["steps"]], "no JSON object"),
     ("a schema", reply_schema(), "no JSON object"),
     ("something before", {"remark": "so", **COFFEE}, "no JSON object"),
@@ -335,30 +335,30 @@ def test_the_schema_is_a_schema():
     Draft202012Validator.check_schema(reply_schema())
 
 
-def test_servers_can_hold_a_reply_to_its_schema():
+def closed(part: dict) -> None:
     """OpenAI's strict mode wants closed objects, all keys required, and knows no lengths or counts."""
+    known = {
+        "title",
+        "description",
+        "type",
+        "enum",
+        "items",
+        "properties",
+        "required",
+        "additionalProperties",
+    }
+    assert set(part) <= known
+    if part["type"] == "object":
+        assert part["additionalProperties"] is False
+        assert part["required"] == list(part["properties"])
+        for inner in part["properties"].values():
+            closed(inner)
+    if part["type"] == "array":
+        closed(part["items"])
 
-    def check(part: dict) -> None:
-        known = {
-            "title",
-            "description",
-            "type",
-            "enum",
-            "items",
-            "properties",
-            "required",
-            "additionalProperties",
-        }
-        assert set(part) <= known
-        if part["type"] == "object":
-            assert part["additionalProperties"] is False
-            assert part["required"] == list(part["properties"])
-            for inner in part["properties"].values():
-                check(inner)
-        if part["type"] == "array":
-            check(part["items"])
 
-    check(reply_schema())
+def test_servers_can_hold_a_reply_to_its_schema():
+    closed(reply_schema())
 
 
 # ── as files keep it ───────────────────────────────────────────────────────────────────────────

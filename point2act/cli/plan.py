@@ -17,8 +17,10 @@ from point2act.cli.options import parse
 from point2act.core.logs import printable
 from point2act.core.types import Plan, PointSet
 from point2act.data.capture import read_capture
+from point2act.data.constraint_words import in_words
 from point2act.data.points import write_points
 from point2act.vlm.clients.factory import ClientConfig, open_model
+from point2act.vlm.pointing.constraint_planner import plan_constraints
 from point2act.vlm.pointing.task_planner import plan
 
 
@@ -30,6 +32,8 @@ class PlanInput:
     """Instruction, such as "I want to drink coffee without burning my fingers"."""
     capture: Path | None = None
     """Folder with transforms.json and images: the model sees a few of them."""
+    constraints: bool = False
+    """Also ask what must hold in each step: constraints on points and axes of the things."""
     allow_outside: bool = False
     """Read files outside the capture's folder, also through symbolic links."""
 
@@ -67,6 +71,8 @@ def main(argv: Sequence[str]) -> None:
     made = plan(
         opened.client, given.instruction, model_name=opened.model.model, images=images, cache=opened.cache
     )
+    if given.constraints:
+        made = plan_constraints(opened.client, made, images=images, cache=opened.cache)
     Console().print(_table(made))
     if output is not None:
         write_points(output, PointSet(made.queries, (), made))
@@ -74,10 +80,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _table(made: Plan) -> Table:
-    """Return a row for each target; the action of a step stands in the first one."""
+    """Return a row for each target and constraint; the action of a step stands in the first one."""
     table = Table("step", "action", "role", "what", "because")
     for number, step in enumerate(made.steps, start=1):
         rows = [(target.query.role, target.query.text, target.reason) for target in step.targets]
+        rows += [(constraint.when, in_words(constraint), "") for constraint in step.constraints]
         for index, words in enumerate(rows or [("–", "–", "")]):
             action = step.action if index == 0 else ""
             table.add_row(

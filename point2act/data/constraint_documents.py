@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import Field as DataclassField
 from dataclasses import fields
 from itertools import combinations
 from typing import Annotated, Any, Literal, TypeVar
@@ -243,13 +244,16 @@ ConstraintDocument = Annotated[
 ]
 
 
+def record_fields(record: type[Constraint]) -> list[DataclassField[Any]]:
+    """Return the fields of a record of ``core.constraints``, those that all kinds have last."""
+    return sorted(fields(record), key=lambda field: bool(field.kw_only))
+
+
 def constraint_document(constraint: Constraint) -> dict[str, Any]:
     """Return a constraint as a JSON object, without the fields that have their default."""
     kind = {record: name for name, record in KINDS.items()}[type(constraint)]
     document: dict[str, Any] = {"kind": kind}
-    for field in sorted(
-        fields(constraint), key=lambda field: bool(field.kw_only)
-    ):  # Those of all kinds last.
+    for field in record_fields(type(constraint)):
         value = getattr(constraint, field.name)
         if value != field.default:
             document[field.name] = str(value) if isinstance(value, (Point, Axis)) else value

@@ -29,14 +29,14 @@ def _at_most(length: int, *, optional: bool = False) -> AfterValidator:
     return AfterValidator(check)
 
 
-class _Closed(Document):
+class Closed(Document):
     """An object whose keys are all required, and no others allowed: OpenAI's strict mode wants it so."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 # Lengths are chosen; plans for one sentence stay far below them.
-class ReplyTarget(_Closed):
+class ReplyTarget(Closed):
     """an object with object, part, role and reason, and nothing else"""
 
     object: Annotated[AnyText, _at_most(80)] = Field(
@@ -49,14 +49,14 @@ class ReplyTarget(_Closed):
     reason: Annotated[AnyText, _at_most(400)] = Field(description="why, one short sentence")
 
 
-class ReplyStep(_Closed):
+class ReplyStep(Closed):
     """an object with action and targets, and nothing else"""
 
     action: Annotated[AnyText, _at_most(200)] = Field(description="what the robot does, a few words")
     targets: list[ReplyTarget] = Field(description="what has to be found in the scene for this step")
 
 
-class PlanReply(_Closed):
+class PlanReply(Closed):
     """an object with steps and nothing else"""
 
     steps: list[ReplyStep] = Field(description="the steps, in the order in which they are done")

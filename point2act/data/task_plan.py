@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from point2act.core.constraints import GRIPPER, WORLD
 from point2act.core.errors import ReplyError
-from point2act.core.files import unique_keys
-from point2act.core.reply_text import after_thinking, shown
+from point2act.core.reply_text import shown
 from point2act.core.types import Plan, Query, Role, Step, Target
+from point2act.data.step_reply import InvalidReplyError, read_steps
 
 if TYPE_CHECKING:
     from point2act.data.plan_reply import ReplyStep, ReplyTarget
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 # Plans for one sentence stay far below these. Chosen; the prompt states the first two.
 MAX_STEPS = 12
 MAX_TARGETS = 6
-# Characters. A plan at all limits has under 60 000; a model that writes more repeats itself.
-_MAX_REPLY = 100_000
-
-_PLAN_START = re.compile(r'\{\s*"steps"\s*:\s*\[')
 _ARTICLES = re.compile(r"\A(?:(?:the|an|a)\s+)+", re.IGNORECASE)
 # Determiners that replace an article.
 _DETERMINED = re.compile(
@@ -32,10 +28,6 @@ _DETERMINED = re.compile(
 )
 # What models write instead of null for the whole object.
 _NO_PART = frozenset(("none", "null", "n/a", "all", "whole", "entire", "whole object", "entire object"))
-
-
-class _InvalidPlanError(ValueError):
-    """The reason why a reply is not a plan."""
 
 
 # ── as a document ───────────────────────────────────────────────────────────────────────────
@@ -81,54 +73,22 @@ def parse_plan(text: str, instruction: str, *, model: str = "") -> Plan:
             ``MAX_TARGETS`` targets per step, an empty or very long text, a repeated target in a step, or
             no target to grasp or place at; the message quotes the reply.
     """
-    from point2act.core.documents import check
     from point2act.data.plan_reply import PlanReply
 
     try:
-        steps = _steps(check(PlanReply, _only_plan(text), _InvalidPlanError).steps)
-    except (_InvalidPlanError, RecursionError) as err:
-        problem = "it is nested too deeply" if isinstance(err, RecursionError) else str(err)
-        raise ReplyError(f"the reply is not a plan: {problem}. The reply: {shown(text)}") from None
+        steps = _steps(read_steps(PlanReply, text).steps)
+    except InvalidReplyError as err:
+        raise ReplyError(f"the reply is not a plan: {err}. The reply: {shown(text)}") from None
     return Plan(instruction, steps, model)
-
-
-def _only_plan(text: str) -> dict[str, Any]:
-    """Return the only JSON object with steps in a reply."""
-    if len(text) > _MAX_REPLY:
-        raise _InvalidPlanError(f"it has {len(text)} characters, more than {_MAX_REPLY}: ask for less")
-    answer = after_thinking(text)
-    if answer is None:
-        raise _InvalidPlanError("it ends before the thinking does: allow more tokens")
-    plans = list(_plans(answer))
-    if any(plan != plans[0] for plan in plans):
-        raise _InvalidPlanError(f"it has {len(plans)} different plans: only one is allowed")
-    if plans:
-        return plans[0]
-    raise _InvalidPlanError(
-        'no JSON object {"steps": […]} can be read; if it is truncated, allow more tokens'
-    )
-
-
-def _plans(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text that start like a plan and are not nested in one another."""
-    decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
-    start = _PLAN_START.search(text)
-    while start:
-        try:
-            found, end = decoder.raw_decode(text, start.start())
-            yield found
-        except ValueError:
-            end = start.end()
-        start = _PLAN_START.search(text, end)
 
 
 def _steps(replies: Sequence[ReplyStep]) -> tuple[Step, ...]:
     if not 1 <= len(replies) <= MAX_STEPS:
-        raise _InvalidPlanError(f"it has {len(replies)} steps: 1 to {MAX_STEPS} are allowed")
+        raise InvalidReplyError(f"it has {len(replies)} steps: 1 to {MAX_STEPS} are allowed")
     queries: dict[tuple[str, Role], Query] = {}
     steps = tuple(_step(reply, f"steps[{number}]", queries) for number, reply in enumerate(replies))
     if all(role == "avoid" for _, role in queries):
-        raise _InvalidPlanError(
+        raise InvalidReplyError(
             "it has nothing to grasp and nowhere to place: name at least one target for either"
         )
     return steps
@@ -136,14 +96,14 @@ def _steps(replies: Sequence[ReplyStep]) -> tuple[Step, ...]:
 
 def _step(reply: ReplyStep, place: str, queries: dict[tuple[str, Role], Query]) -> Step:
     if len(reply.targets) > MAX_TARGETS:
-        raise _InvalidPlanError(
+        raise InvalidReplyError(
             f"{place} has {len(reply.targets)} targets: at most {MAX_TARGETS} are allowed"
         )
     targets = tuple(_target(target, queries) for target in reply.targets)
     texts = Counter(target.query.text.casefold() for target in targets)
     twice = [text for text, count in texts.items() if count > 1]
     if twice:
-        raise _InvalidPlanError(f"{place} names {twice[0]!r} more than once: name it once, in one role")
+        raise InvalidReplyError(f"{place} names {twice[0]!r} more than once: name it once, in one role")
     return Step(reply.action, targets)
 
 
@@ -156,7 +116,8 @@ def _target(reply: ReplyTarget, queries: dict[tuple[str, Role], Query]) -> Targe
     query = queries.get((text.casefold(), role))
     if query is None:
         words = thing if part is None else part if _names(part, thing) else f"{thing} {part}"
-        name = free_name(words, {known.name for known in queries.values()})
+        # Constraints refer to the gripper and to the world by these names.
+        name = free_name(words, {GRIPPER, WORLD, *(known.name for known in queries.values())})
         query = Query(name, text, role)
         queries[text.casefold(), role] = query
     return Target(query, thing, part, reply.reason)

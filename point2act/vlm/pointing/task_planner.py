@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from point2act.core.errors import ModelError, ReplyError
+from point2act.core.errors import ModelError
 from point2act.core.types import Plan
 from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
-from point2act.vlm.clients.cache import ReplyCache, ask_with_cache
+from point2act.vlm.clients.cache import ReplyCache
 from point2act.vlm.clients.client import ModelClient, Reply, Request
-
-# Characters of an unreadable reply that the second request shows. Chosen: a plan is rarely longer.
-_MAX_REPLY_SHOWN = 6000
+from point2act.vlm.pointing.corrected_reply import ask_until_readable
 
 # Tokens. A target takes about 60; the rest is for models that reason first. Chosen.
 _MAX_TOKENS = 4096
@@ -81,15 +78,6 @@ For {example_instruction} a good reply would be:
 {example}
 """
 
-_AGAIN = """\
-{prompt}
-An earlier reply to this was:
-{reply}
-
-It cannot be used: {problem}
-
-Reply again, with a JSON object that follows the schema and with nothing else."""
-
 
 def plan(
     client: ModelClient,
@@ -127,23 +115,21 @@ def plan(
     def read(reply: Reply) -> Plan:
         return parse_plan(reply.text, instruction, model=model_name)
 
-    # Cached even if it is unreadable: it is a part of the second request.
-    reply = ask_with_cache(client, request, lambda reply: reply, cache=cache)[0]
-    try:
-        return read(reply)
-    except ReplyError as err:
-        again = replace(request, prompt=_again(request.prompt, reply.text, str(err)))
-    return ask_with_cache(client, again, read, cache=cache)[1]
+    return ask_until_readable(client, request, read, attempts=2, cache=cache)
+
+
+def scene_sentence(images: int) -> str:
+    """Return a sentence for a prompt about the images that come before it, given their number."""
+    if images == 0:
+        return "You cannot see the scene: plan for what is most likely there."
+    if images == 1:
+        return "The image shows the scene: plan with what is there."
+    return f"The {images} images show the scene from different sides: plan with what is there."
 
 
 def _prompt(instruction: str, images: int, schema: dict[str, Any]) -> str:
-    seen = "You cannot see the scene: plan for what is most likely there."
-    if images == 1:
-        seen = "The image shows the scene: plan with what is there."
-    elif images:
-        seen = f"The {images} images show the scene from different sides: plan with what is there."
     return _PROMPT.format(
-        seen=seen,
+        seen=scene_sentence(images),
         instruction=json.dumps(" ".join(instruction.split()), ensure_ascii=False),
         steps=MAX_STEPS,
         targets=MAX_TARGETS,
@@ -151,10 +137,3 @@ def _prompt(instruction: str, images: int, schema: dict[str, Any]) -> str:
         example_instruction=json.dumps(EXAMPLE_INSTRUCTION),
         example=json.dumps(EXAMPLE),
     )
-
-
-def _again(prompt: str, reply: str, problem: str) -> str:
-    """Return the prompt again, with the reply and its error."""
-    # Replies can contain a lone surrogate, which cannot be sent.
-    shown = reply[:_MAX_REPLY_SHOWN].encode("utf-8", "replace").decode("utf-8")
-    return _AGAIN.format(prompt=prompt, reply=shown, problem=problem)
