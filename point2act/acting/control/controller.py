@@ -164,7 +164,7 @@ class Controller:
     def _checked(self, found: GoalPosture) -> GoalPosture:
         """Return a posture with whether it is clear."""
         self._here.update(found.joints)
-        return replace(found, clear=self._arm.clearance(self._here.data) > 0)
+        return replace(found, clear=self._arm.clearance(self._here.data) > _KEPT * self._config.clearance)
 
     def _descend(self, start: Float[np.ndarray, " d"], tasks: list[ConstraintTask]) -> GoalPosture:
         self._here.update(start)
@@ -222,6 +222,8 @@ class Controller:
         )
 
 
+# Fraction of the clearance that a goal keeps: nearer, the limits of velocity would not let the arm get there.
+_KEPT = 0.8
 # Weight of the start posture in the search for a goal: it decides only what the goals leave free.
 _POSTURE = 1e-3
 # Largest step of a joint in one iteration of the search, radians, as of inverse kinematics.

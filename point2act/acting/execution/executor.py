@@ -219,8 +219,8 @@ class Executor:
         starts = {point: here.point(point).value for point in points}
         progress = _Progress(stage, state.time, goals, starts, state.force)
         self._note("stage", stage.name)
-        used = frozenset(name for one in (*goals, *paths) for name in _queries(one))
-        self._control.keep_away(self._memory.obstacles(used))
+        touches = stage.touches if isinstance(stage, Motion) else frozenset()
+        self._control.keep_away(self._memory.obstacles(touches))
         step = self._move if isinstance(stage, Motion) else self._fingers
         while (ended := step(progress)) is None:
             self._check_time(progress)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
 from point2act.acting.scene_state import SceneState
-from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath
+from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
 from point2act.core.types import Grasp, Plan, Step
 
 # Length of the straight approach to a grasp and of the retreat after a release, metres; as of grasp plans.
@@ -41,6 +41,8 @@ class Motion:
     goals: Goals
     paths: tuple[Constraint, ...] = ()
     """Constraints that hold on the way, beside what is held."""
+    touches: frozenset[str] = frozenset()
+    """Queries whose things the gripper, or what it holds, may touch; all others are kept away from."""
     speed: float = 1.0
     """Fraction of the arm's speed."""
     contact: Literal["ends", "fails", "allowed"] = "allowed"
@@ -107,7 +109,7 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
     stages: list[Stage] = [
         Fingers("open", step, choice.open_width),
         Motion(f"move to the {query}", step, lambda _: (before,)),
-        Motion(f"approach the {query}", step, lambda _: (at,), (on,), speed=_SLOW, contact="fails"),
+        Motion(f"approach the {query}", step, lambda _: (at,), (on,), frozenset((query,)), _SLOW, "fails"),
         Fingers(f"close on the {query}", step, 0.0, query),
     ]
     if request.lifts:
@@ -118,6 +120,7 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
 def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | GraspRequest]:
     paths = tuple(one for one in step.constraints if one.when == "path")
     goals = tuple(one for one in step.constraints if one.when == "goal")
+    named = frozenset(name for one in step.constraints for name in queries_of(one))
     guided = any(isinstance(one, (LinePath, ArcPath)) for one in paths)
     for target in step.targets:
         if target.query.role == "grasp":
@@ -131,11 +134,11 @@ def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | Gras
     if poses:
         touches = widths or any(isinstance(one, GripperWidth) for one in paths)
         speed, contact = (_SLOW, "ends") if touches else (1.0, "allowed")
-        yield Motion(step.action, number, lambda _: poses, on_the_way, speed, contact)
+        yield Motion(step.action, number, lambda _: poses, on_the_way, named, speed, contact)
     for one in widths:
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
         if one.width > 0:
-            yield Motion("retreat", number, _retreated)
+            yield Motion("retreat", number, _retreated, touches=named)
 
 
 def _raised(state: SceneState) -> tuple[Constraint, ...]:
