@@ -33,6 +33,7 @@ from point2act.core.constraints import (
     Axis,
     AxisName,
     AxisToAxis,
+    Constraint,
     GripperAxis,
     GripperWidth,
     Height,
@@ -251,4 +252,4 @@ def test_rotations_of_a_twist_are_about_the_origin_of_the_gripper():
 
 def test_an_unknown_record_has_no_residual():
     with pytest.raises(TypeError, match="has no residual"):
-        residual(object(), random_state(np.random.default_rng(6)))
+        residual(Constraint(), random_state(np.random.default_rng(6)))

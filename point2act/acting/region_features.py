@@ -8,7 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.types import OrientedBox
+from point2act.acting.opening import find_opening
+from point2act.core.geometry import frame_from_normal
+from point2act.core.types import NoAnswer, OrientedBox
+from point2act.pipeline.query import Localization
+
+# Gaussians belong to a region from this share of the highest relevancy on. Pieces of a thing that the answers
+# do not distinguish share its probability. Of 200 queries for mugs and their bodies on simulated tables, 192
+# have a rim with 0.25 and 190 with 0.5; of 60 queries for a handle one has the mug's rim, with both.
+_BELONGS = 0.25
+# Quantiles that are taken for the ends of a region, as in ``fit_box``.
+_ENDS = (0.02, 0.98)
+# The highest part: this share of the height, or twice the 2 mm that depth is off. Both chosen.
+_TOP_SHARE, _TOP_MIN = 0.1, 0.004
+# An axis points along the first reference that it is not about perpendicular to: 12 degrees. Chosen, so that
+# noise does not turn a horizontal axis round.
+_ALONG = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +33,111 @@ class RegionFeatures:
     points: Mapping[str, Float[np.ndarray, " 3"]]
     """By the names of ``core.constraints.PointName``; a region without an opening has no ``rim``."""
     axes: Mapping[str, Float[np.ndarray, " 3"]]
-    """By the names of ``core.constraints.AxisName``."""
+    """By the names of ``core.constraints.AxisName``; ``rim_normal`` is there where ``rim`` is."""
     box: OrientedBox
     """Around the region."""
+
+
+def features_of(localization: Localization, up: Float[np.ndarray, " 3"]) -> RegionFeatures:
+    """Find the features of the region that a query means.
+
+    Its surface is the Gaussians with at least a quarter of the highest relevancy, weighted by it. The extent
+    of the likeliest place is narrower: often one piece of a mug, without the rim.
+
+    Args:
+        localization: A query that has a region.
+        up: Upward unit vector, world.
+
+    Raises:
+        ValueError: if the query has no region.
+    """
+    region = localization.region
+    if isinstance(region, NoAnswer):
+        raise ValueError(f"'{localization.query.text}' has no features without a region: {region.detail}")
+    points, relevancy = localization.surface
+    belongs = relevancy >= _BELONGS * relevancy.max(initial=0.0)
+    return find_features(points[belongs], relevancy[belongs], region.action_point, up, region.box)
+
+
+def find_features(
+    points: Float[np.ndarray, "n 3"],
+    weights: Float[np.ndarray, " n"],
+    action_point: Float[np.ndarray, " 3"],
+    up: Float[np.ndarray, " 3"],
+    box: OrientedBox,
+) -> RegionFeatures:
+    """Find the named points and axes of a region, as ReSem3D (Su et al. 2025) names them.
+
+    ``center`` is the middle of the extents, ``top`` that of the highest part. ``bottom`` is at the lowest
+    observed height, below the rim or else below the centre: cameras see no underside. ``side_1`` and
+    ``side_2`` are the ends along the longest axis, which points to the first. ``long``, ``middle`` and
+    ``short`` are principal axes; where two variances are equal, as across the axis of a body of revolution,
+    they are any two directions of that plane. Their signs do not depend on the order of points: upward unless
+    an axis is about horizontal, else along the world's x, or its y if the axis is across that too.
+
+    Args:
+        points: Points of the region's surface, world, metres.
+        weights: Relevancy of each point; those with 0 do not count.
+        action_point: Where to act on the region, world, metres.
+        up: Upward unit vector, world.
+        box: Box around the region.
+
+    Raises:
+        ValueError: if no point has a weight.
+    """
+    counted = weights > 0
+    if not counted.any():
+        raise ValueError("a region without a surface point of positive relevancy has no features")
+    points, weights = points[counted], weights[counted]
+    long, middle, short = (_signed(axis, up) for axis in _principal_axes(points, weights))
+    frame = _upright_frame(points, weights, up)
+    low, high = _ends(points @ frame.T, weights)
+    center = (low + high) / 2 @ frame
+    highest = points @ up >= high[2] - max(_TOP_SHARE * (high[2] - low[2]), _TOP_MIN)
+    x, y, _ = _ends(points[highest] @ frame.T, weights[highest]).mean(axis=0)
+    (behind,), (ahead,) = _ends((points - center) @ long[:, None], weights)
+    found = {
+        "action_point": action_point,
+        "center": center,
+        "top": np.array([x, y, high[2]]) @ frame,
+        "side_1": center + ahead * long,
+        "side_2": center + behind * long,
+    }
+    axes = {"up": up, "long": long, "middle": middle, "short": short}
+    opening = find_opening(points, weights, up)
+    if opening is not None:
+        found["rim"], axes["rim_normal"] = opening.center, opening.normal
+    above = found.get("rim", center)
+    found["bottom"] = above + (low[2] - above @ up) * up
+    return RegionFeatures(found, axes, box)
+
+
+def _principal_axes(
+    points: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "d d"]:
+    """Return the eigenvectors of the covariance as rows, that of the largest variance first."""
+    offsets = points - weights @ points / weights.sum()
+    return np.linalg.eigh((weights[:, None] * offsets).T @ offsets)[1].T[::-1]
+
+
+def _upright_frame(
+    points: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], up: Float[np.ndarray, " 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Return the horizontal principal axes and up, as rows."""
+    level = frame_from_normal(up[None])[0][:, :2].T
+    return np.vstack([_principal_axes(points @ level.T, weights) @ level, up])
+
+
+def _signed(axis: Float[np.ndarray, " 3"], up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+    """Return an axis with the sign that ``find_features`` fixes."""
+    along = np.stack([up, *np.eye(3)]) @ axis
+    first = int(np.argmax(np.abs(along) > _ALONG))
+    return axis * np.sign(along[first])
+
+
+def _ends(points: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, "2 d"]:
+    """Return the weighted quantiles of every coordinate that are taken for the ends."""
+    order = np.argsort(points, axis=0, kind="stable")
+    below = np.cumsum(weights[order], axis=0) - weights[order] / 2
+    columns = zip(below.T / weights.sum(), np.take_along_axis(points, order, axis=0).T, strict=True)
+    return np.stack([np.interp(_ENDS, share, values) for share, values in columns], axis=1)
