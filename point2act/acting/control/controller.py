@@ -64,8 +64,8 @@ class GoalPosture:
 
     @property
     def found(self) -> bool:
-        """Whether all goals hold within their tolerance, and nothing is touched."""
-        return self.clear and self.excess <= 1
+        """Whether all goals hold well within their tolerance, and nothing is touched."""
+        return self.clear and self.excess <= _WELL
 
 
 class Controller:
@@ -222,6 +222,8 @@ class Controller:
         )
 
 
+# Fraction of a tolerance within which a goal counts as found: the rest is for what moves meanwhile. Chosen.
+_WELL = 0.6
 # Fraction of the clearance that a goal keeps: nearer, the limits of velocity would not let the arm get there.
 _KEPT = 0.8
 # Weight of the start posture in the search for a goal: it decides only what the goals leave free.

@@ -59,7 +59,7 @@ class ExecutionConfig:
     """Distance by which the pads close further when something is lost, metres."""
     lost_seconds: float = 2.0
     """Time after which a thing that is lost is asked for again, seconds."""
-    stage_seconds: float = 12.0
+    stage_seconds: float = 8.0
     """Longest duration of a stage."""
     attempts: int = 4
     """Number of times that one stage is begun."""
@@ -223,7 +223,9 @@ class Executor:
         self._control.keep_away(self._memory.obstacles(touches))
         step = self._move if isinstance(stage, Motion) else self._fingers
         while (ended := step(progress)) is None:
-            self._check_time(progress)
+            if self._late(progress):
+                self._note("violated", f"{stage.name}: it took longer than {self._config.stage_seconds:.0f} s")
+                return False
         if ended:
             self._note("done", stage.name)
         return ended
@@ -421,12 +423,12 @@ class Executor:
                 self._ask(thing)
         return True
 
-    def _check_time(self, progress: _Progress) -> None:
+    def _late(self, progress: _Progress) -> bool:
+        """Return whether a stage has taken too long; raise an error if the run has."""
         time = self._robot.state().time
         if time - self._start > self._config.seconds:
             raise _GiveUpError(f"it took longer than {self._config.seconds:.0f} s")
-        if time - progress.entered > self._config.stage_seconds and self._missing_since is None:
-            raise _GiveUpError(f"{progress.stage.name} took longer than {self._config.stage_seconds:.0f} s")
+        return time - progress.entered > self._config.stage_seconds and self._missing_since is None
 
     def _gripper(self) -> Float[np.ndarray, "4 4"]:
         """Return the pose of the gripper at the latest command."""
