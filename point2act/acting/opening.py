@@ -34,9 +34,10 @@ _MIN_DEPTH = 0.25
 # Density of points in the opening, as a share of that on the ring: a closed lid has 1, an opening stray ones.
 _MAX_FILLED = 0.1
 # It is counted within this share of the radius, where the noise of a wall does not reach, and only if a lid
-# would have at least this number of points there: a Poisson variable with mean 4 is rarely 0. Both chosen.
+# would have at least this number of points there. Both chosen: with 6 instead of 4, of 140 sampled shapes
+# without an opening 3 instead of 7 have a rim, and of 20 tubes of 12 mm radius 2 instead of 1 have none.
 _INNER = 0.6
-_MIN_OF_LID = 4.0
+_MIN_OF_LID = 6.0
 # Radii of openings: those of bottles, and of large pots.
 _RADII = (0.006, 0.25)
 # Samples of three points; the second and third are at most this much higher or lower than the first, as in
