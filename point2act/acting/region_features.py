@@ -54,9 +54,14 @@ def features_of(localization: Localization, up: Float[np.ndarray, " 3"]) -> Regi
     region = localization.region
     if isinstance(region, NoAnswer):
         raise ValueError(f"'{localization.query.text}' has no features without a region: {region.detail}")
+    return find_features(*surface_of(localization), region.action_point, up, region.box)
+
+
+def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+    """Return the surface points of the region that a query means, world, and their relevancy."""
     points, relevancy = localization.surface
     belongs = relevancy >= _BELONGS * relevancy.max(initial=0.0)
-    return find_features(points[belongs], relevancy[belongs], region.action_point, up, region.box)
+    return points[belongs], relevancy[belongs]
 
 
 def find_features(

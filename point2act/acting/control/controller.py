@@ -145,21 +145,21 @@ class Controller:
         """Return joint positions at which goals hold, near the start if possible.
 
         Args:
-            start: Joint positions, radians; other start postures follow only if nothing is found from there.
+            start: Joint positions, radians; if nothing is found from there, the nearest result from
+                other start postures.
             goals: Constraints.
             state_at: The state of the scene by the pose of the gripper.
             rng: Draws start postures.
         """
         tasks = self._tasks(goals, state_at, 1.0, 1.0)
-        best: GoalPosture | None = None
-        for posture in self._starts(start, rng):
-            found = self._checked(self._descend(posture, tasks))
-            better = best is None or (not found.clear, found.excess) < (not best.clear, best.excess)
-            best = found if better else best
-            if best.found:
-                break
-        assert best is not None
-        return best
+        here = self._checked(self._descend(start, tasks))
+        if here.found:
+            return here
+        others = [self._checked(self._descend(posture, tasks)) for posture in self._starts(rng)]
+        found = [one for one in others if one.found]
+        if found:
+            return min(found, key=lambda one: float(np.abs(one.joints - start).max()))
+        return min((here, *others), key=lambda one: (not one.clear, one.excess))
 
     def _checked(self, found: GoalPosture) -> GoalPosture:
         """Return a posture with whether it is clear."""
@@ -199,10 +199,7 @@ class Controller:
             None if worst is None else tasks[worst].constraint,
         )
 
-    def _starts(
-        self, start: Float[np.ndarray, " d"], rng: np.random.Generator
-    ) -> Iterator[Float[np.ndarray, " d"]]:
-        yield start
+    def _starts(self, rng: np.random.Generator) -> Iterator[Float[np.ndarray, " d"]]:
         yield self._arm.arm.home
         low, high = self._arm.arm.limits.T
         for _ in range(self._config.restarts - 1):

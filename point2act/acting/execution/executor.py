@@ -45,8 +45,6 @@ class ExecutionConfig:
     """Fraction of the joints' largest velocities that is used."""
     broken: float = 5.0
     """Residual of a path constraint, as a multiple of its tolerance, at which the stage is given up."""
-    contact: float = 8.0
-    """Increase of force that counts as contact where something is set down or pressed, newtons."""
     near: float = 0.08
     """Distance from the goal posture within which contact ends a motion, radians."""
     settled: float = 0.01
@@ -224,7 +222,9 @@ class Executor:
         step = self._move if isinstance(stage, Motion) else self._fingers
         while (ended := step(progress)) is None:
             if self._late(progress):
-                self._note("violated", f"{stage.name}: it took longer than {self._config.stage_seconds:.0f} s")
+                self._note(
+                    "violated", f"{stage.name}: it took longer than {self._config.stage_seconds:.0f} s"
+                )
                 return False
         if ended:
             self._note("done", stage.name)
@@ -260,16 +260,12 @@ class Executor:
         away = float(np.abs(progress.posture - state.joints).max())
         if away < self._config.settled and missing(progress.goals, state_at, self._gripper()) <= 1:
             return True
-        if state.force - progress.force > self._config.contact:
-            return self._on_contact(stage, away)
-        return None
-
-    def _on_contact(self, stage: Motion, away: float) -> bool | None:
-        """Return what contact of the gripper means for a stage, so far from its goal posture (radians)."""
-        if stage.contact == "fails":
-            self._note("violated", f"{stage.name}: the gripper touched something")
-            return False
-        return True if stage.contact == "ends" and away < self._config.near else None
+        if state.force - progress.force < stage.max_force:
+            return None
+        if stage.sets_down and away < self._config.near:
+            return True
+        self._note("violated", f"{stage.name}: the gripper touched something")
+        return False
 
     def _goals_and_paths(self, progress: _Progress) -> list[Constraint]:
         stage = progress.stage
@@ -355,8 +351,8 @@ class Executor:
         """Return the robot's state, and whether a new image has been used."""
         state = self._robot.state()
         seen = self._perception.poll(state.time)
-        if seen is not None and self._memory.see(seen, self._taken_at):
-            self._note("lost", "what was held is seen elsewhere")
+        if seen is not None:
+            self._memory.see(seen, self._taken_at)
         if self._perception.wants_image(state.time):
             self._taken_at = self._control.T_base_gripper(state.joints)
             self._perception.submit(state.time, self._robot.view())

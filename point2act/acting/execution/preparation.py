@@ -1,9 +1,9 @@
-"""From a localized scene to what a plan acts on: features, grasps and things, in the frame of the arm's base."""
+"""From a localized scene to what a plan acts on: features, grasps and things, in the arm's base frame."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -12,14 +12,21 @@ from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.stages import grasp_choices
 from point2act.acting.region_features import RegionFeatures, features_of, surface_of
 from point2act.acting.thing import Thing, thing_at
+from point2act.core.constraints import Axis, Point
 from point2act.core.errors import PlanError
 from point2act.core.geometry import at_pixels, inside, invert, project, transform_points
 from point2act.core.types import NoAnswer, OrientedBox, Plan, PointSet, View
+from point2act.grasping.antipodal.score import PreferenceConfig
 from point2act.localization.segmentation import segment_view
 from point2act.pipeline.fused_surface import fuse_region
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.session import Session
 
+# Height of the lowest observed point over the table below which its thing stands there, metres. Chosen.
+_UNSEEN = 0.015
+# Weight of approaches from above and away from the base: the arm then hides less and stays clear of the table.
+# Chosen.
+_PREFERRED = 0.4
 # Largest difference of a point's depth from a reading that shows it, metres. Chosen.
 _SHOWN = 0.015
 
@@ -34,22 +41,18 @@ class PreparedTask:
     """Surface points of every query's region, base frame."""
 
     def things(self, view: View) -> dict[str, Thing]:
-        """Find the things in a view of the robot's camera, to follow them from there on.
+        """Find the things that a view of the robot's camera shows, to follow them from there on.
 
         Args:
             view: Colour and depth; its pose is in the base frame.
-
-        Raises:
-            PlanError: The view does not show a thing.
         """
         parts = segment_view(view)
         found: dict[str, Thing] = {}
         for thing in dict.fromkeys(self.scene.things.values()):
             queries = [query for query, one in self.scene.things.items() if one == thing]
             pixel = _shown(view, np.concatenate([self.surfaces[query] for query in queries]))
-            if pixel is None:
-                raise PlanError(f"the robot's camera does not show the {thing}: move the camera")
-            found[thing] = thing_at(view, pixel, thing, parts)
+            if pixel is not None:
+                found[thing] = thing_at(view, pixel, thing, parts)
         return found
 
 
@@ -81,11 +84,14 @@ def prepare(
         if isinstance(one.region, NoAnswer):
             raise PlanError(f"'{one.query.text}' was not found: {one.region.detail}")
     up, table = _support(list(located.values()), config)
-    results = {one.query.name: one for one in session.plan(list(located.values()), config=config)}
+    to_grasp = [one for one in located.values() if one.query.role == "grasp"]
+    results = {one.query.name: one for one in session.plan(to_grasp, config=config)}
     for result in results.values():
-        if result.query.role == "grasp" and not result.grasps:
+        if not result.grasps:
             raise PlanError(f"there is no grasp for '{result.query.text}': {result.detail}")
-    features = {name: moved(features_of(one, up), T_base_world) for name, one in located.items()}
+    found = {name: on_table(features_of(one, up), table) for name, one in located.items()}
+    _check_features(plan, found)
+    features = {name: moved(one, T_base_world) for name, one in found.items()}
     things = {target.query.name: target.object for step in plan.steps for target in step.targets}
     grasps = {
         name: grasp_choices(name, result.grasps, T_base_world, max_width) for name, result in results.items()
@@ -93,6 +99,46 @@ def prepare(
     in_base = None if table is None else table @ invert(T_base_world)
     surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
     return PreparedTask(plan, TaskScene(features, things, grasps, in_base), surfaces)
+
+
+def acting_config(gripper: str) -> AnswerConfig:
+    """Return how queries are answered for a robot: grasps from above, and away from its base, come first.
+
+    Args:
+        gripper: Name of a gripper, or path of its file.
+    """
+    config = AnswerConfig(gripper=gripper)
+    score = config.grasp.evaluation.score
+    score = replace(score, preference=PreferenceConfig(from_above=_PREFERRED, away_from_base=_PREFERRED))
+    evaluation = replace(config.grasp.evaluation, score=score)
+    return replace(config, grasp=replace(config.grasp, evaluation=evaluation))
+
+
+def on_table(features: RegionFeatures, table: Float[np.ndarray, "4"] | None) -> RegionFeatures:
+    """Return features with the bottom of what stands on the table on its plane: cameras see it from above.
+
+    Args:
+        features: Features, world.
+        table: Plane ``(n, d)``, world, metres; None without a table.
+    """
+    if table is None:
+        return features
+    bottom = features.points["bottom"]
+    height = float(table[:3] @ bottom + table[3])
+    if not 0 < height < _UNSEEN:
+        return features
+    return replace(features, points={**features.points, "bottom": bottom - height * table[:3]})
+
+
+def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
+    for number, step in enumerate(plan.steps):
+        for one in step.constraints:
+            for feature in vars(one).values():
+                if not isinstance(feature, (Point, Axis)) or feature.of not in features:
+                    continue
+                known = features[feature.of]
+                if feature.name not in (known.points if isinstance(feature, Point) else known.axes):
+                    raise PlanError(f"step {number + 1} needs '{feature}', but no opening was seen there")
 
 
 def moved(features: RegionFeatures, T: Float[np.ndarray, "4 4"]) -> RegionFeatures:

@@ -17,11 +17,9 @@ from point2act.core.constraints import Point
 from point2act.core.geometry import invert
 from point2act.core.types import OrientedBox
 
-# Distance between where a held thing is seen and where the gripper would have it, beyond which it is not held
-# any more, and below which what is seen corrects it, metres. Chosen: tracking errs by a few millimetres.
-_APART, _TOGETHER = 0.06, 0.03
-# Fraction of the difference by which one image corrects where a held thing is in the gripper. Chosen.
-_CORRECTION = 0.3
+# Distance of the gripper's middle from a region at which it hides so much of the thing that what is seen of it
+# errs: until the fingers have closed it is taken to stay. Chosen.
+_HIDDEN = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,6 @@ class SceneMemory:
         self.lost: set[str] = set()
         """Things that the latest image does not show."""
         self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
-        self._apart = 0
 
     @property
     def held(self) -> frozenset[str]:
@@ -61,7 +58,7 @@ class SceneMemory:
     def hold(self, query: str, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
         """Let a query's thing move with the gripper from now on."""
         thing = self.scene.things[query]
-        self._held, self._apart = (thing, invert(T_base_gripper) @ self._motion[thing]), 0
+        self._held = thing, invert(T_base_gripper) @ self._motion[thing]
 
     def release(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
         """Leave what is held where it is."""
@@ -69,43 +66,31 @@ class SceneMemory:
             self._motion[self._held[0]] = T_base_gripper @ self._held[1]
         self._held = None
 
-    def see(self, seen: Mapping[str, Observation], T_base_gripper: Float[np.ndarray, "4 4"]) -> bool:
-        """Take over what an image shows; return whether what was held is seen elsewhere.
+    def see(self, seen: Mapping[str, Observation], T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
+        """Take over what an image shows of things that are neither held nor hidden by the gripper.
 
         Args:
             seen: Where each thing is, by its name.
             T_base_gripper: Pose of the gripper when the image was taken.
         """
-        self.lost = {thing for thing, found in seen.items() if found.lost}
-        gone = False
-        for thing, found in seen.items():
-            if found.motion is None:
-                continue
-            if self._held is not None and thing == self._held[0]:
-                gone = self._compare(thing, found.motion, T_base_gripper)
-            else:
-                self._motion[thing] = found.motion
-        return gone
+        held = None if self._held is None else self._held[0]
+        free = [
+            thing
+            for thing in seen
+            if thing != held and self._distance(thing, T_base_gripper[:3, 3]) > _HIDDEN
+        ]
+        self.lost = {thing for thing in free if seen[thing].lost}
+        for thing in free:
+            motion = seen[thing].motion
+            if motion is not None:
+                self._motion[thing] = motion
 
-    def _compare(
-        self, thing: str, seen: Float[np.ndarray, "4 4"], T_base_gripper: Float[np.ndarray, "4 4"]
-    ) -> bool:
-        """Correct where a thing is in the gripper; return whether two images in a row show it elsewhere."""
-        assert self._held is not None
-        supposed = T_base_gripper @ self._held[1]
-        center = next(
-            self.scene.features[query].box.center for query, one in self.scene.things.items() if one == thing
+    def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
+        """Return the distance of a place from the regions on a thing, metres."""
+        state = self.state_at(0.0, {})(np.eye(4))
+        return min(
+            box_distance(state.box(query), place) for query, one in self.scene.things.items() if one == thing
         )
-        apart = np.linalg.norm((seen - supposed) @ [*center, 1.0])
-        self._apart = self._apart + 1 if apart > _APART else 0
-        if apart < _TOGETHER:
-            corrected = supposed.copy()
-            corrected[:3, 3] += _CORRECTION * ((seen - supposed) @ [*center, 1.0])[:3]
-            self._held = thing, invert(T_base_gripper) @ corrected
-        if self._apart < 2:
-            return False
-        self._held, self._motion[thing] = None, seen
-        return True
 
     def state_at(self, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]) -> StateAt:
         """Return the state by the pose of the gripper: what is held moves with it.
@@ -148,3 +133,9 @@ def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     left = np.cross(up, [1.0, 0.0, 0.0])
     left /= np.linalg.norm(left)
     return np.stack([np.cross(left, up), left, up])
+
+
+def box_distance(box: OrientedBox, place: Float[np.ndarray, " 3"]) -> float:
+    """Return the distance of a place from a box, metres; 0 inside."""
+    local = np.abs(box.axes @ (place - box.center)) - box.half_extents
+    return float(np.linalg.norm(np.maximum(local, 0.0)))

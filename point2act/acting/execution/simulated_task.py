@@ -11,13 +11,11 @@ from jaxtyping import UInt8
 
 from point2act.acting.execution.executor import ExecutionConfig, Executor, Outcome
 from point2act.acting.execution.perception import BesideControl, TrackedThings, Unchanging
-from point2act.acting.execution.preparation import PreparedTask, prepare
+from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
 from point2act.acting.execution.simulated_robot import SimulatedRobot, SimulatedRobotConfig
 from point2act.core.constraints import queries_of
-from point2act.core.errors import Point2ActError
 from point2act.data.points import read_points
 from point2act.grasping.reachability.arm import Arm
-from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.run import place
 from point2act.simulation.disturbances import Disturbance, Disturber, Roles
 from point2act.simulation.pointing import TYPICAL, PointingConfig
@@ -26,6 +24,8 @@ from point2act.simulation.task import Success, Task, TaskMonitor
 
 # Images of a film per second of the robot's clock.
 FILM_RATE = 5.0
+# Time for which everything comes to rest before a run is judged, seconds.
+_RESTS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,34 @@ class SimulatedTaskConfig:
 class SimulatedRun:
     """A run, judged by physics."""
 
-    outcome: Outcome | None
-    """How it ended; None if nothing was begun."""
-    success: Success | None
-    reason: str
-    """Why it ended, one sentence."""
+    outcome: Outcome
+    success: Success
     disturbed_at: float | None = None
     """Time of the disturbance, seconds; None if there was none or its moment never came."""
     film: tuple[UInt8[np.ndarray, "_h _w 3"], ...] = ()
     """Images of the camera, ``FILM_RATE`` per second."""
 
     @property
+    def reason(self) -> str:
+        """Why it ended, one sentence."""
+        return self.outcome.reason
+
+    @property
     def succeeded(self) -> bool:
         """Whether all conditions of the task hold."""
-        return self.success is not None and bool(self.success)
+        return bool(self.success)
 
 
-def prepare_simulated(task: Task, arm: Arm, config: SimulatedTaskConfig, seed: int) -> PreparedTask:
+def prepare_simulated(
+    task: Task, arm: Arm, config: SimulatedTaskConfig = SimulatedTaskConfig(), *, seed: int = 0
+) -> PreparedTask:
     """Capture a task's scene, simulate the answers of a pointing model, and locate what the plan names.
+
+    Args:
+        task: The task in its settled scene.
+        arm: The arm with its gripper.
+        config: Error model of the answers.
+        seed: Seed of images and answers.
 
     Raises:
         PlanError: Something is not found, or has no grasp.
@@ -73,19 +83,19 @@ def prepare_simulated(task: Task, arm: Arm, config: SimulatedTaskConfig, seed: i
         capture_scene(task.scene, folder, CaptureConfig(pointing=config.pointing), rng)
         session = place(folder)
         points = read_points(Path(folder) / "points.json")
-        answer = AnswerConfig(gripper=arm.gripper.name)
+        answer = acting_config(arm.gripper.name)
         return prepare(session, points, task.plan, arm.gripper.max_width, answer)
 
 
 def run_simulated(
     task: Task,
     arm: Arm,
+    prepared: PreparedTask,
+    config: SimulatedTaskConfig = SimulatedTaskConfig(),
     *,
     closed_loop: bool = True,
     disturbance: Disturbance | None = None,
     filmed: bool = False,
-    config: SimulatedTaskConfig = SimulatedTaskConfig(),
-    prepared: PreparedTask | None = None,
     seed: int = 0,
 ) -> SimulatedRun:
     """Carry out a task in the simulator.
@@ -93,33 +103,25 @@ def run_simulated(
     Args:
         task: The task in its settled scene.
         arm: The arm with its gripper.
+        prepared: What ``prepare_simulated`` returned for it.
+        config: All options.
         closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
         disturbance: What somebody does meanwhile; None for nothing.
         filmed: Whether images of the camera are kept.
-        config: All options.
-        prepared: What ``prepare_simulated`` returned for the same task; None to do it here.
-        seed: Seed of answers, noise, disturbance and start postures.
+        seed: Seed of noise, disturbance and start postures.
     """
-    try:
-        prepared = prepared or prepare_simulated(task, arm, config, seed)
-    except Point2ActError as err:
-        return SimulatedRun(None, None, str(err))
     robot = SimulatedRobot(task.scene, arm, config.robot, seed)
-    monitor, film = TaskMonitor(task, robot.model), _Film()
-    disturber = None
-    if disturbance is not None:
-        disturber = Disturber(disturbance, task.scene, roles_of(task), np.random.default_rng([seed, 2]))
-        robot.before_step.append(disturber)
+    monitor, film, disturber = TaskMonitor(task, robot.model), _Film(), None
     robot.before_step.append(lambda one: monitor.update(one.data))
     if filmed:
         robot.before_step.append(film)
+    if disturbance is not None:
+        disturber = Disturber(disturbance, task.scene, roles_of(task), np.random.default_rng([seed, 2]))
+        robot.before_step.append(disturber)
     try:
         view = robot.view()
-        watched = (
-            TrackedThings(view, prepared.things(view))
-            if closed_loop
-            else Unchanging(tuple(dict.fromkeys(prepared.scene.things.values())))
-        )
+        names = tuple(dict.fromkeys(prepared.scene.things.values()))
+        watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(names)
         beside = BesideControl(
             watched, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
         )
@@ -127,12 +129,9 @@ def run_simulated(
             robot, arm, prepared.scene, beside, config=config.execution, rng=np.random.default_rng([seed, 3])
         )
         outcome = executor.run(prepared.plan)
-        robot.rest(1.0)
-        success = monitor.success(robot.data)
+        robot.rest(_RESTS)
         started = None if disturber is None else disturber.started
-        return SimulatedRun(outcome, success, outcome.reason, started, tuple(film.images))
-    except Point2ActError as err:
-        return SimulatedRun(None, None, str(err))
+        return SimulatedRun(outcome, monitor.success(robot.data), started, tuple(film.images))
     finally:
         robot.close()
 

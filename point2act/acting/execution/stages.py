@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +21,8 @@ LIFT = 0.10
 _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
 # Fraction of the arm's speed where it comes near things. Chosen.
 _SLOW = 0.4
+# Forces that count as contact: where something is set down or grasped, and anywhere else, newtons. Chosen.
+_TOUCH, _PRESS = 8.0, 30.0
 # Tolerance of what is held or not, 1 or 0.
 HELD = 0.1
 # Room that an opening gripper leaves beside what it releases, metres on both sides together. Chosen.
@@ -45,9 +46,10 @@ class Motion:
     """Queries whose things the gripper, or what it holds, may touch; all others are kept away from."""
     speed: float = 1.0
     """Fraction of the arm's speed."""
-    contact: Literal["ends", "fails", "allowed"] = "allowed"
-    """What contact of the gripper means: the end, as of things that are set down and buttons; a failure, as on
-    the approach to a grasp; or nothing."""
+    max_force: float = _PRESS
+    """Increase of the force on the gripper that ends it, newtons."""
+    sets_down: bool = False
+    """Whether that is a success near the goal: things are set down until something resists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
     stages: list[Stage] = [
         Fingers("open", step, choice.open_width),
         Motion(f"move to the {query}", step, lambda _: (before,)),
-        Motion(f"approach the {query}", step, lambda _: (at,), (on,), frozenset((query,)), _SLOW, "fails"),
+        Motion(f"approach the {query}", step, lambda _: (at,), (on,), frozenset((query,)), _SLOW, _TOUCH),
         Fingers(f"close on the {query}", step, 0.0, query),
     ]
     if request.lifts:
@@ -132,9 +134,11 @@ def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | Gras
     on_the_way = tuple(one for one in paths if not isinstance(one, GripperWidth))
     widths = [one for one in goals if isinstance(one, GripperWidth)]
     if poses:
-        touches = widths or any(isinstance(one, GripperWidth) for one in paths)
-        speed, contact = (_SLOW, "ends") if touches else (1.0, "allowed")
-        yield Motion(step.action, number, lambda _: poses, on_the_way, named, speed, contact)
+        presses = any(isinstance(one, GripperWidth) for one in paths)
+        speed, force = (_SLOW if widths or presses else 1.0), (_TOUCH if widths else _PRESS)
+        yield Motion(
+            step.action, number, lambda _: poses, on_the_way, named, speed, force, sets_down=bool(widths)
+        )
     for one in widths:
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
         if one.width > 0:

@@ -1,0 +1,98 @@
+"""``point2act act TASK``: carry out a task in closed loop, in the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from point2act.cli.options import parse
+from point2act.core.progress import Stages
+
+if TYPE_CHECKING:
+    from point2act.acting.execution.simulated_task import SimulatedRun
+else:
+    SimulatedRun = Any
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Carry out a task in closed loop: look, grasp, move by constraints, and answer disturbances.
+
+      point2act act mug_on_coaster --disturbance target_moved --film act.webp
+
+    A simulated arm captures the scene, a simulated pointing model answers, of whose answers a quarter is wrong,
+    and the plan's constraints are solved a hundred times a second while a camera follows the things.
+    Writes the time line as JSON. Needs pip install "point2act[act]".
+    """
+
+    task: tyro.conf.Positional[str] = "mug_on_coaster"
+    """Name of a shipped task (configs/tasks), or path of a .toml file."""
+    seed: int = 0
+    """Seed of the scene, of the answers, of noise and of the disturbance."""
+    arm: str = "panda"
+    """Name of a shipped arm, or path of an arm's .toml file."""
+    gripper: str = "panda"
+    """Name of a shipped gripper, or path of a gripper's .toml file."""
+    disturbance: Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered"] = "none"
+    """What somebody does meanwhile: moves the thing before the grasp, or the goal while it is carried, pulls it
+    from the gripper, pushes the arm, or covers the camera for a second."""
+    open_loop: bool = False
+    """Do not follow the things: the baseline, which takes everything to stay where it was."""
+    output: Path = Path("act.json")
+    """File to write: whether the task is done, and what happened when."""
+    film: Path | None = None
+    """Film of the camera's images to write, .webp."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and carry out the task."""
+    arguments = parse(Arguments, argv, "act")
+    # Late, as in the other commands: --help is quick.
+    from point2act.acting.execution.run_json import write_run
+    from point2act.acting.execution.simulated_task import FILM_RATE, prepare_simulated, run_simulated
+    from point2act.core.files import write_bytes
+    from point2act.core.threads import configure_threads
+    from point2act.grasping.grippers import load_gripper
+    from point2act.grasping.reachability.arm import load_arm
+    from point2act.simulation.task import load_task
+    from point2act.visualization.drawing import encode_film
+
+    configure_threads()
+    arm = load_arm(arguments.arm, load_gripper(arguments.gripper))
+    stages = Stages(show=True)
+    with stages.stage("settle the scene"):
+        task = load_task(arguments.task, arguments.seed)
+    print(task.instruction)
+    with stages.stage("find what the plan names"):
+        prepared = prepare_simulated(task, arm, seed=arguments.seed)
+    with stages.stage("carry out the plan"):
+        run = run_simulated(
+            task,
+            arm,
+            prepared,
+            closed_loop=not arguments.open_loop,
+            disturbance=None if arguments.disturbance == "none" else arguments.disturbance,
+            filmed=arguments.film is not None,
+            seed=arguments.seed,
+        )
+    Console().print(_table(run))
+    print(f"{'done' if run.succeeded else 'not done'}: {run.reason}")
+    write_run(arguments.output, task, run)
+    print(f"time line: {arguments.output}")
+    if arguments.film is not None:
+        write_bytes(arguments.film, encode_film(run.film, FILM_RATE))
+        print(f"film: {arguments.film}")
+
+
+def _table(run: SimulatedRun) -> Table:
+    """Return what happened when."""
+    table = Table("second", "", "what")
+    for event in run.outcome.events:
+        table.add_row(f"{event.time:.2f}", event.kind, event.detail)
+    return table
