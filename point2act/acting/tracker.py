@@ -76,8 +76,9 @@ class Track:
     """Motion from the camera frame of the first view to that of this one."""
     score: float
     """Share of its visible points that agree with the image, in depth and colour."""
-    hidden: bool = False
-    """Whether it is lost, but what is in front of its last place hides it: it may still be there."""
+    may_stay: bool = False
+    """Whether it is lost, but may still be where it was: something hides its last place, or a surface is seen
+    there, as in a shadow."""
 
 
 class Tracker:
@@ -111,12 +112,19 @@ class Tracker:
             if one.state == "lost":
                 self._seek(one, frame)
         self._frame = frame
-        self.tracks = tuple(replace(_track(one, view), hidden=self._hidden(one)) for one in self._followed)
+        self.tracks = tuple(
+            replace(_track(one, view), may_stay=self._may_stay(one)) for one in self._followed
+        )
         return self.tracks
 
-    def _hidden(self, one: FollowedThing) -> bool:
-        visible = one.scores(self._frame, one.T_cam_thing)[1]
-        return one.state == "lost" and visible < self._config.min_visible
+    def _may_stay(self, one: FollowedThing) -> bool:
+        """Return whether a lost thing is not seen to have left its place."""
+        if one.state == "tracked":
+            return False
+        found = one.agreement(self._frame, one.T_cam_thing)
+        visible = int((~found.hidden).sum())
+        at_depth = len(found.difference)
+        return visible < self._config.min_visible * len(found.hidden) or at_depth > visible / 2
 
     def _follow(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> None:
         """Move a thing with the flow; it is lost where too few points agree."""

@@ -8,19 +8,22 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import transform
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import OrientedBox
 from point2act.grasping.reachability.arm import FLANGE, TOOL, Arm, attach_at, bare_spec, tool
-from point2act.grasping.reachability.clearance import find_links, joints_behind
+from point2act.grasping.reachability.clearance import Links, find_links, joints_behind
 
 # Boxes that are kept away from at a time. Chosen.
 MAX_OBSTACLES = 12
 # Distance beyond which clearances are not measured, metres.
 _FAR = 0.02
+# Distance within which a point seen by a camera is on the arm, metres: its shape and the calibration of the
+# camera err. Chosen.
+_SKIN = 0.015
 _NOWHERE = np.array([0.0, 0.0, -10.0])
 _TABLE, _OBSTACLE = "table", "obstacle"
 
@@ -81,6 +84,25 @@ class ArmModel:
             data.mocap_quat[place] = Rotation.from_matrix(turn).as_quat()[[3, 0, 1, 2]]
             geom.size, geom.rbound = box.half_extents, np.linalg.norm(box.half_extents)
 
+    def covers(self, data: MjData, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Return which points are on the arm or on its gripper, base frame, metres."""
+        covered = np.zeros(len(points), dtype=bool)
+        for geom in self.moving:
+            turn = data.geom_xmat[geom].reshape(3, 3)
+            center = data.geom_xpos[geom] + turn @ self.links.centers[geom]
+            reach = self.links.radii[geom] + _SKIN
+            near = np.flatnonzero(
+                np.linalg.norm(points - center, axis=1) < np.linalg.norm(self.links.halves[geom]) + reach
+            )
+            beyond = np.maximum(np.abs((points[near] - center) @ turn) - self.links.halves[geom], 0.0)
+            covered[near] |= np.linalg.norm(beyond, axis=1) < reach
+        return covered
+
+    @cached_property
+    def links(self) -> Links:
+        """Collision geometry of all geoms."""
+        return find_links(self.model)
+
     def clearance(self, data: MjData) -> float:
         """Return the smallest distance of links and gripper to what is around and to one another, metres.
 
@@ -112,4 +134,4 @@ class ArmModel:
     def link_pairs(self) -> list[tuple[int, int]]:
         """Pairs of geoms of links that are not neighbours."""
         around = set(self.around)
-        return [pair for pair in find_links(self.model).pairs if not around & set(pair)]
+        return [pair for pair in self.links.pairs if not around & set(pair)]

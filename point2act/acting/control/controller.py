@@ -22,7 +22,8 @@ from point2act.acting.constraint_values import residual
 from point2act.acting.control.arm_model import ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask, StateAt
 from point2act.core.constraints import Constraint
-from point2act.core.types import OrientedBox
+from point2act.core.geometry import back_project, pixel_centers
+from point2act.core.types import OrientedBox, View
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,21 @@ class Controller:
         """Return the pose of the gripper at joint positions, radians."""
         self._here.update(joints)
         return self._arm.T_base_gripper(self._here.data, 0.0)
+
+    def without_arm(self, view: View, joints: Float[np.ndarray, " d"]) -> View:
+        """Return a view without the depth of what is on the arm or on its gripper.
+
+        Args:
+            view: Colour and depth; its pose is in the base frame.
+            joints: Joint positions when it was taken, radians.
+        """
+        if view.depth is None:
+            return view
+        self._here.update(joints)
+        pixels = pixel_centers(*view.depth.shape).reshape(-1, 2)
+        points = back_project(view.camera, view.T_world_cam, pixels, view.depth.reshape(-1))
+        covered = self._arm.covers(self._here.data, points).reshape(view.depth.shape)
+        return replace(view, depth=np.where(covered, np.float32(0), view.depth))
 
     def velocity(
         self,

@@ -26,6 +26,7 @@ from point2act.acting.execution.stages import (
     Motion,
     Stage,
     grasp_stages,
+    retreat,
     stages_of,
 )
 from point2act.acting.execution.timeline import Event, EventKind
@@ -57,11 +58,15 @@ class ExecutionConfig:
     """Distance by which the pads close further when something is lost, metres."""
     lost_seconds: float = 2.0
     """Time after which a thing that is lost is asked for again, seconds."""
+    gone_seconds: float = 10.0
+    """Time after which a run ends if a thing is still lost, seconds."""
+    blocked_seconds: float = 0.6
+    """Time without motion, short of its goal, after which a stage is given up, seconds."""
     stage_seconds: float = 8.0
     """Longest duration of a stage."""
     attempts: int = 4
     """Number of times that one stage is begun."""
-    seconds: float = 120.0
+    seconds: float = 90.0
     """Longest duration of the run."""
 
 
@@ -95,6 +100,8 @@ class _Progress:
     kept: set[Constraint] = field(default_factory=set)
     """Path constraints that have held since the start."""
     widths: list[float] = field(default_factory=list)
+    still: int = 0
+    """Number of control steps since the arm last moved."""
 
 
 class _GiveUpError(Exception):
@@ -143,6 +150,7 @@ class Executor:
         self._held_width = 0.0
         self._taken_at = np.eye(4)
         self._missing_since: float | None = None
+        self._asked = False
         self._failed: set[GraspChoice] = set()
         self._chosen: GraspChoice | None = None
 
@@ -184,11 +192,24 @@ class Executor:
         if choice is None:
             return False
         self._chosen = choice
-        for stage in grasp_stages(block, choice):
+        stages = grasp_stages(block, choice)
+        for stage in stages:
             if not self._stage(stage):
                 self._failed.add(choice)
+                if stage is not stages[0]:
+                    self._back_off(block)
                 return False
         return True
+
+    def _back_off(self, request: GraspRequest) -> None:
+        """Leave what could not be grasped by the way that the gripper came."""
+        self._memory.release(self._gripper())
+        everything = frozenset(self._memory.scene.things)
+        for stage in (
+            Fingers("let go", request.step, self._arm.gripper.max_width),
+            retreat(request.step, everything),
+        ):
+            self._stage(stage)
 
     def _back(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
         """Return the number of the nearest block before a failed one whose path constraints hold."""
@@ -256,10 +277,15 @@ class Executor:
         velocity = self._control.velocity(
             self._sent, progress.posture, stage.paths, state_at, self._robot.period, stage.speed
         )
+        before = self._sent
         self._send(velocity, state)
+        progress.still = progress.still + 1 if np.abs(self._sent - before).max() < _CREEP else 0
         away = float(np.abs(progress.posture - state.joints).max())
         if away < self._config.settled and missing(progress.goals, state_at, self._gripper()) <= 1:
             return True
+        if progress.still * self._robot.period > self._config.blocked_seconds:
+            self._note("violated", f"{stage.name}: the arm cannot come nearer")
+            return False
         if state.force - progress.force < stage.max_force:
             return None
         if stage.sets_down and away < self._config.near:
@@ -355,7 +381,8 @@ class Executor:
             self._memory.see(seen, self._taken_at)
         if self._perception.wants_image(state.time):
             self._taken_at = self._control.T_base_gripper(state.joints)
-            self._perception.submit(state.time, self._robot.view())
+            view = self._control.without_arm(self._robot.view(), state.joints)
+            self._perception.submit(state.time, view)
         return state, seen is not None
 
     def _send(self, velocity: Float[np.ndarray, " d"], state: RobotState) -> None:
@@ -412,8 +439,12 @@ class Executor:
         if self._missing_since is None:
             self._missing_since = state.time
             self._note("lost", f"{', '.join(sorted(missing_now))}: waiting")
-        elif state.time - self._missing_since > self._config.lost_seconds and self._ask is not None:
-            self._missing_since = state.time
+            self._asked = False
+        waited = state.time - self._missing_since
+        if waited > self._config.gone_seconds:
+            raise _GiveUpError(f"the camera does not show the {', '.join(sorted(missing_now))} any more")
+        if waited > self._config.lost_seconds and self._ask is not None and not self._asked:
+            self._asked = True
             for thing in sorted(missing_now):
                 self._note("asked", thing)
                 self._ask(thing)
@@ -434,6 +465,8 @@ class Executor:
         self._events.append(Event(self._robot.state().time - self._start, kind, detail))
 
 
+# Motion of the joints in a control step below which the arm stands still, radians. Chosen.
+_CREEP = 2e-5
 # Range of the pads' distance within which they stand still, metres. Chosen.
 _STILL = 0.0005
 # Error of the gripper's pose at which a grasp counts as reached, metres. Chosen.

@@ -63,7 +63,7 @@ class TrackedThings:
 
     def _observed(self, track: Track, view: View) -> Observation:
         motion = view.T_world_cam @ track.T_cam_thing @ self._T_cam_base
-        lost = track.state == "lost" and not track.hidden
+        lost = track.state == "lost" and not track.may_stay
         return Observation(lost, motion if track.state == "tracked" else None)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.execution.scene_memory import TaskScene
+from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
 from point2act.acting.region_features import RegionFeatures, features_of, surface_of
 from point2act.acting.thing import Thing, thing_at
 from point2act.core.constraints import Axis, Point
 from point2act.core.errors import PlanError
-from point2act.core.geometry import at_pixels, inside, invert, project, transform_points
+from point2act.core.geometry import at_pixels, fit_box, inside, invert, project, transform_points
 from point2act.core.types import NoAnswer, OrientedBox, Plan, PointSet, View
 from point2act.grasping.antipodal.score import PreferenceConfig
 from point2act.localization.segmentation import segment_view
@@ -89,7 +90,10 @@ def prepare(
     for result in results.values():
         if not result.grasps:
             raise PlanError(f"there is no grasp for '{result.query.text}': {result.detail}")
-    found = {name: on_table(features_of(one, up), table) for name, one in located.items()}
+    found = {
+        name: replace(on_table(features_of(one, up), table), box=fit_box(surface_of(one)[0]))
+        for name, one in located.items()
+    }
     _check_features(plan, found)
     features = {name: moved(one, T_base_world) for name, one in found.items()}
     things = {target.query.name: target.object for step in plan.steps for target in step.targets}
@@ -98,7 +102,10 @@ def prepare(
     }
     in_base = None if table is None else table @ invert(T_base_world)
     surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
-    return PreparedTask(plan, TaskScene(features, things, grasps, in_base), surfaces)
+    context = next(iter(located.values())).context
+    everything = transform_points(T_base_world, context.scene.means[context.solid])
+    scenery = find_scenery(everything, in_base, surfaces)
+    return PreparedTask(plan, TaskScene(features, things, grasps, scenery, in_base), surfaces)
 
 
 def acting_config(gripper: str) -> AnswerConfig:

@@ -14,12 +14,15 @@ from point2act.acting.execution.stages import GraspChoice
 from point2act.acting.region_features import RegionFeatures
 from point2act.acting.scene_state import SceneState
 from point2act.core.constraints import Point
-from point2act.core.geometry import invert
+from point2act.core.geometry import distance_to_box, invert
 from point2act.core.types import OrientedBox
 
 # Distance of the gripper's middle from a region at which it hides so much of the thing that what is seen of it
 # errs: until the fingers have closed it is taken to stay. Chosen.
 _HIDDEN = 0.03
+# Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that somebody
+# moves is there in the second one too, a mistake of the tracker is not.
+_STEP = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class TaskScene:
     """Name of the thing that each query's region is on: they move together."""
     grasps: Mapping[str, tuple[GraspChoice, ...]]
     """Grasps of each query to grasp, best first."""
+    scenery: tuple[OrientedBox, ...] = ()
+    """Boxes around everything else that stands there."""
     table: Float[np.ndarray, "4"] | None = None
     """Plane ``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
 
@@ -46,6 +51,7 @@ class SceneMemory:
         }
         self.lost: set[str] = set()
         """Things that the latest image does not show."""
+        self._jumps: dict[str, Float[np.ndarray, "4 4"]] = {}
         self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
 
     @property
@@ -82,14 +88,29 @@ class SceneMemory:
         self.lost = {thing for thing in free if seen[thing].lost}
         for thing in free:
             motion = seen[thing].motion
-            if motion is not None:
+            if motion is not None and self._confirmed(thing, motion):
                 self._motion[thing] = motion
+
+    def _confirmed(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
+        """Return whether a thing has moved little since the latest image, or a second image shows it there."""
+        center = np.append(self._center(thing), 1.0)
+        places = [T @ center for T in (self._motion[thing], self._jumps.pop(thing, self._motion[thing]))]
+        if min(float(np.linalg.norm(motion @ center - place)) for place in places) <= _STEP:
+            return True
+        self._jumps[thing] = motion
+        return False
+
+    def _center(self, thing: str) -> Float[np.ndarray, " 3"]:
+        query = next(query for query, one in self.scene.things.items() if one == thing)
+        return self.scene.features[query].box.center
 
     def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
         """Return the distance of a place from the regions on a thing, metres."""
         state = self.state_at(0.0, {})(np.eye(4))
         return min(
-            box_distance(state.box(query), place) for query, one in self.scene.things.items() if one == thing
+            float(distance_to_box(place, state.box(query)))
+            for query, one in self.scene.things.items()
+            if one == thing
         )
 
     def state_at(self, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]) -> StateAt:
@@ -122,10 +143,11 @@ class SceneMemory:
         return self._motion[self.scene.things[choice.query]] @ choice.T_world_gripper
 
     def obstacles(self, without: frozenset[str]) -> list[OrientedBox]:
-        """Return the boxes of all regions but those on the things of some queries."""
+        """Return the boxes of all regions but those on the things of some queries, and of the scenery."""
         left_out = {self.scene.things[query] for query in without | self.held}
         state = self.state_at(0.0, {})(np.eye(4))
-        return [state.box(query) for query, thing in self.scene.things.items() if thing not in left_out]
+        boxes = [state.box(query) for query, thing in self.scene.things.items() if thing not in left_out]
+        return [*boxes, *self.scene.scenery]
 
 
 def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
@@ -133,9 +155,3 @@ def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     left = np.cross(up, [1.0, 0.0, 0.0])
     left /= np.linalg.norm(left)
     return np.stack([np.cross(left, up), left, up])
-
-
-def box_distance(box: OrientedBox, place: Float[np.ndarray, " 3"]) -> float:
-    """Return the distance of a place from a box, metres; 0 inside."""
-    local = np.abs(box.axes @ (place - box.center)) - box.half_extents
-    return float(np.linalg.norm(np.maximum(local, 0.0)))

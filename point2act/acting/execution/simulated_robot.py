@@ -34,9 +34,9 @@ class SimulatedRobotConfig:
     """Duration of a control step, seconds."""
     force: float = 40.0
     """Squeezing force of each finger, newtons."""
-    size: tuple[int, int] = (360, 480)
+    size: tuple[int, int] = (480, 640)
     """Height and width of the camera's images, pixels."""
-    focal: float = 560.0
+    focal: float = 850.0
     """Focal length, pixels."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """Noise of the images' colours."""

@@ -23,6 +23,8 @@ _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
 _SLOW = 0.4
 # Forces that count as contact: where something is set down or grasped, and anywhere else, newtons. Chosen.
 _TOUCH, _PRESS = 8.0, 30.0
+# Force that is no reason to stay where the gripper leaves something, newtons. Chosen.
+_LEAVING = 50.0
 # Tolerance of what is held or not, 1 or 0.
 HELD = 0.1
 # Room that an opening gripper leaves beside what it releases, metres on both sides together. Chosen.
@@ -87,8 +89,11 @@ def stages_of(plan: Plan, max_width: float) -> tuple[Stage | GraspRequest, ...]:
         plan: Steps with constraints.
         max_width: Largest opening of the gripper, metres.
     """
+    following = [*plan.steps[1:], Step("", ())]
     return tuple(
-        stage for number, step in enumerate(plan.steps) for stage in _of_step(number, step, max_width)
+        stage
+        for number, (step, after) in enumerate(zip(plan.steps, following, strict=True))
+        for stage in _of_step(number, step, after, max_width)
     )
 
 
@@ -119,14 +124,15 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
     return tuple(stages)
 
 
-def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | GraspRequest]:
+def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator[Stage | GraspRequest]:
     paths = tuple(one for one in step.constraints if one.when == "path")
     goals = tuple(one for one in step.constraints if one.when == "goal")
     named = frozenset(name for one in step.constraints for name in queries_of(one))
-    guided = any(isinstance(one, (LinePath, ArcPath)) for one in paths)
+    guides = (LinePath, ArcPath)
+    lifts = not any(isinstance(one, guides) for one in (*paths, *after.constraints))
     for target in step.targets:
         if target.query.role == "grasp":
-            yield GraspRequest(target.query.name, number, lifts=not guided)
+            yield GraspRequest(target.query.name, number, lifts=lifts)
     for one in paths:
         if isinstance(one, GripperWidth):
             yield Fingers("set the fingers", number, min(one.width, max_width))
@@ -135,14 +141,25 @@ def _of_step(number: int, step: Step, max_width: float) -> Iterator[Stage | Gras
     widths = [one for one in goals if isinstance(one, GripperWidth)]
     if poses:
         presses = any(isinstance(one, GripperWidth) for one in paths)
-        speed, force = (_SLOW if widths or presses else 1.0), (_TOUCH if widths else _PRESS)
+        guided = any(isinstance(one, guides) for one in on_the_way)
+        speed, force = (_SLOW if widths or presses else 1.0), (_TOUCH if widths and not guided else _PRESS)
         yield Motion(
             step.action, number, lambda _: poses, on_the_way, named, speed, force, sets_down=bool(widths)
         )
     for one in widths:
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
         if one.width > 0:
-            yield Motion("retreat", number, _retreated, touches=named)
+            yield retreat(number, named)
+
+
+def retreat(step: int, touches: frozenset[str]) -> Motion:
+    """Return the motion back from a thing that was released.
+
+    Args:
+        step: Index of the plan's step.
+        touches: Queries whose things may be touched.
+    """
+    return Motion("retreat", step, _retreated, touches=touches, max_force=_LEAVING)
 
 
 def _raised(state: SceneState) -> tuple[Constraint, ...]:
