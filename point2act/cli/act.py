@@ -26,7 +26,7 @@ class Arguments:
 
       point2act act mug_on_coaster --disturbance target_moved --film act.webp
 
-    A simulated arm captures the scene, a simulated pointing model answers, of whose answers a quarter is wrong,
+    A simulated camera captures the scene, a simulated pointing model answers, wrongly a quarter of the time,
     and the plan's constraints are solved a hundred times a second while a camera follows the things.
     Writes the time line as JSON. Needs pip install "point2act[act]".
     """
@@ -40,8 +40,8 @@ class Arguments:
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     disturbance: Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered"] = "none"
-    """What somebody does meanwhile: moves the thing before the grasp, or the goal while it is carried, pulls it
-    from the gripper, pushes the arm, or covers the camera for a second."""
+    """What happens meanwhile: the thing is moved before the grasp, or the goal while it is carried; the thing is
+    pulled from the gripper, the arm pushed, or the camera covered for a second."""
     open_loop: bool = False
     """Do not follow the things: the baseline, which takes everything to stay where it was."""
     output: Path = Path("act.json")

@@ -72,6 +72,7 @@ class PhysicalState:
 class Condition(TomlTable):
     """What all conditions have."""
 
+    kind: str
     thing: str
     """Name of an object, or of a fixture."""
 

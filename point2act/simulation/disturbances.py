@@ -1,4 +1,4 @@
-"""Disturbances of a run: somebody moves things, pulls them from the gripper, pushes the arm, covers the camera.
+"""Disturbances of a run: things are moved or pulled from the gripper, the arm pushed, the camera covered.
 
 Each acts once, when the physics reaches its moment, and is drawn from a seed.
 """
@@ -19,27 +19,31 @@ DISTURBANCES: tuple[Disturbance, ...] = get_args(Disturbance)
 
 # Distances by which things are moved, metres.
 _SHIFT = (0.05, 0.15)
-# Smallest distance of where a thing is put to the middle of any other, and the half sides of the area in which
-# it is put, metres. Chosen: within reach, and room for a gripper.
+# Smallest distance of where a thing is put to the middle of any other, and the half sides of the area for it,
+# metres. Chosen: within reach, and free for a gripper.
 _APART, _AREA = 0.11, (0.22, 0.26)
 _ATTEMPTS = 500
-# Distance of the gripper from the target at which it is moved, and height above its place at which a thing counts
-# as lifted, metres. Chosen.
+# Distance of the gripper from the target at which it is moved, and height above its place at which a thing
+# counts as lifted, metres. Chosen.
 _NEAR, _LIFTED = 0.22, 0.05
-# Duration of a motion by somebody, of a push, and of a covered camera, seconds.
+# Duration of a motion, of a push, and of a covered camera, seconds.
 _SECONDS, _PUSHED, _COVERED = 0.5, 0.3, 1.0
 # Torque of a push, as a fraction of the joint's largest. Chosen: it turns the arm by a few degrees.
 _TORQUE = 0.6
 # Time at which a run without an object to grasp is disturbed, seconds. Chosen.
-_BEGUN = 2.0
+_EARLIEST = 2.0
 
 
 class DisturbedRobot(Protocol):
     """What a disturbance acts on."""
 
-    model: MjModel
     data: MjData
     covered: bool
+
+    @property
+    def model(self) -> MjModel:
+        """The model of the scene with the robot."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Disturber:
         """
         self.kind, self._scene, self._roles, self._rng = kind, scene, roles, rng
         self.started: float | None = None
-        """Time at which it began, seconds; None before."""
+        """Time at which it started, seconds; None before."""
         self._thing = roles.goal if kind == "goal_moved" else roles.target
         self._from_to: tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]] | None = None
         self._joint = int(rng.integers(1, 4))
@@ -92,7 +96,7 @@ class Disturber:
     def _due(self, robot: DisturbedRobot) -> bool:
         data = robot.data
         if self._roles.target is None:
-            return self.kind in ("pushed", "covered") and data.time > _BEGUN
+            return self.kind in ("pushed", "covered") and data.time > _EARLIEST
         target = data.body(self._roles.target).xpos
         rise = target[2] - self._scene.T_world_thing[self._roles.target][2, 3]
         if self.kind in ("goal_moved", "pulled"):
@@ -117,15 +121,15 @@ class Disturber:
         rest = self._scene.T_world_thing[self._thing][:3, 3]
         base = rest if self.kind == "pulled" else start
         others = [robot.data.body(name).xpos[:2] for name in self._scene.T_world_thing if name != self._thing]
-        best, room = rest, -np.inf
+        best, clearance = rest, -np.inf
         for _ in range(_ATTEMPTS):
             angle, length = self._rng.uniform(0, 2 * np.pi), self._rng.uniform(*_SHIFT)
             place = base + length * np.array([np.cos(angle), np.sin(angle), 0.0])
             if (np.abs(place[:2]) > _AREA).any():
                 continue
             free = min((float(np.linalg.norm(place[:2] - other)) for other in others), default=np.inf)
-            if free > room:
-                best, room = place, free
+            if free > clearance:
+                best, clearance = place, free
             if free >= _APART:
                 break
         return np.array([best[0], best[1], rest[2] + 0.001])

@@ -23,7 +23,7 @@ MAX_OBSTACLES = 12
 _FAR = 0.02
 # Distance within which a point seen by a camera is on the arm, metres: its shape and the calibration of the
 # camera err. Chosen.
-_SKIN = 0.015
+_MARGIN = 0.015
 _NOWHERE = np.array([0.0, 0.0, -10.0])
 _TABLE, _OBSTACLE = "table", "obstacle"
 
@@ -90,7 +90,7 @@ class ArmModel:
         for geom in self.moving:
             turn = data.geom_xmat[geom].reshape(3, 3)
             center = data.geom_xpos[geom] + turn @ self.links.centers[geom]
-            reach = self.links.radii[geom] + _SKIN
+            reach = self.links.radii[geom] + _MARGIN
             near = np.flatnonzero(
                 np.linalg.norm(points - center, axis=1) < np.linalg.norm(self.links.halves[geom]) + reach
             )

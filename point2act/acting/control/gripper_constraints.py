@@ -12,7 +12,7 @@ from point2act.acting.scene_state import Moving, SceneState
 from point2act.core.constraints import GRIPPER, Axis, Constraint, Point, When
 from point2act.core.geometry import transform_points
 
-# A radian of the gripper's axes weighs as much as so many metres: its length. Chosen.
+# A radian of the gripper's axes weighs as much as this length, about the gripper's, metres. Chosen.
 _LEVER = 0.1
 
 

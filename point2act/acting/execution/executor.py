@@ -65,7 +65,7 @@ class ExecutionConfig:
     stage_seconds: float = 8.0
     """Longest duration of a stage."""
     attempts: int = 4
-    """Number of times that one stage is begun."""
+    """Largest number of times that one stage is started."""
     seconds: float = 90.0
     """Longest duration of the run."""
 

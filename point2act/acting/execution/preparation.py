@@ -25,8 +25,8 @@ from point2act.pipeline.session import Session
 
 # Height of the lowest observed point over the table below which its thing stands there, metres. Chosen.
 _UNSEEN = 0.015
-# Weight of approaches from above and away from the base: the arm then hides less and stays clear of the table.
-# Chosen.
+# Weight of approaches from above and away from the base: the arm then hides less, and stays clear of the
+# table. Chosen.
 _PREFERRED = 0.4
 # Largest difference of a point's depth from a reading that shows it, metres. Chosen.
 _SHOWN = 0.015
@@ -181,7 +181,7 @@ def _support(
 
 
 def _shown(view: View, points: Float[np.ndarray, "n 3"]) -> tuple[float, float] | None:
-    """Return the pixel of the surface point nearest to the middle of those that a view shows; None if none."""
+    """Return the pixel nearest to the middle of the surface points that a view shows; None without any."""
     pixels, depth = project(view.camera, view.T_world_cam, points)
     assert view.depth is not None
     seen = inside(view.camera, pixels) & (np.abs(at_pixels(view.depth, pixels) - depth) < _SHOWN)

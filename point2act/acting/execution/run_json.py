@@ -6,7 +6,6 @@ from pathlib import Path
 
 from point2act.acting.execution.simulated_task import SimulatedRun
 from point2act.core.files import write_json
-from point2act.simulation.conditions import KINDS
 from point2act.simulation.task import Task
 
 
@@ -18,7 +17,6 @@ def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
         task: The task.
         run: The run, judged by physics.
     """
-    names = {kind: name for name, kind in KINDS.items()}
     document = {
         "version": 1,
         "task": task.name,
@@ -29,7 +27,7 @@ def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
         "disturbed_at": run.disturbed_at,
         "conditions": [
             {
-                "kind": names[type(verdict.condition)],
+                "kind": verdict.condition.kind,
                 "thing": verdict.condition.thing,
                 "holds": bool(verdict.holds),
                 "value": float(verdict.value),

@@ -17,11 +17,11 @@ from point2act.core.constraints import Point
 from point2act.core.geometry import distance_to_box, invert
 from point2act.core.types import OrientedBox
 
-# Distance of the gripper's middle from a region at which it hides so much of the thing that what is seen of it
-# errs: until the fingers have closed it is taken to stay. Chosen.
+# Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
+# the fingers have closed the thing is taken to stay. Chosen.
 _HIDDEN = 0.03
-# Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that somebody
-# moves is there in the second one too, a mistake of the tracker is not.
+# Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
+# moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
 
 
@@ -92,7 +92,7 @@ class SceneMemory:
                 self._motion[thing] = motion
 
     def _confirmed(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
-        """Return whether a thing has moved little since the latest image, or a second image shows it there."""
+        """Return whether a thing has moved little since the latest image, or a second one shows it there."""
         center = np.append(self._center(thing), 1.0)
         places = [T @ center for T in (self._motion[thing], self._jumps.pop(thing, self._motion[thing]))]
         if min(float(np.linalg.norm(motion @ center - place)) for place in places) <= _STEP:

@@ -12,9 +12,9 @@ from point2act.core.geometry import fit_box
 from point2act.core.open3d_import import open3d
 from point2act.core.types import OrientedBox
 
-# Height over the table from which a surface point is an obstacle, metres: three times what depth errs. Chosen.
+# Height over the table from which a surface point is an obstacle, metres: above the noise of depth. Chosen.
 _ABOVE = 0.01
-# Distance of neighbouring points of one obstacle, and their smallest number. Chosen for surfaces of Gaussians
+# Distance of neighbouring points of one obstacle, and their smallest number. Chosen for Gaussians that are
 # some millimetres apart.
 _REACH, _MIN_POINTS = 0.015, 12
 # Distance from a thing of the plan within which a cluster is a piece of it, metres. Chosen.

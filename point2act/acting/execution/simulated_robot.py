@@ -111,7 +111,7 @@ class SimulatedRobot:
         if self.covered:
             rgb, depth = np.zeros_like(rgb), np.zeros_like(depth)
         rgb = measured_color(rgb, self._config.sensor, self._rng)
-        T_base_cam = self._T_base_world @ self._T_world_cam
+        T_base_cam: Float[np.ndarray, "4 4"] = np.matmul(self._T_base_world, self._T_world_cam)
         return View("camera", self._camera, T_base_cam, rgb, depth.astype(np.float32))
 
     def picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:

@@ -106,7 +106,7 @@ def run_simulated(
         prepared: What ``prepare_simulated`` returned for it.
         config: All options.
         closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
-        disturbance: What somebody does meanwhile; None for nothing.
+        disturbance: What happens meanwhile; None for nothing.
         filmed: Whether images of the camera are kept.
         seed: Seed of noise, disturbance and start postures.
     """

@@ -27,7 +27,7 @@ _TOUCH, _PRESS = 8.0, 30.0
 _LEAVING = 50.0
 # Tolerance of what is held or not, 1 or 0.
 HELD = 0.1
-# Room that an opening gripper leaves beside what it releases, metres on both sides together. Chosen.
+# Clearance of an opening gripper beside what it releases, metres on both sides together. Chosen.
 _RELEASE = 0.03
 
 Goals = Callable[[SceneState], tuple[Constraint, ...]]
