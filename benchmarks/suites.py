@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 METHOD = {
+    "act": "act.suite",
     "check": "check.suite",
     "choose": "pipeline.choose",
     "clicks": "clicks.suite",
@@ -42,6 +43,7 @@ SUITES = {name: f"benchmarks.{module}" for name, module in sorted((METHOD | QUAL
 """The module of each suite."""
 
 LONG = (
+    "act",
     "check",
     "choose",
     "clicks",

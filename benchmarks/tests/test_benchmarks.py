@@ -59,6 +59,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "memory",
         "growth",
         "tabletop",
+        "act",
         "tracking",
         "gpu",
         "grasps",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 from jaxtyping import Float
@@ -83,6 +84,10 @@ class Outcome:
     """Duration on the robot's clock."""
     interventions: int
     """Number of commands that the safety filter changed."""
+    violations: int
+    """Number of control steps at which a joint was measured beyond its limits of position or velocity."""
+    step_seconds: tuple[float, ...]
+    """Time that each control step took to compute, without the robot's own."""
 
 
 @dataclass(eq=False)
@@ -144,7 +149,11 @@ class Executor:
         self._safety = SafetyFilter(envelope, robot.period, config.safety)
         self._sent = robot.state().joints
         self._smooth = SmoothMotion(self._sent, velocity, robot.period, config.smooth)
-        self._start = robot.state().time
+        self._measured = robot.state()
+        self._start = self._measured.time
+        self._violations = 0
+        self._steps: list[float] = []
+        self._step_start = perf_counter()
         self._events: list[Event] = []
         self._width = arm.gripper.max_width
         self._held_width = 0.0
@@ -179,7 +188,15 @@ class Executor:
             self._robot.stop()
             self._perception.close()
         seconds = self._robot.state().time - self._start
-        return Outcome(done, reason, tuple(self._events), seconds, self._safety.interventions)
+        return Outcome(
+            done,
+            reason,
+            tuple(self._events),
+            seconds,
+            self._safety.interventions,
+            self._violations,
+            tuple(self._steps),
+        )
 
     # ── stages ─────────────────────────────────────────────────────────────────────────────────
     def _block(self, blocks: Sequence[Stage | GraspRequest], number: int) -> bool:
@@ -376,6 +393,8 @@ class Executor:
     def _sense(self) -> tuple[RobotState, bool]:
         """Return the robot's state, and whether a new image has been used."""
         state = self._robot.state()
+        self._check_limits(state)
+        self._step_start = perf_counter()
         seen = self._perception.poll(state.time)
         if seen is not None:
             self._memory.see(seen, self._taken_at)
@@ -384,6 +403,17 @@ class Executor:
             view = self._control.without_arm(self._robot.view(), state.joints)
             self._perception.submit(state.time, view)
         return state, seen is not None
+
+    def _check_limits(self, state: RobotState) -> None:
+        """Count a state beyond the arm's limits."""
+        before, self._measured = self._measured, state
+        elapsed = state.time - before.time
+        low, high = self._arm.limits.T
+        fast = (
+            elapsed > 0
+            and (np.abs(state.joints - before.joints) > elapsed * _OVER * self._arm.velocity).any()
+        )
+        self._violations += int(fast or (state.joints < low).any() or (state.joints > high).any())
 
     def _send(self, velocity: Float[np.ndarray, " d"], state: RobotState) -> None:
         """Command a velocity through the smoothing and the safety filter."""
@@ -398,6 +428,7 @@ class Executor:
         if sent is not wanted and not np.array_equal(sent, wanted):
             self._smooth.restart(sent)
         self._sent = sent
+        self._steps.append(perf_counter() - self._step_start)
         self._robot.command(sent, self._width)
         if self._safety.stopped:
             self._note("stopped", self._safety.stopped)
@@ -465,6 +496,8 @@ class Executor:
         self._events.append(Event(self._robot.state().time - self._start, kind, detail))
 
 
+# Measured velocity that counts as beyond the limit, as a multiple of it: encoders and clocks are noisy. Chosen.
+_OVER = 1.05
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
 # Range of the pads' distance within which they stand still, metres. Chosen.

@@ -1,0 +1,1 @@
+"""Simulated tasks carried out in closed loop, undisturbed and disturbed, beside open loop."""

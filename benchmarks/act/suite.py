@@ -1,0 +1,175 @@
+"""Simulated tasks from the sentence to physics, in closed loop and in open loop.
+
+Every task of ``configs/tasks`` is captured, a typical pointing model answers, the plan's queries are localized,
+and a simulated arm carries the plan out; conditions in physics judge the end. Open loop is the same without the
+tracker. A disturbance whose moment never comes leaves its run out.
+``python -m benchmarks.act.suite --tasks lid_on_pot --jobs 2`` prints each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import QUICK, Metric, Plan
+from benchmarks.common.processes import results
+from point2act.acting.execution.simulated_task import prepare_simulated, run_simulated
+from point2act.core.errors import PlanError
+from point2act.core.threads import configure_threads
+from point2act.grasping.grippers import load_gripper
+from point2act.grasping.reachability.arm import load_arm
+from point2act.simulation.disturbances import DISTURBANCES, Disturbance
+from point2act.simulation.task import load_task
+
+TASKS = (
+    "beaker_on_stirrer",
+    "box_in_drawer",
+    "hand_over_knife",
+    "hang_mug",
+    "lid_on_pot",
+    "mug_on_coaster",
+    "pour_beads",
+    "press_button",
+    "spoon_in_cup",
+    "tube_in_rack",
+)
+SEED, COUNT = 9000, 20
+"""First seed, and seeds of every task; nothing is tuned on them."""
+TUNING_SEED = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run ended."""
+
+    task: str
+    seed: int
+    disturbance: Disturbance | None
+    closed_loop: bool
+    long: bool
+    succeeded: bool
+    disturbed: bool
+    """Whether the disturbance took place."""
+    reason: str
+    seconds: float
+    """On the robot's clock."""
+    control_hz: float
+    """Control steps that could be computed in a second: median."""
+    slowest: float
+    """99th percentile of the time of a control step, seconds."""
+    violations: int
+    """Control steps with a joint beyond its limits of position or velocity."""
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Yield shares of successes; a quick plan uses two tasks and a tuning seed."""
+    quick = plan.every == QUICK.every
+    names = TASKS[4:8:3] if quick else TASKS
+    seeds = [TUNING_SEED] if quick else range(SEED, SEED + COUNT)
+    kinds = (None, "target_moved") if quick else (None, *DISTURBANCES)
+    runs = [one for name in names for seed in seeds for one in run((name, seed, kinds))]
+    for label, closed_loop in (("", True), ("_open_loop", False)):
+        here = [one for one in runs if one.closed_loop == closed_loop]
+        yield Metric(
+            f"act.undisturbed{label}", _share([one for one in here if not one.disturbance]), "of 1", "higher"
+        )
+        disturbed = [one for one in here if one.disturbance and one.disturbed]
+        yield Metric(f"act.disturbed{label}", _share(disturbed), "of 1", "higher")
+        long = [one for one in here if one.long and not one.disturbance]
+        yield Metric(f"act.long{label}", _share(long), "of 1", "higher")
+    ran = [one for one in runs if one.seconds > 0]
+    yield Metric("act.control_hz", float(np.median([one.control_hz for one in ran])), "Hz", "higher")
+    yield Metric("act.control_p99_s", float(np.median([one.slowest for one in ran])), "s")
+    yield Metric("act.violations", float(sum(one.violations for one in ran)), "steps")
+
+
+def run(task: tuple[str, int, Sequence[Disturbance | None]]) -> list[Run]:
+    """Localize once, and carry the plan out with every disturbance, in closed and in open loop."""
+    name, seed, disturbances = task
+    arm, loaded = load_arm("panda", load_gripper("panda")), load_task(name, seed)
+    try:
+        prepared = prepare_simulated(loaded, arm, seed=seed)
+    except PlanError as err:
+        return [
+            Run(name, seed, kind, closed, loaded.long, False, True, str(err), 0.0, 0.0, 0.0, 0)
+            for kind in disturbances
+            for closed in (True, False)
+        ]
+    runs = []
+    for kind in disturbances:
+        for closed in (True, False):
+            ended = run_simulated(loaded, arm, prepared, closed_loop=closed, disturbance=kind, seed=seed)
+            steps = np.array(ended.outcome.step_seconds)
+            runs.append(
+                Run(
+                    name,
+                    seed,
+                    kind,
+                    closed,
+                    loaded.long,
+                    ended.succeeded,
+                    ended.disturbed_at is not None,
+                    ended.reason,
+                    ended.outcome.seconds,
+                    float(1 / np.median(steps)),
+                    float(np.quantile(steps, 0.99)),
+                    ended.outcome.violations,
+                )
+            )
+    return runs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print each run as it comes, then a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.act.suite", description=main.__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--disturbances", nargs="*", choices=DISTURBANCES, default=DISTURBANCES)
+    parser.add_argument(
+        "--first", type=int, default=TUNING_SEED, help="first seed; 9000 for published figures"
+    )
+    parser.add_argument("--count", type=int, default=1, help="seeds of every task")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    arguments = parser.parse_args(argv)
+    configure_threads()
+    kinds = (None, *arguments.disturbances)
+    seeds = range(arguments.first, arguments.first + arguments.count)
+    tasks = [(name, seed, kinds) for seed in seeds for name in arguments.tasks]
+    runs: list[Run] = []
+    for found in results(run, tasks, arguments.jobs):
+        runs += found
+        for one in found:
+            loop, what = "closed" if one.closed_loop else "open", one.disturbance or "undisturbed"
+            done = "done" if one.succeeded else "not done"
+            print(f"{one.task:<18} {one.seed} {what:<13} {loop:<7} {done}: {one.reason}", flush=True)
+    print(summary(runs))
+
+
+def summary(runs: Sequence[Run]) -> str:
+    """Return a Markdown table: successes of runs, by task and in closed and in open loop."""
+    rows = ["| | undisturbed | open loop | disturbed | open loop |", "|---|---|---|---|---|"]
+    for name in [*dict.fromkeys(one.task for one in runs), "all"]:
+        cells = []
+        for disturbed in (False, True):
+            for closed in (True, False):
+                here = [
+                    one
+                    for one in runs
+                    if name in (one.task, "all")
+                    and one.closed_loop == closed
+                    and (one.disturbance is not None) == disturbed
+                    and (not disturbed or one.disturbed)
+                ]
+                cells.append(f"{sum(one.succeeded for one in here)} of {len(here)}")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _share(runs: Sequence[Run]) -> float:
+    return float(np.mean([one.succeeded for one in runs])) if runs else float("nan")
+
+
+if __name__ == "__main__":
+    main()
