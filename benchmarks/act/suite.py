@@ -1,8 +1,8 @@
 """Simulated tasks from the sentence to physics, in closed loop and in open loop.
 
-Every task of ``configs/tasks`` is captured, a typical pointing model answers, the plan's queries are localized,
-and a simulated arm carries the plan out; conditions in physics judge the end. Open loop is the same without the
-tracker. A disturbance whose moment never comes leaves its run out.
+Every task of ``configs/tasks`` is captured, a typical pointing model answers, the plan's queries are
+localized, and a simulated arm carries the plan out; conditions in physics judge the end. Open loop is the
+same without the tracker. A disturbance whose moment never comes leaves its run out.
 ``python -m benchmarks.act.suite --tasks lid_on_pot --jobs 2`` prints each run.
 """
 

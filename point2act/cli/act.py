@@ -40,8 +40,8 @@ class Arguments:
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     disturbance: Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered"] = "none"
-    """What happens meanwhile: the thing is moved before the grasp, or the goal while it is carried; the thing is
-    pulled from the gripper, the arm pushed, or the camera covered for a second."""
+    """What happens meanwhile: the thing is moved before the grasp, or the goal while it is carried; the thing
+    is pulled from the gripper, the arm pushed, or the camera covered for a second."""
     open_loop: bool = False
     """Do not follow the things: the baseline, which takes everything to stay where it was."""
     output: Path = Path("act.json")

@@ -202,4 +202,4 @@ def queries_of(constraint: Constraint) -> tuple[str, ...]:
     values = vars(constraint).values()
     names = [value.of for value in values if isinstance(value, (Point, Axis))]
     names += [vars(constraint)[key] for key in ("region", "query") if key in vars(constraint)]
-    return tuple(dict.fromkeys(name for name in names if name not in (GRIPPER, WORLD)))
+    return tuple(dict.fromkeys(name for name in names if name not in (GRIPPER, WORLD, None)))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal[
-    "stage", "done", "violated", "back", "lost", "found", "asked", "waits", "stopped", "failed"
-]
+EventKind = Literal["stage", "done", "violated", "back", "lost", "found", "waits", "stopped", "failed"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,164 @@
+"""One control step after the other: measurements and images in, smooth and safe commands out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.acting.control.arm_model import ArmModel
+from point2act.acting.control.controller import ControlConfig, Controller
+from point2act.acting.control.safety import Envelope, SafetyConfig, SafetyFilter
+from point2act.acting.control.smoothing import SmoothConfig, SmoothMotion
+from point2act.acting.execution.perception import BesideControl
+from point2act.acting.execution.robot import Robot, RobotState
+from point2act.acting.execution.scene_memory import SceneMemory
+from point2act.acting.execution.timeline import Event, EventKind
+from point2act.core.types import OrientedBox
+from point2act.grasping.reachability.arm import Arm
+
+# Measured velocity that counts as beyond the limit, as a multiple of it: encoders and clocks are noisy.
+_OVER = 1.05
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Limits of every control step."""
+
+    control: ControlConfig = field(default_factory=ControlConfig)
+    smooth: SmoothConfig = field(default_factory=SmoothConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    speed: float = 0.5
+    """Fraction of the joints' largest velocities that is used."""
+    seconds: float = 90.0
+    """Longest duration of the run."""
+
+
+class GiveUpError(Exception):
+    """The reason why a run ends early."""
+
+
+class ControlLoop:
+    """Connects a robot with what is known of its scene."""
+
+    def __init__(
+        self,
+        robot: Robot,
+        arm: Arm,
+        memory: SceneMemory,
+        perception: BesideControl,
+        keep_out: Sequence[OrientedBox],
+        config: LoopConfig,
+    ):
+        self.robot, self.memory = robot, memory
+        self._arm, self._perception, self._config = arm, perception, config
+        velocity = config.speed * arm.velocity
+        self.control = Controller(ArmModel.of(arm, memory.scene.table), velocity, config.control)
+        self._safety = SafetyFilter(
+            Envelope(arm.limits, arm.velocity, tuple(keep_out)), robot.period, config.safety
+        )
+        self.state: RobotState = robot.state()
+        """The latest measurements."""
+        self.sent = self.state.joints
+        """The latest command, radians."""
+        self.width = arm.gripper.max_width
+        """Commanded distance of the pads, metres."""
+        self._smooth = SmoothMotion(self.sent, velocity, robot.period, config.smooth)
+        self._start = self.state.time
+        self._taken_at = np.eye(4)
+        self._step_start = perf_counter()
+        self.events: list[Event] = []
+        """What has happened."""
+        self.step_seconds: list[float] = []
+        """Time that each control step took to compute."""
+        self.violations = 0
+        """Number of states beyond the arm's limits of position or velocity."""
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start on the robot's clock."""
+        return self.state.time - self._start
+
+    @property
+    def interventions(self) -> int:
+        """Number of commands that the safety filter changed."""
+        return self._safety.interventions
+
+    @property
+    def T_base_gripper(self) -> Float[np.ndarray, "4 4"]:
+        """Pose of the gripper at the latest command."""
+        return self.control.T_base_gripper(self.sent)
+
+    def sense(self) -> bool:
+        """Measure, and take over an image that has been computed; return whether there was one.
+
+        Raises:
+            GiveUpError: The run has taken too long.
+        """
+        before, self.state = self.state, self.robot.state()
+        self.violations += self._beyond_limits(before)
+        if self.seconds > self._config.seconds:
+            raise GiveUpError(f"it took longer than {self._config.seconds:.0f} s")
+        self._step_start = perf_counter()
+        seen = self._perception.poll(self.state.time)
+        if seen is not None:
+            self.memory.see(seen, self._taken_at)
+        if self._perception.wants_image(self.state.time):
+            self._taken_at = self.control.T_base_gripper(self.state.joints)
+            view = self.control.without_arm(self.robot.view(), self.state.joints)
+            self._perception.submit(self.state.time, view)
+        return seen is not None
+
+    def send(self, velocity: Float[np.ndarray, " d"]) -> float:
+        """Command joint velocities through the smoothing and the safety filter.
+
+        Args:
+            velocity: Radians per second.
+
+        Returns:
+            Largest change of a joint's command, radians.
+
+        Raises:
+            GiveUpError: The safety filter has stopped the robot.
+        """
+        state = self.state
+        if np.abs(self.sent - state.joints).max() > self._config.safety.lag:
+            self.note("waits", "something holds the arm: it goes on from where it is")
+            self.sent = state.joints
+            self._smooth.restart(self.sent)
+        wanted = self._smooth.follow(velocity)
+        gripper = self.control.T_base_gripper(wanted)[:3, 3]
+        age = state.time - max(self._perception.seen_at, self._start)
+        sent = self._safety.check(self.sent, wanted, gripper, force=state.force, age=age)
+        if not np.array_equal(sent, wanted):
+            self._smooth.restart(sent)
+        step, self.sent = float(np.abs(sent - self.sent).max()), sent
+        self.step_seconds.append(perf_counter() - self._step_start)
+        self.robot.command(sent, self.width)
+        if self._safety.stopped:
+            self.note("stopped", self._safety.stopped)
+            raise GiveUpError(self._safety.stopped)
+        return step
+
+    def wait(self) -> None:
+        """Command the arm to come to rest."""
+        self.send(np.zeros_like(self.sent))
+
+    def note(self, kind: EventKind, detail: str) -> None:
+        """Remember what has happened."""
+        self.events.append(Event(self.seconds, kind, detail))
+
+    def close(self) -> None:
+        """Hold still, and end perception."""
+        self.robot.stop()
+        self._perception.close()
+
+    def _beyond_limits(self, before: RobotState) -> bool:
+        joints, elapsed = self.state.joints, self.state.time - before.time
+        low, high = self._arm.limits.T
+        reach = elapsed * _OVER * self._arm.velocity
+        fast = elapsed > 0 and bool((np.abs(joints - before.joints) > reach).any())
+        return fast or bool(((joints < low) | (joints > high)).any())

@@ -1,0 +1,210 @@
+"""One stage of a plan, step by step: done, or given up with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.acting.constraint_values import residual
+from point2act.acting.control.constraint_task import StateAt
+from point2act.acting.control.controller import missing
+from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
+from point2act.acting.execution.stages import Fingers, Motion, Stage
+from point2act.core.constraints import Constraint, Point, queries_of
+
+# Motion of the joints in a control step below which the arm stands still, radians. Chosen.
+_CREEP = 2e-5
+# Range of the pads' distance within which they stand still, metres. Chosen.
+_STILL = 0.0005
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """When a stage ends."""
+
+    broken: float = 5.0
+    """Residual of a path constraint, as a multiple of its tolerance, at which the stage is given up."""
+    near: float = 0.08
+    """Distance from the goal posture within which contact ends a motion, radians."""
+    settled: float = 0.01
+    """Distance of the joints from the goal posture at which a motion ends, radians."""
+    finger_seconds: float = 0.4
+    """Shortest duration of a motion of the fingers, and how long they stand still at its end, seconds."""
+    min_held: float = 0.002
+    """Smallest distance of the pads with something between them, metres."""
+    slipped: float = 0.006
+    """Distance by which the pads close further when something is lost, metres."""
+    gone_seconds: float = 10.0
+    """Time after which a run ends if a thing is still lost, seconds."""
+    blocked_seconds: float = 0.6
+    """Time without motion, short of its goal, after which a stage is given up, seconds."""
+    stage_seconds: float = 8.0
+    """Longest duration of a stage."""
+
+
+@dataclass(eq=False)
+class _Progress:
+    """How far a motion is."""
+
+    stage: Motion
+    goals: tuple[Constraint, ...]
+    starts: dict[Point, Float[np.ndarray, " 3"]]
+    force: float
+    """Force on the gripper at its start, newtons."""
+    posture: Float[np.ndarray, " d"] | None = None
+    """Joint positions at the goal."""
+    kept: set[Constraint] = field(default_factory=set)
+    """Path constraints that have held since the start."""
+    seconds: float = 0.0
+    """Time spent without waiting."""
+    still: float = 0.0
+    """Time since the arm last moved, seconds."""
+
+
+class StageRunner:
+    """Carries out stages."""
+
+    def __init__(self, loop: ControlLoop, config: StageConfig, rng: np.random.Generator):
+        self._loop, self._config, self._rng = loop, config, rng
+        self._held_width = 0.0
+        self._lost_since: float | None = None
+
+    def run(self, stage: Stage) -> bool:
+        """Carry out a stage; return False where it is given up.
+
+        Raises:
+            GiveUpError: The run has to end.
+        """
+        self._loop.note("stage", stage.name)
+        problem = self._motion(stage) if isinstance(stage, Motion) else self._fingers(stage)
+        if problem is None:
+            self._loop.note("done", stage.name)
+        else:
+            self._loop.note("violated", f"{stage.name}: {problem}")
+        return problem is None
+
+    # ── motions of the arm ─────────────────────────────────────────────────────────────────────
+    def _motion(self, stage: Motion) -> str | None:
+        """Move until the goals hold; return what prevents it."""
+        loop = self._loop
+        here = loop.memory.state_at(loop.state.width, {})(loop.T_base_gripper)
+        goals = stage.goals(here)
+        starts = {point: here.point(point).value for point in _points((*goals, *stage.paths))}
+        progress = _Progress(stage, goals, starts, loop.state.force)
+        loop.control.keep_away(loop.memory.obstacles(stage.touches))
+        while True:
+            seen = loop.sense()
+            if self._lost_grip():
+                return "what was held has left the gripper"
+            if self._waits(progress):
+                loop.wait()
+                continue
+            state_at = loop.memory.state_at(loop.state.width, starts)
+            problem = self._aim(progress, state_at, seen) or self._broken(progress, state_at)
+            if problem is not None:
+                return problem
+            ended, problem = self._step(progress, state_at)
+            if ended or problem is not None:
+                return problem
+
+    def _aim(self, progress: _Progress, state_at: StateAt, seen: bool) -> str | None:
+        """Find the goal posture, anew with each image; return what is impossible."""
+        if progress.posture is not None and not seen:
+            return None
+        wanted = [*progress.goals, *progress.stage.paths]
+        found = self._loop.control.find_goal(self._loop.sent, wanted, state_at, self._rng)
+        if found.found:
+            progress.posture = found.joints
+        elif progress.posture is None:
+            worst = "the clearance" if found.worst is None else type(found.worst).__name__
+            return f"no posture of the arm satisfies {worst}"
+        return None
+
+    def _step(self, progress: _Progress, state_at: StateAt) -> tuple[bool, str | None]:
+        """Do one control step; return whether the motion has ended, and what prevents it."""
+        loop, stage, posture, period = self._loop, progress.stage, progress.posture, self._loop.robot.period
+        assert posture is not None
+        velocity = loop.control.velocity(loop.sent, posture, stage.paths, state_at, period, stage.speed)
+        moved = loop.send(velocity)
+        progress.seconds += period
+        progress.still = progress.still + period if moved < _CREEP else 0.0
+        away = float(np.abs(posture - loop.state.joints).max())
+        if away < self._config.settled and missing(progress.goals, state_at, loop.T_base_gripper) <= 1:
+            return True, None
+        if progress.still > self._config.blocked_seconds:
+            return False, "the arm cannot come nearer"
+        if progress.seconds > self._config.stage_seconds:
+            return False, f"it took longer than {self._config.stage_seconds:.0f} s"
+        if loop.state.force - progress.force < stage.max_force:
+            return False, None
+        if stage.sets_down and away < self._config.near:
+            return True, None
+        return False, "the gripper touched something"
+
+    def _broken(self, progress: _Progress, state_at: StateAt) -> str | None:
+        """Return the path constraint that held and does not any more."""
+        state = state_at(self._loop.T_base_gripper)
+        for one in progress.stage.paths:
+            value = residual(one, state).value
+            if value <= one.tolerance:
+                progress.kept.add(one)
+            elif one in progress.kept and value > self._config.broken * one.tolerance:
+                return f"{type(one).__name__} no longer holds"
+        return None
+
+    def _waits(self, progress: _Progress) -> bool:
+        """Return whether a thing that the stage needs is lost."""
+        loop = self._loop
+        used = {query for one in (*progress.goals, *progress.stage.paths) for query in queries_of(one)}
+        lost = {loop.memory.scene.things[query] for query in used - loop.memory.held} & loop.memory.lost
+        names = ", ".join(sorted(lost))
+        if not lost:
+            if self._lost_since is not None:
+                loop.note("found", "everything is seen again")
+            self._lost_since = None
+            return False
+        if self._lost_since is None:
+            self._lost_since = loop.seconds
+            loop.note("lost", f"{names}: waiting")
+        if loop.seconds - self._lost_since > self._config.gone_seconds:
+            raise GiveUpError(f"the camera does not show the {names} any more")
+        return True
+
+    def _lost_grip(self) -> bool:
+        """Return whether something that was held is not between the fingers any more."""
+        loop = self._loop
+        if not loop.memory.held or self._held_width - loop.state.width < self._config.slipped:
+            return False
+        loop.memory.release(loop.T_base_gripper)
+        return True
+
+    # ── motions of the fingers ─────────────────────────────────────────────────────────────────
+    def _fingers(self, stage: Fingers) -> str | None:
+        """Move the fingers until they stand still; return what is wrong."""
+        loop, seconds = self._loop, self._config.finger_seconds
+        if stage.query is None and stage.width > 0:
+            loop.memory.release(loop.T_base_gripper)
+        loop.width = stage.width
+        widths: list[float] = []
+        steps = round(seconds / loop.robot.period)
+        while len(widths) < steps or np.ptp(widths[-steps:]) > _STILL:
+            if len(widths) * loop.robot.period > self._config.stage_seconds:
+                return "the fingers do not come to rest"
+            loop.sense()
+            loop.wait()
+            widths.append(loop.state.width)
+        if stage.query is None:
+            return None
+        if widths[-1] < self._config.min_held:
+            return "there is nothing between the fingers"
+        self._held_width = widths[-1]
+        loop.memory.hold(stage.query, loop.control.T_base_gripper(loop.state.joints))
+        return None
+
+
+def _points(constraints: Iterable[Constraint]) -> set[Point]:
+    """Return the points that constraints refer to."""
+    return {value for one in constraints for value in vars(one).values() if isinstance(value, Point)}
