@@ -1,0 +1,100 @@
+"""Plans carried out by a simulated arm, with features that are known instead of localized."""
+
+import numpy as np
+import pytest
+
+from point2act.core.constraints import Above, Axis, AxisToAxis, GripperWidth, LinePath, Point, PointToPoint
+from point2act.core.geometry import transform_points
+from point2act.core.types import OrientedBox, Plan, Query, Step, Target
+from point2act.grasping.grippers import load_gripper
+
+pytest.importorskip("mink")
+pytest.importorskip("ruckig")
+
+from point2act.acting.execution.executor import Executor
+from point2act.acting.execution.perception import BesideControl, Unchanging
+from point2act.acting.execution.scene_memory import TaskScene
+from point2act.acting.execution.simulated_robot import SimulatedRobot
+from point2act.acting.region_features import RegionFeatures
+from point2act.grasping.reachability.arm import Arm, load_arm
+from point2act.simulation import part_box
+from point2act.simulation.task import Task, TaskMonitor, load_task
+
+_BUTTON = Query("button", "the red button", "place")
+_TARGET = Target(_BUTTON, "red button", None, "")
+_DOWN = AxisToAxis(Axis("gripper", "approach"), angle=float(np.pi))
+_CLOSED = GripperWidth(0.0, when="path")
+
+
+@pytest.fixture(scope="module")
+def arm() -> Arm:
+    return load_arm("panda", load_gripper("panda"))
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return load_task("press_button", 0)
+
+
+def _scene(task: Task) -> TaskScene:
+    """Return the true features of the red button in the base frame."""
+    box, T = part_box(task.scene, "button"), task.scene.T_base_world
+    center, up = transform_points(T, box.center), np.array([0.0, 0.0, 1.0])
+    top = center + box.half_extents[2] * up
+    features = RegionFeatures(
+        {"center": center, "top": top}, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents)
+    )
+    return TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
+
+
+def _executor(robot: SimulatedRobot, arm: Arm, scene: TaskScene) -> Executor:
+    beside = BesideControl(Unchanging(("red button",)), period=0.2, latency=0.1, real_time=False)
+    return Executor(robot, arm, scene, beside, rng=np.random.default_rng(0))
+
+
+def test_a_button_is_pressed_by_constraints(arm: Arm, task: Task) -> None:
+    gripper, top = Point("gripper", "center"), Point("button", "top")
+    plan = Plan(
+        "Press the red button.",
+        (
+            Step("hold", (_TARGET,), (Above(gripper, top, min_height=0.05, radius=0.005), _DOWN, _CLOSED)),
+            Step(
+                "press",
+                (_TARGET,),
+                (LinePath(gripper, top, -0.008), PointToPoint(gripper, top, -0.008), _CLOSED),
+            ),
+        ),
+    )
+    robot = SimulatedRobot(task.scene, arm)
+    monitor = TaskMonitor(task, robot.model)
+    robot.before_step.append(lambda one: monitor.update(one.data))
+    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    success = monitor.success(robot.data)
+    robot.close()
+    assert outcome.done, outcome.reason
+    assert success
+    assert outcome.violations == 0
+    assert len(outcome.step_seconds) == pytest.approx(outcome.seconds / robot.period, abs=3)
+    assert [event.detail for event in outcome.events if event.kind == "done"][-1] == "press"
+
+
+def test_a_goal_out_of_reach_ends_in_a_sentence_and_the_robot_is_still(arm: Arm, task: Task) -> None:
+    far = PointToPoint(Point("gripper", "center"), Point("button", "top"), 3.0)
+    robot = SimulatedRobot(task.scene, arm)
+    outcome = _executor(robot, arm, _scene(task)).run(Plan("Fly.", (Step("fly", (_TARGET,), (far,)),)))
+    before = robot.state().joints
+    robot.rest(0.2)
+    after = robot.state().joints
+    robot.close()
+    assert not outcome.done
+    assert "'fly' failed" in outcome.reason
+    assert any("no posture of the arm satisfies PointToPoint" in event.detail for event in outcome.events)
+    np.testing.assert_allclose(before, after, atol=2e-3)
+
+
+def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> None:
+    target = Target(Query("button", "the red button"), "red button", None, "")
+    robot = SimulatedRobot(task.scene, arm)
+    outcome = _executor(robot, arm, _scene(task)).run(Plan("Take it.", (Step("take", (target,)),)))
+    robot.close()
+    assert outcome.reason == "there is no grasp of the button"

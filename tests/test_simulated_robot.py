@@ -1,0 +1,122 @@
+"""The simulated robot and what disturbs it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from point2act.grasping.grippers import load_gripper
+
+pytest.importorskip("mink")
+
+from point2act.acting.execution.robot import Robot
+from point2act.acting.execution.simulated_robot import SimulatedRobot
+from point2act.core.geometry import back_project, pixel_centers
+from point2act.grasping.reachability.arm import Arm, load_arm
+from point2act.simulation.disturbances import Disturbance, Disturber, Roles
+from point2act.simulation.task import Task, load_task
+
+
+@pytest.fixture(scope="module")
+def arm() -> Arm:
+    return load_arm("panda", load_gripper("panda"))
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return load_task("mug_on_coaster", 0)
+
+
+@pytest.fixture
+def robot(task: Task, arm: Arm) -> Iterator[SimulatedRobot]:
+    made = SimulatedRobot(task.scene, arm)
+    yield made
+    made.close()
+
+
+def test_it_is_a_robot_at_home(robot: SimulatedRobot, arm: Arm) -> None:
+    assert isinstance(robot, Robot)
+    state = robot.state()
+    np.testing.assert_allclose(state.joints, arm.home, atol=1e-3)
+    assert state.width == pytest.approx(arm.gripper.max_width, abs=1e-3)
+
+
+def test_commands_are_followed_and_take_one_period(robot: SimulatedRobot, arm: Arm) -> None:
+    start, target = robot.state().time, arm.home + 0.05
+    for share in np.linspace(0.0, 1.0, 50):
+        robot.command(arm.home + share * (target - arm.home), 0.02)
+    for _ in range(50):
+        robot.command(target, 0.02)
+    state = robot.state()
+    assert state.time - start == pytest.approx(100 * robot.period)
+    np.testing.assert_allclose(state.joints, target, atol=5e-3)
+    assert state.width == pytest.approx(0.02, abs=2e-3)
+
+
+def test_the_camera_shows_the_table_in_the_base_frame(robot: SimulatedRobot) -> None:
+    view = robot.view()
+    assert view.depth is not None
+    points = back_project(
+        view.camera, view.T_world_cam, pixel_centers(*view.depth.shape).reshape(-1, 2), view.depth.reshape(-1)
+    )
+    near = points[np.linalg.norm(points[:, :2] - [0.5, 0.0], axis=1) < 0.3]
+    assert np.median(near[:, 2]) == pytest.approx(0.0, abs=2e-3)
+
+
+def test_a_covered_camera_has_no_depth(robot: SimulatedRobot) -> None:
+    robot.covered = True
+    depth = robot.view().depth
+    assert depth is not None
+    assert not (depth > 0.02).any()
+
+
+def _disturb(robot: SimulatedRobot, task: Task, kind: Disturbance, roles: Roles) -> Disturber:
+    disturber = Disturber(kind, task.scene, roles, np.random.default_rng(0))
+    disturber.started = float(robot.data.time)
+    robot.before_step.append(disturber)
+    for _ in range(150):
+        robot.command(robot.state().joints, 0.08)
+    return disturber
+
+
+@pytest.mark.parametrize(("kind", "thing"), [("target_moved", "yellow_mug"), ("goal_moved", "green_mug")])
+def test_things_are_moved_by_5_to_15_cm_and_stand_upright(
+    robot: SimulatedRobot, task: Task, kind: Disturbance, thing: str
+) -> None:
+    before = robot.data.body(thing).xpos.copy()
+    _disturb(robot, task, kind, Roles("yellow_mug", "green_mug"))
+    body = robot.data.body(thing)
+    assert 0.045 < np.linalg.norm(body.xpos[:2] - before[:2]) < 0.155
+    assert body.xmat.reshape(3, 3)[2, 2] > 0.99
+    assert body.xpos[2] == pytest.approx(before[2], abs=3e-3)
+
+
+def test_the_camera_is_covered_for_a_second(robot: SimulatedRobot, task: Task) -> None:
+    disturber = Disturber("covered", task.scene, Roles("yellow_mug", None), np.random.default_rng(0))
+    disturber.started = float(robot.data.time)
+    robot.before_step.append(disturber)
+    covered = []
+    for _ in range(120):
+        robot.command(robot.state().joints, 0.08)
+        covered.append(robot.covered)
+    assert sum(covered) == pytest.approx(100, abs=2)
+    assert not covered[-1]
+
+
+def test_a_pushed_arm_moves_and_comes_back(robot: SimulatedRobot, task: Task, arm: Arm) -> None:
+    disturber = Disturber("pushed", task.scene, Roles("yellow_mug", None), np.random.default_rng(0))
+    disturber.started = float(robot.data.time)
+    robot.before_step.append(disturber)
+    away = []
+    for _ in range(150):
+        robot.command(arm.home, 0.08)
+        away.append(np.abs(robot.state().joints - arm.home).max())
+    assert max(away) > 0.005
+    assert away[-1] < 0.003
+
+
+def test_nothing_happens_before_the_gripper_is_near(robot: SimulatedRobot, task: Task) -> None:
+    disturber = Disturber("target_moved", task.scene, Roles("yellow_mug", None), np.random.default_rng(0))
+    robot.before_step.append(disturber)
+    robot.command(robot.state().joints, 0.08)
+    assert disturber.started is None
