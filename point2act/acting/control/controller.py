@@ -30,7 +30,7 @@ from point2act.core.types import OrientedBox, View
 class ControlConfig:
     """Weights and limits of control."""
 
-    path_weight: float = 30.0
+    path_weight: float = 100.0
     """Weight of constraints on the way relative to the motion to the goal, per metre against radians."""
     path_gain: float = 0.2
     """Fraction of an error on the way that one step removes."""
@@ -48,6 +48,18 @@ class ControlConfig:
     """Number of start postures beside the current one."""
     shortfall: float = 0.3
     """Fraction of its tolerance within which a goal is sought."""
+
+
+class NotFurther(mink.Limit):
+    """A limit that, once it is passed, only keeps from going further: else no velocity would be allowed."""
+
+    def __init__(self, limit: mink.Limit):
+        self._limit = limit
+
+    def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
+        """Return ``G dq <= max(h, 0)`` for the limit's ``G dq <= h``."""
+        found = self._limit.compute_qp_inequalities(configuration, dt)
+        return found if found.h is None else mink.Constraint(found.G, np.maximum(found.h, 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +94,9 @@ class Controller:
         self._max_velocity = max_velocity
         self._here = mink.Configuration(arm.model)
         joints = arm.arm.joints
-        self._position = mink.ConfigurationLimit(arm.model, min_distance_from_limits=config.limit_margin)
+        self._position = NotFurther(
+            mink.ConfigurationLimit(arm.model, min_distance_from_limits=config.limit_margin)
+        )
         self._velocity = mink.VelocityLimit(arm.model, dict(zip(joints, max_velocity.tolist(), strict=True)))
         self._collision = self._no_collision()
 
@@ -226,12 +240,14 @@ class Controller:
     ) -> list[ConstraintTask]:
         return [ConstraintTask(one, self._arm, state_at, weight=weight, gain=gain) for one in constraints]
 
-    def _no_collision(self) -> mink.CollisionAvoidanceLimit:
-        return mink.CollisionAvoidanceLimit(
-            self._arm.model,
-            [([a], [b]) for a, b in self._arm.pairs],
-            minimum_distance_from_collisions=self._config.clearance,
-            collision_detection_distance=self._config.detection,
+    def _no_collision(self) -> NotFurther:
+        return NotFurther(
+            mink.CollisionAvoidanceLimit(
+                self._arm.model,
+                [([a], [b]) for a, b in self._arm.pairs],
+                minimum_distance_from_collisions=self._config.clearance,
+                collision_detection_distance=self._config.detection,
+            )
         )
 
 
