@@ -20,7 +20,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade "$(RESOLVER)"
-	$(PIP) --editable ".[sim,arm,test]"
+	$(PIP) --editable ".[sim,act,test]"
 	touch $@
 
 # ── the demo: simulate a capture, train, grasp, prove it in physics ──────────────────────────────

@@ -67,9 +67,9 @@ def test_links_lead_somewhere(page: Path):
 
 def test_files_in_the_documentation_are_valid():
     documents = (json.loads(block) for block in blocks(ROOT / "docs" / "formats.md", "json"))
-    points, grasps, step, tracks = documents
+    points, grasps, step, tracks, act = documents
     StepDocument.model_validate(step)
-    for name, document in (("points", points), ("grasps", grasps), ("tracks", tracks)):
+    for name, document in (("points", points), ("grasps", grasps), ("tracks", tracks), ("act", act)):
         Draft202012Validator(write_schemas.schema(name)).validate(document)
         write_schemas.MODELS[name].model_validate(document)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import point2act
+from point2act.acting.execution.run_document import ActDocument
 from point2act.acting.tracks_document import TracksDocument
 from point2act.data.documents import PointsDocument
 from point2act.grasping.grasps_document import GraspsDocument
 
-MODELS = {"points": PointsDocument, "grasps": GraspsDocument, "tracks": TracksDocument}
+MODELS = {"points": PointsDocument, "grasps": GraspsDocument, "tracks": TracksDocument, "act": ActDocument}
 
 
 def path(name: str) -> Path:

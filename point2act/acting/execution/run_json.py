@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from point2act.acting.execution.run_document import ActDocument
 from point2act.acting.execution.simulated_task import SimulatedRun
+from point2act.core.documents import check
+from point2act.core.errors import ResultsError
 from point2act.core.files import write_json
 from point2act.simulation.task import Task
 
@@ -36,4 +39,4 @@ def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
         ],
         "events": [vars(event) for event in run.outcome.events],
     }
-    write_json(path, document)
+    write_json(path, check(ActDocument, document, ResultsError, place=str(path)).model_dump())
