@@ -6,7 +6,7 @@ Each acts once, when the physics reaches its moment, and is drawn from a seed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +34,7 @@ _TORQUE = 0.6
 _EARLIEST = 2.0
 
 
+@runtime_checkable
 class DisturbedRobot(Protocol):
     """What a disturbance acts on."""
 

@@ -38,6 +38,8 @@ class ControlConfig:
     """Velocity per distance to the goal, 1/s: near it the arm slows down exponentially."""
     clearance: float = 0.003
     """Smallest distance of the gripper and the links to the table and to obstacles, metres."""
+    closing: float = 0.2
+    """Fraction of a distance beyond the clearance that one step may close."""
     detection: float = 0.04
     """Distance below which obstacles limit the velocity, metres."""
     limit_margin: float = 0.03
@@ -57,8 +59,9 @@ class NotFurther(mink.Limit):
         self._limit = limit
 
     def compute_qp_inequalities(self, configuration: mink.Configuration, dt: float) -> mink.Constraint:
-        """Return ``G dq <= max(h, 0)`` for the limit's ``G dq <= h``."""
-        found = self._limit.compute_qp_inequalities(configuration, dt)
+        """Return ``G dq <= max(h, 0)`` for the limit's ``G dq <= h``, for a step of any duration."""
+        # With another duration mink divides distances by it, and compares them with a step all the same.
+        found = self._limit.compute_qp_inequalities(configuration, 1.0)
         return found if found.h is None else mink.Constraint(found.G, np.maximum(found.h, 0.0))
 
 
@@ -245,6 +248,7 @@ class Controller:
             mink.CollisionAvoidanceLimit(
                 self._arm.model,
                 [([a], [b]) for a, b in self._arm.pairs],
+                gain=self._config.closing,
                 minimum_distance_from_collisions=self._config.clearance,
                 collision_detection_distance=self._config.detection,
             )
