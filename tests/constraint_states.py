@@ -9,8 +9,8 @@ from typing import get_args
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from point2act.acting.region_features import RegionFeatures
-from point2act.acting.scene_state import SceneState
+from point2act.acting.constraints.region_features import RegionFeatures
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.core.constraints import (
     GRIPPER,
     Above,

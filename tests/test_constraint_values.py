@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.acting.constraint_values import residual, satisfied
+from point2act.acting.constraints.constraint_values import residual, satisfied
 from point2act.core.constraints import (
     GRIPPER,
     KINDS,

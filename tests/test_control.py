@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from constraint_states import THINGS, random_state
 
-from point2act.acting.scene_state import SceneState
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.core.constraints import (
     GRIPPER,
     Axis,
@@ -24,7 +24,7 @@ pytest.importorskip("ruckig")
 
 import mink
 
-from point2act.acting.constraint_values import residual
+from point2act.acting.constraints.constraint_values import residual
 from point2act.acting.control.arm_model import ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask
 from point2act.acting.control.controller import Controller

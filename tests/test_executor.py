@@ -11,11 +11,11 @@ from point2act.grasping.grippers import load_gripper
 pytest.importorskip("mink")
 pytest.importorskip("ruckig")
 
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.executor import Executor
 from point2act.acting.execution.perception import BesideControl, Unchanging
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
-from point2act.acting.region_features import RegionFeatures
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.simulation import part_box
 from point2act.simulation.task import Task, TaskMonitor, load_task

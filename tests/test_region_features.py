@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from small_run import RED
 
-from point2act.acting.region_features import RegionFeatures, features_of, find_features
+from point2act.acting.constraints.region_features import RegionFeatures, features_of, find_features
 from point2act.core.geometry import fit_box, transform, transform_points
 from point2act.data.points import read_points
 from point2act.pipeline.finished_run import open_run

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from point2act.acting.rigid_motion import fit_rigid, fit_rigid_robust
+from point2act.acting.tracking.rigid_motion import fit_rigid, fit_rigid_robust
 from point2act.core.geometry import transform, transform_points
 
 

@@ -8,10 +8,10 @@ from point2act.core.types import Camera, OrientedBox, View
 
 pytest.importorskip("mink")
 
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.perception import BesideControl, Observation, Unchanging
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
 from point2act.acting.execution.scenery import find_scenery
-from point2act.acting.region_features import RegionFeatures
 
 UP = np.array([0.0, 0.0, 1.0])
 FAR = transform(np.eye(3), (0.0, 0.0, 1.0))

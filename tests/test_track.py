@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 from write_schemas import schema
 
 from point2act.acting import Track
-from point2act.acting.tracks_json import read_tracks, write_tracks
+from point2act.acting.tracking.tracks_json import read_tracks, write_tracks
 from point2act.cli.main import main
 from point2act.core.errors import CaptureError, ResultsError
 from point2act.data.importers.layouts import read_sequence

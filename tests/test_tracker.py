@@ -11,10 +11,10 @@ from scipy.ndimage import gaussian_filter
 from synthetic import look_at
 
 from point2act.acting import Thing, Track, Tracker, thing_at
-from point2act.acting.features import matched_motion
-from point2act.acting.frame import TrackedFrame, optical_flow
-from point2act.acting.search import places_of_colors
-from point2act.acting.surface import Tolerances, compare
+from point2act.acting.tracking.features import matched_motion
+from point2act.acting.tracking.frame import TrackedFrame, optical_flow
+from point2act.acting.tracking.search import places_of_colors
+from point2act.acting.tracking.surface import Tolerances, compare
 from point2act.core.errors import PointsError
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import View

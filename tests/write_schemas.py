@@ -8,7 +8,7 @@ from typing import Any
 
 import point2act
 from point2act.acting.execution.run_document import ActDocument
-from point2act.acting.tracks_document import TracksDocument
+from point2act.acting.tracking.tracks_document import TracksDocument
 from point2act.data.documents import PointsDocument
 from point2act.grasping.grasps_document import GraspsDocument
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.frame import TrackedFrame, optical_flow
-from point2act.acting.thing import Thing
+from point2act.acting.tracking.frame import TrackedFrame, optical_flow
+from point2act.acting.tracking.thing import Thing
 from point2act.core.types import View
 
 

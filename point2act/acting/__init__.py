@@ -1,6 +1,6 @@
-"""Perception while a robot acts: things are followed from frame to frame."""
+"""Acting on a localized scene: things are tracked, and plans with constraints carried out in closed loop."""
 
-from point2act.acting.thing import Thing, thing_at
-from point2act.acting.tracker import Track, TrackConfig, Tracker
+from point2act.acting.tracking.thing import Thing, thing_at
+from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
 
 __all__ = ["Thing", "Track", "TrackConfig", "Tracker", "thing_at"]

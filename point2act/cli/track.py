@@ -58,8 +58,8 @@ def main(argv: Sequence[str]) -> None:
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     recording = read_sequence(arguments.recording, calibration)
     # Late, as in the other commands: --help is quick.
-    from point2act.acting.recorded_sequence import things_at, track_recording
-    from point2act.acting.tracks_json import write_tracks
+    from point2act.acting.tracking.recorded_sequence import things_at, track_recording
+    from point2act.acting.tracking.tracks_json import write_tracks
     from point2act.core.files import write_bytes
     from point2act.core.threads import configure_threads
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraint_values import Residual, residual
+from point2act.acting.constraints.constraint_values import Residual, residual
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.arm_model import ArmModel
-from point2act.acting.scene_state import SceneState
 from point2act.core.constraints import Constraint
 from point2act.core.errors import ArmError
 from point2act.core.mujoco_import import mujoco as _mujoco  # before mink: it chooses how MuJoCo renders

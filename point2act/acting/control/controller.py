@@ -18,7 +18,7 @@ import mink
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraint_values import residual
+from point2act.acting.constraints.constraint_values import residual
 from point2act.acting.control.arm_model import ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask, StateAt
 from point2act.core.constraints import Constraint

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraint_values import Residual, residual
-from point2act.acting.scene_state import Moving, SceneState
+from point2act.acting.constraints.constraint_values import Residual, residual
+from point2act.acting.constraints.scene_state import Moving, SceneState
 from point2act.core.constraints import GRIPPER, Axis, Constraint, Point, When
 from point2act.core.geometry import transform_points
 

@@ -70,6 +70,8 @@ class ControlLoop:
         self._start = self.state.time
         self._taken_at = np.eye(4)
         self._step_start = perf_counter()
+        self.blind = False
+        """Whether the arm waits since the latest image is too old."""
         self.events: list[Event] = []
         """What has happened."""
         self.step_seconds: list[float] = []
@@ -132,6 +134,7 @@ class ControlLoop:
         wanted = self._smooth.follow(velocity)
         gripper = self.control.T_base_gripper(wanted)[:3, 3]
         age = state.time - max(self._perception.seen_at, self._start)
+        self.blind = age > self._config.safety.max_age
         sent = self._safety.check(self.sent, wanted, gripper, force=state.force, age=age)
         if not np.array_equal(sent, wanted):
             self._smooth.restart(sent)

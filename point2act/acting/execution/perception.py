@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.thing import Thing
-from point2act.acting.tracker import Track, TrackConfig, Tracker
+from point2act.acting.tracking.thing import Thing
+from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
 from point2act.core.types import View
 
 # Smallest share of pixels with depth in an image that shows a scene. Chosen.

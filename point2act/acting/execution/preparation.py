@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.constraints.region_features import RegionFeatures, features_of, surface_of
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
-from point2act.acting.region_features import RegionFeatures, features_of, surface_of
-from point2act.acting.thing import Thing, thing_at
+from point2act.acting.tracking.thing import Thing, thing_at
 from point2act.core.constraints import Axis, Point
 from point2act.core.errors import PlanError
 from point2act.core.geometry import at_pixels, fit_box, inside, invert, project, transform_points

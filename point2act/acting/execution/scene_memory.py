@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.constraints.region_features import RegionFeatures
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
-from point2act.acting.region_features import RegionFeatures
-from point2act.acting.scene_state import SceneState
 from point2act.core.constraints import Point
 from point2act.core.geometry import distance_to_box, invert
 from point2act.core.types import OrientedBox

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraint_values import residual
+from point2act.acting.constraints.constraint_values import residual
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
@@ -129,6 +129,8 @@ class StageRunner:
         assert posture is not None
         velocity = loop.control.velocity(loop.sent, posture, stage.paths, state_at, period, stage.speed)
         moved = loop.send(velocity)
+        if loop.blind:
+            return False, None
         progress.seconds += period
         progress.still = progress.still + period if moved < _CREEP else 0.0
         away = float(np.abs(posture - loop.state.joints).max())

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
-from point2act.acting.scene_state import SceneState
 from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
 from point2act.core.types import Grasp, Plan, Step
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from point2act.acting.frame import TrackedFrame
+from point2act.acting.tracking.frame import TrackedFrame
 from point2act.core.geometry import at_pixels, transform
 
 # Largest ratio of the distances to the nearest and to the second nearest descriptor (Lowe 2004).

@@ -15,14 +15,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import binary_dilation
 
-from point2act.acting.alignment import FAR
-from point2act.acting.features import matched_motion
-from point2act.acting.followed_thing import FollowedThing, State
-from point2act.acting.frame import Flow, TrackedFrame, optical_flow
-from point2act.acting.rigid_motion import fit_rigid_robust
-from point2act.acting.search import places_of_colors
-from point2act.acting.surface import Tolerances
-from point2act.acting.thing import Thing
+from point2act.acting.tracking.alignment import FAR
+from point2act.acting.tracking.features import matched_motion
+from point2act.acting.tracking.followed_thing import FollowedThing, State
+from point2act.acting.tracking.frame import Flow, TrackedFrame, optical_flow
+from point2act.acting.tracking.rigid_motion import fit_rigid_robust
+from point2act.acting.tracking.search import places_of_colors
+from point2act.acting.tracking.surface import Tolerances
+from point2act.acting.tracking.thing import Thing
 from point2act.core.geometry import at_pixels, inside, transform_points
 from point2act.core.types import View
 from point2act.data.capture import shrink_view

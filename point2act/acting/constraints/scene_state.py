@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.region_features import RegionFeatures
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.core.constraints import GRIPPER, WORLD, Axis, Point
 from point2act.core.geometry import cross_matrix, transform_points
 from point2act.core.types import OrientedBox

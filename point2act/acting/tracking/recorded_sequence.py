@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from point2act.acting.thing import Thing, thing_at
-from point2act.acting.tracker import Track, TrackConfig, Tracker
+from point2act.acting.tracking.thing import Thing, thing_at
+from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
 from point2act.core.types import Frame, View
 from point2act.data.capture import disk_to_view, view_to_disk
 from point2act.data.importers.recording import Recording, load_frame

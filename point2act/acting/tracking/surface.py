@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from point2act.acting.frame import TrackedFrame
+from point2act.acting.tracking.frame import TrackedFrame
 from point2act.core.geometry import at_pixels
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.frame import TrackedFrame
-from point2act.acting.surface import Surface
+from point2act.acting.tracking.frame import TrackedFrame
+from point2act.acting.tracking.surface import Surface
 from point2act.core.geometry import invert, pixel_centers, transform, transform_points
 from point2act.core.open3d_import import open3d
 from point2act.grasping.registration import rounded_motion

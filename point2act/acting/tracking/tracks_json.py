@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from point2act.acting.tracker import Track
+from point2act.acting.tracking.tracker import Track
 from point2act.core.errors import ResultsError
 from point2act.core.files import read_json, write_json
 
@@ -24,7 +24,7 @@ def write_tracks(path: Path | str, recording: Path, frames: Mapping[str, Sequenc
     Raises:
         ResultsError: A number is not finite; nothing is written.
     """
-    from point2act.acting.tracks_document import TracksDocument
+    from point2act.acting.tracking.tracks_document import TracksDocument
     from point2act.core.documents import check
 
     content = {
@@ -42,7 +42,7 @@ def write_tracks(path: Path | str, recording: Path, frames: Mapping[str, Sequenc
 
 def read_tracks(path: Path | str) -> dict[str, Any]:
     """Read a tracks.json; raises ``ResultsError`` if it violates its schema."""
-    from point2act.acting.tracks_document import TracksDocument
+    from point2act.acting.tracking.tracks_document import TracksDocument
     from point2act.core.documents import check
 
     document = read_json(path, ResultsError)

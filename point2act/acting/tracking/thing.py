@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation, distance_transform_edt
 from scipy.spatial import KDTree
 
-from point2act.acting.frame import TrackedFrame
-from point2act.acting.surface import Surface
+from point2act.acting.tracking.frame import TrackedFrame
+from point2act.acting.tracking.surface import Surface
 from point2act.core.geometry import pixel_centers
 from point2act.core.types import View
 from point2act.localization.part_tree import Parts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.opening import find_opening
+from point2act.acting.constraints.opening import find_opening
 from point2act.core.geometry import frame_from_normal
 from point2act.core.types import NoAnswer, OrientedBox
 from point2act.pipeline.query import Localization

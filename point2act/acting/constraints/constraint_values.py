@@ -8,7 +8,7 @@ from functools import singledispatch
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.scene_state import Moving, SceneState
+from point2act.acting.constraints.scene_state import Moving, SceneState
 from point2act.core.constraints import (
     Above,
     ArcPath,

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from point2act.acting.frame import TrackedFrame
-from point2act.acting.surface import Surface
+from point2act.acting.tracking.frame import TrackedFrame
+from point2act.acting.tracking.surface import Surface
 
 # Width of the bins of CIELAB's three axes: wide for lightness, which shadows change.
 _BINS = np.array([20.0, 8.0, 8.0])

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from point2act.acting.alignment import NEAR, Alignment
-from point2act.acting.frame import TrackedFrame
-from point2act.acting.surface import Agreement, Surface, Tolerances, compare
-from point2act.acting.thing import Thing
+from point2act.acting.tracking.alignment import NEAR, Alignment
+from point2act.acting.tracking.frame import TrackedFrame
+from point2act.acting.tracking.surface import Agreement, Surface, Tolerances, compare
+from point2act.acting.tracking.thing import Thing
 from point2act.core.geometry import transform, transform_points
 
 # Shares of the tolerances of colour that are tried, and the largest share of points beside a thing that look

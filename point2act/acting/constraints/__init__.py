@@ -1,0 +1,1 @@
+"""Constraints on points and axes of regions: their features, values and derivatives."""

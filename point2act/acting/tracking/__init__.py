@@ -1,0 +1,1 @@
+"""Tracking of things through colour images with depth."""
