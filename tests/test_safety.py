@@ -53,5 +53,5 @@ def test_in_a_box_and_with_a_stale_image_the_arm_waits(gripper, age) -> None:
 def test_too_much_force_stops_for_good() -> None:
     filter_ = _filter()
     filter_.check(BEFORE, BEFORE, FAR, force=SafetyConfig().max_force + 1, age=0.0)
-    assert filter_.stopped == "the gripper was pressed with 61 N"
+    assert filter_.stopped == "the gripper was pressed with 101 N"
     np.testing.assert_array_equal(filter_.check(BEFORE, BEFORE - 0.004, FAR, force=0.0, age=0.0), BEFORE)

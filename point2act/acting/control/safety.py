@@ -17,8 +17,9 @@ _ROUNDING = 1e-9
 class SafetyConfig:
     """Limits that nothing passes."""
 
-    max_force: float = 60.0
-    """Force of contacts on the gripper at which the robot stops, newtons. Chosen."""
+    max_force: float = 100.0
+    """Force of contacts on the gripper at which the robot stops, newtons. Chosen: twice that of a gripper
+    that closes on a thing with one finger first."""
     max_age: float = 0.6
     """Age of the latest image at which the arm waits, seconds. Chosen: three periods of the tracker."""
     lag: float = 0.3

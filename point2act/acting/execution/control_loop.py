@@ -129,8 +129,7 @@ class ControlLoop:
         state = self.state
         if np.abs(self.sent - state.joints).max() > self._config.safety.lag:
             self.note("waits", "something holds the arm: it goes on from where it is")
-            self.sent = state.joints
-            self._smooth.restart(self.sent)
+            self.relax()
         wanted = self._smooth.follow(velocity)
         gripper = self.control.T_base_gripper(wanted)[:3, 3]
         age = state.time - max(self._perception.seen_at, self._start)
@@ -145,6 +144,11 @@ class ControlLoop:
             self.note("stopped", self._safety.stopped)
             raise GiveUpError(self._safety.stopped)
         return step
+
+    def relax(self) -> None:
+        """Go on from where the arm is: its servos no longer press against what it touches."""
+        self.sent = self.state.joints
+        self._smooth.restart(self.sent)
 
     def wait(self) -> None:
         """Command the arm to come to rest."""

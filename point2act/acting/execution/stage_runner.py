@@ -27,7 +27,7 @@ class StageConfig:
 
     broken: float = 5.0
     """Residual of a path constraint, as a multiple of its tolerance, at which the stage is given up."""
-    near: float = 0.08
+    near: float = 0.15
     """Distance from the goal posture within which contact ends a motion, radians."""
     settled: float = 0.01
     """Distance of the joints from the goal posture at which a motion ends, radians."""
@@ -128,7 +128,8 @@ class StageRunner:
         loop, stage, posture, period = self._loop, progress.stage, progress.posture, self._loop.robot.period
         assert posture is not None
         velocity = loop.control.velocity(loop.sent, posture, stage.paths, state_at, period, stage.speed)
-        moved = loop.send(velocity)
+        pressed = max(loop.state.force - progress.force, 0.0) / stage.max_force
+        moved = loop.send(velocity * max(1.0 - pressed, 0.0))
         if loop.blind:
             return False, None
         progress.seconds += period
@@ -140,8 +141,9 @@ class StageRunner:
             return False, "the arm cannot come nearer"
         if progress.seconds > self._config.stage_seconds:
             return False, f"it took longer than {self._config.stage_seconds:.0f} s"
-        if loop.state.force - progress.force < stage.max_force:
+        if pressed < 1:
             return False, None
+        loop.relax()
         if stage.sets_down and away < self._config.near:
             return True, None
         return False, "the gripper touched something"

@@ -20,7 +20,7 @@ LIFT = 0.10
 # Tolerances of the gripper's pose before a grasp, at it and after a lift, metres. Chosen.
 _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
 # Fraction of the arm's speed where it comes near things. Chosen.
-_SLOW = 0.4
+_SLOW = 0.25
 # Forces that count as contact: where something is set down or grasped, and anywhere else, newtons. Chosen.
 _TOUCH, _PRESS = 8.0, 30.0
 # Force that is no reason to stay where the gripper leaves something, newtons. Chosen.
