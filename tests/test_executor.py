@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from point2act.core.constraints import Above, Axis, AxisToAxis, GripperWidth, LinePath, Point, PointToPoint
+from point2act.core.constraints import (
+    Above,
+    Axis,
+    AxisToAxis,
+    GripperWidth,
+    Height,
+    LinePath,
+    Point,
+    PointToPoint,
+)
 from point2act.core.geometry import transform_points
 from point2act.core.types import OrientedBox, Plan, Query, Step, Target
 from point2act.grasping.grippers import load_gripper
@@ -90,6 +99,21 @@ def test_a_goal_out_of_reach_ends_in_a_sentence_and_the_robot_is_still(arm: Arm,
     assert "'fly' failed" in outcome.reason
     assert any("no posture of the arm satisfies PointToPoint" in event.detail for event in outcome.events)
     np.testing.assert_allclose(before, after, atol=2e-3)
+
+
+def test_conditions_before_and_after_a_step_are_checked(arm: Arm, task: Task) -> None:
+    gripper, top = Point("gripper", "center"), Point("button", "top")
+    hold = Above(gripper, top, min_height=0.1, radius=0.01)
+    high = Height(gripper, top, min_height=0.05, when="postcondition")
+    low = Height(gripper, top, max_height=0.02, when="precondition")
+    robot = SimulatedRobot(task.scene, arm)
+    plan = Plan("Go.", (Step("hold", (_TARGET,), (hold, _DOWN, high)), Step("press", (_TARGET,), (low,))))
+    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    robot.close()
+    details = {(event.kind, event.detail) for event in outcome.events}
+    assert ("done", "check after: hold") in details
+    assert ("violated", "check before: press: Height does not hold") in details
+    assert "'check before: press' failed" in outcome.reason
 
 
 def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> None:

@@ -89,7 +89,7 @@ class Executor:
             rng: Draws start postures.
         """
         self._config, self._rng, self._max_width = config, rng, arm.gripper.max_width
-        self._memory = SceneMemory(scene)
+        self._memory = SceneMemory(scene, arm.gripper.max_width)
         self._loop = ControlLoop(robot, arm, self._memory, perception, keep_out, config.loop)
         self._runner = StageRunner(self._loop, config.stage, rng)
         self._failed: set[GraspChoice] = set()

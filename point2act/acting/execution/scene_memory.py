@@ -44,8 +44,14 @@ class TaskScene:
 class SceneMemory:
     """Where everything is, by the latest image and by the gripper."""
 
-    def __init__(self, scene: TaskScene):
-        self.scene = scene
+    def __init__(self, scene: TaskScene, max_width: float = np.inf):
+        """Start with everything where it was found.
+
+        Args:
+            scene: What was found.
+            max_width: Largest opening of the gripper, metres.
+        """
+        self.scene, self._max_width = scene, max_width
         self._motion: dict[str, Float[np.ndarray, "4 4"]] = {
             thing: np.eye(4) for thing in scene.things.values()
         }
@@ -121,19 +127,20 @@ class SceneMemory:
             starts: Where points were at the start of the stage.
         """
         things, features, table = self.scene.things, self.scene.features, self.scene.table
+        widest = self._max_width
         fixed, held, in_gripper = dict(self._motion), self.held, self._held
         axes = np.eye(3) if table is None else _upright(table[:3])
 
         def state(T_base_gripper: Float[np.ndarray, "4 4"]) -> SceneState:
             moved = fixed if in_gripper is None else {**fixed, in_gripper[0]: T_base_gripper @ in_gripper[1]}
             motion = {query: moved[thing] for query, thing in things.items()}
-            return SceneState(T_base_gripper, width, features, motion, held, starts, axes)
+            return SceneState(T_base_gripper, width, features, motion, held, starts, axes, widest)
 
         return state
 
     def if_held(self, choice: GraspChoice, width: float) -> StateAt:
         """Return the state as it would be with a grasp's thing in the gripper."""
-        other = SceneMemory(self.scene)
+        other = SceneMemory(self.scene, self._max_width)
         other._motion = dict(self._motion)
         other.hold(choice.query, self.pose_of(choice))
         return other.state_at(width, {})

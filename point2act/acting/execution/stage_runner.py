@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraints.constraint_values import residual
+from point2act.acting.constraints.constraint_values import residual, satisfied
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
-from point2act.acting.execution.stages import Fingers, Motion, Stage
+from point2act.acting.execution.stages import Check, Fingers, Motion, Stage
 from point2act.core.constraints import Constraint, Point, queries_of
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
@@ -79,12 +79,24 @@ class StageRunner:
             GiveUpError: The run has to end.
         """
         self._loop.note("stage", stage.name)
-        problem = self._motion(stage) if isinstance(stage, Motion) else self._fingers(stage)
+        if isinstance(stage, Check):
+            problem = self._check(stage)
+        else:
+            problem = self._motion(stage) if isinstance(stage, Motion) else self._fingers(stage)
         if problem is None:
             self._loop.note("done", stage.name)
         else:
             self._loop.note("violated", f"{stage.name}: {problem}")
         return problem is None
+
+    def _check(self, stage: Check) -> str | None:
+        """Return which condition does not hold."""
+        loop = self._loop
+        loop.sense()
+        loop.wait()
+        state = loop.memory.state_at(loop.state.width, {})(loop.T_base_gripper)
+        broken = [type(one).__name__ for one in stage.conditions if not satisfied(one, state)]
+        return f"{', '.join(broken)} does not hold" if broken else None
 
     # ── motions of the arm ─────────────────────────────────────────────────────────────────────
     def _motion(self, stage: Motion) -> str | None:

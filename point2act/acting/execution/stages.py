@@ -66,7 +66,16 @@ class Fingers:
     """Query whose thing is to be held afterwards; None for a release or an empty gripper."""
 
 
-Stage = Motion | Fingers
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Conditions that must hold before a step, or after it."""
+
+    name: str
+    step: int
+    conditions: tuple[Constraint, ...]
+
+
+Stage = Motion | Fingers | Check
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +137,12 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
     paths = tuple(one for one in step.constraints if one.when == "path")
     goals = tuple(one for one in step.constraints if one.when == "goal")
     named = frozenset(name for one in step.constraints for name in queries_of(one))
+    before, afterwards = (
+        tuple(one for one in step.constraints if one.when == when)
+        for when in ("precondition", "postcondition")
+    )
+    if before:
+        yield Check(f"check before: {step.action}", number, before)
     guides = (LinePath, ArcPath)
     lifts = not any(isinstance(one, guides) for one in (*paths, *after.constraints))
     for target in step.targets:
@@ -150,6 +165,8 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
         if one.width > 0:
             yield retreat(number, named)
+    if afterwards:
+        yield Check(f"check after: {step.action}", number, afterwards)
 
 
 def retreat(step: int, touches: frozenset[str]) -> Motion:
