@@ -74,8 +74,8 @@ def test_a_command_within_limits_is_passed_on(before: np.ndarray, share: np.ndar
 
 
 def test_a_command_that_is_too_fast_goes_on_as_fast_as_allowed():
-    one = safety()
-    np.testing.assert_allclose(check(one, MIDDLE + [1.0, -1.0, 0.001]), MIDDLE + [0.01, -0.02, 0.001])
+    one, fast, allowed = safety(), np.array([1.0, -1.0, 0.001]), np.array([0.01, -0.02, 0.001])
+    np.testing.assert_allclose(check(one, MIDDLE + fast), MIDDLE + allowed)
     assert one.interventions == 1
 
 

@@ -18,6 +18,7 @@ START = np.array([0.3, -1.0, 2.0])
 PERIOD = 0.01
 
 velocities = hnp.arrays(float, 3, elements=st.floats(-1.0, 1.0)).map(lambda share: share * VELOCITY)
+anything = hnp.arrays(float, 3, elements=st.floats(width=64))
 requests = st.lists(st.tuples(velocities, st.integers(1, 40)), min_size=1, max_size=10)
 """Velocities, and for how many steps each is asked for."""
 
