@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +28,7 @@ class Observation:
     """Rigid motion since the first image, base frame to base frame; None where it is not seen."""
 
 
+@runtime_checkable
 class Perception(Protocol):
     """Follows things through images."""
 
