@@ -28,13 +28,17 @@ SCENERY = OrientedBox(np.array([0.8, 0.0, 0.1]), np.eye(3), np.array([0.1, 0.1, 
 MUG, TRAY = np.array([0.5, 0.1, 0.05]), np.array([0.4, -0.2, 0.02])
 
 
+def beside_mug(*way: float) -> np.ndarray:
+    return MUG + np.array(way)
+
+
 def features(center: np.ndarray) -> RegionFeatures:
     box = OrientedBox(center, np.eye(3), np.array([0.03, 0.03, 0.04]))
     return RegionFeatures({"center": center}, {"up": np.array([0.0, 0.0, 1.0])}, box)
 
 
 def memory(table: np.ndarray | None = None) -> SceneMemory:
-    found = {"cup": features(MUG), "handle": features(MUG + [0.04, 0.0, 0.0]), "tray": features(TRAY)}
+    found = {"cup": features(MUG), "handle": features(beside_mug(0.04, 0.0, 0.0)), "tray": features(TRAY)}
     return SceneMemory(TaskScene(found, THINGS, {}, (SCENERY,), table))
 
 
@@ -112,7 +116,7 @@ def test_a_thing_moves_on_after_a_jump():
 def test_images_are_ignored_near_the_gripper(beside: float, used: bool):
     """3 cm from the box of any of the thing's regions."""
     one = memory()
-    gripper = shift(*MUG + [0.0, 0.03 + beside, 0.0])
+    gripper = shift(*beside_mug(0.0, 0.03 + beside, 0.0))
     one.see(seen(shift(0.0, 0.0, 0.01), lost=True), gripper)
     assert one.lost == ({"mug"} if used else set())
     np.testing.assert_array_equal(motions(one)["cup"], shift(0.0, 0.0, 0.01) if used else np.eye(4))
@@ -121,7 +125,7 @@ def test_images_are_ignored_near_the_gripper(beside: float, used: bool):
 def test_the_gripper_hides_a_thing_where_it_is_now():
     one = memory()
     one.see(seen(shift(0.0, 0.02, 0.0)), FAR)
-    one.see(seen(shift(0.0, 0.0, 0.0)), shift(*MUG + [0.0, 0.07, 0.0]))
+    one.see(seen(shift(0.0, 0.0, 0.0)), shift(*beside_mug(0.0, 0.07, 0.0)))
     np.testing.assert_array_equal(motions(one)["cup"], shift(0.0, 0.02, 0.0))
 
 
@@ -243,7 +247,7 @@ def test_obstacles_leave_out_what_is_held():
 def test_obstacles_are_where_things_are_now():
     one = memory()
     one.see(seen(shift(0.01, 0.02, 0.0)), FAR)
-    assert tuple(np.round(MUG + [0.01, 0.02, 0.0], 9)) in centers(one.obstacles(frozenset()))
+    assert tuple(np.round(beside_mug(0.01, 0.02, 0.0), 9)) in centers(one.obstacles(frozenset()))
 
 
 def test_the_scenery_is_always_an_obstacle():

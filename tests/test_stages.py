@@ -254,9 +254,7 @@ def test_each_grasp_is_in_the_base_frame_and_then_with_exchanged_fingers(seed: i
 
 
 @pytest.mark.parametrize(("checked", "opened"), [(None, 0.07), (0.05, 0.05), (0.2, MAX_WIDTH)])
-def test_fingers_open_as_the_planner_checked_or_with_clearance_on_both_sides(
-    checked: float | None, opened: float
-):
+def test_fingers_open_as_checked_or_with_clearance_on_both_sides(checked: float | None, opened: float):
     grasp = a_grasp(np.random.default_rng(0), checked)
     choice, _ = grasp_choices("cup", [grasp], np.eye(4), MAX_WIDTH)
     assert choice.open_width == pytest.approx(opened)

@@ -109,7 +109,7 @@ class SceneMemory:
         """Return the distance of a place from the regions on a thing, metres."""
         state = self.state_at(0.0, {})(np.eye(4))
         return min(
-            float(distance_to_box(place, state.box(query)))
+            float(distance_to_box(place[None], state.box(query))[0])
             for query, one in self.scene.things.items()
             if one == thing
         )
