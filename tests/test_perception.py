@@ -24,7 +24,7 @@ VIEW = frame()
 
 
 class Slow:
-    """A perception that is done when it is told to be."""
+    """A perception that waits for an event."""
 
     def __init__(self, answer: Callable[[], Mapping[str, Observation] | None] = lambda: SEEN):
         self.go_on, self.done, self._answer = Event(), Event(), answer
