@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("mujoco", reason="arms need mujoco: pip install point2act[arm]")
-mink = pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
+pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
+
+import mink
 
 from point2act.acting.constraint_values import residual
 from point2act.acting.control.arm_model import MAX_OBSTACLES, ArmModel
@@ -198,10 +200,10 @@ def test_obstacles_are_where_the_largest_boxes_are(seed: int):
 
 
 def test_a_view_has_no_depth_on_the_arm():
-    """A camera in front looks at the gripper: its pixel loses its depth, and none elsewhere."""
+    """A camera in front sees the gripper: its pixel loses its depth, and none elsewhere."""
     gripper = ARM.T_base_gripper(ARM.home, 0.0)
-    hand = gripper[:3, 3] - 0.08 * gripper[:3, 2]
-    T = transform(np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), hand + [0.8, 0.0, 0.0])
+    before = gripper[:3, 3] - 0.08 * gripper[:3, 2] + np.array([0.8, 0.0, 0.0])
+    T = transform(np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), before)
     camera = Camera(60.0, 60.0, 32.0, 24.0, 48, 64)
     for distance, seen in ((0.8, True), (0.4, False)):
         depth = np.full((48, 64), distance, np.float32)
@@ -295,6 +297,9 @@ def test_a_motion_reaches_its_goal_within_the_limits_of_velocity():
     assert (np.abs(np.diff(way, axis=0)) <= 0.5 * ARM.velocity * PERIOD + 1e-9).all()
 
 
+SHARED = controller()
+
+
 @given(SEEDS)
 def test_no_velocity_is_above_its_limit(seed: int):
     """Whatever is asked for, also from postures near a singularity or in contact."""
@@ -303,9 +308,6 @@ def test_no_velocity_is_above_its_limit(seed: int):
     path = GripperOnApproach(at(*rng.uniform([0.3, -0.3, 0.1], [0.6, 0.3, 0.5])))
     velocity = SHARED.velocity(random_joints(rng), goal, [path], alone, PERIOD, 1.0)
     assert (np.abs(velocity) <= 0.5 * ARM.velocity + 1e-6).all()
-
-
-SHARED = controller()
 
 
 def test_an_approach_stays_on_its_line():

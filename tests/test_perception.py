@@ -189,4 +189,5 @@ def test_unchanging_things_stay_where_they_were(first: View):
     assert found.keys() == {"red", "blue"}
     for one in found.values():
         assert not one.lost
+        assert one.motion is not None
         np.testing.assert_array_equal(one.motion, np.eye(4))

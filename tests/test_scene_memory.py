@@ -43,7 +43,7 @@ def memory(table: np.ndarray | None = None) -> SceneMemory:
 
 
 def shift(*way: float) -> np.ndarray:
-    return transform(np.eye(3), way)
+    return transform(np.eye(3), np.array(way))
 
 
 def motions(one: SceneMemory, T_base_gripper: np.ndarray = FAR) -> Mapping[str, np.ndarray]:

@@ -36,6 +36,7 @@ from point2act.core.constraints import (
     LinePath,
     Point,
     PointToPoint,
+    When,
 )
 from point2act.core.geometry import transform, transform_points
 from point2act.core.types import Grasp, Plan, Query, Step, Target
@@ -139,7 +140,7 @@ def test_closing_at_the_end_is_followed_by_no_retreat():
 
 
 @given(st.floats(0.0, 1.0), st.sampled_from(["path", "goal"]))
-def test_fingers_open_no_further_than_they_can(width: float, when: str):
+def test_fingers_open_no_further_than_they_can(width: float, when: When):
     found = next(one for one in stages(step(GripperWidth(width, when=when))) if isinstance(one, Fingers))
     assert found.width == min(width, MAX_WIDTH)
 
@@ -182,6 +183,8 @@ def test_the_approach_is_straight_to_the_grasp_where_the_thing_is_now(seed: int)
 
 def test_only_the_thing_may_be_touched_on_the_approach():
     _, before, approach, *_ = grasp_stages(GraspRequest("cup", 0, True), chosen(0))
+    assert isinstance(before, Motion)
+    assert isinstance(approach, Motion)
     assert (before.touches, approach.touches) == (frozenset(), {"cup"})
 
 
@@ -202,6 +205,7 @@ def test_the_retreat_is_back_along_the_approach(seed: int):
     state = random_state(np.random.default_rng(seed))
     motion = retreat(2, frozenset({"cup"}))
     (goal,) = motion.goals(state)
+    assert isinstance(goal, GripperAt)
     np.testing.assert_allclose(goal.pose(state), backed_off(state.T_world_gripper, APPROACH))
     assert (motion.step, motion.touches) == (2, {"cup"})
 
