@@ -350,6 +350,16 @@ def test_the_table_is_not_entered():
     assert min(MODEL.clearance(data_at(MODEL, joints)) for joints in way[::4]) > 0.0
 
 
+@pytest.mark.parametrize("joint", [0, 2, 3, 4, 5, 6])
+def test_an_arm_at_a_joint_limit_comes_away_from_it(joint: int):
+    """Nearer to it than control brings it, as after a motion by hand."""
+    start = ARM.home.copy()
+    start[joint] = ARM.limits[joint, 1] - 0.001
+    way = moved(SHARED, start, ARM.home, steps=400)
+    np.testing.assert_allclose(way[-1], ARM.home, atol=0.005)
+    assert (np.abs(np.diff(way, axis=0)) <= 0.5 * ARM.velocity * PERIOD + 1e-9).all()
+
+
 def test_a_slower_speed_is_kept():
     start, goal = joints_at(at(0.4, -0.2, 0.2)), joints_at(at(0.55, 0.2, 0.2))
     velocity = controller().velocity(start, goal, [], alone, PERIOD, 0.2)

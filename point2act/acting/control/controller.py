@@ -140,13 +140,25 @@ class Controller:
             posture,
             *self._tasks(paths, state_at, config.path_weight, config.path_gain),
         ]
+        limits = [self._position, self._velocity, self._collision]
+        try:
+            return mink.solve_ik(self._here, tasks, period, "daqp", limits=limits)
+        except mink.NoSolutionFound:
+            return self._back_within_limits(joints, period)
+
+    def _back_within_limits(self, joints: Float[np.ndarray, " d"], period: float) -> Float[np.ndarray, " d"]:
+        """Return velocities out of the margin of the joint limits: from within it one step may not suffice."""
+        low, high = self._arm.arm.limits.T
+        margin = self._config.limit_margin
+        inside = np.clip(joints, low + margin, high - margin)
+        if np.array_equal(inside, joints):
+            return np.zeros_like(joints)
+        posture = mink.PostureTask(self._arm.model, 1.0)
+        step = period * self._max_velocity
+        posture.set_target(np.clip(inside, joints - step, joints + step))
         try:
             return mink.solve_ik(
-                self._here,
-                tasks,
-                period,
-                "daqp",
-                limits=[self._position, self._velocity, self._collision],
+                self._here, [posture], period, "daqp", limits=[self._velocity, self._collision]
             )
         except mink.NoSolutionFound:
             return np.zeros_like(joints)
