@@ -1,117 +1,270 @@
-"""What is known of the scene: things that are held, seen, lost and kept away from."""
+"""Where things are while a plan runs: by images, by the gripper, and by neither."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from constraint_states import rigid
+from hypothesis import given
+from hypothesis import strategies as st
 
-from point2act.core.geometry import transform
-from point2act.core.types import Camera, OrientedBox, View
+pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
 
-pytest.importorskip("mink")
-
-from point2act.acting.constraints.region_features import RegionFeatures
-from point2act.acting.execution.perception import BesideControl, Observation, Unchanging
+from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
-from point2act.acting.execution.scenery import find_scenery
+from point2act.acting.execution.stages import GraspChoice
+from point2act.acting.constraints.region_features import RegionFeatures
+from point2act.core.constraints import Point
+from point2act.core.geometry import transform, transform_points
+from point2act.core.types import OrientedBox
 
-UP = np.array([0.0, 0.0, 1.0])
+SEEDS = st.integers(0, 1_000_000)
+THINGS = {"cup": "mug", "handle": "mug", "tray": "tray"}
 FAR = transform(np.eye(3), (0.0, 0.0, 1.0))
-SHELF = OrientedBox(np.array([0.3, 0.3, 0.1]), np.eye(3), np.full(3, 0.1))
+"""A gripper that hides nothing."""
+SCENERY = OrientedBox(np.array([0.8, 0.0, 0.1]), np.eye(3), np.array([0.1, 0.1, 0.1]))
+MUG, TRAY = np.array([0.5, 0.1, 0.05]), np.array([0.4, -0.2, 0.02])
 
 
-def _features(x: float) -> RegionFeatures:
-    center = np.array([x, 0.0, 0.05])
-    return RegionFeatures(
-        {"center": center, "top": center + 0.05 * UP},
-        {"up": UP},
-        OrientedBox(center, np.eye(3), np.full(3, 0.03)),
+def beside_mug(*way: float) -> np.ndarray:
+    return MUG + np.array(way)
+
+
+def features(center: np.ndarray) -> RegionFeatures:
+    box = OrientedBox(center, np.eye(3), np.array([0.03, 0.03, 0.04]))
+    return RegionFeatures({"center": center}, {"up": np.array([0.0, 0.0, 1.0])}, box)
+
+
+def memory(table: np.ndarray | None = None) -> SceneMemory:
+    found = {"cup": features(MUG), "handle": features(beside_mug(0.04, 0.0, 0.0)), "tray": features(TRAY)}
+    return SceneMemory(TaskScene(found, THINGS, {}, (SCENERY,), table))
+
+
+def shift(*way: float) -> np.ndarray:
+    return transform(np.eye(3), np.array(way))
+
+
+def motions(one: SceneMemory, T_base_gripper: np.ndarray = FAR) -> Mapping[str, np.ndarray]:
+    return one.state_at(0.0, {})(T_base_gripper).motion
+
+
+def seen(T: np.ndarray | None, *, lost: bool = False) -> dict[str, Observation]:
+    return {"mug": Observation(lost, T)}
+
+
+# ── by images ───────────────────────────────────────────────────────────────────────────────────
+def test_everything_is_first_where_it_was_found():
+    assert all((np.eye(4) == T).all() for T in motions(memory()).values())
+
+
+def test_regions_of_one_thing_move_together_and_others_stay():
+    one = memory()
+    one.see(seen(shift(0.02, 0.0, 0.0)), FAR)
+    found = motions(one)
+    for query in ("cup", "handle"):
+        np.testing.assert_array_equal(found[query], shift(0.02, 0.0, 0.0))
+    np.testing.assert_array_equal(found["tray"], np.eye(4))
+
+
+def test_a_thing_that_is_not_seen_stays_where_it_was():
+    one = memory()
+    one.see(seen(shift(0.02, 0.0, 0.0)), FAR)
+    one.see(seen(None), FAR)
+    one.see({}, FAR)
+    np.testing.assert_array_equal(motions(one)["cup"], shift(0.02, 0.0, 0.0))
+
+
+def test_small_motions_add_up():
+    one = memory()
+    for number in range(1, 11):
+        one.see(seen(shift(0.02 * number, 0.0, 0.0)), FAR)
+        np.testing.assert_array_equal(motions(one)["cup"], shift(0.02 * number, 0.0, 0.0))
+
+
+def test_a_jump_needs_two_images():
+    one, there = memory(), shift(0.2, 0.0, 0.0)
+    one.see(seen(there), FAR)
+    np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
+    one.see(seen(there), FAR)
+    np.testing.assert_array_equal(motions(one)["cup"], there)
+
+
+def test_jumps_to_different_places_are_not_believed():
+    one = memory()
+    for way in (0.2, -0.2, 0.1, -0.1):
+        one.see(seen(shift(way, 0.0, 0.0)), FAR)
+        np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
+
+
+def test_a_jump_is_forgotten_when_the_thing_is_seen_where_it_was():
+    one = memory()
+    for way in (0.2, 0.0, 0.2):
+        one.see(seen(shift(way, 0.0, 0.0)), FAR)
+        np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
+
+
+def test_a_thing_moves_on_after_a_jump():
+    one = memory()
+    for way in (0.2, 0.215, 0.23):
+        one.see(seen(shift(way, 0.0, 0.0)), FAR)
+    np.testing.assert_array_equal(motions(one)["cup"], shift(0.23, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(("beside", "used"), [(0.025, False), (0.035, True)])
+def test_images_are_ignored_near_the_gripper(beside: float, used: bool):
+    """3 cm from the box of any of the thing's regions."""
+    one = memory()
+    gripper = shift(*beside_mug(0.0, 0.03 + beside, 0.0))
+    one.see(seen(shift(0.0, 0.0, 0.01), lost=True), gripper)
+    assert one.lost == ({"mug"} if used else set())
+    np.testing.assert_array_equal(motions(one)["cup"], shift(0.0, 0.0, 0.01) if used else np.eye(4))
+
+
+def test_the_gripper_hides_a_thing_where_it_is_now():
+    one = memory()
+    one.see(seen(shift(0.0, 0.02, 0.0)), FAR)
+    one.see(seen(shift(0.0, 0.0, 0.0)), shift(*beside_mug(0.0, 0.07, 0.0)))
+    np.testing.assert_array_equal(motions(one)["cup"], shift(0.0, 0.02, 0.0))
+
+
+def test_a_thing_is_lost_until_it_is_seen_again():
+    one = memory()
+    one.see(seen(None, lost=True), FAR)
+    assert one.lost == {"mug"}
+    one.see(seen(np.eye(4)), FAR)
+    assert one.lost == set()
+
+
+# ── by the gripper ──────────────────────────────────────────────────────────────────────────────
+@given(SEEDS)
+def test_what_is_held_moves_with_the_gripper_and_stays_where_it_is_released(seed: int):
+    rng = np.random.default_rng(seed)
+    one, taken, moved, later = memory(), rigid(rng), rigid(rng), rigid(rng)
+    one.hold("handle", taken)
+    assert one.held == {"cup", "handle"}
+    np.testing.assert_allclose(motions(one, taken)["cup"], np.eye(4), atol=1e-12)
+    in_gripper = transform_points(np.linalg.inv(taken), MUG)
+    state = one.state_at(0.0, {})(moved)
+    assert state.held == one.held
+    np.testing.assert_allclose(
+        transform_points(state.motion["cup"], MUG), transform_points(moved, in_gripper), atol=1e-12
     )
+    one.release(moved)
+    assert one.held == frozenset()
+    for query in THINGS:
+        np.testing.assert_array_equal(motions(one, later)[query], motions(one, moved)[query])
+        np.testing.assert_allclose(motions(one, later)[query], state.motion[query], atol=1e-12)
 
 
-@pytest.fixture
-def memory() -> SceneMemory:
-    features = {"handle": _features(0.5), "mug": _features(0.5), "plate": _features(0.7)}
-    things = {"handle": "mug", "mug": "mug", "plate": "plate"}
-    return SceneMemory(TaskScene(features, things, {}, (SHELF,), np.array([0.0, 0.0, 1.0, 0.0])))
+def test_images_do_not_move_what_is_held():
+    one = memory()
+    one.hold("cup", FAR)
+    one.see(seen(shift(0.02, 0.0, 0.0), lost=True), FAR)
+    np.testing.assert_allclose(motions(one)["cup"], np.eye(4), atol=1e-12)
+    assert one.lost == set()
 
 
-def _shift(x: float, y: float = 0.0, z: float = 0.0) -> np.ndarray:
-    return transform(np.eye(3), (x, y, z))
+@given(SEEDS, st.sampled_from(["tray", "handle"]))
+def test_what_was_held_stays_where_it_is_when_something_is_held_next(seed: int, query: str):
+    rng = np.random.default_rng(seed)
+    one, taken, moved = memory(), rigid(rng), rigid(rng)
+    one.hold("cup", taken)
+    before = motions(one, moved)
+    one.hold(query, moved)
+    assert query in one.held
+    for name in THINGS:
+        np.testing.assert_allclose(motions(one, moved)[name], before[name], atol=1e-12)
 
 
-def _motion(memory: SceneMemory, query: str, T: np.ndarray = FAR) -> np.ndarray:
-    return memory.state_at(0.05, {})(T).motion[query]
+def test_releasing_nothing_changes_nothing():
+    one = memory()
+    one.release(shift(0.3, 0.0, 0.0))
+    assert all((np.eye(4) == T).all() for T in motions(one).values())
 
 
-def test_what_is_held_moves_with_the_gripper_and_stays_where_it_is_released(memory: SceneMemory) -> None:
-    memory.hold("handle", FAR)
-    assert memory.held == {"handle", "mug"}
-    lifted = FAR @ _shift(0.0, 0.0, 0.2)
-    np.testing.assert_allclose(_motion(memory, "mug", lifted), _shift(0.0, 0.0, 0.2), atol=1e-12)
-    memory.release(lifted)
-    assert not memory.held
-    np.testing.assert_allclose(_motion(memory, "mug", FAR), _shift(0.0, 0.0, 0.2), atol=1e-12)
+def test_a_state_is_not_changed_by_what_is_seen_later():
+    one = memory()
+    state_at = one.state_at(0.03, {})
+    one.see(seen(shift(0.02, 0.0, 0.0)), FAR)
+    one.hold("tray", FAR)
+    state = state_at(FAR)
+    assert (state.held, state.width) == (frozenset(), 0.03)
+    np.testing.assert_array_equal(state.motion["cup"], np.eye(4))
 
 
-def test_a_small_motion_is_taken_over_and_a_jump_needs_two_images(memory: SceneMemory) -> None:
-    memory.see({"plate": Observation(False, _shift(0.02))}, FAR)
-    np.testing.assert_array_equal(_motion(memory, "plate"), _shift(0.02))
-    memory.see({"plate": Observation(False, _shift(0.2))}, FAR)
-    np.testing.assert_array_equal(_motion(memory, "plate"), _shift(0.02))
-    memory.see({"plate": Observation(False, _shift(0.21))}, FAR)
-    np.testing.assert_array_equal(_motion(memory, "plate"), _shift(0.21))
+@given(SEEDS)
+def test_the_start_of_a_point_is_kept(seed: int):
+    place = np.random.default_rng(seed).uniform(-1.0, 1.0, 3)
+    state = memory().state_at(0.0, {Point("cup", "center"): place})(FAR)
+    np.testing.assert_array_equal(state.start(Point("cup", "center")), place)
+    np.testing.assert_array_equal(state.start(Point("tray", "center")), TRAY)
 
 
-def test_images_of_what_the_gripper_hides_or_holds_do_not_count(memory: SceneMemory) -> None:
-    at_plate = transform(np.eye(3), (0.7, 0.0, 0.1))
-    memory.see({"plate": Observation(False, _shift(0.02))}, at_plate)
-    memory.hold("mug", FAR)
-    memory.see({"mug": Observation(False, _shift(0.02))}, FAR)
-    for query in ("plate", "mug"):
-        np.testing.assert_allclose(_motion(memory, query), np.eye(4), atol=1e-12)
+# ── grasps ──────────────────────────────────────────────────────────────────────────────────────
+@given(SEEDS)
+def test_a_grasp_moves_with_its_thing(seed: int):
+    rng = np.random.default_rng(seed)
+    one, motion = memory(), shift(*rng.uniform(-0.01, 0.01, 3))
+    choice = GraspChoice("handle", rigid(rng), 0.04, 0.07)
+    np.testing.assert_array_equal(one.pose_of(choice), choice.T_world_gripper)
+    one.see(seen(motion), FAR)
+    np.testing.assert_allclose(one.pose_of(choice), motion @ choice.T_world_gripper)
 
 
-def test_lost_things_keep_their_last_place(memory: SceneMemory) -> None:
-    memory.see({"mug": Observation(True, None), "plate": Observation(False, None)}, FAR)
-    assert memory.lost == {"mug"}
-    np.testing.assert_array_equal(_motion(memory, "mug"), np.eye(4))
+@given(SEEDS)
+def test_if_a_grasp_held_the_thing_would_move_with_the_gripper(seed: int):
+    rng = np.random.default_rng(seed)
+    one, T = memory(), rigid(rng)
+    choice = GraspChoice("handle", rigid(rng), 0.04, 0.07)
+    state = one.if_held(choice, 0.04)(T @ one.pose_of(choice))
+    assert (state.held, state.width) == ({"cup", "handle"}, 0.04)
+    np.testing.assert_allclose(state.motion["cup"], T, atol=1e-12)
+    np.testing.assert_array_equal(state.motion["tray"], np.eye(4))
+    assert one.held == frozenset()
 
 
-def test_obstacles_leave_out_what_is_held_or_touched(memory: SceneMemory) -> None:
-    def places(*touched: str) -> list[float]:
-        return [float(box.center[0]) for box in memory.obstacles(frozenset(touched))]
-
-    assert places() == [0.5, 0.5, 0.7, 0.3]
-    assert places("handle") == [0.7, 0.3]
-    memory.hold("mug", FAR)
-    assert places("plate") == [0.3]
+# ── obstacles and axes ──────────────────────────────────────────────────────────────────────────
+def centers(boxes: list[OrientedBox]) -> set[tuple[float, ...]]:
+    return {tuple(np.round(box.center, 9).tolist()) for box in boxes}
 
 
-def test_scenery_is_what_no_query_is_about() -> None:
-    rng = np.random.default_rng(0)
-    ours, other = (rng.uniform(-0.02, 0.02, (300, 3)) + np.array([x, 0.0, 0.05]) for x in (0.5, 0.7))
-    table = np.concatenate([rng.uniform(-0.5, 0.5, (500, 2)), np.zeros((500, 1))], axis=1)
-    plane = np.array([0.0, 0.0, 1.0, 0.0])
-    boxes = find_scenery(np.concatenate([ours, other, table]), plane, {"mug": ours[:50]})
-    assert len(boxes) == 1
-    np.testing.assert_allclose(boxes[0].center, [0.7, 0.0, 0.05], atol=0.005)
+def test_obstacles_leave_out_what_is_touched_with_all_its_regions():
+    touched = centers(memory().obstacles(frozenset({"cup"})))
+    assert touched == {tuple(TRAY), tuple(SCENERY.center)}
+    assert len(memory().obstacles(frozenset())) == 4
 
 
-def test_a_table_with_nothing_on_it_has_no_scenery() -> None:
-    assert find_scenery(np.zeros((50, 3)), np.array([0.0, 0.0, 1.0, 0.0]), {"mug": np.zeros((1, 3))}) == ()
+def test_obstacles_leave_out_what_is_held():
+    one = memory()
+    one.hold("tray", FAR)
+    assert tuple(TRAY) not in centers(one.obstacles(frozenset()))
+    one.release(FAR)
+    assert tuple(TRAY) in centers(one.obstacles(frozenset()))
 
 
-def test_images_are_used_after_their_latency_on_a_clock_that_stands_still() -> None:
-    view = View("camera", Camera(1.0, 1.0, 1.0, 1.0, 2, 2), np.eye(4), np.zeros((2, 2, 3), np.uint8))
-    beside = BesideControl(Unchanging(("mug",)), period=0.2, latency=0.15, real_time=False)
-    assert beside.wants_image(0.0)
-    beside.submit(0.0, view)
-    assert not beside.wants_image(0.1)
-    assert beside.poll(0.1) is None
-    assert beside.seen_at == -np.inf
-    found = beside.poll(0.15)
-    assert found is not None
-    assert not found["mug"].lost
-    assert beside.seen_at == 0.0
-    assert not beside.wants_image(0.19)
-    assert beside.wants_image(0.2)
-    beside.close()
+def test_obstacles_are_where_things_are_now():
+    one = memory()
+    one.see(seen(shift(0.01, 0.02, 0.0)), FAR)
+    assert tuple(np.round(beside_mug(0.01, 0.02, 0.0), 9)) in centers(one.obstacles(frozenset()))
+
+
+def test_the_scenery_is_always_an_obstacle():
+    assert memory().obstacles(frozenset(THINGS)) == [SCENERY]
+
+
+@given(SEEDS)
+def test_up_is_across_the_table(seed: int):
+    up = np.array([0.0, 0.0, 1.0]) + np.random.default_rng(seed).uniform(-0.3, 0.3, 3)
+    up /= np.linalg.norm(up)
+    state = memory(np.append(up, 0.0)).state_at(0.0, {})(FAR)
+    np.testing.assert_allclose(state.up, up)
+    np.testing.assert_allclose(state.axes @ state.axes.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(state.axes) == pytest.approx(1.0)
+    assert state.axes[0, 0] > 0.9
+    assert state.axes[1, 0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_axes_are_the_base_s_without_a_table():
+    np.testing.assert_array_equal(memory().state_at(0.0, {})(FAR).axes, np.eye(3))

@@ -68,7 +68,8 @@ class SafetyFilter:
         """
         if self.stopped is None and force > self._config.max_force:
             self.stopped = f"the gripper was pressed with {force:.0f} N"
-        if self._must_wait(joints, gripper, age):
+        measured = np.array([force, age, *gripper, *joints])
+        if self.stopped is not None or not np.isfinite(measured).all() or self._must_wait(gripper, age):
             allowed = before
         else:
             step = self._period * self._envelope.max_velocity
@@ -78,13 +79,9 @@ class SafetyFilter:
         self.interventions += not np.allclose(allowed, joints, rtol=0, atol=_ROUNDING)
         return allowed
 
-    def _must_wait(
-        self, joints: Float[np.ndarray, " d"], gripper: Float[np.ndarray, " 3"], age: float
-    ) -> bool:
+    def _must_wait(self, gripper: Float[np.ndarray, " 3"], age: float) -> bool:
         """Return whether the previous command stays."""
-        stale = self.stopped is not None or age > self._config.max_age
-        outside = any(_inside(box, gripper) for box in self._envelope.keep_out)
-        return stale or outside or not np.isfinite(joints).all()
+        return age > self._config.max_age or any(_inside(box, gripper) for box in self._envelope.keep_out)
 
 
 def _inside(box: OrientedBox, point: Float[np.ndarray, " 3"]) -> bool:

@@ -50,6 +50,7 @@ class SmoothMotion:
         self._input, self._output = ruckig.InputParameter(count), ruckig.OutputParameter(count)
         self._input.control_interface = ruckig.ControlInterface.Velocity
         self._input.max_velocity = max_velocity.tolist()
+        self._max_velocity = max_velocity
         self._input.max_acceleration = [config.acceleration] * count
         self._input.max_jerk = [config.jerk] * count
         self.restart(joints)
@@ -66,8 +67,12 @@ class SmoothMotion:
         return np.array(self._input.current_position)
 
     def follow(self, velocity: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-        """Return the next joint positions on the way to a velocity, radians and radians per second."""
-        self._input.target_velocity = velocity.tolist()
+        """Return the next joint positions on the way to a velocity, radians and radians per second.
+
+        A velocity beyond the limits counts as the nearest one within, one that is not a number as rest.
+        """
+        within = np.clip(velocity, -self._max_velocity, self._max_velocity)
+        self._input.target_velocity = np.nan_to_num(within).tolist()
         self._solver.update(self._input, self._output)
         self._output.pass_to_input(self._input)
         return self.joints

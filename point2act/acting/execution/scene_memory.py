@@ -68,7 +68,8 @@ class SceneMemory:
         return frozenset(query for query, thing in self.scene.things.items() if thing == self._held[0])
 
     def hold(self, query: str, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
-        """Let a query's thing move with the gripper from now on."""
+        """Let a query's thing move with the gripper from now on, and nothing else."""
+        self.release(T_base_gripper)
         thing = self.scene.things[query]
         self._held = thing, invert(T_base_gripper) @ self._motion[thing]
 

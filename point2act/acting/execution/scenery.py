@@ -42,7 +42,7 @@ def find_scenery(
         return ()
     cloud = open3d().geometry.PointCloud(open3d().utility.Vector3dVector(above))
     labels = np.asarray(cloud.cluster_dbscan(_REACH, _MIN_POINTS))
-    known = KDTree(np.concatenate(list(things.values())))
+    known = KDTree(np.concatenate([np.empty((0, 3)), *things.values()]))
     clusters = [above[labels == label] for label in range(labels.max(initial=-1) + 1)]
     return tuple(
         fit_box(cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -98,10 +99,9 @@ def stages_of(plan: Plan, max_width: float) -> tuple[Stage | GraspRequest, ...]:
         plan: Steps with constraints.
         max_width: Largest opening of the gripper, metres.
     """
-    following = [*plan.steps[1:], Step("", ())]
     return tuple(
         stage
-        for number, (step, after) in enumerate(zip(plan.steps, following, strict=True))
+        for number, (step, after) in enumerate(pairwise((*plan.steps, Step("", ()))))
         for stage in _of_step(number, step, after, max_width)
     )
 

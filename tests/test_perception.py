@@ -1,0 +1,193 @@
+"""When images are taken and used beside control, and what is taken from them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Event
+
+import numpy as np
+import pytest
+from moving_boxes import BLUE, EYE, RED, frame, pixel_of, top
+from synthetic import look_at
+
+from point2act.acting.execution.perception import BesideControl, Observation, TrackedThings, Unchanging
+from point2act.acting.tracking.thing import thing_at
+from point2act.core.geometry import invert
+from point2act.core.types import View
+
+PERIOD, LATENCY = 0.2, 0.15
+SEEN = {"mug": Observation(False, np.eye(4))}
+VIEW = frame()
+
+
+class Slow:
+    """A perception that waits for an event."""
+
+    def __init__(self, answer: Callable[[], Mapping[str, Observation] | None] = lambda: SEEN):
+        self.go_on, self.done, self._answer = Event(), Event(), answer
+
+    def update(self, view: View) -> Mapping[str, Observation] | None:
+        assert self.go_on.wait(timeout=20.0)
+        try:
+            return self._answer()
+        finally:
+            self.done.set()
+
+
+@contextmanager
+def beside(perception: Slow, *, real_time: bool) -> Iterator[BesideControl]:
+    one = BesideControl(perception, period=PERIOD, latency=LATENCY, real_time=real_time)
+    try:
+        yield one
+    finally:
+        perception.go_on.set()
+        one.close()
+
+
+def polled(one: BesideControl, now: float) -> Mapping[str, Observation] | None:
+    """What is seen once the thread has finished: it sets its result soon after ``done``."""
+    end = time.monotonic() + 20.0
+    while (found := one.poll(now)) is None and time.monotonic() < end:
+        time.sleep(0.001)
+    return found
+
+
+def ready(answer: Callable[[], Mapping[str, Observation] | None] = lambda: SEEN) -> Slow:
+    slow = Slow(answer)
+    slow.go_on.set()
+    return slow
+
+
+# ── beside control ──────────────────────────────────────────────────────────────────────────────
+def test_the_first_image_is_wanted_at_once_and_nothing_is_seen_before():
+    with beside(ready(), real_time=False) as one:
+        assert one.wants_image(0.0)
+        assert one.poll(0.0) is None
+        assert one.seen_at == -np.inf
+
+
+def test_on_a_clock_that_stands_still_an_image_is_used_after_the_latency():
+    """However fast it is computed."""
+    with beside(slow := ready(), real_time=False) as one:
+        one.submit(1.0, VIEW)
+        assert slow.done.wait(timeout=20.0)
+        assert one.poll(1.0) is None
+        assert one.poll(1.0 + LATENCY - 0.001) is None
+        assert one.seen_at == -np.inf
+        assert one.poll(1.0 + LATENCY) is SEEN
+        assert one.seen_at == 1.0
+        assert one.poll(1.0 + LATENCY) is None
+
+
+def test_on_a_clock_that_runs_on_control_never_waits():
+    with beside(slow := Slow(), real_time=True) as one:
+        one.submit(1.0, VIEW)
+        assert one.poll(100.0) is None
+        assert not slow.done.is_set()
+        slow.go_on.set()
+        assert polled(one, 1.001) is SEEN
+        assert one.seen_at == 1.0
+
+
+@pytest.mark.parametrize("real_time", [True, False])
+def test_images_follow_one_another_after_a_period(real_time: bool):
+    with beside(ready(), real_time=real_time) as one:
+        one.submit(1.0, VIEW)
+        assert polled(one, 1.0 + LATENCY) is SEEN
+        assert not one.wants_image(1.0 + PERIOD - 0.001)
+        assert one.wants_image(1.0 + PERIOD)
+
+
+@pytest.mark.parametrize("real_time", [True, False])
+def test_no_image_is_wanted_while_one_is_computed(real_time: bool):
+    with beside(Slow(), real_time=real_time) as one:
+        one.submit(1.0, VIEW)
+        assert not one.wants_image(100.0)
+
+
+def test_an_image_that_shows_nothing_does_not_count_as_seen():
+    answers = [SEEN, None]
+    with beside(ready(lambda: answers.pop(0)), real_time=False) as one:
+        one.submit(1.0, VIEW)
+        assert one.poll(1.0 + LATENCY) is SEEN
+        one.submit(2.0, VIEW)
+        assert one.poll(2.0 + LATENCY) is None
+        assert one.seen_at == 1.0
+        assert one.wants_image(2.0 + PERIOD)
+
+
+def test_an_error_of_perception_is_raised_in_control():
+    def fail() -> None:
+        raise ValueError("broken")
+
+    with beside(ready(fail), real_time=False) as one:
+        one.submit(1.0, VIEW)
+        with pytest.raises(ValueError, match="broken"):
+            one.poll(1.0 + LATENCY)
+
+
+# ── what is seen ────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture(scope="module")
+def first() -> View:
+    return frame(RED, BLUE)
+
+
+def tracked(first: View) -> TrackedThings:
+    return TrackedThings(first, {"red": thing_at(first, pixel_of(top(RED)), "red")})
+
+
+def test_a_motion_is_that_in_the_base_frame(first: View):
+    """Also seen from another place."""
+    things, moved = tracked(first), RED.moved((0.01, -0.008, 0.0), 4.0)
+    aside = look_at(np.array([0.31, -0.09, 0.40]), np.array([0.0, 0.0, 0.03]))
+    for T_world_cam in (EYE, aside):
+        found = things.update(frame(moved, BLUE, T_world_cam=T_world_cam))
+        assert found is not None
+        motion = found["red"].motion
+        assert not found["red"].lost
+        assert motion is not None
+        expected = moved.T_world_box @ invert(RED.T_world_box)
+        center = RED.T_world_box[:, 3]
+        np.testing.assert_allclose((motion @ center)[:3], (expected @ center)[:3], atol=0.003)
+        np.testing.assert_allclose(motion[:3, :3], expected[:3, :3], atol=0.03)
+
+
+def test_a_thing_that_is_taken_away_is_lost(first: View):
+    found = tracked(first).update(frame(BLUE))
+    assert found is not None
+    assert found["red"].lost
+    assert found["red"].motion is None
+
+
+def test_a_thing_that_is_hidden_is_not_seen_but_not_lost(first: View):
+    """Something close to the camera covers it."""
+    assert first.depth is not None
+    hidden = np.zeros(first.depth.shape, bool)
+    hidden[:, 60:260] = True
+    rgb = np.where(hidden[..., None], np.uint8(40), first.rgb)
+    found = tracked(first).update(
+        replace(first, rgb=rgb, depth=np.where(hidden, np.float32(0.15), first.depth))
+    )
+    assert found is not None
+    assert not found["red"].lost
+    assert found["red"].motion is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, None])
+def test_an_image_with_hardly_any_depth_shows_nothing(first: View, share: float | None):
+    assert first.depth is not None
+    few = np.arange(first.depth.size).reshape(first.depth.shape) < (share or 0.0) * first.depth.size
+    depth = None if share is None else np.where(few, first.depth, np.float32(0))
+    assert tracked(first).update(replace(first, depth=depth)) is None
+
+
+def test_unchanging_things_stay_where_they_were(first: View):
+    found = Unchanging(("red", "blue")).update(first)
+    assert found.keys() == {"red", "blue"}
+    for one in found.values():
+        assert not one.lost
+        assert one.motion is not None
+        np.testing.assert_array_equal(one.motion, np.eye(4))
