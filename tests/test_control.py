@@ -18,11 +18,11 @@ pytest.importorskip("mink", reason="control needs mink: pip install point2act[ac
 import mink
 
 from point2act.acting.constraints.constraint_values import residual
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.arm_model import MAX_OBSTACLES, ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask, StateAt
 from point2act.acting.control.controller import ControlConfig, Controller, missing
 from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
-from point2act.acting.constraints.scene_state import SceneState
 from point2act.core.constraints import Constraint
 from point2act.core.geometry import invert, transform
 from point2act.core.mujoco_import import mujoco
@@ -364,3 +364,9 @@ def test_a_slower_speed_is_kept():
     start, goal = joints_at(at(0.4, -0.2, 0.2)), joints_at(at(0.55, 0.2, 0.2))
     velocity = controller().velocity(start, goal, [], alone, PERIOD, 0.2)
     assert np.abs(velocity / ARM.velocity).max() == pytest.approx(0.1, rel=0.05)
+
+
+def test_an_arm_in_a_box_comes_out_of_it():
+    start = joints_at(at(0.5, 0.0, 0.2))
+    box = a_box((0.5, 0.0, 0.15), (0.06, 0.06, 0.06))
+    assert np.abs(moved(controller(box), start, ARM.home)[-1] - ARM.home).max() < 0.05

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
 
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
 from point2act.acting.execution.stages import GraspChoice
-from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.core.constraints import Point
 from point2act.core.geometry import transform, transform_points
 from point2act.core.types import OrientedBox
