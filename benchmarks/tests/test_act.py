@@ -1,0 +1,41 @@
+"""The suite of acting: which runs it counts."""
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("ruckig")
+
+from benchmarks.act import suite
+from point2act.core.errors import PlanError
+
+RUN = suite.Run("a", 0, None, True, False, True, False, "the plan is done", 5.0, 900.0, 0.002, 0)
+
+
+def test_a_disturbance_that_never_came_is_left_out() -> None:
+    runs = [
+        RUN,
+        replace(RUN, succeeded=False, closed_loop=False),
+        replace(RUN, disturbance="pushed", disturbed=True),
+        replace(RUN, disturbance="pulled", succeeded=False),
+    ]
+    assert suite.summary(runs).splitlines()[2:] == [
+        "| a | 1 of 1 | 0 of 1 | 1 of 1 | 0 of 0 |",
+        "| all | 1 of 1 | 0 of 1 | 1 of 1 | 0 of 0 |",
+    ]
+
+
+def test_what_is_not_found_counts_as_a_failure_of_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object, **__: object) -> None:
+        raise PlanError("'the mug' was not found")
+
+    monkeypatch.setattr(suite, "prepare_simulated", nothing)
+    runs = suite.run(("press_button", 0, (None, "pushed")))
+    assert [(one.disturbance, one.closed_loop) for one in runs] == [
+        (None, True),
+        (None, False),
+        ("pushed", True),
+        ("pushed", False),
+    ]
+    assert not any(one.succeeded for one in runs)
+    assert all(one.reason == "'the mug' was not found" for one in runs)
