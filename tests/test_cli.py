@@ -124,7 +124,8 @@ def test_commands_in_one_process_leave_it_as_it_was(capsys):
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):
-    refuses("grab", says="run, ask, plan, grasp, grasp-image, track, act, view, compare, export, demo, simulate")
+    commands = "run, ask, plan, grasp, grasp-image, track, act, view, compare, export, demo, simulate"
+    refuses("grab", says=commands)
 
 
 def test_no_transforms(tmp_path):
