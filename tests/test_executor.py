@@ -1,5 +1,7 @@
 """Plans carried out by a simulated arm, with features that are known instead of localized."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ pytest.importorskip("ruckig")
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.executor import Executor
 from point2act.acting.execution.perception import BesideControl, Unchanging
+from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.grasping.reachability.arm import Arm, load_arm
@@ -122,3 +125,24 @@ def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> 
     outcome = _executor(robot, arm, _scene(task)).run(Plan("Take it.", (Step("take", (target,)),)))
     robot.close()
     assert outcome.reason == "there is no grasp of the button"
+
+
+def test_joints_that_are_not_numbers_are_never_commanded(arm: Arm, task: Task) -> None:
+    robot, sent = SimulatedRobot(task.scene, arm), []
+    state, command = robot.state, robot.command
+
+    def unknown() -> RobotState:
+        late = robot.data.time > 0.1
+        return replace(state(), joints=np.full(7, np.nan)) if late else state()
+
+    def recorded(joints: np.ndarray, width: float) -> None:
+        sent.append(joints)
+        command(joints, width)
+
+    robot.state, robot.command = unknown, recorded
+    plan = Plan("Close.", (Step("close", (_TARGET,), (_CLOSED,)),))
+    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    robot.close()
+    assert outcome.reason == "the robot measures joint positions that are not numbers"
+    assert sent
+    assert np.isfinite(sent).all()

@@ -42,7 +42,7 @@ def check(
     force: float = 0.0,
     age: float = 0.0,
 ) -> np.ndarray:
-    return one.check(before, joints, gripper, force=force, age=age)
+    return one.check(before, joints, lambda _: gripper, force=force, age=age)
 
 
 @given(inside, st.lists(st.tuples(three, three, anything, anything), min_size=1, max_size=8))
@@ -127,3 +127,22 @@ def test_a_force_that_is_not_a_number_holds_the_arm_until_it_is_one():
     one, wanted = safety(), MIDDLE + STEP / 2
     np.testing.assert_array_equal(check(one, wanted, force=np.nan), MIDDLE)
     np.testing.assert_allclose(check(one, wanted), wanted)
+
+
+def test_a_command_that_is_cut_to_a_place_in_a_box_is_not_sent():
+    """A wanted place beyond the box is not in it, but one step on the way there is."""
+    box = OrientedBox(np.array([0.02, 0.0, 0.0]), np.eye(3), np.array([0.015, 1.0, 1.0]))
+    one = SafetyFilter(Envelope(np.array([[-1.0, 1.0]]), np.array([1.0]), (box,)), PERIOD, CONFIG)
+
+    def place_at(joints: np.ndarray) -> np.ndarray:
+        return np.array([joints[0], 0.0, 0.0])
+
+    sent = one.check(np.zeros(1), np.array([0.5]), place_at, force=0.0, age=0.0)
+    np.testing.assert_array_equal(sent, [0.0])
+    sent = one.check(np.zeros(1), np.array([-0.5]), place_at, force=0.0, age=0.0)
+    np.testing.assert_allclose(sent, [-0.01])
+
+
+def test_from_beyond_a_limit_the_arm_comes_back_no_faster_than_its_velocity():
+    before = np.array([1.5, 1.0, -1.0])
+    np.testing.assert_allclose(check(safety(), before, before=before)[0], 1.5 - STEP[0])

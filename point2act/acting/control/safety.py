@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class SafetyFilter:
         self,
         before: Float[np.ndarray, " d"],
         joints: Float[np.ndarray, " d"],
-        gripper: Float[np.ndarray, " 3"],
+        place_at: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " 3"]],
         *,
         force: float,
         age: float,
@@ -60,28 +61,37 @@ class SafetyFilter:
         """Return the joint positions to command, radians.
 
         Args:
-            before: The previous command.
+            before: The previous command, which is not checked again.
             joints: The wanted ones.
-            gripper: Where the gripper would be then, base frame, metres.
+            place_at: Where the middle of the gripper is at joint positions, base frame, metres.
             force: Force of contacts on the gripper, newtons.
             age: Age of the latest image, seconds.
         """
         if self.stopped is None and force > self._config.max_force:
             self.stopped = f"the gripper was pressed with {force:.0f} N"
-        measured = np.array([force, age, *gripper, *joints])
-        if self.stopped is not None or not np.isfinite(measured).all() or self._must_wait(gripper, age):
-            allowed = before
-        else:
-            step = self._period * self._envelope.max_velocity
-            allowed = np.clip(joints, before - step, before + step)
-            allowed = np.clip(allowed, *self._envelope.limits.T)
+        known = np.isfinite([force, age, *joints]).all()
+        allowed = before
+        if self.stopped is None and known and age <= self._config.max_age:
+            allowed = self._within(before, joints, place_at)
         # A command that is not a number differs from all others.
         self.interventions += not np.allclose(allowed, joints, rtol=0, atol=_ROUNDING)
         return allowed
 
-    def _must_wait(self, gripper: Float[np.ndarray, " 3"], age: float) -> bool:
-        """Return whether the previous command stays."""
-        return age > self._config.max_age or any(_inside(box, gripper) for box in self._envelope.keep_out)
+    def _within(
+        self,
+        before: Float[np.ndarray, " d"],
+        joints: Float[np.ndarray, " d"],
+        place_at: Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " 3"]],
+    ) -> Float[np.ndarray, " d"]:
+        """Return the nearest command within all limits; the previous one if that would enter a box."""
+        step = self._period * self._envelope.max_velocity
+        # Velocity last: from beyond the limits of position the arm comes back no faster than anywhere else.
+        allowed = np.clip(np.clip(joints, *self._envelope.limits.T), before - step, before + step)
+        # Of the command itself: a wanted place beyond a box may be cut to one in it.
+        place = place_at(allowed)
+        if not np.isfinite(place).all() or any(_inside(box, place) for box in self._envelope.keep_out):
+            return before
+        return allowed
 
 
 def _inside(box: OrientedBox, point: Float[np.ndarray, " 3"]) -> bool:

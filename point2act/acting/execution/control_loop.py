@@ -124,17 +124,18 @@ class ControlLoop:
             Largest change of a joint's command, radians.
 
         Raises:
-            GiveUpError: The safety filter has stopped the robot.
+            GiveUpError: The safety filter has stopped the robot, or its measurements are not numbers.
         """
         state = self.state
+        if not np.isfinite([*state.joints, *self.sent]).all():
+            raise GiveUpError("the robot measures joint positions that are not numbers")
         if np.abs(self.sent - state.joints).max() > self._config.safety.lag:
             self.note("waits", "something holds the arm: it goes on from where it is")
             self.relax()
         wanted = self._smooth.follow(velocity)
-        gripper = self.control.T_base_gripper(wanted)[:3, 3]
         age = state.time - max(self._perception.seen_at, self._start)
         self.blind = age > self._config.safety.max_age
-        sent = self._safety.check(self.sent, wanted, gripper, force=state.force, age=age)
+        sent = self._safety.check(self.sent, wanted, self._place_at, force=state.force, age=age)
         if not np.array_equal(sent, wanted):
             self._smooth.restart(sent)
         step, self.sent = float(np.abs(sent - self.sent).max()), sent
@@ -162,6 +163,9 @@ class ControlLoop:
         """Hold still, and end perception."""
         self.robot.stop()
         self._perception.close()
+
+    def _place_at(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, " 3"]:
+        return self.control.T_base_gripper(joints)[:3, 3]
 
     def _beyond_limits(self, before: RobotState) -> bool:
         joints, elapsed = self.state.joints, self.state.time - before.time
