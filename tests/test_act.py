@@ -1,14 +1,18 @@
 """``point2act act``: a task from its sentence to physics, in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from PIL import Image
 
 from point2act.acting.execution.run_document import ActDocument
+from point2act.cli.act import Arguments
+from point2act.simulation.disturbances import DISTURBANCES
 
 pytest.importorskip("ruckig")
 pytest.importorskip("mink")
@@ -36,3 +40,22 @@ def test_an_unknown_task_is_an_error_with_what_there_is(tmp_path: Path) -> None:
     assert "make_coffee" in ended.stderr
     assert "press_button" in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_has_the_disturbances_of_the_simulator() -> None:
+    chosen = get_args(get_type_hints(Arguments)["disturbance"])
+    assert chosen == ("none", *DISTURBANCES)
+
+
+def test_the_executor_may_be_imported_before_the_simulator() -> None:
+    """MuJoCo chooses its OpenGL when it is first imported, which mink does too."""
+    code = (
+        "from point2act.acting.execution.executor import Executor\n"
+        "from point2act.core.mujoco_import import mujoco, open_renderer\n"
+        "model = mujoco.MjModel.from_xml_string('<mujoco><worldbody/></mujoco>')\n"
+        "open_renderer(model, 8, 8).close()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "DISPLAY")}
+    command = [sys.executable, "-W", "error", "-c", code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr

@@ -40,6 +40,7 @@ from point2act.core.constraints import (
 )
 from point2act.core.geometry import transform, transform_points
 from point2act.core.types import Grasp, Plan, Query, Step, Target
+from point2act.grasping.grippers import load_gripper
 
 MAX_WIDTH = 0.08
 SEEDS = st.integers(0, 1_000_000)
@@ -245,7 +246,7 @@ def a_grasp(rng: np.random.Generator, approach_width: float | None) -> Grasp:
 def test_each_grasp_is_in_the_base_frame_and_then_with_exchanged_fingers(seed: int):
     rng = np.random.default_rng(seed)
     grasps, T_base_world = [a_grasp(rng, None), a_grasp(rng, None)], rigid(rng)
-    choices = grasp_choices("cup", grasps, T_base_world, MAX_WIDTH)
+    choices = grasp_choices("cup", grasps, T_base_world, load_gripper("panda"))
     assert len(choices) == 4
     for grasp, first, other in zip(grasps, choices[::2], choices[1::2], strict=True):
         np.testing.assert_allclose(first.T_world_gripper, T_base_world @ grasp.T_world_gripper)
@@ -261,5 +262,5 @@ def test_each_grasp_is_in_the_base_frame_and_then_with_exchanged_fingers(seed: i
 @pytest.mark.parametrize(("checked", "opened"), [(None, 0.07), (0.05, 0.05), (0.2, MAX_WIDTH)])
 def test_fingers_open_as_checked_or_with_clearance_on_both_sides(checked: float | None, opened: float):
     grasp = a_grasp(np.random.default_rng(0), checked)
-    choice, _ = grasp_choices("cup", [grasp], np.eye(4), MAX_WIDTH)
+    choice, _ = grasp_choices("cup", [grasp], np.eye(4), load_gripper("panda"))
     assert choice.open_width == pytest.approx(opened)

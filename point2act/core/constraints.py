@@ -13,7 +13,7 @@ When = Literal["precondition", "path", "goal", "postcondition"]
 """When a constraint must hold: at the start of a step, all the way, as its goal, or after it."""
 
 PointName = Literal["action_point", "center", "top", "bottom", "rim", "side_1", "side_2"]
-"""Points of a region. ``rim`` is the middle of an opening; the sides are the ends across its longest axis."""
+"""Points of a region. ``rim`` is the middle of an opening; the sides are the ends along its longest axis."""
 
 AxisName = Literal["up", "long", "middle", "short", "rim_normal"]
 """Axes of a region. ``up`` points upward when it is first seen, ``rim_normal`` out of an opening."""
@@ -197,9 +197,13 @@ KINDS: dict[str, type[Constraint]] = {
 """Names in documents."""
 
 
+def features_of(constraint: Constraint) -> tuple[Point | Axis, ...]:
+    """Return the points and axes that a constraint refers to."""
+    return tuple(value for value in vars(constraint).values() if isinstance(value, (Point, Axis)))
+
+
 def queries_of(constraint: Constraint) -> tuple[str, ...]:
     """Return the names of the queries that a constraint refers to, each once."""
-    values = vars(constraint).values()
-    names = [value.of for value in values if isinstance(value, (Point, Axis))]
+    names = [feature.of for feature in features_of(constraint)]
     names += [vars(constraint)[key] for key in ("region", "query") if key in vars(constraint)]
     return tuple(dict.fromkeys(name for name in names if name not in (GRIPPER, WORLD, None)))

@@ -192,6 +192,12 @@ def voxel_downsample(points: Float[np.ndarray, "n 3"], spacing: float) -> Float[
     return points[first]
 
 
+def transform_box(T_a_b: Float[np.ndarray, "4 4"], box: OrientedBox) -> OrientedBox:
+    """Return a box of frame b in frame a."""
+    center = transform_points(T_a_b, box.center)
+    return OrientedBox(center, box.axes @ T_a_b[:3, :3].T, box.half_extents)
+
+
 def distance_to_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Float[np.ndarray, "..."]:
     """Return the distance of each point to a box, 0 inside; both in one frame."""
     local = (points - box.center) @ box.axes.T

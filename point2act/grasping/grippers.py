@@ -16,6 +16,8 @@ from point2act.core import config_files
 from point2act.core.documents import Length, Text, TomlTable, Vector, check
 from point2act.core.errors import GripperError
 
+# Rotation of a parallel gripper around its approach that exchanges the fingers.
+HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Largest distance of the closed finger's inner face from y = 0, metres.
 _PAD_TOLERANCE = 1e-3
 

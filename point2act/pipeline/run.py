@@ -9,7 +9,7 @@ from pathlib import Path
 
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.open3d_import import open3d
-from point2act.core.types import Capture, PointSet, Query
+from point2act.core.types import Capture, PointSet, Query, View
 from point2act.data.points import find_points
 from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
 from point2act.pipeline.answering import AnswerSource
@@ -112,13 +112,18 @@ def build(capture: Path | str, *, config: RunConfig = RunConfig(), show: bool = 
         Point2ActError: The message says what to fix.
     """
     context = RunContext.create(config, None, show=show)
-    with context.stages.stage("read the capture") as bar:
-        source = context.loader.read(capture)
-        views = context.load_views(context.select_views(source, None, bar), bar)
+    source, views = _read(context, capture)
     context.load_dependencies(grasps=context.metric(source))
     built = context.reconstructor(source).reconstruct(views)
     metric, device = context.metric(source), context.device
     return Session(source, built.views, built.scene, metric, device, geometry=built.geometry)
+
+
+def _read(context: RunContext, capture: Path | str) -> tuple[Capture, tuple[View, ...]]:
+    """Read a capture and load the views of it that are used."""
+    with context.stages.stage("read the capture") as bar:
+        source = context.loader.read(capture)
+        return source, context.load_views(context.select_views(source, None, bar), bar)
 
 
 def place(capture: Path | str, *, config: RunConfig = RunConfig()) -> Session:
@@ -134,8 +139,7 @@ def place(capture: Path | str, *, config: RunConfig = RunConfig()) -> Session:
         Point2ActError: The message says what to fix.
     """
     context = RunContext.create(config, None, show=False)
-    source = context.loader.read(capture)
-    views = context.loader.load(context.loader.select(source, None))
+    source, views = _read(context, capture)
     reconstructor = context.reconstructor(source)
     placed = reconstructor.place(views, reconstructor.refine(views))
     return Session(

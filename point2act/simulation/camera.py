@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.geometry import opengl_to_opencv, transform
-from point2act.core.mujoco_import import MjData, MjModel, mujoco, open_renderer
+from point2act.core.mujoco_import import MjData, MjModel, Renderer, mujoco, open_renderer
 from point2act.core.types import Camera, View
 from point2act.simulation.depth_sensors import SENSORS, read_depth
 from point2act.simulation.mjcf import CAMERA, wxyz
@@ -220,13 +220,19 @@ def render(
             point_camera(scene.model, data, T, camera)
             renderer.update_scene(data, CAMERA)
             color.append(renderer.render())
-            renderer.enable_depth_rendering()
-            depth.append(renderer.render())
-            renderer.disable_depth_rendering()
+            depth.append(render_depth(renderer))
             renderer.enable_segmentation_rendering()
             ids.append(_part_ids(renderer.render(), scene.part_of_geom))
             renderer.disable_segmentation_rendering()
     return np.array(color), np.array(depth), np.array(ids)
+
+
+def render_depth(renderer: Renderer) -> Float[np.ndarray, "h w"]:
+    """Render the z-depth of the scene that a renderer was updated with, metres."""
+    renderer.enable_depth_rendering()
+    depth = renderer.render()
+    renderer.disable_depth_rendering()
+    return depth
 
 
 def _part_ids(

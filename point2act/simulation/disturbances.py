@@ -46,6 +46,11 @@ class DisturbedRobot(Protocol):
         """The model of the scene with the robot."""
         ...
 
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the arm's joints and of their servos in the model, from the base to the flange."""
+        ...
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -73,7 +78,8 @@ class Disturber:
         self.started: float | None = None
         """Time at which it started, seconds; None before."""
         self._thing = roles.goal if kind == "goal_moved" else roles.target
-        self._from_to: tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]] | None = None
+        self._way: tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 3"]] | None = None
+        """Position and orientation of the thing when it is taken, and where it is put; None before."""
         self._joint = int(rng.integers(1, 4))
         self._push = _TORQUE * rng.choice([-1.0, 1.0])
 
@@ -88,9 +94,9 @@ class Disturber:
         if self.kind == "covered":
             robot.covered = since < _COVERED
         elif self.kind == "pushed":
-            joint = robot.data.joint(robot.model.joint(self._joint_name(robot)).name)
-            limit = robot.model.actuator(self._joint_name(robot)).forcerange[1]
-            joint.qfrc_applied = self._push * limit if since < _PUSHED else 0.0
+            name = robot.joints[self._joint]
+            limit = robot.model.actuator(name).forcerange[1]
+            robot.data.joint(name).qfrc_applied = self._push * limit if since < _PUSHED else 0.0
         elif self._thing is not None and since < _SECONDS:
             self._carry(robot, since / _SECONDS)
 
@@ -107,13 +113,12 @@ class Disturber:
     def _carry(self, robot: DisturbedRobot, share: float) -> None:
         """Move a thing along a straight line to where it is put, at rest at every moment."""
         joint = robot.data.joint(self._thing)
-        if self._from_to is None:
-            self._from_to = joint.qpos[:3].copy(), self._place(robot, joint.qpos[:3])
-            self._upright = np.array(robot.data.qpos[robot.model.joint(self._thing).qposadr[0] + 3 :][:4])
-        start, end = self._from_to
-        joint.qpos[:3] = start + share * (end - start)
+        if self._way is None:
+            self._way = joint.qpos.copy(), self._place(robot, joint.qpos[:3])
+        start, end = self._way
+        joint.qpos[:3] = start[:3] + share * (end - start[:3])
         if self.kind != "pulled":
-            joint.qpos[3:7] = self._upright
+            joint.qpos[3:] = start[3:]
         joint.qvel[:] = 0.0
 
     def _place(self, robot: DisturbedRobot, start: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
@@ -134,7 +139,3 @@ class Disturber:
             if free >= _APART:
                 break
         return np.array([best[0], best[1], rest[2] + 0.001])
-
-    def _joint_name(self, robot: DisturbedRobot) -> str:
-        names = [robot.model.joint(index).name for index in range(robot.model.njnt)]
-        return [name for name in names if name.startswith("arm/")][self._joint]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.core.constraints import GRIPPER, WORLD, Axis, Point
-from point2act.core.geometry import cross_matrix, transform_points
+from point2act.core.geometry import cross_matrix, transform_box, transform_points
 from point2act.core.types import OrientedBox
 
 
@@ -85,8 +85,7 @@ class SceneState:
 
     def box(self, query: str) -> OrientedBox:
         """Return the box of a query's region."""
-        box, T = self.features[query].box, self.motion[query]
-        return OrientedBox(transform_points(T, box.center), box.axes @ T[:3, :3].T, box.half_extents)
+        return transform_box(self.motion[query], self.features[query].box)
 
     def start(self, point: Point) -> Float[np.ndarray, " 3"]:
         """Return where a point was at the start of the step."""

@@ -11,17 +11,7 @@ from point2act.acting.constraints.constraint_values import Residual, residual
 from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.arm_model import ArmModel
 from point2act.core.constraints import Constraint
-from point2act.core.errors import ArmError
-from point2act.core.mujoco_import import mujoco as _mujoco  # before mink: it chooses how MuJoCo renders
-
-try:
-    import mink
-except ModuleNotFoundError as err:
-    if err.name != "mink":
-        raise
-    raise ArmError('control needs mink: pip install "point2act[act]"') from err
-
-assert _mujoco is not None
+from point2act.core.mink_import import mink
 
 StateAt = Callable[[Float[np.ndarray, "4 4"]], SceneState]
 """The state of the scene with the gripper at a pose, base frame."""

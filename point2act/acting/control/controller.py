@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import mink
 import numpy as np
 from jaxtyping import Float
 
@@ -23,6 +22,7 @@ from point2act.acting.control.arm_model import ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask, StateAt
 from point2act.core.constraints import Constraint
 from point2act.core.geometry import back_project, pixel_centers
+from point2act.core.mink_import import mink
 from point2act.core.types import OrientedBox, View
 
 

@@ -13,11 +13,21 @@ from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
 from point2act.acting.tracking.thing import Thing, thing_at
-from point2act.core.constraints import Axis, Point
+from point2act.core import constraints
+from point2act.core.constraints import Point
 from point2act.core.errors import PlanError
-from point2act.core.geometry import at_pixels, fit_box, inside, invert, project, transform_points
-from point2act.core.types import NoAnswer, OrientedBox, Plan, PointSet, View
+from point2act.core.geometry import (
+    at_pixels,
+    fit_box,
+    inside,
+    invert,
+    project,
+    transform_box,
+    transform_points,
+)
+from point2act.core.types import NoAnswer, Plan, PointSet, View
 from point2act.grasping.antipodal.score import PreferenceConfig
+from point2act.grasping.grippers import Gripper
 from point2act.localization.segmentation import segment_view
 from point2act.pipeline.fused_surface import fuse_region
 from point2act.pipeline.query import AnswerConfig, Localization
@@ -58,7 +68,7 @@ class PreparedTask:
 
 
 def prepare(
-    session: Session, points: PointSet, plan: Plan, max_width: float, config: AnswerConfig = AnswerConfig()
+    session: Session, points: PointSet, plan: Plan, gripper: Gripper, config: AnswerConfig = AnswerConfig()
 ) -> PreparedTask:
     """Locate everything that a plan names, and plan its grasps.
 
@@ -66,7 +76,7 @@ def prepare(
         session: The scene; its capture gives the pose of the arm's base.
         points: Answers to the queries of the plan.
         plan: Steps with constraints.
-        max_width: Largest opening of the gripper, metres.
+        gripper: The gripper to plan for.
         config: How queries are answered.
 
     Raises:
@@ -86,7 +96,7 @@ def prepare(
             raise PlanError(f"'{one.query.text}' was not found: {one.region.detail}")
     up, table = _support(list(located.values()), config)
     to_grasp = [one for one in located.values() if one.query.role == "grasp"]
-    results = {one.query.name: one for one in session.plan(to_grasp, config=config)}
+    results = {one.query.name: one for one in session.plan(to_grasp, config=config, gripper=gripper)}
     for result in results.values():
         if not result.grasps:
             raise PlanError(f"there is no grasp for '{result.query.text}': {result.detail}")
@@ -98,7 +108,7 @@ def prepare(
     features = {name: moved(one, T_base_world) for name, one in found.items()}
     things = {target.query.name: target.object for step in plan.steps for target in step.targets}
     grasps = {
-        name: grasp_choices(name, result.grasps, T_base_world, max_width) for name, result in results.items()
+        name: grasp_choices(name, result.grasps, T_base_world, gripper) for name, result in results.items()
     }
     in_base = None if table is None else table @ invert(T_base_world)
     surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
@@ -140,8 +150,8 @@ def on_table(features: RegionFeatures, table: Float[np.ndarray, "4"] | None) -> 
 def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
     for number, step in enumerate(plan.steps):
         for one in step.constraints:
-            for feature in vars(one).values():
-                if not isinstance(feature, (Point, Axis)) or feature.of not in features:
+            for feature in constraints.features_of(one):
+                if feature.of not in features:
                     continue
                 known = features[feature.of]
                 if feature.name not in (known.points if isinstance(feature, Point) else known.axes):
@@ -155,13 +165,10 @@ def moved(features: RegionFeatures, T: Float[np.ndarray, "4 4"]) -> RegionFeatur
         features: Features in frame b.
         T: ``T_a_b``.
     """
-    box = OrientedBox(
-        transform_points(T, features.box.center), features.box.axes @ T[:3, :3].T, features.box.half_extents
-    )
     return RegionFeatures(
         {name: transform_points(T, point) for name, point in features.points.items()},
         {name: T[:3, :3] @ axis for name, axis in features.axes.items()},
-        box,
+        transform_box(T, features.box),
     )
 
 

@@ -13,8 +13,8 @@ from point2act.core.mujoco_import import MjData, MjModel, Renderer, mujoco, open
 from point2act.core.types import Camera, View
 from point2act.grasping.reachability.arm import Arm
 from point2act.simulation.arm import ArmRig, add_arm, gripper_spec
-from point2act.simulation.camera import look_at, pinhole, point_camera
-from point2act.simulation.gripper_model import squeeze
+from point2act.simulation.camera import look_at, pinhole, point_camera, render_depth
+from point2act.simulation.gripper_model import spread, squeeze
 from point2act.simulation.mjcf import CAMERA, TIMESTEP
 from point2act.simulation.scene import Scene
 from point2act.simulation.sensor import SensorConfig, measured_color
@@ -75,15 +75,18 @@ class SimulatedRobot:
         self.covered = False
         """Whether something covers the camera."""
         self.rig.jump(self.data, arm.home)
-        for side in ("left", "right"):
-            self.data.joint(f"gripper/{side}").qpos = opening / 2
-            self.data.actuator(f"gripper/{side}").ctrl = opening / 2
+        spread(self.data, opening)
         mujoco.mj_forward(self.model, self.data)
 
     @property
     def model(self) -> MjModel:
         """The model of the scene with the arm."""
         return self.rig.mounted.model
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of the arm's joints and of their servos in the model."""
+        return self.rig.joints
 
     def state(self) -> RobotState:
         """Return the state of the physics."""
@@ -106,7 +109,7 @@ class SimulatedRobot:
 
     def view(self) -> View:
         """Render the camera's image with its depth."""
-        rgb, depth = self.picture()
+        rgb, depth = self.picture(), render_depth(self._renderer)
         depth = depth + _DEPTH_SIGMA * (depth / 0.5) ** 2 * self._rng.standard_normal(depth.shape)
         if self.covered:
             rgb, depth = np.zeros_like(rgb), np.zeros_like(depth)
@@ -114,15 +117,11 @@ class SimulatedRobot:
         T_base_cam: Float[np.ndarray, "4 4"] = np.matmul(self._T_base_world, self._T_world_cam)
         return View("camera", self._camera, T_base_cam, rgb, depth.astype(np.float32))
 
-    def picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
-        """Render colour and depth without noise."""
+    def picture(self) -> UInt8[np.ndarray, "h w 3"]:
+        """Render the colours without noise."""
         point_camera(self.model, self.data, self._T_world_cam, self._camera)
         self._renderer.update_scene(self.data, CAMERA)
-        rgb = self._renderer.render()
-        self._renderer.enable_depth_rendering()
-        depth = self._renderer.render()
-        self._renderer.disable_depth_rendering()
-        return rgb, depth
+        return self._renderer.render()
 
     def rest(self, seconds: float) -> None:
         """Hold still for a while, as after a run."""

@@ -84,7 +84,7 @@ def prepare_simulated(
         session = place(folder)
         points = read_points(Path(folder) / "points.json")
         answer = acting_config(arm.gripper.name)
-        return prepare(session, points, task.plan, arm.gripper.max_width, answer)
+        return prepare(session, points, task.plan, arm.gripper, answer)
 
 
 def run_simulated(
@@ -160,4 +160,4 @@ class _Film:
 
     def __call__(self, robot: SimulatedRobot) -> None:
         if robot.data.time * FILM_RATE >= len(self.images):
-            self.images.append(robot.picture()[0])
+            self.images.append(robot.picture())

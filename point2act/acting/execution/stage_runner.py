@@ -13,7 +13,7 @@ from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage
-from point2act.core.constraints import Constraint, Point, queries_of
+from point2act.core.constraints import Constraint, Point, features_of, queries_of
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
@@ -223,4 +223,4 @@ class StageRunner:
 
 def _points(constraints: Iterable[Constraint]) -> set[Point]:
     """Return the points that constraints refer to."""
-    return {value for one in constraints for value in vars(one).values() if isinstance(value, Point)}
+    return {value for one in constraints for value in features_of(one) if isinstance(value, Point)}

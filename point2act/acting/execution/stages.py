@@ -13,6 +13,8 @@ from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
 from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
 from point2act.core.types import Grasp, Plan, Step
+from point2act.grasping.antipodal.collision import planned_opening
+from point2act.grasping.grippers import HALF_TURN, Gripper
 
 # Length of the straight approach to a grasp and of the retreat after a release, metres; as of grasp plans.
 APPROACH = 0.10
@@ -27,9 +29,9 @@ _TOUCH, _PRESS = 8.0, 30.0
 # Force that is no reason to stay where the gripper leaves something, newtons. Chosen.
 _LEAVING = 50.0
 # Tolerance of what is held or not, 1 or 0.
-HELD = 0.1
-# Clearance of an opening gripper beside what it releases, metres on both sides together. Chosen.
-_RELEASE = 0.03
+_HELD = 0.1
+# Clearance on each side of a grasp whose approach was not planned, metres. Chosen.
+_BESIDE = 0.015
 
 Goals = Callable[[SceneState], tuple[Constraint, ...]]
 """The goals of a motion, from the state at its start."""
@@ -129,7 +131,7 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
         Fingers(f"close on the {query}", step, 0.0, query),
     ]
     if request.lifts:
-        stages.append(Motion(f"lift the {query}", step, _raised, (KeepGrasp(query, tolerance=HELD),)))
+        stages.append(Motion(f"lift the {query}", step, _raised, (KeepGrasp(query, tolerance=_HELD),)))
     return tuple(stages)
 
 
@@ -190,7 +192,7 @@ def _retreated(state: SceneState) -> tuple[Constraint, ...]:
 
 
 def grasp_choices(
-    query: str, grasps: Sequence[Grasp], T_base_world: Float[np.ndarray, "4 4"], max_width: float
+    query: str, grasps: Sequence[Grasp], T_base_world: Float[np.ndarray, "4 4"], gripper: Gripper
 ) -> tuple[GraspChoice, ...]:
     """Return grasps in the base frame, each also with exchanged fingers, best first.
 
@@ -198,16 +200,15 @@ def grasp_choices(
         query: The query.
         grasps: Grasps in the capture's world frame.
         T_base_world: Transform from it to the arm's base.
-        max_width: Largest opening of the gripper, metres.
+        gripper: The gripper.
     """
-    half_turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     return tuple(
         GraspChoice(
             query,
             T_base_world @ grasp.T_world_gripper @ turn,
             grasp.width,
-            min(max_width, grasp.approach_width or grasp.width + _RELEASE),
+            planned_opening(grasp, gripper, clearance=_BESIDE),
         )
         for grasp in grasps
-        for turn in (np.eye(4), half_turn)
+        for turn in (np.eye(4), HALF_TURN)
     )

@@ -15,18 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.errors import ArmError
-
-# Before mink: it chooses how MuJoCo renders.
+from point2act.core.mink_import import mink
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.grasping.reachability.arm import FLANGE, Arm
-
-try:
-    import mink
-except ModuleNotFoundError as err:
-    if err.name != "mink":
-        raise
-    raise ArmError('inverse kinematics needs mink: pip install "point2act[arm]"') from err
 
 # Largest step of a joint in one iteration, radians; the linear model holds no further. Chosen.
 _MAX_STEP = 0.5

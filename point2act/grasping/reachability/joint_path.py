@@ -10,13 +10,12 @@ from jaxtyping import Float
 
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Grasp, JointPath, NoAnswer
+from point2act.grasping.grippers import HALF_TURN
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.reachability.arm import Arm
 from point2act.grasping.reachability.clearance import Surroundings, find_links
 from point2act.grasping.reachability.ik import Solution, Solver
 
-# Rotation of a parallel gripper around its approach that exchanges the fingers.
-_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Length that counts as much as a radian, metres: about that of a gripper.
 _LEVER = 0.2
 # Iterations from one pose of a path to the next; two suffice except near limits and singularities.
@@ -138,7 +137,7 @@ class Reach:
         T_gripper_flange = invert(self._arm.T_flange_gripper(opening))
         back = -approach * T_base_gripper[:3, 2]
         lines = []
-        for turn in (np.eye(4), _HALF_TURN):
+        for turn in (np.eye(4), HALF_TURN):
             T_base_flange = T_base_gripper @ turn @ T_gripper_flange
             to = _line("approach", T_base_flange, back, np.zeros(3), self._config.step)
             up = _line("lift", T_base_flange, np.zeros(3), lift_base, self._config.step)

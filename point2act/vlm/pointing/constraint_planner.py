@@ -35,8 +35,8 @@ POINTS: dict[PointName, str] = {
     "top": "its highest point, in the middle",
     "bottom": "its lowest point, in the middle",
     "rim": "the middle of its opening, for what has one",
-    "side_1": "one end across its longest axis",
-    "side_2": "the other end across its longest axis",
+    "side_1": "one end along its longest axis",
+    "side_2": "the other end along its longest axis",
 }
 """What the points of a region are, by ``PointName``."""
 
