@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from small_run import RED
@@ -179,6 +179,7 @@ def test_the_top_is_the_middle_of_the_highest_part():
 
 
 @given(SEEDS)
+@example(499)  # a block in which an opening is seen by mistake
 def test_the_order_of_points_does_not_turn_axes_round(seed: int):
     rng = np.random.default_rng(seed)
     points = block(rng, (0.2, 0.08, 0.03)) @ Rotation.random(random_state=rng).as_matrix()

@@ -41,8 +41,9 @@ _MIN_OF_LID = 6.0
 # Radii of openings: those of bottles, and of large pots.
 _RADII = (0.006, 0.25)
 # Samples of three points; the second and third are at most this much higher or lower than the first, as in
-# ReSem3D the points of an edge from its peak. Where a tenth of the points is the rim, ten or more are on it.
-_SAMPLES = 300
+# ReSem3D the points of an edge from its peak. Of 60 tubes of 12 mm radius 55 have a rim with 1200 samples and
+# 51 with 300; of 100 blocks, which have none, 14 and 11 seem to have one.
+_SAMPLES = 1200
 _BAND = 0.02
 # Rounds of least squares on all points on the circle of a sample, which noise moves. Chosen.
 _REFINEMENTS = 2
@@ -82,9 +83,9 @@ def find_opening(
         circle = _through(_sample(first, at_edge, of_edge, up, rng), up)
         for _ in range(_REFINEMENTS):
             circle = None if circle is None else _refined(circle, at_edge, of_edge, up)
-        if circle is not None and _is_open(circle, points, weights, up):
-            support = float(of_edge[_on(circle, at_edge)].sum())
-            best, most = (circle, support) if support > most else (best, most)
+        support = 0.0 if circle is None else float(of_edge[_on(circle, at_edge)].sum())
+        if circle is not None and support > most and _is_open(circle, points, weights, up):
+            best, most = circle, support
     return best
 
 

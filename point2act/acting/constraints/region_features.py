@@ -93,7 +93,10 @@ def find_features(
     counted = weights > 0
     if not counted.any():
         raise ValueError("a region without a surface point of positive relevancy has no features")
+    # From the lowest up, whatever their order was: the samples of ``find_opening`` are drawn by number.
     points, weights = points[counted], weights[counted]
+    order = np.lexsort((weights, *points.T, points @ up))
+    points, weights = points[order], weights[order]
     long, middle, short = (_signed(axis, up) for axis in _principal_axes(points, weights))
     frame = _upright_frame(points, weights, up)
     low, high = _ends(points @ frame.T, weights)
