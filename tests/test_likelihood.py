@@ -18,6 +18,7 @@ from point2act.localization.likelihood import (
     PartPosterior,
     part_posterior,
     visible_probability,
+    wrong_shares,
 )
 from point2act.localization.part_tree import Parts
 from point2act.localization.visibility import part_visibility
@@ -200,19 +201,30 @@ class SlowTwin:
         return min(float(np.mean(meant)) / self.if_wrong(v, jitter), 1e6)
 
     def _if_wrong(self, v, jitter) -> float:
-        densities = []
+        shares, densities = self.wrong_shares(v), []
         for point in self.answers[v]:
-            total, area = 0.0, 0.0
-            for number in np.flatnonzero(self.parts.things):
-                a, (dx, dy) = (
-                    float(self.visibility.area[v, number]),
-                    self.visibility.tangents[v, number] - point,
-                )
+            density = self.config.anywhere / float(self.visibility.image_area[v])
+            for number, share in shares.items():
+                dx, dy = self.visibility.tangents[v, number] - point
                 kernel = math.exp(-(dx**2 + dy**2) / (2 * jitter**2)) / (2 * math.pi * jitter**2)
-                total, area = total + a * kernel, area + a
-            anywhere = self.config.anywhere / float(self.visibility.image_area[v])
-            densities.append((1 - self.config.anywhere) * total / area + anywhere)
+                density += (1 - self.config.anywhere) * share * kernel
+            densities.append(density)
         return float(np.mean(densities))
+
+    def wrong_shares(self, v) -> dict[int, float]:
+        """How likely a wrong answer names each point: objects are parts that no other one contains."""
+        members = [frozenset(self.parts.members(part).tolist()) for part in range(len(self.parts))]
+        named = {}
+        for whole in {one for one in members if not any(one < other for other in members)}:
+            areas = {
+                number: float(self.visibility.area[v, number])
+                for number in whole
+                if self.parts.things[number]
+            }
+            total = sum(areas.values())
+            if total > 0:
+                named |= {n: a / total for n, a in areas.items()}
+        return {number: share / sum(named.values()) for number, share in named.items()}
 
 
 def absent_before(asked: int, config: LikelihoodConfig) -> float:
@@ -421,3 +433,25 @@ def test_no_things_only_ground(world):
     evidence = weighed(dataclasses.replace(world, parts=bare), says(world, *[TARGET] * 4))
     assert np.isfinite(evidence.parts).all()
     assert chance(evidence, TARGET) > 0.5
+
+
+def test_wrong_points_are_shared_out_among_objects_against_a_slow_twin():
+    world = planar_scene((disc(0.05, 0.0, 0.012), disc(-0.1, 0.05, 0.036)), 3)
+    found = wrong_shares(world.parts, world.visibility)
+    twin = SlowTwin(world, says(world, 0, 1, 0), LikelihoodConfig())
+    for v, row in enumerate(found):
+        expected = np.zeros(len(row))
+        for number, share in twin.wrong_shares(v).items():
+            expected[number] = share
+        np.testing.assert_allclose(row, expected, atol=1e-12)
+    for part in range(2):
+        np.testing.assert_allclose(found[:, world.parts.members(part)].sum(axis=1), 0.5)
+
+
+def test_most_answers_on_a_large_object_outvote_some_on_the_only_other_one():
+    """All wrong answers agree where there is one other object; those on the large one are spread over it."""
+    world = planar_scene((disc(0.05, 0.0, 0.008), disc(-0.08, 0.05, 0.05)), 12)
+    large, rng = world.parts.members(1), np.random.default_rng(0)
+    spread = [world.visibility.tangents[v, rng.choice(large, 1)] for v in range(4, 12)]
+    evidence = weighed(world, [*says(world, *[0] * 4)[:4], *spread])
+    assert chance(evidence, 1, 2) > 0.5

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import Metric, Plan
-from benchmarks.common.tables import FRESH, REPORT, TUNE, Table
+from benchmarks.common.tables import FRESH, REPORT, SPARSE, TUNE, Table
 from benchmarks.localization.adaptive import measure_asking
 from benchmarks.localization.baselines import ONE_BY_ONE, TOGETHER
 from benchmarks.localization.ceiling import known_parts_and_errors
@@ -50,7 +50,7 @@ ASKED_TABLES = 16
 QUICK = 4
 """Tables for ``--quick``."""
 
-SEEDS = {"tune": TUNE, "report": REPORT, "fresh": FRESH}
+SEEDS = {"tune": TUNE, "report": REPORT, "sparse": SPARSE, "fresh": FRESH}
 OURS = "ours"
 UPPER_BOUND = "known parts and errors"
 ADAM = "trained by Adam"
@@ -79,8 +79,27 @@ def measure(plan: Plan) -> Iterator[Metric]:
     for level in chosen:
         yield from _figures(level, summarise([record for record in ours if record.level == level]))
     yield Metric("localisation.ece", _overall(ours), "of 1")
+    yield from _sparse(quick)
     yield from _families(quick)
     yield from measure_asking(REPORT[:QUICK] if quick else REPORT[:ASKED_TABLES], 1)
+
+
+def _sparse(quick: bool) -> Iterator[Metric]:
+    """Yield the metrics of scenes of two or three objects, and the best simple method's share."""
+    simple = {name: one_by_one(ONE_BY_ONE[name]) for name in SIMPLE}
+    levels = ("clean", "typical", "hard", "few", "absent")
+    scenes, draws = (SPARSE[:QUICK], 1) if quick else (SPARSE, DRAWS)
+    records = gather(levels, scenes, draws, {OURS: ours(), **simple})
+    print(f"{tables(records)}\n", flush=True)
+    for level in levels:
+        here = [record for record in records if record.level == level]
+        yield from _figures(
+            f"sparse_{level}", summarise([record for record in here if record.method == OURS])
+        )
+        if level != "absent":
+            of_others = (summarise([record for record in here if record.method == name]) for name in SIMPLE)
+            best = max(summary.inside.value for summary in of_others)
+            yield Metric(f"localisation.sparse_{level}.inside_simple", 100 * best, "%")
 
 
 def _families(quick: bool) -> Iterator[Metric]:
@@ -124,7 +143,7 @@ def gather(
 
 def _figures(level: str, summary: Summary) -> Iterator[Metric]:
     name = f"localisation.{level}"
-    if level != "absent":
+    if not level.endswith("absent"):
         yield Metric(f"{name}.inside", 100 * summary.inside.value, "%", "higher")
         yield Metric(f"{name}.inside_error", 100 * summary.inside.error, "%")
         yield Metric(f"{name}.inside_by_scene", 100 * summary.inside_scenes, "%", "higher")
@@ -136,7 +155,7 @@ def _figures(level: str, summary: Summary) -> Iterator[Metric]:
 
 
 def _refusing(level: str):
-    return "higher" if level == "absent" else "lower"
+    return "higher" if level.endswith("absent") else "lower"
 
 
 def _overall(records: Sequence[Record]) -> float:

@@ -79,7 +79,7 @@ class LikelihoodConfig:
     """Number of views at which the prior of absence is half its limit."""
     on_part: float = 0.0
     """Probability that a point that is meant lies on what is visible of the part, and not just near it."""
-    anywhere: float = 0.15
+    anywhere: float = 0.1
     """Fraction of wrong points anywhere in the image; the others are on objects."""
     visible_area: float = 2.2e-4
     """Solid angle at which a part is visible with probability 0.5, square radians: 20 px at f = 300."""
@@ -181,8 +181,9 @@ def _densities(
     ratios = np.zeros((len(config.jitter), len(rows), len(parts)))
     background = np.zeros(len(config.jitter))
     visibility = observed.visibility
+    named_if_wrong = wrong_shares(parts, visibility)
     for number, row in enumerate(rows.tolist()):
-        named = observed.answers[row]
+        named, shares = observed.answers[row], named_if_wrong[row]
         assert named is not None
         for j, (angle, _) in enumerate(config.jitter):
             jitter = angle * observed.jitter[row]
@@ -195,7 +196,7 @@ def _densities(
                 ],
                 axis=0,
             )
-            wrong = np.mean([_if_wrong(parts, visibility, row, x, jitter, config.anywhere) for x in named])
+            wrong = np.mean([_if_wrong(visibility, row, x, jitter, shares, config.anywhere) for x in named])
             ratios[j, number] = np.minimum(meant / wrong, _MAX_RATIO)
             background[j] += observed.weight[row] * np.log(wrong)
     return ratios, background
@@ -233,13 +234,43 @@ def _on_part(
     return 1 - on_part + on_part * np.clip(share, 0, 1)
 
 
+def wrong_shares(parts: Parts, visibility: Visibility) -> Float[np.ndarray, "v n"]:
+    """Return for every view the probability that a wrong point on an object is on each surface point.
+
+    Each object is named equally often, and all that is visible of it alike. Were all visible surface named
+    alike, most points on a large object would count as wrong ones for any small object beside it. Objects are
+    the parts that no other part contains.
+
+    Args:
+        visibility: What every view sees of the parts.
+    """
+    whole = np.full(len(parts.points), -1)
+    count = end = 0
+    for part in np.lexsort((-parts.end, parts.first)).tolist():
+        if parts.end[part] > end:
+            whole[parts.members(part)] = count
+            count, end = count + 1, parts.end[part]
+    on = np.flatnonzero(parts.things & (whole >= 0))
+    shares = np.zeros(visibility.area.shape)
+    for row, area in zip(shares, visibility.area[:, on], strict=True):
+        total = np.bincount(whole[on], area, count)
+        row[on] = area / np.maximum(total, MIN_AREA)[whole[on]]
+        row /= max(row.sum(), 1e-12)
+    return shares
+
+
 def _if_wrong(
-    parts: Parts, visibility: Visibility, view: int, x: Float[np.ndarray, "2"], jitter: float, anywhere: float
+    visibility: Visibility,
+    view: int,
+    x: Float[np.ndarray, "2"],
+    jitter: float,
+    shares: Float[np.ndarray, " n"],
+    anywhere: float,
 ) -> float:
     """Return the density of a wrong point: on any visible object, rarely anywhere."""
-    area = visibility.area[view, parts.things]
-    squared = ((visibility.tangents[view, parts.things] - x) ** 2).sum(axis=1) / jitter**2
-    on_things = area @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2) / max(area.sum(), MIN_AREA)
+    on = np.flatnonzero(shares)
+    squared = ((visibility.tangents[view, on] - x) ** 2).sum(axis=1) / jitter**2
+    on_things = shares[on] @ np.exp(-0.5 * squared) / (2 * np.pi * jitter**2)
     return (1 - anywhere) * on_things + anywhere / visibility.image_area[view]
 
 
