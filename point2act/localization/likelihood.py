@@ -75,11 +75,11 @@ class LikelihoodConfig:
     """Probability of a point if the object is not in the scene."""
     absent: float = 0.5
     """Prior probability that the object is not in the scene, in the limit of many views; 0 rules it out."""
-    absent_views: float = 20.0
+    absent_views: float = 10.0
     """Number of views at which the prior of absence is half its limit."""
     on_part: float = 0.0
     """Probability that a point that is meant lies on what is visible of the part, and not just near it."""
-    anywhere: float = 0.1
+    anywhere: float = 0.15
     """Fraction of wrong points anywhere in the image; the others are on objects."""
     visible_area: float = 2.2e-4
     """Solid angle at which a part is visible with probability 0.5, square radians: 20 px at f = 300."""

@@ -46,7 +46,7 @@ class RegionConfig:
     """Depth of the action point under the visible surface: 1 mm at 0.5 m, the noise of a good surface."""
     ray_consensus: RayConsensusConfig = field(default_factory=RayConsensusConfig)
     support: SupportConfig = field(default_factory=SupportConfig)
-    refuse: float = 0.2
+    refuse: float = 0.3
     """Probability of absence above which the result is ``no_agreement``."""
     # Asking again costs less than grasping the wrong object.
     min_agree: int = 2
