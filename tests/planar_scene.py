@@ -10,7 +10,7 @@ from synthetic import look_at
 
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import Camera, View
-from point2act.localization.part_tree import Parts
+from point2act.localization.part_tree import Parts, outermost
 from point2act.localization.visibility import Visibility, part_visibility
 
 CAMERA = Camera(fx=300.0, fy=290.0, cx=165.0, cy=118.0, height=240, width=320)
@@ -78,9 +78,9 @@ def planar_scene(shapes: Sequence[Shape], views: int, *, T: np.ndarray | None = 
     prior = np.repeat([0.95 / (2 * len(shapes)), 0.05 / 16], [2 * len(shapes), 16])
     flat = scale * np.concatenate([at, np.zeros((len(at), 1))], axis=1)
     things = patch < len(shapes)
-    parts = Parts(
-        transform_points(T, flat), order, ranges[:, 0], ranges[:, 1], prior, things, distance=0.5 * scale
-    )
+    first, end = ranges.T
+    objects = outermost(order, first, end)
+    parts = Parts(transform_points(T, flat), order, first, end, prior, things, objects, distance=0.5 * scale)
     seen = _ring_of_views(views, T, scale)
     covered = np.stack([_covered(flat, SPACING * scale, invert(T) @ view.T_world_cam) for view in seen])
     return PlanarScene(parts, seen, covered, [_plane_depth(invert(T) @ view.T_world_cam) for view in seen])

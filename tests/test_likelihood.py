@@ -110,7 +110,7 @@ def test_a_point_on_the_optical_axis_is_seen(world):
     view = dataclasses.replace(world.views[0], T_world_cam=np.eye(4))
     points = np.tile([0.0, 0.0, 0.5], (4, 1))
     one = np.array([0])
-    parts = Parts(points, np.arange(4), one, one + 4, np.ones(1), np.ones(4, bool), 0.5)
+    parts = Parts(points, np.arange(4), one, one + 4, np.ones(1), np.ones(4, bool), np.zeros(4, int), 0.5)
     assert part_visibility(parts, [view], np.ones((1, 4))).part_area[0, 0] > 0
 
 
@@ -212,14 +212,12 @@ class SlowTwin:
         return float(np.mean(densities))
 
     def wrong_shares(self, v) -> dict[int, float]:
-        """How likely a wrong answer names each point: objects are parts that no other one contains."""
-        members = [frozenset(self.parts.members(part).tolist()) for part in range(len(self.parts))]
+        """How likely a wrong answer names each point."""
         named = {}
-        for whole in {one for one in members if not any(one < other for other in members)}:
+        for whole in set(self.parts.objects[self.parts.things].tolist()):
             areas = {
                 number: float(self.visibility.area[v, number])
-                for number in whole
-                if self.parts.things[number]
+                for number in np.flatnonzero(self.parts.objects == whole).tolist()
             }
             total = sum(areas.values())
             if total > 0:

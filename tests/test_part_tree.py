@@ -67,6 +67,18 @@ def test_parts_are_runs_that_nest_or_are_disjoint(seed: int, count: int, share: 
         assert all(not members & other or members <= other or other <= members for other in sets)
 
 
+@given(st.integers(0, 10**6), st.integers(3, 120), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 12))
+def test_the_object_of_a_point_is_its_largest_part_against_a_slow_twin(seed, count, share, least):
+    config = PartTreeConfig(min_points=least, max_scatter=0.2)
+    parts = build_part_tree(*soup(seed, count, share), distance=0.5, config=config)
+    sets = [frozenset(parts.members(part).tolist()) for part in range(len(parts))]
+    for point in range(count):
+        largest = max((one for one in sets if point in one), key=len, default=None)
+        together = np.flatnonzero(parts.objects == parts.objects[point])
+        assert (parts.objects[point] < 0) == (largest is None)
+        assert largest is None or largest == frozenset(together.tolist())
+
+
 @given(st.integers(0, 10**6), st.integers(30, 120), st.sampled_from([0.0, 0.3, 1.0]))
 def test_priors_sum_to_one_and_leave_the_ground_its_share(seed: int, count: int, share: float):
     points, colors, ground = soup(seed, count, share)

@@ -238,23 +238,17 @@ def wrong_shares(parts: Parts, visibility: Visibility) -> Float[np.ndarray, "v n
     """Return for every view the probability that a wrong point on an object is on each surface point.
 
     Each object is named equally often, and all that is visible of it alike. Were all visible surface named
-    alike, most points on a large object would count as wrong ones for any small object beside it. Objects are
-    the parts that no other part contains.
+    alike, most points on a large object would count as wrong ones for any small object beside it.
 
     Args:
         visibility: What every view sees of the parts.
     """
-    whole = np.full(len(parts.points), -1)
-    count = end = 0
-    for part in np.lexsort((-parts.end, parts.first)).tolist():
-        if parts.end[part] > end:
-            whole[parts.members(part)] = count
-            count, end = count + 1, parts.end[part]
-    on = np.flatnonzero(parts.things & (whole >= 0))
+    on = np.flatnonzero(parts.things & (parts.objects >= 0))
+    objects = parts.objects[on]
     shares = np.zeros(visibility.area.shape)
     for row, area in zip(shares, visibility.area[:, on], strict=True):
-        total = np.bincount(whole[on], area, count)
-        row[on] = area / np.maximum(total, MIN_AREA)[whole[on]]
+        total = np.bincount(objects, area)
+        row[on] = area / np.maximum(total, MIN_AREA)[objects]
         row /= max(row.sum(), 1e-12)
     return shares
 

@@ -62,6 +62,8 @@ class Parts:
     """Prior probability that a query means the part; sums to 1."""
     things: Bool[np.ndarray, " n"]
     """Points that are not ground."""
+    objects: Int[np.ndarray, " n"]
+    """For every point the number of its object, a part that no other one contains; -1 for none."""
     distance: float
     """Distance of the cameras, in the unit of the points: converts angles to lengths."""
 
@@ -130,7 +132,27 @@ def build_part_tree(
     shares = np.where(on_ground, config.ground_prior, 1 - config.ground_prior)
     totals = np.array([weight[~on_ground].sum(), weight[on_ground].sum()])
     prior = shares * weight / np.maximum(totals[on_ground.astype(int)], 1e-12)
-    return Parts(points, order, first[fit], end[fit], prior / max(prior.sum(), 1e-12), ~ground, distance)
+    prior /= max(prior.sum(), 1e-12)
+    objects = outermost(order, first[fit], end[fit])
+    return Parts(points, order, first[fit], end[fit], prior, ~ground, objects, distance)
+
+
+def outermost(
+    order: Int[np.ndarray, " m"], first: Int[np.ndarray, " k"], end: Int[np.ndarray, " k"]
+) -> Int[np.ndarray, " m"]:
+    """Return for every point the number of the part of a tree that no other one contains, -1 without any.
+
+    Args:
+        order: Indices of all points, each once.
+        first: Start of every part in ``order``; likewise ``end``.
+    """
+    found = np.full(len(order), -1)
+    count = reached = 0
+    for part in np.lexsort((-end, first)).tolist():
+        if end[part] > reached:
+            found[order[first[part] : end[part]]] = count
+            count, reached = count + 1, end[part]
+    return found
 
 
 def _features(
