@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from point2act.acting.constraints.opening import find_opening
 from point2act.core.geometry import frame_from_normal
@@ -17,6 +20,8 @@ from point2act.pipeline.query import Localization
 # do not distinguish share its probability. Of 200 queries for mugs and their bodies on simulated tables, 192
 # have a rim with 0.25 and 190 with 0.5; of 60 queries for a handle one has the mug's rim, with both.
 _BELONGS = 0.25
+# Distance of neighbouring points of one region, metres: three Gaussians. Chosen.
+_CONNECTED = 0.015
 # Quantiles that are taken for the ends of a region, as in ``fit_box``.
 _ENDS = (0.02, 0.98)
 # The highest part: this share of the height, or twice the 2 mm that depth is off. Both chosen.
@@ -58,10 +63,20 @@ def features_of(localization: Localization, up: Float[np.ndarray, " 3"]) -> Regi
 
 
 def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
-    """Return the surface points of the region that a query means, world, and their relevancy."""
+    """Return the surface points of the region that a query means, world, and their relevancy.
+
+    They are relevant, and connected with its action point: rivals are not.
+    """
+    assert not isinstance(localization.region, NoAnswer)
     points, relevancy = localization.surface
-    belongs = relevancy >= _BELONGS * relevancy.max(initial=0.0)
-    return points[belongs], relevancy[belongs]
+    away = np.linalg.norm(points - localization.region.action_point, axis=1)
+    belongs = relevancy >= _BELONGS * relevancy[away <= max(_CONNECTED, away.min())].max()
+    points, relevancy, away = points[belongs], relevancy[belongs], away[belongs]
+    pairs = KDTree(points).query_pairs(_CONNECTED, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
+    piece = connected_components(links, directed=False)[1]
+    own = piece == piece[away.argmin()]
+    return points[own], relevancy[own]
 
 
 def find_features(

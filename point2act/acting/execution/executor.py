@@ -23,6 +23,7 @@ from point2act.acting.execution.stages import (
     Motion,
     Stage,
     grasp_stages,
+    put_down,
     retreat,
     stages_of,
 )
@@ -130,7 +131,8 @@ class Executor:
         block = blocks[number]
         if not isinstance(block, GraspRequest):
             return self._runner.run(block)
-        self._memory.release(self._loop.T_base_gripper)
+        if self._memory.held:
+            self._put_down(block)
         choice = self._choose(block, blocks[number + 1 :])
         if choice is None:
             return False
@@ -142,6 +144,12 @@ class Executor:
         self._failed.add(choice)
         self._back_off(block)
         return False
+
+    def _put_down(self, request: GraspRequest) -> None:
+        """Put what is held back down to grasp it anew."""
+        everything = frozenset(self._memory.scene.things)
+        self._runner.run(put_down(request.step, everything))
+        self._back_off(request)
 
     def _back_off(self, request: GraspRequest) -> None:
         """Leave what could not be grasped by the way that the gripper came."""
@@ -169,7 +177,6 @@ class Executor:
             raise GiveUpError(f"there is no grasp of the {request.query}")
         fresh = [choice for choice in known if choice not in self._failed] or list(known)
         reached: GraspChoice | None = None
-        self._loop.control.keep_away(self._memory.obstacles(frozenset((request.query,))))
         for choice in fresh:
             joints = self._reaches(choice)
             if joints is None:
@@ -184,6 +191,7 @@ class Executor:
     def _reaches(self, choice: GraspChoice) -> Float[np.ndarray, " d"] | None:
         """Return joint positions at a grasp, if the arm can also be before it."""
         T = self._memory.pose_of(choice)
+        self._loop.control.keep_away(self._memory.obstacles(frozenset((choice.query,)), T))
         state_at = self._memory.state_at(choice.open_width, {})
         joints = self._loop.sent
         for pose in (backed_off(T, APPROACH), T):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.constraints.region_features import RegionFeatures, features_of, surface_of
+from point2act.acting.execution.distinct_things import distinct_things
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
@@ -94,6 +95,8 @@ def prepare(
     for one in located.values():
         if isinstance(one.region, NoAnswer):
             raise PlanError(f"'{one.query.text}' was not found: {one.region.detail}")
+    things = {target.query.name: target.object for step in plan.steps for target in step.targets}
+    located = {one.query.name: one for one in distinct_things(list(located.values()), things)}
     up, table = _support(list(located.values()), config)
     to_grasp = [one for one in located.values() if one.query.role == "grasp"]
     results = {one.query.name: one for one in session.plan(to_grasp, config=config, gripper=gripper)}
@@ -106,7 +109,6 @@ def prepare(
     }
     _check_features(plan, found)
     features = {name: moved(one, T_base_world) for name, one in found.items()}
-    things = {target.query.name: target.object for step in plan.steps for target in step.targets}
     grasps = {
         name: grasp_choices(name, result.grasps, T_base_world, gripper) for name, result in results.items()
     }

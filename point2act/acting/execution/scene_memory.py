@@ -20,6 +20,9 @@ from point2act.core.types import OrientedBox
 # Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
 # the fingers have closed the thing is taken to stay. Chosen.
 _HIDDEN = 0.03
+# Distance from the middle of the fingertips at a planned grasp within which boxes are not kept away from.
+# Chosen: half the largest opening of a Panda.
+_PLANNED = 0.04
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
@@ -150,12 +153,24 @@ class SceneMemory:
         """Return where a grasp is now."""
         return self._motion[self.scene.things[choice.query]] @ choice.T_world_gripper
 
-    def obstacles(self, without: frozenset[str]) -> list[OrientedBox]:
-        """Return the boxes of all regions but those on the things of some queries, and of the scenery."""
+    def obstacles(
+        self, without: frozenset[str], planned: Float[np.ndarray, "4 4"] | None = None
+    ) -> list[OrientedBox]:
+        """Return the boxes of all regions but those on the things of some queries, and of the scenery.
+
+        Args:
+            without: The queries.
+            planned: Pose of the gripper at a planned grasp, base frame: boxes at its fingertips are left out,
+                since the plan has checked it against the surface, which a box only contains.
+        """
         left_out = {self.scene.things[query] for query in without | self.held}
         state = self.state_at(0.0, {})(np.eye(4))
         boxes = [state.box(query) for query, thing in self.scene.things.items() if thing not in left_out]
-        return [*boxes, *self.scene.scenery]
+        boxes += self.scene.scenery
+        if planned is None:
+            return boxes
+        tip = planned[None, :3, 3]
+        return [box for box in boxes if distance_to_box(tip, box)[0] > _PLANNED]
 
 
 def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:

@@ -17,6 +17,8 @@ from point2act.core.constraints import Constraint, Point, features_of, queries_o
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
+# Decrease of the distance of the joints from the goal posture that counts as coming nearer, radians. Chosen.
+_NEARER = 0.002
 # Range of the pads' distance within which they stand still, metres. Chosen.
 _STILL = 0.0005
 
@@ -61,7 +63,9 @@ class _Progress:
     seconds: float = 0.0
     """Time spent without waiting."""
     still: float = 0.0
-    """Time since the arm last moved, seconds."""
+    """Time since the arm last moved, or came nearer to its goal where it is guided, seconds."""
+    nearest: float = np.inf
+    """Smallest distance of the joints from the goal posture so far, radians."""
 
 
 class StageRunner:
@@ -106,7 +110,8 @@ class StageRunner:
         goals = stage.goals(here)
         starts = {point: here.point(point).value for point in _points((*goals, *stage.paths))}
         progress = _Progress(stage, goals, starts, loop.state.force)
-        loop.control.keep_away(loop.memory.obstacles(stage.touches))
+        planned = None if stage.choice is None else loop.memory.pose_of(stage.choice)
+        loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
         while True:
             seen = loop.sense()
             if self._lost_grip():
@@ -145,19 +150,22 @@ class StageRunner:
         if loop.blind:
             return False, None
         progress.seconds += period
-        progress.still = progress.still + period if moved < _CREEP else 0.0
         away = float(np.abs(posture - loop.state.joints).max())
+        moves = away < progress.nearest - _NEARER if stage.guided else moved >= _CREEP
+        progress.nearest = away if moves else progress.nearest
+        progress.still = 0.0 if moves else progress.still + period
         if away < self._config.settled and missing(progress.goals, state_at, loop.T_base_gripper) <= 1:
             return True, None
+        near = stage.sets_down and away < self._config.near
         if progress.still > self._config.blocked_seconds:
-            return False, "the arm cannot come nearer"
+            return near and stage.guided, None if near and stage.guided else "the arm cannot come nearer"
         if progress.seconds > self._config.stage_seconds:
             return False, f"it took longer than {self._config.stage_seconds:.0f} s"
         if pressed < 1:
             return False, None
         loop.relax()
-        if stage.sets_down and away < self._config.near:
-            return True, None
+        if stage.guided or near:
+            return near and not stage.guided, None
         return False, "the gripper touched something"
 
     def _broken(self, progress: _Progress, state_at: StateAt) -> str | None:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
 from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
+from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, Plan, Step
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import HALF_TURN, Gripper
@@ -55,6 +56,10 @@ class Motion:
     """Increase of the force on the gripper that ends it, newtons."""
     sets_down: bool = False
     """Whether that is a success near the goal: things are set down until something resists."""
+    guided: bool = False
+    """Whether what is held is guided by something else, as a drawer is: the arm then gives way to forces."""
+    choice: GraspChoice | None = None
+    """The grasp that it leads to, whose surroundings were checked when it was planned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +131,17 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
     on = GripperOnApproach(T, query, tolerance=_AT)
     stages: list[Stage] = [
         Fingers("open", step, choice.open_width),
-        Motion(f"move to the {query}", step, lambda _: (before,)),
-        Motion(f"approach the {query}", step, lambda _: (at,), (on,), frozenset((query,)), _SLOW, _TOUCH),
+        Motion(f"move to the {query}", step, lambda _: (before,), choice=choice),
+        Motion(
+            f"approach the {query}",
+            step,
+            lambda _: (at,),
+            (on,),
+            frozenset((query,)),
+            _SLOW,
+            _TOUCH,
+            choice=choice,
+        ),
         Fingers(f"close on the {query}", step, 0.0, query),
     ]
     if request.lifts:
@@ -161,7 +175,15 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
         guided = any(isinstance(one, guides) for one in on_the_way)
         speed, force = (_SLOW if widths or presses else 1.0), (_TOUCH if widths and not guided else _PRESS)
         yield Motion(
-            step.action, number, lambda _: poses, on_the_way, named, speed, force, sets_down=bool(widths)
+            step.action,
+            number,
+            lambda _: poses,
+            on_the_way,
+            named,
+            speed,
+            force,
+            sets_down=bool(widths),
+            guided=guided,
         )
     for one in widths:
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
@@ -179,6 +201,25 @@ def retreat(step: int, touches: frozenset[str]) -> Motion:
         touches: Queries whose things may be touched.
     """
     return Motion("retreat", step, _retreated, touches=touches, max_force=_LEAVING)
+
+
+def put_down(step: int, touches: frozenset[str]) -> Motion:
+    """Return the motion of what is held back down to the height at which it was found, or to contact.
+
+    Args:
+        step: Index of the plan's step.
+        touches: Queries whose things may be touched.
+    """
+    return Motion("put it down", step, _lowered, (), touches, _SLOW, _TOUCH, sets_down=True)
+
+
+def _lowered(state: SceneState) -> tuple[Constraint, ...]:
+    query = min(state.held)
+    center = state.features[query].box.center
+    lifted = float((transform_points(state.motion[query], center) - center) @ state.up)
+    T = state.T_world_gripper.copy()
+    T[:3, 3] -= max(lifted, 0.0) * state.up
+    return (GripperAt(T, tolerance=_LIFTED),)
 
 
 def _raised(state: SceneState) -> tuple[Constraint, ...]:
