@@ -99,6 +99,9 @@ class AxisToAxis(Constraint):
     target: Axis = UP
     angle: float = 0.0
     """Radians, 0 to pi."""
+    # Axes of regions that cameras see in part err by some degrees.
+    tolerance: float = field(default=0.1, kw_only=True)
+    """Radians, as of all constraints."""
 
 
 @dataclass(frozen=True)
