@@ -12,23 +12,21 @@ import numpy as np
 import pytest
 from small_run import write_capture
 
-from point2act.core.constraints import Above, Axis, AxisToAxis, Point
+from point2act.core.constraints import Above, Point
 from point2act.core.errors import PlanError, Point2ActError, PointsError, RobotError
-from point2act.core.geometry import transform_points
-from point2act.core.types import OrientedBox, Plan, Query, Step, Target
+from point2act.core.types import Plan, Query, Step, Target
 from point2act.data.points import read_points, write_points
 from point2act.grasping.grippers import load_gripper
 
 pytest.importorskip("mink")
 pytest.importorskip("ruckig")
 
-from point2act.acting.constraints.region_features import RegionFeatures
+from button_plan import assert_over_button, hold_over_button
+
 from point2act.acting.execution.own_robot import carry_out, find_factory, opened, read_task
 from point2act.acting.execution.preparation import PreparedTask
-from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.grasping.reachability.arm import Arm, load_arm
-from point2act.simulation import part_box
 from point2act.simulation.task import Task, load_task
 
 RED = Target(Query("red", "the red box"), "red box", None, "")
@@ -205,20 +203,7 @@ def robot(table: Task, arm: Arm) -> Iterator[SimulatedRobot]:
 
 @pytest.fixture(scope="module")
 def prepared(table: Task) -> PreparedTask:
-    """The true features of the red button, and points on its top, in the base frame."""
-    box, T = part_box(table.scene, "button"), table.scene.T_base_world
-    center, up = transform_points(T, box.center), np.array([0.0, 0.0, 1.0])
-    top = center + box.half_extents[2] * up
-    box = OrientedBox(center, np.eye(3), box.half_extents)
-    features = RegionFeatures({"center": center, "top": top}, {"up": up}, box)
-    hold = Above(Point("gripper", "center"), Point("button", "top"), min_height=0.1, radius=0.02)
-    down = AxisToAxis(Axis("gripper", "approach"), angle=float(np.pi))
-    target = Target(Query("button", "the red button", "place"), "red button", None, "")
-    plan = Plan("Hold the gripper over it.", (Step("hold", (target,), (hold, down)),))
-    table_plane = np.array([0.0, 0.0, 1.0, 0.0])
-    scene = TaskScene({"button": features}, {"button": "red button"}, {}, (), table_plane)
-    rings = np.stack([np.zeros(25), *np.mgrid[-2:3, -2:3].reshape(2, -1) * 0.005]).T[:, [1, 2, 0]]
-    return PreparedTask(plan, scene, {"button": top + rings})
+    return hold_over_button(table)
 
 
 @pytest.mark.parametrize("closed_loop", [True, False])
@@ -227,10 +212,7 @@ def test_a_plan_is_carried_out(
 ) -> None:
     outcome = carry_out(robot, arm, prepared, closed_loop=closed_loop)
     assert outcome.done, outcome.reason
-    gripper = arm.T_base_gripper(robot.state().joints, arm.gripper.max_width)[:3, 3]
-    above = gripper - prepared.scene.features["button"].points["top"]
-    assert np.linalg.norm(above[:2]) < 0.03
-    assert above[2] > 0.08
+    assert_over_button(prepared, arm, robot.state().joints)
 
 
 class OfAnotherSize(SimulatedRobot):

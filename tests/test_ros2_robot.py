@@ -17,11 +17,16 @@ from fake_ros import CameraInfo, Image, JointState, JointTrajectory, Ros, Time
 pytest.importorskip("mink")
 pytest.importorskip("ruckig")
 
-from point2act.acting.execution.own_robot import find_factory, opened
+from button_plan import assert_over_button, hold_over_button
+
+from point2act.acting.execution.own_robot import carry_out, find_factory, opened
 from point2act.acting.execution.robot import Robot
+from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.core.errors import CaptureError, Point2ActError, RobotError
+from point2act.core.types import View
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.reachability.arm import load_arm
+from point2act.simulation.task import load_task
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 ARM = [f"panda_joint{k}" for k in range(1, 8)]
@@ -285,6 +290,49 @@ def test_a_camera_without_calibration_is_an_error(robot: Any, ros: Ros) -> None:
     ros.deliver(INFO, CameraInfo(height=2, width=3))
     with pytest.raises(RobotError, match="no projection matrix P: calibrate the camera"):
         robot.view()
+
+
+# ── a run ──────────────────────────────────────────────────────────────────────────────────────
+def _deliver_seen(ros: Ros, view: View) -> None:
+    """Publish what a simulated camera shows, depth in millimetres."""
+    assert view.depth is not None
+    camera = view.camera
+    ros.deliver(COLOR, _image(view.rgb, "rgb8"))
+    ros.deliver(DEPTH, _image(np.round(np.maximum(view.depth, 0) * 1000).astype("<u2"), "16UC1"))
+    p = [camera.fx, 0.0, camera.cx - 0.5, 0.0, 0.0, camera.fy, camera.cy - 0.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    ros.deliver(INFO, CameraInfo(height=camera.height, width=camera.width, p=p))
+
+
+def test_a_plan_is_carried_out_by_messages(ros: Ros, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated arm follows the trajectories and goals, and its state and images come as messages."""
+    arm, task = load_arm("panda", load_gripper("panda")), load_task("press_button", 0)
+    simulated, prepared = SimulatedRobot(task.scene, arm), hold_over_button(task)
+
+    def move_on(seconds: float) -> None:
+        clock.sleep(seconds)
+        width = ros.goals[GRIPPER][-1].command.position / 0.5
+        simulated.command(np.array(_sent(ros)[-1].points[0].positions), width)
+        publish()
+
+    def publish() -> None:
+        state = simulated.state()
+        ros.deliver("/joint_states", _all_joints(state.joints, state.width / 2))
+        if len(_sent(ros)) % 25 == 0:
+            _deliver_seen(ros, simulated.view())
+
+    pose = simulated.view().T_world_cam.ravel().tolist()
+    path = Path("ros2_robot.yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"{text[: text.index('T_base_cam:')]}T_base_cam: {pose}\n", encoding="utf-8")
+    monkeypatch.setattr(importlib.import_module("ros2_robot.robot"), "sleep", move_on)
+    with opened("ros2_robot:make_robot", find_factory("ros2_robot:make_robot")) as robot:
+        publish()
+        outcome = carry_out(robot, arm, prepared, closed_loop=False)
+    assert outcome.done, outcome.reason
+    assert outcome.violations == 0
+    assert_over_button(prepared, arm, simulated.state().joints)
+    np.testing.assert_array_equal(_sent(ros)[-1].points[0].positions, simulated.state().joints)
+    simulated.close()
 
 
 # ── how it starts ──────────────────────────────────────────────────────────────────────────────

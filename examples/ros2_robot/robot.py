@@ -65,7 +65,7 @@ class Ros2Robot:
         times, (color, depth, info) = self.topics.images.read(("color", "depth", "camera_info"), self.timeout)
         rgb, metres = color_of(color), depth_of(depth)
         if not rgb.shape[:2] == metres.shape == (info.height, info.width):
-            raise RobotError("colour, depth and CameraInfo differ in size: publish depth registered to colour")
+            raise RobotError("colour, depth and CameraInfo differ in size: register depth to colour")
         if monotonic() - min(times[:2]) > self.max_age:
             metres = np.zeros_like(metres)
         return View("camera", camera_of(info), self.T_base_cam, rgb, metres)
