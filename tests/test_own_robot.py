@@ -59,7 +59,7 @@ def test_a_factory_is_imported_from_the_current_folder(here: Path) -> None:
         ("robot_c:make", "import rclpy_not_here", "module 'robot_c' needs 'rclpy_not_here', which is not"),
         ("robot_d:make", "1 / 0", "module 'robot_d' cannot be imported: ZeroDivisionError: division by zero"),
         ("robot_e:make", "def create(): ...", "robot_e.py) has no 'make'"),
-        ("robot_f:make", "make = 3", "'robot_f:make' is a int: name a function without arguments"),
+        ("robot_f:make", "make = 3", "'robot_f:make' is of type int: name a function that"),
     ],
 )
 def test_a_wrong_name_is_an_error(here: Path, name: str, content: str | None, complaint: str) -> None:
@@ -84,7 +84,7 @@ class Incomplete:
 
 def test_what_a_robot_lacks_is_named_and_the_robot_is_closed() -> None:
     robot = Incomplete()
-    lacks = re.escape("a:b() returned a Incomplete without command(), stop(), real_time")
+    lacks = re.escape("a:b() returned a robot of type Incomplete without command(), stop(), real_time")
     with pytest.raises(RobotError, match=lacks), opened("a:b", lambda: robot):
         raise AssertionError
     assert robot.closed == 1

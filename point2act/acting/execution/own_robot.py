@@ -82,7 +82,7 @@ def find_factory(name: str) -> Callable[[], object]:
         raise RobotError(f"module '{module_name}' ({module.__file__}) has no '{attribute}': correct the name")
     if not callable(factory):
         raise RobotError(
-            f"'{name}' is a {type(factory).__name__}: name a function without arguments that returns a robot"
+            f"'{name}' is of type {type(factory).__name__}: name a function that returns a robot"
         )
     return factory
 
@@ -123,7 +123,7 @@ def _checked(name: str, robot: object) -> Robot:
     missing += [one for one in _ATTRIBUTES if not hasattr(robot, one)]
     if missing or not isinstance(robot, Robot):
         raise RobotError(
-            f"{name}() returned a {type(robot).__name__} without {', '.join(missing)}: "
+            f"{name}() returned a robot of type {type(robot).__name__} without {', '.join(missing)}: "
             "a robot has all of point2act.acting.execution.robot.Robot"
         )
     if not robot.period > 0:
