@@ -105,3 +105,15 @@ def test_example_of_an_arm(small_run: SmallRun, tmp_path: Path, capsys: pytest.C
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     run_example("09_arm_path.py", out, capture / "points.json")
     assert "the red box" in capsys.readouterr().out
+
+
+@pytest.mark.full
+def test_example_of_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("mink")
+    pytest.importorskip("ruckig")
+    run_example("14_act.py", tmp_path / "capture", "--task", "press_button")
+    printed = capsys.readouterr().out
+    assert "Press the red button. (undisturbed)\n" in printed
+    assert "Press the red button. (target_moved)\n" in printed
+    assert printed.count(" done     press it\n") == 2
+    assert (tmp_path / "capture" / "points.json").is_file()

@@ -1,4 +1,4 @@
-"""``point2act act TASK``: carry out a task in closed loop, in the simulator."""
+"""``point2act act TASK``: carry out a task in closed loop, in the simulator or on a robot of one's own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from point2act.cli.options import parse
+from point2act.core.errors import RobotError
 from point2act.core.progress import Stages
 
 if TYPE_CHECKING:
-    from point2act.acting.execution.simulated_task import SimulatedRun
+    from point2act.acting.execution.executor import Outcome
 else:
-    SimulatedRun = Any
+    Outcome = Any
 
 
 @dataclass(frozen=True)
@@ -29,30 +30,46 @@ class Arguments:
     A simulated camera captures the scene, a simulated pointing model answers, wrongly a quarter of the time,
     and the plan's constraints are solved a hundred times a second while a camera follows the things.
     Writes the time line as JSON. Needs pip install "point2act[act]".
+
+    A robot of your own carries out the plan in the points.json of a capture:
+
+      point2act act capture/ --robot ros2_robot:make_robot
     """
 
     task: tyro.conf.Positional[str] = "mug_on_coaster"
-    """Name of a shipped task (configs/tasks), or path of a .toml file."""
+    """Name of a shipped task (configs/tasks), or path of a .toml file. With a robot of your own: capture
+    folder with T_base_world, and with a plan with constraints in its points.json."""
+    robot: str = "sim"
+    """sim for the simulator, or MODULE:FACTORY: a function without arguments, installed or in the current
+    folder, that returns a robot."""
     seed: int = 0
-    """Seed of the scene, of the answers, of noise and of the disturbance."""
+    """Seed of the scene, of the answers, of noise, of the disturbance and of start postures."""
     arm: str = "panda"
     """Name of a shipped arm, or path of an arm's .toml file."""
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     disturbance: Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered"] = "none"
-    """What happens meanwhile: the thing is moved before the grasp, or the goal while it is carried; the thing
-    is pulled from the gripper, the arm pushed, or the camera covered for a second."""
+    """What happens meanwhile in the simulator: the thing is moved before the grasp, or the goal while it is
+    carried; the thing is pulled from the gripper, the arm pushed, or the camera covered for a second."""
     open_loop: bool = False
     """Do not follow the things: the baseline, which takes everything to stay where it was."""
     output: Path = Path("act.json")
     """File to write: whether the task is done, and what happened when."""
     film: Path | None = None
-    """Film of the camera's images to write, .webp."""
+    """Film of the simulated camera's images to write, .webp."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and carry out the task."""
     arguments = parse(Arguments, argv, "act")
+    if arguments.robot == "sim":
+        _simulate(arguments)
+    else:
+        _act_on_robot(arguments)
+
+
+def _simulate(arguments: Arguments) -> None:
+    """Carry out a task in the simulator."""
     # Late, as in the other commands: --help is quick.
     from point2act.acting.execution.run_json import write_run
     from point2act.acting.execution.simulated_task import FILM_RATE, prepare_simulated, run_simulated
@@ -81,8 +98,7 @@ def main(argv: Sequence[str]) -> None:
             filmed=arguments.film is not None,
             seed=arguments.seed,
         )
-    Console().print(_table(run))
-    print(f"{'done' if run.succeeded else 'not done'}: {run.reason}")
+    _print_outcome(run.outcome, done=run.succeeded)
     write_run(arguments.output, task, run)
     print(f"time line: {arguments.output}")
     if arguments.film is not None:
@@ -90,9 +106,44 @@ def main(argv: Sequence[str]) -> None:
         print(f"film: {arguments.film}")
 
 
-def _table(run: SimulatedRun) -> Table:
-    """Return what happened when."""
+def _act_on_robot(arguments: Arguments) -> None:
+    """Carry out the plan of a capture on a robot of one's own."""
+    for option, given in (("disturbance", arguments.disturbance != "none"), ("film", arguments.film)):
+        if given:
+            raise RobotError(f"--{option} is for the simulator: leave it out with --robot {arguments.robot}")
+    from point2act.acting.execution.own_robot import (
+        carry_out,
+        find_factory,
+        opened,
+        prepare_captured,
+        read_task,
+    )
+    from point2act.acting.execution.run_json import write_outcome
+    from point2act.core.threads import configure_threads
+    from point2act.grasping.grippers import load_gripper
+    from point2act.grasping.reachability.arm import load_arm
+
+    configure_threads()
+    arm = load_arm(arguments.arm, load_gripper(arguments.gripper))
+    task, factory = read_task(Path(arguments.task)), find_factory(arguments.robot)
+    print(task.plan.instruction)
+    stages = Stages(show=True)
+    with opened(arguments.robot, factory) as robot:
+        with stages.stage("find what the plan names"):
+            prepared = prepare_captured(task, arm.gripper)
+        with stages.stage("carry out the plan"):
+            outcome = carry_out(
+                robot, arm, prepared, closed_loop=not arguments.open_loop, seed=arguments.seed
+            )
+    _print_outcome(outcome, done=outcome.done)
+    write_outcome(arguments.output, task.folder.resolve().name, task.plan.instruction, outcome)
+    print(f"time line: {arguments.output}")
+
+
+def _print_outcome(outcome: Outcome, *, done: bool) -> None:
+    """Print what happened when, and whether it is done."""
     table = Table("second", "", "what")
-    for event in run.outcome.events:
+    for event in outcome.events:
         table.add_row(f"{event.time:.2f}", event.kind, event.detail)
-    return table
+    Console().print(table)
+    print(f"{'done' if done else 'not done'}: {outcome.reason}")

@@ -11,7 +11,7 @@ COMMANDS = {
     "grasp": "Plan grasps on a saved run, also for new queries.",
     "grasp-image": "Plan grasps on one image with depth, in seconds.",
     "track": "Follow things through an RGB-D recording.",
-    "act": "Carry out a task in closed loop, in the simulator.",
+    "act": "Carry out a task in closed loop, in the simulator or on a robot.",
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
     "compare": "Print two results side by side.",
     "export": "Write a run as a recording for Rerun or Foxglove.",

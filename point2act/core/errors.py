@@ -45,6 +45,10 @@ class PlanError(Point2ActError):
     """A plan cannot be carried out in a scene."""
 
 
+class RobotError(Point2ActError):
+    """A robot of one's own that cannot be loaded, lacks something, or does not answer."""
+
+
 class RunError(Point2ActError):
     """A finished run (run.json and scene, or config.yml and checkpoint) that cannot be used."""
 

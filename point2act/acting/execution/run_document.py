@@ -31,7 +31,9 @@ class ActDocument(Document):
     version: Version
     task: AnyText
     instruction: AnyText
-    succeeded: bool = Field(description="whether all conditions hold")
+    succeeded: bool = Field(
+        description="whether all conditions hold; without any, whether the plan was carried out to its end"
+    )
     reason: AnyText = Field(description="why the run ended")
     seconds: float = Field(ge=0, description="duration on the robot's clock")
     disturbed_at: float | None = Field(description="time of the disturbance, seconds; null without one")

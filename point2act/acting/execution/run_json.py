@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from point2act.acting.execution.executor import Outcome
 from point2act.acting.execution.run_document import ActDocument
 from point2act.acting.execution.simulated_task import SimulatedRun
 from point2act.core.documents import check
@@ -20,23 +22,38 @@ def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
         task: The task.
         run: The run, judged by physics.
     """
-    document = {
-        "version": 1,
-        "task": task.name,
-        "instruction": task.instruction,
+    conditions = [
+        {
+            "kind": verdict.condition.kind,
+            "thing": verdict.condition.thing,
+            "holds": bool(verdict.holds),
+            "value": float(verdict.value),
+        }
+        for verdict in run.success.verdicts
+    ]
+    judged = {
         "succeeded": run.succeeded,
         "reason": run.reason,
-        "seconds": run.outcome.seconds,
         "disturbed_at": run.disturbed_at,
-        "conditions": [
-            {
-                "kind": verdict.condition.kind,
-                "thing": verdict.condition.thing,
-                "holds": bool(verdict.holds),
-                "value": float(verdict.value),
-            }
-            for verdict in run.success.verdicts
-        ],
-        "events": [vars(event) for event in run.outcome.events],
+        "conditions": conditions,
     }
+    _write(path, {"task": task.name, "instruction": task.instruction, **judged}, run.outcome)
+
+
+def write_outcome(path: Path, name: str, instruction: str, outcome: Outcome) -> None:
+    """Write whether a plan was carried out to its end, and what happened when.
+
+    Args:
+        path: File to write.
+        name: Name of the task.
+        instruction: What was to be done.
+        outcome: The run, which no physics judges.
+    """
+    judged = {"succeeded": outcome.done, "reason": outcome.reason, "disturbed_at": None, "conditions": []}
+    _write(path, {"task": name, "instruction": instruction, **judged}, outcome)
+
+
+def _write(path: Path, judged: dict[str, Any], outcome: Outcome) -> None:
+    happened = {"seconds": outcome.seconds, "events": [vars(event) for event in outcome.events]}
+    document = {"version": 1, **judged, **happened}
     write_json(path, check(ActDocument, document, ResultsError, place=str(path)).model_dump())
