@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from small_run import RED
 
-from point2act.acting.constraints.region_features import RegionFeatures, features_of, find_features
+from point2act.acting.constraints.region_features import (
+    RegionFeatures,
+    features_of,
+    find_features,
+    surface_of,
+)
 from point2act.core.geometry import fit_box, transform, transform_points
 from point2act.data.points import read_points
 from point2act.pipeline.finished_run import open_run
@@ -258,6 +263,17 @@ def test_gaussians_below_a_quarter_of_the_highest_relevancy_do_not_count(localiz
     for name, place in features_of(halved, UP).points.items():
         np.testing.assert_allclose(features_of(spread, UP).points[name], place, atol=1e-9)
         np.testing.assert_allclose(features_of(red, UP).points[name], place, atol=1e-9)
+
+
+def test_a_rival_that_is_not_connected_with_the_region_does_not_count(localized: dict[str, Localization]):
+    red = localized["red"]
+    points = red.context.scene.means
+    far = np.linalg.norm(points - red.region.action_point, axis=1) > 0.1
+    own = replace(red, relevancy=np.where(far, 0.0, red.relevancy))
+    rival = far & (np.linalg.norm(points - points[far][0], axis=1) < 0.02)
+    both = replace(own, relevancy=np.where(rival, 2 * red.relevancy.max(), own.relevancy))
+    for found, expected in zip(surface_of(both), surface_of(own), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_query_without_a_region_is_an_error(localized: dict[str, Localization]):

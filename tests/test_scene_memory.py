@@ -254,6 +254,13 @@ def test_the_scenery_is_always_an_obstacle():
     assert memory().obstacles(frozenset(THINGS)) == [SCENERY]
 
 
+@pytest.mark.parametrize(("beside", "kept"), [(0.035, False), (0.045, True)])
+def test_boxes_at_the_fingertips_of_a_planned_grasp_are_no_obstacles(beside: float, kept: bool):
+    planned = shift(0.0, 0.0, 0.04 + beside) @ shift(*TRAY)
+    found = centers(memory().obstacles(frozenset({"cup"}), planned))
+    assert found == {tuple(SCENERY.center)} | ({tuple(TRAY)} if kept else set())
+
+
 @given(SEEDS)
 def test_up_is_across_the_table(seed: int):
     up = np.array([0.0, 0.0, 1.0]) + np.random.default_rng(seed).uniform(-0.3, 0.3, 3)

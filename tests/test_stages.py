@@ -23,6 +23,7 @@ from point2act.acting.execution.stages import (
     Motion,
     grasp_choices,
     grasp_stages,
+    put_down,
     retreat,
     stages_of,
 )
@@ -210,6 +211,31 @@ def test_the_retreat_is_back_along_the_approach(seed: int):
     assert isinstance(goal, GripperAt)
     np.testing.assert_allclose(goal.pose(state), backed_off(state.T_world_gripper, APPROACH))
     assert (motion.step, motion.touches) == (2, {"cup"})
+
+
+@given(SEEDS, st.floats(0.0, 0.3))
+def test_what_is_held_is_put_down_to_the_height_at_which_it_was_found(seed: int, lifted: float):
+    state = random_state(np.random.default_rng(seed))
+    up = transform(np.eye(3), lifted * state.up)
+    state = replace(state, held=frozenset({"cup"}), motion={**state.motion, "cup": up})
+    motion = put_down(1, frozenset({"cup", "tray"}))
+    (goal,) = motion.goals(state)
+    assert isinstance(goal, GripperAt)
+    moved = goal.pose(state)[:3, 3] - state.T_world_gripper[:3, 3]
+    np.testing.assert_allclose(moved, -lifted * state.up, atol=1e-9)
+    assert motion.sets_down
+    assert motion.touches == {"cup", "tray"}
+
+
+@pytest.mark.parametrize("path", [LinePath(CUP, TRAY), ArcPath(CUP, TRAY, UP), KeepUpright(UP, when="path")])
+def test_the_arm_gives_way_on_a_line_or_an_arc(path: Constraint):
+    (motion,) = (one for one in stages(step(ON_TRAY, path)) if isinstance(one, Motion))
+    assert motion.guided == isinstance(path, (LinePath, ArcPath))
+
+
+def test_the_way_to_a_grasp_knows_its_plan():
+    _, before, approach, _, lift = grasp_stages(GraspRequest("cup", 0, True), choice := chosen(0))
+    assert [one.choice for one in (before, approach, lift)] == [choice, choice, None]
 
 
 # ── poses ───────────────────────────────────────────────────────────────────────────────────────
