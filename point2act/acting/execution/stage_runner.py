@@ -30,7 +30,7 @@ class StageConfig:
     broken: float = 5.0
     """Residual of a path constraint, as a multiple of its tolerance, at which the stage is given up."""
     near: float = 0.15
-    """Distance from the goal posture within which contact ends a motion, radians."""
+    """Distance from the goal posture within which contact or a fall completes what sets down, radians."""
     settled: float = 0.01
     """Distance of the joints from the goal posture at which a motion ends, radians."""
     finger_seconds: float = 0.4
@@ -115,7 +115,8 @@ class StageRunner:
         while True:
             seen = loop.sense()
             if self._lost_grip():
-                return "what was held has left the gripper"
+                fell = "what was held has left the gripper"
+                return None if stage.sets_down and self._near(progress) else fell
             if self._waits(progress):
                 loop.wait()
                 continue
@@ -150,13 +151,13 @@ class StageRunner:
         if loop.blind:
             return False, None
         progress.seconds += period
-        away = float(np.abs(posture - loop.state.joints).max())
+        away = self._away(posture)
         moves = away < progress.nearest - _NEARER if stage.guided else moved >= _CREEP
         progress.nearest = away if moves else progress.nearest
         progress.still = 0.0 if moves else progress.still + period
         if away < self._config.settled and missing(progress.goals, state_at, loop.T_base_gripper) <= 1:
             return True, None
-        near = stage.sets_down and away < self._config.near
+        near = stage.sets_down and self._near(progress)
         if progress.still > self._config.blocked_seconds:
             return near and stage.guided, None if near and stage.guided else "the arm cannot come nearer"
         if progress.seconds > self._config.stage_seconds:
@@ -167,6 +168,15 @@ class StageRunner:
         if stage.guided or near:
             return near and not stage.guided, None
         return False, "the gripper touched something"
+
+    def _near(self, progress: _Progress) -> bool:
+        """Return whether the arm is near the goal posture."""
+        posture = progress.posture
+        return posture is not None and self._away(posture) < self._config.near
+
+    def _away(self, posture: Float[np.ndarray, " d"]) -> float:
+        """Return the largest distance of a joint from a posture, radians."""
+        return float(np.abs(posture - self._loop.state.joints).max())
 
     def _broken(self, progress: _Progress, state_at: StateAt) -> str | None:
         """Return the path constraint that held and does not any more."""
