@@ -108,6 +108,15 @@ def test_no_image_is_wanted_while_one_is_computed(real_time: bool):
         assert not one.wants_image(100.0)
 
 
+def test_each_image_is_timed():
+    with beside(ready(), real_time=False) as one:
+        for now in (0.0, 1.0):
+            one.submit(now, VIEW)
+            polled(one, now + LATENCY)
+        assert len(one.seconds) == 2
+        assert min(one.seconds) > 0
+
+
 def test_an_image_that_shows_nothing_does_not_count_as_seen():
     answers = [SEEN, None]
     with beside(ready(lambda: answers.pop(0)), real_time=False) as one:

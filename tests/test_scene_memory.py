@@ -112,6 +112,22 @@ def test_a_thing_moves_on_after_a_jump():
     np.testing.assert_array_equal(motions(one)["cup"], shift(0.23, 0.0, 0.0))
 
 
+def test_what_moves_by_more_than_2_cm_is_noted_once():
+    one = memory()
+    ways = (0.01, 0.019, 0.025, 0.03, 0.05)
+    noted = [one.see(seen(shift(way, 0.0, 0.0)), FAR) for way in ways]
+    assert [list(each) for each in noted] == [[], [], ["mug"], [], ["mug"]]
+    assert noted[2]["mug"] == pytest.approx(0.025)
+    assert noted[4]["mug"] == pytest.approx(0.025)
+
+
+def test_what_the_gripper_has_moved_is_not_noted():
+    one = memory()
+    one.hold("cup", np.eye(4))
+    one.release(shift(0.2, 0.0, 0.0))
+    assert one.see(seen(shift(0.2, 0.0, 0.0)), FAR) == {}
+
+
 @pytest.mark.parametrize(("beside", "used"), [(0.025, False), (0.035, True)])
 def test_images_are_ignored_near_the_gripper(beside: float, used: bool):
     """3 cm from the box of any of the thing's regions."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import QUICK, Metric, Plan
 from benchmarks.common.processes import results
-from point2act.acting.execution.simulated_task import prepare_simulated, run_simulated
+from point2act.acting.execution.simulated_task import SimulatedRun, prepare_simulated, run_simulated
 from point2act.core.config_files import available
 from point2act.core.errors import PlanError
 from point2act.core.threads import configure_threads
@@ -52,6 +52,10 @@ class Run:
     """99th percentile of the time of a control step, seconds."""
     violations: int
     """Control steps with a joint beyond its limits of position or velocity."""
+    image_seconds: float = np.nan
+    """Time to follow things to an image: median."""
+    reaction: float = np.nan
+    """Time from the start of a motion of something to the first command that takes it into account."""
 
 
 def measure(plan: Plan) -> Iterator[Metric]:
@@ -73,6 +77,9 @@ def measure(plan: Plan) -> Iterator[Metric]:
     ran = [one for one in runs if one.seconds > 0]
     yield Metric("act.control_hz", float(np.median([one.control_hz for one in ran])), "Hz", "higher")
     yield Metric("act.control_p99_s", float(np.median([one.slowest for one in ran])), "s")
+    yield Metric("act.tracking_hz", _median([1 / one.image_seconds for one in ran if one.closed_loop]), "Hz")
+    moved = [one for one in ran if one.disturbance in ("target_moved", "goal_moved") and one.closed_loop]
+    yield Metric("act.reaction_s", _median([one.reaction for one in moved]), "s", "lower")
     yield Metric("act.violations", float(sum(one.violations for one in ran)), "steps")
 
 
@@ -107,9 +114,25 @@ def run(task: tuple[str, int, Sequence[Disturbance | None]]) -> list[Run]:
                     float(1 / np.median(steps)),
                     float(np.quantile(steps, 0.99)),
                     ended.outcome.violations,
+                    _median(ended.outcome.image_seconds),
+                    _reaction(ended),
                 )
             )
     return runs
+
+
+def _reaction(run: SimulatedRun) -> float:
+    """Return the time from a disturbance to the first note of what has moved, NaN without any."""
+    if run.disturbed_at is None:
+        return np.nan
+    noted = [event.time for event in run.outcome.events if event.kind == "moved"]
+    return min((time - run.disturbed_at for time in noted if time > run.disturbed_at), default=np.nan)
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median of numbers that are known, NaN without any."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.median(known)) if known else np.nan
 
 
 def main(argv: Sequence[str] | None = None) -> None:

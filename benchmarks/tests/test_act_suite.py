@@ -2,12 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("ruckig")
 
 from benchmarks.act import suite
+from point2act.acting.execution.executor import Outcome
+from point2act.acting.execution.simulated_task import SimulatedRun
+from point2act.acting.execution.timeline import Event, EventKind
 from point2act.core.errors import PlanError
+from point2act.simulation.task import Success
 
 RUN = suite.Run("a", 0, None, True, False, True, False, "the plan is done", 5.0, 900.0, 0.002, 0)
 
@@ -23,6 +28,17 @@ def test_a_disturbance_that_never_came_is_left_out() -> None:
         "| a | 1 of 1 | 0 of 1 | 1 of 1 | 0 of 0 |",
         "| all | 1 of 1 | 0 of 1 | 1 of 1 | 0 of 0 |",
     ]
+
+
+def test_the_reaction_is_the_time_until_something_is_seen_to_have_moved() -> None:
+    times: tuple[tuple[float, EventKind], ...] = ((1.0, "moved"), (2.4, "stage"), (2.5, "moved"))
+    events = tuple(Event(time, kind, "") for time, kind in times)
+    outcome, success = Outcome(True, "", events, 5.0, 0, 0, ()), Success(())
+    assert suite._reaction(SimulatedRun(outcome, success, 2.2)) == pytest.approx(0.3)
+    assert np.isnan(suite._reaction(SimulatedRun(outcome, success, 3.5)))
+    assert np.isnan(suite._reaction(SimulatedRun(outcome, success)))
+    assert np.isnan(suite._median([np.nan]))
+    assert suite._median([1.0, np.nan, 3.0]) == 2.0
 
 
 def test_what_is_not_found_counts_as_a_failure_of_every_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,11 @@ class ControlLoop:
         return self.state.time - self._start
 
     @property
+    def image_seconds(self) -> list[float]:
+        """Time that each image took to follow things to it."""
+        return self._perception.seconds
+
+    @property
     def interventions(self) -> int:
         """Number of commands that the safety filter changed."""
         return self._safety.interventions
@@ -107,7 +112,8 @@ class ControlLoop:
         self._step_start = perf_counter()
         seen = self._perception.poll(self.state.time)
         if seen is not None:
-            self.memory.see(seen, self._taken_at)
+            for thing, away in self.memory.see(seen, self._taken_at).items():
+                self.note("moved", f"{thing} by {100 * away:.0f} cm")
         if self._perception.wants_image(self.state.time):
             self._taken_at = self.control.T_base_gripper(self.state.joints)
             view = self.control.without_arm(self.robot.view(), self.state.joints)

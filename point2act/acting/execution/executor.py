@@ -62,6 +62,8 @@ class Outcome:
     """Number of control steps at which a joint was measured beyond its limits of position or velocity."""
     step_seconds: tuple[float, ...]
     """Time that each control step took to compute, without the robot's own."""
+    image_seconds: tuple[float, ...] = ()
+    """Time that each image took to follow things to it."""
 
 
 class Executor:
@@ -124,6 +126,7 @@ class Executor:
             loop.interventions,
             loop.violations,
             tuple(loop.step_seconds),
+            tuple(loop.image_seconds),
         )
 
     def _block(self, blocks: Sequence[Stage | GraspRequest], number: int) -> bool:

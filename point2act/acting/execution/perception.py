@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -98,6 +99,8 @@ class BesideControl:
         self.seen_at = -np.inf
         """Time of the latest image that showed something."""
         self._asked_at = -np.inf
+        self.seconds: list[float] = []
+        """Time that each image took to compute."""
 
     def wants_image(self, time: float) -> bool:
         """Return whether the next image is due."""
@@ -106,7 +109,13 @@ class BesideControl:
     def submit(self, time: float, view: View) -> None:
         """Start to follow the things to an image that was taken at a time."""
         self._asked_at = time
-        self._running = time, self._pool.submit(self._perception.update, view)
+        self._running = time, self._pool.submit(self._timed, view)
+
+    def _timed(self, view: View) -> Mapping[str, Observation] | None:
+        start = perf_counter()
+        seen = self._perception.update(view)
+        self.seconds.append(perf_counter() - start)
+        return seen
 
     def poll(self, time: float) -> Mapping[str, Observation] | None:
         """Return where the things are, if an image has been computed; None otherwise."""

@@ -14,7 +14,7 @@ from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
-from point2act.core.geometry import distance_to_box, invert
+from point2act.core.geometry import distance_to_box, invert, transform_points
 from point2act.core.types import OrientedBox
 
 # Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
@@ -23,6 +23,8 @@ _HIDDEN = 0.03
 # Distance from the middle of the fingertips at a planned grasp within which boxes are not kept away from.
 # Chosen: half the largest opening of a Panda.
 _PLANNED = 0.04
+# Distance by which a thing has moved that is worth a note, metres. Chosen: ten times the noise of a pose.
+_NOTED = 0.02
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
@@ -61,6 +63,7 @@ class SceneMemory:
         self.lost: set[str] = set()
         """Things that the latest image does not show."""
         self._jumps: dict[str, Float[np.ndarray, "4 4"]] = {}
+        self._noted: dict[str, Float[np.ndarray, " 3"]] = {}
         self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
 
     @property
@@ -79,15 +82,22 @@ class SceneMemory:
     def release(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
         """Leave what is held where it is."""
         if self._held is not None:
-            self._motion[self._held[0]] = T_base_gripper @ self._held[1]
+            thing = self._held[0]
+            self._motion[thing] = T_base_gripper @ self._held[1]
+            self._noted[thing] = transform_points(self._motion[thing], self._center(thing))
         self._held = None
 
-    def see(self, seen: Mapping[str, Observation], T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
+    def see(
+        self, seen: Mapping[str, Observation], T_base_gripper: Float[np.ndarray, "4 4"]
+    ) -> dict[str, float]:
         """Take over what an image shows of things that are neither held nor hidden by the gripper.
 
         Args:
             seen: Where each thing is, by its name.
             T_base_gripper: Pose of the gripper when the image was taken.
+
+        Returns:
+            How far things have moved that moved noticeably since they were last returned, metres.
         """
         held = None if self._held is None else self._held[0]
         free = [
@@ -100,6 +110,15 @@ class SceneMemory:
             motion = seen[thing].motion
             if motion is not None and self._confirmed(thing, motion):
                 self._motion[thing] = motion
+        return {thing: away for thing in free if (away := self._moved(thing)) > _NOTED}
+
+    def _moved(self, thing: str) -> float:
+        """Return the distance from where a thing was noted last, and note it if it is far."""
+        place = transform_points(self._motion[thing], self._center(thing))
+        away = float(np.linalg.norm(place - self._noted.setdefault(thing, self._center(thing))))
+        if away > _NOTED:
+            self._noted[thing] = place
+        return away
 
     def _confirmed(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
         """Return whether a thing has moved little since the latest image, or a second one shows it there."""

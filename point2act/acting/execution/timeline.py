@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EventKind = Literal["stage", "done", "violated", "back", "lost", "found", "waits", "stopped", "failed"]
+EventKind = Literal[
+    "stage", "done", "violated", "back", "moved", "lost", "found", "waits", "stopped", "failed"
+]
 
 
 @dataclass(frozen=True)
