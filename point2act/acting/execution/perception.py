@@ -11,8 +11,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.execution.steady_motion import SteadyMotion
 from point2act.acting.tracking.thing import Thing
 from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
+from point2act.core.geometry import transform_points
 from point2act.core.types import View
 
 # Smallest share of pixels with depth in an image that shows a scene. Chosen.
@@ -54,19 +56,23 @@ class TrackedThings:
         """
         self._T_cam_base = view.T_cam_world
         self._tracker = Tracker(view, list(things.values()), config)
-        self._names = tuple(things)
+        self._steady = {
+            name: SteadyMotion(transform_points(view.T_world_cam, thing.middle))
+            for name, thing in things.items()
+        }
 
     def update(self, view: View) -> Mapping[str, Observation] | None:
         """Return where every thing is in the next image; None if it has too little depth."""
         if view.depth is None or (view.depth > 0).mean() < _MIN_READINGS:
             return None
         tracks = self._tracker.update(view)
-        return {name: self._observed(track, view) for name, track in zip(self._names, tracks, strict=True)}
+        return {track.name: self._observed(track, view) for track in tracks}
 
     def _observed(self, track: Track, view: View) -> Observation:
+        if track.state == "lost":
+            return Observation(not track.may_stay, None)
         motion = view.T_world_cam @ track.T_cam_thing @ self._T_cam_base
-        lost = track.state == "lost" and not track.may_stay
-        return Observation(lost, motion if track.state == "tracked" else None)
+        return Observation(False, self._steady[track.name].update(motion))
 
 
 class Unchanging:

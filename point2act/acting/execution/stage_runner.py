@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.constraints.constraint_values import residual, satisfied
+from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage
-from point2act.core.constraints import Constraint, Point, features_of, queries_of
+from point2act.core.constraints import Constraint, Point, PointToPoint, features_of, queries_of
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
@@ -31,6 +32,8 @@ class StageConfig:
     """Residual of a path constraint, as a multiple of its tolerance, at which the stage is given up."""
     near: float = 0.15
     """Distance from the goal posture within which contact or a fall completes what sets down, radians."""
+    over: float = 0.02
+    """Horizontal distance from its goal within which what falls is set down, metres."""
     settled: float = 0.01
     """Distance of the joints from the goal posture at which a motion ends, radians."""
     finger_seconds: float = 0.4
@@ -114,9 +117,10 @@ class StageRunner:
         loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
         while True:
             seen = loop.sense()
+            here = loop.memory.state_at(loop.state.width, starts)(loop.T_base_gripper)
             if self._lost_grip():
                 fell = "what was held has left the gripper"
-                return None if stage.sets_down and self._near(progress) else fell
+                return None if stage.sets_down and self._over_goal(progress, here) else fell
             if self._waits(progress):
                 loop.wait()
                 continue
@@ -168,6 +172,16 @@ class StageRunner:
         if stage.guided or near:
             return near and not stage.guided, None
         return False, "the gripper touched something"
+
+    def _over_goal(self, progress: _Progress, state: SceneState) -> bool:
+        """Return whether what was held falls to where it was to be set down."""
+        ends = [
+            state.point(one.point).value - state.point(one.target).value
+            for one in progress.goals
+            if isinstance(one, PointToPoint)
+        ]
+        beside = [float(np.linalg.norm(way - (way @ state.up) * state.up)) for way in ends]
+        return self._near(progress) or max(beside, default=np.inf) < self._config.over
 
     def _near(self, progress: _Progress) -> bool:
         """Return whether the arm is near the goal posture."""
