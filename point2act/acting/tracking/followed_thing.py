@@ -104,6 +104,12 @@ class FollowedThing:
         visible = float(self.trust @ ~found.hidden)
         return float(self.trust @ found.agree) / max(visible, 1e-9), visible / float(self.trust.sum())
 
+    def in_shadow(self, frame: TrackedFrame) -> float:
+        """Return the share of visible points that the frame shows at its last place, in light or shadow."""
+        found = self.agreement(frame, self.T_cam_thing)
+        visible = float(self.trust @ ~found.hidden)
+        return float(self.trust @ (found.agree | found.shaded)) / max(visible, 1e-9)
+
     def outline_change(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
         """Return the share of visible points beyond the outline that look like the thing, and did not before.
 

@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from point2act.acting.tracking.frame import TrackedFrame
 from point2act.core.geometry import at_pixels
 
+# Cube root of the least light in a shadow, relative to that before. Chosen: a tenth of light is indirect.
+_DARKEST = 0.45
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
@@ -52,6 +55,8 @@ class Agreement:
     """Points behind what the frame shows, outside it, or without a reading."""
     difference: Float[np.ndarray, "m 3"]
     """Difference of colour of the points that agree in depth, CIELAB."""
+    shaded: Bool[np.ndarray, " n"]
+    """Points that the frame shows, with their depth, and with their colour in a shadow."""
 
 
 def compare(
@@ -76,4 +81,17 @@ def compare(
     alike &= np.hypot(difference[:, 1], difference[:, 2]) < tolerances.color
     hidden = (reading == 0) | (depth <= 0) | (reading < depth - reach)
     near = (np.abs(reading - depth) < reach) & ~hidden
-    return Agreement(near & alike, hidden, difference[near])
+    return Agreement(near & alike, hidden, difference[near], near & _shaded(lab, difference, tolerances))
+
+
+def _shaded(
+    lab: Float[np.ndarray, "n 3"], difference: Float[np.ndarray, "n 3"], tolerances: Tolerances
+) -> Bool[np.ndarray, " n"]:
+    """Return which colours are those of points in a shadow.
+
+    With k times the light XYZ is multiplied by k, and L + 16, a and b by its cube root (CIE 15:2004, but for
+    the linear part near black).
+    """
+    share = (lab[:, 0] + difference[:, 0] + 16) / np.maximum(lab[:, 0] + 16, 1)
+    hue = difference[:, 1:] - (share - 1)[:, None] * lab[:, 1:]
+    return (share > _DARKEST) & (share < 1) & (np.linalg.norm(hue, axis=1) < tolerances.color)

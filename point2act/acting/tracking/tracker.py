@@ -49,6 +49,8 @@ class TrackConfig:
     """Smallest share of its points that nothing hides."""
     min_found_score: float = 0.7
     """Smallest share of visible points that agree of a thing that is found again."""
+    min_in_shadow: float = 0.7
+    """Smallest share of visible points that agree, in light or shadow, of a thing that stays where it is."""
     max_outline_change: float = 0.35
     """Largest share of visible points beside it that look like it and did not in the first frame, or the
     other way round: the place would be on something else."""
@@ -136,7 +138,7 @@ class Tracker:
         one.score, visible = one.scores(frame, best)
         if one.score >= self._config.min_score and visible >= self._config.min_visible:
             one.place(frame, best, self._config.memory)
-        else:
+        elif one.in_shadow(frame) < self._config.min_in_shadow:
             one.state = "lost"
 
     def _moved(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> Float[np.ndarray, "4 4"] | None:
