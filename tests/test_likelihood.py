@@ -226,7 +226,7 @@ class SlowTwin:
 
 
 def absent_before(asked: int, config: LikelihoodConfig) -> float:
-    return config.absent * asked / (asked + config.absent_views)
+    return config.absent * (asked + 1) / (asked + 1 + config.absent_views)
 
 
 def shares(mixture):

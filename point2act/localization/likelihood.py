@@ -75,8 +75,8 @@ class LikelihoodConfig:
     """Probability of a point if the object is not in the scene."""
     absent: float = 0.5
     """Prior probability that the object is not in the scene, in the limit of many views; 0 rules it out."""
-    absent_views: float = 10.0
-    """Number of views at which the prior of absence is half its limit."""
+    absent_views: float = 20.0
+    """With n answers the prior of absence is its limit times (n + 1) / (n + 1 + this)."""
     on_part: float = 0.0
     """Probability that a point that is meant lies on what is visible of the part, and not just near it."""
     anywhere: float = 0.15
@@ -127,7 +127,7 @@ def part_posterior(
     voted = votes.terms(few, rivals, config.further)
     present, none = _second_pass(terms.only(few), terms.only(rivals), prior, voted, config)
     asked = len(terms.pointed_weight) + len(terms.silent_weight) + len(further.votes)
-    absent = config.absent * asked / max(asked + config.absent_views, 1)
+    absent = config.absent * (asked + 1) / (asked + 1 + config.absent_views)
     present = present + np.log(parts.prior[few]) + np.log1p(-absent)
     everything = np.append(present, none + np.log(absent) if absent > 0 else -np.inf)
     everything = np.exp(everything - everything.max())
