@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from moving_boxes import BLUE, CAMERA, EYE, RED, Box, box, frame, pixel_of, top
@@ -204,6 +205,30 @@ def test_points_agree_with_the_frame_that_they_are_from(first: View, red: Thing)
     behind = compare(1.1 * surface.points, surface.lab, seen, Tolerances())
     assert behind.hidden.all()
     assert not behind.agree.any()
+
+
+@pytest.mark.parametrize(
+    ("light", "shaded"), [(0.95, True), (0.5, True), (0.2, True), (0.05, False), (1.5, False)]
+)
+def test_a_shadow_takes_light_and_keeps_the_hue(first: View, red: Thing, light: float, shaded: bool):
+    seen = cv2.cvtColor(first.rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    linear = cv2.cvtColor(seen, cv2.COLOR_LAB2LRGB) * np.float32(light)
+    dark = cv2.cvtColor(cv2.cvtColor(linear, cv2.COLOR_LRGB2LAB), cv2.COLOR_LAB2RGB)
+    there = TrackedFrame.of(replace(first, rgb=np.round(255 * dark.clip(0, 1)).astype(np.uint8)))
+    surface = red.surface
+    found = compare(surface.points, surface.lab, there, Tolerances())
+    assert (found.shaded.mean() > 0.9) == shaded
+    green = surface.lab * [1.0, -1.0, 1.0]
+    assert not compare(surface.points, green, there, Tolerances()).shaded.any()
+
+
+def test_what_a_shadow_falls_on_stays_tracked(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    for seed in range(3):
+        now = frame(RED, BLUE, noise=NOISE, seed=seed)
+        (track,) = tracker.update(replace(now, rgb=(0.45 * now.rgb).astype(np.uint8)))
+        assert track.state == "tracked"
+        assert error(track, red, RED) < 0.004
 
 
 # ── lost and found ──────────────────────────────────────────────────────────────────────────────
