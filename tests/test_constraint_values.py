@@ -212,6 +212,9 @@ GRIP, CUP = Point(GRIPPER, "center"), Point("cup", "center")
         (KeepAway(GRIP, "cup", 0.05), (0.13, 0.24, 0.0), [0.0]),
         (KeepAway(GRIP, "cup", 0.05), (0.08, 0.0, 0.0), [0.07]),
         (KeepAway(GRIP, "cup", 0.05), (0.0, 0.0, 0.0), [0.15]),
+        (PointToPoint(GRIP, GRIP, 0.1), (1.0, 0.2, 0.4), [0.0, 0.2, 0.3]),
+        (Height(GRIP, GRIP, min_height=0.5), (3.0, 2.0, 0.4), [-0.1]),
+        (LinePath(GRIP, GRIP, 0.3), (1.2, 0.0, 0.1), [0.2, 0.0, 0.0]),
         (LinePath(GRIP, CUP), (0.3, 0.1, 0.0), [0.0, 0.1, 0.0]),
         (LinePath(GRIP, CUP), (-0.3, 0.1, 0.0), [0.0, 0.1, 0.0]),
         (GripperWidth(1.0), (0.0, 0.0, 0.0), [-0.01]),
@@ -220,6 +223,13 @@ GRIP, CUP = Point(GRIPPER, "center"), Point("cup", "center")
 def test_errors_that_one_can_work_out(constraint, place, error):
     state = replace(simple_state(place), width=0.07)
     np.testing.assert_allclose(residual(constraint, state).error, error, atol=1e-12)
+
+
+@given(SEEDS)
+def test_a_motion_from_its_own_start_has_the_derivative_of_the_point(seed: int):
+    state = random_state(np.random.default_rng(seed))
+    found = residual(PointToPoint(GRIP, GRIP, 0.1), state)
+    np.testing.assert_array_equal(found.jacobian, state.point(GRIP).jacobian)
 
 
 def test_a_line_without_length_is_a_place_to_stay():

@@ -234,7 +234,7 @@ def test_if_a_grasp_held_the_thing_would_move_with_the_gripper(seed: int):
     rng = np.random.default_rng(seed)
     one, T = memory(), rigid(rng)
     choice = GraspChoice("handle", rigid(rng), 0.04, 0.07)
-    state = one.if_held(choice, 0.04)(T @ one.pose_of(choice))
+    state = one.if_held(choice, 0.04, {})(T @ one.pose_of(choice))
     assert (state.held, state.width) == ({"cup", "handle"}, 0.04)
     np.testing.assert_allclose(state.motion["cup"], T, atol=1e-12)
     np.testing.assert_array_equal(state.motion["tray"], np.eye(4))

@@ -182,7 +182,9 @@ def _offset(point: Point, target: Point, distance: float, along: Axis, state: Sc
 
 
 def _difference(first: Point, second: Point, state: SceneState) -> Moving:
-    a, b = state.point(first), state.point(second)
+    """Return a point less another one, or less where it was itself at the start of the step."""
+    a = state.point(first)
+    b = Moving(state.start(first), np.zeros((3, 6))) if first == second else state.point(second)
     return Moving(a.value - b.value, a.jacobian - b.jacobian)
 
 

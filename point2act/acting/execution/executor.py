@@ -14,7 +14,7 @@ from point2act.acting.execution.control_loop import ControlLoop, GiveUpError, Lo
 from point2act.acting.execution.perception import BesideControl
 from point2act.acting.execution.robot import Robot
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
-from point2act.acting.execution.stage_runner import StageConfig, StageRunner
+from point2act.acting.execution.stage_runner import StageConfig, StageRunner, points_of
 from point2act.acting.execution.stages import (
     APPROACH,
     Fingers,
@@ -209,16 +209,19 @@ class Executor:
         self, choice: GraspChoice, joints: Float[np.ndarray, " d"], later: Sequence[Stage | GraspRequest]
     ) -> bool:
         """Return whether the goals of the motions up to the release can be reached with a grasp."""
-        state_at = self._memory.if_held(choice, choice.width)
-        state = state_at(self._memory.pose_of(choice))
+        T = self._memory.pose_of(choice)
         for stage in later:
             if isinstance(stage, GraspRequest) or (isinstance(stage, Fingers) and stage.width > 0):
                 return True
             if isinstance(stage, Motion):
-                found = self._loop.control.find_goal(joints, stage.goals(state), state_at, self._rng)
+                state = self._memory.if_held(choice, choice.width, {})(T)
+                goals = stage.goals(state)
+                starts = {point: state.point(point).value for point in points_of(goals)}
+                state_at = self._memory.if_held(choice, choice.width, starts)
+                found = self._loop.control.find_goal(joints, goals, state_at, self._rng)
                 if not found.found:
                     return False
-                joints = found.joints
+                joints, T = found.joints, self._loop.control.T_base_gripper(found.joints)
         return True
 
 

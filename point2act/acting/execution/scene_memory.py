@@ -161,12 +161,20 @@ class SceneMemory:
 
         return state
 
-    def if_held(self, choice: GraspChoice, width: float) -> StateAt:
-        """Return the state as it would be with a grasp's thing in the gripper."""
+    def if_held(
+        self, choice: GraspChoice, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]
+    ) -> StateAt:
+        """Return the state as it would be with a grasp's thing in the gripper.
+
+        Args:
+            choice: The grasp.
+            width: Distance between the pads, metres.
+            starts: Where points were at the start of the stage.
+        """
         other = SceneMemory(self.scene, self._max_width)
         other._motion = dict(self._motion)
         other.hold(choice.query, self.pose_of(choice))
-        return other.state_at(width, {})
+        return other.state_at(width, starts)
 
     def pose_of(self, choice: GraspChoice) -> Float[np.ndarray, "4 4"]:
         """Return where a grasp is now."""

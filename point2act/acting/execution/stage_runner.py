@@ -111,7 +111,7 @@ class StageRunner:
         loop = self._loop
         here = loop.memory.state_at(loop.state.width, {})(loop.T_base_gripper)
         goals = stage.goals(here)
-        starts = {point: here.point(point).value for point in _points((*goals, *stage.paths))}
+        starts = {point: here.point(point).value for point in points_of((*goals, *stage.paths))}
         progress = _Progress(stage, goals, starts, loop.state.force)
         planned = None if stage.choice is None else loop.memory.pose_of(stage.choice)
         loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
@@ -253,6 +253,6 @@ class StageRunner:
         return None
 
 
-def _points(constraints: Iterable[Constraint]) -> set[Point]:
+def points_of(constraints: Iterable[Constraint]) -> set[Point]:
     """Return the points that constraints refer to."""
     return {value for one in constraints for value in features_of(one) if isinstance(value, Point)}
