@@ -222,13 +222,21 @@ def test_a_shadow_takes_light_and_keeps_the_hue(first: View, red: Thing, light: 
     assert not compare(surface.points, green, there, Tolerances()).shaded.any()
 
 
-def test_what_a_shadow_falls_on_stays_tracked(first: View, red: Thing):
+def test_what_a_shadow_falls_on_is_not_sought_elsewhere(first: View, red: Thing):
+    """Another red box stands in the light."""
     tracker = Tracker(first, [red])
+    other = RED.moved((-0.02, -0.11, 0.0))
+    center = project(CAMERA, EYE, top(RED)[None])[0][0]
+    rows, columns = np.indices((240, 320))
+    shadow = np.where(np.hypot(columns - center[0], rows - center[1]) < 60, 0.4, 1.0)[..., None]
     for seed in range(3):
-        now = frame(RED, BLUE, noise=NOISE, seed=seed)
-        (track,) = tracker.update(replace(now, rgb=(0.45 * now.rgb).astype(np.uint8)))
-        assert track.state == "tracked"
+        now = frame(RED, other, noise=NOISE, seed=seed)
+        (track,) = tracker.update(replace(now, rgb=(shadow * now.rgb).astype(np.uint8)))
         assert error(track, red, RED) < 0.004
+        assert track.state == "tracked" or track.may_stay
+    (track,) = tracker.update(frame(RED, other, noise=NOISE, seed=4))
+    assert track.state == "tracked"
+    assert error(track, red, RED) < 0.004
 
 
 # ── lost and found ──────────────────────────────────────────────────────────────────────────────

@@ -50,7 +50,7 @@ class TrackConfig:
     min_found_score: float = 0.7
     """Smallest share of visible points that agree of a thing that is found again."""
     min_in_shadow: float = 0.7
-    """Smallest share of visible points that agree, in light or shadow, of a thing that stays where it is."""
+    """Smallest share of visible points that agree, in light or shadow, of a thing that has not left."""
     max_outline_change: float = 0.35
     """Largest share of visible points beside it that look like it and did not in the first frame, or the
     other way round: the place would be on something else."""
@@ -138,8 +138,14 @@ class Tracker:
         one.score, visible = one.scores(frame, best)
         if one.score >= self._config.min_score and visible >= self._config.min_visible:
             one.place(frame, best, self._config.memory)
-        elif one.in_shadow(frame) < self._config.min_in_shadow:
+        else:
             one.state = "lost"
+
+    def _stays(self, one: FollowedThing, frame: TrackedFrame) -> bool:
+        """Return whether a thing is seen where it was, in light or shadow."""
+        visible = one.scores(frame, one.T_cam_thing)[1]
+        shown = one.in_shadow(frame, one.T_cam_thing)
+        return visible >= self._config.min_visible and shown >= self._config.min_in_shadow
 
     def _moved(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> Float[np.ndarray, "4 4"] | None:
         """Return the pose after the motion of the flow, None where too little of it is known."""
@@ -160,10 +166,12 @@ class Tracker:
     def _seek(self, one: FollowedThing, frame: TrackedFrame) -> None:
         """Look for a lost thing where it was, and by its features.
 
-        Where its place is seen and it is not there, also wherever the image has its colours.
+        Where its place is seen and it is not there, not even in a shadow, also wherever the image has its
+        colours.
         """
         poses = _expected(one, frame)
-        if any(one.scores(frame, pose)[1] >= self._config.min_visible for pose in poses):
+        shown = any(one.scores(frame, pose)[1] >= self._config.min_visible for pose in poses)
+        if shown and not self._stays(one, frame):
             places = places_of_colors(frame, one.thing.surface, self._config.places)
             poses += one.best(frame, one.placed(places), self._config.refined)
         poses = [one.aligned(frame, one.aligned(frame, pose, FAR)) for pose in poses]
