@@ -50,7 +50,7 @@ def test_a_turn_in_place_is_a_motion():
 @given(SEEDS)
 def test_after_a_motion_noise_is_averaged_out(seed: int):
     rng = np.random.default_rng(seed)
-    middle, T = rng.uniform(-0.5, 0.5, 3), transform(np.eye(3), [0.2, 0.0, 0.0])
+    middle, T = rng.uniform(-0.5, 0.5, 3), transform(np.eye(3), (0.2, 0.0, 0.0))
     steady, seen = SteadyMotion(middle), [about(middle, T, rng) for _ in range(30)]
     for measured in seen:
         found = steady.update(measured)

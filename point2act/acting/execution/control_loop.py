@@ -167,8 +167,10 @@ class ControlLoop:
 
     def close(self) -> None:
         """Hold still, and end perception."""
-        self.robot.stop()
-        self._perception.close()
+        try:
+            self.robot.stop()
+        finally:
+            self._perception.close()
 
     def _place_at(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, " 3"]:
         return self.control.T_base_gripper(joints)[:3, 3]
