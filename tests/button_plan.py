@@ -15,19 +15,25 @@ from point2act.simulation import part_box
 from point2act.simulation.task import Task
 
 
-def hold_over_button(task: Task) -> PreparedTask:
-    """Return a plan that holds the gripper 0.1 m over the button, with points on its top, base frame."""
+def button_scene(task: Task) -> TaskScene:
+    """Return the true features of the red button in the base frame."""
     box, T = part_box(task.scene, "button"), task.scene.T_base_world
     center, up = transform_points(T, box.center), np.array([0.0, 0.0, 1.0])
     top = center + box.half_extents[2] * up
     features = RegionFeatures(
         {"center": center, "top": top}, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents)
     )
+    return TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
+
+
+def hold_over_button(task: Task) -> PreparedTask:
+    """Return a plan that holds the gripper 0.1 m over the button, with points on its top, base frame."""
+    scene = button_scene(task)
+    top = scene.features["button"].points["top"]
     hold = Above(Point("gripper", "center"), Point("button", "top"), min_height=0.1, radius=0.02)
     down = AxisToAxis(Axis("gripper", "approach"), angle=float(np.pi))
     target = Target(Query("button", "the red button", "place"), "red button", None, "")
     plan = Plan("Hold the gripper over it.", (Step("hold", (target,), (hold, down)),))
-    scene = TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
     x, y = np.mgrid[-2:3, -2:3].reshape(2, -1) * 0.005
     return PreparedTask(plan, scene, {"button": top + np.stack([x, y, np.zeros(25)], axis=1)})
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from button_plan import button_scene
 
 from point2act.core.constraints import (
     Above,
@@ -15,21 +16,18 @@ from point2act.core.constraints import (
     Point,
     PointToPoint,
 )
-from point2act.core.geometry import transform_points
-from point2act.core.types import OrientedBox, Plan, Query, Step, Target
+from point2act.core.types import Plan, Query, Step, Target
 from point2act.grasping.grippers import load_gripper
 
 pytest.importorskip("mink")
 pytest.importorskip("ruckig")
 
-from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.executor import Executor
 from point2act.acting.execution.perception import BesideControl, Unchanging
 from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.grasping.reachability.arm import Arm, load_arm
-from point2act.simulation import part_box
 from point2act.simulation.task import Task, TaskMonitor, load_task
 
 _BUTTON = Query("button", "the red button", "place")
@@ -46,17 +44,6 @@ def arm() -> Arm:
 @pytest.fixture(scope="module")
 def task() -> Task:
     return load_task("press_button", 0)
-
-
-def _scene(task: Task) -> TaskScene:
-    """Return the true features of the red button in the base frame."""
-    box, T = part_box(task.scene, "button"), task.scene.T_base_world
-    center, up = transform_points(T, box.center), np.array([0.0, 0.0, 1.0])
-    top = center + box.half_extents[2] * up
-    features = RegionFeatures(
-        {"center": center, "top": top}, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents)
-    )
-    return TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
 
 
 def _executor(robot: SimulatedRobot, arm: Arm, scene: TaskScene) -> Executor:
@@ -80,7 +67,7 @@ def test_a_button_is_pressed_by_constraints(arm: Arm, task: Task) -> None:
     robot = SimulatedRobot(task.scene, arm)
     monitor = TaskMonitor(task, robot.model)
     robot.before_step.append(lambda one: monitor.update(one.data))
-    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    outcome = _executor(robot, arm, button_scene(task)).run(plan)
     success = monitor.success(robot.data)
     robot.close()
     assert outcome.done, outcome.reason
@@ -93,7 +80,7 @@ def test_a_button_is_pressed_by_constraints(arm: Arm, task: Task) -> None:
 def test_a_goal_out_of_reach_ends_in_a_sentence_and_the_robot_is_still(arm: Arm, task: Task) -> None:
     far = PointToPoint(Point("gripper", "center"), Point("button", "top"), 3.0)
     robot = SimulatedRobot(task.scene, arm)
-    outcome = _executor(robot, arm, _scene(task)).run(Plan("Fly.", (Step("fly", (_TARGET,), (far,)),)))
+    outcome = _executor(robot, arm, button_scene(task)).run(Plan("Fly.", (Step("fly", (_TARGET,), (far,)),)))
     before = robot.state().joints
     robot.rest(0.2)
     after = robot.state().joints
@@ -111,7 +98,7 @@ def test_conditions_before_and_after_a_step_are_checked(arm: Arm, task: Task) ->
     low = Height(gripper, top, max_height=0.02, when="precondition")
     robot = SimulatedRobot(task.scene, arm)
     plan = Plan("Go.", (Step("hold", (_TARGET,), (hold, _DOWN, high)), Step("press", (_TARGET,), (low,))))
-    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    outcome = _executor(robot, arm, button_scene(task)).run(plan)
     robot.close()
     details = {(event.kind, event.detail) for event in outcome.events}
     assert ("done", "check after: hold") in details
@@ -122,7 +109,7 @@ def test_conditions_before_and_after_a_step_are_checked(arm: Arm, task: Task) ->
 def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> None:
     target = Target(Query("button", "the red button"), "red button", None, "")
     robot = SimulatedRobot(task.scene, arm)
-    outcome = _executor(robot, arm, _scene(task)).run(Plan("Take it.", (Step("take", (target,)),)))
+    outcome = _executor(robot, arm, button_scene(task)).run(Plan("Take it.", (Step("take", (target,)),)))
     robot.close()
     assert outcome.reason == "there is no grasp of the button"
 
@@ -141,7 +128,7 @@ def test_joints_that_are_not_numbers_are_never_commanded(arm: Arm, task: Task) -
 
     robot.state, robot.command = unknown, recorded
     plan = Plan("Close.", (Step("close", (_TARGET,), (_CLOSED,)),))
-    outcome = _executor(robot, arm, _scene(task)).run(plan)
+    outcome = _executor(robot, arm, button_scene(task)).run(plan)
     robot.close()
     assert outcome.reason == "the robot measures joint positions that are not numbers"
     assert sent

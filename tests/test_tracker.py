@@ -15,7 +15,7 @@ from point2act.acting import Thing, Track, Tracker, thing_at
 from point2act.acting.tracking.features import matched_motion
 from point2act.acting.tracking.frame import TrackedFrame, optical_flow
 from point2act.acting.tracking.search import places_of_colors
-from point2act.acting.tracking.surface import Tolerances, compare
+from point2act.acting.tracking.surface import Tolerances, compare, shaded
 from point2act.core.errors import PointsError
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import View
@@ -208,18 +208,18 @@ def test_points_agree_with_the_frame_that_they_are_from(first: View, red: Thing)
 
 
 @pytest.mark.parametrize(
-    ("light", "shaded"), [(0.95, True), (0.5, True), (0.2, True), (0.05, False), (1.5, False)]
+    ("light", "in_shadow"), [(0.95, True), (0.5, True), (0.2, True), (0.05, False), (1.5, False)]
 )
-def test_a_shadow_takes_light_and_keeps_the_hue(first: View, red: Thing, light: float, shaded: bool):
+def test_a_shadow_takes_light_and_keeps_the_hue(first: View, red: Thing, light: float, in_shadow: bool):
     seen = cv2.cvtColor(first.rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     linear = cv2.cvtColor(seen, cv2.COLOR_LAB2LRGB) * np.float32(light)
     dark = cv2.cvtColor(cv2.cvtColor(linear, cv2.COLOR_LRGB2LAB), cv2.COLOR_LAB2RGB)
     there = TrackedFrame.of(replace(first, rgb=np.round(255 * dark.clip(0, 1)).astype(np.uint8)))
     surface = red.surface
-    found = compare(surface.points, surface.lab, there, Tolerances())
-    assert (found.shaded.mean() > 0.9) == shaded
+    found = shaded(surface.points, surface.lab, there, Tolerances())
+    assert (found.mean() > 0.9) == in_shadow
     green = surface.lab * [1.0, -1.0, 1.0]
-    assert not compare(surface.points, green, there, Tolerances()).shaded.any()
+    assert not shaded(surface.points, green, there, Tolerances()).any()
 
 
 def test_what_a_shadow_falls_on_is_not_sought_elsewhere(first: View, red: Thing):

@@ -143,7 +143,7 @@ class AxisToAxisDocument(_Fields):
     axis: _AnyAxis
     target: _AnyAxis = Field(UP, json_schema_extra=_UP)
     angle: _Angle = AxisToAxis.angle
-    tolerance: _Positive = Field(0.1, description="write a positive number, radians")
+    tolerance: _Positive = Field(AxisToAxis.tolerance, description="write a positive number, radians")
 
 
 class HeightDocument(_Fields):

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from point2act.core.geometry import at_pixels, inside, project
 from point2act.core.masks import CandidateMasks
+from point2act.core.pieces import connected_pieces
 from point2act.core.types import View, ViewAnswers
 from point2act.localization.likelihood import LikelihoodConfig, part_posterior
 from point2act.localization.mask_views import MaskViewsConfig
@@ -253,9 +252,7 @@ def _connected(
 ) -> Bool[np.ndarray, " l"]:
     """Return the largest piece of an extent."""
     index = np.flatnonzero(extent)
-    pairs = KDTree(points[index]).query_pairs(gap, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(index), len(index)))
-    piece = connected_components(links, directed=False)[1]
+    piece = connected_pieces(points[index], gap)
     kept = np.zeros_like(extent)
     kept[index[piece == np.bincount(piece, minlength=1).argmax()]] = True
     return kept

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from point2act.acting.constraints.opening import find_opening
 from point2act.core.geometry import frame_from_normal
+from point2act.core.pieces import connected_pieces
 from point2act.core.types import NoAnswer, OrientedBox
 from point2act.pipeline.query import Localization
 
@@ -72,9 +70,7 @@ def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Fl
     away = np.linalg.norm(points - localization.region.action_point, axis=1)
     belongs = relevancy >= _BELONGS * relevancy[away <= max(_CONNECTED, away.min())].max()
     points, relevancy, away = points[belongs], relevancy[belongs], away[belongs]
-    pairs = KDTree(points).query_pairs(_CONNECTED, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
-    piece = connected_components(links, directed=False)[1]
+    piece = connected_pieces(points, _CONNECTED)
     own = piece == piece[away.argmin()]
     return points[own], relevancy[own]
 

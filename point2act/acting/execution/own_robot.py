@@ -6,14 +6,15 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from point2act.acting.execution.executor import ExecutionConfig, Executor, Outcome
-from point2act.acting.execution.perception import BesideControl, TrackedThings, Unchanging
+from point2act.acting.execution.executor import Outcome
+from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
+from point2act.acting.execution.prepared_run import RunConfig, run_prepared
 from point2act.acting.execution.robot import Robot
 from point2act.core.errors import PlanError, Point2ActError, PointsError, RobotError
 from point2act.core.types import Plan, PointSet, View
@@ -26,17 +27,6 @@ from point2act.pipeline.run import place
 _METHODS = ("state", "command", "view", "stop")
 _ATTRIBUTES = ("period", "real_time")
 _HOW = 'use point2act plan "…" --constraints --output plan.json, then point2act ask --points plan.json'
-
-
-@dataclass(frozen=True)
-class OwnRobotConfig:
-    """A run on a robot of one's own."""
-
-    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    tracking_period: float = 0.2
-    """Time between images of the camera, seconds."""
-    latency: float = 0.15
-    """Time from an image to its use, seconds, where the robot's clock does not run on by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +165,7 @@ def carry_out(
     robot: Robot,
     arm: Arm,
     prepared: PreparedTask,
-    config: OwnRobotConfig = OwnRobotConfig(),
+    config: RunConfig = RunConfig(),
     *,
     closed_loop: bool = True,
     seed: int = 0,
@@ -199,23 +189,18 @@ def carry_out(
         raise RobotError(
             f"the robot measures {measured} joints, and the arm has {known}: correct the driver, or the arm"
         )
-    names = tuple(dict.fromkeys(prepared.scene.things.values()))
-    watched = _followed(prepared, robot.view(), names) if closed_loop else Unchanging(names)
-    beside = BesideControl(
-        watched, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
-    )
-    rng = np.random.default_rng(seed)
-    return Executor(robot, arm, prepared.scene, beside, config=config.execution, rng=rng).run(prepared.plan)
+    watched = _followed(prepared, robot.view()) if closed_loop else Unchanging(prepared.names)
+    return run_prepared(robot, arm, prepared, watched, config, np.random.default_rng(seed))
 
 
-def _followed(prepared: PreparedTask, view: View, names: tuple[str, ...]) -> TrackedThings:
+def _followed(prepared: PreparedTask, view: View) -> TrackedThings:
     """Start to follow the things that the camera shows."""
     if view.depth is None:
         raise RobotError("view() of the robot has no depth: it must be an image with depth in metres")
     things = prepared.things(view)
     if not things:
         raise PlanError(
-            f"the robot's camera shows nothing of {', '.join(names)}: "
+            f"the robot's camera shows nothing of {', '.join(prepared.names)}: "
             "correct its pose in the base frame, or turn it to the scene"
         )
     return TrackedThings(view, things)

@@ -52,6 +52,11 @@ class PreparedTask:
     surfaces: Mapping[str, Float[np.ndarray, "_ 3"]]
     """Surface points of every query's region, base frame."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the things, each once."""
+        return tuple(dict.fromkeys(self.scene.things.values()))
+
     def things(self, view: View) -> dict[str, Thing]:
         """Find the things that a view of the robot's camera shows, to follow them from there on.
 
@@ -60,7 +65,7 @@ class PreparedTask:
         """
         parts = segment_view(view)
         found: dict[str, Thing] = {}
-        for thing in dict.fromkeys(self.scene.things.values()):
+        for thing in self.names:
             queries = [query for query, one in self.scene.things.items() if one == thing]
             pixel = _shown(view, np.concatenate([self.surfaces[query] for query in queries]))
             if pixel is not None:

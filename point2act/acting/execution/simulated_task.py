@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from point2act.acting.execution.executor import ExecutionConfig, Executor, Outcome
-from point2act.acting.execution.perception import BesideControl, TrackedThings, Unchanging
+from point2act.acting.execution.executor import Outcome
+from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
+from point2act.acting.execution.prepared_run import RunConfig, run_prepared
 from point2act.acting.execution.simulated_robot import SimulatedRobot, SimulatedRobotConfig
 from point2act.core.constraints import queries_of
 from point2act.data.points import read_points
@@ -29,17 +30,12 @@ _RESTS = 1.0
 
 
 @dataclass(frozen=True)
-class SimulatedTaskConfig:
+class SimulatedTaskConfig(RunConfig):
     """A run of a simulated task."""
 
     pointing: PointingConfig = TYPICAL
     """Error model of the pointing model."""
-    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     robot: SimulatedRobotConfig = field(default_factory=SimulatedRobotConfig)
-    tracking_period: float = 0.2
-    """Time between images of the camera, seconds."""
-    latency: float = 0.15
-    """Time from an image to its use, seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +116,8 @@ def run_simulated(
         robot.before_step.append(disturber)
     try:
         view = robot.view()
-        names = tuple(dict.fromkeys(prepared.scene.things.values()))
-        watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(names)
-        beside = BesideControl(
-            watched, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
-        )
-        executor = Executor(
-            robot, arm, prepared.scene, beside, config=config.execution, rng=np.random.default_rng([seed, 3])
-        )
-        outcome = executor.run(prepared.plan)
+        watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(prepared.names)
+        outcome = run_prepared(robot, arm, prepared, watched, config, np.random.default_rng([seed, 3]))
         robot.rest(_RESTS)
         started = None if disturber is None else disturber.started
         return SimulatedRun(outcome, monitor.success(robot.data), started, tuple(film.images))

@@ -117,10 +117,9 @@ class StageRunner:
         loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
         while True:
             seen = loop.sense()
-            here = loop.memory.state_at(loop.state.width, starts)(loop.T_base_gripper)
             if self._lost_grip():
                 fell = "what was held has left the gripper"
-                return None if stage.sets_down and self._over_goal(progress, here) else fell
+                return None if stage.sets_down and self._over_goal(progress) else fell
             if self._waits(progress):
                 loop.wait()
                 continue
@@ -173,15 +172,11 @@ class StageRunner:
             return near and not stage.guided, None
         return False, "the gripper touched something"
 
-    def _over_goal(self, progress: _Progress, state: SceneState) -> bool:
+    def _over_goal(self, progress: _Progress) -> bool:
         """Return whether what was held falls to where it was to be set down."""
-        ends = [
-            state.point(one.point).value - state.point(one.target).value
-            for one in progress.goals
-            if isinstance(one, PointToPoint)
-        ]
-        beside = [float(np.linalg.norm(way - (way @ state.up) * state.up)) for way in ends]
-        return self._near(progress) or max(beside, default=np.inf) < self._config.over
+        loop = self._loop
+        state = loop.memory.state_at(loop.state.width, progress.starts)(loop.T_base_gripper)
+        return self._near(progress) or beside_goals(progress.goals, state) < self._config.over
 
     def _near(self, progress: _Progress) -> bool:
         """Return whether the arm is near the goal posture."""
@@ -251,6 +246,12 @@ class StageRunner:
         self._held_width = widths[-1]
         loop.memory.hold(stage.query, loop.control.T_base_gripper(loop.state.joints))
         return None
+
+
+def beside_goals(goals: Iterable[Constraint], state: SceneState) -> float:
+    """Return the largest horizontal distance of a point from its goal, metres; infinite without one."""
+    missed = [residual(one, state).error for one in goals if isinstance(one, PointToPoint)]
+    return max((float(np.linalg.norm(way - (way @ state.up) * state.up)) for way in missed), default=np.inf)
 
 
 def points_of(constraints: Iterable[Constraint]) -> set[Point]:

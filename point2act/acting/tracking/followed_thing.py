@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from point2act.acting.tracking.alignment import NEAR, Alignment
 from point2act.acting.tracking.frame import TrackedFrame
-from point2act.acting.tracking.surface import Agreement, Surface, Tolerances, compare
+from point2act.acting.tracking.surface import Agreement, Surface, Tolerances, compare, shaded
 from point2act.acting.tracking.thing import Thing
 from point2act.core.geometry import transform, transform_points
 
@@ -20,8 +20,6 @@ from point2act.core.geometry import transform, transform_points
 _SHARES, _CONTRAST = (1.0, 0.7, 0.5, 0.35), 0.2
 # Turns about the camera's axis at which a lost thing is sought, radians.
 _TURNS = np.deg2rad([0.0, -25.0, 25.0, -50.0, 50.0])
-# Largest difference of the shares that are lit beside a thing and on it, with a shadow on both. Chosen.
-_LIT = 0.4
 # Number of points by which many poses are compared.
 _SAMPLE = 100
 
@@ -109,20 +107,11 @@ class FollowedThing:
     def in_shadow(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
         """Return the share of visible points that agree at a pose, in light or shadow.
 
-        It is 0 where what is beside the thing is lit much better than the thing: then its place is empty, and
-        darker than it.
+        A surface of its hue that is darker, where it stood, is taken for the thing in a shadow.
         """
-        found = self.agreement(frame, T_cam_thing)
-        visible = float(self.trust @ ~found.hidden)
-        lit = float(self.trust @ found.agree) / max(visible, 1e-9)
-        beside = self.thing.beside
-        around = compare(
-            transform_points(T_cam_thing, beside.points), beside.lab + self._change, frame, self._tolerances
-        )
-        lit_around = around.agree.sum() / max(int((~around.hidden).sum()), 1)
-        if lit_around - lit > _LIT:
-            return 0.0
-        return float(self.trust @ (found.agree | found.shaded)) / max(visible, 1e-9)
+        found, surface = self.agreement(frame, T_cam_thing), self.thing.surface
+        dark = shaded(self.at(T_cam_thing), surface.lab + self._change, frame, self._tolerances)
+        return float(self.trust @ (found.agree | dark)) / max(float(self.trust @ ~found.hidden), 1e-9)
 
     def outline_change(self, frame: TrackedFrame, T_cam_thing: Float[np.ndarray, "4 4"]) -> float:
         """Return the share of visible points beyond the outline that look like the thing, and did not before.

@@ -55,8 +55,6 @@ class Agreement:
     """Points behind what the frame shows, outside it, or without a reading."""
     difference: Float[np.ndarray, "m 3"]
     """Difference of colour of the points that agree in depth, CIELAB."""
-    shaded: Bool[np.ndarray, " n"]
-    """Points that the frame shows, with their depth, and with their colour in a shadow."""
 
 
 def compare(
@@ -73,25 +71,45 @@ def compare(
         frame: The frame.
         tolerances: Differences of points that agree.
     """
-    pixels = frame.pixels(points)
-    reading, depth = frame.readings(pixels), points[:, 2]
-    reach = tolerances.depth * np.abs(depth)
-    difference = at_pixels(frame.lab, pixels) - lab
+    near, hidden, difference = _compared(points, lab, frame, tolerances)
     alike = np.abs(difference[:, 0]) < tolerances.lightness
     alike &= np.hypot(difference[:, 1], difference[:, 2]) < tolerances.color
-    hidden = (reading == 0) | (depth <= 0) | (reading < depth - reach)
-    near = (np.abs(reading - depth) < reach) & ~hidden
-    return Agreement(near & alike, hidden, difference[near], near & _shaded(lab, difference, tolerances))
+    return Agreement(near & alike, hidden, difference[near])
 
 
-def _shaded(
-    lab: Float[np.ndarray, "n 3"], difference: Float[np.ndarray, "n 3"], tolerances: Tolerances
+def shaded(
+    points: Float[np.ndarray, "n 3"],
+    lab: Float[np.ndarray, "n 3"],
+    frame: TrackedFrame,
+    tolerances: Tolerances,
 ) -> Bool[np.ndarray, " n"]:
-    """Return which colours are those of points in a shadow.
+    """Return which points a frame shows with their depth, and with their colour in a shadow.
 
     With k times the light XYZ is multiplied by k, and L + 16, a and b by its cube root (CIE 15:2004, but for
     the linear part near black).
+
+    Args:
+        points: Points in the camera frame, metres.
+        lab: Their colours in the light, CIELAB.
+        frame: The frame.
+        tolerances: Differences of points that agree.
     """
+    near, _, difference = _compared(points, lab, frame, tolerances)
     share = (lab[:, 0] + difference[:, 0] + 16) / np.maximum(lab[:, 0] + 16, 1)
     hue = difference[:, 1:] - (share - 1)[:, None] * lab[:, 1:]
-    return (share > _DARKEST) & (share < 1) & (np.linalg.norm(hue, axis=1) < tolerances.color)
+    return near & (share > _DARKEST) & (share < 1) & (np.linalg.norm(hue, axis=1) < tolerances.color)
+
+
+def _compared(
+    points: Float[np.ndarray, "n 3"],
+    lab: Float[np.ndarray, "n 3"],
+    frame: TrackedFrame,
+    tolerances: Tolerances,
+) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"], Float[np.ndarray, "n 3"]]:
+    """Return which points are at their depth, which are hidden, and how the frame's colours differ."""
+    pixels = frame.pixels(points)
+    reading, depth = frame.readings(pixels), points[:, 2]
+    reach = tolerances.depth * np.abs(depth)
+    hidden = (reading == 0) | (depth <= 0) | (reading < depth - reach)
+    near = (np.abs(reading - depth) < reach) & ~hidden
+    return near, hidden, at_pixels(frame.lab, pixels) - lab

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 
+from point2act.core.pieces import connected_pieces
 from point2act.grasping.antipodal.volume import (
     LocalVolume,
     interpolate,
@@ -150,7 +149,7 @@ def solid_points(volume: LocalVolume, surface: SurfacePoints, *, config: Boundar
     beyond = np.flatnonzero(~on_object & (solid.area > 1))
     if on_object.any() and len(beyond):
         chain = np.concatenate([solid.points[on_object], solid.points[beyond]])
-        label, count = _components(chain, config.obstacle_gap), int(on_object.sum())
+        label, count = connected_pieces(chain, config.obstacle_gap), int(on_object.sum())
         on_object[beyond] = np.isin(label[count:], np.unique(label[:count]))
     return solid
 
@@ -183,19 +182,12 @@ def _connected(
     known, presumed = np.flatnonzero(above & seen), np.flatnonzero(above & ~seen)
     if not len(known):
         return on_object
-    label = _components(points[known], config.max_gap)
+    label = connected_pieces(points[known], config.max_gap)
     squared = ((points[known] - action_point) ** 2).sum(axis=1)
     votes = np.bincount(label, weights=np.exp(-0.5 * squared / config.attraction_width**2))
     on_object[known] = label == np.argmax(votes)
     on_object[presumed] = on_object[known][KDTree(points[known]).query(points[presumed])[1]]
     return on_object
-
-
-def _components(points: Float[np.ndarray, "n 3"], gap: float) -> Int[np.ndarray, " n"]:
-    """Return the label of each point's connected component; points up to ``gap`` apart are linked."""
-    links = KDTree(points).query_pairs(gap, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(len(points),) * 2)
-    return connected_components(graph, directed=False)[1]
 
 
 def field_gradients(volume: LocalVolume, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

@@ -1,0 +1,39 @@
+"""Where what falls has been set down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from constraint_states import random_state
+
+pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
+
+from point2act.acting.execution.stage_runner import beside_goals
+from point2act.core.constraints import Axis, Height, Point, PointToPoint
+from point2act.core.geometry import transform
+
+GRIP = Point("gripper", "center")
+
+
+def state_at(place: tuple[float, float, float]):
+    """The gripper at a place, a metre along x at the start of the step."""
+    state = random_state(np.random.default_rng(0))
+    start = {GRIP: np.array([1.0, 0.0, 0.0])}
+    return replace(state, T_world_gripper=transform(np.eye(3), place), starts=start, axes=np.eye(3))
+
+
+def test_only_the_horizontal_distance_counts():
+    goal = PointToPoint(GRIP, GRIP)
+    assert beside_goals((goal,), state_at((1.03, 0.04, 0.7))) == pytest.approx(0.05)
+
+
+def test_what_slips_early_on_a_pull_is_not_at_its_end():
+    pull = PointToPoint(GRIP, GRIP, -0.13, Axis("world", "forward"))
+    assert beside_goals((pull,), state_at((0.99, 0.0, 0.0))) == pytest.approx(0.12)
+    assert beside_goals((pull,), state_at((0.87, 0.0, 0.0))) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_without_a_place_to_be_at_nothing_is_set_down():
+    assert beside_goals((Height(GRIP, GRIP, min_height=0.1),), state_at((1.0, 0.0, 0.0))) == np.inf
