@@ -10,9 +10,11 @@ from constraint_states import random_state
 
 pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
 
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.stage_runner import beside_goals
 from point2act.core.constraints import Axis, Height, Point, PointToPoint
 from point2act.core.geometry import transform
+from point2act.core.types import OrientedBox
 
 GRIP = Point("gripper", "center")
 
@@ -37,3 +39,16 @@ def test_what_slips_early_on_a_pull_is_not_at_its_end():
 
 def test_without_a_place_to_be_at_nothing_is_set_down():
     assert beside_goals((Height(GRIP, GRIP, min_height=0.1),), state_at((1.0, 0.0, 0.0))) == np.inf
+
+
+def test_over_the_inner_half_of_an_opening_is_at_its_middle():
+    state = replace(state_at((0.0, 0.0, 0.5)), motion={"cup": np.eye(4)}, features={"cup": _vessel(0.04)})
+    goal = PointToPoint(GRIP, Point("cup", "rim"))
+    assert beside_goals((goal,), replace(state, T_world_gripper=transform(np.eye(3), (0.018, 0, 0.5)))) == 0
+    beside = replace(state, T_world_gripper=transform(np.eye(3), (0.05, 0, 0.5)))
+    assert beside_goals((goal,), beside) == pytest.approx(0.03)
+
+
+def _vessel(half: float) -> RegionFeatures:
+    box = OrientedBox(np.zeros(3), np.eye(3), np.full(3, half))
+    return RegionFeatures({"rim": np.zeros(3)}, {}, box)

@@ -21,6 +21,8 @@ from point2act.acting.execution.stages import (
     GraspChoice,
     GraspRequest,
     Motion,
+    ReachedGrasp,
+    carried_over,
     grasp_choices,
     grasp_stages,
     put_down,
@@ -153,9 +155,13 @@ def chosen(seed: int) -> GraspChoice:
     return GraspChoice("cup", rigid(np.random.default_rng(seed)), 0.04, 0.07)
 
 
+def reached(choice: GraspChoice) -> ReachedGrasp:
+    return ReachedGrasp(choice, np.full(7, 0.1), np.full(7, 0.2))
+
+
 @pytest.mark.parametrize("lifts", [True, False])
 def test_a_grasp_opens_approaches_closes_and_lifts(lifts: bool):
-    found = grasp_stages(GraspRequest("cup", 3, lifts), chosen(0))
+    found = grasp_stages(GraspRequest("cup", 3, lifts), reached(chosen(0)))
     wanted = ["open", "move to the cup", "approach the cup", "close on the cup", "lift the cup"]
     assert [one.name for one in found] == wanted[: 4 + lifts]
     assert {one.step for one in found} == {3}
@@ -170,7 +176,7 @@ def test_a_grasp_opens_approaches_closes_and_lifts(lifts: bool):
 def test_the_approach_is_straight_to_the_grasp_where_the_thing_is_now(seed: int):
     """Its goals hold before the grasp and at it, its path between them, wherever the thing has moved."""
     state, choice = random_state(np.random.default_rng(seed)), chosen(seed + 1)
-    _, before, approach, *_ = grasp_stages(GraspRequest("cup", 0, True), choice)
+    _, before, approach, *_ = grasp_stages(GraspRequest("cup", 0, True), reached(choice))
     assert isinstance(before, Motion)
     assert isinstance(approach, Motion)
     grasp = state.motion["cup"] @ choice.T_world_gripper
@@ -185,7 +191,7 @@ def test_the_approach_is_straight_to_the_grasp_where_the_thing_is_now(seed: int)
 
 
 def test_only_the_thing_may_be_touched_on_the_approach():
-    _, before, approach, *_ = grasp_stages(GraspRequest("cup", 0, True), chosen(0))
+    _, before, approach, *_ = grasp_stages(GraspRequest("cup", 0, True), reached(chosen(0)))
     assert isinstance(before, Motion)
     assert isinstance(approach, Motion)
     assert (before.touches, approach.touches) == (frozenset(), {"cup"})
@@ -194,7 +200,7 @@ def test_only_the_thing_may_be_touched_on_the_approach():
 @given(SEEDS)
 def test_the_lift_is_up_and_keeps_the_thing(seed: int):
     state = random_state(np.random.default_rng(seed))
-    lift = grasp_stages(GraspRequest("cup", 0, True), chosen(0))[-1]
+    lift = grasp_stages(GraspRequest("cup", 0, True), reached(chosen(0)))[-1]
     assert isinstance(lift, Motion)
     (goal,) = lift.goals(state)
     assert isinstance(goal, GripperAt)
@@ -234,8 +240,60 @@ def test_the_arm_gives_way_on_a_line_or_an_arc(path: Constraint):
 
 
 def test_the_way_to_a_grasp_knows_its_plan():
-    _, before, approach, _, lift = grasp_stages(GraspRequest("cup", 0, True), choice := chosen(0))
+    _, before, approach, _, lift = grasp_stages(GraspRequest("cup", 0, True), reached(choice := chosen(0)))
     assert [one.choice for one in (before, approach, lift)] == [choice, choice, None]
+    np.testing.assert_array_equal([before.near, approach.near], [np.full(7, 0.1), np.full(7, 0.2)])
+    assert lift.near is None
+
+
+# ── carrying ────────────────────────────────────────────────────────────────────────────────────
+CARRY = Motion("carry", 0, lambda _: (ON_TRAY,), touches=frozenset(("tray",)), sets_down=True, carries=True)
+
+
+@given(SEEDS, st.floats(0.11, 0.5), st.floats(-0.5, 0.5))
+def test_things_are_carried_up_and_across_and_set_down_from_above(seed: int, across: float, rise: float):
+    """The way is never lower than its start, and ends above the goal with the goal's orientation."""
+    state = random_state(np.random.default_rng(seed))
+    start, end = state.T_world_gripper, rigid(np.random.default_rng(seed + 1))
+    up = state.up
+    side = np.cross(up, [0.3, 0.5, 0.9])
+    end[:3, 3] = start[:3, 3] + rise * up + across * side / np.linalg.norm(side)
+    motions = carried_over(CARRY, start, end, np.zeros(3), up)
+    assert all(not (one.carries or one.sets_down or one.touches) for one in motions)
+    (over,) = motions[-1].goals(state)
+    assert isinstance(over, GripperAt)
+    pose = over.pose(state)
+    np.testing.assert_array_equal(pose[:3, :3], end[:3, :3])
+    height = float((pose[:3, 3] - end[:3, 3]) @ up)
+    assert height == pytest.approx(max(LIFT, -rise))
+    np.testing.assert_allclose(pose[:3, 3] - end[:3, 3], height * up, atol=1e-9)
+    for one in motions[:-1]:
+        (raised,) = one.goals(state)
+        assert isinstance(raised, GripperAt)
+        way = raised.pose(state)[:3, 3] - start[:3, 3]
+        np.testing.assert_allclose(way, (rise + LIFT) * up, atol=1e-9)
+
+
+def test_what_stays_beside_is_not_carried():
+    start, end = np.eye(4), transform(np.eye(3), (0.03, 0.03, -0.2))
+    assert carried_over(CARRY, start, end, np.zeros(3), np.array([0.0, 0.0, 1.0])) == ()
+
+
+def test_what_is_tipped_is_not_carried():
+    """The gripper moves by 21 cm about the middle of what it holds."""
+    start, held = np.eye(4), np.array([0.0, 0.0, 0.15])
+    turn = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    end = transform(turn, held - turn @ held)
+    assert carried_over(CARRY, start, end, held, np.array([0.0, 0.0, 1.0])) == ()
+    assert carried_over(CARRY, start, end, np.zeros(3), np.array([0.0, 0.0, 1.0]))
+
+
+def test_what_is_pressed_or_guided_is_not_carried():
+    pressed = stages(step(GripperWidth(0.0, when="path"), ON_TRAY))
+    guided = stages(step(LinePath(CUP, TRAY, 0.1), ON_TRAY))
+    carried = stages(step(ON_TRAY, OPEN))
+    found = [next(one for one in all_ if isinstance(one, Motion)) for all_ in (pressed, guided, carried)]
+    assert [one.carries for one in found] == [False, False, True]
 
 
 # ── poses ───────────────────────────────────────────────────────────────────────────────────────

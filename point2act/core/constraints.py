@@ -12,11 +12,18 @@ from typing import Literal, get_args
 When = Literal["precondition", "path", "goal", "postcondition"]
 """When a constraint must hold: at the start of a step, all the way, as its goal, or after it."""
 
-PointName = Literal["action_point", "center", "top", "bottom", "rim", "side_1", "side_2"]
-"""Points of a region. ``rim`` is the middle of an opening; the sides are the ends along its longest axis."""
+PointName = Literal["action_point", "center", "top", "bottom", "rim", "hole", "side_1", "side_2"]
+"""Points of a region.
 
-AxisName = Literal["up", "long", "middle", "short", "rim_normal"]
-"""Axes of a region. ``up`` points upward when it is first seen, ``rim_normal`` out of an opening."""
+``rim`` is the middle of an opening, ``hole`` that of a hole through it; the sides are the ends along its
+longest axis.
+"""
+
+AxisName = Literal["up", "long", "middle", "short", "rim_normal", "hole_axis"]
+"""Axes of a region.
+
+``up`` points upward when it is first seen, ``rim_normal`` out of an opening, ``hole_axis`` through a hole.
+"""
 
 GripperPoint = Literal["center"]
 GripperAxis = Literal["approach", "closing"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.constraints.hole import find_hole
 from point2act.acting.constraints.opening import find_opening
 from point2act.core.geometry import frame_from_normal
 from point2act.core.pieces import connected_pieces
@@ -34,9 +35,9 @@ class RegionFeatures:
     """Named points and unit directions of a region, world frame, metres."""
 
     points: Mapping[str, Float[np.ndarray, " 3"]]
-    """By the names of ``core.constraints.PointName``; a region without an opening has no ``rim``."""
+    """By the names of ``core.constraints.PointName``; ``rim`` and ``hole`` only where there is one."""
     axes: Mapping[str, Float[np.ndarray, " 3"]]
-    """By the names of ``core.constraints.AxisName``; ``rim_normal`` is there where ``rim`` is."""
+    """By the names of ``core.constraints.AxisName``; ``rim_normal`` and ``hole_axis`` likewise."""
     box: OrientedBox
     """Around the region."""
 
@@ -58,6 +59,27 @@ def features_of(localization: Localization, up: Float[np.ndarray, " 3"]) -> Regi
     if isinstance(region, NoAnswer):
         raise ValueError(f"'{localization.query.text}' has no features without a region: {region.detail}")
     return find_features(*surface_of(localization), region.action_point, up, region.box)
+
+
+def with_hole(
+    features: RegionFeatures, localization: Localization, up: Float[np.ndarray, " 3"]
+) -> RegionFeatures:
+    """Return the features of a region with those of the hole through it, if there is one.
+
+    Args:
+        features: Features of the region, world.
+        localization: The query that has it.
+        up: Upward unit vector, world.
+    """
+    axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
+    hole = find_hole(surface_of(localization)[0], localization.surface[0], axes)
+    if hole is None:
+        return features
+    points, directions = (
+        {**features.points, "hole": hole.center},
+        {**features.axes, "hole_axis": _signed(hole.axis, up)},
+    )
+    return RegionFeatures(points, directions, features.box)
 
 
 def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:

@@ -184,15 +184,27 @@ class Controller:
             state_at: The state of the scene by the pose of the gripper.
             rng: Draws start postures.
         """
-        tasks = self._tasks(goals, state_at, 1.0, 1.0)
-        here = self._checked(self._descend(start, tasks))
+        here = self.find_near(start, goals, state_at)
         if here.found:
             return here
+        tasks = self._tasks(goals, state_at, 1.0, 1.0)
         others = [self._checked(self._descend(posture, tasks)) for posture in self._starts(rng)]
         found = [one for one in others if one.found]
         if found:
             return min(found, key=lambda one: float(np.abs(one.joints - start).max()))
         return min((here, *others), key=lambda one: (not one.clear, one.excess))
+
+    def find_near(
+        self, start: Float[np.ndarray, " d"], goals: Sequence[Constraint], state_at: StateAt
+    ) -> GoalPosture:
+        """Return joint positions at which goals hold, from one start posture: the arm need not turn over.
+
+        Args:
+            start: Joint positions, radians.
+            goals: Constraints.
+            state_at: The state of the scene by the pose of the gripper.
+        """
+        return self._checked(self._descend(start, self._tasks(goals, state_at, 1.0, 1.0)))
 
     def _checked(self, found: GoalPosture) -> GoalPosture:
         """Return a posture with whether it is clear."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
 
 from point2act.acting.control.controller import missing
 from point2act.acting.control.gripper_constraints import GripperAt, backed_off
@@ -21,6 +20,7 @@ from point2act.acting.execution.stages import (
     GraspChoice,
     GraspRequest,
     Motion,
+    ReachedGrasp,
     Stage,
     grasp_stages,
     put_down,
@@ -33,6 +33,8 @@ from point2act.grasping.reachability.arm import Arm
 
 # Error of the gripper's pose at which a grasp counts as reached, metres. Chosen.
 _REACHED = 0.005
+# Largest motion of a joint on the straight way to a grasp, radians: with more the arm turns over. Chosen.
+_STRAIGHT = 1.2
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,15 @@ class Executor:
             return self._runner.run(block)
         if self._memory.held:
             self._put_down(block)
-        choice = self._choose(block, blocks[number + 1 :])
-        if choice is None:
+        reached = self._choose(block, blocks[number + 1 :])
+        if reached is None:
             return False
-        first, *others = grasp_stages(block, choice)
+        first, *others = grasp_stages(block, reached)
         if not self._runner.run(first):
             return False
         if all(self._runner.run(stage) for stage in others):
             return True
-        self._failed.add(choice)
+        self._failed.add(reached.choice)
         self._back_off(block)
         return False
 
@@ -173,42 +175,44 @@ class Executor:
         raise GiveUpError(f"{_name(blocks[number])} failed, and no stage before it can be done again")
 
     # ── grasps ─────────────────────────────────────────────────────────────────────────────────
-    def _choose(self, request: GraspRequest, later: Sequence[Stage | GraspRequest]) -> GraspChoice | None:
+    def _choose(self, request: GraspRequest, later: Sequence[Stage | GraspRequest]) -> ReachedGrasp | None:
         """Return the best grasp that the arm reaches, and with which the next motions are possible."""
         known = self._memory.scene.grasps.get(request.query, ())
         if not known:
             raise GiveUpError(f"there is no grasp of the {request.query}")
         fresh = [choice for choice in known if choice not in self._failed] or list(known)
-        reached: GraspChoice | None = None
+        best: ReachedGrasp | None = None
         for choice in fresh:
-            joints = self._reaches(choice)
-            if joints is None:
+            reached = self._reaches(choice)
+            if reached is None:
                 continue
-            reached = reached or choice
-            if self._allows(choice, joints, later):
-                return choice
-        if reached is None:
+            best = best or reached
+            if self._allows(reached, later):
+                return reached
+        if best is None:
             self._loop.note("violated", f"the arm reaches none of {len(fresh)} grasps of the {request.query}")
-        return reached
+        return best
 
-    def _reaches(self, choice: GraspChoice) -> Float[np.ndarray, " d"] | None:
-        """Return joint positions at a grasp, if the arm can also be before it."""
-        T = self._memory.pose_of(choice)
-        self._loop.control.keep_away(self._memory.obstacles(frozenset((choice.query,)), T))
+    def _reaches(self, choice: GraspChoice) -> ReachedGrasp | None:
+        """Return joint positions before a grasp and at it, if the arm can move straight between them."""
+        T, control = self._memory.pose_of(choice), self._loop.control
+        control.keep_away(self._memory.obstacles(frozenset((choice.query,)), T))
         state_at = self._memory.state_at(choice.open_width, {})
-        joints = self._loop.sent
-        for pose in (backed_off(T, APPROACH), T):
-            goal = GripperAt(pose, tolerance=_REACHED)
-            found = self._loop.control.find_goal(joints, (goal,), state_at, self._rng)
-            if not found.found:
+        before, at = ((GripperAt(pose, tolerance=_REACHED),) for pose in (backed_off(T, APPROACH), T))
+        # From either end: which of the arm's postures allows the other end is not known before.
+        for first, other in ((before, at), (at, before)):
+            start = control.find_goal(self._loop.sent, first, state_at, self._rng)
+            if not start.found:
                 return None
-            joints = found.joints
-        return joints
+            end = control.find_near(start.joints, other, state_at)
+            if end.found and np.abs(end.joints - start.joints).max() < _STRAIGHT:
+                postures = (start.joints, end.joints) if first is before else (end.joints, start.joints)
+                return ReachedGrasp(choice, *postures)
+        return None
 
-    def _allows(
-        self, choice: GraspChoice, joints: Float[np.ndarray, " d"], later: Sequence[Stage | GraspRequest]
-    ) -> bool:
+    def _allows(self, reached: ReachedGrasp, later: Sequence[Stage | GraspRequest]) -> bool:
         """Return whether the goals of the motions up to the release can be reached with a grasp."""
+        choice, joints = reached.choice, reached.at
         T = self._memory.pose_of(choice)
         for stage in later:
             if isinstance(stage, GraspRequest) or (isinstance(stage, Fingers) and stage.width > 0):

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.execution.steady_motion import SteadyMotion
+from point2act.acting.tracking.place import place_of
 from point2act.acting.tracking.thing import Thing
 from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import invert, transform_points
 from point2act.core.types import View
 
 # Smallest share of pixels with depth in an image that shows a scene. Chosen.
@@ -44,7 +45,7 @@ class Perception(Protocol):
 
 
 class TrackedThings:
-    """Follows things by their points, see ``Tracker``."""
+    """Follows things by their points, see ``Tracker``, and by the depth of their places, see ``Place``."""
 
     def __init__(self, view: View, things: Mapping[str, Thing], config: TrackConfig = TrackConfig()):
         """Start at the view in which the things were found.
@@ -56,6 +57,10 @@ class TrackedThings:
         """
         self._T_cam_base = view.T_cam_world
         self._tracker = Tracker(view, list(things.values()), config)
+        self._points = {
+            name: transform_points(view.T_world_cam, thing.surface.points) for name, thing in things.items()
+        }
+        self._places = {name: place_of(view, points) for name, points in self._points.items()}
         self._steady = {
             name: SteadyMotion(transform_points(view.T_world_cam, thing.middle))
             for name, thing in things.items()
@@ -69,10 +74,18 @@ class TrackedThings:
         return {track.name: self._observed(track, view) for track in tracks}
 
     def _observed(self, track: Track, view: View) -> Observation:
-        if track.state == "lost":
-            return Observation(not track.may_stay, None)
+        steady, place = self._steady[track.name], self._places[track.name]
+        lost = track.state == "lost"
         motion = view.T_world_cam @ track.T_cam_thing @ self._T_cam_base
-        return Observation(False, self._steady[track.name].update(motion))
+        if (lost or steady.moves(motion)) and place is not None and place.is_unchanged(view):
+            # A shadow on it has misled the tracker.
+            self._tracker.correct(track.name, view.T_cam_world @ steady.T @ invert(self._T_cam_base))
+            return Observation(False, steady.T)
+        if lost:
+            return Observation(not track.may_stay, None)
+        if steady.moves(motion):
+            self._places[track.name] = place_of(view, transform_points(motion, self._points[track.name]))
+        return Observation(False, steady.update(motion))
 
 
 class Unchanging:

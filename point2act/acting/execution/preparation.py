@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraints.region_features import RegionFeatures, features_of, surface_of
+from point2act.acting.constraints.region_features import RegionFeatures, features_of, surface_of, with_hole
 from point2act.acting.execution.distinct_things import distinct_things
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
-from point2act.acting.tracking.thing import Thing, thing_at
+from point2act.acting.tracking.thing import Thing, thing_at, thing_of
 from point2act.core import constraints
 from point2act.core.constraints import Point
 from point2act.core.errors import PlanError
@@ -29,6 +29,7 @@ from point2act.core.geometry import (
 from point2act.core.types import NoAnswer, Plan, PointSet, View
 from point2act.grasping.antipodal.score import PreferenceConfig
 from point2act.grasping.grippers import Gripper
+from point2act.localization.part_tree import Parts
 from point2act.localization.segmentation import segment_view
 from point2act.pipeline.fused_surface import fuse_region
 from point2act.pipeline.query import AnswerConfig, Localization
@@ -36,6 +37,8 @@ from point2act.pipeline.session import Session
 
 # Height of the lowest observed point over the table below which its thing stands there, metres. Chosen.
 _UNSEEN = 0.015
+# Features that a region has if there is a hole through it.
+_HOLE = ("hole", "hole_axis")
 # Weight of approaches from above and away from the base: the arm then hides less, and stays clear of the
 # table. Chosen.
 _PREFERRED = 0.4
@@ -67,9 +70,11 @@ class PreparedTask:
         found: dict[str, Thing] = {}
         for thing in self.names:
             queries = [query for query, one in self.scene.things.items() if one == thing]
-            pixel = _shown(view, np.concatenate([self.surfaces[query] for query in queries]))
+            surface = np.concatenate([self.surfaces[query] for query in queries])
+            pixel = _shown(view, surface)
             if pixel is not None:
-                found[thing] = thing_at(view, pixel, thing, parts)
+                in_camera = transform_points(view.T_cam_world, surface)
+                found[thing] = _thing(view, pixel, thing, parts, in_camera)
         return found
 
 
@@ -112,6 +117,7 @@ def prepare(
         name: replace(on_table(features_of(one, up), table), box=fit_box(surface_of(one)[0]))
         for name, one in located.items()
     }
+    found |= {name: with_hole(found[name], located[name], up) for name in _with_holes(plan) & set(found)}
     _check_features(plan, found)
     features = {name: moved(one, T_base_world) for name, one in found.items()}
     grasps = {
@@ -154,6 +160,14 @@ def on_table(features: RegionFeatures, table: Float[np.ndarray, "4"] | None) -> 
     return replace(features, points={**features.points, "bottom": bottom - height * table[:3]})
 
 
+def _with_holes(plan: Plan) -> set[str]:
+    """Return the queries whose hole a plan refers to: to find one takes half a second."""
+    named = [
+        feature for step in plan.steps for one in step.constraints for feature in constraints.features_of(one)
+    ]
+    return {feature.of for feature in named if feature.name in _HOLE}
+
+
 def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
     for number, step in enumerate(plan.steps):
         for one in step.constraints:
@@ -162,7 +176,8 @@ def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
                     continue
                 known = features[feature.of]
                 if feature.name not in (known.points if isinstance(feature, Point) else known.axes):
-                    raise PlanError(f"step {number + 1} needs '{feature}', but no opening was seen there")
+                    what = "hole" if feature.name in _HOLE else "opening"
+                    raise PlanError(f"step {number + 1} needs '{feature}', but no {what} was seen there")
 
 
 def moved(features: RegionFeatures, T: Float[np.ndarray, "4 4"]) -> RegionFeatures:
@@ -192,6 +207,15 @@ def _support(
         up = volume.up if up is None else up
     assert up is not None
     return up, None
+
+
+def _thing(
+    view: View, pixel: tuple[float, float], name: str, parts: Parts, surface: Float[np.ndarray, "n 3"]
+) -> Thing:
+    """Return the thing at a pixel; what is as flat as the table is known by its surface alone."""
+    found = thing_at(view, pixel, name, parts)
+    away = np.linalg.norm(parts.points - found.middle, axis=1)
+    return found if parts.things[away.argmin()] else thing_of(view, surface, pixel, name)
 
 
 def _shown(view: View, points: Float[np.ndarray, "n 3"]) -> tuple[float, float] | None:

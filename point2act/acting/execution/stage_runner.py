@@ -13,8 +13,9 @@ from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
-from point2act.acting.execution.stages import Check, Fingers, Motion, Stage
+from point2act.acting.execution.stages import Check, Fingers, Motion, Stage, carried_over
 from point2act.core.constraints import Constraint, Point, PointToPoint, features_of, queries_of
+from point2act.core.geometry import invert, transform_points
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
@@ -57,7 +58,7 @@ class _Progress:
     stage: Motion
     goals: tuple[Constraint, ...]
     starts: dict[Point, Float[np.ndarray, " 3"]]
-    force: float
+    force: float = 0.0
     """Force on the gripper at its start, newtons."""
     posture: Float[np.ndarray, " d"] | None = None
     """Joint positions at the goal."""
@@ -107,12 +108,40 @@ class StageRunner:
 
     # ── motions of the arm ─────────────────────────────────────────────────────────────────────
     def _motion(self, stage: Motion) -> str | None:
-        """Move until the goals hold; return what prevents it."""
+        """Move until the goals hold, from above where something is carried; return what prevents it."""
+        progress = self._start(stage)
+        for one in self._over(progress):
+            problem = self._move(self._start(one))
+            if problem is not None and not self._loop.memory.held:
+                return problem
+        return self._move(progress)
+
+    def _start(self, stage: Motion) -> _Progress:
+        """Fix the goals of a motion."""
         loop = self._loop
         here = loop.memory.state_at(loop.state.width, {})(loop.T_base_gripper)
         goals = stage.goals(here)
         starts = {point: here.point(point).value for point in points_of((*goals, *stage.paths))}
-        progress = _Progress(stage, goals, starts, loop.state.force)
+        return _Progress(stage, goals, starts)
+
+    def _over(self, progress: _Progress) -> tuple[Motion, ...]:
+        """Return the motions that bring what is held over the goal."""
+        loop, stage = self._loop, progress.stage
+        if not (stage.carries and loop.memory.held):
+            return ()
+        state_at = loop.memory.state_at(loop.state.width, progress.starts)
+        found = loop.control.find_goal(loop.sent, (*progress.goals, *stage.paths), state_at, self._rng)
+        if not found.found:
+            return ()
+        T_start, T_end = loop.T_base_gripper, loop.control.T_base_gripper(found.joints)
+        state = state_at(T_start)
+        held = transform_points(invert(T_start), state.box(min(state.held)).center)
+        return carried_over(stage, T_start, T_end, held, state.up)
+
+    def _move(self, progress: _Progress) -> str | None:
+        """Move until the goals hold; return what prevents it."""
+        loop, stage = self._loop, progress.stage
+        progress.force = loop.state.force
         planned = None if stage.choice is None else loop.memory.pose_of(stage.choice)
         loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
         while True:
@@ -123,7 +152,7 @@ class StageRunner:
             if self._waits(progress):
                 loop.wait()
                 continue
-            state_at = loop.memory.state_at(loop.state.width, starts)
+            state_at = loop.memory.state_at(loop.state.width, progress.starts)
             problem = self._aim(progress, state_at, seen) or self._broken(progress, state_at)
             if problem is not None:
                 return problem
@@ -136,7 +165,12 @@ class StageRunner:
         if progress.posture is not None and not seen:
             return None
         wanted = [*progress.goals, *progress.stage.paths]
-        found = self._loop.control.find_goal(self._loop.sent, wanted, state_at, self._rng)
+        control, near = self._loop.control, progress.stage.near
+        if progress.posture is not None:
+            # From the last one: with another posture for each image the arm would go to and fro.
+            found = control.find_near(progress.posture, wanted, state_at)
+        else:
+            found = control.find_goal(self._loop.sent if near is None else near, wanted, state_at, self._rng)
         if found.found:
             progress.posture = found.joints
         elif progress.posture is None:
@@ -249,9 +283,20 @@ class StageRunner:
 
 
 def beside_goals(goals: Iterable[Constraint], state: SceneState) -> float:
-    """Return the largest horizontal distance of a point from its goal, metres; infinite without one."""
-    missed = [residual(one, state).error for one in goals if isinstance(one, PointToPoint)]
-    return max((float(np.linalg.norm(way - (way @ state.up) * state.up)) for way in missed), default=np.inf)
+    """Return the largest horizontal distance of a point from where it is to be, metres; infinite without one.
+
+    What is to be at an opening is there over its inner half, of which the region's box tells the size.
+    """
+    return max((_beside(one, state) for one in goals if isinstance(one, PointToPoint)), default=np.inf)
+
+
+def _beside(goal: PointToPoint, state: SceneState) -> float:
+    way = residual(goal, state).error
+    away = float(np.linalg.norm(way - (way @ state.up) * state.up))
+    if goal.target.name != "rim":
+        return away
+    inner = float(state.box(goal.target.of).half_extents.min()) / 2
+    return max(away - inner, 0.0)
 
 
 def points_of(constraints: Iterable[Constraint]) -> set[Point]:

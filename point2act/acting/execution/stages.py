@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,8 @@ APPROACH = 0.10
 LIFT = 0.10
 # Tolerances of the gripper's pose before a grasp, at it and after a lift, metres. Chosen.
 _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
+# Horizontal distance from which on things are carried over what stands between, metres. Chosen.
+_ACROSS = 0.10
 # Fraction of the arm's speed where it comes near things. Chosen.
 _SLOW = 0.25
 # Forces that count as contact: where something is set down or grasped, and anywhere else, newtons. Chosen.
@@ -60,6 +63,10 @@ class Motion:
     """Whether what is held is guided by something else, as a drawer is: the arm then gives way to forces."""
     choice: GraspChoice | None = None
     """The grasp that it leads to, whose surroundings were checked when it was planned."""
+    near: Float[np.ndarray, " d"] | None = None
+    """Joint positions near which those at the goal are sought, radians; None for those at its start."""
+    carries: bool = False
+    """Whether what is held is brought there from above, over what stands on the way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +130,27 @@ class GraspRequest:
     """Whether the thing is lifted afterwards: not if it is moved along a line or an arc."""
 
 
-def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...]:
+@dataclass(frozen=True, eq=False)
+class ReachedGrasp:
+    """A grasp that the arm reaches, in a straight motion between two postures."""
+
+    choice: GraspChoice
+    before: Float[np.ndarray, " d"]
+    """Joint positions before the approach, radians."""
+    at: Float[np.ndarray, " d"]
+    """Joint positions at the grasp, radians."""
+
+
+def grasp_stages(request: GraspRequest, reached: ReachedGrasp) -> tuple[Stage, ...]:
     """Return the stages of a chosen grasp."""
+    choice = reached.choice
     T, query, step = choice.T_world_gripper, request.query, request.step
     before = GripperAt(backed_off(T, APPROACH), query, tolerance=_BEFORE)
     at = GripperAt(T, query, tolerance=_AT)
     on = GripperOnApproach(T, query, tolerance=_AT)
     stages: list[Stage] = [
         Fingers("open", step, choice.open_width),
-        Motion(f"move to the {query}", step, lambda _: (before,), choice=choice),
+        Motion(f"move to the {query}", step, lambda _: (before,), choice=choice, near=reached.before),
         Motion(
             f"approach the {query}",
             step,
@@ -141,6 +160,7 @@ def grasp_stages(request: GraspRequest, choice: GraspChoice) -> tuple[Stage, ...
             _SLOW,
             _TOUCH,
             choice=choice,
+            near=reached.at,
         ),
         Fingers(f"close on the {query}", step, 0.0, query),
     ]
@@ -184,6 +204,7 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
             force,
             sets_down=bool(widths),
             guided=guided,
+            carries=not (presses or guided),
         )
     for one in widths:
         yield Fingers("release" if one.width > 0 else "close", number, min(one.width, max_width))
@@ -201,6 +222,52 @@ def retreat(step: int, touches: frozenset[str]) -> Motion:
         touches: Queries whose things may be touched.
     """
     return Motion("retreat", step, _retreated, touches=touches, max_force=_LEAVING)
+
+
+def carried_over(
+    stage: Motion,
+    T_start: Float[np.ndarray, "4 4"],
+    T_end: Float[np.ndarray, "4 4"],
+    held: Float[np.ndarray, " 3"],
+    up: Float[np.ndarray, " 3"],
+) -> tuple[Motion, ...]:
+    """Return the motions after which only the one from above is left: up, and across.
+
+    Args:
+        stage: The motion with something in the gripper.
+        T_start: Pose of the gripper at its start, base frame.
+        T_end: Pose of the gripper at its goal, base frame.
+        held: Middle of what is held, gripper frame.
+        up: Upward unit vector.
+
+    Returns:
+        Nothing if what is held stays about where it is, as a jug that is tipped, or moves down.
+    """
+    moved = transform_points(T_end, held) - transform_points(T_start, held)
+    if float(np.linalg.norm(moved - (moved @ up) * up)) < _ACROSS:
+        return ()
+    way = T_end[:3, 3] - T_start[:3, 3]
+    height = max(float(way @ up) + LIFT, 0.0)
+    over_start, over_end = T_start.copy(), T_end.copy()
+    over_start[:3, 3] += height * up
+    over_end[:3, 3] += (height - way @ up) * up
+    poses = (over_start, over_end) if height > _LIFTED else (over_end,)
+    return tuple(
+        replace(
+            stage,
+            goals=partial(_at, T),
+            touches=frozenset(),
+            max_force=_PRESS,
+            speed=1.0,
+            sets_down=False,
+            carries=False,
+        )
+        for T in poses
+    )
+
+
+def _at(T: Float[np.ndarray, "4 4"], state: SceneState) -> tuple[Constraint, ...]:
+    return (GripperAt(T, tolerance=_LIFTED),)
 
 
 def put_down(step: int, touches: frozenset[str]) -> Motion:

@@ -23,10 +23,16 @@ class SteadyMotion:
             middle: Its middle there, metres.
         """
         self._middle = middle
-        self._T = np.eye(4)
+        self.T = np.eye(4)
+        """Motion since the start."""
         # It was found in many images, better than a tracker finds it in one: while it has not moved, later
         # poses do not count.
         self._count = 0
+
+    def moves(self, T: Float[np.ndarray, "4 4"]) -> bool:
+        """Return whether a measurement is beyond the noise of a thing that stands still."""
+        shift, turn = self._change(T)
+        return bool(np.linalg.norm(shift) > _NOISE or np.linalg.norm(turn) > _TURN)
 
     def update(self, T: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
         """Return the motion since the start, given its latest measurement.
@@ -34,19 +40,23 @@ class SteadyMotion:
         Args:
             T: Rigid motion since the start, frame to frame.
         """
-        shift = transform_points(T, self._middle) - transform_points(self._T, self._middle)
-        turn = Rotation.from_matrix((T @ invert(self._T))[:3, :3]).as_rotvec()
-        if np.linalg.norm(shift) > _NOISE or np.linalg.norm(turn) > _TURN:
-            self._T, self._count = T, 1
+        if self.moves(T):
+            self.T, self._count = T, 1
         elif self._count > 0:
             self._count += 1
-            self._T = self._nearer(shift / self._count, turn / self._count)
-        return self._T
+            shift, turn = self._change(T)
+            self.T = self._nearer(shift / self._count, turn / self._count)
+        return self.T
+
+    def _change(self, T: Float[np.ndarray, "4 4"]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
+        """Return the shift of the middle and the turn to a measurement."""
+        shift = transform_points(T, self._middle) - transform_points(self.T, self._middle)
+        return shift, Rotation.from_matrix((T @ invert(self.T))[:3, :3]).as_rotvec()
 
     def _nearer(
         self, shift: Float[np.ndarray, " 3"], turn: Float[np.ndarray, " 3"]
     ) -> Float[np.ndarray, "4 4"]:
         """Return the motion after a further shift of the middle and a turn about it."""
-        rotation = Rotation.from_rotvec(turn).as_matrix() @ self._T[:3, :3]
-        place = transform_points(self._T, self._middle) + shift
+        rotation = Rotation.from_rotvec(turn).as_matrix() @ self.T[:3, :3]
+        place = transform_points(self.T, self._middle) + shift
         return transform(rotation, place - rotation @ self._middle)

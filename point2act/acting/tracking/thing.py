@@ -64,11 +64,40 @@ def thing_at(view: View, pixel: Pixel, name: str = "thing", parts: Parts | None 
     frame = TrackedFrame.of(view)
     parts = segment_view(view) if parts is None else parts
     (named,) = frame.points(np.array([pixel], float), np.array([reading]))
-    mask = _mask(frame, parts, named)
+    return _thing(frame, _mask(frame, parts, named), named, name)
+
+
+def thing_of(view: View, points: Float[np.ndarray, "n 3"], pixel: Pixel, name: str = "thing") -> Thing:
+    """Return the thing whose surface points are known.
+
+    Args:
+        view: A view with depth, metres; its pose is not used.
+        points: Points all over the surface, camera frame, metres.
+        pixel: ``(x, y)`` of the place on it that is named, in the view.
+        name: Its name.
+
+    Raises:
+        PointsError: The pixel is outside the image, or has no depth near it.
+    """
+    reading = nearest_reading(view, np.asarray(pixel, float), f"the {name}")
+    frame = TrackedFrame.of(view)
+    (named,) = frame.points(np.array([pixel], float), np.array([reading]))
+    pixels = pixel_centers(*frame.depth.shape).reshape(-1, 2)
+    own, _ = KDTree(points).query(
+        frame.points(pixels, frame.depth.reshape(-1)), distance_upper_bound=_NEAR * reading
+    )
+    mask = np.isfinite(own) & (frame.depth.reshape(-1) > 0)
+    return _thing(frame, mask.reshape(frame.depth.shape), named, name)
+
+
+def _thing(
+    frame: TrackedFrame, mask: Bool[np.ndarray, "h w"], named: Float[np.ndarray, " 3"], name: str
+) -> Thing:
+    """Return the thing that a mask shows."""
     rows = np.flatnonzero(mask)
     rows = rows[:: max(1, len(rows) // _MAX_POINTS)]
     pixels = pixel_centers(*mask.shape).reshape(-1, 2)
-    depth, colors = frame.depth.reshape(-1), view.rgb.reshape(-1, 3)
+    depth, colors = frame.depth.reshape(-1), frame.rgb.reshape(-1, 3)
     beyond, edge = _beyond(mask)
     return Thing(
         name,

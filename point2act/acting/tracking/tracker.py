@@ -119,6 +119,18 @@ class Tracker:
         )
         return self.tracks
 
+    def correct(self, name: str, T_cam_thing: Float[np.ndarray, "4 4"]) -> None:
+        """Put a thing where it is known to be in the latest frame, whatever it looks like.
+
+        Args:
+            name: Name of the thing.
+            T_cam_thing: Motion from the camera frame of the first view to that of the latest one.
+        """
+        for one in self._followed:
+            if one.thing.name == name:
+                one.place(self._frame, T_cam_thing, self._config.memory)
+                one.state, one.step = "tracked", np.zeros(3)
+
     def _may_stay(self, one: FollowedThing) -> bool:
         """Return whether a lost thing is not seen to have left its place."""
         if one.state == "tracked":

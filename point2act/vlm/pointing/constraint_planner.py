@@ -35,6 +35,7 @@ POINTS: dict[PointName, str] = {
     "top": "its highest point, in the middle",
     "bottom": "its lowest point, in the middle",
     "rim": "the middle of its opening, for what has one",
+    "hole": "the middle of the hole through it, for a handle or a ring",
     "side_1": "one end along its longest axis",
     "side_2": "the other end along its longest axis",
 }
@@ -46,6 +47,7 @@ AXES: dict[AxisName, str] = {
     "middle": "along its second longest extent",
     "short": "along its shortest extent",
     "rim_normal": "out of its opening, for what has one",
+    "hole_axis": "through its hole, for a handle or a ring",
 }
 """What the axes of a region are, by ``AxisName``."""
 

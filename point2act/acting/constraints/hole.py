@@ -1,0 +1,114 @@
+"""The hole that a thing such as a handle or a ring encloses, from the points of its surface.
+
+Seen along its axis a hole is free of points. The widest free circle is sought over directions near the
+shortest principal axis of the region, which alone is off by up to 30 degrees where cameras see one side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import ConvexHull, KDTree, QhullError
+
+from point2act.core.geometry import frame_from_normal
+
+# Lengths are metres. Spacing of the places at which the middle is sought. Chosen: less than points are off.
+_STEP = 0.0015
+# Directions of the axis: at most so far from the shortest principal axis, and so far apart, radians. Chosen.
+_TURN, _TURN_STEP = np.deg2rad(45), np.deg2rad(7.5)
+# Circles that are smaller by at most this are as good as the widest, and are averaged. Chosen.
+_AS_WIDE = 0.0007
+# Smallest radius: Gaussians are 5 mm apart, and a gap between three of them is no hole. Chosen.
+_MIN_RADIUS = 0.007
+# What is not of the region limits a hole within so far of the region's ends along the axis. Chosen.
+_BEYOND = 0.003
+# The edge of a hole: points within this of its circle; they are seen in at least so many of the directions.
+# A handle is open where it is attached. Chosen.
+_EDGE, _DIRECTIONS, _MIN_ENCLOSED = 0.008, 12, 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """The widest circle in a hole, metres."""
+
+    center: Float[np.ndarray, " 3"]
+    axis: Float[np.ndarray, " 3"]
+    """Unit vector through the hole; its sign is that of the axis that it was sought near."""
+    radius: float
+
+
+def find_hole(
+    points: Float[np.ndarray, "n 3"], around: Float[np.ndarray, "m 3"], axes: Float[np.ndarray, "3 3"]
+) -> Hole | None:
+    """Find the hole through a region, None without one.
+
+    Args:
+        points: Surface of the region, world, metres.
+        around: Surface of everything, world: a mug's wall closes the hole of its handle.
+        axes: Principal axes of the region as rows, the shortest one last.
+    """
+    found = [hole for axis in _directions(axes) if (hole := _widest(points, around, axis)) is not None]
+    if not found:
+        return None
+    widest = max(hole.radius for hole in found)
+    axis = np.mean([hole.axis for hole in found if hole.radius > widest - _AS_WIDE], axis=0)
+    hole = _widest(points, around, axis / np.linalg.norm(axis))
+    if hole is None or hole.radius < _MIN_RADIUS or _enclosed(hole, points) < _MIN_ENCLOSED:
+        return None
+    return hole
+
+
+def _directions(axes: Float[np.ndarray, "3 3"]) -> Iterator[Float[np.ndarray, " 3"]]:
+    """Yield unit vectors near the last axis."""
+    turns = np.arange(-round(_TURN / _TURN_STEP), round(_TURN / _TURN_STEP) + 1) * _TURN_STEP
+    for first in turns:
+        for second in turns:
+            angle = float(np.hypot(first, second))
+            if angle <= _TURN:
+                aside = first * axes[0] + second * axes[1]
+                yield np.cos(angle) * axes[2] + np.sinc(angle / np.pi) * aside
+
+
+def _widest(
+    points: Float[np.ndarray, "n 3"], around: Float[np.ndarray, "m 3"], axis: Float[np.ndarray, " 3"]
+) -> Hole | None:
+    """Return the widest circle without points, seen along an axis, within the outline of the region."""
+    across = frame_from_normal(axis[None])[0][:, :2]
+    flat, along = points @ across, points @ axis
+    low, high = flat.min(axis=0), flat.max(axis=0)
+    try:
+        outline = ConvexHull(flat)
+    except (QhullError, ValueError):
+        return None
+    beside, depth = around @ across, around @ axis
+    reach = (high - low).max() / 2
+    near = (depth > along.min() - _BEYOND) & (depth < along.max() + _BEYOND)
+    near &= ((beside > low - reach) & (beside < high + reach)).all(axis=1)
+    solid = np.vstack([flat, beside[near]])
+    places = np.stack(
+        np.meshgrid(*(np.arange(*ends, _STEP) for ends in zip(low, high, strict=True)), indexing="ij"),
+        axis=-1,
+    ).reshape(-1, 2)
+    places = places[_depth_within(outline, places) > 0]
+    if not len(places):
+        return None
+    free = np.minimum(KDTree(solid).query(places)[0], _depth_within(ConvexHull(solid), places))
+    wide = free > free.max() - _STEP
+    middle = places[wide].mean(axis=0)
+    return Hole(across @ middle + (along.min() + along.max()) / 2 * axis, axis, float(free.max()))
+
+
+def _depth_within(outline: ConvexHull, places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+    """Return the distance of places to the nearest side of a convex outline, negative outside."""
+    return -(places @ outline.equations[:, :2].T + outline.equations[:, 2]).max(axis=1)
+
+
+def _enclosed(hole: Hole, points: Float[np.ndarray, "n 3"]) -> float:
+    """Return the share of directions in which there are points at the edge of a hole."""
+    x, y = ((points - hole.center) @ frame_from_normal(hole.axis[None])[0][:, :2]).T
+    at_edge = np.hypot(x, y) < hole.radius + _EDGE
+    turn = np.arctan2(y[at_edge], x[at_edge]) / (2 * np.pi) + 0.5
+    return len(np.unique((turn * _DIRECTIONS).astype(int) % _DIRECTIONS)) / _DIRECTIONS

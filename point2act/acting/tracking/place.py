@@ -1,0 +1,106 @@
+"""The place where a thing stands, by its depth alone: shadows and lights do not change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import binary_dilation, maximum_filter, median, minimum_filter
+
+from point2act.core.geometry import (
+    at_pixels,
+    back_project,
+    inside,
+    pixel_centers,
+    project,
+)
+from point2act.core.types import View
+
+# Side of the cells whose median depth is compared, pixels: noise of single pixels is larger than a coaster is
+# thick. Chosen.
+_CELL = 8
+# Largest difference of it on a surface that is unchanged, as a fraction of the depth. Chosen.
+_TOLERANCE = 0.003
+# Difference from which on something nearer hides a point, as a fraction of its depth. Chosen.
+_HIDES = 0.01
+# Range of the depth of neighbouring pixels from which on they are at an edge: there it is unsteady. Chosen.
+_EDGE = 0.02
+# Width of the surroundings that belong to a place, as a fraction of the image's width. Chosen.
+_RING = 0.02
+# Smallest share of a thing's pixels that stand out from the plane around it: else depth does not show where
+# it is. Chosen.
+_STANDS_OUT = 0.5
+# Smallest share of a place that is seen, and smallest share of it that is unchanged. Chosen: where a thing
+# has moved by a quarter of its width, a fifth of it and of its surroundings are changed.
+_SEEN, _UNCHANGED = 0.3, 0.9
+_MIN_PIXELS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Surface points of a thing and of what is around it."""
+
+    points: Float[np.ndarray, "n 3"]
+    """World frame, metres."""
+    cells: Int[np.ndarray, " n"]
+    """For every point, the number of its cell of the image."""
+
+    def is_unchanged(self, view: View) -> bool:
+        """Return whether a view shows enough of the place, and shows it as it was.
+
+        Args:
+            view: A view with depth.
+        """
+        assert view.depth is not None
+        pixels, depth = project(view.camera, view.T_world_cam, self.points)
+        reading = np.where(inside(view.camera, pixels), at_pixels(view.depth, pixels), 0.0)
+        beyond = (reading - depth) / depth
+        seen = (reading > 0) & (beyond > -_HIDES)
+        if seen.mean() < _SEEN:
+            return False
+        change = median(beyond[seen], self.cells[seen], np.unique(self.cells[seen]))
+        return bool((np.abs(change) < _TOLERANCE).mean() >= _UNCHANGED)
+
+
+def place_of(view: View, points: Float[np.ndarray, "n 3"]) -> Place | None:
+    """Return the place of a thing; None if its depth does not stand out, as that of a sheet of paper.
+
+    Args:
+        view: A view with depth that shows the thing.
+        points: Surface points of the thing, world, metres.
+    """
+    assert view.depth is not None
+    on_thing = _mask(view, points)
+    steady = (view.depth > 0) & ~_at_edges(view.depth)
+    around = binary_dilation(on_thing, iterations=max(1, round(_RING * on_thing.shape[1])))
+    place, on_thing = around & steady, on_thing & steady
+    thing, ring = (_surface(view, mask) for mask in (on_thing, place & ~on_thing))
+    if min(len(thing), len(ring)) < _MIN_PIXELS:
+        return None
+    middle = ring.mean(axis=0)
+    normal = np.linalg.svd(ring - middle, full_matrices=False)[2][2]
+    tolerance = _TOLERANCE * float(np.median(view.depth[on_thing]))
+    if (np.abs((thing - middle) @ normal) > tolerance).mean() < _STANDS_OUT:
+        return None
+    row, column = np.nonzero(place)
+    return Place(_surface(view, place), row // _CELL * view.camera.width + column // _CELL)
+
+
+def _mask(view: View, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels that points are projected to, and those between them."""
+    pixels, depth = project(view.camera, view.T_world_cam, points)
+    column, row = pixels[inside(view.camera, pixels) & (depth > 0)].astype(int).T
+    mask = np.zeros((view.camera.height, view.camera.width), dtype=bool)
+    mask[row, column] = True
+    return binary_dilation(mask, iterations=2)
+
+
+def _at_edges(depth: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    return maximum_filter(depth, 3) - minimum_filter(depth, 3) > _EDGE * depth
+
+
+def _surface(view: View, mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n 3"]:
+    assert view.depth is not None
+    pixels = pixel_centers(*mask.shape)[mask]
+    return back_project(view.camera, view.T_world_cam, pixels, view.depth[mask].astype(float))
