@@ -273,8 +273,16 @@ def test_the_scenery_is_always_an_obstacle():
 @pytest.mark.parametrize(("beside", "kept"), [(0.035, False), (0.045, True)])
 def test_boxes_at_the_fingertips_of_a_planned_grasp_are_no_obstacles(beside: float, kept: bool):
     planned = shift(0.0, 0.0, 0.04 + beside) @ shift(*TRAY)
-    found = centers(memory().obstacles(frozenset({"cup"}), planned))
+    found = centers(memory().obstacles(frozenset({"cup"}), GraspChoice("cup", planned, 0.04, 0.07)))
     assert found == {tuple(SCENERY.center)} | ({tuple(TRAY)} if kept else set())
+
+
+@pytest.mark.parametrize(("moved", "kept"), [(0.015, False), (0.029, True)])
+def test_a_grasp_is_planned_only_as_long_as_its_surroundings_have_not_moved(moved: float, kept: bool):
+    one = memory()
+    one.see(seen(shift(moved, 0.0, 0.0)), FAR)
+    planned = GraspChoice("cup", shift(0.0, 0.0, 0.075) @ shift(*TRAY), 0.04, 0.07)
+    assert (tuple(TRAY) in centers(one.obstacles(frozenset({"cup"}), planned))) == kept
 
 
 @given(SEEDS)

@@ -122,7 +122,10 @@ class Disturber:
         joint.qvel[:] = 0.0
 
     def _place(self, robot: DisturbedRobot, start: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
-        """Draw a free place on the table within the distances, at the height at which the thing rested."""
+        """Draw a free place on the table within the distances, at the height at which the thing rested.
+
+        The way there is clear of the gripper, as far as it can be: who moves it does not push the robot.
+        """
         assert self._thing is not None
         rest = self._scene.T_world_thing[self._thing][:3, 3]
         base = rest if self.kind == "pulled" else start
@@ -134,8 +137,19 @@ class Disturber:
             if (np.abs(place[:2]) > _AREA).any():
                 continue
             free = min((float(np.linalg.norm(place[:2] - other)) for other in others), default=np.inf)
+            free = min(free, _beside(robot.data.body("gripper/palm").xpos[:2], start[:2], place[:2]))
             if free > clearance:
                 best, clearance = place, free
             if free >= _APART:
                 break
         return np.array([best[0], best[1], rest[2] + 0.001])
+
+
+def _beside(
+    point: Float[np.ndarray, " 2"], start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"]
+) -> float:
+    """Return the distance of a point from the way between two others, beyond that from its start."""
+    way = end - start
+    along = np.clip((point - start) @ way / max(float(way @ way), 1e-12), 0.0, 1.0)
+    nearest, first = np.linalg.norm(point - start - along * way), np.linalg.norm(point - start)
+    return float(np.inf if nearest > first - 1e-6 else nearest)

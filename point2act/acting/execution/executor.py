@@ -13,9 +13,16 @@ from point2act.acting.execution.control_loop import ControlLoop, GiveUpError, Lo
 from point2act.acting.execution.perception import BesideControl
 from point2act.acting.execution.robot import Robot
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
-from point2act.acting.execution.stage_runner import StageConfig, StageRunner, points_of
+from point2act.acting.execution.stage_runner import (
+    StageConfig,
+    StageRunner,
+    beside_goals,
+    into_openings,
+    points_of,
+)
 from point2act.acting.execution.stages import (
     APPROACH,
+    Check,
     Fingers,
     GraspChoice,
     GraspRequest,
@@ -31,8 +38,8 @@ from point2act.acting.execution.timeline import Event
 from point2act.core.types import OrientedBox, Plan
 from point2act.grasping.reachability.arm import Arm
 
-# Error of the gripper's pose at which a grasp counts as reached, metres. Chosen.
-_REACHED = 0.005
+# Error of the gripper's pose at which a grasp counts as reached, metres: that of the motion to it.
+_REACHED = 0.003
 # Largest motion of a joint on the straight way to a grasp, radians: with more the arm turns over. Chosen.
 _STRAIGHT = 1.2
 
@@ -113,7 +120,7 @@ class Executor:
                 counts[number] += 1
                 if counts[number] > self._config.attempts:
                     raise GiveUpError(f"{_name(blocks[number])} failed {self._config.attempts} times")
-                number = number + 1 if self._block(blocks, number) else self._back(blocks, number)
+                number = self._next(blocks, number)
         except GiveUpError as err:
             done, reason = False, str(err)
             self._loop.note("failed", reason)
@@ -130,6 +137,37 @@ class Executor:
             tuple(loop.step_seconds),
             tuple(loop.image_seconds),
         )
+
+    def _next(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
+        """Do a block; return the number of the one that comes next."""
+        held = self._memory.held
+        if self._block(blocks, number):
+            return number + 1
+        if held and not self._memory.held:
+            after = self._after_fall(blocks, number)
+            if after is not None:
+                self._loop.note("done", "it fell into what it was to be put in")
+                return after
+        return self._back(blocks, number)
+
+    def _after_fall(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int | None:
+        """Return the block after the release, if what fell out of the gripper fell into its opening."""
+        state = self._memory.state_at(self._loop.state.width, {})(self._loop.T_base_gripper)
+        for later, stage in enumerate(blocks[number:], number):
+            if isinstance(stage, GraspRequest):
+                return None
+            if isinstance(stage, Motion) and stage.sets_down:
+                inside = beside_goals(into_openings(stage.goals(state)), state) < self._config.stage.over
+                return self._after_release(blocks, later) if inside else None
+        return None
+
+    @staticmethod
+    def _after_release(blocks: Sequence[Stage | GraspRequest], number: int) -> int:
+        """Return the first check of a block's step, or the block after it."""
+        step = blocks[number].step
+        ends = (later for later in range(number, len(blocks)) if blocks[later].step != step)
+        checks = (later for later in range(number, len(blocks)) if isinstance(blocks[later], Check))
+        return min(next(ends, len(blocks)), next(checks, len(blocks)))
 
     def _block(self, blocks: Sequence[Stage | GraspRequest], number: int) -> bool:
         """Do one stage, or all of a grasp; return whether it was completed."""
@@ -196,7 +234,7 @@ class Executor:
     def _reaches(self, choice: GraspChoice) -> ReachedGrasp | None:
         """Return joint positions before a grasp and at it, if the arm can move straight between them."""
         T, control = self._memory.pose_of(choice), self._loop.control
-        control.keep_away(self._memory.obstacles(frozenset((choice.query,)), T))
+        control.keep_away(self._memory.obstacles(frozenset((choice.query,)), choice))
         state_at = self._memory.state_at(choice.open_width, {})
         before, at = ((GripperAt(pose, tolerance=_REACHED),) for pose in (backed_off(T, APPROACH), T))
         # From either end: which of the arm's postures allows the other end is not known before.

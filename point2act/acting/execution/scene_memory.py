@@ -14,7 +14,7 @@ from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
-from point2act.core.geometry import distance_to_box, invert, transform_points
+from point2act.core.geometry import distance_to_box, invert, transform_box, transform_points
 from point2act.core.types import OrientedBox
 
 # Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
@@ -180,24 +180,34 @@ class SceneMemory:
         """Return where a grasp is now."""
         return self._motion[self.scene.things[choice.query]] @ choice.T_world_gripper
 
-    def obstacles(
-        self, without: frozenset[str], planned: Float[np.ndarray, "4 4"] | None = None
-    ) -> list[OrientedBox]:
+    def obstacles(self, without: frozenset[str], planned: GraspChoice | None = None) -> list[OrientedBox]:
         """Return the boxes of all regions but those on the things of some queries, and of the scenery.
 
         Args:
             without: The queries.
-            planned: Pose of the gripper at a planned grasp, base frame: boxes at its fingertips are left out,
-                since the plan has checked it against the surface, which a box only contains.
+            planned: A grasp: boxes at its fingertips are left out where nothing has moved since it was
+                planned, since the plan has checked it against the surface, which a box only contains.
         """
         left_out = {self.scene.things[query] for query in without | self.held}
-        state = self.state_at(0.0, {})(np.eye(4))
-        boxes = [state.box(query) for query, thing in self.scene.things.items() if thing not in left_out]
-        boxes += self.scene.scenery
-        if planned is None:
-            return boxes
-        tip = planned[None, :3, 3]
-        return [box for box in boxes if distance_to_box(tip, box)[0] > _PLANNED]
+        on_things = [
+            (self._motion[thing], self.scene.features[query].box)
+            for query, thing in self.scene.things.items()
+            if thing not in left_out
+        ]
+        boxes = [transform_box(T, box) for T, box in on_things if not self._planned_beside(planned, T, box)]
+        still = [box for box in self.scene.scenery if not self._planned_beside(planned, np.eye(4), box)]
+        return boxes + still
+
+    def _planned_beside(
+        self, choice: GraspChoice | None, motion: Float[np.ndarray, "4 4"], box: OrientedBox
+    ) -> bool:
+        """Return whether a grasp was planned beside a box that has moved since by ``motion``."""
+        if choice is None:
+            return False
+        tip = choice.T_world_gripper[:3, 3]
+        own = self._motion[self.scene.things[choice.query]]
+        shift = transform_points(own, tip) - transform_points(motion, tip)
+        return float(distance_to_box(tip, box)) <= _PLANNED and float(np.linalg.norm(shift)) <= _NOTED
 
 
 def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:

@@ -142,8 +142,7 @@ class StageRunner:
         """Move until the goals hold; return what prevents it."""
         loop, stage = self._loop, progress.stage
         progress.force = loop.state.force
-        planned = None if stage.choice is None else loop.memory.pose_of(stage.choice)
-        loop.control.keep_away(loop.memory.obstacles(stage.touches, planned))
+        loop.control.keep_away(loop.memory.obstacles(stage.touches, stage.choice))
         while True:
             seen = loop.sense()
             if self._lost_grip():
@@ -165,12 +164,13 @@ class StageRunner:
         if progress.posture is not None and not seen:
             return None
         wanted = [*progress.goals, *progress.stage.paths]
-        control, near = self._loop.control, progress.stage.near
-        if progress.posture is not None:
-            # From the last one: with another posture for each image the arm would go to and fro.
-            found = control.find_near(progress.posture, wanted, state_at)
+        control = self._loop.control
+        near = progress.stage.near if progress.posture is None else progress.posture
+        if near is None:
+            found = control.find_goal(self._loop.sent, wanted, state_at, self._rng)
         else:
-            found = control.find_goal(self._loop.sent if near is None else near, wanted, state_at, self._rng)
+            # With another posture for each image the arm would go to and fro.
+            found = control.find_near(near, wanted, state_at)
         if found.found:
             progress.posture = found.joints
         elif progress.posture is None:
@@ -288,6 +288,11 @@ def beside_goals(goals: Iterable[Constraint], state: SceneState) -> float:
     What is to be at an opening is there over its inner half, of which the region's box tells the size.
     """
     return max((_beside(one, state) for one in goals if isinstance(one, PointToPoint)), default=np.inf)
+
+
+def into_openings(goals: Iterable[Constraint]) -> tuple[PointToPoint, ...]:
+    """Return the goals of points that are to be at an opening."""
+    return tuple(one for one in goals if isinstance(one, PointToPoint) and one.target.name == "rim")
 
 
 def _beside(goal: PointToPoint, state: SceneState) -> float:

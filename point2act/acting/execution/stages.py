@@ -64,7 +64,7 @@ class Motion:
     choice: GraspChoice | None = None
     """The grasp that it leads to, whose surroundings were checked when it was planned."""
     near: Float[np.ndarray, " d"] | None = None
-    """Joint positions near which those at the goal are sought, radians; None for those at its start."""
+    """Joint positions near which those at the goal are sought, radians; None for anywhere."""
     carries: bool = False
     """Whether what is held is brought there from above, over what stands on the way."""
 
