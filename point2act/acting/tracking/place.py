@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -28,9 +28,9 @@ _HIDES = 0.01
 _EDGE = 0.02
 # Width of the surroundings that belong to a place, as a fraction of the image's width. Chosen.
 _RING = 0.02
-# Smallest share of a thing's pixels that stand out from the plane around it: else depth does not show where
-# it is. Chosen.
-_STANDS_OUT = 0.5
+# A motion along its surroundings that must change a place, metres: else depth does not show where it is.
+# Chosen.
+_SHIFT = 0.02
 # Smallest share of a place that is seen, and smallest share of it that is unchanged. Chosen: where a thing
 # has moved by a quarter of its width, a fifth of it and of its surroundings are changed.
 _SEEN, _UNCHANGED = 0.3, 0.9
@@ -74,17 +74,20 @@ def place_of(view: View, points: Float[np.ndarray, "n 3"]) -> Place | None:
     on_thing = _mask(view, points)
     steady = (view.depth > 0) & ~_at_edges(view.depth)
     around = binary_dilation(on_thing, iterations=max(1, round(_RING * on_thing.shape[1])))
-    place, on_thing = around & steady, on_thing & steady
-    thing, ring = (_surface(view, mask) for mask in (on_thing, place & ~on_thing))
-    if min(len(thing), len(ring)) < _MIN_PIXELS:
+    on_place = around & steady
+    if on_place.sum() < _MIN_PIXELS:
         return None
-    middle = ring.mean(axis=0)
-    normal = np.linalg.svd(ring - middle, full_matrices=False)[2][2]
-    tolerance = _TOLERANCE * float(np.median(view.depth[on_thing]))
-    if (np.abs((thing - middle) @ normal) > tolerance).mean() < _STANDS_OUT:
-        return None
-    row, column = np.nonzero(place)
-    return Place(_surface(view, place), row // _CELL * view.camera.width + column // _CELL)
+    row, column = np.nonzero(on_place)
+    place = Place(_surface(view, on_place), row // _CELL * view.camera.width + column // _CELL)
+    ring = _surface(view, on_place & ~on_thing)
+    return place if len(ring) > _MIN_PIXELS and _is_distinct(place, ring, view) else None
+
+
+def _is_distinct(place: Place, ring: Float[np.ndarray, "n 3"], view: View) -> bool:
+    """Return whether a view would show that a place has moved along the plane of what is around the thing."""
+    along = np.linalg.svd(ring - ring.mean(axis=0), full_matrices=False)[2][:2]
+    shifts = _SHIFT * np.vstack([along, -along])
+    return not any(replace(place, points=place.points + shift).is_unchanged(view) for shift in shifts)
 
 
 def _mask(view: View, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "h w"]:
