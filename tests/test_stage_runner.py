@@ -44,8 +44,8 @@ def test_without_a_place_to_be_at_nothing_is_set_down():
 def test_over_the_inner_half_of_an_opening_is_at_its_middle():
     state = replace(state_at((0.0, 0.0, 0.5)), motion={"cup": np.eye(4)}, features={"cup": _vessel(0.04)})
     goal = PointToPoint(GRIP, Point("cup", "rim"))
-    assert beside_goals((goal,), replace(state, T_world_gripper=transform(np.eye(3), (0.018, 0, 0.5)))) == 0
-    beside = replace(state, T_world_gripper=transform(np.eye(3), (0.05, 0, 0.5)))
+    assert beside_goals((goal,), replace(state, T_world_gripper=transform(np.eye(3), (0.018, 0.0, 0.5)))) == 0
+    beside = replace(state, T_world_gripper=transform(np.eye(3), (0.05, 0.0, 0.5)))
     assert beside_goals((goal,), beside) == pytest.approx(0.03)
 
 

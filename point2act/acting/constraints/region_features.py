@@ -61,6 +61,32 @@ def features_of(localization: Localization, up: Float[np.ndarray, " 3"]) -> Regi
     return find_features(*surface_of(localization), region.action_point, up, region.box)
 
 
+def with_rim(
+    features: RegionFeatures, localization: Localization, up: Float[np.ndarray, " 3"]
+) -> RegionFeatures:
+    """Return the features of a region with the opening of all that is connected with it, if there is one.
+
+    The region of a large bowl may be a piece of it. What lies on the ground does not connect things.
+
+    Args:
+        features: Features of the region, world.
+        localization: The query that has it.
+        up: Upward unit vector, world.
+    """
+    parts = localization.context.segmentation.parts
+    points = parts.points[parts.things]
+    if not len(points):
+        return features
+    piece = connected_pieces(points, _CONNECTED)
+    own = points[piece == piece[np.linalg.norm(points - features.points["action_point"], axis=1).argmin()]]
+    opening = find_opening(own, np.ones(len(own)), up)
+    if opening is None:
+        return features
+    bottom = opening.center + ((own @ up).min() - opening.center @ up) * up
+    found = {**features.points, "rim": opening.center, "bottom": bottom}
+    return RegionFeatures(found, {**features.axes, "rim_normal": opening.normal}, features.box)
+
+
 def with_hole(
     features: RegionFeatures, localization: Localization, up: Float[np.ndarray, " 3"]
 ) -> RegionFeatures:

@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraints.region_features import RegionFeatures, features_of, surface_of, with_hole
+from point2act.acting.constraints.region_features import (
+    RegionFeatures,
+    features_of,
+    surface_of,
+    with_hole,
+    with_rim,
+)
 from point2act.acting.execution.distinct_things import distinct_things
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.scenery import find_scenery
 from point2act.acting.execution.stages import grasp_choices
 from point2act.acting.tracking.thing import Thing, thing_at, thing_of
 from point2act.core import constraints
-from point2act.core.constraints import Point
+from point2act.core.constraints import Axis, Point
 from point2act.core.errors import PlanError
 from point2act.core.geometry import (
     at_pixels,
@@ -37,8 +43,8 @@ from point2act.pipeline.session import Session
 
 # Height of the lowest observed point over the table below which its thing stands there, metres. Chosen.
 _UNSEEN = 0.015
-# Features that a region has if there is a hole through it.
-_HOLE = ("hole", "hole_axis")
+# Features that a region has if it has an opening, and if there is a hole through it.
+_RIM, _HOLE = ("rim", "rim_normal"), ("hole", "hole_axis")
 # Weight of approaches from above and away from the base: the arm then hides less, and stays clear of the
 # table. Chosen.
 _PREFERRED = 0.4
@@ -113,11 +119,15 @@ def prepare(
     for result in results.values():
         if not result.grasps:
             raise PlanError(f"there is no grasp for '{result.query.text}': {result.detail}")
+    found = {name: features_of(one, up) for name, one in located.items()}
+    for name in _missing(plan, found, _RIM):
+        found[name] = with_rim(found[name], located[name], up)
+    for name in _missing(plan, found, _HOLE):
+        found[name] = with_hole(found[name], located[name], up)
     found = {
-        name: replace(on_table(features_of(one, up), table), box=fit_box(surface_of(one)[0]))
-        for name, one in located.items()
+        name: replace(on_table(one, table), box=fit_box(surface_of(located[name])[0]))
+        for name, one in found.items()
     }
-    found |= {name: with_hole(found[name], located[name], up) for name in _with_holes(plan) & set(found)}
     _check_features(plan, found)
     features = {name: moved(one, T_base_world) for name, one in found.items()}
     grasps = {
@@ -160,12 +170,19 @@ def on_table(features: RegionFeatures, table: Float[np.ndarray, "4"] | None) -> 
     return replace(features, points={**features.points, "bottom": bottom - height * table[:3]})
 
 
-def _with_holes(plan: Plan) -> set[str]:
-    """Return the queries whose hole a plan refers to: to find one takes half a second."""
-    named = [
-        feature for step in plan.steps for one in step.constraints for feature in constraints.features_of(one)
-    ]
-    return {feature.of for feature in named if feature.name in _HOLE}
+def _missing(plan: Plan, found: Mapping[str, RegionFeatures], names: Sequence[str]) -> set[str]:
+    """Return the queries that lack features of some names to which a plan refers."""
+    return {
+        feature.of
+        for step in plan.steps
+        for one in step.constraints
+        for feature in constraints.features_of(one)
+        if feature.name in names and feature.of in found and not _has(found[feature.of], feature)
+    }
+
+
+def _has(features: RegionFeatures, feature: Point | Axis) -> bool:
+    return feature.name in (features.points if isinstance(feature, Point) else features.axes)
 
 
 def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
@@ -174,8 +191,7 @@ def _check_features(plan: Plan, features: Mapping[str, RegionFeatures]) -> None:
             for feature in constraints.features_of(one):
                 if feature.of not in features:
                     continue
-                known = features[feature.of]
-                if feature.name not in (known.points if isinstance(feature, Point) else known.axes):
+                if not _has(features[feature.of], feature):
                     what = "hole" if feature.name in _HOLE else "opening"
                     raise PlanError(f"step {number + 1} needs '{feature}', but no {what} was seen there")
 

@@ -207,7 +207,9 @@ class SceneMemory:
         tip = choice.T_world_gripper[:3, 3]
         own = self._motion[self.scene.things[choice.query]]
         shift = transform_points(own, tip) - transform_points(motion, tip)
-        return float(distance_to_box(tip, box)) <= _PLANNED and float(np.linalg.norm(shift)) <= _NOTED
+        return (
+            float(distance_to_box(tip[None], box)[0]) <= _PLANNED and float(np.linalg.norm(shift)) <= _NOTED
+        )
 
 
 def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:

@@ -130,24 +130,23 @@ class StageRunner:
         if not (stage.carries and loop.memory.held):
             return ()
         state_at = loop.memory.state_at(loop.state.width, progress.starts)
-        found = loop.control.find_goal(loop.sent, (*progress.goals, *stage.paths), state_at, self._rng)
-        if not found.found:
+        self._find_posture(progress, state_at)
+        if progress.posture is None:
             return ()
-        T_start, T_end = loop.T_base_gripper, loop.control.T_base_gripper(found.joints)
+        T_start, T_end = loop.T_base_gripper, loop.control.T_base_gripper(progress.posture)
         state = state_at(T_start)
         held = transform_points(invert(T_start), state.box(min(state.held)).center)
         return carried_over(stage, T_start, T_end, held, state.up)
 
     def _move(self, progress: _Progress) -> str | None:
         """Move until the goals hold; return what prevents it."""
-        loop, stage = self._loop, progress.stage
-        progress.force = loop.state.force
-        loop.control.keep_away(loop.memory.obstacles(stage.touches, stage.choice))
+        loop = self._loop
+        progress.force, progress.posture = loop.state.force, None
         while True:
             seen = loop.sense()
             if self._lost_grip():
                 fell = "what was held has left the gripper"
-                return None if stage.sets_down and self._over_goal(progress) else fell
+                return None if progress.stage.sets_down and self._over_goal(progress) else fell
             if self._waits(progress):
                 loop.wait()
                 continue
@@ -161,22 +160,38 @@ class StageRunner:
 
     def _aim(self, progress: _Progress, state_at: StateAt, seen: bool) -> str | None:
         """Find the goal posture, anew with each image; return what is impossible."""
-        if progress.posture is not None and not seen:
-            return None
-        wanted = [*progress.goals, *progress.stage.paths]
-        control = self._loop.control
-        near = progress.stage.near if progress.posture is None else progress.posture
-        if near is None:
-            found = control.find_goal(self._loop.sent, wanted, state_at, self._rng)
-        else:
+        if progress.posture is None:
+            return self._find_posture(progress, state_at)
+        if seen:
             # With another posture for each image the arm would go to and fro.
-            found = control.find_near(near, wanted, state_at)
+            wanted = (*progress.goals, *progress.stage.paths)
+            found = self._loop.control.find_near(progress.posture, wanted, state_at)
+            progress.posture = found.joints if found.found else progress.posture
+        return None
+
+    def _find_posture(self, progress: _Progress, state_at: StateAt) -> str | None:
+        """Set the goal posture, and what the arm keeps away from; return what is impossible.
+
+        Where the goals allow it the arm keeps away from what it may touch as well: a jug is tipped over a
+        bowl so that the gripper does not dip into it.
+        """
+        loop, stage = self._loop, progress.stage
+        wanted = (*progress.goals, *stage.paths)
+        found = None
+        if loop.memory.held and not stage.guided:
+            loop.control.keep_away(loop.memory.obstacles(frozenset()))
+            found = loop.control.find_goal(loop.sent, wanted, state_at, self._rng)
+        if found is None or not found.found:
+            loop.control.keep_away(loop.memory.obstacles(stage.touches, stage.choice))
+            if stage.near is None:
+                found = loop.control.find_goal(loop.sent, wanted, state_at, self._rng)
+            else:
+                found = loop.control.find_near(stage.near, wanted, state_at)
         if found.found:
             progress.posture = found.joints
-        elif progress.posture is None:
-            worst = "the clearance" if found.worst is None else type(found.worst).__name__
-            return f"no posture of the arm satisfies {worst}"
-        return None
+            return None
+        worst = "the clearance" if found.worst is None else type(found.worst).__name__
+        return f"no posture of the arm satisfies {worst}"
 
     def _step(self, progress: _Progress, state_at: StateAt) -> tuple[bool, str | None]:
         """Do one control step; return whether the motion has ended, and what prevents it."""
@@ -198,7 +213,7 @@ class StageRunner:
         if progress.still > self._config.blocked_seconds:
             return near and stage.guided, None if near and stage.guided else "the arm cannot come nearer"
         if progress.seconds > self._config.stage_seconds:
-            return False, f"it took longer than {self._config.stage_seconds:.0f} s"
+            return near, None if near else f"it took longer than {self._config.stage_seconds:.0f} s"
         if pressed < 1:
             return False, None
         loop.relax()

@@ -17,29 +17,32 @@ from point2act.core.geometry import (
 )
 from point2act.core.types import View
 
-# Side of the cells whose median depth is compared, pixels: noise of single pixels is larger than a coaster is
-# thick. Chosen.
-_CELL = 8
+# Side of the cells whose median depth is compared, pixels, and their smallest number of pixels: noise of
+# single pixels may be larger than a coaster is thick. Chosen.
+_CELL, _MIN_OF_CELL = 8, 12
 # Largest difference of it on a surface that is unchanged, as a fraction of the depth. Chosen.
 _TOLERANCE = 0.003
 # Difference from which on something nearer hides a point, as a fraction of its depth. Chosen.
 _HIDES = 0.01
 # Range of the depth of neighbouring pixels from which on they are at an edge: there it is unsteady. Chosen.
 _EDGE = 0.02
-# Width of the surroundings that belong to a place, as a fraction of the image's width. Chosen.
+# Width of the surroundings along which a thing would move, as a fraction of the image's width. Chosen.
 _RING = 0.02
 # A motion along its surroundings that must change a place, metres: else depth does not show where it is.
 # Chosen.
 _SHIFT = 0.02
-# Smallest share of a place that is seen, and smallest share of it that is unchanged. Chosen: where a thing
-# has moved by a quarter of its width, a fifth of it and of its surroundings are changed.
+# Smallest share of a place that is seen, and smallest share of it that is unchanged. Chosen: where a disc has
+# moved by an eighth of its width, a sixth of its place is changed.
 _SEEN, _UNCHANGED = 0.3, 0.9
 _MIN_PIXELS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Surface points of a thing and of what is around it."""
+    """Surface points of a thing where it stands.
+
+    What is around it does not count: something else may leave or come there.
+    """
 
     points: Float[np.ndarray, "n 3"]
     """World frame, metres."""
@@ -71,16 +74,21 @@ def place_of(view: View, points: Float[np.ndarray, "n 3"]) -> Place | None:
         points: Surface points of the thing, world, metres.
     """
     assert view.depth is not None
-    on_thing = _mask(view, points)
     steady = (view.depth > 0) & ~_at_edges(view.depth)
-    around = binary_dilation(on_thing, iterations=max(1, round(_RING * on_thing.shape[1])))
-    on_place = around & steady
-    if on_place.sum() < _MIN_PIXELS:
+    mask = _mask(view, points)
+    around = binary_dilation(mask, iterations=max(1, round(_RING * mask.shape[1])))
+    on_thing, ring = mask & steady, _surface(view, around & ~mask & steady)
+    if min(on_thing.sum(), len(ring)) < _MIN_PIXELS:
         return None
-    row, column = np.nonzero(on_place)
-    place = Place(_surface(view, on_place), row // _CELL * view.camera.width + column // _CELL)
-    ring = _surface(view, on_place & ~on_thing)
-    return place if len(ring) > _MIN_PIXELS and _is_distinct(place, ring, view) else None
+    row, column = np.nonzero(on_thing)
+    _, cells, sizes = np.unique(
+        row // _CELL * view.camera.width + column // _CELL, return_inverse=True, return_counts=True
+    )
+    enough = sizes[cells] >= _MIN_OF_CELL
+    if not enough.any():
+        return None
+    place = Place(_surface(view, on_thing)[enough], cells[enough])
+    return place if _is_distinct(place, ring, view) else None
 
 
 def _is_distinct(place: Place, ring: Float[np.ndarray, "n 3"], view: View) -> bool:
