@@ -83,6 +83,11 @@ class GoalPosture:
         """Whether all goals hold well within their tolerance, and nothing is touched."""
         return self.clear and self.excess <= _WELL
 
+    @property
+    def just_found(self) -> bool:
+        """Whether all goals hold, and nothing is touched."""
+        return self.clear and self.excess <= _JUST
+
 
 class Controller:
     """Solves the quadratic programs of one arm."""
@@ -269,6 +274,8 @@ class Controller:
 
 # Fraction of a tolerance within which a goal counts as found: the rest is for what moves meanwhile. Chosen.
 _WELL = 0.6
+# Likewise, of a goal that is better than to turn over. Chosen.
+_JUST = 0.85
 # Fraction of the clearance that a goal keeps: nearer, the limits of velocity would not let the arm get there.
 _KEPT = 0.8
 # Weight of the start posture in the search for a goal: it decides only what the goals leave free.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage, carried_over
 from point2act.core.constraints import Constraint, Point, PointToPoint, features_of, queries_of
 from point2act.core.geometry import invert, transform_points
+from point2act.core.types import OrientedBox
 
 # Motion of the joints in a control step below which the arm stands still, radians. Chosen.
 _CREEP = 2e-5
@@ -35,6 +36,8 @@ class StageConfig:
     """Distance from the goal posture within which contact or a fall completes what sets down, radians."""
     over: float = 0.02
     """Horizontal distance from its goal within which what falls is set down, metres."""
+    turned: float = 2.0
+    """Motion of a joint to the goal posture beyond which another one is sought, radians."""
     settled: float = 0.01
     """Distance of the joints from the goal posture at which a motion ends, radians."""
     finger_seconds: float = 0.4
@@ -173,25 +176,33 @@ class StageRunner:
         """Set the goal posture, and what the arm keeps away from; return what is impossible.
 
         Where the goals allow it the arm keeps away from what it may touch as well: a jug is tipped over a
-        bowl so that the gripper does not dip into it.
+        bowl so that the gripper does not dip into it. But rather that than that the arm turns over.
         """
         loop, stage = self._loop, progress.stage
         wanted = (*progress.goals, *stage.paths)
-        found = None
-        if loop.memory.held and not stage.guided:
-            loop.control.keep_away(loop.memory.obstacles(frozenset()))
-            found = loop.control.find_goal(loop.sent, wanted, state_at, self._rng)
-        if found is None or not found.found:
-            loop.control.keep_away(loop.memory.obstacles(stage.touches, stage.choice))
-            if stage.near is None:
-                found = loop.control.find_goal(loop.sent, wanted, state_at, self._rng)
+        near, worst = loop.sent if stage.near is None else stage.near, None
+        for obstacles, anywhere in self._searches(stage):
+            loop.control.keep_away(obstacles)
+            if anywhere:
+                found = loop.control.find_goal(near, wanted, state_at, self._rng)
             else:
-                found = loop.control.find_near(stage.near, wanted, state_at)
-        if found.found:
-            progress.posture = found.joints
-            return None
-        worst = "the clearance" if found.worst is None else type(found.worst).__name__
-        return f"no posture of the arm satisfies {worst}"
+                found = loop.control.find_near(near, wanted, state_at)
+            turned = float(np.abs(found.joints - near).max()) > self._config.turned
+            if found.found if anywhere else found.just_found and not turned:
+                progress.posture = found.joints
+                return None
+            worst = found.worst
+        return f"no posture of the arm satisfies {'the clearance' if worst is None else type(worst).__name__}"
+
+    def _searches(self, stage: Motion) -> Iterator[tuple[list[OrientedBox], bool]]:
+        """Yield what is kept away from, and whether postures are sought anywhere; the most wanted first."""
+        memory = self._loop.memory
+        boxes = [memory.obstacles(stage.touches, stage.choice)]
+        if memory.held and not stage.guided:
+            boxes.insert(0, memory.obstacles(frozenset()))
+        for anywhere in (False, True) if stage.near is None else (False,):
+            for obstacles in boxes:
+                yield obstacles, anywhere
 
     def _step(self, progress: _Progress, state_at: StateAt) -> tuple[bool, str | None]:
         """Do one control step; return whether the motion has ended, and what prevents it."""
