@@ -193,6 +193,25 @@ def test_an_image_with_hardly_any_depth_shows_nothing(first: View, share: float 
     assert tracked(first).update(replace(first, depth=depth)) is None
 
 
+def test_what_a_shadow_falls_on_stays_and_is_followed_when_it_moves_in_it(first: View):
+    """The shadow of the arm: colours change, depth does not."""
+    things, away = tracked(first), RED.moved((0.05, -0.02, 0.0), 10.0)
+    for share in (0.6, 0.3, 0.3):
+        dark = np.round(share * first.rgb).astype(np.uint8)
+        found = things.update(replace(first, rgb=dark))
+        assert found is not None
+        assert not found["red"].lost
+        np.testing.assert_array_equal(found["red"].motion, np.eye(4))
+    for step in np.linspace(0.1, 1.0, 10):
+        way = (0.05 * float(step), -0.02 * float(step), 0.0)
+        found = things.update(frame(RED.moved(way, 10.0 * float(step)), BLUE))
+    assert found is not None
+    motion, center = found["red"].motion, RED.T_world_box[:, 3]
+    assert motion is not None
+    expected = away.T_world_box @ invert(RED.T_world_box) @ center
+    np.testing.assert_allclose((motion @ center)[:3], expected[:3], atol=0.006)
+
+
 def test_unchanging_things_stay_where_they_were(first: View):
     found = Unchanging(("red", "blue")).update(first)
     assert found.keys() == {"red", "blue"}

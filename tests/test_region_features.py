@@ -16,6 +16,8 @@ from point2act.acting.constraints.region_features import (
     features_of,
     find_features,
     surface_of,
+    with_hole,
+    with_rim,
 )
 from point2act.core.geometry import fit_box, transform, transform_points
 from point2act.data.points import read_points
@@ -279,3 +281,39 @@ def test_a_rival_that_is_not_connected_with_the_region_does_not_count(localized:
 def test_a_query_without_a_region_is_an_error(localized: dict[str, Localization]):
     with pytest.raises(ValueError, match="'the unicorn' has no features without a region: all 10 answers"):
         features_of(localized["unicorn"], UP)
+
+
+# ── of more than the region ─────────────────────────────────────────────────────────────────────
+def in_scene(one: Localization, points: np.ndarray, things: np.ndarray) -> Localization:
+    """A localization on other surface points."""
+    segmentation = one.context.segmentation
+    objects = np.zeros(len(points), int)
+    parts = replace(segmentation.parts, points=points, things=things, objects=objects)
+    return replace(one, context=replace(one.context, segmentation=replace(segmentation, parts=parts)))
+
+
+def test_the_rim_of_a_bowl_is_found_from_a_piece_of_it(localized: dict[str, Localization]):
+    """What lies on the ground, and other things, do not count."""
+    rng = np.random.default_rng(0)
+    bowl = vessel(rng, 0.05, 0.07, 0.06, seen=0.06)
+    beside = block(rng, (0.05, 0.05, 0.12)) + np.array([0.2, 0.0, 0.06])
+    table = np.append(rng.uniform(-0.3, 0.3, (5000, 2)), np.zeros((5000, 1)), axis=1)
+    points = np.concatenate([bowl, beside, table])
+    things = np.arange(len(points)) < len(bowl) + len(beside)
+    piece = bowl[bowl[:, 0] > 0.02]
+    part = find_features(piece, np.ones(len(piece)), piece[0], UP, fit_box(piece))
+    assert "rim" not in part.points
+    found = with_rim(part, in_scene(localized["red"], points, things), UP)
+    np.testing.assert_allclose(found.points["rim"], [0.0, 0.0, 0.06], atol=0.005)
+    np.testing.assert_allclose(found.points["bottom"], [0.0, 0.0, 0.004], atol=0.006)
+    assert found.axes["rim_normal"] @ UP > 0.99
+    assert found.box is part.box
+
+
+def test_without_an_opening_or_a_hole_features_are_as_they_were(localized: dict[str, Localization]):
+    red = localized["red"]
+    features = features_of(red, UP)
+    assert with_rim(features, red, UP) is features
+    assert with_hole(features, red, UP) is features
+    none = in_scene(red, np.zeros((4, 3)), np.zeros(4, bool))
+    assert with_rim(features, none, UP) is features

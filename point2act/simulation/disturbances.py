@@ -137,7 +137,7 @@ class Disturber:
             if (np.abs(place[:2]) > _AREA).any():
                 continue
             free = min((float(np.linalg.norm(place[:2] - other)) for other in others), default=np.inf)
-            free = min(free, _beside(robot.data.body("gripper/palm").xpos[:2], start[:2], place[:2]))
+            free = min(free, way_beside(robot.data.body("gripper/palm").xpos[:2], start[:2], place[:2]))
             if free > clearance:
                 best, clearance = place, free
             if free >= _APART:
@@ -145,10 +145,15 @@ class Disturber:
         return np.array([best[0], best[1], rest[2] + 0.001])
 
 
-def _beside(
+def way_beside(
     point: Float[np.ndarray, " 2"], start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"]
 ) -> float:
-    """Return the distance of a point from the way between two others, beyond that from its start."""
+    """Return the distance of a point from the way between two others; infinite where the way leads from it.
+
+    Args:
+        point: A place on the table, metres.
+        start: Where the way starts; likewise ``end``.
+    """
     way = end - start
     along = np.clip((point - start) @ way / max(float(way @ way), 1e-12), 0.0, 1.0)
     nearest, first = np.linalg.norm(point - start - along * way), np.linalg.norm(point - start)

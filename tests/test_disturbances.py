@@ -1,0 +1,32 @@
+"""Where disturbances put things: within the distances, free, and not through the gripper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("mujoco", reason="the simulator needs mujoco: pip install point2act[sim]")
+
+from point2act.simulation.disturbances import way_beside
+
+PLACE = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+
+
+@given(PLACE, PLACE, PLACE)
+def test_a_way_is_as_near_as_its_nearest_point_unless_it_leads_away(point: tuple, start: tuple, end: tuple):
+    point, start, end = (np.array(one) for one in (point, start, end))
+    along = start + np.linspace(0, 1, 401)[:, None] * (end - start)
+    nearest = float(np.linalg.norm(along - point, axis=1).min())
+    found = way_beside(point, start, end)
+    if np.isinf(found):
+        assert nearest == pytest.approx(float(np.linalg.norm(start - point)), abs=1e-5)
+    else:
+        assert found == pytest.approx(nearest, abs=2e-3)
+
+
+def test_a_way_from_the_gripper_is_free_and_one_through_it_is_not():
+    start, gripper = np.zeros(2), np.array([0.05, 0.0])
+    assert way_beside(gripper, start, np.array([-0.1, 0.0])) == np.inf
+    assert way_beside(gripper, start, np.array([0.1, 0.0])) == pytest.approx(0.0)
