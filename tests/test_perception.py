@@ -209,7 +209,8 @@ def test_what_a_shadow_falls_on_stays_and_is_followed_when_it_moves_in_it(first:
     motion, center = found["red"].motion, RED.T_world_box[:, 3]
     assert motion is not None
     expected = away.T_world_box @ invert(RED.T_world_box) @ center
-    np.testing.assert_allclose((motion @ center)[:3], expected[:3], atol=0.006)
+    # While it moves it is as near as the dead band is wide.
+    np.testing.assert_allclose((motion @ center)[:3], expected[:3], atol=0.012)
 
 
 def test_unchanging_things_stay_where_they_were(first: View):

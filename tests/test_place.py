@@ -1,4 +1,4 @@
-"""The place of a thing by its depth: what stands still is told from what has moved, whatever the light."""
+"""The place of a thing by its depth: what stands still and what has moved, whatever the light."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_leaves_beside_it_does_not_count():
     assert place.is_unchanged(seen(RED))
 
 
-def test_a_place_that_is_mostly_hidden_tells_nothing():
+def test_a_place_that_is_mostly_hidden_is_not_known_to_be_unchanged():
     first = seen(RED, seed=10)
     place = place_of(first, surface(RED))
     assert place is not None

@@ -25,7 +25,7 @@ _AS_WIDE = 0.0007
 _MIN_RADIUS = 0.007
 # What is not of the region limits a hole within so far of the region's ends along the axis. Chosen.
 _BEYOND = 0.003
-# The edge of a hole: points within this of its circle; they are seen in at least so many of the directions.
+# The edge of a hole: points within this of its circle; they are seen in at least this share of directions.
 # A handle is open where it is attached. Chosen.
 _EDGE, _DIRECTIONS, _MIN_ENCLOSED = 0.008, 12, 0.5
 

@@ -10,16 +10,11 @@ import numpy as np
 from point2act.acting.control.controller import missing
 from point2act.acting.control.gripper_constraints import GripperAt, backed_off
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError, LoopConfig
+from point2act.acting.execution.goal_points import beside_goals, into_openings, points_of
 from point2act.acting.execution.perception import BesideControl
 from point2act.acting.execution.robot import Robot
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
-from point2act.acting.execution.stage_runner import (
-    StageConfig,
-    StageRunner,
-    beside_goals,
-    into_openings,
-    points_of,
-)
+from point2act.acting.execution.stage_runner import StageConfig, StageRunner
 from point2act.acting.execution.stages import (
     APPROACH,
     Check,

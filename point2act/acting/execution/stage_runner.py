@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.constraints.constraint_values import residual, satisfied
-from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
+from point2act.acting.execution.goal_points import beside_goals, points_of
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage, carried_over
-from point2act.core.constraints import Constraint, Point, PointToPoint, features_of, queries_of
+from point2act.core.constraints import Constraint, Point, queries_of
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import OrientedBox
 
@@ -306,30 +306,3 @@ class StageRunner:
         self._held_width = widths[-1]
         loop.memory.hold(stage.query, loop.control.T_base_gripper(loop.state.joints))
         return None
-
-
-def beside_goals(goals: Iterable[Constraint], state: SceneState) -> float:
-    """Return the largest horizontal distance of a point from where it is to be, metres; infinite without one.
-
-    What is to be at an opening is there over its inner half, of which the region's box tells the size.
-    """
-    return max((_beside(one, state) for one in goals if isinstance(one, PointToPoint)), default=np.inf)
-
-
-def into_openings(goals: Iterable[Constraint]) -> tuple[PointToPoint, ...]:
-    """Return the goals of points that are to be at an opening."""
-    return tuple(one for one in goals if isinstance(one, PointToPoint) and one.target.name == "rim")
-
-
-def _beside(goal: PointToPoint, state: SceneState) -> float:
-    way = residual(goal, state).error
-    away = float(np.linalg.norm(way - (way @ state.up) * state.up))
-    if goal.target.name != "rim":
-        return away
-    inner = float(state.box(goal.target.of).half_extents.min()) / 2
-    return max(away - inner, 0.0)
-
-
-def points_of(constraints: Iterable[Constraint]) -> set[Point]:
-    """Return the points that constraints refer to."""
-    return {value for one in constraints for value in features_of(one) if isinstance(value, Point)}

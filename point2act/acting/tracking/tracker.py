@@ -120,7 +120,7 @@ class Tracker:
         return self.tracks
 
     def correct(self, name: str, T_cam_thing: Float[np.ndarray, "4 4"]) -> None:
-        """Put a thing where it is known to be in the latest frame, whatever it looks like.
+        """Put a thing where it is known to be in the latest frame, whatever its colours are.
 
         Args:
             name: Name of the thing.

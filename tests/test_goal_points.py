@@ -1,4 +1,4 @@
-"""Where what falls has been set down."""
+"""The points of goals, and where what falls has been set down."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from constraint_states import random_state
 pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
 
 from point2act.acting.constraints.region_features import RegionFeatures
-from point2act.acting.execution.stage_runner import beside_goals
+from point2act.acting.execution.goal_points import beside_goals, into_openings, points_of
 from point2act.core.constraints import Axis, Height, Point, PointToPoint
 from point2act.core.geometry import transform
 from point2act.core.types import OrientedBox
@@ -47,6 +47,13 @@ def test_over_the_inner_half_of_an_opening_is_at_its_middle():
     assert beside_goals((goal,), replace(state, T_world_gripper=transform(np.eye(3), (0.018, 0.0, 0.5)))) == 0
     beside = replace(state, T_world_gripper=transform(np.eye(3), (0.05, 0.0, 0.5)))
     assert beside_goals((goal,), beside) == pytest.approx(0.03)
+
+
+def test_only_goals_at_openings_are_into_them():
+    into, onto = PointToPoint(GRIP, Point("cup", "rim")), PointToPoint(GRIP, Point("cup", "top"))
+    height = Height(GRIP, Point("cup", "rim"), min_height=0.1)
+    assert into_openings((onto, into, height)) == (into,)
+    assert points_of((into, height)) == {GRIP, Point("cup", "rim")}
 
 
 def _vessel(half: float) -> RegionFeatures:
