@@ -16,6 +16,7 @@ from point2act.acting.tracking.features import matched_motion
 from point2act.acting.tracking.frame import TrackedFrame, optical_flow
 from point2act.acting.tracking.search import places_of_colors
 from point2act.acting.tracking.surface import Tolerances, compare, shaded
+from point2act.acting.tracking.thing import thing_of
 from point2act.core.errors import PointsError
 from point2act.core.geometry import invert, project, transform_points
 from point2act.core.types import View
@@ -300,3 +301,17 @@ def test_the_same_frames_give_the_same_tracks(first: View, red: Thing):
     for view in frames:
         (a,), (b,) = one.update(view), other.update(view)
         np.testing.assert_array_equal(a.T_cam_thing, b.T_cam_thing)
+
+
+def test_a_thing_of_known_surface_is_all_of_it_however_flat():
+    """As low as a mat: the table's segmentation takes it for the table."""
+    coaster = box(0.02, 0.0, (0.1, 0.09, 0.003), (0.3, 0.35, 0.6))
+    view = frame(coaster)
+    x, y = np.meshgrid(np.linspace(-0.048, 0.048, 21), np.linspace(-0.043, 0.043, 19))
+    on_top = np.stack([x.ravel(), y.ravel(), np.full(x.size, 0.0015)], axis=1)
+    points = transform_points(view.T_cam_world @ coaster.T_world_box, on_top)
+    thing = thing_of(view, points, pixel_of(top(coaster)), "coaster")
+    flat = transform_points(view.T_world_cam, thing.surface.points)[:, :2] - [0.02, 0.0]
+    np.testing.assert_allclose(np.abs(flat).max(axis=0), [0.05, 0.045], atol=0.006)
+    patch = thing_at(view, pixel_of(top(coaster)), "patch")
+    assert len(patch.surface.points) < len(thing.surface.points) / 2

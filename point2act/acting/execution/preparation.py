@@ -229,9 +229,11 @@ def _thing(
     view: View, pixel: tuple[float, float], name: str, parts: Parts, surface: Float[np.ndarray, "n 3"]
 ) -> Thing:
     """Return the thing at a pixel; what is as flat as the table is known by its surface alone."""
-    found = thing_at(view, pixel, name, parts)
-    away = np.linalg.norm(parts.points - found.middle, axis=1)
-    return found if parts.things[away.argmin()] else thing_of(view, surface, pixel, name)
+    beside = np.linalg.norm(project(view.camera, np.eye(4), surface)[0] - pixel, axis=1)
+    away = np.linalg.norm(parts.points - surface[beside.argmin()], axis=1)
+    if parts.things[away.argmin()]:
+        return thing_at(view, pixel, name, parts)
+    return thing_of(view, surface, pixel, name)
 
 
 def _shown(view: View, points: Float[np.ndarray, "n 3"]) -> tuple[float, float] | None:
