@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from point2act.acting.constraints.hole import find_hole
 from point2act.acting.constraints.opening import find_opening
@@ -77,8 +77,7 @@ def with_rim(
     points = parts.points[parts.things]
     if not len(points):
         return features
-    piece = connected_pieces(points, _CONNECTED)
-    own = points[piece == piece[np.linalg.norm(points - features.points["action_point"], axis=1).argmin()]]
+    own = points[_connected_with(points, features.points["action_point"])]
     opening = find_opening(own, np.ones(len(own)), up)
     if opening is None:
         return features
@@ -101,11 +100,8 @@ def with_hole(
     hole = find_hole(surface_of(localization)[0], localization.surface[0], axes)
     if hole is None:
         return features
-    points, directions = (
-        {**features.points, "hole": hole.center},
-        {**features.axes, "hole_axis": _signed(hole.axis, up)},
-    )
-    return RegionFeatures(points, directions, features.box)
+    found = {**features.points, "hole": hole.center}
+    return RegionFeatures(found, {**features.axes, "hole_axis": _signed(hole.axis, up)}, features.box)
 
 
 def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
@@ -117,10 +113,17 @@ def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Fl
     points, relevancy = localization.surface
     away = np.linalg.norm(points - localization.region.action_point, axis=1)
     belongs = relevancy >= _BELONGS * relevancy[away <= max(_CONNECTED, away.min())].max()
-    points, relevancy, away = points[belongs], relevancy[belongs], away[belongs]
-    piece = connected_pieces(points, _CONNECTED)
-    own = piece == piece[away.argmin()]
+    points, relevancy = points[belongs], relevancy[belongs]
+    own = _connected_with(points, localization.region.action_point)
     return points[own], relevancy[own]
+
+
+def _connected_with(
+    points: Float[np.ndarray, "n 3"], place: Float[np.ndarray, " 3"]
+) -> Bool[np.ndarray, " n"]:
+    """Return which points are connected with the one nearest to a place."""
+    piece = connected_pieces(points, _CONNECTED)
+    return piece == piece[np.linalg.norm(points - place, axis=1).argmin()]
 
 
 def find_features(
