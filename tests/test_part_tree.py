@@ -187,6 +187,71 @@ def test_what_stands_out_is_likelier_than_a_piece_of_it():
     assert min(sets[blob] for blob in blobs) > max(sets[part] for part in sets.keys() - blobs)
 
 
+# ── what a gap separates ───────────────────────────────────────────────────────────────────────
+def board_and_block(size: tuple[float, float], away: float, seed: int):
+    """A board and a block of its colour beside it, 4 mm from point to point, and which one is the block."""
+    rng = np.random.default_rng(seed)
+    board = rng.uniform(-0.5, 0.5, (int(size[0] * size[1] / 0.004**2), 2)) * size
+    block = rng.uniform(-0.015, 0.015, (60, 2)) + np.array([size[0] / 2 + away + 0.015, 0.0])
+    points = np.pad(np.concatenate([board, block]), ((0, 0), (0, 1)))
+    return points + rng.normal(0, 3e-4, points.shape), np.arange(len(points)) >= len(board)
+
+
+def object_of(parts: Parts, wanted: np.ndarray) -> np.ndarray:
+    """Which points belong to the object of a thing's first point."""
+    return parts.objects == parts.objects[np.flatnonzero(wanted)[0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("away", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("size", [(0.16, 0.22), (0.2, 0.2), (0.08, 0.25), (0.1, 0.1)])
+def test_a_large_thing_beside_a_small_one_is_whole(size: tuple[float, float], away: float, seed: int):
+    points, small = board_and_block(size, away, seed)
+    colors, ground = np.full(points.shape, 0.6), np.zeros(len(points), bool)
+    parts = build_part_tree(points, colors, ground, distance=0.6)
+    for thing in (small, ~small):
+        assert overlap(parts, thing) == 1
+        np.testing.assert_array_equal(object_of(parts, thing), thing)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_crumbs_are_in_no_part_of_a_thing(seed: int):
+    """Single points that noise leaves above a table, everywhere."""
+    points, small = board_and_block((0.16, 0.22), 0.1, seed)
+    crumbs = np.random.default_rng(seed).uniform([-0.3, -0.3, 0.02], [0.3, 0.3, 0.3], (100, 3))
+    everything = np.concatenate([points, crumbs])
+    small, crumb = np.pad(small, (0, 100)), np.arange(len(everything)) >= len(points)
+    colors, ground = np.full(everything.shape, 0.6), np.zeros(len(everything), bool)
+    parts = build_part_tree(everything, colors, ground, distance=0.6)
+    for thing in (small, ~small & ~crumb):
+        assert overlap(parts, thing) == 1
+        np.testing.assert_array_equal(object_of(parts, thing), thing)
+
+
+def test_a_narrow_gap_separates_nothing():
+    points, _ = board_and_block((0.1, 0.1), 0.004, 0)
+    colors, ground = np.full(points.shape, 0.6), np.zeros(len(points), bool)
+    parts = build_part_tree(points, colors, ground, distance=0.6)
+    assert overlap(parts, np.ones(len(points), bool)) == 1
+
+
+@pytest.mark.parametrize("spacing", [0.005, 0.02, 0.05])
+def test_sparse_points_are_connected(spacing: float):
+    ticks = spacing * np.arange(-5, 6)
+    points = np.stack(np.meshgrid(ticks, ticks, [0.0]), axis=-1).reshape(-1, 3)
+    config = PartTreeConfig(max_scatter=2.0)
+    parts = build_part_tree(points, points * 0, np.zeros(len(points), bool), distance=0.6, config=config)
+    assert overlap(parts, np.ones(len(points), bool)) == 1
+
+
+def test_a_thing_alone_is_likelier_than_most_of_its_pieces():
+    points, small = board_and_block((0.16, 0.22), 0.1, 0)
+    board = points[~small]
+    parts = build_part_tree(board, np.full(board.shape, 0.6), np.zeros(len(board), bool), distance=0.6)
+    whole = parts.prior[parts.end - parts.first == len(board)]
+    assert whole.max() > np.quantile(parts.prior, 0.8)
+
+
 # ── more points than are clustered ─────────────────────────────────────────────────────────────
 def test_thinning_to_cells_loses_no_point():
     points, colors, ground = soup(0, 900)

@@ -127,6 +127,19 @@ def test_a_plane_alone_is_all_ground():
     assert not parts.things.any()
 
 
+def test_the_top_of_a_large_box_is_no_ground():
+    """It holds a tenth of the surface, but a part of this size is a thing."""
+    block = Block((0.0, 0.0, 0.04), (0.1, 0.1, 0.04), (0.6, 0.5, 0.4))
+    table = sheet(2, 0.0, np.array([-0.25, -0.25, 0.0]), np.array([0.25, 0.25, 0.0]))
+    table = table[(np.abs(table[:, :2]) > 0.1).any(axis=1)]
+    points = np.concatenate([table, faces(block)])
+    parts = segmentation(scene_of(points, np.full_like(points, 0.5)), VIEWS).parts
+    top = parts.points[:, 2] > 0.079
+    assert top.mean() > 0.1
+    assert parts.things[top].all()
+    assert not parts.things[parts.points[:, 2] < 1e-3].any()
+
+
 def test_it_does_not_matter_which_way_is_up_nor_how_long_a_metre_is(found):
     here, scene, which = found
     T = np.eye(4)

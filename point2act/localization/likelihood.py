@@ -73,7 +73,7 @@ class LikelihoodConfig:
     """Prior probability that the rival contains the part: that wrong points are on the same object."""
     pointed: Mixture = ((0.2, 1.0), (0.4, 1.0), (0.6, 1.0), (0.95, 0.05))
     """Probability of a point if the object is not in the scene."""
-    absent: float = 0.5
+    absent: float = 0.7
     """Prior probability that the object is not in the scene, in the limit of many views; 0 rules it out."""
     absent_views: float = 20.0
     """With n answers the prior of absence is its limit times (n + 1) / (n + 1 + this)."""

@@ -1,7 +1,7 @@
 """Hierarchical segmentation of a surface into parts at every scale. numpy only.
 
 A knob, its drawer and the chest are each connected in position, colour and normal. Ward clustering finds all
-of them as branches of one tree.
+of them as branches of one tree. What a gap separates is in different trees.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.cluster.hierarchy import ward
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
+
+from point2act.core.pieces import connected_pieces
 
 # Maximum number of cells along an axis, so that cell indices fit into 64 bits.
 _CELLS = 1e6
@@ -34,10 +37,13 @@ class PartTreeConfig:
     """Unit of normals in the features, difference of their outer products (at most 1.4)."""
     neighbours: int = 12
     """Number of neighbours that a normal is estimated from."""
+    gap: float = 0.02
+    """Largest distance of connected points, as an angle, radians: 1 cm at 0.5 m; more for sparse points."""
+    # On simulated tables things are whole, and apart, with 0.015 to 0.03; their points are 0.009 apart.
     min_points: int = 8
     """Minimum number of points of a part."""
-    max_scatter: float = 0.14
-    """Maximum root mean square radius of a part, as an angle, radians: 7 cm at 0.5 m."""
+    max_scatter: float = 0.2
+    """Maximum root mean square radius of a part, as an angle, radians: 10 cm at 0.5 m."""
     min_weight: float = 0.02
     """Minimum prior weight of a branch; one that merges e times higher than its halves has weight 1."""
     max_cells: int = 4000
@@ -99,10 +105,12 @@ def build_part_tree(
     distance: float,
     config: PartTreeConfig = PartTreeConfig(),
 ) -> Parts:
-    """Build the tree of parts by Ward's hierarchical clustering (Ward 1963).
+    """Build the trees of parts by Ward's hierarchical clustering (Ward 1963).
 
-    Every branch that is neither too small nor too large is a part. Its prior weight is log(h_parent / h_own),
-    with the merge heights h: the more a branch differs from its parent, the more likely it has a name.
+    Every connected piece has a tree of its own: by Ward's costs alone, half of a board merges with a knife
+    beside it before it does with its other half. Every branch that is neither too small nor too large is a
+    part. Its prior weight is log(h_parent / h_own), with the merge heights h: the more a branch differs from
+    its parent, the more likely it has a name.
 
     Args:
         points: Surface points, any unit.
@@ -111,15 +119,18 @@ def build_part_tree(
         distance: Distance of the cameras, in the unit of the points.
     """
     points = points.astype(float)  # scenes are float32, too little for sums over all of their points
-    features = _features(points, colors, config.position_scale * distance, config)
+    unit = config.position_scale * distance
+    near, spacing = _nearest(points, config.neighbours)
+    features = _features(points, colors, near, unit, config)
     trees = []
-    for chosen, pieces, share in (
+    for chosen, most, share in (
         (~ground, config.max_cells, 1 - config.ground_prior),
         (ground, config.max_ground_cells, config.ground_prior),
     ):
         index = np.flatnonzero(chosen)
-        cells = _cells(points[index], config.position_scale * distance / 8, pieces)
-        trees.append((index, share, *_branches(features[index], cells)))
+        cells, size = _cells(points[index], unit / 8, most)
+        gap = max(config.gap * distance, spacing, 2 * size)
+        trees.append((index, share, *_branches(features[index], cells, gap / unit, config)))
     order = np.concatenate([index[sorted_] for index, _, sorted_, _, _, _ in trees])
     before = [0, len(trees[0][0])]
     first = np.concatenate([tree[3] + start for tree, start in zip(trees, before, strict=True)])
@@ -156,22 +167,34 @@ def outermost(
 
 
 def _features(
-    points: Float[np.ndarray, "n 3"], colors: Float[np.ndarray, "n 3"], unit: float, config: PartTreeConfig
+    points: Float[np.ndarray, "n 3"],
+    colors: Float[np.ndarray, "n 3"],
+    near: Int[np.ndarray, "n k"],
+    unit: float,
+    config: PartTreeConfig,
 ) -> Float[np.ndarray, "n 15"]:
     """Return scaled position, colour and normal; the outer product of a normal removes its sign."""
-    normals = _normals(points, config.neighbours)
+    normals = _normals(points, near)
     outer = (normals[:, :, None] * normals[:, None]).reshape(-1, 9)
     return np.concatenate(
         [points / unit, _lab(colors) / config.color_scale, outer / config.normal_scale], axis=1
     )
 
 
-def _normals(points: Float[np.ndarray, "n 3"], count: int) -> Float[np.ndarray, "n 3"]:
+def _nearest(points: Float[np.ndarray, "n 3"], count: int) -> tuple[Int[np.ndarray, "n k"], float]:
+    """Return the nearest points of each point, itself included, and the median distance of the last ones."""
+    count = min(count, len(points))
+    if count == 0:
+        return np.zeros((0, 0), int), 0.0
+    away, near = KDTree(points).query(points, k=range(1, count + 1))
+    return near, float(np.median(away[:, -1]))
+
+
+def _normals(points: Float[np.ndarray, "n 3"], near: Int[np.ndarray, "n k"]) -> Float[np.ndarray, "n 3"]:
     """Return the direction of least variance of each point's neighbours; its sign is arbitrary."""
     if len(points) == 0:
         return points
-    _, near = KDTree(points).query(points, k=min(count, len(points)))
-    about = points[near.reshape(len(points), -1)]
+    about = points[near]
     about = about - about.mean(axis=1, keepdims=True)
     return np.linalg.eigh(np.einsum("nki,nkj->nij", about, about))[1][:, :, 0]
 
@@ -185,10 +208,10 @@ def _lab(colors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
-def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.ndarray, " n"]:
-    """Return the cell of each point: its own, or a grid cell if there are too many points."""
+def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> tuple[Int[np.ndarray, " n"], float]:
+    """Return the cell of each point, its own or a grid cell if there are too many points, and their size."""
     if len(points) <= most:
-        return np.arange(len(points))
+        return np.arange(len(points)), 0.0
     size = max(size, float(np.ptp(points, axis=0).max()) / _CELLS)
     while True:
         steps = np.floor(points / size).astype(np.int64)
@@ -197,36 +220,76 @@ def _cells(points: Float[np.ndarray, "n 3"], size: float, most: int) -> Int[np.n
         # One index per cell: sorting rows takes four times as long.
         _, cells = np.unique(np.ravel_multi_index(tuple(steps.T), tuple(counts)), return_inverse=True)
         if cells.max() < most:
-            return cells
+            return cells, size
         size *= 1.25
 
 
 def _branches(
-    features: Float[np.ndarray, "n f"], cells: Int[np.ndarray, " n"]
+    features: Float[np.ndarray, "n f"], cells: Int[np.ndarray, " n"], gap: float, config: PartTreeConfig
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " b"], Int[np.ndarray, " b"], Float[np.ndarray, " b"]]:
-    """Return points sorted along the tree, the range of every branch in that order, and its weight.
+    """Return points sorted along the trees, the range of every branch in that order, and its weight.
 
-    The weight is log(h_parent / h_own) of the merge heights, 0 for the root.
+    The weight is log(h_parent / h_own) of the merge heights. The parent of a whole piece is what it would
+    form with the piece that is cheapest to merge with.
+
+    Args:
+        features: Scaled position first.
+        cells: The cell of every point.
+        gap: Largest distance of connected cells, in scaled position.
     """
     count = int(cells.max(initial=-1)) + 1
-    if count < 2:
-        whole = np.arange(len(cells))
-        return whole, np.zeros(count, int), np.full(count, len(cells)), np.zeros(count)
     size = np.bincount(cells, minlength=count)
     middle = np.stack([np.bincount(cells, column, count) for column in features.T], axis=1) / size[:, None]
-    tree = ward(middle)
-    pairs, height = tree[:, :2].astype(int), np.maximum(tree[:, 2], 1e-9)
-    total, joined = np.concatenate([size, np.zeros(count - 1, int)]), np.zeros(2 * count - 1)
-    joined[-1] = height[-1]
-    for number, (left, right) in enumerate(pairs, start=count):
+    pieces = connected_pieces(middle[:, :3], gap)
+    # Crumbs form one more piece, the last: noise, or what is hardly reconstructed.
+    large = np.bincount(pieces, size)[pieces] >= config.min_points
+    pieces[~large] = count
+    pairs, height, roots = _forest(middle, pieces)
+    total, joined = np.append(size, np.zeros(len(pairs), int)), height.copy()
+    apart = _cheapest_merge(middle[large], pieces[large])
+    whole = roots[: len(apart)]
+    joined[whole] = np.where(np.isfinite(apart), apart, np.e * height[whole])
+    for number, (left, right) in enumerate(pairs.tolist(), start=count):
         total[number] = total[left] + total[right]
-        joined[[left, right]] = height[number - count]
-    first = np.zeros(2 * count - 1, int)
-    for number in range(2 * count - 2, count - 1, -1):
-        left, right = pairs[number - count]
+        joined[[left, right]] = height[number]
+    first = np.zeros(len(total), int)
+    first[roots] = np.cumsum(total[roots]) - total[roots]
+    for number, (left, right) in reversed(list(enumerate(pairs.tolist(), start=count))):
         first[left], first[right] = first[number], first[number] + total[left]
     order = np.argsort(first[:count][cells], kind="stable")
-    return order, first[count:], (first + total)[count:], np.log(joined[count:] / height)
+    chosen = np.append(roots[roots < count], np.arange(count, len(total)))
+    return order, first[chosen], (first + total)[chosen], np.log(joined / height)[chosen]
+
+
+def _forest(
+    middle: Float[np.ndarray, "c f"], pieces: Int[np.ndarray, " c"]
+) -> tuple[Int[np.ndarray, "m 2"], Float[np.ndarray, " n"], Int[np.ndarray, " r"]]:
+    """Cluster every piece; return merged pairs of nodes, the height of every node, and the roots.
+
+    Nodes are the cells, then the pairs.
+    """
+    pairs, height, roots = [np.zeros((0, 2), int)], [np.full(len(pieces), 1e-9)], []
+    made = len(pieces)
+    order = np.argsort(pieces, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(pieces[order])) + 1):
+        if len(own) > 1:
+            tree = ward(middle[own])
+            pairs.append(np.append(own, made + np.arange(len(tree)))[tree[:, :2].astype(int)])
+            height.append(np.maximum(tree[:, 2], 1e-9))
+            made += len(tree)
+        roots.extend([made - 1] if len(own) > 1 else own.tolist())
+    return np.concatenate(pairs), np.concatenate(height), np.array(roots, int)
+
+
+def _cheapest_merge(
+    middle: Float[np.ndarray, "c f"], pieces: Int[np.ndarray, " c"]
+) -> Float[np.ndarray, " k"]:
+    """Return the least height at which each piece would merge with another one, infinite without any."""
+    _, number, size = np.unique(pieces, return_inverse=True, return_counts=True)
+    mean = np.stack([np.bincount(number, column) for column in middle.T], axis=1) / size[:, None]
+    height = np.sqrt(2 * size * size[:, None] / (size + size[:, None])) * cdist(mean, mean)
+    np.fill_diagonal(height, np.inf)
+    return height.min(axis=1, initial=np.inf)
 
 
 def _scatter(

@@ -84,7 +84,7 @@ def segment_scene(
     solid = np.flatnonzero((scene.opacities > config.opacity) & (covered.max(axis=0) > _SEEN))
     points, covered = scene.means[solid], covered[:, solid]
     distance = _distance(points, views, covered)
-    ground = _ground(points, views, config.ground * distance)
+    ground = _ground(points, views, distance, config)
     colors = 0.5 + SH_DC * scene.sh[solid, 0]
     parts = build_part_tree(points, colors, ground, distance=distance, config=config.parts)
     attached = _attached(scene.means, solid, _ATTACHED * distance)
@@ -108,7 +108,7 @@ def segment_view(view: View, *, config: SegmentationConfig = SegmentationConfig(
     colors = view.rgb[step // 2 :: step, step // 2 :: step][chosen] / 255
     distance = float(np.linalg.norm(points, axis=1).mean()) if len(points) else 1.0
     at_camera = replace(view, T_world_cam=np.eye(4))
-    ground = _ground(points, [at_camera], config.ground * distance)
+    ground = _ground(points, [at_camera], distance, config)
     return build_part_tree(points, colors, ground, distance=distance, config=config.parts)
 
 
@@ -144,19 +144,24 @@ def _distance(
 
 
 def _ground(
-    points: Float[np.ndarray, "n 3"], views: Sequence[View], thickness: float
+    points: Float[np.ndarray, "n 3"], views: Sequence[View], distance: float, config: SegmentationConfig
 ) -> Bool[np.ndarray, " n"]:
-    """Return which points lie on the largest planes: a table, a floor, the back of a shelf."""
+    """Return which points lie on the largest planes: a table, a floor, the back of a shelf.
+
+    A plane that is small enough for a part, as the top of a box, is none of them.
+    """
+    thickness, part = config.ground * distance, config.parts.max_scatter * distance
     ground = np.zeros(len(points), dtype=bool)
     eye = np.mean([view.T_world_cam[:3, 3] for view in views], axis=0)
-    config = TableConfig(inlier_distance=thickness, inlier_fraction=0.0, max_below=1.0)
+    search = TableConfig(inlier_distance=thickness, inlier_fraction=0.0, max_below=1.0)
     for _ in range(_PLANES):
         rest = points[~ground]
         if len(rest) <= _LARGE * len(points):
             break
-        plane = find_table(rest, eye - rest.mean(axis=0), config=config, rng=np.random.default_rng(0))
+        plane = find_table(rest, eye - rest.mean(axis=0), config=search, rng=np.random.default_rng(0))
         flat = np.abs(points @ plane[:3] + plane[3]) < thickness if plane is not None else ground
-        if np.mean(flat & ~ground) < _LARGE:
+        new = points[flat & ~ground]
+        if len(new) < _LARGE * len(points) or np.sqrt(new.var(axis=0).sum()) < part:
             break
         ground |= flat
     return ground

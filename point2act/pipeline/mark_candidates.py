@@ -30,7 +30,7 @@ class MarksConfig:
     """Candidates for set-of-mark prompting. Angles are as seen from the cameras, radians."""
 
     max_candidates: int = 8
-    """Maximum number of candidates: the regions that were found, then other parts of the same objects."""
+    """Maximum number of candidates: the regions found, then other parts of these objects and near objects."""
     min_separation: float = 0.03
     """Minimum angle between the centres of two candidates."""
     # 20 px at f = 300, where LikelihoodConfig takes a part to be visible as likely as not.
@@ -40,6 +40,9 @@ class MarksConfig:
     # seed 0.
     max_scatter: float = 0.08
     """Maximum root mean square angle of a candidate's points to their centre, except for larger regions."""
+    beside: float = 0.3
+    """Maximum angle between the centres of a region's part and of an object that is a candidate too."""
+    # 15 cm at half a metre. Chosen.
     full_angle: float = 0.5
     """Two views that differ by this angle are counted in full when views are selected."""
 
@@ -59,8 +62,8 @@ def find_candidates(
 ) -> tuple[Candidate, ...]:
     """Return disjoint parts that a query may mean: first the parts of its regions, then their relatives.
 
-    Relatives share a branch of the part tree with a region's part. They follow the order of the regions'
-    confidence, and among one region's those with the highest prior come first.
+    Relatives share a branch of the part tree with a region's part, or are small objects near it. They follow
+    the order of the regions' confidence, and among one region's those with the highest prior come first.
 
     Args:
         segmentation: The segmented scene.
@@ -89,7 +92,8 @@ def find_candidates(
     for lead, region in zip(leads, regions, strict=True):
         add(lead, region.confidence)
     for lead in leads:
-        for part in _relatives(parts, lead):
+        near = np.linalg.norm(middles - middles[lead], axis=1) < config.beside * parts.distance
+        for part in _relatives(parts, lead, near & small):
             add(part, 0.0)
     return tuple(found)
 
@@ -125,13 +129,16 @@ def _scatter(parts: Parts) -> Float[np.ndarray, " k"]:
     return np.sqrt(np.maximum(squared - (middle**2).sum(axis=1), 0.0))
 
 
-def _relatives(parts: Parts, lead: int) -> list[int]:
-    """Return parts that share a branch with a part but do not overlap it, highest prior first."""
+def _relatives(parts: Parts, lead: int, near: Bool[np.ndarray, " k"]) -> list[int]:
+    """Return parts of the same object that do not overlap a part, and near objects, highest prior first."""
     tree = _branches(parts, lead)
     first, end = parts.first[tree].min(), parts.end[tree].max()
     within = (parts.first >= first) & (parts.end <= end)
     beside = (parts.first >= parts.end[lead]) | (parts.end <= parts.first[lead])
-    found = np.flatnonzero(within & beside)
+    some = parts.order[parts.first]
+    # Every part has an object, so -1, for points without any, is not looked up.
+    whole = np.bincount(parts.objects[parts.objects >= 0])[parts.objects[some]] == parts.end - parts.first
+    found = np.flatnonzero((within | (whole & near & parts.things[some])) & beside)
     return found[np.argsort(-parts.prior[found], kind="stable")].tolist()
 
 
