@@ -562,6 +562,9 @@ def test_gsplat_is_called_as_it_wants_to_be(
     for again, first in zip(gather(projection, maps), gathered, strict=True):
         assert torch.allclose(again, first, atol=1e-6)
     assert gather(projection, maps[..., :0])[0].shape == (20, 0)
+    nothing, weights = gather(scene.project(), maps[..., :0])  # the weights alone, on a new projection
+    assert nothing.shape == (20, 0)
+    assert torch.allclose(weights, gathered[1], atol=1e-6)
 
     same = (rendered.alpha - rendered_ours.alpha).abs() < 1e-4
     assert same.float().mean() > 0.99
@@ -649,3 +652,5 @@ def test_the_graphics_card_gathers_again_what_it_gathered_first() -> None:
     assert torch.allclose(again, sums, atol=1e-5)  # it adds in any order
     assert torch.equal(kept, weights)
     assert gather(projection, maps[..., :0])[0].shape == (60, 0)
+    projection = project_gaussians(Activated(*gaussians), pose, CAMERA)
+    assert torch.allclose(gather(projection, maps[..., :0])[1], weights, atol=1e-5)

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import synthetic
+import torch
 from scipy.spatial.transform import Rotation
 from small_run import QUICK, RED, write_capture
 
@@ -136,7 +137,7 @@ def test_a_few_views_with_depth_are_answered_once(capture, tmp_path, monkeypatch
     result = point2act.run(capture, tmp_path, config=dataclasses.replace(QUICK, max_views=3))
     assert len(asked) == 1
     assert not (tmp_path / "geometry.ply").exists()
-    again = point2act.open_run(tmp_path).ask(capture / "points.json").results[0]
+    again = point2act.open_run(tmp_path, device="cpu").ask(capture / "points.json").results[0]
     np.testing.assert_array_equal(result.results[0].region.action_point, again.region.action_point)
 
 
@@ -170,6 +171,18 @@ def test_the_same_seed_gives_the_same_file(capture, output, result, tmp_path):
     first, second = (read_grasps(folder / "grasps.json") for folder in (output, tmp_path))
     first.pop("created"), second.pop("created")
     assert first == second
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_finds_what_the_cpu_finds(capture, result, tmp_path):
+    on_cuda = point2act.run(capture, tmp_path, config=dataclasses.replace(QUICK, device="cuda"))
+    assert on_cuda.psnr == pytest.approx(result.psnr, abs=0.5)
+    for one, other in zip(on_cuda.results, result.results, strict=True):
+        assert one.reason == other.reason
+        assert bool(one.grasps) == bool(other.grasps)
+        if one.region.action_point is not None:
+            np.testing.assert_allclose(one.region.action_point, other.region.action_point, atol=1e-3)
+            assert one.region.confidence == pytest.approx(other.region.confidence, abs=0.01)
 
 
 def test_without_points_there_is_a_scene(tmp_path):

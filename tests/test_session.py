@@ -36,7 +36,7 @@ def output(small_run):
 
 @pytest.fixture(scope="module")
 def session(output):
-    return point2act.open_run(output)
+    return point2act.open_run(output, device="cpu")
 
 
 def results_of(path) -> list:

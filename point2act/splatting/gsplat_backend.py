@@ -70,7 +70,7 @@ def rasterize(
 
 def gather(projection: GsplatProjection, maps: Float[Tensor, "h w q"]) -> Float[Tensor, "n q+1"]:
     """Sum blending weights times maps over the pixels, and in the last column the weights alone."""
-    return gather_maps(projection, torch.cat([maps, torch.ones_like(maps[..., :1])], dim=-1))
+    return gather_maps(projection, torch.cat([maps, maps.new_ones((*maps.shape[:2], 1))], dim=-1))
 
 
 def gather_maps(projection: GsplatProjection, maps: Float[Tensor, "h w q"]) -> Float[Tensor, "n q"]:
