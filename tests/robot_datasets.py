@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +127,8 @@ def write_droid(
         file["observation/robot_state/gripper_position"] = gripper
     names = {f"{name}_cam_serial": serial for name, serial in SERIALS.items()}
     write_json(folder / f"metadata_{IDENTITY}.json", {"uuid": IDENTITY, **names})
-    K = {
-        serial: [fx, cx, fy, cy]
-        for serial in SERIALS.values()
-        for fx, fy, cx, cy in [opencv_K(wrist[0], 10.0)]
-    }
+    fx, fy, cx, cy = opencv_K(wrist[0], 1280 / wrist[0].camera.width)
+    K = {serial: [fx, cx, fy, cy] for serial in SERIALS.values()}
     better = {SERIALS[name]: six(cameras[name][0].T_world_cam) for name in ("ext1", "ext2")}
     write_json(folder / "calibration/intrinsics.json", {IDENTITY: K, "other": {}})
     write_json(
@@ -176,16 +174,17 @@ def write_lerobot(
     }
     shared = version == "v3.0"
     data = "chunk-{chunk_index:03d}/file-{file_index:03d}"
-    each = "chunk-{episode_chunk:03d}", "episode_{episode_index:06d}"
+    data_path, video_path = f"data/{data}.parquet", f"videos/{{video_key}}/{data}.mp4"
+    if not shared:
+        data_path = "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"
+        video_path = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
     info = {
         "codebase_version": version,
         "total_episodes": len(episodes),
         "chunks_size": 1000,
         "fps": 10,
-        "data_path": f"data/{data}.parquet" if shared else f"data/{each[0]}/{each[1]}.parquet",
-        "video_path": f"videos/{{video_key}}/{data}.mp4"
-        if shared
-        else f"videos/{each[0]}/{{video_key}}/{each[1]}.mp4",
+        "data_path": data_path,
+        "video_path": video_path,
         "features": features,
     }
     write_json(folder / "meta/info.json", info)
@@ -214,7 +213,7 @@ def write_lerobot(
         ):
             films = [[codes_of(v.depth) if use == "libx265" else v.rgb for v in c[name]] for c in episodes]
             paths = {"video_key": key, "chunk_index": 0, "file_index": 0, "episode_chunk": 0}
-            for number, film in enumerate([sum(films, [])] if shared else films):
+            for number, film in enumerate([list(chain(*films))] if shared else films):
                 write_video(folder / info["video_path"].format(**paths, episode_index=number), film, use)
     for number, table in enumerate([pa.concat_tables(tables)] if shared else tables):
         path = folder / info["data_path"].format(
@@ -239,7 +238,7 @@ def write_lerobot(
 
 # ── HDF5 ───────────────────────────────────────────────────────────────────────────────────────
 def write_robomimic(path: Path, views: tuple[View, ...]) -> None:
-    """Two demos of a fixed camera, demo_10 and demo_9, and one in the hand."""
+    """Two demos of a fixed camera, demo_10 and demo_9, and of one on the gripper."""
     with h5py.File(path, "w") as file:
         for name, view in (("demo_10", views[0]), ("demo_9", views[1])):
             group = file.create_group(f"data/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from point2act.core.types import View
 from point2act.data.capture import load_views, read_capture
 from point2act.data.importers.episodes.episode import choose_steps
 from point2act.data.importers.episodes.lerobot import depth_from_codes
+from point2act.data.importers.episodes.mapping import CameraTable, load_mapping
 from point2act.data.importers.episodes.poses import PoseFormat, intrinsics, pose_rows, poses_from_rows
 
 STEPS = 8
@@ -175,14 +177,14 @@ def test_a_lerobot_episode_is_read(tmp_path: Path, version: str, codec: str):
         )
 
 
-def test_a_camera_on_the_hand_has_the_pose_of_the_hand(tmp_path: Path):
-    """Hand-eye calibration and intrinsics as numbers, of a larger image; the hand in a part of the state."""
-    hand_cam = np.eye(4)
-    hand_cam[:3, :3], hand_cam[:3, 3] = published.fixed_axes(0.1, -0.2, 1.5), [0.03, -0.05, 0.07]
+def test_a_camera_on_the_gripper_moves_with_it(tmp_path: Path):
+    """Hand-eye calibration and intrinsics as numbers, of a larger image; a part of the state."""
+    T_gripper_cam = np.eye(4)
+    T_gripper_cam[:3, :3], T_gripper_cam[:3, 3] = published.fixed_axes(0.1, -0.2, 1.5), [0.03, -0.05, 0.07]
     state = []
     for view in WRIST:
-        hand = view.T_world_cam @ np.linalg.inv(hand_cam)
-        state.append([0.5, *published.six(hand), 0.1])
+        T_world_gripper = view.T_world_cam @ np.linalg.inv(T_gripper_cam)
+        state.append([0.5, *published.six(T_world_gripper), 0.1])
     published.write_lerobot(tmp_path / "set", [{"wrist": WRIST}], columns={"observation.state": [state]})
     K = published.opencv_K(WRIST[0], 10.0)
     (tmp_path / "own.toml").write_text(
@@ -191,9 +193,9 @@ def test_a_camera_on_the_hand_has_the_pose_of_the_hand(tmp_path: Path):
         color = "observation.images.wrist"
         intrinsics = {list(K)}
         intrinsics_size = [720, 1280]
-        pose = {hand_cam.tolist()}
-        hand = "observation.state"
-        hand_columns = [1, 7]
+        pose = {T_gripper_cam.tolist()}
+        gripper = "observation.state"
+        gripper_columns = [1, 7]
         """
     )
     found = captured(
@@ -273,7 +275,7 @@ def test_a_lerobot_dataset_with_something_missing_is_one_sentence(tmp_path: Path
     refused(capsys, says, "lerobot", tmp_path / "set", output=tmp_path / "capture")
 
 
-def test_what_is_no_lerobot_dataset_is_told(tmp_path: Path, capsys):
+def test_what_is_no_lerobot_dataset_is_reported(tmp_path: Path, capsys):
     refused(capsys, "give the folder of a LeRobot dataset", "lerobot", tmp_path, output=tmp_path / "capture")
 
 
@@ -293,7 +295,7 @@ def test_depth_survives_its_codes(metres: float, logarithmic: bool):
 
 # ── HDF5 ───────────────────────────────────────────────────────────────────────────────────────
 def test_a_robomimic_file_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Episodes are in numeric order; a fixed camera gives one image; what is in the hand has no pose."""
+    """Episodes are in numeric order; a fixed camera gives one image; one on the gripper has no pose."""
     published.write_robomimic(tmp_path / "demo.hdf5", WRIST)
     found = captured("hdf5", tmp_path / "demo.hdf5", "--episode", 1, output=tmp_path / "capture")
     assert list(found) == ["agentview_00000"]
@@ -322,7 +324,8 @@ def test_a_mapping_of_ones_own_may_have_other_conventions(tmp_path: Path):
         file["T"] = np.array([view.T_world_cam @ flip for view in WRIST])
         file["K"] = np.array(published.opencv_K(WRIST[0]))
     (tmp_path / "own.toml").write_text(
-        '[[camera]]\nname = "hand"\ncolor = "rgb"\ndepth = "z"\ndepth_unit = 0.01\nintrinsics = "K"\npose = "T"\n'
+        '[[camera]]\nname = "gripper"\ncolor = "rgb"\ndepth = "z"\ndepth_unit = 0.01\nintrinsics = "K"\n'
+        'pose = "T"\n'
         'pose_axes = "opengl"\nbgr = true\nupside_down = true\n'
     )
     found = captured(
@@ -368,6 +371,16 @@ def test_a_bad_mapping_is_one_sentence(tmp_path: Path, name: str, capsys):
     refused(
         capsys, says, "hdf5", tmp_path / "own.h5", "--mapping", tmp_path / "own.toml", output=tmp_path / "c"
     )
+
+
+def test_the_mapping_in_the_documentation_is_valid(tmp_path: Path):
+    page = (Path(__file__).resolve().parent.parent / "docs/robot_datasets.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "page.toml").write_text(block)
+    wrist, top = load_mapping(tmp_path / "page.toml").camera
+    assert (wrist.gripper, top.gripper) == ("observation.state", None)
+    fields = set(CameraTable.model_fields) | {"episodes"}
+    assert all(f"`{name}`" in page for name in fields)
 
 
 def test_arrays_in_other_files_are_not_read(tmp_path: Path, capsys):
@@ -464,9 +477,7 @@ def test_intrinsics_are_the_same_in_every_form(K, square: bool, steps: int):
 def test_chosen_steps_are_few_ascending_and_posed(moves, count: int):
     poses = np.tile(np.eye(4), (len(moves), 1, 1))
     poses[:, 0, 3] = np.cumsum([shift for shift, _, _ in moves])
-    poses[:, :3, :3] = [
-        turn for turn in map(lambda a: published.turn(2, a), np.cumsum([a for _, a, _ in moves]))
-    ]
+    poses[:, :3, :3] = [published.turn(2, angle) for angle in np.cumsum([turn for _, turn, _ in moves])]
     lost = np.array([gone for _, _, gone in moves])
     poses[lost] = np.nan
     chosen = choose_steps(poses, count)
@@ -489,13 +500,18 @@ def test_a_camera_that_stands_still_gives_one_image_and_pauses_are_preferred():
     assert all(step % 10 >= 4 for step in chosen)
 
 
-def test_a_capture_of_an_episode_passes_its_check(tmp_path: Path):
+@pytest.mark.parametrize("depth", [True, False])
+def test_a_capture_of_an_episode_passes_its_check(tmp_path: Path, depth: bool, capsys):
+    """Also without depth: the poses of a robot are in metres."""
     views = synthetic.views(24, height=144, width=256)
-    published.write_lerobot(tmp_path / "set", [{"wrist": views}], codec="image")
-    captured("lerobot", tmp_path / "set", output=tmp_path / "capture")
-    with pytest.raises(SystemExit) as stop:
-        main(["check", str(tmp_path / "capture")])
-    assert stop.value.code in (0, 1)
+    published.write_droid(tmp_path / "episode", views[:22], views[22:], depth=depth)
+    calibration = tmp_path / "episode/calibration"
+    captured("droid", tmp_path / "episode", "--calibration", calibration, output=tmp_path / "capture")
+    assert read_capture(tmp_path / "capture").metric
+    main(["check", str(tmp_path / "capture")])
+    printed = capsys.readouterr().out
+    assert "fine: 24 views around the scene" in printed
+    assert "--metric" not in printed
 
 
 def test_cameras_need_not_have_the_same_size(tmp_path: Path):

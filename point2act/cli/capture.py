@@ -141,7 +141,7 @@ class Lerobot:
     """Number of the episode."""
     mapping: str = "lerobot"
     """TOML file that says which features are colours, depth, intrinsics and poses, or gives them as numbers,
-    also for cameras on the hand. By default the names that are in use."""
+    also for cameras on the gripper. By default the names that are in use."""
     max_frames: int = 40
     """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
     first: int = 0

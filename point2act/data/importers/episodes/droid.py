@@ -73,7 +73,7 @@ def read_droid(folder: Path, calibration: Path | None) -> Episode:
     if not cameras:
         raise CaptureError(_nothing_recorded(folder))
     if not (folder / "recordings" / "Depth").is_dir():
-        notes.append("no depth in recordings/Depth: Gaussians are fitted to the images alone")
+        notes.append("no depth in recordings/Depth: places are found, but grasps are unreliable")
     closing = np.flatnonzero(gripper > gripper[0] + _CLOSING)
     untouched = int(closing[0]) if len(closing) and closing[0] > 0 else None
     if untouched is not None:
@@ -166,9 +166,9 @@ def _poses(
             f"the extrinsics of camera {name} ({serial}) in {source} are not six numbers"
         ) from err
     poses = poses_from_rows(rows, "xyz_euler", f"the extrinsics of camera {name} in {source}")
-    doubt = "" if better or name == "wrist" else ", which may be centimetres off (--calibration)"
+    caveat = "" if better or name == "wrist" else ", which may be centimetres off (--calibration)"
     poses = np.repeat(poses, steps, axis=0) if len(poses) == 1 else poses[:steps]
-    return poses, f"camera {name} ({serial}): pose from {source}{doubt}"
+    return poses, f"camera {name} ({serial}): pose from {source}{caveat}"
 
 
 def _intrinsics(

@@ -14,7 +14,7 @@ from point2act.core.errors import CaptureError
 from point2act.core.types import Camera, Capture, ProgressCallback, View
 from point2act.data.capture import CaptureWriter, read_capture
 from point2act.data.capture.validators import positive, rigid
-from point2act.data.importers.write import new_capture
+from point2act.data.importers.write import mark_metric, new_capture
 
 Picture = tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"] | None]
 """Colours, and depth in metres with 0 where there is no reading."""
@@ -144,18 +144,25 @@ def write_episode(
         CaptureError: A picture cannot be read, a pose is not rigid, or ``output`` exists.
     """
     total, done = sum(map(len, chosen)), 0
-    with new_capture(output) as folder, CaptureWriter(folder, T_base_world=episode.T_base_world) as writer:
-        for camera, steps in zip(episode.cameras, chosen, strict=True):
-            for step, (rgb, depth) in zip(steps, camera.read(steps), strict=True):
-                T_world_cam = rigid(
-                    camera.T_world_cams[step], f"the pose of camera {camera.name!r} at step {step}"
-                )
-                name = f"images/{_UNUSUAL.sub('_', camera.name)}_{step:05}"
-                writer.add(View(name, camera.camera, T_world_cam, rgb, depth))
+    with new_capture(output) as folder:
+        with CaptureWriter(folder, T_base_world=episode.T_base_world) as writer:
+            for view in _views(episode, chosen):
+                writer.add(view)
                 done += 1
                 if progress is not None:
                     progress(done, total)
+        # Without depth nothing else says that the lengths are metres.
+        mark_metric(folder, metric=True)
     return read_capture(output)
+
+
+def _views(episode: Episode, chosen: Sequence[Sequence[int]]) -> Iterator[View]:
+    for camera, steps in zip(episode.cameras, chosen, strict=True):
+        for step, (rgb, depth) in zip(steps, camera.read(steps), strict=True):
+            place = f"the pose of camera {camera.name!r} at step {step}"
+            T_world_cam = rigid(camera.T_world_cams[step], place)
+            name = f"images/{_UNUSUAL.sub('_', camera.name)}_{step:05}"
+            yield View(name, camera.camera, T_world_cam, rgb, depth)
 
 
 def choose_pictures(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -52,14 +52,14 @@ class CameraTable(TomlTable):
     first_pixel: Annotated[float, Field(ge=0, le=0.5, description="write 0 or 0.5")] = 0.0
     """What cx and cy count as the centre of the first pixel."""
     pose: Annotated[Text | _Numbers, Field(description="write a key, a 4x4 matrix, or 6 or 7 numbers")]
-    """Pose of the camera in the world; with ``hand``, in the hand."""
+    """Pose of the camera in the world; with ``gripper``, in the gripper."""
     pose_format: PoseFormat = "auto"
     pose_direction: Literal["camera_to_world", "world_to_camera"] = "camera_to_world"
     pose_axes: Literal["opencv", "opengl"] = "opencv"
-    hand: Text | None = None
-    """Key of the pose of the hand that carries the camera."""
-    hand_format: PoseFormat = "auto"
-    hand_columns: (
+    gripper: Text | None = None
+    """Key of the pose of the gripper that carries the camera."""
+    gripper_format: PoseFormat = "auto"
+    gripper_columns: (
         Annotated[
             tuple[int, int],
             Field(strict=False, description="write [first, end] of the columns with the pose"),
@@ -74,7 +74,7 @@ class CameraTable(TomlTable):
     @property
     def keys(self) -> list[str]:
         """Keys that must be in the dataset."""
-        return [key for key in (self.color, self.intrinsics, self.pose, self.hand) if isinstance(key, str)]
+        return [key for key in (self.color, self.intrinsics, self.pose, self.gripper) if isinstance(key, str)]
 
 
 class Mapping(TomlTable):
@@ -85,6 +85,7 @@ class Mapping(TomlTable):
     camera: list[CameraTable] = Field(min_length=1, description="write at least one [[camera]] table")
 
 
+@runtime_checkable
 class Source(Protocol):
     """An episode of a dataset, whose arrays have keys."""
 
@@ -238,11 +239,11 @@ def _poses(source: Source, table: CameraTable, place: str) -> Float[np.ndarray, 
         poses = np.array([invert(T) for T in poses])
     if table.pose_axes == "opengl":
         poses = np.array([opengl_to_opencv(T) for T in poses])
-    if table.hand is not None:
-        rows = source.numbers(table.hand)
-        if table.hand_columns is not None:
-            rows = rows.reshape(len(rows), -1)[:, slice(*table.hand_columns)]
-        poses = _given_poses(rows, table.hand_format, f"{place}: hand") @ poses
+    if table.gripper is not None:
+        rows = source.numbers(table.gripper)
+        if table.gripper_columns is not None:
+            rows = rows.reshape(len(rows), -1)[:, slice(*table.gripper_columns)]
+        poses = _given_poses(rows, table.gripper_format, f"{place}: gripper") @ poses
     return np.repeat(poses, steps, axis=0) if len(poses) == 1 else poses[:steps]
 
 
