@@ -75,7 +75,7 @@ def test_a_droid_episode_is_read(tmp_path: Path, depth: bool, capsys: pytest.Cap
     np.testing.assert_array_equal(T_base_world, np.eye(4))
     printed = capsys.readouterr().out
     assert "the gripper closes at step 6 of 8" in printed
-    assert ("no depth" in printed) == (not depth)
+    assert ("there is no depth" in printed) == (not depth)
 
 
 def test_without_published_extrinsics_the_trajectory_has_them(tmp_path: Path, capsys):

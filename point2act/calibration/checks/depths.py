@@ -41,7 +41,9 @@ _TIGHT = 0.15
 """Median absolute deviation of the log ratios above which they are inconclusive. Chosen."""
 
 
-def check_depths(views: Sequence[View], matched: Matched, *, poses_fit: bool, metric: bool) -> Evidence:
+def check_depths(
+    views: Sequence[View], matched: Matched, *, poses_fit: bool, metric: bool = False
+) -> Evidence:
     """Check the depth of each view against its neighbours', and the scale of depth against that of the poses.
 
     Occlusions make depth nearer than predicted, so a view is only wrong in comparison with the others.

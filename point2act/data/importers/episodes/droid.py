@@ -20,7 +20,7 @@ from point2act.core.errors import CaptureError
 from point2act.core.files import read_json
 from point2act.core.types import Camera
 from point2act.data.capture.images import is_float, read_depth
-from point2act.data.importers.episodes.episode import Episode, EpisodeCamera, Picture, pinhole
+from point2act.data.importers.episodes.episode import NO_DEPTH, Episode, EpisodeCamera, Picture, pinhole
 from point2act.data.importers.episodes.hdf5 import array_names, open_hdf5
 from point2act.data.importers.episodes.poses import poses_from_rows
 from point2act.data.importers.episodes.video import read_frames, video_length
@@ -73,7 +73,7 @@ def read_droid(folder: Path, calibration: Path | None) -> Episode:
     if not cameras:
         raise CaptureError(_nothing_recorded(folder))
     if not (folder / "recordings" / "Depth").is_dir():
-        notes.append("no depth in recordings/Depth: places are found, but grasps are unreliable")
+        notes.append(NO_DEPTH)
     closing = np.flatnonzero(gripper > gripper[0] + _CLOSING)
     untouched = int(closing[0]) if len(closing) and closing[0] > 0 else None
     if untouched is not None:

@@ -19,6 +19,9 @@ from point2act.data.importers.write import mark_metric, new_capture
 Picture = tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "h w"] | None]
 """Colours, and depth in metres with 0 where there is no reading."""
 
+NO_DEPTH = "there is no depth: places are found, but grasps on surfaces from images alone are unreliable"
+"""Remark on an episode without depth."""
+
 _LEVER = 0.3
 """Metres that a radian of rotation counts as: the distance at which a wrist camera sees objects. Chosen."""
 

@@ -16,7 +16,7 @@ from point2act.core import config_files
 from point2act.core.documents import Text, TomlTable, check
 from point2act.core.errors import CaptureError
 from point2act.core.geometry import invert, opengl_to_opencv
-from point2act.data.importers.episodes.episode import Episode, EpisodeCamera, Picture, pinhole
+from point2act.data.importers.episodes.episode import NO_DEPTH, Episode, EpisodeCamera, Picture, pinhole
 from point2act.data.importers.episodes.poses import PoseFormat, intrinsics, pose_rows, poses_from_rows
 
 _ANY = "{camera}"
@@ -150,6 +150,8 @@ def read_episode(source: Source, mapping: Mapping) -> Episode:
     notes = tuple(
         f"camera {one.name!r} is left out: there is no {' and no '.join(one.keys)}" for one in missing
     )
+    if all(table.depth is None for table in usable.values()):
+        notes += (NO_DEPTH,)
     cameras = tuple(_camera(source, name, table) for name, table in usable.items())
     return Episode(cameras, notes)
 
