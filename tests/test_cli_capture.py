@@ -45,7 +45,7 @@ def test_a_layout_may_be_named_and_a_camera_given(tmp_path: Path):
     assert [frame.name for frame in found.frames] == ["images/0.png", "images/3.png"]
 
 
-@pytest.mark.parametrize("kind", ["rgbd", "photos", "video", "record3d", "polycam"])
+@pytest.mark.parametrize("kind", list(command.KINDS))
 def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path, kind: str):
     (tmp_path / "capture").mkdir()
     (tmp_path / "capture/precious").write_text("x")
@@ -53,7 +53,7 @@ def test_a_place_that_is_taken_is_refused_before_any_work(tmp_path: Path, kind: 
         command.main([kind, str(tmp_path / "missing"), "--output", str(tmp_path / "capture")])
 
 
-@pytest.mark.parametrize("kind", ["rgbd", "photos", "video", "record3d", "polycam"])
+@pytest.mark.parametrize("kind", list(command.KINDS))
 def test_what_is_not_there_is_reported_and_nothing_is_written(tmp_path: Path, kind: str):
     with pytest.raises(CaptureError, match="there is no"):
         command.main([kind, str(tmp_path / "missing"), "--output", str(tmp_path / "capture")])

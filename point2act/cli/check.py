@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("load the images") as bar:
         views = load_views(capture, max_side=config.max_side, progress=bar)
     with stages.stage("check the capture") as bar:
-        report = run_checks(views, progress=bar)
+        report = run_checks(views, metric=capture.metric, progress=bar)
     document, words = report.document(), _words(report)
     if output.refine is not None:
         copied = refined_copy(

@@ -64,7 +64,8 @@ def refined_copy(
         if refined.depth_extrinsics is not None:
             write_png(folder / PICTURE, registration_picture(views, refined.views))
     with stages.stage("check the copy") as bar:
-        report = run_checks(load_views(read_capture(output), max_side=config.max_side), progress=bar)
+        copied = load_views(read_capture(output), max_side=config.max_side)
+        report = run_checks(copied, metric=capture.metric, progress=bar)
     document = _document(capture, views, refined, output)
     return RefinedCopy(document, _words(document), report)
 

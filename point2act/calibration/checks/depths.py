@@ -41,17 +41,20 @@ _TIGHT = 0.15
 """Median absolute deviation of the log ratios above which they are inconclusive. Chosen."""
 
 
-def check_depths(views: Sequence[View], matched: Matched, *, poses_fit: bool) -> Evidence:
+def check_depths(
+    views: Sequence[View], matched: Matched, *, poses_fit: bool, metric: bool = False
+) -> Evidence:
     """Check the depth of each view against its neighbours', and the scale of depth against that of the poses.
 
     Occlusions make depth nearer than predicted, so a view is only wrong in comparison with the others.
-    ``poses_fit`` states that the poses passed their check.
+    ``poses_fit`` states that the poses passed their check, ``metric`` that lengths are metres without depth.
     """
     known = [view for view in views if view.depth is not None]
     if not known:
-        message = (
-            "there is no depth: the scale is unknown and grasps need metres; record depth, or pass --metric"
-        )
+        fix = "the scale is unknown and grasps need metres; record depth, or pass --metric"
+        if metric:
+            fix = "surfaces from images alone are rough, and grasps on them unreliable; record depth"
+        message = f"there is no depth: {fix}"
         return Evidence((Finding("remark", "no_depth", message),), {"depth_readings": 0.0})
     readings = [_readings(view) for view in known]
     figures: dict[str, float | None] = {"depth_readings": float(np.median(readings))}

@@ -27,13 +27,16 @@ class CheckConfig:
     """Longer side, pixels, of the reduced images that are checked, and of pixels in the report."""
 
 
-def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = None) -> Report:
+def run_checks(
+    views: Sequence[View], *, metric: bool = False, progress: ProgressCallback | None = None
+) -> Report:
     """Check image quality, coverage, poses, depth and its registration to the colours.
 
     The checks are deterministic, and only the comparison of depth with poses assumes a scale.
 
     Args:
         views: Undistorted views; messages are in their pixels.
+        metric: Whether lengths are metres also without depth.
         progress: Called with the steps done and the steps in all.
     """
     advance = StepCounter(progress, len(views) + _STEPS)
@@ -46,7 +49,7 @@ def run_checks(views: Sequence[View], *, progress: ProgressCallback | None = Non
     poses = check_poses(views, matched)
     parts.append(poses)
     advance()
-    parts.append(check_depths(views, matched, poses_fit=not poses.findings))
+    parts.append(check_depths(views, matched, poses_fit=not poses.findings, metric=metric))
     advance()
     parts.append(check_registration(views))
     advance()

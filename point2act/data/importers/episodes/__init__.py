@@ -1,0 +1,1 @@
+"""Episodes of published robot datasets (DROID, LeRobot, HDF5 files) → a capture folder."""
