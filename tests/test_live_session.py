@@ -62,6 +62,12 @@ def equal(ours, theirs):
     )
 
 
+def on_red_box(point):
+    """Whether a point is on the red box or in it, within a centimetre."""
+    red = synthetic.TABLETOP[0]
+    return bool((np.abs(point - np.array(red.center)) <= np.array(red.half_extents) + 0.01).all())
+
+
 @pytest.fixture(scope="module")
 def empty():
     """A session without views, for tests that add none."""
@@ -104,10 +110,10 @@ def test_asked_again_nothing_is_placed_anew():
 # ── questions ──────────────────────────────────────────────────────────────────────────────────
 def test_a_function_points_in_memory():
     session = start()
-    names = add(session, pictures(5))
+    names = add(session, pictures(10)[:4])
     result = session.ask(queries=["the red box", "the unicorn"], pointer=point_at_red)
     red, unicorn = result.results
-    assert np.linalg.norm(red.action_point - RED) < 0.06
+    assert on_red_box(red.action_point)
     assert red.grasps
     assert unicorn.region is None
     assert sorted(answer.image for answer in result.points.answers if answer.visible) == names
@@ -134,11 +140,11 @@ def test_before_the_first_view_the_result_is_empty_and_says_why(empty):
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_few_views_are_enough(count):
-    """Also as many as the first extension takes."""
+    """Also exactly those of the first extension."""
     session = start()
     add(session, pictures()[:count])
     (red,) = session.ask(queries=["the red box"], pointer=point_at_red).results
-    assert np.linalg.norm(red.action_point - RED) < 0.06
+    assert on_red_box(red.action_point)
 
 
 def test_questions_that_make_no_sense(empty):
@@ -221,7 +227,7 @@ def test_integers_have_the_unit_that_was_given():
 
 # ── threads ────────────────────────────────────────────────────────────────────────────────────
 def test_views_come_from_several_threads_while_others_ask():
-    session, views = start(), pictures(16)
+    session, views = start(), pictures(12)
     with ThreadPoolExecutor(6) as threads:
         gate = threading.Barrier(4)
 
@@ -237,10 +243,10 @@ def test_views_come_from_several_threads_while_others_ask():
         for asker in askers:
             (red,) = asker.result().results
             assert red.region is not None or red.reason == "no_geometry"
-    assert sorted(names) == [f"images/{number:04}.png" for number in range(16)]
+    assert sorted(names) == [f"images/{number:04}.png" for number in range(12)]
     assert [frame.name for frame in session.capture.frames] == sorted(names)
     (red,) = session.ask(queries=["the red box"], pointer=point_at_red).results
-    assert np.linalg.norm(red.action_point - RED) < 0.06
+    assert on_red_box(red.action_point)
 
 
 def test_a_pointer_that_fails_leaves_the_session_as_it_was():
@@ -255,7 +261,7 @@ def test_a_pointer_that_fails_leaves_the_session_as_it_was():
 
 
 # ── memory ─────────────────────────────────────────────────────────────────────────────────────
-def test_no_more_views_are_kept_than_said_and_those_that_show_most():
+def test_no_more_views_are_kept_than_allowed_and_those_that_show_most():
     """A camera that stands still for most of the time keeps its few other views."""
     session, views = start(max_views=4), pictures(8)
     add(session, [views[0]] * 5 + [views[2]] + [views[2]] * 3 + [views[4], views[6]] + [views[6]] * 2)

@@ -37,7 +37,7 @@ def main() -> None:
         del session
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
         figures = {"seconds": seconds, "longest_add": longest, "kept": kept, "peak_gb": peak}
-        figures |= {"views_per_second": burst(views, points), "result": told(result.results[0])}
+        figures |= {"views_per_second": burst(views, points), "result": content(result.results[0])}
         print(json.dumps(figures), flush=True)
 
 
@@ -70,7 +70,7 @@ def burst(views: Sequence[View], points: PointSet) -> float:
     return len(views) / (time.perf_counter() - start)
 
 
-def told(result: QueryResult) -> dict[str, Any]:
+def content(result: QueryResult) -> dict[str, Any]:
     """Return what has to be the same, to the last digit."""
     point = None if result.action_point is None else result.action_point.tolist()
     grasps = [[grasp.T_world_gripper.tolist(), grasp.score] for grasp in result.grasps]

@@ -14,7 +14,7 @@ import point2act
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import capture, workspace
 from benchmarks.common.timing import python
-from benchmarks.robots.live_camera import one_query, told
+from benchmarks.robots.live_camera import content, one_query
 from point2act.core.types import PointSet
 from point2act.data.capture import load_views, read_capture, write_capture
 
@@ -47,4 +47,4 @@ def followed(points: PointSet) -> object:
     folder: Path = workspace() / "robot"
     write_capture(folder, load_views(read_capture(capture())))
     point2act.write_points(folder / "points.json", points)
-    return told(point2act.follow(folder).results[0])
+    return content(point2act.follow(folder).results[0])

@@ -218,7 +218,7 @@ class LiveSession:
     def _extend(self) -> None:
         """Extend the surface by the views that are due."""
         capture = self.capture
-        if self._surface is not None and not _begins_with(capture, self._surface.views):
+        if self._surface is not None and not _is_prefix(self._surface.views, capture):
             return  # With views that keep being displaced, it would be made anew for each of them.
         surface = self._surface_of(capture, self._fresh_context())
         while surface.due:
@@ -254,7 +254,7 @@ class LiveSession:
     def _surface_of(self, capture: Capture, context: RunContext) -> GrowingSurface:
         """Return the surface with all views of a capture, made anew if it has others."""
         surface = self._surface
-        if surface is None or not _begins_with(capture, surface.views):
+        if surface is None or not _is_prefix(surface.views, capture):
             surface = GrowingSurface(context.reconstructor(capture), self._grow)
         surface.reconstructor = context.reconstructor(capture)
         new = capture.frames[len(surface.views) :]
@@ -297,7 +297,7 @@ def _name(number: int) -> str:
     return f"images/{number:04}.png"
 
 
-def _begins_with(capture: Capture, views: Sequence[View]) -> bool:
+def _is_prefix(views: Sequence[View], capture: Capture) -> bool:
     """Return whether these views are a capture's first ones."""
     return [frame.name for frame in capture.frames[: len(views)]] == [view.name for view in views]
 
