@@ -30,7 +30,7 @@ def scene_of(arrivals, *, build=CONFIG, grow=QUICK):
         growing.add(batch)
         while growing.due:
             growing.extend()
-    return growing.finish()
+    return growing.build(growing.place())
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_without_depth_nothing_grows_and_all_is_built_in_the_end(views):
     growing = IncrementalReconstruction(reconstructor(build), QUICK)
     growing.add(bare)
     assert not growing.due
-    assert growing.finish().start in ("features", "spread")
+    assert growing.build(growing.place()).start in ("features", "spread")
 
 
 def test_cameras_that_turn_out_to_be_elsewhere_mean_building_anew(views):

@@ -15,6 +15,7 @@ from point2act.data.capture.view_selection import (
     ViewDistance,
     farthest_point_sampling,
     keep_frames,
+    most_redundant,
     select_views,
 )
 
@@ -61,6 +62,25 @@ def test_farthest_first_against_plain_loops():
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     everything = [np.ones(40, dtype=bool)]
     assert farthest_point_sampling(ViewDistance(eyes, axes), 12, everything) == plain_spread(eyes, axes, 12)
+
+
+def test_the_most_redundant_of_two_neighbours_is_the_one_nearer_to_a_third(tmp_path):
+    angles = np.array([0.0, 1.0, 1.1, 3.0, 4.5])
+    assert most_redundant(frames_of(turned(angles), tmp_path)) == 1
+    assert most_redundant(frames_of(turned(angles[::-1]), tmp_path)) == 3
+    # Where nothing distinguishes them, the earlier one stays.
+    assert most_redundant(frames_of(turned(np.array([0.0, 2.0, 2.0, 4.0])), tmp_path)) == 2
+    assert most_redundant(frames_of(turned(np.array([0.5, 0.5])), tmp_path)) == 1
+
+
+@given(angles=st.lists(st.floats(0, 6), min_size=2, max_size=12))
+def test_the_most_redundant_view_is_one_of_the_nearest_two(tmp_path_factory, angles):
+    frames = frames_of(turned(np.array(angles)), tmp_path_factory.mktemp("f"))
+    lost = most_redundant(frames)
+    away = ViewDistance.of(frames).from_one(lost)
+    away[lost] = np.inf
+    smallest = min(np.delete(ViewDistance.of(frames).from_one(i), i).min() for i in range(len(frames)))
+    assert np.isclose(away.min(), smallest, atol=1e-9)
 
 
 def test_few_frames_stay_as_they_are(tmp_path):
