@@ -151,15 +151,13 @@ def test_a_distorted_image_becomes_that_of_a_pinhole(
         pose,
         rectified=False,
     )
-    seen = np.ones((96, 128), bool) if view.mask is None else view.mask
-    assert seen.mean() > 0.6
-    measured = seen & (pinhole.depth > 0)
+    measured = (view.depth > 0) & (pinhole.depth > 0)
+    assert measured.mean() > 0.6
     before, after = (np.abs(one.depth - pinhole.depth)[measured] for one in (through_lens, view))
     assert np.median(after) < 0.003
     assert after.mean() < before.mean() / 2
     colors = [np.abs(one.rgb.astype(int) - pinhole.rgb)[measured].mean() for one in (through_lens, view)]
     assert colors[1] < colors[0] / 2
-    assert not view.depth[~seen].any()
 
 
 @pytest.mark.parametrize(("changes", "rectified"), [({"d": array.array("d", [0.0] * 5)}, False), ({}, True)])
@@ -170,7 +168,6 @@ def test_without_distortion_pixels_stay(images: ModuleType, changes: dict[str, A
     np.testing.assert_array_equal(view.rgb, RGB)
     np.testing.assert_array_equal(view.depth, METRES)
     np.testing.assert_array_equal(view.T_world_cam, T)
-    assert (view.name, view.mask) == ("a", None)
 
 
 @pytest.mark.parametrize(

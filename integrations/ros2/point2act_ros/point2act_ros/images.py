@@ -92,11 +92,9 @@ def view_of(
     if rectified or not any(info.d):
         return View(name, camera, T_world_cam, rgb, metres)
     x, y = _distortion_maps(info)
-    seen = (x > -0.5) & (x < camera.width - 0.5) & (y > -0.5) & (y < camera.height - 0.5)
-    # Pixels that the lens did not see repeat the border, which the mask excludes.
-    rgb = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    metres = cv2.remap(metres, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return View(name, camera, T_world_cam, rgb, metres, None if seen.all() else seen)
+    # What the lens did not see is black, and without a reading.
+    rgb = np.asarray(cv2.remap(rgb, x, y, cv2.INTER_LINEAR), dtype=np.uint8)
+    return View(name, camera, T_world_cam, rgb, cv2.remap(metres, x, y, cv2.INTER_NEAREST))
 
 
 def _encoded(message: Any, encodings: dict[str, Any], what: str) -> Any:
@@ -124,7 +122,7 @@ def _distortion_maps(info: Any) -> tuple[Float32[np.ndarray, "h w"], Float32[np.
     K, D = np.reshape(info.k, (3, 3)).astype(float), np.array(info.d, dtype=float)
     size = (info.width, info.height)
     if info.distortion_model in _OPENCV and len(D) in (4, 5, 8):
-        return cv2.initUndistortRectifyMap(K, D, None, K, size, cv2.CV_32FC1)
+        return cv2.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_32FC1)
     if info.distortion_model == _FISHEYE and len(D) == 4:
         return cv2.fisheye.initUndistortRectifyMap(K, D, np.eye(3), K, size, cv2.CV_32FC1)
     raise CaptureError(
