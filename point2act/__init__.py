@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .pipeline.grasp_image import ImageConfig as ImageConfig
     from .pipeline.grasp_image import ImageResult as ImageResult
     from .pipeline.grasp_image import grasp_image as grasp_image
+    from .pipeline.live_session import LiveSession as LiveSession
     from .pipeline.planning import Planner as Planner
     from .pipeline.query import AnswerConfig as AnswerConfig
     from .pipeline.question_rounds import AdaptiveConfig as AdaptiveConfig

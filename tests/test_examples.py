@@ -54,6 +54,11 @@ def test_examples_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run_example("12_own_segmenter.py", capture, tmp_path / "segmented")
     assert "the red box: half extents" in capsys.readouterr().out
 
+    run_example("15_camera_callback.py", capture, "--pause", 0.0)
+    printed = capsys.readouterr().out
+    assert "10 views, answered after" in printed
+    assert "open the gripper to" in printed
+
     growing = tmp_path / "growing"
     run_example("05_closed_loop.py", capture, growing, tmp_path / "followed")
     assert (tmp_path / "followed" / "grasps.json").is_file()

@@ -70,6 +70,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "follow",
         "frame",
         "real",
+        "robots",
         "sensors",
         "view",
         "check",

@@ -78,7 +78,7 @@ class Lens:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One entry of ``transforms.json``: files and calibration without pixels."""
+    """One image of a capture: its files and calibration, without pixels unless they are in memory alone."""
 
     name: str
     """``file_path`` as written in ``transforms.json``; points.json refers to images by it."""
@@ -89,6 +89,8 @@ class Frame:
     """Intrinsics of the image on disk."""
     lens: Lens
     T_world_cam: Float[NDArray[np.float64], "4 4"]
+    pixels: View | None = None
+    """The image, undistorted, if it is in memory and in no file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ over parts that also decides the result; ``next_question`` says which question i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from point2act.core.progress import Stages
 from point2act.core.types import Answer, Frame, PointSet, ProgressCallback
@@ -107,6 +107,15 @@ class AdaptiveAsking:
         for error in found.errors:
             stages.warn(f"not every question was answered: {error}")
         return found
+
+
+def adaptive_asking(
+    questions: Questions | None, mark_selector: MarkSelector | None, config: AdaptiveConfig | None
+) -> AdaptiveAsking | None:
+    """Return what asks adaptively, if anything does; crops are among its questions then."""
+    if questions is None or config is None:
+        return None
+    return AdaptiveAsking(replace(questions, zoom=None), mark_selector, config)
 
 
 class EarlyFrames:

@@ -47,6 +47,13 @@ def view_of_arrays(
     Raises:
         CaptureError: Sizes, types or intrinsics are wrong.
     """
+    check_images(rgb, depth)
+    camera = camera_of(K, (rgb.shape[0], rgb.shape[1]))
+    return View(_NAME, camera, camera_pose(up), rgb, depth)
+
+
+def check_images(rgb: np.ndarray, depth: np.ndarray) -> None:
+    """Raise ``CaptureError`` for colours that are not 8-bit RGB, or depth of another shape."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise CaptureError(f"rgb is {rgb.dtype} of shape {rgb.shape}: give 8-bit colours (height, width, 3)")
     if depth.shape != rgb.shape[:2]:
@@ -54,8 +61,6 @@ def view_of_arrays(
             f"depth has the shape {depth.shape} and rgb {rgb.shape[:2]}: register the depth to the colours, "
             "so that both show the same pixels"
         )
-    camera = camera_of(K, (rgb.shape[0], rgb.shape[1]))
-    return View(_NAME, camera, camera_pose(up), rgb, depth)
 
 
 def camera_of(K: np.ndarray | Sequence[float], size: tuple[int, int]) -> Camera:

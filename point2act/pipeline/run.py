@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from point2act.core.errors import CaptureError, PointsError, SceneError
 from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet, Query, View
 from point2act.data.points import find_points
-from point2act.pipeline.adaptive import AdaptiveAsking, EarlyFrames
+from point2act.pipeline.adaptive import EarlyFrames, adaptive_asking
 from point2act.pipeline.answering import AnswerSource
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.question_rounds import AdaptiveConfig
@@ -23,7 +22,7 @@ from point2act.splatting.incremental import IncrementalConfig, IncrementalRecons
 from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.pointing.point import Pointer, PointFunction
-from point2act.vlm.pointing.questions import pointer_questions
+from point2act.vlm.pointing.questions import given_questions
 from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
 
 
@@ -77,10 +76,10 @@ def run(
     Raises:
         Point2ActError: The message says what to fix.
     """
-    questions = _questions(queries, pointer, questions)
+    questions = given_questions(queries, pointer, questions)
     if questions is not None and points is not None:
         raise PointsError("points are answers already: give either points or queries")
-    asker = _adaptive(questions, mark_selector, adaptive)
+    asker = adaptive_asking(questions, mark_selector, adaptive)
     context = RunContext.create(
         config, output, resume=resume, planner=planner, segmenter=segmenter, show=show
     )
@@ -193,8 +192,8 @@ def follow(
     Raises:
         Point2ActError: The message says what to fix.
     """
-    questions = _questions(queries, pointer, questions)
-    asker = _adaptive(questions, mark_selector, adaptive)
+    questions = given_questions(queries, pointer, questions)
+    asker = adaptive_asking(questions, mark_selector, adaptive)
     context = RunContext.create(
         config, output, incremental=True, planner=planner, segmenter=segmenter, show=show
     )
@@ -224,30 +223,10 @@ def follow(
         known = find_points(source) if asking is None else None
         if asking is not None:
             asking.finish(source.frames, views)
-        made = Reconstructed(scene.finish())
-        return context.finish(source, made, AnswerSource(known, asking, asker or mark_selector))
-
-
-def _questions(
-    queries: Sequence[Query | str] | None,
-    pointer: Pointer | PointFunction | None,
-    questions: Questions | None,
-) -> Questions | None:
-    """Return what is asked, if anything."""
-    if queries is None and pointer is None:
-        return questions
-    if queries is None or pointer is None or questions is not None:
-        raise PointsError("give queries and a pointer together, or questions alone")
-    return pointer_questions(queries, pointer)
-
-
-def _adaptive(
-    questions: Questions | None, mark_selector: MarkSelector | None, config: AdaptiveConfig | None
-) -> AdaptiveAsking | None:
-    """Return what asks adaptively, if anything does; crops are among its questions then."""
-    if questions is None or config is None:
-        return None
-    return AdaptiveAsking(replace(questions, zoom=None), mark_selector, config)
+        answers = AnswerSource(known, asking, asker or mark_selector)
+        last = scene.place()
+        early = context.answer_placed(source, last.placed, answers)
+        return context.finish(source, Reconstructed(scene.build(last), early), answers)
 
 
 def _known(source: Capture, points: PointSet | Path | str | None) -> PointSet | None:

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from point2act.core.errors import PointsError, SceneError
 from point2act.core.progress import Stages
 from point2act.core.types import (
+    Camera,
     Capture,
     Choice,
     DepthImages,
@@ -38,6 +40,7 @@ from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
 from point2act.localization.view_answers import query_answers
+from point2act.pipeline.image_input import MILLIMETRES
 from point2act.pipeline.instances import each_instance, localize_all
 from point2act.pipeline.mark_candidates import map_points
 from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
@@ -50,7 +53,14 @@ from point2act.splatting.rendering import (
     render_surface,
     render_view,
 )
-from point2act.vlm.segmenters.segmenter import Segmenter
+from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
+
+if TYPE_CHECKING:
+    from point2act.pipeline.live_session import LiveSession
+    from point2act.pipeline.run_config import RunConfig
+    from point2act.splatting.incremental import IncrementalConfig
+else:
+    LiveSession = RunConfig = IncrementalConfig = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +127,46 @@ class Session:
     _depths: dict[float, DepthImages] = field(default_factory=dict, init=False, repr=False)
     _noise: dict[Sensor, DepthNoise | None] = field(default_factory=dict, init=False, repr=False)
     _localized: dict[str, Localization] = field(default_factory=dict, init=False, repr=False)
+
+    @staticmethod
+    def start(
+        camera: Camera,
+        *,
+        T_base_world: Float[np.ndarray, "4 4"] | None = None,
+        depth_unit: float = MILLIMETRES,
+        planner: Planner | None = None,
+        segmenter: Segmenter | SegmentFunction | None = None,
+        config: RunConfig | None = None,
+        grow: IncrementalConfig | None = None,
+    ) -> LiveSession:
+        """Start a session in memory, without a folder: add views as a camera takes them, and ask at any time.
+
+        Takes some seconds once in a process, as libraries are imported and kernels are compiled or read.
+
+        Args:
+            camera: Intrinsics of all views, in pixels with the centre of the first one at (0.5, 0.5): add 0.5
+                to the ``cx`` and ``cy`` of OpenCV, ROS and librealsense. Images are undistorted.
+            T_base_world: Rigid transform from the world to the robot base, which an arm needs.
+            depth_unit: Metres per unit of integer depth.
+            planner: Grasp planner in place of the antipodal one, as for ``run``.
+            segmenter: Where things end, as for ``run``.
+            config: All options; None for the defaults of ``run``. ``max_views`` bounds the memory.
+            grow: How the scene is extended; None for the defaults of ``follow``.
+
+        Raises:
+            Point2ActError: The camera, the transform or an option cannot be used.
+        """
+        from point2act.pipeline.live_session import start_session
+
+        return start_session(
+            camera,
+            T_base_world=T_base_world,
+            depth_unit=depth_unit,
+            planner=planner,
+            segmenter=segmenter,
+            config=config,
+            grow=grow,
+        )
 
     @property
     def frames(self) -> tuple[Frame, ...]:

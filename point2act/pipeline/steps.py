@@ -28,7 +28,7 @@ from point2act.pipeline.run_config import RunConfig, RunResult
 from point2act.pipeline.session import Session
 from point2act.splatting.cpu.compile_kernels import warm_up
 from point2act.splatting.gaussians import choose_device
-from point2act.splatting.reconstruct import Reconstruction, Reconstructor
+from point2act.splatting.reconstruct import Placed, Reconstruction, Reconstructor
 from point2act.vlm.pointing.ask import Answers
 from point2act.vlm.segmenters.factory import as_segmenter
 from point2act.vlm.segmenters.segmenter import Segmenter, SegmentFunction
@@ -157,11 +157,7 @@ class RunContext:
                     return Reconstructed(_reopened(saved, views), saved=saved.scene.parent)
         reconstructor = self.reconstructor(source)
         placed = reconstructor.place(views, reconstructor.refine(views))
-        early = None
-        if placed.geometry is not None:
-            early = self._answer(self._session(source, placed.views, placed.geometry), asked)
-            if early is not None and self.output is not None:
-                self.stages.info(f"{self.output / 'grasps.json'} is written; the scene and the report follow")
+        early = self.answer_placed(source, placed, asked)
         built = reconstructor.build(placed)
         if self.output is None:
             return Reconstructed(built, early)
@@ -169,13 +165,23 @@ class RunContext:
         built = replace(built, scene=as_stored(built.scene))
         return Reconstructed(built, early, self.output / UNFINISHED)
 
-    def _session(
+    def answer_placed(self, source: Capture, placed: Placed, asked: AnswerSource) -> Answered | None:
+        """Answer all queries on Gaussians that are not fitted yet; None if they are not measured surfaces."""
+        if placed.geometry is None:
+            return None
+        answered = self.answer(self.session(source, placed.views, placed.geometry), asked)
+        if answered is not None and self.output is not None:
+            self.stages.info(f"{self.output / 'grasps.json'} is written; the scene and the report follow")
+        return answered
+
+    def session(
         self,
         source: Capture,
         views: Sequence[View],
         scene: GaussianScene,
         geometry: GaussianScene | None = None,
     ) -> Session:
+        """Return a session on a scene, see ``Session``."""
         return Session(
             source,
             views,
@@ -186,7 +192,7 @@ class RunContext:
             geometry=geometry,
         )
 
-    def _answer(self, session: Session, asked: AnswerSource) -> Answered | None:
+    def answer(self, session: Session, asked: AnswerSource) -> Answered | None:
         """Answer all queries and write the answers and the grasps; None without queries."""
         answered = answer(
             session,
@@ -236,14 +242,14 @@ class RunContext:
             asked: Where the answers come from.
         """
         built, answered = made.built, made.early
-        session = self._session(source, built.views, built.scene, built.geometry)
+        session = self.session(source, built.views, built.scene, built.geometry)
         if answered is None:
-            answered = self._answer(session, asked)
+            answered = self.answer(session, asked)
             if answered is None:
                 self.stages.warn(f"{source.folder} has no points.json: only the scene is made")
         elif len(built.scene) != len(answered.session.scene):
             # The fit left Gaussians out: relevancies are no longer theirs.
-            again = self._answer(session, AnswerSource(answered.points, None, None))
+            again = self.answer(session, AnswerSource(answered.points, None, None))
             answered = None if again is None else replace(again, replies=answered.replies)
         elif built.geometry is not None:
             answered = replace(answered, session=answered.session.fitted(built.scene))

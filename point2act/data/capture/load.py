@@ -35,6 +35,8 @@ def load_view(capture: Capture, frame: Frame, *, max_side: int | None = None) ->
     Raises:
         CaptureError: An image is broken or depth is not 16-bit; the message names the file.
     """
+    if frame.pixels is not None:
+        return frame.pixels if max_side is None else shrink_view(frame.pixels, max_side)
     camera = frame.camera
     rgb, mask = read_rgb(frame.image_path)
     _check_size(frame, rgb)
@@ -83,6 +85,8 @@ def read_image(frame: Frame) -> UInt8[np.ndarray, "h w 3"]:
 
     Raises ``CaptureError`` if the file is broken or has changed its size.
     """
+    if frame.pixels is not None:
+        return frame.pixels.rgb
     rgb, _ = read_rgb(frame.image_path)
     _check_size(frame, rgb)
     return rgb

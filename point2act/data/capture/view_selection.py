@@ -51,6 +51,25 @@ def select_views(
     return tuple(frames[index] for index in sorted(selected))
 
 
+def most_redundant(frames: Sequence[Frame]) -> int:
+    """Return the index of the view that the others miss least.
+
+    Of the two views that are nearest to each other by ``ViewDistance``, it is the one that is nearer to a
+    third, or the later one.
+
+    Args:
+        frames: At least two views.
+    """
+    distance = ViewDistance.of(frames)
+    away = np.array([distance.from_one(index) for index in range(len(frames))])
+    np.fill_diagonal(away, np.inf)
+    pair = np.unravel_index(away.argmin(), away.shape)
+    earlier, later = sorted(map(int, pair))
+    third = np.delete(away, [earlier, later], axis=1)
+    nearer = third[earlier].min(initial=np.inf) < third[later].min(initial=np.inf)
+    return earlier if nearer else later
+
+
 def keep_frames(capture: Capture, names: Collection[str] | None) -> Capture:
     """Return the capture with the frames of these names only, in its own order; unchanged with None."""
     if names is None:

@@ -101,7 +101,7 @@ def check_view(view: View) -> None:
         _check_array(f"{view.name}: depth", view.depth, size, np.floating)
     if view.mask is not None:
         _check_array(f"{view.name}: mask", view.mask, size, np.bool_)
-    _check_camera(view.name, camera)
+    check_camera(view.name, camera)
     rigid(view.T_world_cam, f"{view.name}: T_world_cam")
 
 
@@ -151,7 +151,8 @@ def _check_array(place: str, array: np.ndarray, shape: tuple[int, ...], kind: ty
         )
 
 
-def _check_camera(name: str, camera: Camera) -> None:
+def check_camera(name: str, camera: Camera) -> None:
+    """Raise ``CaptureError`` for intrinsics that are not finite, or focal lengths that are not positive."""
     numbers = (camera.fx, camera.fy, camera.cx, camera.cy)
     if not np.isfinite(numbers).all() or min(camera.fx, camera.fy) <= 0:
         raise CaptureError(

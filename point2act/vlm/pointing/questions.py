@@ -103,6 +103,23 @@ def pointer_questions(queries: Sequence[Query | str], pointer: Pointer | PointFu
     return Questions((*given, *named), asked, _FULL_SIZE)
 
 
+def given_questions(
+    queries: Sequence[Query | str] | None,
+    pointer: Pointer | PointFunction | None,
+    questions: Questions | None,
+) -> Questions | None:
+    """Return what is asked: queries with a pointer, or questions; None if nothing is.
+
+    Raises:
+        PointsError: Queries come without a pointer, or beside questions.
+    """
+    if queries is None and pointer is None:
+        return questions
+    if queries is None or pointer is None or questions is not None:
+        raise PointsError("give queries and a pointer together, or questions alone")
+    return pointer_questions(queries, pointer)
+
+
 def open_task(task: str, images: Sequence[UInt8[np.ndarray, "_h _w 3"]], *, config: AskConfig) -> Questions:
     """Have a model plan which queries an instruction needs, and return questions for the same model.
 

@@ -1,0 +1,1 @@
+"""Time from one RGB-D image to grasps."""
