@@ -144,7 +144,6 @@ def test_a_distorted_image_becomes_that_of_a_pinhole(
     pinhole = synthetic.render(pose, synthetic.rays(camera))
     depth = np.round(through_lens.depth * 1000).astype("<u2")
     view = images.view_of(
-        "one",
         image(through_lens.rgb, "rgb8"),
         image(depth, "16UC1"),
         info_of(camera, distortion_model=model, d=array.array("d", numbers)),
@@ -164,7 +163,7 @@ def test_a_distorted_image_becomes_that_of_a_pinhole(
 def test_without_distortion_pixels_stay(images: ModuleType, changes: dict[str, Any], rectified: bool) -> None:
     info = info_of(synthetic.pinhole(2, 3), **({"d": array.array("d", [0.1] * 5)} | changes))
     T = synthetic.orbit(3)[1]
-    view = images.view_of("a", image(RGB, "rgb8"), image(METRES, "32FC1"), info, T, rectified=rectified)
+    view = images.view_of(image(RGB, "rgb8"), image(METRES, "32FC1"), info, T, rectified=rectified)
     np.testing.assert_array_equal(view.rgb, RGB)
     np.testing.assert_array_equal(view.depth, METRES)
     np.testing.assert_array_equal(view.T_world_cam, T)
@@ -192,7 +191,7 @@ def test_messages_that_cannot_be_used_are_an_error(
     info = info_of(synthetic.pinhole(2, 3), **changes)
     color, depth = color or image(RGB, "rgb8"), depth or image(METRES, "32FC1")
     with pytest.raises(CaptureError, match=complaint):
-        images.view_of("a", color, depth, info, np.eye(4), rectified=False)
+        images.view_of(color, depth, info, np.eye(4), rectified=False)
 
 
 # ── poses ──────────────────────────────────────────────────────────────────────────────────────

@@ -61,7 +61,6 @@ def camera_of(info: Any, *, rectified: bool) -> Camera:
 
 
 def view_of(
-    name: str,
     color: Any,
     depth: Any,
     info: Any,
@@ -72,7 +71,6 @@ def view_of(
     """Make an undistorted view of a colour image and the depth that is registered to it.
 
     Args:
-        name: Name of the view.
         color: The sensor_msgs/Image with the colours.
         depth: The sensor_msgs/Image with the depth, pixel by pixel that of the colours.
         info: The sensor_msgs/CameraInfo of the colours.
@@ -90,11 +88,12 @@ def view_of(
             f"colour, depth and CameraInfo differ in size ({listed}): register the depth to the colours"
         )
     if rectified or not any(info.d):
-        return View(name, camera, T_world_cam, rgb, metres)
+        return View("", camera, T_world_cam, rgb, metres)
     x, y = _distortion_maps(info)
     # What the lens did not see is black, and without a reading.
     rgb = np.asarray(cv2.remap(rgb, x, y, cv2.INTER_LINEAR), dtype=np.uint8)
-    return View(name, camera, T_world_cam, rgb, cv2.remap(metres, x, y, cv2.INTER_NEAREST))
+    metres = np.asarray(cv2.remap(metres, x, y, cv2.INTER_NEAREST), dtype=np.float32)
+    return View("", camera, T_world_cam, rgb, metres)
 
 
 def _encoded(message: Any, encodings: dict[str, Any], what: str) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pkgutil
 import signal
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from threading import Lock
 from time import monotonic
@@ -37,7 +37,8 @@ from visualization_msgs.msg import MarkerArray
 
 import point2act
 from point2act.core.errors import CaptureError, ModelError, Point2ActError
-from point2act.core.types import QueryResult, View
+from point2act.core.types import Camera, QueryResult, View
+from point2act.pipeline.live_session import LiveSession
 from point2act.pipeline.query import AnswerConfig
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointFunction
@@ -47,7 +48,7 @@ from .frames import Frames
 from .images import view_of
 from .poses import matrix_of, moved
 from .results import to_detections, to_failure, to_grasps, to_markers, to_transform
-from .scene import OnStage, QuestionFactory, Scene
+from .watched import WatchedPointer
 
 _POLL = 0.05
 """Longest time between two checks for a cancellation while views are collected, seconds."""
@@ -101,10 +102,9 @@ class GraspNode(Node):
             **{one.name: self.declare_parameter(one.name, one.default).value for one in fields(Settings)}
         )
         self._questions = _question_factory(settings)
-        self._config = AnswerConfig(gripper=settings.gripper, arm=settings.arm or None)
         point2act.load_gripper(settings.gripper)
         self._working, self._stopping = Lock(), False
-        self._scene: Scene | None = None
+        self._session: LiveSession | None = None
         self._best: Pose | None = None
         self._tf, self._broadcaster = Buffer(), TransformBroadcaster(self)
         self._listener = TransformListener(self._tf, self)
@@ -129,10 +129,8 @@ class GraspNode(Node):
         self._stopping = True
 
     def close(self) -> None:
-        """Delete the scene, and end the node."""
+        """End the node."""
         self._action.destroy()
-        if self._scene is not None:
-            self._scene.close()
         self.destroy_node()
 
     # ── the action and the service ──────────────────────────────────────────────────────────
@@ -160,13 +158,13 @@ class GraspNode(Node):
         with self._for_one_client() as free:
             if not free:
                 response.grasps = self._failure("busy", "another client's goal is being executed")
-            elif self._scene is None:
+            elif self._session is None:
                 response.grasps = self._failure(
                     "no_scene", "there is no scene yet: send a goal to find_grasp first"
                 )
             else:
                 try:
-                    response.grasps = self._ask(self._scene, request.query, lambda stage: None)
+                    response.grasps = self._ask(self._session, request.query, lambda stage: None)
                 except Exception as err:
                     response.grasps = self._failed(err)
         return response
@@ -191,23 +189,24 @@ class GraspNode(Node):
         if not goal.request.query.strip():
             raise CaptureError("the query is empty: say in words what is to be found")
         enter("collect the views")
-        scene = Scene()
-        try:
-            with closing(self._collect(goal)) as collected:
-                for view in collected:
-                    scene.add(view)
-                    views += 1
-                    enter("collect the views")
-            enter("make the scene")
-            scene.build()
-            found = self._ask(scene, goal.request.query, enter)
-        except BaseException:
-            scene.close()
-            raise
-        if self._scene is not None:
-            self._scene.close()
-        self._scene = scene
+        session: LiveSession | None = None
+        with closing(self._collect(goal)) as collected:
+            for view in collected:
+                session = session or self._start(view.camera)
+                assert view.depth is not None
+                session.add_view(view.rgb, view.depth, view.T_world_cam)
+                views += 1
+                enter("collect the views")
+        assert session is not None
+        found = self._ask(session, goal.request.query, enter)
+        self._session = session
         return found
+
+    def _start(self, camera: Camera) -> LiveSession:
+        answer = AnswerConfig(gripper=self.settings.gripper, arm=self.settings.arm or None)
+        return point2act.Session.start(
+            camera, T_base_world=np.eye(4), config=point2act.RunConfig(answer=answer)
+        )
 
     def _check(self, goal: Any) -> None:
         if goal.is_cancel_requested:
@@ -228,13 +227,11 @@ class GraspNode(Node):
                 f"the duration is {wanted.duration:g} s: give a positive number, or 0 for the parameter"
             )
         max_views, duration = wanted.max_views or settings.max_views, wanted.duration or settings.duration
-        start, count, problem = monotonic(), 0, ""
+        end, count, problem = monotonic() + settings.start_timeout, 0, ""
         T_last: Float[np.ndarray, "4 4"] | None = None
         with self._subscribed() as frames:
-            while count < max_views and (passed := monotonic() - start) < duration:
+            while count < max_views and monotonic() < end:
                 self._check(goal)
-                if count == 0 and passed > settings.start_timeout:
-                    break
                 taken = frames.take(_POLL)
                 if taken is None:
                     continue
@@ -244,26 +241,32 @@ class GraspNode(Node):
                 except TransformException as err:
                     problem = self._no_transform(color.header, err)
                     continue
-                if T_last is None or moved(
+                if T_last is not None and not moved(
                     T_last,
                     T_base_cam,
                     min_translation=settings.min_translation,
                     min_rotation=settings.min_rotation,
                 ):
-                    name = f"images/{count:04d}"
-                    yield view_of(name, color, depth, info, T_base_cam, rectified=settings.rectified)
-                    T_last, count = T_base_cam, count + 1
+                    continue
+                view = view_of(color, depth, info, T_base_cam, rectified=settings.rectified)
+                if view.depth is None or not view.depth.any():
+                    problem = "the depth images have no reading: nothing is within the camera's range"
+                    continue
+                yield view
+                T_last, count = T_base_cam, count + 1
+                if count == 1:
+                    # Only now: the session has started, which takes seconds once.
+                    end = monotonic() + duration
             if count == 0:
-                raise CaptureError(f"no view within {passed:.1f} s: {problem or frames.missing()}")
+                raise CaptureError(
+                    f"no view within {settings.start_timeout:g} s: {problem or frames.missing()}"
+                )
 
     @contextmanager
     def _subscribed(self) -> Iterator[Frames]:
         """Subscribe to the camera for a while: nothing is received in between."""
-        frames, group, settings = (
-            Frames(self.settings.max_time_difference),
-            ReentrantCallbackGroup(),
-            self.settings,
-        )
+        settings, group = self.settings, ReentrantCallbackGroup()
+        frames = Frames(settings.max_time_difference)
         topics = [
             ("color", Image, settings.color_topic),
             ("depth", Image, settings.depth_topic),
@@ -297,8 +300,13 @@ class GraspNode(Node):
             "correct base_frame or camera_frame, or publish what is missing"
         )
 
-    def _ask(self, scene: Scene, text: str, on_stage: OnStage) -> Grasps:
-        results = scene.ask(text, self._questions, config=self._config, on_stage=on_stage)
+    def _ask(self, session: LiveSession, text: str, on_stage: Callable[[str], None]) -> Grasps:
+        """Ask about every view, find the grasps and publish them; ``on_stage`` may raise to end this."""
+        asked = self._questions(text)
+        watched = WatchedPointer(asked.pointer, lambda: on_stage("ask about the views"))
+        answers = point2act.ask(session.capture, replace(asked, pointer=watched))
+        on_stage("find the grasps")
+        results = session.ask(answers).results
         on_stage("publish the grasps")
         return self._publish(results)
 
@@ -334,7 +342,7 @@ class GraspNode(Node):
         return self._failure("failed", detail)
 
 
-def _question_factory(settings: Settings) -> QuestionFactory:
+def _question_factory(settings: Settings) -> Callable[[str], Questions]:
     """Return what makes questions for a text: of the model, or of the function, that the parameters name."""
     if bool(settings.model) == bool(settings.pointer):
         raise ModelError("the parameters name no model and no pointer, or both: give one of them")
