@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import pytest
 import write_schemas
+import yaml
 from jsonschema import Draft202012Validator
 
 from point2act.cli import options
@@ -94,7 +95,22 @@ def test_python_in_the_documentation_compiles(page: Path):
         compile(block, str(page), "exec")
 
 
-OTHER_PROGRAMS = {"git", "vllm", "python3", "ns-train"}
+OTHER_PROGRAMS = {"git", "vllm", "python3", "ns-train", "cd", "source", "rosdep"}
+ROS = ROOT / "integrations" / "ros2"
+
+
+def accept_ros(words: list[str]) -> None:
+    """Check the names of a launch file or of an interface, its fields, and the node's name for it."""
+    if words[0] == "launch":
+        assert (ROS / words[1] / "launch" / words[2]).is_file()
+        return
+    name, kind, request = [word for word in words[2:] if not word.startswith("--")]
+    package, folder, interface = kind.split("/")
+    text = (ROS / package / folder / f"{interface}.{folder}").read_text(encoding="utf-8")
+    asked = text.partition("\n---\n")[0]
+    assert all(re.search(rf"^\w+ {field}$", asked, re.MULTILINE) for field in yaml.safe_load(request))
+    node = (ROS / "point2act_ros" / "point2act_ros" / "node.py").read_text(encoding="utf-8")
+    assert f'"{name.replace("/point2act/", "~/")}"' in node
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -112,5 +128,7 @@ def test_commands_are_accepted(page: Path, monkeypatch: pytest.MonkeyPatch):
             assert all(f"{extra} = [" in extras for extra in re.findall(r"\w+(?=\])", rest[1])), words
         elif program == "python":
             assert rest[0] == "-m" or (ROOT / rest[0]).is_file(), words
+        elif program == "ros2":
+            accept_ros(rest)
         else:
             assert program in OTHER_PROGRAMS, words
