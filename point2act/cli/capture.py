@@ -1,4 +1,4 @@
-"""``point2act capture rgbd|photos|video|record3d|polycam …``: other programs' recordings to a capture."""
+"""``point2act capture rgbd|bag|photos|video|record3d|polycam …``: other programs' recordings to a capture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import tyro
 
+from point2act.cli.capture_bag import Bag, convert_bag
 from point2act.cli.options import parse
 from point2act.core.errors import CaptureError
 from point2act.core.logs import printable
@@ -105,7 +106,14 @@ class Polycam:
     """Folder of the capture to write; new or empty."""
 
 
-KINDS = {"rgbd": Rgbd, "photos": Photos, "video": Video, "record3d": Record3d, "polycam": Polycam}
+KINDS = {
+    "rgbd": Rgbd,
+    "bag": Bag,
+    "photos": Photos,
+    "video": Video,
+    "record3d": Record3d,
+    "polycam": Polycam,
+}
 """What can be converted."""
 
 
@@ -114,6 +122,9 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] not in KINDS:
         _explain(argv)
     arguments = parse(KINDS[argv[0]], argv[1:], f"capture {argv[0]}")
+    if isinstance(arguments, Bag):
+        convert_bag(arguments)
+        return
     check_output_free(arguments.output)
     if isinstance(arguments, Rgbd):
         _rgbd(arguments)
