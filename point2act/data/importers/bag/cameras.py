@@ -29,8 +29,8 @@ def camera_from_info(info: Any, place: str, *, rectified: bool) -> DistortedCame
     fx, fy, cx, cy = (P[0], P[5], P[2], P[6]) if rectified else (K[0], K[4], K[2], K[5])
     if info.binning_x > 1 or info.binning_y > 1 or info.roi.width not in (0, info.width):
         raise CaptureError(
-            f"{place} describes images that are binned or cut out: record whole images, or describe the camera in "
-            "a file for --calibration"
+            f"{place} describes images that are binned or cut out: record whole images, or describe the "
+            "camera in a file for --calibration"
         )
     fields = {"width": info.width, "height": info.height, "fx": fx, "fy": fy, "ppx": cx, "ppy": cy}
     # Thin prisms and tilted sensors are beyond the eighth coefficient.
@@ -67,8 +67,8 @@ def find_depth_camera(
             return None
         raise CaptureError(
             f"{depth.topic} ({size[1]}x{size[0]}, {depth.frame}) is not registered to {index.color.topic} "
-            f"({color.camera.width}x{color.camera.height}, {index.color.frame}) and has no camera_info: name it "
-            "with --depth-info, or registered depth with --depth"
+            f"({color.camera.width}x{color.camera.height}, {index.color.frame}) and has no camera_info: name "
+            "it with --depth-info, or registered depth with --depth"
         )
     sensor = recorded_camera(index, info, depth)
     check_size(depth.topic, size, sensor)
@@ -77,8 +77,8 @@ def find_depth_camera(
     found = index.tree.poses(color_frame, depth.frame, np.array(index.color.stamps, dtype=np.int64))
     if not found.known.any():
         raise CaptureError(
-            f"tf has no pose of {depth.frame}, the frame of {depth.topic}, at the time of the images: record it, or "
-            "name registered depth with --depth"
+            f"tf has no pose of {depth.frame}, the frame of {depth.topic}, at the time of the images: record "
+            "it, or name registered depth with --depth"
         )
     return DepthCamera(sensor, found.matrices[found.known][0])
 
@@ -88,8 +88,8 @@ def check_size(place: str, size: tuple[int, int], camera: DistortedCamera) -> No
     wanted = (camera.camera.height, camera.camera.width)
     if size != wanted:
         raise CaptureError(
-            f"{place} is {size[1]}x{size[0]} pixels, and its camera {wanted[1]}x{wanted[0]}: name the camera_info "
-            "that belongs to these images"
+            f"{place} is {size[1]}x{size[0]} pixels, and its camera {wanted[1]}x{wanted[0]}: name the "
+            "camera_info that belongs to these images"
         )
 
 

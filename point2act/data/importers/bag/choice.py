@@ -51,8 +51,8 @@ def choose_images(index: Index, base: str, camera: str, every: int, max_frames: 
     if not (pairs >= 0).any():
         away = np.abs(depth_stamps - stamps[0]).min() / 1e9
         raise CaptureError(
-            f"no image of {index.depth.topic} is within {_TOLERANCE} s of one of {index.color.topic} (the first "
-            f"lacks it by {away:.3g} s): record both from one camera, with one clock"
+            f"no image of {index.depth.topic} is within {_TOLERANCE} s of one of {index.color.topic} (the "
+            f"first lacks it by {away:.3g} s): record both from one camera, with one clock"
         )
     poses = index.tree.poses(base, camera, stamps)
     usable = np.flatnonzero((pairs >= 0) & poses.known)
@@ -98,7 +98,8 @@ def _speed_notes(speed: Float[np.ndarray, " n"]) -> tuple[str, ...]:
     if not moving:
         return ()
     return (
-        f"the camera moves in {moving} of the images, at up to {speed.max():.2g} m/s: they may be blurred, and "
+        f"the camera moves in {moving} of the images, at up to {speed.max():.2g} m/s: they may be blurred, "
+        "and "
         "their poses are only as exact as the times",
     )
 
@@ -123,6 +124,6 @@ def _unposed(index: Index, base: str, camera: str, stamps: Int[np.ndarray, " n"]
     if gap is not None:
         where += f", without {gap.frame} for {gap.seconds:.1f} s"
     return CaptureError(
-        f"tf from {base} to {camera} does not cover the time of any image with depth{where}: record tf all the "
-        "time, with the clock of the camera"
+        f"tf from {base} to {camera} does not cover the time of any image with depth{where}: record tf all "
+        "the time, with the clock of the camera"
     )

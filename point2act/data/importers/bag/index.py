@@ -121,8 +121,8 @@ def clock_error(bag: Bag, what: str, seconds: float, received: int) -> CaptureEr
     """Return the error for a clock that goes back."""
     at = (received - bag.start) / 1e9
     return CaptureError(
-        f"{bag.place}: the clock of {what} goes back by {seconds:.1f} s, {at:.2f} s after the start of the bag: "
-        f"read one side of it, with --end {at - 0.01:.2f} or --start {at:.2f}"
+        f"{bag.place}: the clock of {what} goes back by {seconds:.1f} s, {at:.2f} s after the start of the "
+        f"bag: read one side of it, with --end {at - 0.01:.2f} or --start {at:.2f}"
     )
 
 
@@ -138,5 +138,5 @@ def _check_images(bag: Bag, images: Sequence[ImageTimes]) -> None:
     for one in images:
         if not one.stamps:
             raise CaptureError(
-                f"{bag.place} has no image of {one.topic} there: choose another --start and --end"
+                f"{one.topic} has no image in this part of {bag.place}: choose another --start and --end"
             )

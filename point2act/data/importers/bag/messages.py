@@ -58,10 +58,11 @@ def save_color(message: Any, path: Path, place: str) -> tuple[int, int]:
     if hasattr(message, "encoding"):
         colors = _raw_color(message, place)
         write_png(path, colors)
-        return colors.shape[:2]
-    write_bytes(path, bytes(message.data))
-    with _naming(place, path):
-        return read_rgb(path)[0].shape[:2]
+    else:
+        write_bytes(path, bytes(message.data))
+        with _naming(place, path):
+            colors, _ = read_rgb(path)
+    return len(colors), len(colors[0])
 
 
 def save_depth(message: Any, path: Path, place: str) -> tuple[Shaped[np.ndarray, "h w"], float]:
@@ -129,7 +130,7 @@ def _packed_depth(message: Any, path: Path, place: str) -> Shaped[np.ndarray, "h
             f"{place} is {brief(message.format)} and no PNG: depth is read from raw images and from "
             "compressedDepth as PNG, not from JPEG or RVL; republish it as one of these"
         )
-    picture = path.with_suffix(".png")
+    picture = path.with_name(f"{path.stem}.depth.png")
     write_bytes(picture, data[start:])
     with _naming(place, picture):
         values = read_depth(picture, 1.0)

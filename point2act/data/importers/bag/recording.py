@@ -89,8 +89,8 @@ def scan_bag(bag: Bag, config: BagConfig, *, progress: ProgressCallback | None =
     described = None if config.calibration is None else read_calibration(config.calibration)
     if described is None and topics.info is None:
         raise CaptureError(
-            f"{bag.place} has no camera_info beside {topics.color}: name its topic with --info, or describe the "
-            "camera in a file for --calibration"
+            f"{bag.place} has no camera_info beside {topics.color}: name its topic with --info, or describe "
+            "the camera in a file for --calibration"
         )
     index = read_index(bag, topics, Interval(config.start, config.end), progress=progress)
     camera = config.camera or index.color.frame
@@ -158,7 +158,7 @@ def _extract_depth(
             depth, unit = save_depth(message.content, _depth_path(folder, number), place)
             seen = depth[np.isfinite(depth) & (depth > 0)]
             medians += [float(np.median(seen))] if len(seen) else []
-            size = depth.shape
+            size = len(depth), len(depth[0])
             count()
     unit = config.depth_unit or scan.calibration.depth_unit or unit
     _check_depth(images.topic, medians, unit)
@@ -172,8 +172,8 @@ def _check_depth(topic: str, medians: list[float], unit: float) -> None:
     low, high = _PLAUSIBLE
     if not low <= metres <= high:
         raise CaptureError(
-            f"{topic} would be {metres:.3g} m away in the median, with {unit:g} m for one unit: give the metres of "
-            "one unit with --depth-unit, 0.001 for millimetres, 1 for metres"
+            f"{topic} would be {metres:.3g} m away in the median, with {unit:g} m for one unit: give the "
+            "metres of one unit with --depth-unit, 0.001 for millimetres, 1 for metres"
         )
 
 

@@ -60,8 +60,8 @@ def check_complete(chosen: Topics, topics: Sequence[Topic], place: str) -> tuple
         if name is None:
             images = [topic.name for topic in topics if topic.kind in (IMAGE, COMPRESSED)]
             raise CaptureError(
-                f"{place} has no topic that is clearly for {option}: name one of its topics with images, of which "
-                f"it has {', '.join(images) or 'none'}"
+                f"{place} has no topic that is clearly for {option}: name one of its topics with images, of "
+                f"which it has {', '.join(images) or 'none'}"
             )
     if not any(topic.kind in TF and topic.count for topic in topics):
         raise CaptureError(f"{place} has no tf: record /tf and /tf_static together with the images")

@@ -133,8 +133,8 @@ class TransformTree:
         common = next((name for name in below if name in above), None)
         if common is None:
             raise CaptureError(
-                f"tf does not connect {base} with {frame}: one is below {above[-1]}, the other below {below[-1]}; "
-                "record the transform between the two, which may be in /tf_static"
+                f"tf does not connect {base} with {frame}: one is below {above[-1]}, the other below "
+                f"{below[-1]}; record the transform between the two, which may be in /tf_static"
             )
         return above[: above.index(common)], below[: below.index(common)]
 
