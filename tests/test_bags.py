@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -21,10 +22,12 @@ from test_cli import assert_one_sentence
 
 from benchmarks.bags.writing import FORMATS, BagWriter, Format
 from point2act.cli.main import main
+from point2act.core.errors import CaptureError
 from point2act.core.types import Capture
 from point2act.data.capture import load_views, read_capture
 from point2act.data.importers.bag.cameras import camera_from_info
-from point2act.data.importers.bag.reader import Topic
+from point2act.data.importers.bag.reader import Topic, open_bag
+from point2act.data.importers.bag.recording import BagConfig, extract, scan_bag
 from point2act.data.importers.bag.topics import Topics, choose_topics
 
 ALL = ("--max-frames", "1000")
@@ -154,16 +157,16 @@ def test_raw_images_come_before_compressed_ones():
 
 
 def test_images_at_rest_are_chosen_all_around(tmp_path: Path):
-    """The camera rests 20 times a turn: the images are from these moments."""
-    recipe = Recipe(seconds=20)
-    found = convert(write(tmp_path / "robot.bag", "ros1", recipe), "--max-frames", "20")
+    """The camera rests once a second: the images are from these moments."""
+    recipe = Recipe(seconds=14)
+    found = convert(write(tmp_path / "robot.bag", "ros1", recipe), "--max-frames", "16")
     times = np.array(material.image_times(recipe))
     poses = np.array([pose_at(int(time)) for time in times])
     chosen = [np.abs(poses - frame.T_world_cam).max(axis=(1, 2)).argmin() for frame in found.frames]
     phases = ((times[chosen] - material.START) / 1e9 + 0.5) % 1 - 0.5
-    assert len(chosen) >= 15
+    assert len(chosen) >= 12
     assert np.abs(phases).max() < 0.15
-    assert len(np.unique(np.round((times[chosen] - material.START) / 1e9))) >= 15
+    assert len(np.unique(np.round((times[chosen] - material.START) / 1e9))) >= 12
 
 
 def test_every_and_an_interval(tmp_path: Path):
@@ -359,3 +362,20 @@ def test_an_output_is_needed_and_must_be_free(tmp_path: Path, capsys):
     with pytest.raises(SystemExit):
         main(["capture", "bag", str(tmp_path / "robot.bag"), "--output", str(tmp_path / "capture")])
     assert "already exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_damaged_bytes_never_end_in_a_traceback(tmp_path: Path, kind: Format):
+    path = write(path_for(tmp_path, kind), kind, Recipe(seconds=0.1))
+    file = path if kind == "ros1" else next(path.glob("robot.*"))
+    whole, rng = np.frombuffer(file.read_bytes(), dtype=np.uint8), np.random.default_rng(0)
+    for number in range(40):
+        damaged = whole.copy()
+        # Half of the damage is in what is not pixels, at the start and at the end.
+        places = rng.integers(0, len(whole), 20)
+        places[:10] = np.r_[rng.integers(0, 8000, 5), len(whole) - 1 - rng.integers(0, 8000, 5)]
+        damaged[places[number % 2 :: 2]] ^= rng.integers(1, 256, 10, dtype=np.uint8)
+        file.write_bytes(damaged.tobytes())
+        (tmp_path / f"{number}").mkdir()
+        with suppress(CaptureError), open_bag([path]) as bag:
+            extract(bag, scan_bag(bag, BagConfig()), BagConfig(), tmp_path / f"{number}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +21,10 @@ _REACH = 0.5
 STILL = 0.05
 """Speed in m/s below which the camera is at rest. Chosen: in an exposure of 10 ms it moves by 0.5 mm, 0.6
 pixels at half a metre and a focal length of 600."""
+
+_APART = 0.01
+"""Distance in metres, angles included, below which two images have one viewpoint. Chosen: the second shows
+nothing new."""
 
 _ENOUGH = 12
 """Number of viewpoints at rest from which on images from a moving camera are left out. Chosen."""
@@ -55,10 +59,7 @@ def speeds(
     start = np.where(before.known[:, None, None], before.matrices, at.matrices)
     end = np.where(after.known[:, None, None], after.matrices, at.matrices)
     seconds = (before.known.astype(float) + after.known) * _MOMENT / 1e9
-    shift = np.linalg.norm(end[:, :3, 3] - start[:, :3, 3], axis=1)
-    turn = (Rotation.from_matrix(start[:, :3, :3]).inv() * Rotation.from_matrix(end[:, :3, :3])).magnitude()
-    way = shift + _REACH * turn
-    return np.divide(way, seconds, out=np.full(len(times), np.inf), where=seconds > 0)
+    return np.divide(_way(start, end), seconds, out=np.full(len(times), np.inf), where=seconds > 0)
 
 
 def choose_frames(
@@ -66,8 +67,8 @@ def choose_frames(
 ) -> list[int]:
     """Choose images that are spread over viewpoints, each at the moment near it when the camera is slowest.
 
-    Farthest point sampling over poses, then the slowest image near each; where the camera rests at a dozen
-    viewpoints or more, images in motion are left out.
+    Farthest point sampling over poses, then the slowest image near each, once for each viewpoint; where the
+    camera rests at a dozen of them or more, images in motion are left out.
 
     Args:
         T_world_cam: Poses of the images.
@@ -82,5 +83,22 @@ def choose_frames(
     distance = ViewDistance(T_world_cam[:, :3, 3], T_world_cam[:, :3, 2])
     spread = farthest_point_sampling(distance, count, [np.ones(len(speed), dtype=bool)])
     slow = replace_by_better(distance, spread, np.zeros(len(speed), dtype=bool), 1 / (1 + speed))
-    resting = [index for index in slow if speed[index] < STILL]
-    return sorted(resting if len(resting) >= _ENOUGH else slow)
+    distinct = _apart(T_world_cam, sorted(set(slow), key=lambda index: speed[index]))
+    resting = [index for index in distinct if speed[index] < STILL]
+    return sorted(resting if len(resting) >= _ENOUGH else distinct)
+
+
+def _apart(T_world_cam: Float[np.ndarray, "n 4 4"], indices: Sequence[int]) -> list[int]:
+    """Keep images that are apart from those kept before."""
+    kept: list[int] = []
+    for index in indices:
+        if not kept or _way(T_world_cam[kept], T_world_cam[[index]]).min() > _APART:
+            kept.append(index)
+    return kept
+
+
+def _way(start: Float[np.ndarray, "n 4 4"], end: Float[np.ndarray, "m 4 4"]) -> Float[np.ndarray, " n"]:
+    """Return how far the camera moves between poses, metres, with rotations at half a metre."""
+    shift = np.linalg.norm(end[:, :3, 3] - start[:, :3, 3], axis=1)
+    turn = (Rotation.from_matrix(start[:, :3, :3]).inv() * Rotation.from_matrix(end[:, :3, :3])).magnitude()
+    return shift + _REACH * turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import defaultdict
 from dataclasses import dataclass
@@ -81,8 +82,8 @@ class TransformTree:
         parent, child = frame_name(transform.header.frame_id), frame_name(transform.child_frame_id)
         shift, turn = transform.transform.translation, transform.transform.rotation
         numbers = (shift.x, shift.y, shift.z, turn.x, turn.y, turn.z, turn.w)
-        length = sum(value * value for value in numbers[3:]) ** 0.5
-        if not np.isfinite(sum(numbers)) or abs(length - 1) > _UNIT:
+        length = math.hypot(*numbers[3:])
+        if not math.isfinite(sum(numbers)) or abs(length - 1) > _UNIT:
             self.invalid += 1
             return
         if parent not in self._parents[child]:
