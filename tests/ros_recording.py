@@ -92,10 +92,10 @@ def write(path: Path, kind: Format, recipe: Recipe | None = None) -> Path:
         if recipe.static:
             bag.tf(START - 10**8, recipe.static, static=True)
         events = [(time, index) for index, time in enumerate(image_times(recipe))]
-        for begin, end in recipe.tf:
+        for first, end in recipe.tf:
             end = min(end, recipe.seconds + 0.1)
-            count = round((end - begin) * 100)
-            ticks = begin + (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / 100
+            count = round((end - first) * 100)
+            ticks = first + (np.arange(count) + rng.uniform(-0.4, 0.4, count)) / 100
             events += [(START + round(tick * 1e9), -1) for tick in ticks]
         shown = pictures(recipe)
         for time, index in sorted(events):

@@ -176,7 +176,7 @@ def test_every_and_an_interval(tmp_path: Path):
     assert 7 <= len(read_capture(tmp_path / "part").frames) <= 10
 
 
-def test_a_gap_in_tf_is_told_and_left_out(tmp_path: Path, capsys):
+def test_a_gap_in_tf_is_reported_and_left_out(tmp_path: Path, capsys):
     recipe = Recipe(seconds=2, tf=((-0.1, 0.7), (1.3, 100.0)))
     found = convert(write(tmp_path / "robot.bag", "ros1", recipe))
     printed = capsys.readouterr().out
@@ -212,7 +212,7 @@ def with_two_cameras(path: Path, *, info: bool = True, link: bool = True) -> Pat
     return path
 
 
-def test_depth_of_another_camera_is_registered_and_lenses_are_undone(tmp_path: Path):
+def test_depth_of_another_camera_is_registered_and_lenses_are_straightened(tmp_path: Path):
     found = convert(with_two_cameras(tmp_path / "robot.bag"))
     for number, view in enumerate(load_views(found)):
         truth = synthetic.render(pose_at(material.START + number * 10**8), synthetic.rays(view.camera))
@@ -226,7 +226,7 @@ def test_depth_of_another_camera_is_registered_and_lenses_are_undone(tmp_path: P
     ("info", "link", "says"),
     [(False, True, "has no camera_info"), (True, False, "no frame camera_depth_optical_frame")],
 )
-def test_what_is_missing_for_registering_is_said(tmp_path: Path, refuses, info: bool, link: bool, says: str):
+def test_what_registering_lacks_is_reported(tmp_path: Path, refuses, info: bool, link: bool, says: str):
     bag = with_two_cameras(tmp_path / "robot.bag", info=info, link=link)
     refuses(bag, says=says)
 
