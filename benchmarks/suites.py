@@ -4,6 +4,7 @@ from __future__ import annotations
 
 METHOD = {
     "act": "act.suite",
+    "bags": "bags.suite",
     "check": "check.suite",
     "choose": "pipeline.choose",
     "clicks": "clicks.suite",
@@ -45,6 +46,7 @@ SUITES = {name: f"benchmarks.{module}" for name, module in sorted((METHOD | QUAL
 
 LONG = (
     "act",
+    "bags",
     "check",
     "choose",
     "clicks",

@@ -60,6 +60,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "growth",
         "tabletop",
         "act",
+        "bags",
         "tracking",
         "gpu",
         "grasps",

@@ -1,4 +1,4 @@
-"""``point2act capture rgbd|photos|video|record3d|polycam|droid|… …``: other recordings to a capture."""
+"""``point2act capture rgbd|bag|photos|video|droid|… …``: other recordings to a capture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import tyro
 
+from point2act.cli.capture_bag import Bag, convert_bag
+from point2act.cli.capture_episode import Droid, Hdf5, Lerobot, convert_episode
 from point2act.cli.options import parse
 from point2act.core.errors import CaptureError
 from point2act.core.logs import printable
@@ -21,7 +23,6 @@ from point2act.data.importers.photos import extract_sharp_frames, list_photos, p
 from point2act.data.importers.write import check_output_free, subsample, write_recording, write_structure
 
 if TYPE_CHECKING:
-    from point2act.data.importers.episodes.episode import Episode
     from point2act.data.importers.metric_scale import KnownDistance, MetricScale, PrintedMarkers
     from point2act.data.importers.sfm import SfmModel
 
@@ -106,74 +107,16 @@ class Polycam:
     """Folder of the capture to write; new or empty."""
 
 
-@dataclass(frozen=True)
-class Droid:
-    """Convert a raw episode of DROID: the wrist camera along its path, and the two outer cameras.
-
-    World is the robot's base. Recordings are read from recordings/MP4, and depth, if there is any, from
-    recordings/Depth/SERIAL/STEP.png (16-bit, millimetres) or .npy (metres).
-    """
-
-    episode: tyro.conf.Positional[Path]
-    """Folder with metadata_*.json, trajectory.h5 and recordings/."""
-    output: Path
-    """Folder of the capture to write; new or empty."""
-    calibration: Path | None = None
-    """Folder with the files of huggingface.co/KarlP/droid: intrinsics.json, and the better extrinsics
-    cam2base_extrinsic_superset.json and cam2base_extrinsics.json."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may be moved until then. By default the one before the gripper closes."""
-
-
-@dataclass(frozen=True)
-class Lerobot:
-    """Convert an episode of a LeRobot dataset (v2.0, v2.1, v3.0) that has the poses of its cameras."""
-
-    dataset: tyro.conf.Positional[Path]
-    """Folder with meta/info.json."""
-    output: Path
-    """Folder of the capture to write; new or empty."""
-    episode: int = 0
-    """Number of the episode."""
-    mapping: str = "lerobot"
-    """TOML file that says which features are colours, depth, intrinsics and poses, or gives them as numbers,
-    also for cameras on the gripper. By default the names that are in use."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may have been moved until then. By default the episode's last."""
-
-
-@dataclass(frozen=True)
-class Hdf5:
-    """Convert an episode of an HDF5 file that has the poses of its cameras."""
-
-    file: tyro.conf.Positional[Path]
-    """The file."""
-    output: Path
-    """Folder of the capture to write; new or empty."""
-    episode: int = 0
-    """Number of the episode in the file."""
-    mapping: str | None = None
-    """TOML file that says which arrays are colours, depth, intrinsics and poses, or gives them as numbers; or
-    robomimic, maniskill, robotwin or act. By default the first of these that fits."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may have been moved until then. By default the episode's last."""
-
-
 KINDS = {
-    **{"rgbd": Rgbd, "photos": Photos, "video": Video, "record3d": Record3d, "polycam": Polycam},
-    **{"droid": Droid, "lerobot": Lerobot, "hdf5": Hdf5},
+    "rgbd": Rgbd,
+    "bag": Bag,
+    "photos": Photos,
+    "video": Video,
+    "record3d": Record3d,
+    "polycam": Polycam,
+    "droid": Droid,
+    "lerobot": Lerobot,
+    "hdf5": Hdf5,
 }
 """What can be converted."""
 
@@ -183,6 +126,9 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] not in KINDS:
         _explain(argv)
     arguments = parse(KINDS[argv[0]], argv[1:], f"capture {argv[0]}")
+    if isinstance(arguments, Bag):
+        convert_bag(arguments)
+        return
     check_output_free(arguments.output)
     if isinstance(arguments, Rgbd):
         _rgbd(arguments)
@@ -192,7 +138,7 @@ def main(argv: Sequence[str]) -> None:
     elif isinstance(arguments, Video):
         _video(arguments)
     elif isinstance(arguments, (Droid, Lerobot, Hdf5)):
-        _robot_episode(arguments)
+        convert_episode(arguments)
     else:
         app: App = "polycam" if isinstance(arguments, Polycam) else "record3d"
         convert_export(app, arguments.export, arguments.output)
@@ -220,40 +166,6 @@ def _rgbd(arguments: Rgbd) -> None:
         print(printable(note))
     with Stages(show=True).stage("write the capture") as tick:
         write_recording(arguments.output, replace(recording, frames=frames), progress=tick)
-
-
-def _robot_episode(arguments: Droid | Lerobot | Hdf5) -> None:
-    if isinstance(arguments, Droid):
-        from point2act.data.importers.episodes.droid import read_droid
-
-        _write_episode(read_droid(arguments.episode, arguments.calibration), arguments)
-    elif isinstance(arguments, Lerobot):
-        from point2act.data.importers.episodes.lerobot import LeRobotEpisode
-        from point2act.data.importers.episodes.mapping import load_mapping, read_episode
-
-        source = LeRobotEpisode(arguments.dataset, arguments.episode)
-        _write_episode(read_episode(source, load_mapping(arguments.mapping)), arguments)
-    else:
-        from point2act.data.importers.episodes.hdf5 import read_hdf5
-        from point2act.data.importers.episodes.mapping import load_mapping
-
-        mapping = None if arguments.mapping is None else load_mapping(arguments.mapping)
-        with read_hdf5(arguments.file, mapping, arguments.episode) as episode:
-            _write_episode(episode, arguments)
-
-
-def _write_episode(episode: Episode, arguments: Droid | Lerobot | Hdf5) -> None:
-    from point2act.data.importers.episodes.episode import choose_pictures, write_episode
-
-    chosen = choose_pictures(
-        episode, first=arguments.first, last=arguments.last, max_frames=arguments.max_frames
-    )
-    counts = zip(episode.cameras, chosen, strict=True)
-    used = ", ".join(f"{len(numbers)} of camera {camera.name}" for camera, numbers in counts)
-    for note in (*episode.notes, f"images: {used}"):
-        print(printable(note))
-    with Stages(show=True).stage("write the capture") as tick:
-        write_episode(arguments.output, episode, chosen, progress=tick)
 
 
 def _video(arguments: Video) -> None:

@@ -12,7 +12,7 @@ from point2act.core.errors import CaptureError
 from point2act.core.types import Capture, Frame
 
 _NEAR = 0.5
-"""Fraction of the distance between selected views within which a sharper view may replace one. Chosen: a view
+"""Fraction of the distance between selected views within which a better view may replace one. Chosen: a view
 beyond is nearer to another selected view."""
 
 
@@ -47,7 +47,7 @@ def select_views(
     everything = np.ones(len(frames), dtype=bool)
     selected = farthest_point_sampling(distance, max_views, [*groups, everything])
     fixed = np.logical_or.reduce([~everything, *groups])
-    selected = _replace_by_sharper(distance, selected, fixed, _bytes_per_pixel(frames))
+    selected = replace_by_better(distance, selected, fixed, _bytes_per_pixel(frames))
     return tuple(frames[index] for index in sorted(selected))
 
 
@@ -121,13 +121,16 @@ def farthest_point_sampling(
     return selected
 
 
-def _replace_by_sharper(
+def replace_by_better(
     distance: ViewDistance,
     selected: Sequence[int],
     fixed: Bool[np.ndarray, " n"],
-    sharpness: Float[np.ndarray, " n"],
+    quality: Float[np.ndarray, " n"],
 ) -> list[int]:
-    """Replace each selected view that is not fixed by the sharpest view near it and no nearer to another."""
+    """Replace each selected view that is not fixed by the best view near it and no nearer to another.
+
+    ``quality`` is not negative, larger for better views.
+    """
     away = np.array([distance.from_one(index) for index in selected])
     owner, nearest = away.argmin(axis=0), away.min(axis=0)
     owner[list(selected)] = range(len(selected))  # Also where several have one pose.
@@ -135,8 +138,8 @@ def _replace_by_sharper(
     found = []
     for number, index in enumerate(selected):
         near = (owner == number) & (nearest < _NEAR * between[number]) & ~fixed
-        best = int(np.where(near, sharpness, -1.0).argmax())
-        stays = fixed[index] or sharpness[best] <= sharpness[index]
+        best = int(np.where(near, quality, -1.0).argmax())
+        stays = fixed[index] or quality[best] <= quality[index]
         found.append(index if stays else best)
     return found
 

@@ -79,11 +79,13 @@ def read_calibration(path: Path, *, size: tuple[int, int] | None = None) -> Cali
     unit = _unit(document.get("depth_scale"), f"{path}: depth_scale")
     if size is not None and "color" not in document:
         document = {"height": size[0], "width": size[1]} | document
-    color = _sensor(document.get("color", document), f"{path}: color" if "color" in document else str(path))
+    color = read_sensor(
+        document.get("color", document), f"{path}: color" if "color" in document else str(path)
+    )
     if "depth" not in document:
         return Calibration(color, depth_unit=unit)
     T_color_depth = _extrinsics(document.get("depth_to_color"), f"{path}: depth_to_color")
-    depth = DepthCamera(_sensor(document["depth"], f"{path}: depth"), T_color_depth)
+    depth = DepthCamera(read_sensor(document["depth"], f"{path}: depth"), T_color_depth)
     return Calibration(color, depth, unit)
 
 
@@ -93,7 +95,8 @@ def _unit(value: Any, place: str) -> float | None:
     return None if value is None else positive(value, place)
 
 
-def _sensor(fields: Any, place: str) -> DistortedCamera:
+def read_sensor(fields: Any, place: str) -> DistortedCamera:
+    """Return the camera that librealsense's fields describe; ``place`` is their name in an error."""
     if not isinstance(fields, dict):
         raise CaptureError(f"{place} is not a JSON object: write width, height, fx, fy, ppx and ppy")
     if "intrinsic_matrix" in fields:

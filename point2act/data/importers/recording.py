@@ -41,6 +41,8 @@ class Recording:
     """The depth camera; None if depth is registered to the colours."""
     notes: tuple[str, ...] = ()
     """Remarks for the user: what was omitted, and nominal values in use."""
+    T_base_world: Float[np.ndarray, "4 4"] | None = None
+    """Pose of the world in the robot's base frame, if known."""
 
 
 @dataclass(frozen=True)

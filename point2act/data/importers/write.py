@@ -53,7 +53,8 @@ def write_recording(
 
     Raises ``CaptureError`` for files that cannot be read, and if ``output`` exists.
     """
-    with new_capture(output) as folder, CaptureWriter(folder) as writer:
+    base = recording.T_base_world
+    with new_capture(output) as folder, CaptureWriter(folder, T_base_world=base) as writer:
         for done, recorded in enumerate(recording.frames, start=1):
             writer.add(load_frame(recording, recorded))
             if progress is not None:

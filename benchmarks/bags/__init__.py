@@ -1,0 +1,1 @@
+"""Bags of ROS, written with rosbags, and how fast they become captures."""
