@@ -16,6 +16,7 @@ from point2act.data.importers.bag.index import ImageTimes, Index, Interval, read
 from point2act.data.importers.bag.messages import save_color, save_depth
 from point2act.data.importers.bag.reader import Bag, stamp
 from point2act.data.importers.bag.topics import Topics, check_complete, choose_topics
+from point2act.data.importers.bag.transforms import CameraPath
 from point2act.data.importers.calibration import Calibration, read_calibration
 from point2act.data.importers.recording import Recording, make_frame
 from point2act.data.importers.write import subsample
@@ -44,6 +45,8 @@ class BagConfig:
     """JSON file that describes the camera, in place of camera_info: as for capture rgbd --camera."""
     depth_unit: float | None = None
     """Metres per unit of the depth images, in place of 0.001 for 16UC1 and 1 for 32FC1."""
+    skew: float = 0.0
+    """Seconds to add to the stamps of the images to read their poses from tf."""
     start: float | None = None
     """Seconds after the start of the bag from which on to read."""
     end: float | None = None
@@ -65,8 +68,8 @@ class Scan:
 
     index: Index
     topics: Topics
-    camera: str
-    """Frame of the colour camera."""
+    path: CameraPath
+    """Where the colour camera is."""
     calibration: Calibration
     """The colour camera; the depth camera only if the user described it."""
     choice: Choice
@@ -99,8 +102,8 @@ def scan_bag(bag: Bag, config: BagConfig, *, progress: ProgressCallback | None =
     if described is None:
         assert topics.info is not None
         described = Calibration(recorded_camera(index, topics.info, index.color))
-    choice = choose_images(index, config.base, camera, config.every, config.max_frames)
-    return Scan(index, topics, camera, described, choice)
+    path = CameraPath(index.tree, config.base, camera, config.skew)
+    return Scan(index, topics, path, described, choose_images(index, path, config.every, config.max_frames))
 
 
 def extract(
@@ -123,7 +126,7 @@ def extract(
     size, unit = _extract_depth(bag, scan, config, folder, count)
     color, depth_camera = scan.calibration.color, scan.calibration.depth
     if config.calibration is None:
-        depth_camera = find_depth_camera(scan.index, scan.topics.depth_info, color, scan.camera, size)
+        depth_camera = find_depth_camera(scan.index, scan.topics.depth_info, color, scan.path.camera, size)
     frames = tuple(
         make_frame(_color_path(folder, number), _depth_path(folder, number), color, pose, unit)
         for number, pose in enumerate(scan.choice.T_base_cam)

@@ -177,6 +177,22 @@ class TransformTree:
         return self._tracks[child]
 
 
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """Poses of a camera in a base frame, by the stamps of its images."""
+
+    tree: TransformTree
+    base: str
+    camera: str
+    """Optical frame."""
+    skew: float = 0.0
+    """Seconds from the stamp of an image to the time by tf at which the camera was where it shows."""
+
+    def poses(self, stamps: Int[np.ndarray, " n"]) -> Poses:
+        """Return ``T_base_camera`` of images with these stamps, nanoseconds; raises as the tree does."""
+        return self.tree.poses(self.base, self.camera, stamps + round(self.skew * 1e9))
+
+
 def _interpolated(track: Track, times: Int[np.ndarray, " n"]) -> Poses:
     """Interpolate a track at times, with the nearest transform where it is unknown."""
     before = np.searchsorted(track.times, times, side="right") - 1
