@@ -1,4 +1,4 @@
-"""Time and memory of ``point2act capture bag`` for a recording of 20 minutes and 5 GB."""
+"""``point2act capture bag``: time and memory for 20 minutes and 5 GB, and clock skews that are found."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ def measure(plan: Plan) -> Iterator[Metric]:
     """Yield seconds and the largest resident set for each format; ``plan.every`` shortens the recording."""
     if importlib.util.find_spec("rosbags") is None:
         raise CannotMeasureError('rosbags is missing: pip install "point2act[bags]"')
+    from benchmarks.bags import clock
     from benchmarks.bags.writing import FORMATS
 
     for kind in FORMATS:
         yield from measure_format(workspace(), kind, _SECONDS / plan.every)
+    yield from clock.measure(plan)
 
 
 def measure_format(folder: Path, kind: Format, seconds: float) -> Iterator[Metric]:

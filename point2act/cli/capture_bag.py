@@ -68,12 +68,12 @@ def _write(files: tuple[Path, ...], config: BagConfig, output: Path) -> None:
                 recording = extract(bag, scan, config, Path(temporary), progress=tick)
             with stages.stage("compare the clocks of images and tf") as tick:
                 skew = measure_clock_skew(bag, scan, config, Path(temporary), progress=tick)
-            print(_clock_note(skew, config.skew))
+            print(clock_note(skew, config.skew))
         with stages.stage("write the capture") as tick:
             write_recording(output, recording, progress=tick)
 
 
-def _clock_note(found: ClockSkew | None, given: float) -> str:
+def clock_note(found: ClockSkew | None, given: float) -> str:
     """Return a remark on the clock skew that is left with the given one."""
     if found is None:
         return (
