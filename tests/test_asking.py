@@ -121,12 +121,12 @@ def questions(loop: ControlLoop) -> list[str]:
 @pytest.mark.parametrize(
     ("answers", "asked", "wrong"),
     [
-        ([PLACES["cup"]], 1, False),
+        ([PLACES["cup"], PLACES["cup"]], 2, False),
         ([ELSEWHERE, ELSEWHERE], 2, True),
         ([ELSEWHERE, PLACES["cup"], PLACES["cup"]], 3, False),
         ([ELSEWHERE, PLACES["cup"], ELSEWHERE], 3, True),
         ([ELSEWHERE, FAR_AWAY, ELSEWHERE], 3, True),
-        ([None, PLACES["cup"]], 2, False),
+        ([None, PLACES["cup"], PLACES["cup"]], 3, False),
         ([None] * CONFIG.most, CONFIG.most, False),
         ([ELSEWHERE, *[None] * (CONFIG.most - 1)], CONFIG.most, False),
     ],
@@ -140,7 +140,7 @@ def test_the_majority_of_fresh_answers_counts(
     refuted = inquiry.refuted()
     loop.close()
     assert refuted.keys() == ({"cup"} if wrong else set())
-    assert questions(loop) == ["cup, tray", *["cup"] * (asked - 1)]
+    assert questions(loop) == ["cup, tray"] * 2 + ["cup"] * (asked - 2)
     assert loop.seconds == pytest.approx(asked * CONFIG.answer_seconds, abs=0.011 * asked)
     for place in refuted.get("cup", ()):
         np.testing.assert_allclose(place, ELSEWHERE, atol=1e-6)
@@ -155,7 +155,7 @@ def test_answers_on_the_thing_confirm_it_wherever_it_has_moved(seed: int) -> Non
     moved = transform(np.eye(3), np.append(rng.uniform(-0.02, 0.02, 2), 0.0))
     loop.memory.see({"cup": Observation(False, moved)}, np.eye(4))
     on_it = PLACES["cup"] + moved[:3, 3] + np.append(rng.uniform(-0.04, 0.04, 2), 0.0)
-    inquiry = Inquiry(loop, answering(on_it), nowhere, CONFIG)
+    inquiry = Inquiry(loop, answering(on_it, on_it), nowhere, CONFIG)
     inquiry.begin((CUP,))
     assert not inquiry.refuted()
     loop.close()
@@ -164,7 +164,7 @@ def test_answers_on_the_thing_confirm_it_wherever_it_has_moved(seed: int) -> Non
 def test_answers_come_while_the_arm_moves(arm: Arm) -> None:
     """Then nothing is waited for."""
     loop = loop_of(arm, Lost(lost=False))
-    inquiry = Inquiry(loop, answering(None, PLACES["cup"]), nowhere, CONFIG)
+    inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
     inquiry.begin((CUP,))
     while loop.seconds < 2.1 * CONFIG.answer_seconds:
         loop.sense()
@@ -195,6 +195,7 @@ def test_without_a_model_nothing_is_asked(arm: Arm) -> None:
 def test_what_is_refuted_is_located_anew_and_followed_there(arm: Arm) -> None:
     watched = Lost(lost=False)
     loop, found = loop_of(arm, watched), scene({**PLACES, "cup": ELSEWHERE})
+    config = AskConfig(to_locate=2)
     given: list[np.ndarray] = []
 
     def locate(name: str, places: Sequence[np.ndarray]) -> PreparedTask | None:
@@ -203,7 +204,7 @@ def test_what_is_refuted_is_located_anew_and_followed_there(arm: Arm) -> None:
         # No image shows its surface: it is not followed, and taken to stay there.
         return PreparedTask(Plan("", ()), found, {name: np.full((1, 3), 9.0) for name in PLACES})
 
-    inquiry = Inquiry(loop, answering(ELSEWHERE, ELSEWHERE, FAR_AWAY), locate, CONFIG)
+    inquiry = Inquiry(loop, answering(*[ELSEWHERE] * 3, FAR_AWAY), locate, config)
     inquiry.begin((CUP, TRAY))
     assert inquiry.refuted()
     assert inquiry.put_right() == {"cup"}
@@ -213,10 +214,25 @@ def test_what_is_refuted_is_located_anew_and_followed_there(arm: Arm) -> None:
         loop.wait()
     loop.close()
     # The last answer, which means something else, does not count.
-    np.testing.assert_allclose(given, [ELSEWHERE] * 2, atol=1e-6)
+    np.testing.assert_allclose(given, [ELSEWHERE] * 3, atol=1e-6)
     assert loop.memory.scene.features["cup"] is found.features["cup"]
     np.testing.assert_array_equal(loop.memory.scene.features["tray"].box.center, PLACES["tray"])
     assert watched.restarted == [("cup", None)]
+
+
+def test_answers_that_agreed_by_chance_refute_nothing(arm: Arm) -> None:
+    loop = loop_of(arm, Lost(lost=False))
+    answers = answering(ELSEWHERE, ELSEWHERE, PLACES["cup"], PLACES["cup"], ELSEWHERE)
+
+    def locate(name: str, places: Sequence[np.ndarray]) -> PreparedTask | None:
+        raise AssertionError
+
+    inquiry = Inquiry(loop, answers, locate, AskConfig(to_locate=3))
+    inquiry.begin((CUP,))
+    assert inquiry.refuted()
+    assert inquiry.put_right() == frozenset()
+    assert not inquiry.refuted()
+    loop.close()
 
 
 def test_what_cannot_be_located_stays(arm: Arm) -> None:

@@ -289,7 +289,7 @@ def stained(now: Box) -> Box:
     """A sheet that covers a good half of a box's top and of one side."""
     sheet = box(0.0, 0.0, (0.034, 0.072, 0.062), (0.25, 0.6, 0.3))
     T = now.T_world_box.copy()
-    T[:3, 3] += T[:3, :3] @ np.array([0.012, 0.0, 0.0])
+    T[:3, 3] += T[:3, :3] @ np.array([0.03, 0.0, 0.0])
     return replace(sheet, T_world_box=T)
 
 

@@ -54,8 +54,8 @@ class AskConfig:
     together: float = 0.08
     """Distance within which two answers mean the same thing, metres: answers scatter over the whole of it."""
     agreeing: int = 2
-    """Number of fresh answers that agree on another place and refute the first localization: wrong ones
-    rarely agree."""
+    """Number of fresh answers that confirm the first localization, or refute it if they agree on another
+    place: in a scene of few objects one in six is on the wrong thing as well."""
     most: int = 5
     """Largest number of answers to one query in a row."""
     to_locate: int = 4
@@ -68,8 +68,8 @@ class AskConfig:
 class Inquiry:
     """Asks a pointing model beside the control loop, and draws conclusions from its answers.
 
-    Every query of a plan is asked once more while the robot starts to move. One answer beside the thing that
-    is followed confirms it. An answer elsewhere leads to further ones, and the majority counts.
+    Every query of a plan is asked again while the robot starts to move, until two answers confirm the thing
+    that is followed, or two that agree are elsewhere.
     """
 
     def __init__(self, loop: ControlLoop, ask: Ask | None, locate: Locate, config: AskConfig):
@@ -102,7 +102,7 @@ class Inquiry:
 
     def doubt(self, names: Iterable[str]) -> None:
         """Ask queries again that were confirmed, since what they mean does not behave as expected."""
-        doubted = {name for name in names if name in self._queries}
+        doubted = self._queries.keys() & set(names)
         self._fresh |= {name: [] for name in doubted - self._fresh.keys()}
 
     def refuted(self) -> Mapping[str, Sequence[Float[np.ndarray, " 3"]]]:
@@ -120,8 +120,12 @@ class Inquiry:
         changed, loop, config = set(), self._loop, self._config
         further = loop.result(self._question(self._refuted, config.to_locate))
         for name, first in self._refuted.items():
-            there = (place for place in further[name] if place is not None)
-            places = [*first, *(place for place in there if _near(place, first, config.together))]
+            there = [place for place in further[name] if place is not None]
+            agreeing = [place for place in there if _near(place, first, config.together)]
+            if 2 * len(agreeing) < len(there):
+                # The answers that refuted it agreed by chance.
+                continue
+            places = [*first, *agreeing]
             job = partial(self._locate, name, places)
             prepared = loop.result(loop.begin(job, config.locate_seconds))
             if prepared is None:
@@ -154,9 +158,10 @@ class Inquiry:
             if memory.distance(thing, place, self._loop.T_base_gripper) > config.beside
         ]
         agreeing = max((_near(place, away, config.together) for place in away), key=len, default=[])
-        if len(places) - len(away) > len(agreeing):
+        on_it = len(places) - len(away)
+        if on_it >= config.agreeing and on_it > len(agreeing):
             del self._fresh[name]
-        elif len(agreeing) >= max(config.agreeing, len(places) - len(away) + 1):
+        elif len(agreeing) >= config.agreeing and len(agreeing) > on_it:
             self._refuted[name] = agreeing
             del self._fresh[name]
         elif len(fresh) >= config.most:
@@ -186,7 +191,8 @@ class Inquiry:
 
     def _question(self, names: Iterable[str], times: int = 1) -> Aside[Answers]:
         """Ask about queries in the present image."""
-        asked, view = [self._queries[name] for name in names], self._loop.view()
+        named, view = set(names), self._loop.view()
+        asked = [query for name, query in self._queries.items() if name in named]
         self._loop.note("asked", ", ".join(query.name for query in asked))
         return self._loop.begin(
             lambda: {query.name: [self._place(query, view) for _ in range(times)] for query in asked},

@@ -202,16 +202,19 @@ class Tracker:
         if shown and not self._stays(one, frame):
             places = places_of_colors(frame, one.thing.surface, self._config.places)
             poses += one.best(frame, one.placed(places), self._config.refined)
-        config, at_answer = self._config, False
-        best = _best(one, frame, poses)
-        if pointed is not None:
-            there = _best(one, frame, one.best(frame, one.placed(pointed[None]), config.refined))
-            at_answer = one.fit(frame, there) >= one.fit(frame, best)
-            best = there if at_answer else best
+        config, best = self._config, _best(one, frame, poses)
         one.score, visible = one.scores(frame, best)
-        alike = one.outline_change(frame, best) <= config.max_outline_change
-        found = one.score >= (config.min_score if at_answer else config.min_found_score)
-        if found and visible >= config.min_visible and (alike or at_answer):
+        found = (
+            one.score >= config.min_found_score
+            and visible >= config.min_visible
+            and one.outline_change(frame, best) <= config.max_outline_change
+        )
+        if not found and pointed is not None:
+            best = _best(one, frame, one.best(frame, one.placed(pointed[None]), config.refined))
+            score, visible = one.scores(frame, best)
+            found = score >= config.min_score and visible >= config.min_visible
+            one.score = score if found else one.score
+        if found:
             one.place(frame, best, config.memory)
             one.state, one.step = "tracked", np.zeros(3)
 
