@@ -129,11 +129,11 @@ class Inquiry:
             job = partial(self._locate, name, places)
             prepared = loop.result(loop.begin(job, config.locate_seconds))
             if prepared is None:
-                loop.note("asked", f"the {name} is elsewhere, but it is not found there")
+                loop.note("asked", f"fresh answers have the {name} elsewhere, but it cannot be located there")
                 continue
             thing = loop.memory.relocate(name, prepared.scene)
             loop.follow(thing, prepared.things)
-            loop.note("asked", f"the {name} is elsewhere: located anew")
+            loop.note("found", f"the {name} elsewhere, where fresh answers have it")
             changed.add(name)
         self._refuted = {}
         return frozenset(changed)
