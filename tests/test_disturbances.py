@@ -28,7 +28,7 @@ def test_a_way_is_as_near_as_its_nearest_point_unless_it_leads_away(point: tuple
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_mistake_is_about_another_object_and_first_about_one_that_nobody_means(seed: int):
+def test_a_mistake_is_about_another_object_and_first_about_one_that_no_query_means(seed: int):
     scene = load_task("mug_on_coaster", 0).scene
     found = list(mistaken(scene, ["mug", "coaster"], np.random.default_rng(seed)))
     meant = [(name, one.target(name).thing) for name, one in found]

@@ -52,12 +52,13 @@ class Arguments:
     """Name of a shipped arm, or path of an arm's .toml file."""
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
-    disturbance: Literal[
-        "none", "target_moved", "goal_moved", "pulled", "pushed", "covered", "wrong_first_answer"
+    disturbance: Annotated[
+        Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered", "wrong_first_answer"],
+        tyro.conf.arg(metavar="KIND"),
     ] = "none"
-    """What happens meanwhile in the simulator: the thing is moved before the grasp, or the goal while it is
-    carried; the thing is pulled from the gripper, the arm pushed, or the camera covered for a second. Or the
-    first answers to one query mean another object."""
+    """What happens meanwhile in the simulator. none; target_moved: the thing is moved before the grasp;
+    goal_moved: the goal while it is carried; pulled: the thing from the gripper; pushed: the arm; covered: the
+    camera for a second; wrong_first_answer: the first answers to one query mean another object."""
     open_loop: bool = False
     """Do not follow the things, and ask nothing again: the baseline, which takes everything to stay where it
     was."""

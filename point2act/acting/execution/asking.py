@@ -41,8 +41,8 @@ class AskConfig:
 
     lost_seconds: float = 1.0
     """Time for which a thing is lost before it is asked for, and between two questions about it, seconds. The
-    tracker, five times a second, finds most things again by itself within two images; a hand that moves a
-    thing hides it for about this time."""
+    tracker, five times a second, finds most things again by itself within two images; who moves a thing
+    hides it for about this time."""
     answer_seconds: float = 1.5
     """Time from a question to its answers, seconds, where the robot's clock does not run on by itself. That
     of a model of eight billion parameters on a GPU."""
@@ -58,7 +58,7 @@ class AskConfig:
     place: in a scene of few objects one in six is on the wrong thing as well."""
     most: int = 5
     """Largest number of answers to one query in a row."""
-    to_locate: int = 4
+    to_locate: int = 8
     """Number of further answers with which a query is located anew, all asked at once: the middle of a thing
     that lies flat on the table is known by the spread of its answers alone."""
     failures: int = 2
@@ -92,18 +92,19 @@ class Inquiry:
         """Queries that the running stage and the coming ones need."""
 
     # ── whether the first answers were right ───────────────────────────────────────────────────
-    def begin(self, queries: Iterable[Query]) -> None:
+    def start(self, queries: Iterable[Query]) -> None:
         """Ask about every query of a plan; the answers are awaited by ``refuted``."""
         if self._ask is None:
             return
         self._queries = {query.name: query for query in queries}
-        self.doubt(self._queries)
-        self._running = self._question(self._fresh)
+        self.ask_again(self._queries)
+        # At once: the arm does not hide anything yet.
+        self._running = self._question(self._fresh, self._config.agreeing)
 
-    def doubt(self, names: Iterable[str]) -> None:
+    def ask_again(self, names: Iterable[str]) -> None:
         """Ask queries again that were confirmed, since what they mean does not behave as expected."""
-        doubted = self._queries.keys() & set(names)
-        self._fresh |= {name: [] for name in doubted - self._fresh.keys()}
+        again = self._queries.keys() & set(names)
+        self._fresh |= {name: [] for name in again - self._fresh.keys()}
 
     def refuted(self) -> Mapping[str, Sequence[Float[np.ndarray, " 3"]]]:
         """Return the queries whose localization fresh answers refute, with the places that they mean instead.
@@ -127,7 +128,7 @@ class Inquiry:
                 continue
             places = [*first, *agreeing]
             job = partial(self._locate, name, places)
-            prepared = loop.result(loop.begin(job, config.locate_seconds))
+            prepared = loop.result(loop.start(job, config.locate_seconds))
             if prepared is None:
                 loop.note("asked", f"fresh answers have the {name} elsewhere, but it cannot be located there")
                 continue
@@ -194,7 +195,7 @@ class Inquiry:
         named, view = set(names), self._loop.view()
         asked = [query for name, query in self._queries.items() if name in named]
         self._loop.note("asked", ", ".join(query.name for query in asked))
-        return self._loop.begin(
+        return self._loop.start(
             lambda: {query.name: [self._place(query, view) for _ in range(times)] for query in asked},
             self._config.answer_seconds,
         )

@@ -163,7 +163,7 @@ class ControlLoop:
         self._perception.restart(thing, find)
 
     # ── computations beside it ─────────────────────────────────────────────────────────────────
-    def begin(self, job: Callable[[], Result], seconds: float) -> Aside[Result]:
+    def start(self, job: Callable[[], Result], seconds: float) -> Aside[Result]:
         """Start a computation beside the control loop.
 
         Args:

@@ -121,7 +121,7 @@ class Executor:
         counts = [0] * len(blocks)
         number, done, reason = 0, True, "the plan is done"
         try:
-            self._inquiry.begin(plan.queries)
+            self._inquiry.start(plan.queries)
             while number < len(blocks):
                 counts[number] += 1
                 if counts[number] > self._config.attempts:
@@ -150,7 +150,7 @@ class Executor:
         self._inquiry.needed = frozenset(name for later in blocks[number:] for name in _needs(later))
         done = self._block(blocks, number)
         if not done and (attempt >= self._config.ask.failures or isinstance(block, Check)):
-            self._inquiry.doubt(_needs(block))
+            self._inquiry.ask_again(_needs(block))
         if isinstance(block, (GraspRequest, Motion, Check)) and self._inquiry.refuted():
             return self._put_right(blocks, number)
         if done:
