@@ -52,9 +52,8 @@ class Arguments:
     """Name of a shipped arm, or path of an arm's .toml file."""
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
-    disturbance: Annotated[
-        Literal["none", "target_moved", "goal_moved", "pulled", "pushed", "covered", "wrong_first_answer"],
-        tyro.conf.arg(metavar="KIND"),
+    disturbance: Literal[
+        "none", "target_moved", "goal_moved", "pulled", "pushed", "covered", "wrong_first_answer"
     ] = "none"
     """What happens meanwhile in the simulator. none; target_moved: the thing is moved before the grasp;
     goal_moved: the goal while it is carried; pulled: the thing from the gripper; pushed: the arm; covered: the
