@@ -222,7 +222,7 @@ def test_what_is_refuted_is_located_anew_and_followed_there(arm: Arm) -> None:
 
 def test_answers_that_agreed_by_chance_refute_nothing(arm: Arm) -> None:
     loop = loop_of(arm, Lost(lost=False))
-    answers = answering(ELSEWHERE, ELSEWHERE, PLACES["cup"], PLACES["cup"], ELSEWHERE)
+    answers = answering(ELSEWHERE, ELSEWHERE, *[PLACES["cup"]] * 3)
 
     def locate(name: str, places: Sequence[np.ndarray]) -> PreparedTask | None:
         raise AssertionError

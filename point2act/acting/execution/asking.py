@@ -122,11 +122,11 @@ class Inquiry:
         further = loop.result(self._question(self._refuted, config.to_locate))
         for name, first in self._refuted.items():
             there = [place for place in further[name] if place is not None]
-            agreeing = [place for place in there if _near(place, first, config.together)]
-            if 2 * len(agreeing) < len(there):
-                # The answers that refuted it agreed by chance.
+            places = [*first, *(place for place in there if _near(place, first, config.together))]
+            if len(there) - len(self._away(name, there)) > len(places):
+                # The answers that refuted it agreed by chance. Few further ones do not say so: from where it
+                # is now, the arm may hide the thing.
                 continue
-            places = [*first, *agreeing]
             job = partial(self._locate, name, places)
             prepared = loop.result(loop.start(job, config.locate_seconds))
             if prepared is None:
@@ -150,14 +150,9 @@ class Inquiry:
 
     def _judge(self, name: str) -> None:
         """Close a question to which the answers are clear, or of which there are enough."""
-        memory, config, fresh = self._loop.memory, self._config, self._fresh[name]
+        config, fresh = self._config, self._fresh[name]
         places = [place for place in fresh if place is not None]
-        thing = memory.scene.things[name]
-        away = [
-            place
-            for place in places
-            if memory.distance(thing, place, self._loop.T_base_gripper) > config.beside
-        ]
+        away = self._away(name, places)
         agreeing = max((_near(place, away, config.together) for place in away), key=len, default=[])
         on_it = len(places) - len(away)
         if on_it >= config.agreeing and on_it > len(agreeing):
@@ -168,6 +163,12 @@ class Inquiry:
         elif len(fresh) >= config.most:
             # Without a majority the first answers, which are more, count.
             del self._fresh[name]
+
+    def _away(self, name: str, places: Sequence[Float[np.ndarray, " 3"]]) -> list[Float[np.ndarray, " 3"]]:
+        """Return the places that are not on the thing of a query."""
+        memory, here = self._loop.memory, self._loop.T_base_gripper
+        thing = memory.scene.things[name]
+        return [place for place in places if memory.distance(thing, place, here) > self._config.beside]
 
     # ── what is lost ───────────────────────────────────────────────────────────────────────────
     def tend(self) -> None:
