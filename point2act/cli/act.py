@@ -56,8 +56,8 @@ class Arguments:
         "none", "target_moved", "goal_moved", "pulled", "pushed", "covered", "wrong_first_answer"
     ] = "none"
     """What happens meanwhile in the simulator. none; target_moved: the thing is moved before the grasp;
-    goal_moved: the goal while it is carried; pulled: the thing from the gripper; pushed: the arm; covered: the
-    camera for a second; wrong_first_answer: the first answers to one query mean another object."""
+    goal_moved: the goal while it is carried; pulled: the thing from the gripper; pushed: the arm; covered:
+    the camera for a second; wrong_first_answer: the first answers to one query mean another object."""
     open_loop: bool = False
     """Do not follow the things, and ask nothing again: the baseline, which takes everything to stay where it
     was."""

@@ -142,7 +142,7 @@ class Inquiry:
     def _take(self, answers: Answers) -> None:
         """Take answers over, and ask about what they leave unclear."""
         self._running = None
-        for name in answers.keys() & self._fresh.keys():
+        for name in [one for one in answers if one in self._fresh]:
             self._fresh[name].extend(answers[name])
             self._judge(name)
         if self._fresh:
