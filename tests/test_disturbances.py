@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco: pip install point2act[sim]")
 
-from point2act.simulation.disturbances import way_beside
+from point2act.simulation.disturbances import mistaken, way_beside
+from point2act.simulation.task import load_task
 
 PLACE = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
 
@@ -24,6 +25,19 @@ def test_a_way_is_as_near_as_its_nearest_point_unless_it_leads_away(point: tuple
         assert nearest == pytest.approx(float(np.linalg.norm(start - point)), abs=1e-5)
     else:
         assert found == pytest.approx(nearest, abs=2e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mistake_is_about_another_object_and_first_about_one_that_no_query_means(seed: int):
+    scene = load_task("mug_on_coaster", 0).scene
+    found = list(mistaken(scene, ["mug", "coaster"], np.random.default_rng(seed)))
+    meant = [(name, one.target(name).thing) for name, one in found]
+    assert set(meant[:2]) == {("mug", "green_mug"), ("coaster", "green_mug")}
+    assert set(meant[2:]) == {("mug", "coaster"), ("coaster", "yellow_mug")}
+    for name, one in found:
+        (other,) = {"mug", "coaster"} - {name}
+        assert one.target(other) is scene.target(other)
+        assert one.T_world_thing is scene.T_world_thing
 
 
 def test_a_way_from_the_gripper_is_free_and_one_through_it_is_not():

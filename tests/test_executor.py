@@ -16,7 +16,8 @@ from point2act.core.constraints import (
     Point,
     PointToPoint,
 )
-from point2act.core.types import Plan, Query, Step, Target
+from point2act.core.geometry import transform
+from point2act.core.types import OrientedBox, Plan, Query, Step, Target
 from point2act.grasping.grippers import load_gripper
 
 pytest.importorskip("mink")
@@ -24,10 +25,13 @@ pytest.importorskip("ruckig")
 
 from point2act.acting.execution.executor import Executor
 from point2act.acting.execution.perception import BesideControl, Unchanging
+from point2act.acting.execution.preparation import PreparedTask, moved
 from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
+from point2act.acting.execution.simulated_task import simulated_answers
 from point2act.grasping.reachability.arm import Arm, load_arm
+from point2act.simulation.pointing import CLEAN
 from point2act.simulation.task import Task, TaskMonitor, load_task
 
 _BUTTON = Query("button", "the red button", "place")
@@ -104,6 +108,72 @@ def test_conditions_before_and_after_a_step_are_checked(arm: Arm, task: Task) ->
     assert ("done", "check after: hold") in details
     assert ("violated", "check before: press: Height does not hold") in details
     assert "'check before: press' failed" in outcome.reason
+
+
+def _asked_about_it(robot: SimulatedRobot, arm: Arm, task: Task, found: TaskScene) -> Executor:
+    """Beside where the button is; a model that is always right is asked again."""
+    beside = BesideControl(Unchanging(("red button",)), period=0.2, latency=0.1, real_time=False)
+    right = button_scene(task)
+    surface = right.features["button"].points["top"][None]
+    return Executor(
+        robot,
+        arm,
+        found,
+        beside,
+        reask=simulated_answers(robot, task.scene, CLEAN, np.random.default_rng(0)),
+        locate=lambda name, places: PreparedTask(Plan("", ()), right, {name: surface}),
+        rng=np.random.default_rng(0),
+    )
+
+
+def test_what_was_localized_wrongly_is_located_anew_and_done(arm: Arm, task: Task) -> None:
+    gripper, top = Point("gripper", "center"), Point("button", "top")
+    hold = Step("hold", (_TARGET,), (Above(gripper, top, min_height=0.05, radius=0.005), _DOWN, _CLOSED))
+    press = (LinePath(gripper, top, -0.008), PointToPoint(gripper, top, -0.008), _CLOSED)
+    right = button_scene(task)
+    wrong = moved(right.features["button"], transform(np.eye(3), (-0.05, 0.12, 0.0)))
+    robot = SimulatedRobot(task.scene, arm)
+    monitor = TaskMonitor(task, robot.model)
+    robot.before_step.append(lambda one: monitor.update(one.data))
+    executor = _asked_about_it(robot, arm, task, replace(right, features={"button": wrong}))
+    outcome = executor.run(Plan("Press the red button.", (hold, Step("press", (_TARGET,), press))))
+    success = monitor.success(robot.data)
+    robot.close()
+    assert outcome.done, outcome.reason
+    assert success
+    assert [event.detail for event in outcome.events if event.kind == "asked"] == ["button"] * 2
+    assert len([event for event in outcome.events if event.kind == "found"]) == 1
+    done = [event.detail for event in outcome.events if event.kind == "done"]
+    assert done.count("hold") == 2
+    assert done.count("press") == 1
+
+
+def test_a_condition_that_does_not_hold_is_asked_about(arm: Arm, task: Task) -> None:
+    """What is confirmed once more stays where it is."""
+    gripper, top = Point("gripper", "center"), Point("button", "top")
+    hold = Above(gripper, top, min_height=0.1, radius=0.01)
+    low = Height(gripper, top, max_height=0.02, when="postcondition")
+    robot = SimulatedRobot(task.scene, arm)
+    executor = _asked_about_it(robot, arm, task, button_scene(task))
+    outcome = executor.run(Plan("Go.", (Step("hold", (_TARGET,), (hold, _DOWN, low)),)))
+    robot.close()
+    assert not outcome.done
+    asked = [event.detail for event in outcome.events if event.kind == "asked"]
+    assert len(asked) == 3
+    assert not [event for event in outcome.events if event.kind == "found"]
+
+
+def test_a_keep_out_box_that_the_gripper_is_in_counts(arm: Arm, task: Task) -> None:
+    robot = SimulatedRobot(task.scene, arm)
+    place = arm.T_base_gripper(arm.home, arm.gripper.max_width)[:3, 3]
+    beside = BesideControl(Unchanging(("red button",)), period=0.2, latency=0.1, real_time=False)
+    around = OrientedBox(place, np.eye(3), np.full(3, 0.05))
+    executor = Executor(
+        robot, arm, button_scene(task), beside, keep_out=(around,), rng=np.random.default_rng(0)
+    )
+    outcome = executor.run(Plan("Close.", (Step("close", (_TARGET,), (_CLOSED,)),)))
+    robot.close()
+    assert outcome.violations > 30
 
 
 def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> None:

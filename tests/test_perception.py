@@ -13,8 +13,14 @@ import pytest
 from moving_boxes import BLUE, EYE, RED, frame, pixel_of, top
 from synthetic import look_at
 
-from point2act.acting.execution.perception import BesideControl, Observation, TrackedThings, Unchanging
-from point2act.acting.tracking.thing import thing_at
+from point2act.acting.execution.perception import (
+    BesideControl,
+    Observation,
+    Pointed,
+    TrackedThings,
+    Unchanging,
+)
+from point2act.acting.tracking.thing import Thing, thing_at
 from point2act.core.geometry import invert
 from point2act.core.types import View
 
@@ -28,8 +34,14 @@ class Slow:
 
     def __init__(self, answer: Callable[[], Mapping[str, Observation] | None] = lambda: SEEN):
         self.go_on, self.done, self._answer = Event(), Event(), answer
+        self.pointed: list[dict[str, np.ndarray]] = []
+        self.restarted: list[tuple[str, Thing | None]] = []
 
-    def update(self, view: View) -> Mapping[str, Observation] | None:
+    def restart(self, view: View, name: str, thing: Thing | None) -> None:
+        self.restarted.append((name, thing))
+
+    def update(self, view: View, pointed: Pointed) -> Mapping[str, Observation] | None:
+        self.pointed.append(dict(pointed))
         assert self.go_on.wait(timeout=20.0)
         try:
             return self._answer()
@@ -77,7 +89,7 @@ def test_on_a_clock_that_stands_still_an_image_is_used_after_the_latency():
         assert one.poll(1.0) is None
         assert one.poll(1.0 + LATENCY - 0.001) is None
         assert one.seen_at == -np.inf
-        assert one.poll(1.0 + LATENCY) is SEEN
+        assert one.poll(1.0 + LATENCY) == SEEN
         assert one.seen_at == 1.0
         assert one.poll(1.0 + LATENCY) is None
 
@@ -88,7 +100,7 @@ def test_on_a_clock_that_runs_on_control_never_waits():
         assert one.poll(100.0) is None
         assert not slow.done.is_set()
         slow.go_on.set()
-        assert polled(one, 1.001) is SEEN
+        assert polled(one, 1.001) == SEEN
         assert one.seen_at == 1.0
 
 
@@ -96,7 +108,7 @@ def test_on_a_clock_that_runs_on_control_never_waits():
 def test_images_follow_one_another_after_a_period(real_time: bool):
     with beside(ready(), real_time=real_time) as one:
         one.submit(1.0, VIEW)
-        assert polled(one, 1.0 + LATENCY) is SEEN
+        assert polled(one, 1.0 + LATENCY) == SEEN
         assert not one.wants_image(1.0 + PERIOD - 0.001)
         assert one.wants_image(1.0 + PERIOD)
 
@@ -121,7 +133,7 @@ def test_an_image_that_shows_nothing_does_not_count_as_seen():
     answers = [SEEN, None]
     with beside(ready(lambda: answers.pop(0)), real_time=False) as one:
         one.submit(1.0, VIEW)
-        assert one.poll(1.0 + LATENCY) is SEEN
+        assert one.poll(1.0 + LATENCY) == SEEN
         one.submit(2.0, VIEW)
         assert one.poll(2.0 + LATENCY) is None
         assert one.seen_at == 1.0
@@ -136,6 +148,35 @@ def test_an_error_of_perception_is_raised_in_control():
         one.submit(1.0, VIEW)
         with pytest.raises(ValueError, match="broken"):
             one.poll(1.0 + LATENCY)
+
+
+def test_a_place_that_was_pointed_at_is_for_the_next_image_only():
+    with beside(slow := ready(), real_time=False) as one:
+        one.point_at("mug", np.ones(3))
+        for now in (0.0, 1.0):
+            one.submit(now, VIEW)
+            polled(one, now + LATENCY)
+    first, second = slow.pointed
+    assert first.keys() == {"mug"}
+    assert not second
+
+
+def test_another_thing_is_followed_from_the_next_image_on_that_shows_something():
+    """What was seen under its name before says nothing."""
+    answers = [SEEN, None, SEEN, SEEN]
+    with beside(slow := ready(lambda: answers.pop(0)), real_time=False) as one:
+        one.submit(0.0, VIEW)
+        one.restart("mug", lambda view: {})
+        assert polled(one, LATENCY) == {}
+        one.submit(1.0, VIEW)
+        assert one.poll(1.0 + LATENCY) is None
+        assert not slow.restarted
+        one.submit(2.0, VIEW)
+        assert one.poll(2.0 + LATENCY) == {}
+        assert slow.restarted == [("mug", None)]
+        one.submit(3.0, VIEW)
+        assert one.poll(3.0 + LATENCY) == SEEN
+    assert len(slow.restarted) == 1
 
 
 # ── what is seen ────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +252,21 @@ def test_what_a_shadow_falls_on_stays_and_is_followed_when_it_moves_in_it(first:
     expected = away.T_world_box @ invert(RED.T_world_box) @ center
     # While it moves it is as near as the dead band is wide.
     np.testing.assert_allclose((motion @ center)[:3], expected[:3], atol=0.012)
+
+
+def test_another_thing_is_followed_under_the_name_of_one(first: View):
+    """It is at rest where it is seen first, and the other one does not matter any more."""
+    things = tracked(first)
+    assert things.update(first) is not None
+    things.restart(first, "red", thing_at(first, pixel_of(top(BLUE)), "red"))
+    moved = BLUE.moved((0.01, 0.015, 0.0), 0.0)
+    found = things.update(frame(RED.moved((0.0, 0.05, 0.0), 0.0), moved))
+    assert found is not None
+    motion, center = found["red"].motion, BLUE.T_world_box[:, 3]
+    assert motion is not None
+    np.testing.assert_allclose((motion @ center)[:3], moved.T_world_box[:3, 3], atol=0.004)
+    things.restart(first, "red", None)
+    assert things.update(first) == {}
 
 
 def test_unchanging_things_stay_where_they_were(first: View):

@@ -260,6 +260,21 @@ def test_obstacles_leave_out_what_is_held():
     assert tuple(TRAY) in centers(one.obstacles(frozenset()))
 
 
+def test_a_query_that_is_located_anew_stands_where_it_was_found():
+    """Whatever the thing that was meant before has done; everything else stays as it is."""
+    one, elsewhere = memory(), np.array([0.3, 0.3, 0.05])
+    one.see(seen(shift(0.02, 0.0, 0.0)), FAR)
+    one.see({"tray": Observation(False, shift(0.0, 0.02, 0.0))}, FAR)
+    found = {"cup": features(elsewhere), "handle": features(elsewhere), "tray": features(elsewhere)}
+    assert one.relocate("cup", TaskScene(found, THINGS, {}, ())) == "mug"
+    np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
+    np.testing.assert_array_equal(motions(one)["tray"], shift(0.0, 0.02, 0.0))
+    assert one.distance("mug", elsewhere, FAR) == 0
+    assert one.distance("tray", elsewhere, FAR) > 0.1
+    assert one.distance("mug", beside_mug(0.04, 0.0, 0.0), FAR) == 0
+    assert tuple(elsewhere) in centers(one.obstacles(frozenset()))
+
+
 def test_obstacles_are_where_things_are_now():
     one = memory()
     one.see(seen(shift(0.01, 0.02, 0.0)), FAR)

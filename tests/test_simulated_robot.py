@@ -11,9 +11,19 @@ pytest.importorskip("mink")
 
 from point2act.acting.execution.robot import Robot
 from point2act.acting.execution.simulated_robot import SimulatedRobot
-from point2act.core.geometry import back_project, pixel_centers
+from point2act.acting.execution.simulated_task import simulated_answers
+from point2act.core.geometry import (
+    at_pixels,
+    back_project,
+    distance_to_box,
+    invert,
+    pixel_centers,
+    transform_points,
+)
 from point2act.grasping.reachability.arm import Arm, load_arm
-from point2act.simulation.disturbances import Disturbance, Disturber, Roles
+from point2act.simulation import part_box
+from point2act.simulation.disturbances import Disturber, PhysicalDisturbance, Roles
+from point2act.simulation.pointing import CLEAN
 from point2act.simulation.task import Task, load_task
 
 
@@ -63,6 +73,25 @@ def test_the_camera_shows_the_table_in_the_base_frame(robot: SimulatedRobot) -> 
     assert np.median(near[:, 2]) == pytest.approx(0.0, abs=2e-3)
 
 
+@pytest.mark.parametrize("query", ["mug", "coaster"])
+def test_a_model_that_never_errs_points_at_what_is_meant_now(
+    robot: SimulatedRobot, task: Task, query: str
+) -> None:
+    ask = simulated_answers(robot, task.scene, CLEAN, np.random.default_rng(0))
+    meant = next(one for one in task.scene.queries if one.name == query)
+    view, box = robot.view(), part_box(task.scene, query)
+    for _ in range(5):
+        pixel = ask(meant, view)
+        assert pixel is not None
+        assert view.depth is not None
+        depth = at_pixels(view.depth, pixel[None]).astype(float)
+        place = back_project(view.camera, view.T_world_cam, pixel[None], depth)
+        at = transform_points(invert(task.scene.T_base_world), place)
+        assert distance_to_box(at, box)[0] < 0.01
+    robot.covered = True
+    assert ask(meant, robot.view()) is None
+
+
 def test_a_covered_camera_has_no_depth(robot: SimulatedRobot) -> None:
     robot.covered = True
     depth = robot.view().depth
@@ -70,7 +99,7 @@ def test_a_covered_camera_has_no_depth(robot: SimulatedRobot) -> None:
     assert not (depth > 0.02).any()
 
 
-def _disturb(robot: SimulatedRobot, task: Task, kind: Disturbance, roles: Roles) -> Disturber:
+def _disturb(robot: SimulatedRobot, task: Task, kind: PhysicalDisturbance, roles: Roles) -> Disturber:
     disturber = Disturber(kind, task.scene, roles, np.random.default_rng(0))
     disturber.started = float(robot.data.time)
     robot.before_step.append(disturber)
@@ -81,7 +110,7 @@ def _disturb(robot: SimulatedRobot, task: Task, kind: Disturbance, roles: Roles)
 
 @pytest.mark.parametrize(("kind", "thing"), [("target_moved", "yellow_mug"), ("goal_moved", "green_mug")])
 def test_things_are_moved_by_5_to_15_cm_and_stand_upright(
-    robot: SimulatedRobot, task: Task, kind: Disturbance, thing: str
+    robot: SimulatedRobot, task: Task, kind: PhysicalDisturbance, thing: str
 ) -> None:
     before = robot.data.body(thing).xpos.copy()
     _disturb(robot, task, kind, Roles("yellow_mug", "green_mug"))

@@ -285,6 +285,40 @@ def test_what_is_hidden_is_lost_and_comes_back(first: View, red: Thing):
     assert error(track, red, RED) < 0.006
 
 
+def stained(now: Box) -> Box:
+    """A sheet that covers a good half of a box's top and of one side."""
+    sheet = box(0.0, 0.0, (0.034, 0.072, 0.062), (0.25, 0.6, 0.3))
+    T = now.T_world_box.copy()
+    T[:3, 3] += T[:3, :3] @ np.array([0.03, 0.0, 0.0])
+    return replace(sheet, T_world_box=T)
+
+
+@pytest.mark.parametrize("at", ["it", "table", "nothing"])
+def test_what_has_changed_is_found_again_where_someone_points_at_it(first: View, red: Thing, at: str):
+    now = RED.moved((-0.02, -0.11, 0.0), 20.0)
+    places = {"it": top(now), "table": np.array([0.12, 0.02, 0.0])}
+    pointed = {"red": transform_points(invert(EYE), places[at])} if at in places else {}
+    tracker = Tracker(first, [red])
+    tracker.update(covered(first))
+    for seed in range(2):
+        (track,) = tracker.update(frame(now, stained(now), BLUE, noise=NOISE, seed=seed), pointed)
+    assert track.state == ("tracked" if at == "it" else "lost")
+    if at == "it":
+        assert error(track, red, now) < 0.02
+
+
+def test_another_thing_is_followed_under_a_name(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    blue = thing_at(first, pixel_of(top(BLUE)), "red")
+    tracker.restart("red", blue)
+    moved = BLUE.moved((0.01, 0.0, 0.0))
+    (track,) = tracker.update(frame(moved, noise=NOISE))
+    assert track.state == "tracked"
+    assert np.linalg.norm(transform_points(EYE, track.position - blue.middle) - EYE[:3, 3]) < 0.02
+    tracker.restart("red", None)
+    assert tracker.update(first) == ()
+
+
 def test_half_hidden_is_tracked(first: View, red: Thing):
     half = box(0.13, -0.085, (0.02, 0.08, 0.16), (0.4, 0.4, 0.4))
     tracker = Tracker(first, [red])

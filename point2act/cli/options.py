@@ -29,6 +29,8 @@ Texts = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 """An option that may be repeated."""
 
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH"}
+# Longest list of choices that fits a line of help; a longer one is in the option's text.
+_LONGEST = 60
 _HIDDEN = (tyro.conf.Fixed, tyro.conf.Suppress, tyro.conf.SuppressFixed)
 
 
@@ -76,7 +78,10 @@ class Option:
             return ""
         if get_origin(self.kind) is tuple:
             return "TEXT" if self.repeatable else "VALUE ..."
-        return f"{{{','.join(self.choices)}}}" if self.choices else _METAVARS.get(self.kind, "VALUE")
+        if not self.choices:
+            return _METAVARS.get(self.kind, "VALUE")
+        values = f"{{{','.join(self.choices)}}}"
+        return values if len(values) <= _LONGEST else "ONE"
 
     def count(self, following: Sequence[str]) -> int:
         """Return how many of the following tokens are values of this option."""

@@ -222,7 +222,7 @@ def render(
             color.append(renderer.render())
             depth.append(render_depth(renderer))
             renderer.enable_segmentation_rendering()
-            ids.append(_part_ids(renderer.render(), scene.part_of_geom))
+            ids.append(part_ids(renderer.render(), scene.part_of_geom))
             renderer.disable_segmentation_rendering()
     return np.array(color), np.array(depth), np.array(ids)
 
@@ -235,9 +235,15 @@ def render_depth(renderer: Renderer) -> Float[np.ndarray, "h w"]:
     return depth
 
 
-def _part_ids(
+def part_ids(
     segmentation: Int[np.ndarray, "h w 2"], part_of_geom: Int[np.ndarray, " g"]
 ) -> Int[np.ndarray, "h w"]:
+    """Return the index of the part that each pixel of a segmentation rendering shows, -1 for none.
+
+    Args:
+        segmentation: Number and kind of MuJoCo's object at each pixel.
+        part_of_geom: Index of each geom's part.
+    """
     geom, kind = segmentation[..., 0], segmentation[..., 1]
     is_geom = kind == int(mujoco.mjtObj.mjOBJ_GEOM)
     return np.where(is_geom, part_of_geom[np.where(is_geom, geom, 0)], -1)

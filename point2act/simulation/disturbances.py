@@ -1,11 +1,13 @@
 """Disturbances of a run: things are moved or pulled from the gripper, the arm pushed, the camera covered.
 
-Each acts once, when the physics reaches its moment, and is drawn from a seed.
+Each acts once, when the physics reaches its moment, and is drawn from a seed. ``wrong_first_answer`` is none
+of the physics: the first answers to one query of the plan mean another object, see ``mistaken``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -14,8 +16,9 @@ from jaxtyping import Float
 from point2act.core.mujoco_import import MjData, MjModel
 from point2act.simulation.scene import Scene
 
-Disturbance = Literal["target_moved", "goal_moved", "pulled", "pushed", "covered"]
-DISTURBANCES: tuple[Disturbance, ...] = get_args(Disturbance)
+PhysicalDisturbance = Literal["target_moved", "goal_moved", "pulled", "pushed", "covered"]
+Disturbance = PhysicalDisturbance | Literal["wrong_first_answer"]
+DISTURBANCES: tuple[Disturbance, ...] = (*get_args(PhysicalDisturbance), "wrong_first_answer")
 
 # Distances by which things are moved, metres.
 _SHIFT = (0.05, 0.15)
@@ -65,7 +68,7 @@ class Roles:
 class Disturber:
     """Carries out one disturbance."""
 
-    def __init__(self, kind: Disturbance, scene: Scene, roles: Roles, rng: np.random.Generator):
+    def __init__(self, kind: PhysicalDisturbance, scene: Scene, roles: Roles, rng: np.random.Generator):
         """Prepare it.
 
         Args:
@@ -143,6 +146,29 @@ class Disturber:
             if free >= _APART:
                 break
         return np.array([best[0], best[1], rest[2] + 0.001])
+
+
+def mistaken(scene: Scene, queries: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, Scene]]:
+    """Yield a query, and the scene with another object as what it means; the most harmful mistakes first.
+
+    Those are about objects that no query means: two queries for one object contradict each other.
+
+    Args:
+        scene: The scene.
+        queries: Names of the queries of a plan.
+        rng: Draws the order.
+    """
+    meant = {target.query.name: target.thing for target in scene.layout.targets}
+    contents = {thing.name for thing in scene.layout.things if thing.inside}
+    others = [one.name for one in scene.layout.bodies if one.name not in contents]
+    pairs = [(name, thing) for name in queries for thing in others if thing != meant[name]]
+    order = [pairs[number] for number in rng.permutation(len(pairs))]
+    for name, thing in sorted(order, key=lambda pair: pair[1] in meant.values()):
+        targets = tuple(
+            replace(one, thing=thing, part="") if one.query.name == name else one
+            for one in scene.layout.targets
+        )
+        yield name, replace(scene, layout=replace(scene.layout, targets=targets))
 
 
 def way_beside(

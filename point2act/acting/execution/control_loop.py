@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,8 +19,12 @@ from point2act.acting.execution.perception import BesideControl
 from point2act.acting.execution.robot import Robot, RobotState
 from point2act.acting.execution.scene_memory import SceneMemory
 from point2act.acting.execution.timeline import Event, EventKind
-from point2act.core.types import OrientedBox
+from point2act.acting.tracking.thing import Thing
+from point2act.core.geometry import distance_to_box
+from point2act.core.types import OrientedBox, View
 from point2act.grasping.reachability.arm import Arm
+
+Result = TypeVar("Result")
 
 # Measured velocity that counts as beyond the limit, as a multiple of it: encoders and clocks are noisy.
 _OVER = 1.05
@@ -39,6 +45,15 @@ class LoopConfig:
 
 class GiveUpError(Exception):
     """The reason why a run ends early."""
+
+
+@dataclass(frozen=True, eq=False)
+class Aside(Generic[Result]):
+    """A computation beside the control loop."""
+
+    future: Future[Result]
+    due: float
+    """When it ends where the robot's clock does not run on by itself, seconds on it."""
 
 
 class ControlLoop:
@@ -69,6 +84,8 @@ class ControlLoop:
         self._smooth = SmoothMotion(self.sent, velocity, robot.period, config.smooth)
         self._start = self.state.time
         self._taken_at = np.eye(4)
+        self._keep_out = tuple(keep_out)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._step_start = perf_counter()
         self.blind = False
         """Whether the arm waits since the latest image is too old."""
@@ -77,7 +94,7 @@ class ControlLoop:
         self.step_seconds: list[float] = []
         """Time that each control step took to compute."""
         self.violations = 0
-        """Number of states beyond the arm's limits of position or velocity."""
+        """Number of states beyond the arm's limits of position or velocity, or in a keep-out box."""
 
     @property
     def seconds(self) -> float:
@@ -109,16 +126,68 @@ class ControlLoop:
         self.violations += self._beyond_limits(before)
         if self.seconds > self._config.seconds:
             raise GiveUpError(f"it took longer than {self._config.seconds:.0f} s")
-        self._step_start = perf_counter()
+        # Where the clock stands still it waits for the image.
         seen = self._perception.poll(self.state.time)
+        self._step_start = perf_counter()
         if seen is not None:
             for thing, away in self.memory.see(seen, self._taken_at).items():
                 self.note("moved", f"{thing} by {100 * away:.0f} cm")
         if self._perception.wants_image(self.state.time):
             self._taken_at = self.control.T_base_gripper(self.state.joints)
-            view = self.control.without_arm(self.robot.view(), self.state.joints)
-            self._perception.submit(self.state.time, view)
+            self._perception.submit(self.state.time, self.view())
         return seen is not None
+
+    def view(self) -> View:
+        """Return the camera's latest image, without the depth of what is on the arm."""
+        start = perf_counter()
+        view = self.robot.view()
+        self._step_start += perf_counter() - start
+        return self.control.without_arm(view, self.state.joints)
+
+    def point_at(self, thing: str, place: Float[np.ndarray, " 3"]) -> None:
+        """Seek a lost thing also at a place in the next image.
+
+        Args:
+            thing: Its name.
+            place: Surface point, base frame, metres.
+        """
+        self._perception.point_at(thing, place)
+
+    def follow(self, thing: str, find: Callable[[View], Mapping[str, Thing]]) -> None:
+        """Follow another thing under the name of one, from the next image on.
+
+        Args:
+            thing: The name.
+            find: Returns the things that an image shows, by their names.
+        """
+        self._perception.restart(thing, find)
+
+    # ── computations beside it ─────────────────────────────────────────────────────────────────
+    def start(self, job: Callable[[], Result], seconds: float) -> Aside[Result]:
+        """Start a computation beside the control loop.
+
+        Args:
+            job: The computation.
+            seconds: Its duration where the robot's clock does not run on by itself.
+        """
+        future: Future[Result] = self._pool.submit(job) if self.robot.real_time else Future()
+        if not self.robot.real_time:
+            # At once: a simulated model answers about the present state of the physics.
+            start = perf_counter()
+            future.set_result(job())
+            self._step_start += perf_counter() - start
+        return Aside(future, self.state.time + seconds)
+
+    def ended(self, aside: Aside[Result]) -> bool:
+        """Return whether a computation has ended."""
+        return aside.future.done() if self.robot.real_time else self.state.time >= aside.due - 1e-9
+
+    def result(self, aside: Aside[Result]) -> Result:
+        """Return what a computation has found; until it has ended the arm holds still."""
+        while not self.ended(aside):
+            self.sense()
+            self.wait()
+        return aside.future.result()
 
     def send(self, velocity: Float[np.ndarray, " d"]) -> float:
         """Command joint velocities through the smoothing and the safety filter.
@@ -170,6 +239,7 @@ class ControlLoop:
         try:
             self.robot.stop()
         finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
             self._perception.close()
 
     def _place_at(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, " 3"]:
@@ -180,4 +250,6 @@ class ControlLoop:
         low, high = self._arm.limits.T
         reach = elapsed * _OVER * self._arm.velocity
         fast = elapsed > 0 and bool((np.abs(joints - before.joints) > reach).any())
-        return fast or bool(((joints < low) | (joints > high)).any())
+        place = self._place_at(joints)
+        inside = any(distance_to_box(place[None], box)[0] <= 0 for box in self._keep_out)
+        return fast or inside or bool(((joints < low) | (joints > high)).any())

@@ -9,6 +9,7 @@ import numpy as np
 
 from point2act.acting.control.controller import missing
 from point2act.acting.control.gripper_constraints import GripperAt, backed_off
+from point2act.acting.execution.asking import Ask, AskConfig, Inquiry, Locate
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError, LoopConfig
 from point2act.acting.execution.goal_points import beside_goals, into_openings, points_of
 from point2act.acting.execution.perception import BesideControl
@@ -30,6 +31,7 @@ from point2act.acting.execution.stages import (
     stages_of,
 )
 from point2act.acting.execution.timeline import Event
+from point2act.core.constraints import queries_of
 from point2act.core.types import OrientedBox, Plan
 from point2act.grasping.reachability.arm import Arm
 
@@ -45,6 +47,7 @@ class ExecutionConfig:
 
     loop: LoopConfig = field(default_factory=LoopConfig)
     stage: StageConfig = field(default_factory=StageConfig)
+    ask: AskConfig = field(default_factory=AskConfig)
     attempts: int = 4
     """Largest number of times that one stage is started."""
 
@@ -63,7 +66,8 @@ class Outcome:
     interventions: int
     """Number of commands that the safety filter changed."""
     violations: int
-    """Number of control steps at which a joint was measured beyond its limits of position or velocity."""
+    """Number of control steps at which a joint was measured beyond its limits of position or velocity, or the
+    gripper in a keep-out box."""
     step_seconds: tuple[float, ...]
     """Time that each control step took to compute, without the robot's own."""
     image_seconds: tuple[float, ...] = ()
@@ -81,6 +85,8 @@ class Executor:
         perception: BesideControl,
         *,
         keep_out: Sequence[OrientedBox] = (),
+        reask: Ask | None = None,
+        locate: Locate = lambda name, places: None,
         config: ExecutionConfig = ExecutionConfig(),
         rng: np.random.Generator,
     ):
@@ -92,13 +98,17 @@ class Executor:
             scene: What was found, in the frame of the arm's base.
             perception: Follows the things beside the control loop.
             keep_out: Boxes that the gripper never enters, base frame.
+            reask: Asks a pointing model where a query is in an image of the robot's camera; None to ask
+                nothing while the plan runs.
+            locate: Locates a query anew from its fresh answers; by default that is not possible.
             config: All limits.
             rng: Draws start postures.
         """
         self._config, self._rng, self._max_width = config, rng, arm.gripper.max_width
         self._memory = SceneMemory(scene, arm.gripper.max_width)
         self._loop = ControlLoop(robot, arm, self._memory, perception, keep_out, config.loop)
-        self._runner = StageRunner(self._loop, config.stage, rng)
+        self._inquiry = Inquiry(self._loop, reask, locate, config.ask)
+        self._runner = StageRunner(self._loop, self._inquiry, config.stage, rng)
         self._failed: set[GraspChoice] = set()
 
     def run(self, plan: Plan) -> Outcome:
@@ -111,11 +121,12 @@ class Executor:
         counts = [0] * len(blocks)
         number, done, reason = 0, True, "the plan is done"
         try:
+            self._inquiry.start(plan.queries)
             while number < len(blocks):
                 counts[number] += 1
                 if counts[number] > self._config.attempts:
                     raise GiveUpError(f"{_name(blocks[number])} failed {self._config.attempts} times")
-                number = self._next(blocks, number)
+                number = self._next(blocks, number, counts[number])
         except GiveUpError as err:
             done, reason = False, str(err)
             self._loop.note("failed", reason)
@@ -133,10 +144,16 @@ class Executor:
             tuple(loop.image_seconds),
         )
 
-    def _next(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
+    def _next(self, blocks: Sequence[Stage | GraspRequest], number: int, attempt: int) -> int:
         """Do a block; return the number of the one that comes next."""
-        held = self._memory.held
-        if self._block(blocks, number):
+        held, block = self._memory.held, blocks[number]
+        self._inquiry.needed = frozenset(name for later in blocks[number:] for name in _needs(later))
+        done = self._block(blocks, number)
+        if not done and (attempt >= self._config.ask.failures or isinstance(block, Check)):
+            self._inquiry.ask_again(_needs(block))
+        if isinstance(block, (GraspRequest, Motion, Check)) and self._inquiry.refuted():
+            return self._put_right(blocks, number)
+        if done:
             return number + 1
         if held and not self._memory.held:
             after = self._after_fall(blocks, number)
@@ -144,6 +161,18 @@ class Executor:
                 self._loop.note("done", "it fell into what it was to be put in")
                 return after
         return self._back(blocks, number)
+
+    def _put_right(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
+        """Locate anew what was located wrongly; return the number of the first block that needs it."""
+        wrong = self._inquiry.refuted().keys()
+        things = self._memory.scene.things
+        if {things[name] for name in wrong} & {things[name] for name in self._memory.held}:
+            self._put_down(blocks[number].step)
+        changed = self._inquiry.put_right()
+        # What was found impossible is possible with another thing.
+        self._failed = {choice for choice in self._failed if choice.query not in changed}
+        first = (at for at, block in enumerate(blocks[: number + 1]) if _needs(block) & changed)
+        return next(first, number)
 
     def _after_fall(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int | None:
         """Return the block after the release, if what fell out of the gripper fell into its opening."""
@@ -170,30 +199,33 @@ class Executor:
         if not isinstance(block, GraspRequest):
             return self._runner.run(block)
         if self._memory.held:
-            self._put_down(block)
+            self._put_down(block.step)
         reached = self._choose(block, blocks[number + 1 :])
         if reached is None:
             return False
-        first, *others = grasp_stages(block, reached)
-        if not self._runner.run(first):
+        fingers, before, *others = grasp_stages(block, reached)
+        if not self._runner.run(fingers):
             return False
-        if all(self._runner.run(stage) for stage in others):
-            return True
+        if self._runner.run(before):
+            if self._inquiry.refuted():
+                return False
+            if all(self._runner.run(stage) for stage in others):
+                return True
         self._failed.add(reached.choice)
-        self._back_off(block)
+        self._back_off(block.step)
         return False
 
-    def _put_down(self, request: GraspRequest) -> None:
-        """Put what is held back down to grasp it anew."""
+    def _put_down(self, step: int) -> None:
+        """Put what is held back down to grasp it anew, or something else."""
         everything = frozenset(self._memory.scene.things)
-        self._runner.run(put_down(request.step, everything))
-        self._back_off(request)
+        self._runner.run(put_down(step, everything))
+        self._back_off(step)
 
-    def _back_off(self, request: GraspRequest) -> None:
+    def _back_off(self, step: int) -> None:
         """Leave what could not be grasped by the way that the gripper came."""
         everything = frozenset(self._memory.scene.things)
-        self._runner.run(Fingers("let go", request.step, self._max_width))
-        self._runner.run(retreat(request.step, everything))
+        self._runner.run(Fingers("let go", step, self._max_width))
+        self._runner.run(retreat(step, everything))
 
     def _back(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
         """Return the number of the nearest block before a failed one whose path constraints hold (ReKep)."""
@@ -260,6 +292,16 @@ class Executor:
                     return False
                 joints, T = found.joints, self._loop.control.T_base_gripper(found.joints)
         return True
+
+
+def _needs(block: Stage | GraspRequest) -> frozenset[str]:
+    """Return the queries that a block is about."""
+    if isinstance(block, GraspRequest):
+        return frozenset((block.query,))
+    if isinstance(block, Motion):
+        return block.touches
+    conditions = block.conditions if isinstance(block, Check) else ()
+    return frozenset(name for one in conditions for name in queries_of(one))
 
 
 def _name(block: Stage | GraspRequest) -> str:

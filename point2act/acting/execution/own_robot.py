@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from point2act.acting.execution.asking import Ask
 from point2act.acting.execution.executor import Outcome
 from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
@@ -168,6 +169,7 @@ def carry_out(
     config: RunConfig = RunConfig(),
     *,
     closed_loop: bool = True,
+    reask: Ask | None = None,
     seed: int = 0,
 ) -> Outcome:
     """Carry out a plan; the robot holds still at the end.
@@ -178,6 +180,7 @@ def carry_out(
         prepared: What ``prepare_captured`` returned.
         config: All options.
         closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
+        reask: Asks a pointing model again while the plan runs, such as ``answers_of``; None to ask nothing.
         seed: Seed of start postures.
 
     Raises:
@@ -190,7 +193,7 @@ def carry_out(
             f"the robot measures {measured} joints, and the arm has {known}: correct the driver, or the arm"
         )
     watched = _followed(prepared, robot.view()) if closed_loop else Unchanging(prepared.names)
-    return run_prepared(robot, arm, prepared, watched, config, np.random.default_rng(seed))
+    return run_prepared(robot, arm, prepared, watched, config, np.random.default_rng(seed), reask)
 
 
 def _followed(prepared: PreparedTask, view: View) -> TrackedThings:

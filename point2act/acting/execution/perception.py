@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.execution.steady_motion import SteadyMotion
-from point2act.acting.tracking.place import place_of
+from point2act.acting.tracking.place import Place, place_of
 from point2act.acting.tracking.thing import Thing
 from point2act.acting.tracking.tracker import Track, TrackConfig, Tracker
 from point2act.core.geometry import invert, transform_points
@@ -20,6 +21,13 @@ from point2act.core.types import View
 
 # Smallest share of pixels with depth in an image that shows a scene. Chosen.
 _MIN_READINGS = 0.1
+
+
+Pointed = Mapping[str, Float[np.ndarray, " 3"]]
+"""Surface points at which lost things were pointed at, by their names, base frame, metres."""
+
+Find = Callable[[View], Mapping[str, Thing]]
+"""Returns the things that an image shows, by their names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +44,24 @@ class Observation:
 class Perception(Protocol):
     """Follows things through images."""
 
-    def update(self, view: View) -> Mapping[str, Observation] | None:
+    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation] | None:
         """Return where every thing is in the next image, whose pose is in the base frame.
 
         None if the image shows nothing, as with a covered camera.
+
+        Args:
+            view: The image.
+            pointed: Surface points at which lost things were pointed at, by their names, base frame, metres.
+        """
+        ...
+
+    def restart(self, view: View, name: str, thing: Thing | None) -> None:
+        """Follow another thing under a name, from the latest image on.
+
+        Args:
+            view: The latest image.
+            name: The name.
+            thing: The thing, camera frame; None if the image does not show it: it is then not followed.
         """
         ...
 
@@ -55,31 +77,44 @@ class TrackedThings:
             things: Things in its camera frame, by their names.
             config: Options of the tracker.
         """
-        self._T_cam_base = view.T_cam_world
         self._tracker = Tracker(view, list(things.values()), config)
-        self._points = {
-            name: transform_points(view.T_world_cam, thing.surface.points) for name, thing in things.items()
-        }
-        self._places = {name: place_of(view, points) for name, points in self._points.items()}
-        self._steady = {
-            name: SteadyMotion(transform_points(view.T_world_cam, thing.middle))
-            for name, thing in things.items()
-        }
+        self._T_cam_base: dict[str, Float[np.ndarray, "4 4"]] = {}
+        self._points: dict[str, Float[np.ndarray, "_ 3"]] = {}
+        self._places: dict[str, Place | None] = {}
+        self._steady: dict[str, SteadyMotion] = {}
+        for name, thing in things.items():
+            self._start(view, name, thing)
 
-    def update(self, view: View) -> Mapping[str, Observation] | None:
+    def _start(self, view: View, name: str, thing: Thing) -> None:
+        """Remember where a thing is in its first view."""
+        self._T_cam_base[name] = view.T_cam_world
+        self._points[name] = transform_points(view.T_world_cam, thing.surface.points)
+        self._places[name] = place_of(view, self._points[name])
+        self._steady[name] = SteadyMotion(transform_points(view.T_world_cam, thing.middle))
+
+    def restart(self, view: View, name: str, thing: Thing | None) -> None:
+        """Follow another thing under a name from the latest view on, none if it is not seen."""
+        self._tracker.restart(name, thing)
+        if thing is not None:
+            self._start(view, name, thing)
+
+    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation] | None:
         """Return where every thing is in the next image; None if it has too little depth."""
         if view.depth is None or (view.depth > 0).mean() < _MIN_READINGS:
             return None
-        tracks = self._tracker.update(view)
+        tracks = self._tracker.update(
+            view, {name: transform_points(view.T_cam_world, place) for name, place in pointed.items()}
+        )
         return {track.name: self._observed(track, view) for track in tracks}
 
     def _observed(self, track: Track, view: View) -> Observation:
         steady, place = self._steady[track.name], self._places[track.name]
         lost = track.state == "lost"
-        motion = view.T_world_cam @ track.T_cam_thing @ self._T_cam_base
+        T_cam_base = self._T_cam_base[track.name]
+        motion = view.T_world_cam @ track.T_cam_thing @ T_cam_base
         if (lost or steady.moves(motion)) and place is not None and place.is_unchanged(view):
             # A shadow on it has misled the tracker.
-            self._tracker.correct(track.name, view.T_cam_world @ steady.T @ invert(self._T_cam_base))
+            self._tracker.correct(track.name, view.T_cam_world @ steady.T @ invert(T_cam_base))
             return Observation(False, steady.T)
         if lost:
             return Observation(not track.may_stay, None)
@@ -94,9 +129,21 @@ class Unchanging:
     def __init__(self, names: tuple[str, ...]):
         self._seen = {name: Observation(False, np.eye(4)) for name in names}
 
-    def update(self, view: View) -> Mapping[str, Observation]:
+    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation]:
         """Return that nothing has moved."""
         return self._seen
+
+    def restart(self, view: View, name: str, thing: Thing | None) -> None:
+        """Take it to stay as well."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What an image shows."""
+
+    things: Mapping[str, Observation] | None
+    finds: Mapping[str, Find]
+    """Names under which other things were sought in it."""
 
 
 class BesideControl:
@@ -114,10 +161,12 @@ class BesideControl:
         self._perception = perception
         self._period, self._latency, self._real_time = period, latency, real_time
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="perception")
-        self._running: tuple[float, Future[Mapping[str, Observation] | None]] | None = None
+        self._running: tuple[float, Future[_Seen]] | None = None
         self.seen_at = -np.inf
         """Time of the latest image that showed something."""
         self._asked_at = -np.inf
+        self._pointed: dict[str, Float[np.ndarray, " 3"]] = {}
+        self._finds: dict[str, Find] = {}
         self.seconds: list[float] = []
         """Time that each image took to compute."""
 
@@ -125,16 +174,38 @@ class BesideControl:
         """Return whether the next image is due."""
         return self._running is None and time >= self._asked_at + self._period - 1e-9
 
+    def point_at(self, name: str, place: Float[np.ndarray, " 3"]) -> None:
+        """Seek a lost thing also at a place in the next image.
+
+        Args:
+            name: Its name.
+            place: Surface point, base frame, metres.
+        """
+        self._pointed[name] = place
+
+    def restart(self, name: str, find: Callable[[View], Mapping[str, Thing]]) -> None:
+        """Follow another thing under a name, from the next image on that shows something.
+
+        Args:
+            name: The name.
+            find: Returns the things that an image shows, by their names.
+        """
+        self._finds[name] = find
+
     def submit(self, time: float, view: View) -> None:
         """Start to follow the things to an image that was taken at a time."""
         self._asked_at = time
-        self._running = time, self._pool.submit(self._timed, view)
+        pointed, self._pointed = self._pointed, {}
+        self._running = time, self._pool.submit(self._timed, view, pointed, dict(self._finds))
 
-    def _timed(self, view: View) -> Mapping[str, Observation] | None:
+    def _timed(self, view: View, pointed: Pointed, finds: Mapping[str, Find]) -> _Seen:
         start = perf_counter()
-        seen = self._perception.update(view)
+        seen = self._perception.update(view, pointed)
+        if seen is not None:
+            for name, find in finds.items():
+                self._perception.restart(view, name, find(view).get(name))
         self.seconds.append(perf_counter() - start)
-        return seen
+        return _Seen(seen, finds)
 
     def poll(self, time: float) -> Mapping[str, Observation] | None:
         """Return where the things are, if an image has been computed; None otherwise."""
@@ -143,9 +214,14 @@ class BesideControl:
         taken, future = self._running
         if not (future.done() if self._real_time else time >= taken + self._latency - 1e-9):
             return None
-        self._running, seen = None, future.result()
-        self.seen_at = self.seen_at if seen is None else taken
-        return seen
+        self._running, found = None, future.result()
+        if found.things is None:
+            return None
+        self.seen_at = taken
+        # What was followed under the name of another thing until this image, or still is, says nothing.
+        known = {name: one for name, one in found.things.items() if name not in self._finds}
+        self._finds = {name: find for name, find in self._finds.items() if found.finds.get(name) is not find}
+        return known
 
     def close(self) -> None:
         """End the thread."""

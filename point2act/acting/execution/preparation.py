@@ -53,6 +53,16 @@ _SHOWN = 0.015
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """What a task was prepared from."""
+
+    session: Session
+    points: PointSet
+    gripper: Gripper
+    config: AnswerConfig
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedTask:
     """A plan with the scene that it acts on."""
 
@@ -60,6 +70,8 @@ class PreparedTask:
     scene: TaskScene
     surfaces: Mapping[str, Float[np.ndarray, "_ 3"]]
     """Surface points of every query's region, base frame."""
+    source: Source | None = None
+    """With it queries can be located anew."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -138,7 +150,8 @@ def prepare(
     context = next(iter(located.values())).context
     everything = transform_points(T_base_world, context.scene.means[context.solid])
     scenery = find_scenery(everything, in_base, surfaces)
-    return PreparedTask(plan, TaskScene(features, things, grasps, scenery, in_base), surfaces)
+    scene = TaskScene(features, things, grasps, scenery, in_base)
+    return PreparedTask(plan, scene, surfaces, Source(session, points, gripper, config))
 
 
 def acting_config(gripper: str) -> AnswerConfig:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
+from point2act.acting.execution.asking import Ask
 from point2act.acting.execution.executor import ExecutionConfig, Executor, Outcome
 from point2act.acting.execution.perception import BesideControl, Perception
 from point2act.acting.execution.preparation import PreparedTask
+from point2act.acting.execution.relocation import locate_again
 from point2act.acting.execution.robot import Robot
+from point2act.core.types import OrientedBox
 from point2act.grasping.reachability.arm import Arm
 
 
@@ -22,6 +26,8 @@ class RunConfig:
     """Time between images of the camera, seconds."""
     latency: float = 0.15
     """Time from an image to its use, seconds, where the robot's clock does not run on by itself."""
+    keep_out: tuple[OrientedBox, ...] = ()
+    """Boxes that the middle of the gripper never enters, base frame."""
 
 
 def run_prepared(
@@ -31,6 +37,7 @@ def run_prepared(
     perception: Perception,
     config: RunConfig,
     rng: np.random.Generator,
+    reask: Ask | None = None,
 ) -> Outcome:
     """Carry out a prepared plan; the robot holds still at the end.
 
@@ -41,9 +48,20 @@ def run_prepared(
         perception: Follows the things.
         config: All options.
         rng: Draws start postures.
+        reask: Asks a pointing model again while the plan runs, see ``Inquiry``; None to ask nothing.
     """
     beside = BesideControl(
         perception, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
     )
-    executor = Executor(robot, arm, prepared.scene, beside, config=config.execution, rng=rng)
+    executor = Executor(
+        robot,
+        arm,
+        prepared.scene,
+        beside,
+        keep_out=config.keep_out,
+        reask=reask,
+        locate=partial(locate_again, prepared),
+        config=config.execution,
+        rng=rng,
+    )
     return executor.run(prepared.plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -103,7 +103,7 @@ class SceneMemory:
         free = [
             thing
             for thing in seen
-            if thing != held and self._distance(thing, T_base_gripper[:3, 3]) > _HIDDEN
+            if thing != held and self.distance(thing, T_base_gripper[:3, 3], T_base_gripper) > _HIDDEN
         ]
         self.lost = {thing for thing in free if seen[thing].lost}
         for thing in free:
@@ -111,6 +111,25 @@ class SceneMemory:
             if motion is not None and self._confirmed(thing, motion):
                 self._motion[thing] = motion
         return {thing: away for thing in free if (away := self._moved(thing)) > _NOTED}
+
+    def relocate(self, query: str, scene: TaskScene) -> str:
+        """Let a query mean what it means in another scene; return the name of its thing.
+
+        Its thing stands where it was found: what is held instead is released before.
+
+        Args:
+            query: The query.
+            scene: The same scene, in which it was located anew.
+        """
+        thing, old = self.scene.things[query], self.scene
+        grasps = {name: scene.grasps[name] if name == query else known for name, known in old.grasps.items()}
+        features = {**old.features, query: scene.features[query]}
+        self.scene = replace(old, features=features, grasps=grasps, scenery=scene.scenery)
+        self._motion[thing] = np.eye(4)
+        self._jumps.pop(thing, None)
+        self._noted.pop(thing, None)
+        self.lost.discard(thing)
+        return thing
 
     def _moved(self, thing: str) -> float:
         """Return the distance from where a thing was noted last, and note it if it is far."""
@@ -133,9 +152,17 @@ class SceneMemory:
         query = next(query for query, one in self.scene.things.items() if one == thing)
         return self.scene.features[query].box.center
 
-    def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
-        """Return the distance of a place from the regions on a thing, metres."""
-        state = self.state_at(0.0, {})(np.eye(4))
+    def distance(
+        self, thing: str, place: Float[np.ndarray, " 3"], T_base_gripper: Float[np.ndarray, "4 4"]
+    ) -> float:
+        """Return the distance of a place from the regions on a thing, metres.
+
+        Args:
+            thing: Its name.
+            place: A point, base frame, metres.
+            T_base_gripper: Pose of the gripper, with which what is held moves.
+        """
+        state = self.state_at(0.0, {})(T_base_gripper)
         return min(
             float(distance_to_box(place[None], state.box(query))[0])
             for query, one in self.scene.things.items()

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from point2act.acting.execution.robot import RobotState
 from point2act.core.mujoco_import import MjData, MjModel, Renderer, mujoco, open_renderer
 from point2act.core.types import Camera, View
 from point2act.grasping.reachability.arm import Arm
 from point2act.simulation.arm import ArmRig, add_arm, gripper_spec
-from point2act.simulation.camera import look_at, pinhole, point_camera, render_depth
+from point2act.simulation.camera import look_at, part_ids, pinhole, point_camera, render_depth
 from point2act.simulation.gripper_model import spread, squeeze
 from point2act.simulation.mjcf import CAMERA, TIMESTEP
-from point2act.simulation.scene import Scene
+from point2act.simulation.scene import Scene, parts_of_geoms
 from point2act.simulation.sensor import SensorConfig, measured_color
 
 # From the camera to the point above the middle of the table that it faces, metres: opposite the robot and to
@@ -64,6 +64,7 @@ class SimulatedRobot:
         self.rig: ArmRig = add_arm(scene, arm, spec, arm.home)
         self.data: MjData = scene.start(self.model)
         self._T_base_world = scene.T_base_world
+        self._part_of_geom = parts_of_geoms(scene, self.model)
         self._rng = np.random.default_rng(seed)
         self._config = config
         self._camera: Camera = pinhole(config.size, config.focal)
@@ -122,6 +123,16 @@ class SimulatedRobot:
         point_camera(self.model, self.data, self._T_world_cam, self._camera)
         self._renderer.update_scene(self.data, CAMERA)
         return self._renderer.render()
+
+    def part_ids(self) -> Int[np.ndarray, "h w"]:
+        """Return the index of the scene's part that each pixel of the camera's image shows, -1 for none."""
+        if self.covered:
+            return np.full(self._config.size, -1)
+        self.picture()
+        self._renderer.enable_segmentation_rendering()
+        shown = part_ids(self._renderer.render(), self._part_of_geom)
+        self._renderer.disable_segmentation_rendering()
+        return shown
 
     def rest(self, seconds: float) -> None:
         """Hold still for a while, as after a run."""

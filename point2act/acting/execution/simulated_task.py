@@ -7,20 +7,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
+from point2act.acting.execution.asking import Ask
 from point2act.acting.execution.executor import Outcome
 from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
 from point2act.acting.execution.prepared_run import RunConfig, run_prepared
 from point2act.acting.execution.simulated_robot import SimulatedRobot, SimulatedRobotConfig
 from point2act.core.constraints import queries_of
+from point2act.core.errors import PlanError
+from point2act.core.geometry import distance_to_box, invert, transform_points
+from point2act.core.types import Query, View
 from point2act.data.points import read_points
 from point2act.grasping.reachability.arm import Arm
 from point2act.pipeline.run import place
-from point2act.simulation.disturbances import Disturbance, Disturber, Roles
-from point2act.simulation.pointing import TYPICAL, PointingConfig
+from point2act.simulation.camera import SimView
+from point2act.simulation.disturbances import Disturbance, Disturber, Roles, mistaken
+from point2act.simulation.pointing import TYPICAL, PointingConfig, answers_to_query, part_choices
 from point2act.simulation.record import CaptureConfig, capture_scene
+from point2act.simulation.scene import Scene, part_box
 from point2act.simulation.task import Success, Task, TaskMonitor
 
 # Images of a film per second of the robot's clock.
@@ -74,9 +80,45 @@ def prepare_simulated(
     Raises:
         PlanError: Something is not found, or has no grasp.
     """
+    return _prepare(task, task.scene, arm, config, seed)
+
+
+def prepare_mistaken(
+    task: Task, arm: Arm, config: SimulatedTaskConfig = SimulatedTaskConfig(), *, seed: int = 0
+) -> PreparedTask:
+    """Prepare a task with a wrong first answer: one query is located on another object of the scene.
+
+    Mistakes that are noticed before anything moves do not count: where the other object has no grasp or no
+    opening that the plan needs, or where another query contradicts it.
+
+    Args:
+        task: The task in its settled scene.
+        arm: The arm with its gripper.
+        config: Error model of the answers.
+        seed: Seed of images and answers, and of the mistake.
+
+    Raises:
+        PlanError: All mistakes are noticed.
+    """
+    rng = np.random.default_rng([seed, 4])
+    for query, scene in mistaken(task.scene, [one.name for one in task.plan.queries], rng):
+        try:
+            prepared = _prepare(task, scene, arm, config, seed)
+        except PlanError:
+            continue
+        T_world_base = invert(scene.T_base_world)
+        middle = transform_points(T_world_base, prepared.scene.features[query].box.center)
+        wrong, right = (distance_to_box(middle, part_box(one, query)) for one in (scene, task.scene))
+        if wrong < right:
+            return prepared
+    raise PlanError(f"'{task.name}' has no wrong first answer that goes unnoticed")
+
+
+def _prepare(task: Task, scene: Scene, arm: Arm, config: SimulatedTaskConfig, seed: int) -> PreparedTask:
+    """Prepare a task; the answers mean what the scene says."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng([seed, 1])
-        capture_scene(task.scene, folder, CaptureConfig(pointing=config.pointing), rng)
+        capture_scene(scene, folder, CaptureConfig(pointing=config.pointing), rng)
         session = place(folder)
         points = read_points(Path(folder) / "points.json")
         answer = acting_config(arm.gripper.name)
@@ -99,9 +141,10 @@ def run_simulated(
     Args:
         task: The task in its settled scene.
         arm: The arm with its gripper.
-        prepared: What ``prepare_simulated`` returned for it.
+        prepared: What ``prepare_simulated`` returned for it; ``prepare_mistaken`` for a wrong first answer.
         config: All options.
-        closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
+        closed_loop: Whether things are followed and the pointing model is asked again; otherwise everything
+            is taken to stay where it was.
         disturbance: What happens meanwhile; None for nothing.
         filmed: Whether images of the camera are kept.
         seed: Seed of noise, disturbance and start postures.
@@ -111,18 +154,44 @@ def run_simulated(
     robot.before_step.append(lambda one: monitor.update(one.data))
     if filmed:
         robot.before_step.append(film)
-    if disturbance is not None:
+    if disturbance is not None and disturbance != "wrong_first_answer":
         disturber = Disturber(disturbance, task.scene, roles_of(task), np.random.default_rng([seed, 2]))
         robot.before_step.append(disturber)
     try:
         view = robot.view()
         watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(prepared.names)
-        outcome = run_prepared(robot, arm, prepared, watched, config, np.random.default_rng([seed, 3]))
+        answers = simulated_answers(robot, task.scene, config.pointing, np.random.default_rng([seed, 5]))
+        reask, draws = answers if closed_loop else None, np.random.default_rng([seed, 3])
+        outcome = run_prepared(robot, arm, prepared, watched, config, draws, reask)
         robot.rest(_RESTS)
-        started = None if disturber is None else disturber.started
+        # Before the run.
+        first = 0.0 if disturbance == "wrong_first_answer" else None
+        started = first if disturber is None else disturber.started
         return SimulatedRun(outcome, monitor.success(robot.data), started, tuple(film.images))
     finally:
         robot.close()
+
+
+def simulated_answers(
+    robot: SimulatedRobot, scene: Scene, config: PointingConfig, rng: np.random.Generator
+) -> Ask:
+    """Return a pointing model that errs, and answers in the present image of a robot's camera.
+
+    Args:
+        robot: The robot.
+        scene: Its scene, with what every query means.
+        config: Error model.
+        rng: Generator of all noise.
+    """
+
+    def ask(query: Query, view: View) -> Float[np.ndarray, " 2"] | None:
+        assert view.depth is not None
+        shot = SimView(view, robot.part_ids(), view.depth)
+        choices = part_choices(scene, query.name, rng)
+        (answer,) = answers_to_query(query.name, [shot], choices, config, rng)
+        return answer.points[0] if answer.visible else None
+
+    return ask
 
 
 def roles_of(task: Task) -> Roles:

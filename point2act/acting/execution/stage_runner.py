@@ -11,6 +11,7 @@ from jaxtyping import Float
 from point2act.acting.constraints.constraint_values import residual, satisfied
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.control.controller import missing
+from point2act.acting.execution.asking import Inquiry
 from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
 from point2act.acting.execution.goal_points import beside_goals, points_of
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage, carried_over
@@ -78,8 +79,8 @@ class _Progress:
 class StageRunner:
     """Carries out stages."""
 
-    def __init__(self, loop: ControlLoop, config: StageConfig, rng: np.random.Generator):
-        self._loop, self._config, self._rng = loop, config, rng
+    def __init__(self, loop: ControlLoop, inquiry: Inquiry, config: StageConfig, rng: np.random.Generator):
+        self._loop, self._inquiry, self._config, self._rng = loop, inquiry, config, rng
         self._held_width = 0.0
         self._lost_since: float | None = None
 
@@ -147,6 +148,7 @@ class StageRunner:
         progress.force, progress.posture = loop.state.force, None
         while True:
             seen = loop.sense()
+            self._inquiry.tend()
             if self._lost_grip():
                 fell = "what was held has left the gripper"
                 return None if progress.stage.sets_down and self._over_goal(progress) else fell
@@ -297,6 +299,7 @@ class StageRunner:
             if len(widths) * loop.robot.period > self._config.stage_seconds:
                 return "the fingers do not come to rest"
             loop.sense()
+            self._inquiry.tend()
             loop.wait()
             widths.append(loop.state.width)
         if stage.query is None:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 EventKind = Literal[
-    "stage", "done", "violated", "back", "moved", "lost", "found", "waits", "stopped", "failed"
+    "stage",
+    "done",
+    "violated",
+    "back",
+    "moved",
+    "lost",
+    "found",
+    "asked",
+    "waits",
+    "stopped",
+    "failed",
 ]
 
 

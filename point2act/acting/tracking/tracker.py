@@ -8,8 +8,9 @@ is lost, and sought where it was, by its features, and by its colours in the who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -100,11 +101,15 @@ class Tracker:
         self.tracks = tuple(_track(one, view) for one in self._followed)
         """Where each thing is in the latest frame."""
 
-    def update(self, view: View) -> tuple[Track, ...]:
+    def update(
+        self, view: View, pointed: Mapping[str, Float[np.ndarray, " 3"]] = MappingProxyType({})
+    ) -> tuple[Track, ...]:
         """Follow all things to the next frame of the same camera.
 
         Args:
             view: The next view, with depth.
+            pointed: Surface points at which someone has pointed at lost things, by their names, camera frame,
+                metres: there a thing is found again with a smaller share of agreeing points.
         """
         frame = TrackedFrame.of(shrink_view(view, self._config.max_side))
         flow = optical_flow(self._frame, frame)
@@ -112,7 +117,7 @@ class Tracker:
             if one.state == "tracked":
                 self._follow(one, frame, flow)
             if one.state == "lost":
-                self._seek(one, frame)
+                self._seek(one, frame, pointed.get(one.thing.name))
         self._frame = frame
         self.tracks = tuple(
             replace(_track(one, view), may_stay=self._may_stay(one)) for one in self._followed
@@ -130,6 +135,17 @@ class Tracker:
             if one.thing.name == name:
                 one.place(self._frame, T_cam_thing, self._config.memory)
                 one.state, one.step = "tracked", np.zeros(3)
+
+    def restart(self, name: str, thing: Thing | None) -> None:
+        """Follow another thing under a name, from the latest frame on.
+
+        Args:
+            name: The name.
+            thing: The thing in the camera frame; None to follow nothing under this name any more.
+        """
+        self._followed = [one for one in self._followed if one.thing.name != name]
+        if thing is not None:
+            self._followed.append(FollowedThing(thing, self._frame, self._config.tolerances))
 
     def _may_stay(self, one: FollowedThing) -> bool:
         """Return whether a lost thing is not seen to have left its place."""
@@ -175,8 +191,8 @@ class Tracker:
         trust = np.maximum(one.trust[known], 1e-3)
         return fit_rigid_robust(points[known], target, trust, noise=noise) @ one.T_cam_thing
 
-    def _seek(self, one: FollowedThing, frame: TrackedFrame) -> None:
-        """Look for a lost thing where it was, and by its features.
+    def _seek(self, one: FollowedThing, frame: TrackedFrame, pointed: Float[np.ndarray, " 3"] | None) -> None:
+        """Look for a lost thing where it was, by its features, and where someone has pointed at it.
 
         Where its place is seen and it is not there, not even in a shadow, also wherever the image has its
         colours.
@@ -186,17 +202,29 @@ class Tracker:
         if shown and not self._stays(one, frame):
             places = places_of_colors(frame, one.thing.surface, self._config.places)
             poses += one.best(frame, one.placed(places), self._config.refined)
-        poses = [one.aligned(frame, one.aligned(frame, pose, FAR)) for pose in poses]
-        best = max(poses, key=lambda T: one.fit(frame, T))
+        config, best = self._config, _best(one, frame, poses)
         one.score, visible = one.scores(frame, best)
-        config = self._config
-        if (
+        found = (
             one.score >= config.min_found_score
             and visible >= config.min_visible
             and one.outline_change(frame, best) <= config.max_outline_change
-        ):
+        )
+        if not found and pointed is not None:
+            best = _best(one, frame, one.best(frame, one.placed(pointed[None]), config.refined))
+            score, visible = one.scores(frame, best)
+            found = score >= config.min_score and visible >= config.min_visible
+            one.score = score if found else one.score
+        if found:
             one.place(frame, best, config.memory)
             one.state, one.step = "tracked", np.zeros(3)
+
+
+def _best(
+    one: FollowedThing, frame: TrackedFrame, poses: Sequence[Float[np.ndarray, "4 4"]]
+) -> Float[np.ndarray, "4 4"]:
+    """Return the pose that fits best after alignment."""
+    aligned = [one.aligned(frame, one.aligned(frame, pose, FAR)) for pose in poses]
+    return max(aligned, key=lambda T: one.fit(frame, T))
 
 
 def _expected(one: FollowedThing, frame: TrackedFrame) -> list[Float[np.ndarray, "4 4"]]:
