@@ -45,9 +45,9 @@ def convert(bag: Path, output: Path, capsys: pytest.CaptureFixture, *more: str) 
 
 
 def test_a_skew_is_reported_and_corrected(late: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    said = convert(late, tmp_path / "as_stamped", capsys)
-    assert "ms before tf has the poses that they show" in said
-    option = said.split("--skew ")[1].split()[0]
+    printed = convert(late, tmp_path / "as_stamped", capsys)
+    assert "ms before tf has the poses that they show" in printed
+    option = printed.split("--skew ")[1].split()[0]
     assert float(option) == pytest.approx(SKEW, abs=0.003)
     assert "images and tf agree in time" in convert(late, tmp_path / "corrected", capsys, "--skew", option)
     for view in load_views(read_capture(tmp_path / "corrected")):
