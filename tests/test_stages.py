@@ -25,6 +25,7 @@ from point2act.acting.execution.stages import (
     carried_over,
     grasp_choices,
     grasp_stages,
+    out_of_the_way,
     put_down,
     retreat,
     stages_of,
@@ -348,3 +349,14 @@ def test_fingers_open_as_checked_or_with_clearance_on_both_sides(checked: float 
     grasp = a_grasp(np.random.default_rng(0), checked)
     choice, _ = grasp_choices("cup", [grasp], np.eye(4), load_gripper("panda"))
     assert choice.open_width == pytest.approx(opened)
+
+
+@given(SEEDS)
+def test_out_of_the_way_is_where_it_is_given(seed: int):
+    rng = np.random.default_rng(seed)
+    T = rigid(rng)
+    motion = out_of_the_way(1, T)
+    (goal,) = motion.goals(random_state(rng))
+    assert isinstance(goal, GripperAt)
+    np.testing.assert_array_equal(goal.T_world_gripper, T)
+    assert (motion.step, motion.touches) == (1, frozenset())

@@ -124,8 +124,7 @@ class Inquiry:
             there = [place for place in further[name] if place is not None]
             places = [*first, *(place for place in there if _near(place, first, config.together))]
             if len(there) - len(self._away(name, there)) > len(places):
-                # The answers that refuted it agreed by chance. Few further ones do not say so: from where it
-                # is now, the arm may hide the thing.
+                # The answers that refuted it agreed by chance.
                 continue
             job = partial(self._locate, name, places)
             prepared = loop.result(loop.start(job, config.locate_seconds))

@@ -26,6 +26,7 @@ from point2act.acting.execution.stages import (
     ReachedGrasp,
     Stage,
     grasp_stages,
+    out_of_the_way,
     put_down,
     retreat,
     stages_of,
@@ -110,6 +111,7 @@ class Executor:
         self._inquiry = Inquiry(self._loop, reask, locate, config.ask)
         self._runner = StageRunner(self._loop, self._inquiry, config.stage, rng)
         self._failed: set[GraspChoice] = set()
+        self._start = self._loop.T_base_gripper
 
     def run(self, plan: Plan) -> Outcome:
         """Execute a plan until it is done or nothing helps; the robot holds still at the end.
@@ -168,6 +170,7 @@ class Executor:
         things = self._memory.scene.things
         if {things[name] for name in wrong} & {things[name] for name in self._memory.held}:
             self._put_down(blocks[number].step)
+        self._runner.run(out_of_the_way(blocks[number].step, self._start))
         changed = self._inquiry.put_right()
         # What was found impossible is possible with another thing.
         self._failed = {choice for choice in self._failed if choice.query not in changed}

@@ -108,8 +108,8 @@ def prepare_mistaken(
             continue
         T_world_base = invert(scene.T_base_world)
         middle = transform_points(T_world_base, prepared.scene.features[query].box.center)
-        wrong, right = (distance_to_box(middle, part_box(one, query)) for one in (scene, task.scene))
-        if wrong < right:
+        wrong, right = (distance_to_box(middle[None], part_box(one, query)) for one in (scene, task.scene))
+        if wrong[0] < right[0]:
             return prepared
     raise PlanError(f"'{task.name}' has no wrong first answer that goes unnoticed")
 

@@ -280,6 +280,16 @@ def put_down(step: int, touches: frozenset[str]) -> Motion:
     return Motion("put it down", step, _lowered, (), touches, _SLOW, _TOUCH, sets_down=True)
 
 
+def out_of_the_way(step: int, T_base_gripper: Float[np.ndarray, "4 4"]) -> Motion:
+    """Return the motion to where the gripper hides nothing from the camera.
+
+    Args:
+        step: Index of the plan's step.
+        T_base_gripper: Pose of the gripper there, as at the start of the run.
+    """
+    return Motion("out of the way", step, partial(_at, T_base_gripper))
+
+
 def _lowered(state: SceneState) -> tuple[Constraint, ...]:
     query = min(state.held)
     center = state.features[query].box.center
