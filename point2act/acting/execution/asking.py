@@ -54,8 +54,9 @@ class AskConfig:
     together: float = 0.08
     """Distance within which two answers mean the same thing, metres: answers scatter over the whole of it."""
     agreeing: int = 2
-    """Number of fresh answers that confirm the first localization, or refute it if they agree on another
-    place: in a scene of few objects one in six is on the wrong thing as well."""
+    """Number of answers to the first question and to one about a lost thing; of fresh answers that confirm a
+    localization, or refute it if they agree on another place: in a scene of few objects one in six is on the
+    wrong thing as well."""
     most: int = 5
     """Largest number of answers to one query in a row."""
     to_locate: int = 8
@@ -181,7 +182,8 @@ class Inquiry:
         if self._seeking is None:
             late = {thing for thing in lost if now - self._lost_since[thing] > self._config.lost_seconds}
             if late:
-                self._seeking = self._question([name for name, thing in things.items() if thing in late])
+                asked = [name for name, thing in things.items() if thing in late]
+                self._seeking = self._question(asked, self._config.agreeing)
         elif loop.ended(self._seeking):
             answers, self._seeking = loop.result(self._seeking), None
             for name, places in answers.items():
