@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,20 @@ def test_answers_on_the_thing_confirm_it_wherever_it_has_moved(seed: int) -> Non
     inquiry = Inquiry(loop, answering(on_it, on_it), nowhere, CONFIG)
     inquiry.start((CUP,))
     assert not inquiry.refuted()
+    loop.close()
+
+
+@pytest.mark.parametrize(("at", "wrong"), [(ELSEWHERE, True), (PLACES["cup"] + (0.06, 0.0, 0.0), False)])
+def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
+    arm: Arm, at: np.ndarray, wrong: bool
+) -> None:
+    """As a handle on its mug; a handle that was localized on something else is not confirmed by its mug."""
+    parts = replace(scene({**PLACES, "handle": at}), things={"cup": "mug", "handle": "mug", "tray": "tray"})
+    beside = BesideControl(Lost(lost=False), period=0.2, latency=0.1, real_time=False)
+    loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(parts), beside, (), LoopConfig())
+    inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
+    inquiry.start((Query("handle", "the handle of the mug"),))
+    assert bool(inquiry.refuted()) == wrong
     loop.close()
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from point2act.acting.execution.control_loop import Aside, ControlLoop
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.core.errors import Point2ActError, PointsError
-from point2act.core.geometry import back_project
+from point2act.core.geometry import back_project, distance_to_box
 from point2act.core.types import Query, View
 from point2act.data.crops import resize_image
 from point2act.pipeline.image_input import nearest_reading
@@ -165,10 +165,18 @@ class Inquiry:
             del self._fresh[name]
 
     def _away(self, name: str, places: Sequence[Float[np.ndarray, " 3"]]) -> list[Float[np.ndarray, " 3"]]:
-        """Return the places that are not on the thing of a query."""
-        memory, here = self._loop.memory, self._loop.T_base_gripper
-        thing = memory.scene.things[name]
-        return [place for place in places if memory.distance(thing, place, here) > self._config.beside]
+        """Return the places that are neither on a query's region nor on others of its thing beside it."""
+        memory, config = self._loop.memory, self._config
+        things, state = memory.scene.things, memory.state_at(0.0, {})(self._loop.T_base_gripper)
+        own = state.box(name)
+        boxes = [state.box(other) for other, thing in things.items() if thing == things[name]]
+        # Of two regions on one thing, one may be the wrong one.
+        beside = [box for box in boxes if distance_to_box(box.center[None], own)[0] <= config.together]
+        return [
+            place
+            for place in places
+            if all(distance_to_box(place[None], box)[0] > config.beside for box in (own, *beside))
+        ]
 
     # ── what is lost ───────────────────────────────────────────────────────────────────────────
     def tend(self) -> None:
