@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,6 +162,20 @@ def test_answers_on_the_thing_confirm_it_wherever_it_has_moved(seed: int) -> Non
     loop.close()
 
 
+@pytest.mark.parametrize(("at", "wrong"), [(ELSEWHERE, True), (PLACES["cup"] + (0.06, 0.0, 0.0), False)])
+def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
+    arm: Arm, at: np.ndarray, wrong: bool
+) -> None:
+    """As a handle on its mug; a handle that was localized on something else is not confirmed by its mug."""
+    parts = replace(scene({**PLACES, "handle": at}), things={"cup": "mug", "handle": "mug", "tray": "tray"})
+    beside = BesideControl(Lost(lost=False), period=0.2, latency=0.1, real_time=False)
+    loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(parts), beside, (), LoopConfig())
+    inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
+    inquiry.start((Query("handle", "the handle of the mug"),))
+    assert bool(inquiry.refuted()) == wrong
+    loop.close()
+
+
 def test_answers_come_while_the_arm_moves(arm: Arm) -> None:
     """Then nothing is waited for."""
     loop = loop_of(arm, Lost(lost=False))
@@ -262,9 +277,9 @@ def test_a_lost_thing_that_is_needed_is_asked_for_and_found_in_time(arm: Arm, ne
     assert watched.lost == (not needed)
     if needed:
         assert loop.seconds > CONFIG.lost_seconds + CONFIG.answer_seconds
-        ((name, place),) = watched.pointed
+        ((name, places),) = watched.pointed
         assert name == "cup"
-        np.testing.assert_allclose(place, ELSEWHERE, atol=1e-6)
+        np.testing.assert_allclose(places, [ELSEWHERE] * 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(

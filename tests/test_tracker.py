@@ -297,7 +297,7 @@ def stained(now: Box) -> Box:
 def test_what_has_changed_is_found_again_where_someone_points_at_it(first: View, red: Thing, at: str):
     now = RED.moved((-0.02, -0.11, 0.0), 20.0)
     places = {"it": top(now), "table": np.array([0.12, 0.02, 0.0])}
-    pointed = {"red": transform_points(invert(EYE), places[at])} if at in places else {}
+    pointed = {"red": transform_points(invert(EYE), places[at][None])} if at in places else {}
     tracker = Tracker(first, [red])
     tracker.update(covered(first))
     for seed in range(2):

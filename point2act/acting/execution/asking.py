@@ -13,7 +13,7 @@ from jaxtyping import Float
 from point2act.acting.execution.control_loop import Aside, ControlLoop
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.core.errors import Point2ActError, PointsError
-from point2act.core.geometry import back_project
+from point2act.core.geometry import back_project, distance_to_box
 from point2act.core.types import Query, View
 from point2act.data.crops import resize_image
 from point2act.pipeline.image_input import nearest_reading
@@ -54,8 +54,9 @@ class AskConfig:
     together: float = 0.08
     """Distance within which two answers mean the same thing, metres: answers scatter over the whole of it."""
     agreeing: int = 2
-    """Number of fresh answers that confirm the first localization, or refute it if they agree on another
-    place: in a scene of few objects one in six is on the wrong thing as well."""
+    """Number of answers to the first question and to one about a lost thing; of fresh answers that confirm a
+    localization, or refute it if they agree on another place: in a scene of few objects one in six is on the
+    wrong thing as well."""
     most: int = 5
     """Largest number of answers to one query in a row."""
     to_locate: int = 8
@@ -164,10 +165,18 @@ class Inquiry:
             del self._fresh[name]
 
     def _away(self, name: str, places: Sequence[Float[np.ndarray, " 3"]]) -> list[Float[np.ndarray, " 3"]]:
-        """Return the places that are not on the thing of a query."""
-        memory, here = self._loop.memory, self._loop.T_base_gripper
-        thing = memory.scene.things[name]
-        return [place for place in places if memory.distance(thing, place, here) > self._config.beside]
+        """Return the places that are neither on a query's region nor on others of its thing beside it."""
+        memory, config = self._loop.memory, self._config
+        things, state = memory.scene.things, memory.state_at(0.0, {})(self._loop.T_base_gripper)
+        own = state.box(name)
+        boxes = [state.box(other) for other, thing in things.items() if thing == things[name]]
+        # Of two regions on one thing, one may be the wrong one.
+        beside = [box for box in boxes if distance_to_box(box.center[None], own)[0] <= config.together]
+        return [
+            place
+            for place in places
+            if all(distance_to_box(place[None], box)[0] > config.beside for box in (own, *beside))
+        ]
 
     # ── what is lost ───────────────────────────────────────────────────────────────────────────
     def tend(self) -> None:
@@ -181,7 +190,8 @@ class Inquiry:
         if self._seeking is None:
             late = {thing for thing in lost if now - self._lost_since[thing] > self._config.lost_seconds}
             if late:
-                self._seeking = self._question([name for name, thing in things.items() if thing in late])
+                asked = [name for name, thing in things.items() if thing in late]
+                self._seeking = self._question(asked, self._config.agreeing)
         elif loop.ended(self._seeking):
             answers, self._seeking = loop.result(self._seeking), None
             for name, places in answers.items():

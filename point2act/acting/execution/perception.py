@@ -23,7 +23,7 @@ from point2act.core.types import View
 _MIN_READINGS = 0.1
 
 
-Pointed = Mapping[str, Float[np.ndarray, " 3"]]
+Pointed = Mapping[str, Float[np.ndarray, "_ 3"]]
 """Surface points at which lost things were pointed at, by their names, base frame, metres."""
 
 Find = Callable[[View], Mapping[str, Thing]]
@@ -165,7 +165,7 @@ class BesideControl:
         self.seen_at = -np.inf
         """Time of the latest image that showed something."""
         self._asked_at = -np.inf
-        self._pointed: dict[str, Float[np.ndarray, " 3"]] = {}
+        self._pointed: dict[str, list[Float[np.ndarray, " 3"]]] = {}
         self._finds: dict[str, Find] = {}
         self.seconds: list[float] = []
         """Time that each image took to compute."""
@@ -181,7 +181,7 @@ class BesideControl:
             name: Its name.
             place: Surface point, base frame, metres.
         """
-        self._pointed[name] = place
+        self._pointed.setdefault(name, []).append(place)
 
     def restart(self, name: str, find: Callable[[View], Mapping[str, Thing]]) -> None:
         """Follow another thing under a name, from the next image on that shows something.
@@ -195,7 +195,7 @@ class BesideControl:
     def submit(self, time: float, view: View) -> None:
         """Start to follow the things to an image that was taken at a time."""
         self._asked_at = time
-        pointed, self._pointed = self._pointed, {}
+        pointed, self._pointed = {name: np.array(at) for name, at in self._pointed.items()}, {}
         self._running = time, self._pool.submit(self._timed, view, pointed, dict(self._finds))
 
     def _timed(self, view: View, pointed: Pointed, finds: Mapping[str, Find]) -> _Seen:

@@ -103,7 +103,7 @@ class SceneMemory:
         free = [
             thing
             for thing in seen
-            if thing != held and self.distance(thing, T_base_gripper[:3, 3], T_base_gripper) > _HIDDEN
+            if thing != held and self._distance(thing, T_base_gripper[:3, 3]) > _HIDDEN
         ]
         self.lost = {thing for thing in free if seen[thing].lost}
         for thing in free:
@@ -152,17 +152,9 @@ class SceneMemory:
         query = next(query for query, one in self.scene.things.items() if one == thing)
         return self.scene.features[query].box.center
 
-    def distance(
-        self, thing: str, place: Float[np.ndarray, " 3"], T_base_gripper: Float[np.ndarray, "4 4"]
-    ) -> float:
-        """Return the distance of a place from the regions on a thing, metres.
-
-        Args:
-            thing: Its name.
-            place: A point, base frame, metres.
-            T_base_gripper: Pose of the gripper, with which what is held moves.
-        """
-        state = self.state_at(0.0, {})(T_base_gripper)
+    def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
+        """Return the distance of a place from the regions on a thing, metres."""
+        state = self.state_at(0.0, {})(np.eye(4))
         return min(
             float(distance_to_box(place[None], state.box(query))[0])
             for query, one in self.scene.things.items()

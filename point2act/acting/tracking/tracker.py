@@ -102,7 +102,7 @@ class Tracker:
         """Where each thing is in the latest frame."""
 
     def update(
-        self, view: View, pointed: Mapping[str, Float[np.ndarray, " 3"]] = MappingProxyType({})
+        self, view: View, pointed: Mapping[str, Float[np.ndarray, "_ 3"]] = MappingProxyType({})
     ) -> tuple[Track, ...]:
         """Follow all things to the next frame of the same camera.
 
@@ -191,7 +191,9 @@ class Tracker:
         trust = np.maximum(one.trust[known], 1e-3)
         return fit_rigid_robust(points[known], target, trust, noise=noise) @ one.T_cam_thing
 
-    def _seek(self, one: FollowedThing, frame: TrackedFrame, pointed: Float[np.ndarray, " 3"] | None) -> None:
+    def _seek(
+        self, one: FollowedThing, frame: TrackedFrame, pointed: Float[np.ndarray, "n 3"] | None
+    ) -> None:
         """Look for a lost thing where it was, by its features, and where someone has pointed at it.
 
         Where its place is seen and it is not there, not even in a shadow, also wherever the image has its
@@ -210,13 +212,20 @@ class Tracker:
             and one.outline_change(frame, best) <= config.max_outline_change
         )
         if not found and pointed is not None:
-            best = _best(one, frame, one.best(frame, one.placed(pointed[None]), config.refined))
+            best = _best(one, frame, one.best(frame, one.placed(_around(one, pointed)), config.refined))
             score, visible = one.scores(frame, best)
             found = score >= config.min_score and visible >= config.min_visible
             one.score = score if found else one.score
         if found:
             one.place(frame, best, config.memory)
             one.state, one.step = "tracked", np.zeros(3)
+
+
+def _around(one: FollowedThing, places: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 3"]:
+    """Return places, and places half a thing beside them: who points at a thing may mean any place on it."""
+    half = float(np.ptp(one.thing.surface.points[:, :2], axis=0).mean()) / 2
+    beside = half * np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
+    return (places[:, None] + beside).reshape(-1, 3)
 
 
 def _best(
