@@ -167,7 +167,7 @@ def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
     arm: Arm, at: np.ndarray, wrong: bool
 ) -> None:
     """As a handle on its mug; a handle that was localized on something else is not confirmed by its mug."""
-    parts = replace(scene({**PLACES, "handle": at}), things={"cup": "mug", "handle": "mug", "tray": "tray"})
+    parts = replace(scene({**PLACES, "handle": at}), things={"cup": "cup", "handle": "cup", "tray": "tray"})
     beside = BesideControl(Lost(lost=False), period=0.2, latency=0.1, real_time=False)
     loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(parts), beside, (), LoopConfig())
     inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
