@@ -93,7 +93,8 @@ def measure(plan: Plan) -> Iterator[Metric]:
     ran = [one for one in runs if one.seconds > 0]
     yield Metric("act.control_hz", float(np.median([one.control_hz for one in ran])), "Hz", "higher")
     yield Metric("act.control_p99_ms", 1e3 * float(np.median([one.slowest for one in ran])), "ms", "lower")
-    yield Metric("act.tracking_hz", _median([1 / one.image_seconds for one in ran if one.closed_loop]), "Hz")
+    rates = [1 / one.image_seconds for one in ran if one.closed_loop]
+    yield Metric("act.tracking_hz", _median(rates), "Hz", "higher")
     moved = [one for one in ran if one.disturbance in ("target_moved", "goal_moved") and one.closed_loop]
     tracked = [one.reaction for one in moved if not one.asked]
     yield Metric("act.reaction_s", _median(tracked), "s", "lower")
@@ -163,12 +164,13 @@ def _run(
 def _reaction(run: SimulatedRun) -> tuple[float, bool]:
     """Return the time from a disturbance to the first note of what has moved, NaN without any.
 
-    And whether a pointing model was asked in between.
+    And whether the thing was lost in between, and a pointing model asked where it is.
     """
     start = np.inf if run.disturbed_at is None else run.disturbed_at
     later = [event for event in run.outcome.events if event.time > start]
     noted = next((event.time for event in later if event.kind == "moved"), np.nan)
-    return noted - start, any(event.kind == "asked" and event.time < noted for event in later)
+    lost = next((event.time for event in later if event.kind == "lost"), np.inf)
+    return noted - start, any(event.kind == "asked" and lost <= event.time < noted for event in later)
 
 
 def _median(values: Sequence[float]) -> float:

@@ -34,7 +34,8 @@ def test_a_disturbance_that_never_came_is_left_out() -> None:
 def test_the_reaction_is_the_time_until_something_is_seen_to_have_moved() -> None:
     times: tuple[tuple[float, EventKind], ...] = (
         (1.0, "moved"),
-        (2.1, "asked"),
+        (2.1, "lost"),
+        (2.2, "asked"),
         (2.4, "stage"),
         (2.5, "moved"),
         (2.6, "asked"),
@@ -46,6 +47,9 @@ def test_the_reaction_is_the_time_until_something_is_seen_to_have_moved() -> Non
     assert np.isnan(suite._reaction(SimulatedRun(outcome, success, 3.5))[0])
     assert np.isnan(suite._reaction(SimulatedRun(outcome, success))[0])
     assert suite._reaction(SimulatedRun(outcome, success, 2.0)) == (pytest.approx(0.5), True)
+    others = tuple(event for event in events if event.kind != "lost")
+    not_lost = SimulatedRun(replace(outcome, events=others), success, 2.0)
+    assert suite._reaction(not_lost) == (pytest.approx(0.5), False)
     assert np.isnan(suite._median([np.nan]))
     assert suite._median([1.0, np.nan, 3.0]) == 2.0
 
