@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COMMANDS = {
-    "capture": "Convert recordings, bags of ROS, photographs, videos or robot datasets.",
+    "capture": "Convert recordings, bags of ROS, photographs or videos.",
     "check": "Report errors and warnings of a capture, and refine it.",
     "run": "Reconstruct a capture, locate the queries in it and plan grasps.",
     "ask": "Ask a model to point at objects in every image of a capture.",
