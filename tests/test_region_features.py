@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from small_run import RED
 
+from point2act.acting.constraints.hole import find_hole
 from point2act.acting.constraints.region_features import (
     RegionFeatures,
     features_of,
@@ -317,3 +318,30 @@ def test_without_an_opening_or_a_hole_features_are_as_they_were(localized: dict[
     assert with_hole(features, red, UP) is features
     none = in_scene(red, np.zeros((4, 3)), np.zeros(4, bool))
     assert with_rim(features, none, UP) is features
+
+
+def test_the_hole_of_a_ring_is_found_from_a_piece_of_it(localized: dict[str, Localization]):
+    red, rng = localized["red"], np.random.default_rng(0)
+    along, about = rng.uniform(0, 2 * np.pi, (2, 1500))
+    radius = 0.02 + 0.004 * np.cos(about)
+    ring = np.stack([radius * np.cos(along), 0.004 * np.sin(about), radius * np.sin(along)], axis=1)
+    scene = red.context.scene
+    n = len(ring)
+    scene = replace(
+        scene,
+        means=ring,
+        quats=scene.quats[:n],
+        scales=scene.scales[:n],
+        opacities=scene.opacities[:n],
+        sh=scene.sh[:n],
+    )
+    piece = ring[:, 0] > 0.008
+    region = replace(red.region, action_point=ring[piece][0])
+    one = replace(
+        red, context=replace(red.context, scene=scene), relevancy=piece.astype(float), region=region
+    )
+    part = features_of(one, UP)
+    assert find_hole(ring[piece], ring, np.eye(3)) is None
+    found = with_hole(part, one, UP)
+    np.testing.assert_allclose(found.points["hole"], np.zeros(3), atol=0.004)
+    assert abs(found.axes["hole_axis"][1]) > 0.98

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.spatial import KDTree
 
 from point2act.acting.constraints.hole import find_hole
 from point2act.acting.constraints.opening import find_opening
@@ -21,6 +22,9 @@ from point2act.pipeline.query import Localization
 _BELONGS = 0.25
 # Distance of neighbouring points of one region, metres: three Gaussians. Chosen.
 _CONNECTED = 0.015
+# Distances around a region at which the hole of its thing is sought, metres. Measured on two mugs of whose
+# handle a piece was localized: at 1 cm the hole is found 3 and 5 mm from its middle, at 3 cm the mug's own.
+_AROUND = (0.01, 0.02)
 # Quantiles that are taken for the ends of a region, as in ``fit_box``.
 _ENDS = (0.02, 0.98)
 # The highest part: this share of the height, or twice the 2 mm that depth is off. Both chosen.
@@ -91,13 +95,21 @@ def with_hole(
 ) -> RegionFeatures:
     """Return the features of a region with those of the hole through it, if there is one.
 
+    The region may be a piece of a handle: without a hole it is sought in what is around it, too.
+
     Args:
         features: Features of the region, world.
         localization: The query that has it.
         up: Upward unit vector, world.
     """
+    surface, (own, _) = localization.surface[0], surface_of(localization)
+    away = KDTree(own).query(surface)[0]
     axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
-    hole = find_hole(surface_of(localization)[0], localization.surface[0], axes)
+    hole = find_hole(own, surface, axes)
+    for reach in _AROUND:
+        if hole is None:
+            points = surface[away < reach]
+            hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))))
     if hole is None:
         return features
     found = {**features.points, "hole": hole.center}
