@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from point2act.calibration.checks.bag_clock import measure_clock_skew
-from point2act.calibration.checks.clock_skew import ClockSkew
 from point2act.core.errors import CaptureError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
@@ -18,6 +16,9 @@ from point2act.data.importers.bag.reader import open_bag
 from point2act.data.importers.bag.recording import BagConfig, extract, scan_bag
 from point2act.data.importers.bag.topics import choose_topics, format_topics
 from point2act.data.importers.write import check_output_free, write_recording
+
+if TYPE_CHECKING:
+    from point2act.calibration.checks.clock_skew import ClockSkew
 
 _AGREEING = 0.005
 """Clock skew in seconds that is not reported. Chosen: 2.5 mm at the 0.5 m/s of a quick arm."""
@@ -57,6 +58,8 @@ def convert_bag(arguments: Bag) -> None:
 
 
 def _write(files: tuple[Path, ...], config: BagConfig, output: Path) -> None:
+    from point2act.calibration.checks.bag_clock import measure_clock_skew
+
     stages = Stages(show=True)
     with TemporaryDirectory(prefix="point2act-") as temporary:
         with open_bag(files) as bag:
