@@ -338,7 +338,11 @@ def test_the_hole_of_a_ring_is_found_from_a_piece_of_it(localized: dict[str, Loc
     piece = ring[:, 0] > 0.008
     region = replace(red.region, action_point=ring[piece][0])
     one = replace(
-        red, context=replace(red.context, scene=scene), relevancy=piece.astype(float), region=region
+        red,
+        context=replace(red.context, scene=scene),
+        relevancy=piece.astype(float),
+        extent=piece,
+        region=region,
     )
     part = features_of(one, UP)
     assert find_hole(ring[piece], ring, np.eye(3)) is None
