@@ -28,7 +28,7 @@ from point2act.data.importers.bag.reader import open_bag
 from point2act.data.importers.bag.recording import BagConfig, extract, scan_bag
 from point2act.data.importers.recording import load_frame
 from point2act.simulation import load_scene
-from point2act.simulation.camera import WristConfig, pinhole, render, wrist_poses
+from point2act.simulation.camera import WristConfig, pinhole, pose_error, render, wrist_poses
 from point2act.simulation.depth_sensors import SENSORS, read_depth
 
 SCENES = (("tabletop", 930), ("workbench", 930), ("kitchen", 931))
@@ -112,20 +112,14 @@ def find(file: Path, skew: float) -> tuple[ClockSkew | None, HandEyeError | None
     return found, refined.hand_eye
 
 
-def hand_eye(length: float, seed: int) -> Float[np.ndarray, "4 4"]:
-    """Return a motion of a length in a random direction, with a turn of as much at half a metre."""
-    way, axis = np.random.default_rng(seed).standard_normal((2, 3))
-    turn = Rotation.from_rotvec(length / 0.5 * axis / np.linalg.norm(axis))
-    return transform(turn.as_matrix(), length * way / np.linalg.norm(way))
-
-
 def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the largest errors, and how many skews and hand-eye errors were not found."""
     late, off, missed, unknown = [], [], 0, 0
     for kind, seed in SCENES[:: plan.every]:
         shown = film(kind, seed)
         for skew, length in zip(SKEWS, HAND_EYE, strict=True):
-            X = hand_eye(length, seed + round(1000 * length))
+            rng = np.random.default_rng(seed + round(1000 * length))
+            X = pose_error(length, *rng.standard_normal((2, 3)))
             with TemporaryDirectory() as folder:
                 file = Path(folder) / "arm.bag"
                 write_bag(file, shown, skew, X)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import tyro
 
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
-
-if TYPE_CHECKING:
-    from point2act.data.importers.episodes.episode import Episode
+from point2act.data.importers.episodes.episode import Episode, StepsConfig, choose_pictures, write_episode
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,7 @@ class Droid:
     calibration: Path | None = None
     """Folder with the files of huggingface.co/KarlP/droid: intrinsics.json, and the better extrinsics
     cam2base_extrinsic_superset.json and cam2base_extrinsics.json."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may be moved until then. By default the one before the gripper closes."""
+    steps: Annotated[StepsConfig, tyro.conf.arg(name="")] = field(default_factory=StepsConfig)
 
 
 @dataclass(frozen=True)
@@ -51,12 +44,7 @@ class Lerobot:
     mapping: str = "lerobot"
     """TOML file that says which features are colours, depth, intrinsics and poses, or gives them as numbers,
     also for cameras on the gripper. By default the names that are in use."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may have been moved until then. By default the episode's last."""
+    steps: Annotated[StepsConfig, tyro.conf.arg(name="")] = field(default_factory=StepsConfig)
 
 
 @dataclass(frozen=True)
@@ -72,12 +60,7 @@ class Hdf5:
     mapping: str | None = None
     """TOML file that says which arrays are colours, depth, intrinsics and poses, or gives them as numbers; or
     robomimic, maniskill, robotwin or act. By default the first of these that fits."""
-    max_frames: int = 40
-    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
-    first: int = 0
-    """First step to use, from 0."""
-    last: int | None = None
-    """Last step to use; nothing may have been moved until then. By default the episode's last."""
+    steps: Annotated[StepsConfig, tyro.conf.arg(name="")] = field(default_factory=StepsConfig)
 
 
 def convert_episode(arguments: Droid | Lerobot | Hdf5) -> None:
@@ -102,11 +85,7 @@ def convert_episode(arguments: Droid | Lerobot | Hdf5) -> None:
 
 
 def _write_episode(episode: Episode, arguments: Droid | Lerobot | Hdf5) -> None:
-    from point2act.data.importers.episodes.episode import choose_pictures, write_episode
-
-    chosen = choose_pictures(
-        episode, first=arguments.first, last=arguments.last, max_frames=arguments.max_frames
-    )
+    chosen = choose_pictures(episode, arguments.steps)
     counts = zip(episode.cameras, chosen, strict=True)
     used = ", ".join(f"{len(numbers)} of camera {camera.name}" for camera, numbers in counts)
     for note in (*episode.notes, f"images: {used}"):

@@ -140,11 +140,11 @@ def recorded_poses(
 
     The error of the calibration is the same in every camera frame; drift grows along the path, in the world.
     """
-    hand_eye = _motion(config.hand_eye, *rng.standard_normal((2, 3)))
+    hand_eye = pose_error(config.hand_eye, *rng.standard_normal((2, 3)))
     way, axis = rng.standard_normal((2, 3))
     found = []
     for share, T in zip(np.linspace(0, 1, len(poses)), poses, strict=True):
-        drift = _motion(share * config.drift, way, axis)
+        drift = pose_error(share * config.drift, way, axis)
         moved = T @ hand_eye
         # About the camera's place, so that the turn does not move a camera that is far from the origin.
         moved[:3, :3] = drift[:3, :3] @ moved[:3, :3]
@@ -153,10 +153,16 @@ def recorded_poses(
     return found
 
 
-def _motion(
+def pose_error(
     length: float, way: Float[np.ndarray, " 3"], axis: Float[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "4 4"]:
-    """Return a motion by a length, and a turn that moves what is half a metre away as far."""
+    """Return a motion by a length, and a turn that moves what is half a metre away as far.
+
+    Args:
+        length: Length, metres.
+        way: Direction of the shift, of any length.
+        axis: Axis of the turn, of any length.
+    """
     turn = Rotation.from_rotvec(length / _LEVER * axis / np.linalg.norm(axis))
     return transform(turn.as_matrix(), length * way / np.linalg.norm(way))
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 
-from point2act.acting.constraints.hole import find_hole
+from point2act.acting.constraints.hole import Hole, find_hole
 from point2act.acting.constraints.opening import find_opening
 from point2act.core.geometry import frame_from_normal
 from point2act.core.pieces import connected_pieces
@@ -103,17 +103,23 @@ def with_hole(
         up: Upward unit vector, world.
     """
     surface, (own, _) = localization.surface[0], surface_of(localization)
-    away = KDTree(own).query(surface)[0]
     axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
-    hole = find_hole(own, surface, axes)
-    for reach in _AROUND:
-        if hole is None:
-            points = surface[away < reach]
-            hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))))
+    hole = find_hole(own, surface, axes) or _hole_around(own, surface)
     if hole is None:
         return features
     found = {**features.points, "hole": hole.center}
     return RegionFeatures(found, {**features.axes, "hole_axis": _signed(hole.axis, up)}, features.box)
+
+
+def _hole_around(own: Float[np.ndarray, "n 3"], surface: Float[np.ndarray, "m 3"]) -> Hole | None:
+    """Return the hole in what is near a region, None if there is none."""
+    away = KDTree(own).query(surface)[0]
+    for reach in _AROUND:
+        points = surface[away < reach]
+        hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))))
+        if hole is not None:
+            return hole
+    return None
 
 
 def surface_of(localization: Localization) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:

@@ -25,6 +25,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from point2act.calibration.checks.matches import sampson
+from point2act.calibration.poses.hand_eye import HandEyeConfig
 from point2act.core.geometry import (
     at_pixels,
     back_project,
@@ -35,8 +36,8 @@ from point2act.core.geometry import (
 )
 from point2act.core.types import Camera
 
-# Expected error of the hand-eye calibration, as in HandEyeConfig: rotation, radians, and shift, metres.
-_HAND_EYE_STD = np.array([0.02, 0.02, 0.02, 0.01, 0.01, 0.01])
+# Expected error of the hand-eye calibration: rotation vector, radians, and shift, metres.
+_HAND_EYE_STD = np.repeat([HandEyeConfig().rotation_std, HandEyeConfig().position_std], 3)
 # Sizes of the unknowns: 10 ms, and the same.
 _SCALES = np.r_[0.01, _HAND_EYE_STD]
 
@@ -174,10 +175,10 @@ class _Tracked:
 
 def _track(one: TimedImage, other: TimedImage) -> _Tracked:
     """Follow corners to the later image; those that are also found on the way back, with depth, count."""
-    nothing = _Tracked((one.time, other.time), np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
+    times = one.time, other.time
     corners = cv2.goodFeaturesToTrack(one.gray, maxCorners=200, qualityLevel=0.01, minDistance=7)
     if corners is None:
-        return nothing
+        return _Tracked(times, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
     there, found, _ = cv2.calcOpticalFlowPyrLK(one.gray, other.gray, corners, np.zeros_like(corners))
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(other.gray, one.gray, there, np.zeros_like(corners))
     good = (found.ravel() == 1) & (found_back.ravel() == 1)
@@ -185,9 +186,9 @@ def _track(one: TimedImage, other: TimedImage) -> _Tracked:
     # OpenCV's pixel centres are at whole numbers.
     pixels, later = corners[good, 0].astype(float) + 0.5, there[good, 0].astype(float) + 0.5
     if one.depth is None:
-        return _Tracked(nothing.times, pixels, later, np.zeros(len(pixels)))
+        return _Tracked(times, pixels, later, np.zeros(len(pixels)))
     depth = at_pixels(one.depth, pixels)
-    return _Tracked(nothing.times, pixels[depth > 0], later[depth > 0], depth[depth > 0])
+    return _Tracked(times, pixels[depth > 0], later[depth > 0], depth[depth > 0])
 
 
 def _ends(tracked: Sequence[_Tracked]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

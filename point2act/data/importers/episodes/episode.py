@@ -168,22 +168,32 @@ def _views(episode: Episode, chosen: Sequence[Sequence[int]]) -> Iterator[View]:
             yield View(name, camera.camera, T_world_cam, rgb, depth)
 
 
-def choose_pictures(
-    episode: Episode, *, first: int, last: int | None, max_frames: int
-) -> tuple[tuple[int, ...], ...]:
+@dataclass(frozen=True)
+class StepsConfig:
+    """Which steps of an episode are used."""
+
+    max_frames: int = 40
+    """Maximum number of images of each camera, spread along its path; a fixed camera gives one."""
+    first: int = 0
+    """First step to use, from 0."""
+    last: int | None = None
+    """Last step to use; nothing may have been moved until then. By default the episode's last; of DROID, the
+    one before the gripper closes."""
+
+
+def choose_pictures(episode: Episode, config: StepsConfig) -> tuple[tuple[int, ...], ...]:
     """Choose the steps of each camera of an episode.
 
     Args:
         episode: The episode.
-        first: First step to use.
-        last: Last step to use; None for the last one in which nothing was moved, or of the episode.
-        max_frames: Maximum number of images of each camera.
+        config: Which may be used, and how many.
 
     Raises:
         CaptureError: A number is out of range, or no camera has a pose in the steps.
     """
-    if max_frames < 1:
-        raise CaptureError(f"--max-frames is {max_frames}: give 1 or more")
+    first, last = config.first, config.last
+    if config.max_frames < 1:
+        raise CaptureError(f"--max-frames is {config.max_frames}: give 1 or more")
     steps = max(len(camera.T_world_cams) for camera in episode.cameras)
     stop = min(episode.untouched or steps, steps) if last is None else last + 1
     if not 0 <= first < stop <= steps:
@@ -192,7 +202,7 @@ def choose_pictures(
             f"steps from 0 to {steps - 1}, in this order"
         )
     windows = [camera.T_world_cams[first:stop] for camera in episode.cameras]
-    chosen = tuple(tuple(first + step for step in choose_steps(T, max_frames)) for T in windows)
+    chosen = tuple(tuple(first + step for step in choose_steps(T, config.max_frames)) for T in windows)
     if not any(chosen):
         raise CaptureError(
             f"no camera has a pose in steps {first} to {stop - 1}: give others with --first and --last"
