@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from test_clock_skew import CAMERA, TIMES, film, poses
 
 from benchmarks.bags.writing import BagWriter
 from point2act.calibration.checks.clock_skew import ClockSkew
+from point2act.calibration.checks.findings import Evidence
+from point2act.calibration.checks.recorded_clock import check_clock
 from point2act.cli.capture_bag import clock_note
 from point2act.cli.main import main
+from point2act.core.errors import CaptureError
 from point2act.data.capture import load_views, read_capture
 
 SKEW = 0.04
@@ -53,6 +57,34 @@ def test_a_skew_is_reported_and_corrected(late: Path, tmp_path: Path, capsys: py
     for view in load_views(read_capture(tmp_path / "corrected")):
         truth = poses(TIMES)[:, :3, 3]
         assert np.linalg.norm(truth - view.T_world_cam[:3, 3], axis=1).min() < 0.002
+
+
+def test_check_reports_the_recorded_skew(late: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    option = convert(late, tmp_path / "as_stamped", capsys).split("--skew ")[1].split()[0]
+    found = check_clock(tmp_path / "as_stamped").findings
+    assert [(one.code, one.severity) for one in found] == [("clock", "warning")]
+    assert f"--skew {option}" in found[0].message
+    convert(late, tmp_path / "corrected", capsys, "--skew", option)
+    corrected = check_clock(tmp_path / "corrected")
+    assert not corrected.findings
+    assert corrected.fine == "clocks of images and poses"
+    with pytest.raises(SystemExit):
+        main(["check", str(tmp_path / "as_stamped")])
+    assert f"--skew {option}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "skew", [[], "late", 0.04, {}, {"seconds": 0.04}, {"seconds": "late", "std": 0.001}, {"seconds": None}]
+)
+def test_a_malformed_record_is_an_error(tmp_path: Path, skew):
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": [], "clock_skew": skew}))
+    with pytest.raises(CaptureError, match="clock_skew"):
+        check_clock(tmp_path)
+
+
+def test_a_capture_without_a_record_has_no_clock(tmp_path: Path):
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": []}))
+    assert check_clock(tmp_path) == Evidence()
 
 
 def test_a_bag_without_features_gives_no_skew(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -42,6 +42,16 @@ def test_the_noise_of_a_plane_is_that_of_the_law(name, depth):
     assert errors.std() == pytest.approx(expected, rel=0.35, abs=0.0004)
 
 
+@pytest.mark.parametrize("slope", [-1.0, 0.5, 1.5])
+@pytest.mark.parametrize("name", SENSORS)
+def test_a_slanted_plane_is_where_it_is(name, slope):
+    """Noise of a plane that is turned about the image's x axis, with the tangent of its angle as slope."""
+    up = (np.arange(240) + 0.5 - CAMERA.cy) / CAMERA.fy
+    depth = np.broadcast_to((0.8 / (1 - slope * up))[:, None], (240, 320))
+    found = readings(SENSORS[name], depth)
+    assert abs(np.median((found - depth)[found > 0])) < 0.0005
+
+
 def test_a_kinect_measures_in_steps():
     sensor = SENSORS["structured_light"]
     found = np.unique(readings(sensor, plane(2.0)))

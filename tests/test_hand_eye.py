@@ -64,7 +64,7 @@ def test_the_mounting_and_the_common_motion_are_found(noise, drift):
 
 def test_its_length_is_in_millimetres():
     found = estimate_hand_eye(recorded(arc(), MOUNTING), arc())
-    assert str(found).startswith("10.3 mm (x 4.0, y -3.0, z 9.0) and 0.7")
+    assert str(found).startswith("10.3 mm (x 4.0 ± 0.0, y -3.0 ± 0.0, z 9.0 ± 0.0) and 0.7")
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.005, 0.03])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,10 +50,15 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def true_views() -> tuple[View, ...]:
-    """RGB-D views of the tabletop with a random texture in space, 10 degrees apart, a little noise."""
+    """RGB-D views of the tabletop, 10 degrees apart."""
+    return textured(synthetic.views(36, height=180, width=240)[:8])
+
+
+def textured(views: Sequence[View]) -> tuple[View, ...]:
+    """Views with a random texture in space and a little noise."""
     noise, dice = rng(3).uniform(size=(48, 48, 48)), rng(4)
     found = []
-    for view in synthetic.views(36, height=180, width=240)[:8]:
+    for view in views:
         assert view.depth is not None
         pixels = pixel_centers(180, 240).reshape(-1, 2)
         points = back_project(view.camera, view.T_world_cam, pixels, view.depth.ravel().astype(float))
@@ -300,6 +306,45 @@ def test_spoilt_poses_are_refined(true_views, corrected, with_depth, left):
     # The frame is still the robot's: all together moved by no more than their mistakes do on average.
     mean = pose_differences(stack_poses(true_views), stack_poses(refined.views)).mean(axis=0)
     assert np.linalg.norm(mean[3:]) < 0.004
+
+
+MOUNTING = np.eye(4)
+MOUNTING[:3, :3] = Rotation.from_rotvec([0.02, -0.03, 0.01]).as_matrix()
+MOUNTING[:3, 3] = [0.012, -0.01, 0.012]
+"""More than is expected of the pose of one view."""
+
+
+def test_a_camera_mounted_two_centimetres_off_is_refined():
+    true_views = textured(from_all_sides(24))
+    views = placed(true_views, stack_poses(true_views) @ MOUNTING)
+    refined = refine_poses(views)
+    assert refined.hand_eye is not None
+    assert refined.hand_eye.determined
+    np.testing.assert_allclose(refined.hand_eye.T_true_recorded, MOUNTING, atol=0.002)
+    assert scene_error(refined.views, true_views) < 0.05 * scene_error(views, true_views)
+
+
+def test_turns_about_one_axis_do_not_determine_the_mounting():
+    """A turntable: a camera beside its place, turned about the table's axis, sees the same."""
+    true_views = textured(synthetic.views(12, height=180, width=240))
+    refined = refine_poses(placed(true_views, stack_poses(true_views) @ MOUNTING))
+    assert refined.hand_eye is not None
+    assert not refined.hand_eye.determined
+    away = np.abs(refined.hand_eye.shift - MOUNTING[:3, 3])
+    assert (away < 3 * refined.hand_eye.shift_std).all()
+    assert "views turned about more axes would determine" in refined.detail
+
+
+def from_all_sides(count: int) -> list[View]:
+    """RGB-D views of the tabletop from different heights and distances."""
+    camera, found = synthetic.pinhole(180, 240), []
+    for index in range(count):
+        angle, height = 4 * np.pi / 3 * index / count, 0.35 + 0.15 * np.sin(0.6 * index)
+        eye = np.array([0.4 * np.cos(angle), 0.4 * np.sin(angle), height])
+        pose = synthetic.look_at(eye, np.array([0.0, 0.03 * np.cos(3 * index), 0.03]))
+        picture = synthetic.render(pose, synthetic.rays(camera))
+        found.append(View(f"images/{index:04d}.png", camera, pose, picture.rgb, picture.depth))
+    return found
 
 
 @pytest.mark.parametrize("with_depth", [True, False])

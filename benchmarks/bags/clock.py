@@ -125,9 +125,11 @@ def measure(plan: Plan) -> Iterator[Metric]:
                 write_bag(file, shown, skew, X)
                 found, mounted = find(file, skew)
             missed += found is None
-            unknown += mounted is None
             late += [] if found is None else [1000 * abs(found.seconds - skew)]
-            off += [] if mounted is None else [1000 * float(np.linalg.norm(mounted.shift - X[:3, 3]))]
+            if mounted is None or not mounted.determined:
+                unknown += 1
+            else:
+                off.append(1000 * float(np.linalg.norm(mounted.shift - X[:3, 3])))
             print(
                 f"{kind} {seed}: {1000 * skew:.0f} ms, {1000 * length:.0f} mm: {found}; {mounted}", flush=True
             )

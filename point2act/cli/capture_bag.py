@@ -20,9 +20,6 @@ from point2act.data.importers.write import check_output_free, write_recording
 if TYPE_CHECKING:
     from point2act.calibration.checks.clock_skew import ClockSkew
 
-_AGREEING = 0.005
-"""Clock skew in seconds that is not reported. Chosen: 2.5 mm at the 0.5 m/s of a quick arm."""
-
 
 @dataclass(frozen=True)
 class Bag:
@@ -59,6 +56,7 @@ def convert_bag(arguments: Bag) -> None:
 
 def _write(files: tuple[Path, ...], config: BagConfig, output: Path) -> None:
     from point2act.calibration.checks.bag_clock import measure_clock_skew
+    from point2act.calibration.checks.recorded_clock import record_clock
 
     stages = Stages(show=True)
     with TemporaryDirectory(prefix="point2act-") as temporary:
@@ -74,19 +72,19 @@ def _write(files: tuple[Path, ...], config: BagConfig, output: Path) -> None:
             print(clock_note(skew, config.skew))
         with stages.stage("write the capture") as tick:
             write_recording(output, recording, progress=tick)
+            if skew is not None:
+                record_clock(output, skew, config.skew)
 
 
 def clock_note(found: ClockSkew | None, given: float) -> str:
     """Return a remark on the clock skew that is left with the given one."""
+    from point2act.calibration.checks.recorded_clock import agreeing, skew_message
+
     if found is None:
         return (
             "the clocks of images and tf cannot be compared: the camera moves too little or too steadily, or "
             "the images have too few features"
         )
-    if abs(found.seconds) < max(_AGREEING, 2 * found.std):
+    if agreeing(found.seconds, found.std):
         return f"images and tf agree in time to {found}"
-    early = "before" if found.seconds > 0 else "after"
-    return (
-        f"images are stamped {abs(1000 * found.seconds):.0f} ms {early} tf has the poses that they show "
-        f"(± {1000 * found.std:.0f} ms): convert again with --skew {given + found.seconds:.3f}"
-    )
+    return skew_message(found.seconds, found.std, given)

@@ -12,6 +12,7 @@ import tyro
 
 from point2act.calibration.checks import CheckConfig, Finding, Report, run_checks
 from point2act.calibration.checks.findings import SEVERITIES
+from point2act.calibration.checks.recorded_clock import check_clock
 from point2act.calibration.poses import PoseRefinementConfig
 from point2act.cli.option_groups import CaptureInput
 from point2act.cli.options import parse
@@ -42,8 +43,9 @@ class CheckOutput:
 class Arguments:
     """Report errors and warnings of a capture before anything is reconstructed from it.
 
-    Checks blur, exposure, duplicates, coverage, camera poses against the images, depth between views, and the
-    registration of depth to colour. Exit code 0: remarks at most, 1: warnings, 2: errors.
+    Checks blur, exposure, duplicates, coverage, camera poses against the images, depth between views, the
+    registration of depth to colour, and the clocks of a bag. Exit code 0: remarks at most, 1: warnings,
+    2: errors.
 
       point2act check capture/ --refine refined/
 
@@ -69,7 +71,8 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("load the images") as bar:
         views = load_views(capture, max_side=config.max_side, progress=bar)
     with stages.stage("check the capture") as bar:
-        report = run_checks(views, metric=capture.metric, progress=bar)
+        clock = check_clock(given.capture)
+        report = run_checks(views, metric=capture.metric, recorded=[clock], progress=bar)
     document, words = report.document(), _words(report)
     if output.refine is not None:
         copied = refined_copy(

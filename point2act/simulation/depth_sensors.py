@@ -187,11 +187,15 @@ def _noisy(
 def _fattened(
     depth: Float[np.ndarray, "h w"], sensor: DepthSensor, rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
-    """Let near surfaces grow over far ones by up to half a matching window, differently along an edge."""
+    """Let near surfaces grow over far ones by up to half a matching window, differently along an edge.
+
+    Slanted surfaces have no edge: a window is centred on them, and finds their middle.
+    """
     grown, patches = depth, _uniform_patches(depth.shape, rng)
     for pixels in range(1, sensor.fattening + 1):
         near = minimum_filter(depth, 2 * pixels + 1)
-        grown = np.where(patches < 1 - pixels / (sensor.fattening + 1), near, grown)
+        covered = near < (1 - pixels * _EDGE) * depth
+        grown = np.where(covered & (patches < 1 - pixels / (sensor.fattening + 1)), near, grown)
     return grown
 
 

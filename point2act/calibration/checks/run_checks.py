@@ -28,7 +28,11 @@ class CheckConfig:
 
 
 def run_checks(
-    views: Sequence[View], *, metric: bool = False, progress: ProgressCallback | None = None
+    views: Sequence[View],
+    *,
+    metric: bool = False,
+    recorded: Sequence[Evidence] = (),
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Check image quality, coverage, poses, depth and its registration to the colours.
 
@@ -37,14 +41,15 @@ def run_checks(
     Args:
         views: Undistorted views; messages are in their pixels.
         metric: Whether lengths are metres also without depth.
+        recorded: Results of checks of what the capture records beside its views.
         progress: Called with the steps done and the steps in all.
     """
     advance = StepCounter(progress, len(views) + _STEPS)
     coverage = check_coverage(views)
     if len(views) < 2:
-        return merge_evidence([coverage])
+        return merge_evidence([coverage, *recorded])
     matched = match_views(views, advance)
-    parts = [coverage, _sizes(views), check_image_quality(views, matched)]
+    parts = [coverage, *recorded, _sizes(views), check_image_quality(views, matched)]
     advance()
     poses = check_poses(views, matched)
     parts.append(poses)

@@ -27,6 +27,8 @@ from point2act.core.geometry import transform
 _STEPS = 8
 # Least standard deviation of differences, as a fraction of the poses' own: 5 micrometres at 5 mm.
 _LEAST_SCALE = 1e-3
+# Largest standard deviation of the position of a camera whose mounting counts as known, metres. Chosen.
+_KNOWN = 0.002
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,28 @@ class HandEyeError:
     """Position of the recorded in the true camera frame, metres."""
     turn: Float[np.ndarray, " 3"]
     """Rotation vector from the true to the recorded camera frame, radians."""
+    shift_std: Float[np.ndarray, " 3"]
+    """Standard deviation of ``shift``, metres: large along what the turns of the camera do not show."""
+
+    @property
+    def determined(self) -> bool:
+        """Whether the position is known."""
+        return bool(np.linalg.norm(self.shift_std) < _KNOWN)
+
+    @property
+    def T_true_recorded(self) -> Float[np.ndarray, "4 4"]:
+        """Transform from the recorded to the true camera frame."""
+        return transform(Rotation.from_rotvec(self.turn).as_matrix(), self.shift)
 
     def __str__(self) -> str:
-        """Return the error in millimetres and degrees."""
-        x, y, z = 1000 * self.shift
-        angle = np.degrees(np.linalg.norm(self.turn))
-        return (
-            f"{1000 * np.linalg.norm(self.shift):.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f}) and {angle:.2f}°"
-        )
+        """Return the error in millimetres and degrees, and what is unknown."""
+        axes = [
+            f"{name} {1000 * at:.1f} ± {1000 * std:.1f}"
+            for name, at, std in zip("xyz", self.shift, self.shift_std, strict=True)
+        ]
+        angle, length = np.degrees(np.linalg.norm(self.turn)), 1000 * np.linalg.norm(self.shift)
+        known = "" if self.determined else ", and views turned about more axes would determine the rest"
+        return f"{length:.1f} mm ({', '.join(axes)}) and {angle:.2f}°{known}"
 
 
 def estimate_hand_eye(
@@ -90,7 +106,8 @@ def estimate_hand_eye(
     if left.cost - found.cost < config.min_f_statistic * 6 * found.cost / freedom:
         return None
     turn, shift = found.unknowns[_CAMERA].reshape(2, 3)
-    return HandEyeError(_motion(found.unknowns[_WORLD], T_world_cam), shift, turn)
+    std = np.sqrt(np.diag(found.covariance)[_CAMERA])[3:]
+    return HandEyeError(_motion(found.unknowns[_WORLD], T_world_cam), shift, turn, std)
 
 
 _WORLD, _CAMERA = slice(0, 6), slice(6, 12)
@@ -111,6 +128,7 @@ def _design(T_world_cam: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 6 1
 @dataclass(frozen=True, eq=False)
 class _Fit:
     unknowns: Float[np.ndarray, " p"]
+    covariance: Float[np.ndarray, "p p"]
     weight: Float[np.ndarray, " n"]
     """Weight of each view in (0, 1]."""
     cost: float
@@ -122,6 +140,7 @@ def _fit(
 ) -> _Fit:
     """Fit by iteratively reweighted least squares with one Cauchy weight a view and a Gaussian prior."""
     weight, scale, residuals, unknowns = np.ones(len(target)), 1.0, target, np.zeros(len(precision))
+    normal = np.diag(precision)
     for _ in range(_STEPS):
         normal = np.einsum("n,nip,niq->pq", weight, design, design) / scale**2 + np.diag(precision)
         unknowns = np.linalg.solve(normal, np.einsum("n,nip,ni->p", weight, design, target) / scale**2)
@@ -129,7 +148,7 @@ def _fit(
         scale = max(robust_std(residuals.ravel()), _LEAST_SCALE)
         weight = cauchy_weights((residuals**2).mean(axis=1) / scale**2)
     cost = float(weight @ (residuals**2).sum(axis=1)) + _LEAST_SCALE**2
-    return _Fit(unknowns, weight, cost)
+    return _Fit(unknowns, np.linalg.inv(normal), weight, cost)
 
 
 def _motion(

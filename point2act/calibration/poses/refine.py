@@ -14,6 +14,7 @@ from point2act.calibration.poses.hand_eye import HandEyeConfig, HandEyeError, es
 from point2act.calibration.poses.photometric import PhotometricConfig, refine_photometric
 from point2act.calibration.poses.pose_prior import Prior, pose_differences, stack_poses
 from point2act.calibration.poses.tracks import Features, TrackConfig, Tracks, find_tracks, near_pairs
+from point2act.core.geometry import invert
 from point2act.core.progress import StepCounter
 from point2act.core.types import ProgressCallback, View
 
@@ -43,6 +44,9 @@ class PoseRefinementConfig:
     max_depth_excess: float = 1.6
     """Largest ratio of the reprojection errors with and without depth; beyond it, depth counts as
     unregistered and is ignored."""
+    # Chosen: five times 5 mm for a camera that is mounted 2 cm off.
+    mounting_factor: float = 5.0
+    """Factor on the standard deviations while an error of the camera's mounting is sought."""
     min_tracks: int = 30
     """Smallest number of features in three or more views that poses are refined on."""
     tracks: TrackConfig = field(default_factory=TrackConfig)
@@ -114,19 +118,58 @@ def _refine(
         return _unchanged(views, tracks, np.nan, f"only {tracks.count} features are in three or more views")
     task = _Task(views, np.array([view.camera.K for view in views]), tracks, pairs, config)
     before = task.error(given)
+    solution = _search(task, given, before, advance)
+    if solution.T_world_cam is None and (mounted := _taken_out(task, given)) is not None:
+        solution = _search(task, mounted, before, advance)
+    if solution.T_world_cam is None:
+        return _unchanged(views, tracks, before, solution.detail)
+    prior = Prior(given, config.position_std, config.rotation_std)
+    hand_eye = estimate_hand_eye(prior, solution.T_world_cam, config=config.hand_eye)
+    return _changed(views, solution.T_world_cam, hand_eye, tracks, (before, solution.pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class _Solution:
+    """Refined poses, or why there are none."""
+
+    T_world_cam: Float[np.ndarray, "n 4 4"] | None
+    pixels: float
+    detail: str
+
+
+def _search(
+    task: _Task, expected: Float[np.ndarray, "n 4 4"], before: float, advance: StepCounter
+) -> _Solution:
+    """Find poses near the expected ones that fit clearly better than the given ones.
+
+    Args:
+        task: Inputs.
+        expected: Center of the prior: the given poses, or these without an error of the camera's mounting.
+        before: Reprojection error under the given poses, pixels.
+        advance: Counts photometric iterations.
+    """
+    config = task.config
     for divisor in config.tightening:
-        prior = Prior(given, config.position_std / divisor, config.rotation_std / divisor)
+        prior = Prior(expected, config.position_std / divisor, config.rotation_std / divisor)
         found, after, max_ratio = _solve(task, prior, before, advance)
         if after > max_ratio * before:
-            why = f"{tracks.count} features fit to {before:.2f} pixels, and others fit no better"
-            return _unchanged(views, tracks, before, f"{why}, to {after:.2f}")
+            why = f"{task.tracks.count} features fit to {before:.2f} pixels, and others fit no better"
+            return _Solution(None, after, f"{why}, to {after:.2f}")
         if _plausible(prior, found, config):
-            return _changed(
-                views, found, estimate_hand_eye(prior, found, config=config.hand_eye), tracks, (before, after)
-            )
-    return _unchanged(
-        views, tracks, before, "the features suggest larger corrections than a robot's poses need"
-    )
+            return _Solution(found, after, "")
+    return _Solution(None, before, "the features suggest larger corrections than a robot's poses need")
+
+
+def _taken_out(task: _Task, given: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"] | None:
+    """Return the given poses without an error of the camera's mounting; None if no such error is seen.
+
+    What all poses share may be larger than what is expected of each of them.
+    """
+    config, factor = task.config, task.config.mounting_factor
+    wide = Prior(given, factor * config.position_std, factor * config.rotation_std)
+    found = bundle_adjust(task.K, task.tracks, wide, config.bundle)
+    error = estimate_hand_eye(wide, found, config=config.hand_eye)
+    return None if error is None else given @ invert(error.T_true_recorded)
 
 
 @dataclass(frozen=True, eq=False)

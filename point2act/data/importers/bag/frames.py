@@ -41,7 +41,8 @@ def pair_times(
         tolerance: Seconds.
     """
     origin = colors[0] if len(colors) else 0
-    found = nearest_times((colors - origin) / 1e9, (depths - origin) / 1e9, tolerance)
+    # Whole nanoseconds are exact in floating point, for a hundred days.
+    found = nearest_times((colors - origin).astype(float), (depths - origin).astype(float), 1e9 * tolerance)
     return np.array([-1 if index is None else index for index in found], dtype=np.int64)
 
 
