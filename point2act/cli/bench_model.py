@@ -89,11 +89,11 @@ def main(argv: Sequence[str]) -> None:
     from point2act.scoring.scores_json import write_scores
 
     form, data, output = FORMATS[arguments.input.format], arguments.input.data, arguments.output.output
-    _check_dialect(arguments.model.dialect, form)
+    _check_dialect(arguments.model.dialect, form, f"--dialect {arguments.model.dialect}")
     stages = Stages(show=True)
     with stages.stage("read the data set"):
         questions = form.read(data)
-        answers = _stored(arguments.input.answers, arguments.model.dialect, questions)
+        answers = _stored(arguments.input.answers, arguments.model.dialect, questions, form)
     if arguments.model.model is not None:
         answers.append(_asked(arguments.model, questions, output, stages))
     _check_names(answers)
@@ -116,15 +116,17 @@ def main(argv: Sequence[str]) -> None:
     print(f"scores: {output / 'scores.json'}\nreport: {output / 'report.html'}")
 
 
-def _check_dialect(dialect: str | None, form: Format) -> None:
+def _check_dialect(dialect: str | None, form: Format, place: str) -> None:
     from point2act.scoring.replies import dialects
 
     known = dialects(form.readers)
     if dialect is not None and dialect not in known:
-        raise ScoringError(f"--dialect {dialect}: there is no such dialect: use one of {', '.join(known)}")
+        raise ScoringError(f"{place}: there is no dialect {dialect!r}: use one of {', '.join(known)}")
 
 
-def _stored(texts: Sequence[str], dialect: str | None, questions: Sequence[Question]) -> list[Answers]:
+def _stored(
+    texts: Sequence[str], dialect: str | None, questions: Sequence[Question], form: Format
+) -> list[Answers]:
     """Read files of stored answers, each with its name."""
     from point2act.scoring.answers import read_answers
     from point2act.scoring.replies import PUBLISHED
@@ -133,7 +135,10 @@ def _stored(texts: Sequence[str], dialect: str | None, questions: Sequence[Quest
     stored = []
     for text in texts:
         name, path = _named(text)
-        stored.append(Answers(name, dialect or PUBLISHED, read_answers(path, questions)))
+        found = read_answers(path, questions)
+        for answer in found.values():
+            _check_dialect(answer.dialect, form, str(path))
+        stored.append(Answers(name, dialect or PUBLISHED, found))
     return stored
 
 

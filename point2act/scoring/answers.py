@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Answer:
     """Height and width of the processor's image, pixels; None if unknown."""
     cost: float | None = None
     """US dollars; None if unknown."""
+    dialect: str | None = None
+    """How the reply writes points; None for the dialect of all answers."""
 
 
 def read_answers(path: Path, questions: Sequence[Question]) -> dict[QuestionId, Answer]:
@@ -59,7 +61,8 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[QuestionId, 
         question = _find(index, entry.id, entry.category, questions, place)
         if question.id in answers:
             raise ScoringError(f"{place}: there are two answers to question {brief(entry.id)}: keep one")
-        answers[question.id] = Answer(entry.reply, entry.seconds, entry.tokens, entry.shown, entry.input)
+        given = entry.model_dump(exclude={"id", "category"})
+        answers[question.id] = Answer(**given)
     return answers
 
 
@@ -67,8 +70,7 @@ def write_answers(path: Path, answers: Mapping[QuestionId, Answer]) -> None:
     """Write answers as lines that ``read_answers`` reads, atomically."""
     lines = []
     for name, answer in answers.items():
-        entry = {"id": name, "reply": answer.reply, "seconds": answer.seconds, "tokens": answer.tokens}
-        entry |= {"shown": answer.shown, "input": answer.input}
+        entry = {"id": name, **asdict(answer)}
         given = {key: value for key, value in entry.items() if value is not None}
         lines.append(json.dumps(given, allow_nan=False))
     write_text(path, "".join(f"{line}\n" for line in lines))

@@ -99,6 +99,7 @@ def _ask(opened: OpenModel, question: Question) -> Answer:
         shown=crop.size,
         input=reply.input_sizes[0] if reply.input_sizes else None,
         cost=_cost(reply, opened),
+        dialect=opened.model.dialect,
     )
 
 

@@ -69,7 +69,7 @@ class Target:
 
 
 def index_questions(questions: Sequence[Question]) -> dict[str, tuple[Question, ...]]:
-    """Index questions by their ids and, where no id is the same, by their aliases.
+    """Index questions by their ids and aliases; ids come before first aliases, those before second ones.
 
     Args:
         questions: Questions of a data set.
@@ -77,10 +77,13 @@ def index_questions(questions: Sequence[Question]) -> dict[str, tuple[Question, 
     Returns:
         The questions that each name may mean; several for an ambiguous one.
     """
-    ids: dict[str, tuple[Question, ...]] = {}
-    aliases: dict[str, tuple[Question, ...]] = {}
-    for question in questions:
-        ids[str(question.id)] = (*ids.get(str(question.id), ()), question)
-        for alias in dict.fromkeys(question.aliases):
-            aliases[alias] = (*aliases.get(alias, ()), question)
-    return aliases | ids
+    longest = max((len(question.aliases) for question in questions), default=0)
+    index: dict[str, tuple[Question, ...]] = {}
+    for position in reversed(range(longest + 1)):
+        level: dict[str, tuple[Question, ...]] = {}
+        for question in questions:
+            names = (str(question.id), *question.aliases)
+            if position < len(names):
+                level[names[position]] = (*level.get(names[position], ()), question)
+        index |= level
+    return index

@@ -145,7 +145,7 @@ def _score(given: Answers, question: Question, target: Target, form: Format) -> 
         return Score(question, 0.0, (), form.unanswered_counts)
     size = image_size(question.image)
     frame = Frame(target.frame, answer.shown or size, answer.input)
-    reading = read_reply(answer.reply, given.dialect, frame, form.readers)
+    reading = read_reply(answer.reply, answer.dialect or given.dialect, frame, form.readers)
     value = form.score(reading.marks, question, target)
     # All targets of the formats are there, so that "not visible" is no answer.
     problem = reading.problem or ("" if reading.marks else "it says that there is nothing")

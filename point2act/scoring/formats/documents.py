@@ -72,4 +72,6 @@ class AnswerEntry(Document):
     input: tuple[int, int] | None = Field(
         None, strict=False, description="write [height, width] of the processor's image, pixels"
     )
+    cost: float | None = Field(None, ge=0, description="write the US dollars that the reply cost")
     category: str | None = Field(None, description="write the folder of the question")
+    dialect: str | None = Field(None, description="write how the reply writes points")
