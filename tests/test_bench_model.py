@@ -46,7 +46,7 @@ COUNT = 12
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[Any]]]:
     root = tmp_path_factory.mktemp("data")
-    return {kind: (root / kind, write_data_set(kind, root / kind, count=COUNT)) for kind in FORMATS}
+    return {kind: (root / kind, write_data_set(kind, root / kind, count=COUNT)) for kind in WRITERS}
 
 
 def store(path: Path, ids: list[Any], replies: list[str | None]) -> Path:
@@ -96,7 +96,7 @@ def test_stored_answers_are_scored_in_a_process_of_its_own(data: dict, tmp_path:
     assert pages[0] == pages[1]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_stored_answers_are_scored(kind: str, data: dict, tmp_path: Path):
     folder, ids = data[kind]
     replies = some_replies(WRITERS[kind], COUNT, seed=5)
@@ -363,7 +363,7 @@ def test_malformed_data_sets_end_in_one_sentence(
     assert says in sentence
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_absent_and_empty_folders_end_in_one_sentence(kind: str, tmp_path: Path, capsys):
     answers = store(tmp_path / "a.jsonl", [], [])
     absent = refuse(capsys, kind, tmp_path / "absent", tmp_path / "out", "--answers", answers)

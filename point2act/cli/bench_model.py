@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     Format = Question = ModelSummary = Answers = Baselines = Mean = Table = Any
 
-Kind = Literal["where2place", "refspatial", "pointbench", "robospatial"]
+Kind = Literal["where2place", "refspatial", "pointbench", "robospatial", "reasoning"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,13 @@ class Input:
     """The data set, and stored answers to it."""
 
     format: Kind
-    """Format of the data set: Where2Place, RefSpatial-Bench, Point-Bench (PointArena) or RoboSpatial-Home."""
+    """Format of the data set: Where2Place, RefSpatial-Bench, Point-Bench (PointArena), RoboSpatial-Home, or
+    reasoning-tables of point2act."""
     data: Path
-    """Folder of the data set, as its authors publish it."""
+    """Folder of the data set, as its authors publish it. reasoning-tables is rendered there, unless it exists
+    (needs MuJoCo)."""
+    split: str | None = None
+    """Only questions of one split: development or test, for reasoning-tables."""
     answers: Texts = ()
     """FILE or NAME=FILE with stored answers, a line {"id": …, "reply": "…"} for each question. Repeatable."""
 
@@ -58,7 +62,7 @@ class Output:
     pictures: int = 24
     """Maximum number of failures of each model in the report."""
     seed: int = 0
-    """Seed of the random points that the scores are compared with."""
+    """Seed of the random points that the scores are compared with, and of scenes to render."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +95,12 @@ def main(argv: Sequence[str]) -> None:
     form, data, output = FORMATS[arguments.input.format], arguments.input.data, arguments.output.output
     _check_dialect(arguments.model.dialect, form, f"--dialect {arguments.model.dialect}")
     stages = Stages(show=True)
+    if form.name == "reasoning":
+        _render_once(data, arguments.output.seed, stages)
     with stages.stage("read the data set"):
-        questions = form.read(data)
-        answers = _stored(arguments.input.answers, arguments.model.dialect, questions, form)
+        everything = form.read(data)
+        questions = _of_split(everything, arguments.input.split)
+        answers = _stored(arguments.input.answers, arguments.model.dialect, everything, form)
     if arguments.model.model is not None:
         answers.append(_asked(arguments.model, questions, output, stages))
     _check_names(answers)
@@ -116,6 +123,26 @@ def main(argv: Sequence[str]) -> None:
     print(f"scores: {output / 'scores.json'}\nreport: {output / 'report.html'}")
 
 
+def _render_once(folder: Path, seed: int, stages: Stages) -> None:
+    """Render reasoning-tables into a folder, unless it is there."""
+    from point2act.scoring.formats.reasoning import QUESTIONS
+
+    if (folder / QUESTIONS).exists():
+        return
+    from point2act.simulation.reasoning import write_reasoning_tables
+
+    with stages.stage("render the scenes") as tick:
+        write_reasoning_tables(folder, seed=seed, progress=tick)
+
+
+def _of_split(questions: Sequence[Question], split: str | None) -> tuple[Question, ...]:
+    chosen = tuple(question for question in questions if split in (None, question.split))
+    if not chosen:
+        known = sorted({question.split for question in questions if question.split})
+        raise ScoringError(f"--split {split}: no question is of it: use {' or '.join(known) or 'no --split'}")
+    return chosen
+
+
 def _check_dialect(dialect: str | None, form: Format, place: str) -> None:
     from point2act.scoring.replies import dialects
 
@@ -129,7 +156,6 @@ def _stored(
 ) -> list[Answers]:
     """Read files of stored answers, each with its name."""
     from point2act.scoring.answers import read_answers
-    from point2act.scoring.replies import PUBLISHED
     from point2act.scoring.scores import Answers
 
     stored = []
@@ -138,7 +164,7 @@ def _stored(
         found = read_answers(path, questions)
         for answer in found.values():
             _check_dialect(answer.dialect, form, str(path))
-        stored.append(Answers(name, dialect or PUBLISHED, found))
+        stored.append(Answers(name, dialect or form.dialect, found))
     return stored
 
 
@@ -182,10 +208,14 @@ def _print(form: Format, rows: Sequence[ModelSummary], baselines: Baselines, cou
     from rich.console import Console
 
     print(f"{form.title}: {count} questions, per cent, with intervals of 95 %")
-    table = _table("", "score", "all", *(name or "no category" for name in rows[0].categories), "unreadable")
-    table.add_column("unanswered", justify="right")
+    recalled = any(row.recall is not None for row in rows)
+    means = ["score", "all", *(["best of 3"] if recalled else [])]
+    categories = [name or "no category" for name in rows[0].categories]
+    table = _table("", *means, *categories, "unreadable", "unanswered")
     for row in rows:
-        means = [_percent(mean) for mean in (row.overall, row.overall_all)]
+        means = [
+            _percent(mean) for mean in (row.overall, row.overall_all, *([row.recall] if recalled else []))
+        ]
         means += ["–" if mean is None else f"{100 * mean.value:.1f}" for mean in row.categories.values()]
         table.add_row(printable(row.name), *means, str(row.unreadable), str(row.unanswered))
     table.add_row("middle of the image", _percent(baselines.middle))

@@ -38,6 +38,22 @@ def all_in_mask(marks: Sequence[Mark], question: Question, target: Target) -> fl
     return float(all(_value(*_middle(mark), target) > 0 for mark in counted))
 
 
+def first_in_mask(marks: Sequence[Mark], question: Question, target: Target) -> float:
+    """Return 1 if the first point is in the mask, or if there is none where nothing is to be found."""
+    return _best_in_mask(marks[:1], question, target)
+
+
+def three_in_mask(marks: Sequence[Mark], question: Question, target: Target) -> float:
+    """Return 1 if one of the first three points is in the mask, or none where nothing is to be found."""
+    return _best_in_mask(marks[:3], question, target)
+
+
+def _best_in_mask(marks: Sequence[Mark], question: Question, target: Target) -> float:
+    if question.absent:
+        return float(not marks)
+    return float(any(_value(*_middle(mark), target) > 0 for mark in marks))
+
+
 def first_in_polygon(marks: Sequence[Mark], question: Question, target: Target) -> float:
     """Return 1 if the first point is in the polygon.
 

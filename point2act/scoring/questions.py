@@ -38,6 +38,10 @@ class Question:
     """Noun phrase for the target, in formats that have one."""
     prompt: str = ""
     """Whole prompt of the data set's authors, in formats that have one."""
+    absent: bool = False
+    """Whether the target is not in the image, so that "not visible" is the answer."""
+    split: str = ""
+    """Part of the data set, in formats that have several."""
     aliases: tuple[str, ...] = ()
     """Other names by which stored answers may call it."""
 

@@ -25,6 +25,7 @@ from point2act.scoring.scores import (
     mean_of,
     overall,
     overall_all,
+    overall_recall,
 )
 from point2act.visualization.drawing import PALETTE, dim_grey, draw_points
 from point2act.visualization.drawing.canvas import Canvas
@@ -57,6 +58,7 @@ class ModelSummary:
     name: str
     overall: Mean | None
     overall_all: Mean | None
+    recall: Mean | None
     categories: dict[str, Mean | None]
     unreadable: int
     unanswered: int
@@ -118,6 +120,7 @@ def summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: i
         name=given.name,
         overall=overall(scores),
         overall_all=overall_all(scores),
+        recall=overall_recall(scores),
         categories={name: overall(group) for name, group in by_category(scores).items()},
         unreadable=sum(bool(score.problem) for score in scores),
         unanswered=sum(score.answer is None for score in scores),

@@ -43,6 +43,8 @@ class Score:
     answer: Answer | None = None
     problem: str = ""
     """Why the reply could not be read."""
+    recall: float | None = None
+    """Score of the best of the first three points; None if there are none, and in formats without it."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,17 @@ def _score(given: Answers, question: Question, target: Target, form: Format) -> 
     size = image_size(question.image)
     frame = Frame(target.frame, answer.shown or size, answer.input)
     reading = read_reply(answer.reply, answer.dialect or given.dialect, frame, form.readers)
-    value = form.score(reading.marks, question, target)
-    # All targets of the formats are there, so that "not visible" is no answer.
-    problem = reading.problem or ("" if reading.marks else "it says that there is nothing")
-    return Score(question, value, _on_image(reading, target, size), not reading.skipped, answer, problem)
+    nothing = "" if reading.marks or question.absent else "it says that there is nothing"
+    problem = reading.problem or nothing
+    return Score(
+        question,
+        0.0 if problem else form.score(reading.marks, question, target),
+        _on_image(reading, target, size),
+        counted=not reading.skipped,
+        answer=answer,
+        problem=problem,
+        recall=None if form.recall is None or problem else form.recall(reading.marks, question, target),
+    )
 
 
 def _on_image(reading: Reading, target: Target, size: tuple[int, int]) -> tuple[Mark, ...]:
@@ -182,6 +191,12 @@ def overall_all(scores: Sequence[Score]) -> Mean | None:
 def overall_readable(scores: Sequence[Score]) -> Mean | None:
     """Return the mean over the answers that can be read; None without any."""
     return mean_score([score.score for score in scores if score.answer is not None and not score.problem])
+
+
+def overall_recall(scores: Sequence[Score]) -> Mean | None:
+    """Return the mean R@3 over all questions; None in formats without it."""
+    known = [score.recall for score in scores if score.recall is not None]
+    return mean_score([*known, *[0.0] * (len(scores) - len(known))]) if known else None
 
 
 def mean_of(scores: Sequence[Score], value: Callable[[Answer], float | None]) -> float | None:

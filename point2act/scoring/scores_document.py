@@ -48,6 +48,8 @@ class ModelScores(Document):
     overall_all: Share = Field(description="over all questions, unanswered and unreadable ones as 0")
     overall_all_interval: Interval
     overall_readable: Share | None = Field(description="over the answers that can be read")
+    recall_at_3: Share | None = Field(description="mean of the best of the first three points")
+    recall_at_3_interval: Interval | None
     mean_of_categories: Share | None = Field(description="mean of the scores of the categories")
     categories: dict[str, Share | None]
     category_details: dict[str, CategoryScore]

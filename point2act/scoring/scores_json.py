@@ -20,6 +20,7 @@ from point2act.scoring.scores import (
     overall,
     overall_all,
     overall_readable,
+    overall_recall,
 )
 
 
@@ -58,6 +59,7 @@ def write_scores(
 def _model(given: Answers, scores: Sequence[Score]) -> dict[str, Any]:
     theirs, everything, readable = overall(scores), overall_all(scores), overall_readable(scores)
     assert everything is not None
+    recall = overall_recall(scores)
     details = {name: _category(group) for name, group in by_category(scores).items()}
     parts = [detail["score"] for detail in details.values() if detail["score"] is not None]
     return {
@@ -68,6 +70,8 @@ def _model(given: Answers, scores: Sequence[Score]) -> dict[str, Any]:
         "overall_all": everything.value,
         "overall_all_interval": _interval(everything),
         "overall_readable": None if readable is None else readable.value,
+        "recall_at_3": None if recall is None else recall.value,
+        "recall_at_3_interval": _interval(recall),
         "mean_of_categories": sum(parts) / len(parts) if parts else None,
         "categories": {name: detail["score"] for name, detail in details.items()},
         "category_details": details,

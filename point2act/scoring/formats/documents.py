@@ -57,6 +57,17 @@ class RoboSpatialEntry(Document):
     category: Words | None = None
 
 
+class ReasoningEntry(Document):
+    """A line of questions.jsonl of reasoning-tables."""
+
+    id: Id
+    image: Name
+    mask: Name | None = None
+    text: Text
+    category: Words
+    split: Words
+
+
 class AnswerEntry(Document):
     """A line of a file of stored answers."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from point2act.scoring.questions import Mark, Question, Target
-from point2act.scoring.replies import Reader
+from point2act.scoring.replies import PUBLISHED, Reader
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,9 @@ class Format:
     score: Callable[[Sequence[Mark], Question, Target], float]
     readers: Mapping[str, Reader]
     """How the authors read replies, by dialect; "published" stands for what they read by default."""
+    dialect: str = PUBLISHED
+    """How stored replies are read by default."""
+    recall: Callable[[Sequence[Mark], Question, Target], float] | None = None
+    """Score of the best of several points, R@3; None where the format has no such metric."""
     unanswered_counts: bool = False
     """Whether their mean has questions without an answer, as 0."""
