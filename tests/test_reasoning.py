@@ -102,6 +102,22 @@ def test_a_wrong_file_of_words_is_refused(text: str, tmp_path: Path):
         read_catalogue(path)
 
 
+def test_the_page_lists_questions_that_exist(catalogue: Catalogue):
+    page = (Path(__file__).parent.parent / "docs" / "reasoning_tables.md").read_text(encoding="utf-8")
+    wordings = word_questions(catalogue, 0)
+    of_scene: dict[str, list[Any]] = {scene: [] for scene in catalogue.scenes}
+    for wording in wordings:
+        of_scene[wording.scene].append(wording)
+    rows = re.findall(r"^\| `([a-z]+)-(\d+)` \| ([^|]+) \| ([^|]+) \|", page, re.MULTILINE)
+    assert len(rows) == 40
+    for scene, number, category, text in rows:
+        wording = of_scene[scene][int(number)]
+        assert (wording.category, wording.text) == (category, text)
+    for category, count in Counter(wording.category for wording in wordings).items():
+        assert f"| `{category}` | {count} |" in page
+    assert f"These {len(wordings)} questions are about {len(catalogue.things)} objects" in page
+
+
 # ── images ─────────────────────────────────────────────────────────────────────────────────────
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory, catalogue: Catalogue) -> Path:
@@ -146,6 +162,9 @@ def test_the_command_scores_what_is_there(rendered: Path, tmp_path: Path, capsys
     assert scores["overall"] == scores["recall_at_3"] == 1
     assert set(scores["categories"]) == set(KINDS)
     assert len(scores["questions"]) == sum(question.split == "test" for question in questions)
+    assert "best of 3" in capsys.readouterr().out
+    main([*words[:5], "--output", str(tmp_path / "none")])
+    assert f"questions: {len(questions)}" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main([*words, "--output", str(tmp_path / "other"), "--split", "training"])
     assert stop.value.code == 2
@@ -190,7 +209,7 @@ SKILL = {
     "absent object": DENIES,
     "absent part": DENIES,
 }
-"""Probability of a right answer: whoever knows the object and finds its part points at it."""
+"""Probability of a right answer: it knows the object and finds its part."""
 
 
 def reply(question: Any, rng: np.random.Generator) -> str:

@@ -84,7 +84,8 @@ class Arguments:
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments, score the answers, and write scores.json and report.html."""
     arguments = parse(Arguments, argv, "bench-model")
-    if not arguments.input.answers and arguments.model.model is None:
+    nothing = not arguments.input.answers and arguments.model.model is None
+    if nothing and arguments.input.format != "reasoning":
         raise ScoringError("there is nothing to score: give --answers FILE, or a --model to ask")
     # Late, as in the other commands: --help is quick.
     from point2act.scoring.formats import FORMATS
@@ -100,6 +101,10 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("read the data set"):
         everything = form.read(data)
         questions = _of_split(everything, arguments.input.split)
+    if nothing:
+        print(f"questions: {len(questions)} in {data}\nscore a model with --answers FILE or --model")
+        return
+    with stages.stage("read the answers"):
         answers = _stored(arguments.input.answers, arguments.model.dialect, everything, form)
     if arguments.model.model is not None:
         answers.append(_asked(arguments.model, questions, output, stages))
