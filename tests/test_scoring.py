@@ -146,6 +146,21 @@ def test_absurd_replies(text: str, marks: tuple[tuple[float, float], ...]):
         assert reading.marks or reading.problem
 
 
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("gemini", '[{"point": [1, 1e300]}]'),
+        ("moondream", '[{"x": 1e308, "y": 0.5}]'),
+        ("published", '[{"point": [1e999, 1]}]'),
+        ("published", '[{"point": [NaN, 1]}]'),
+    ],
+)
+def test_absurd_numbers_cannot_be_read(dialect: str, text: str):
+    reading = read_reply(text, dialect, Frame((480, 640), (480, 640)), FORMATS["pointbench"].readers)
+    assert reading.marks == ()
+    assert reading.problem
+
+
 def test_a_box_counts_as_its_pixels(folders: dict[str, Path]):
     form = FORMATS["where2place"]
     question = form.read(folders["where2place"])[0]

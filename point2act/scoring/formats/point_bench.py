@@ -20,8 +20,9 @@ from point2act.data.capture.images import image_size, read_channels
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
 from point2act.scoring.metrics import all_in_mask
+from point2act.scoring.published import read_molmo_forms, read_point_bench, read_tuples
 from point2act.scoring.questions import Question, Target
-from point2act.scoring.replies import PUBLISHED, read_molmo_forms, read_point_bench, read_tuples
+from point2act.scoring.replies import PUBLISHED
 
 _FILE = "data.json"
 _METADATA = "pixmo_metadata.csv"

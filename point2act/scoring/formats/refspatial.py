@@ -14,8 +14,9 @@ from point2act.data.capture.images import read_channels
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
 from point2act.scoring.metrics import mean_in_mask
+from point2act.scoring.published import read_absolute_tuples, read_tags, read_tuples_unclipped
 from point2act.scoring.questions import Question, Target
-from point2act.scoring.replies import PUBLISHED, read_absolute_tuples, read_tags, read_tuples_unclipped
+from point2act.scoring.replies import PUBLISHED
 
 _FOLDERS = ("Location", "Placement", "Unseen")
 _FILE = "question.json"

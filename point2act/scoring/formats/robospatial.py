@@ -14,8 +14,9 @@ from point2act.scoring.formats.files import check_folder, check_questions, find_
 from point2act.scoring.formats.format import Format
 from point2act.scoring.formats.where2place import instruction
 from point2act.scoring.metrics import first_in_polygon
+from point2act.scoring.published import read_first_pair, read_tags
 from point2act.scoring.questions import Question, Target
-from point2act.scoring.replies import PUBLISHED, read_first_pair, read_tags
+from point2act.scoring.replies import PUBLISHED
 
 _SIDES = 3
 """Minimum number of corners."""
