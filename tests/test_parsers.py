@@ -15,7 +15,7 @@ from patience import seconds
 from reply_formats import format_reply, resolution, span
 
 from point2act.core.errors import ReplyError
-from point2act.vlm.parsers import DIALECTS, parse_reply, qwen_input_size
+from point2act.vlm.parsers import DIALECTS, parse_anywhere, parse_reply, qwen_input_size
 
 NAMED = [name for name in DIALECTS if name != "auto"]
 # Dialects that "auto" recognises.
@@ -49,6 +49,27 @@ def test_a_formatted_point_comes_back_within_half_a_unit(dialect, size, seen, po
     assert (np.abs(np.subtract(found, truth)) <= half + 1e-9 * max(size)).all()
     assert (np.array(found) >= 0).all()
     assert (np.array(found) <= [size[1], size[0]]).all()
+
+
+@settings(max_examples=100)
+@given(dialect=dialects, size=sizes, points=fractions)
+def test_points_inside_are_the_same_without_clipping_and_in_fractions(dialect, size, points):
+    text = format_reply(scaled(points, size), dialect, size)
+    found = parse_reply(text, dialect, image_size=size)
+    anywhere = parse_anywhere(text, dialect, image_size=size, frame=size)
+    assert np.allclose(np.clip(anywhere, 0, [size[1], size[0]]), found)
+    shares = parse_anywhere(text, dialect, image_size=size, frame=(1, 1))
+    assert np.allclose(np.array(shares) * [size[1], size[0]], anywhere)
+
+
+def test_points_outside_stay_where_they_are():
+    options = {"image_size": (100, 200), "frame": (100, 200)}
+    assert parse_anywhere("[(1.5, -0.5)]", "robopoint", **options) == [(300, -50)]
+    assert parse_anywhere('[{"point_2d": [2000, 0]}]', "qwen3_vl", **options) == [(400, 0)]
+    assert parse_anywhere("[(613, 7)]", "robobrain2", image_size=SIZE, frame=SIZE) == [(613, 7)]
+    assert parse_anywhere("There are none.", "molmo", **options) == []
+    with pytest.raises(ReplyError, match="no such dialect"):
+        parse_anywhere("[]", "klingon", **options)
 
 
 @given(dialect=st.sampled_from(RECOGNISED), size=sizes, points=fractions)

@@ -11,8 +11,15 @@ from point2act.acting.execution.run_document import ActDocument
 from point2act.acting.tracking.tracks_document import TracksDocument
 from point2act.data.documents import PointsDocument
 from point2act.grasping.grasps_document import GraspsDocument
+from point2act.scoring.scores_document import ScoresDocument
 
-MODELS = {"points": PointsDocument, "grasps": GraspsDocument, "tracks": TracksDocument, "act": ActDocument}
+MODELS = {
+    "points": PointsDocument,
+    "grasps": GraspsDocument,
+    "tracks": TracksDocument,
+    "act": ActDocument,
+    "scores": ScoresDocument,
+}
 
 
 def path(name: str) -> Path:

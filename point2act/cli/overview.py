@@ -13,6 +13,7 @@ COMMANDS = {
     "track": "Follow things through an RGB-D recording.",
     "act": "Carry out a task in closed loop, in the simulator or on a robot.",
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
+    "bench-model": "Score pointing models on a published benchmark.",
     "compare": "Print two results side by side.",
     "export": "Write a run as a recording for Rerun or Foxglove.",
     "demo": "Run the complete pipeline on a simulated table.",

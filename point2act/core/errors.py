@@ -57,5 +57,9 @@ class SimulationError(Point2ActError):
     """A simulator that cannot start, or an invalid scene file."""
 
 
+class ScoringError(Point2ActError):
+    """A data set of a pointing benchmark, or stored answers to it, that cannot be read or do not match."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""

@@ -67,6 +67,15 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         return np.asarray(image.convert("L")) > 0
 
 
+def read_channels(path: Path) -> UInt8[np.ndarray, "h w c"]:
+    """Return the values of a mask image as stored, its colour channels without alpha."""
+    image = _load(path)
+    with _as_capture_error(path, f"has {image.mode} pixels that do not turn into a mask"):
+        values = np.asarray(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("L"))
+    values = values.reshape(*values.shape[:2], -1)
+    return values[..., :-1] if image.mode in ("LA", "RGBA") else values
+
+
 def read_depth(path: Path, unit: float) -> Float[np.ndarray, "h w"]:
     """Return depth in metres, 0 without a reading (also for non-finite, negative and very large values).
 

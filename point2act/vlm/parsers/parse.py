@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,8 +20,8 @@ from point2act.vlm.parsers.formats import (
     read_rows,
 )
 from point2act.vlm.parsers.negation import has_coordinates, says_none, says_only_none
-from point2act.vlm.parsers.units import check_whole, from_tangents, qwen_input_size
-from point2act.vlm.parsers.values import ParsedReply, UnreadableError, shorten, truncated
+from point2act.vlm.parsers.units import centre, check_whole, from_tangents, qwen_input_size
+from point2act.vlm.parsers.values import Annotation, ParsedReply, UnreadableError, shorten, truncated
 
 Size = tuple[int, int]
 
@@ -101,8 +102,48 @@ def parse_reply(
         ReplyError: The reply cannot be read without guessing: unknown units, points far outside,
             contradictory answers, a truncated reply. The message shows the reply.
     """
+    with _as_reply_error(text, dialect):
+        chosen, annotations = _annotations(text, dialect, image_size, input_size)
+        if chosen is None:
+            return []
+        span = _span(chosen, image_size, input_size)
+        return from_tangents(annotations, span, image_size, tolerance=chosen.tolerance)
+
+
+def parse_anywhere(
+    text: str, dialect: str = "auto", *, image_size: Size, frame: Size, input_size: Size | None = None
+) -> list[tuple[float, float]]:
+    """Read the points in a reply as ``parse_reply`` does, also points that lie outside the image.
+
+    For benchmarks, which count those as misses. A coordinate is divided by that of the border before it is
+    multiplied by the side of the frame, as their evaluations do.
+
+    Args:
+        text: The reply.
+        dialect: Format of the reply, one of ``DIALECTS``.
+        image_size: ``(height, width)`` of the image that was shown, pixels.
+        frame: ``(height, width)`` of the image in the units to return, such as ``(1, 1)`` for fractions.
+        input_size: As in ``parse_reply``.
+
+    Returns:
+        Points ``(x, y)`` in the frame; an empty list if the reply says that the target is not visible.
+
+    Raises:
+        ReplyError: The reply cannot be read without guessing.
+    """
+    with _as_reply_error(text, dialect):
+        chosen, annotations = _annotations(text, dialect, image_size, input_size)
+        if chosen is None:
+            return []
+        span = _span(chosen, image_size, input_size)
+        return [centre(annotation, span, frame) for annotation in annotations]
+
+
+@contextmanager
+def _as_reply_error(text: str, dialect: str) -> Iterator[None]:
+    """Turn ``UnreadableError`` into a ``ReplyError`` that shows the reply."""
     try:
-        return _parse(text, dialect, image_size, input_size)
+        yield
     except UnreadableError as err:
         likely = [name for name in _likely(text) if name != dialect]
         guess = (
@@ -115,7 +156,10 @@ def parse_reply(
         ) from err
 
 
-def _parse(text: str, dialect: str, image_size: Size, input_size: Size | None) -> list[tuple[float, float]]:
+def _annotations(
+    text: str, dialect: str, image_size: Size, input_size: Size | None
+) -> tuple[_Dialect | None, tuple[Annotation, ...]]:
+    """Return a reply's dialect, points and boxes; None and nothing if it says that there is nothing."""
     if dialect not in DIALECTS:
         raise UnreadableError("there is no such dialect", f"use one of {', '.join(DIALECTS)}")
     if min(*image_size, *(input_size or image_size)) < 1:
@@ -126,13 +170,13 @@ def _parse(text: str, dialect: str, image_size: Size, input_size: Size | None) -
     chosen = _TABLE.get(dialect)
     parsed = chosen.read(answer) if chosen else read_objects(answer, ())
     if chosen is None or not parsed.annotations:
-        return _nothing(parsed)
+        _check_negation(parsed)
+        return None, ()
     if says_none(parsed.prose) or any(says_none(annotation.label) for annotation in parsed.annotations):
         raise UnreadableError("it says that there is nothing, and points at something", "ask again")
     if not chosen.fractions:
         check_whole(parsed.annotations)
-    span = _span(chosen, image_size, input_size)
-    return from_tangents(parsed.annotations, span, image_size, tolerance=chosen.tolerance)
+    return chosen, parsed.annotations
 
 
 def _answer(text: str) -> str:
@@ -169,11 +213,11 @@ def _likely(text: str) -> list[str]:
     return found
 
 
-def _nothing(parsed: ParsedReply) -> list[tuple[float, float]]:
-    """Return an empty list if the reply says that nothing is visible, else raise ``UnreadableError``."""
+def _check_negation(parsed: ParsedReply) -> None:
+    """Raise ``UnreadableError`` unless the reply says that nothing is visible."""
     empty = parsed.answered or read_objects(parsed.prose, ()).answered
     if says_only_none(parsed.prose) or (empty and not has_coordinates(parsed.prose)):
-        return []
+        return
     raise UnreadableError(
         "there are no points in it, and it does not say clearly that there is nothing to point at"
     )

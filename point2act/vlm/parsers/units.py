@@ -89,6 +89,25 @@ def from_tangents(
     return points
 
 
+def centre(annotation: Annotation, span: tuple[float, float], frame: tuple[int, int]) -> tuple[float, float]:
+    """Convert a point or the centre of a box to a frame of ``(height, width)``, also from outside the image.
+
+    Args:
+        annotation: Point or box, in the model's units.
+        span: Coordinates of the right and the lower border in these units; the others are 0.
+        frame: ``(height, width)`` of the image in the units to return.
+    """
+    middles = [
+        sum(numbers) / len(numbers) for numbers in (annotation.numbers[0::2], annotation.numbers[1::2])
+    ]
+    x, y = (
+        # Exact where the units are the same.
+        value if border == side else value / border * side
+        for value, border, side in zip(middles, span, frame[::-1], strict=True)
+    )
+    return x, y
+
+
 def check_whole(annotations: Iterable[Annotation]) -> None:
     """Raise ``UnreadableError`` if numbers that should run to hundreds look like fractions."""
     numbers = [value for annotation in annotations for value in annotation.numbers]

@@ -1,0 +1,33 @@
+"""What a data set's format defines: its files, its targets, its metric and its reading of replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from point2act.scoring.questions import Mark, Question, Target
+from point2act.scoring.replies import PUBLISHED, Reader
+
+
+@dataclass(frozen=True)
+class Format:
+    """A published format."""
+
+    name: str
+    title: str
+    metric: str
+    """What the score of a question is, in words."""
+    read: Callable[[Path], tuple[Question, ...]]
+    """Read the questions of a folder; raises ``ScoringError``."""
+    target: Callable[[Question], Target]
+    """Read the target of a question; raises ``CaptureError``."""
+    score: Callable[[Sequence[Mark], Question, Target], float]
+    readers: Mapping[str, Reader]
+    """How the authors read replies, by dialect; "published" stands for what they read by default."""
+    dialect: str = PUBLISHED
+    """How stored replies are read by default."""
+    recall: Callable[[Sequence[Mark], Question, Target], float] | None = None
+    """Score of the best of several points, R@3; None where the format has no such metric."""
+    unanswered_counts: bool = False
+    """Whether their mean has questions without an answer, as 0."""
