@@ -119,8 +119,11 @@ def _refine(
     task = _Task(views, np.array([view.camera.K for view in views]), tracks, pairs, config)
     before = task.error(given)
     solution = _search(task, given, before, advance)
-    if solution.T_world_cam is None and (mounted := _taken_out(task, given)) is not None:
-        solution = _search(task, mounted, before, advance)
+    mounted = _without_mounting_error(task, given, solution)
+    if mounted is not None:
+        # The prior of the first search pulls towards the error.
+        again = _search(task, mounted, before, advance)
+        solution = solution if again.T_world_cam is None else again
     if solution.T_world_cam is None:
         return _unchanged(views, tracks, before, solution.detail)
     prior = Prior(given, config.position_std, config.rotation_std)
@@ -160,15 +163,20 @@ def _search(
     return _Solution(None, before, "the features suggest larger corrections than a robot's poses need")
 
 
-def _taken_out(task: _Task, given: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"] | None:
+def _without_mounting_error(
+    task: _Task, given: Float[np.ndarray, "n 4 4"], solution: _Solution
+) -> Float[np.ndarray, "n 4 4"] | None:
     """Return the given poses without an error of the camera's mounting; None if no such error is seen.
 
-    What all poses share may be larger than what is expected of each of them.
+    What all poses share may be larger than what is expected of each of them: where no poses were found near
+    the given ones, the error is sought under a wide prior.
     """
-    config, factor = task.config, task.config.mounting_factor
-    wide = Prior(given, factor * config.position_std, factor * config.rotation_std)
-    found = bundle_adjust(task.K, task.tracks, wide, config.bundle)
-    error = estimate_hand_eye(wide, found, config=config.hand_eye)
+    config, found = task.config, solution.T_world_cam
+    factor = config.mounting_factor if found is None else 1.0
+    prior = Prior(given, factor * config.position_std, factor * config.rotation_std)
+    if found is None:
+        found = bundle_adjust(task.K, task.tracks, prior, config.bundle)
+    error = estimate_hand_eye(prior, found, config=config.hand_eye)
     return None if error is None else given @ invert(error.T_true_recorded)
 
 
