@@ -7,6 +7,7 @@ COMMANDS = {
     "check": "Report errors and warnings of a capture, and refine it.",
     "run": "Reconstruct a capture, locate the queries in it and plan grasps.",
     "ask": "Ask a model to point at objects in every image of a capture.",
+    "batch": "Plan grasps for many captures and questions, also on Ray.",
     "plan": "Ask a model which steps and queries an instruction needs.",
     "grasp": "Plan grasps on a saved run, also for new queries.",
     "grasp-image": "Plan grasps on one image with depth, in seconds.",

@@ -57,5 +57,9 @@ class SimulationError(Point2ActError):
     """A simulator that cannot start, or an invalid scene file."""
 
 
+class FleetError(Point2ActError):
+    """A manifest, a store or a server of many jobs that cannot be used."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""
