@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "Print two results side by side.",
     "export": "Write a run as a recording for Rerun or Foxglove.",
     "demo": "Run the complete pipeline on a simulated table.",
+    "serve": "Serve captures, questions and results over HTTP.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",
     "gripper": "Validate a gripper file and draw the gripper.",
     "completion": "Print a completion script for bash, zsh or fish.",

@@ -44,10 +44,10 @@ class SerialExecutor:
 
     def attempt(self, tasks: Sequence[Task]) -> str | None:
         """Solve tasks of the same scene, see ``Executor``."""
-        from point2act.fleet.solve import attempt, prepare
+        from point2act.fleet.solve import Scenes, attempt, prepare
 
         prepare()
-        return attempt(self._store, tasks)
+        return attempt(self._store, tasks, Scenes())
 
     def close(self) -> None:
         """Do nothing."""

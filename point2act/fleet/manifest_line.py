@@ -26,14 +26,15 @@ class QueryLine(TomlTable):
         return {"text": value} if isinstance(value, str) else value
 
 
-class JobLine(TomlTable):
-    """Write an object such as {"capture": "a/", "points": "a/points.json"}."""
+Queries = Annotated[
+    list[QueryLine],
+    Field(min_length=1, max_length=_MAX_QUERIES, description="list what is to be found, each in words"),
+]
 
-    capture: Words = Field(description="write the path of a capture's folder")
-    points: Words | None = Field(None, description="write the path of a points.json")
-    queries: list[QueryLine] | None = Field(
-        None, min_length=1, max_length=_MAX_QUERIES, description="list what is to be found, each in words"
-    )
+
+class OptionsLine(TomlTable):
+    """Options that a job may set."""
+
     gripper: Words | None = Field(None, description="write the name or the .toml file of a gripper")
     arm: Words | None = Field(None, description="write the name or the .toml file of an arm")
     metric: bool | None = Field(None, description="write true or false")
@@ -44,5 +45,13 @@ class JobLine(TomlTable):
     max_side: Annotated[int, Field(ge=16)] | None = Field(None, description="write at least 16 pixels")
     max_views: Annotated[int, Field(ge=1)] | None = Field(None, description="write a number of images")
     refine_poses: bool | None = Field(None, description="write true or false")
+
+
+class JobLine(OptionsLine):
+    """Write an object such as {"capture": "a/", "points": "a/points.json"}."""
+
+    capture: Words = Field(description="write the path of a capture's folder")
+    points: Words | None = Field(None, description="write the path of a points.json")
+    queries: Queries | None = None
     allow_outside: bool | None = Field(None, description="write true or false")
     device: Words | None = Field(None, description="write cpu or cuda")

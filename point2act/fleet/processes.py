@@ -7,7 +7,6 @@ import threading
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from queue import Empty, SimpleQueue
 
 from point2act.fleet.identity import Task
 from point2act.fleet.store import Store
@@ -25,20 +24,34 @@ class ProcessExecutor:
     def __init__(self, store: Store, *, workers: int):
         self.workers = workers
         self._store = store
-        self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._all: list[_Worker] = []
-        self._first = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._busy: dict[str, _Worker] = {}
+        self._lock, self._first = threading.Lock(), threading.Lock()
         self._compiled = self._closed = False
 
     def attempt(self, tasks: Sequence[Task]) -> str | None:
         """Solve tasks of the same scene, see ``Executor``."""
         if self._closed:
             return "the batch has ended"
-        worker = self._next()
-        answer = worker.solve(tasks)
-        if worker.process.is_alive():
-            self._idle.put(worker)
-        return answer
+        worker = self._next(tasks[0].scene)
+        names = {task.name for task in tasks}
+        with self._lock:
+            self._busy.update(dict.fromkeys(names, worker))
+        try:
+            return worker.solve(tasks)
+        finally:
+            with self._lock:
+                self._busy = {name: busy for name, busy in self._busy.items() if name not in names}
+                if worker.process.is_alive():
+                    self._idle.append(worker)
+
+    def kill(self, task: str) -> None:
+        """End the process that works on the task of this name, if there is one."""
+        with self._lock:
+            worker = self._busy.get(task)
+            if worker is not None:
+                worker.process.kill()
 
     def close(self) -> None:
         """End every process at once: what it has not recorded is done by the next batch."""
@@ -48,11 +61,13 @@ class ProcessExecutor:
             worker.process.join()
             worker.connection.close()
 
-    def _next(self) -> _Worker:
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            pass
+    def _next(self, scene: str) -> _Worker:
+        """Return a process: one that has the scene, one that waits, or a new one."""
+        with self._lock:
+            idle = [worker for worker in self._idle if worker.scene == scene] or self._idle
+            if idle:
+                self._idle.remove(idle[0])
+                return idle[0]
         # The first process compiles the kernels, if they are not yet; the others read them.
         with self._first:
             if not self._compiled:
@@ -63,15 +78,19 @@ class ProcessExecutor:
 
     def _started(self) -> _Worker:
         worker = _Worker(self._store)
-        self._all.append(worker)
-        if self._closed:
-            worker.process.kill()
+        with self._lock:
+            self._all = [other for other in self._all if other.process.is_alive()] + [worker]
+            if self._closed:
+                worker.process.kill()
         worker.wait_until_ready()
         return worker
 
 
 class _Worker:
     """A process and the connection to it."""
+
+    scene = ""
+    """The scene that it has made last."""
 
     def __init__(self, store: Store):
         spawn = get_context("spawn")
@@ -87,6 +106,7 @@ class _Worker:
     def solve(self, tasks: Sequence[Task]) -> str | None:
         """Hand over tasks and wait for their end; return why it came early, if it did."""
         try:
+            self.scene = tasks[0].scene
             self.connection.send(list(tasks))
         except OSError:
             return self._death()

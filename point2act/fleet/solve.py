@@ -36,33 +36,33 @@ def prepare() -> None:
     warm_up(compiling=lambda: None)
 
 
-def attempt(store: Store, tasks: Sequence[Task]) -> str | None:
+def attempt(store: Store, tasks: Sequence[Task], scenes: Scenes) -> str | None:
     """Solve tasks as ``solve`` does; return why that ended early, if it did."""
     try:
-        solve(store, tasks)
+        solve(store, tasks, scenes)
     except Point2ActError as err:
         return str(err)
     return None
 
 
-def solve(store: Store, tasks: Sequence[Task]) -> None:
+def solve(store: Store, tasks: Sequence[Task], scenes: Scenes) -> None:
     """Solve tasks on the same scene that are not solved yet, and write how each of them ended.
 
     Args:
         store: Where results are written.
         tasks: Tasks with the same ``scene``, whose answers are known.
+        scenes: Keeps the scene for the next tasks.
 
     Raises:
         Point2ActError: The store cannot be written, or a capture has changed.
     """
     with store.working():
-        scene = _Scenes()
         for task in tasks:
             if store.find(task) is None and not store.copy_equal(task):
-                store.record(task, _solved(store, task, scene))
+                store.record(task, _solved(store, task, scenes))
 
 
-def _solved(store: Store, task: Task, scenes: _Scenes) -> Outcome:
+def _solved(store: Store, task: Task, scenes: Scenes) -> Outcome:
     """Return how a task ended, whose grasps are written."""
     start, scene_seconds = time.perf_counter(), 0.0
     stages: dict[str, float] = {}
@@ -72,7 +72,7 @@ def _solved(store: Store, task: Task, scenes: _Scenes) -> Outcome:
         stages = context.stages.seconds
         capture, points = _read(task, context)
         before = time.perf_counter()
-        session = scenes.session(context, capture, points)
+        session = scenes.session(task, context, capture, points)
         scene_seconds = time.perf_counter() - before
         answered = context.answer(session, AnswerSource(points, None, None))
         assert answered is not None
@@ -105,26 +105,27 @@ def _read(task: Task, context: RunContext) -> tuple[Capture, PointSet]:
 
 
 @dataclass
-class _Scenes:
+class Scenes:
     """The scene that was made last, or why it cannot be made."""
 
-    views: tuple[str, ...] = ()
-    made: Session | Exception | None = None
+    _of: tuple[object, ...] = ()
+    _made: Session | Exception | None = None
 
-    def session(self, context: RunContext, capture: Capture, points: PointSet) -> Session:
+    def session(self, task: Task, context: RunContext, capture: Capture, points: PointSet) -> Session:
         """Return the scene of the views that a run with these points uses."""
         with context.stages.stage("read the capture") as bar:
             used = context.select_views(capture, points, bar)
-        names = tuple(frame.name for frame in used.frames)
-        if self.made is None or names != self.views:
-            self.views = names
+        of = (task.scene, task.files, *(frame.name for frame in used.frames))
+        if self._made is None or of != self._of:
+            # The former scene is freed before the next one is made.
+            self._of, self._made = of, None
             try:
-                self.made = _session(context, capture, used)
+                self._made = _session(context, capture, used)
             except Exception as err:
-                self.made = err
-        if isinstance(self.made, Exception):
-            raise self.made
-        return self.made
+                self._made = err
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
 
 
 def _session(context: RunContext, capture: Capture, used: Capture) -> Session:

@@ -29,10 +29,10 @@ def work(connection: Connection, folder: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from pathlib import Path
 
-    from point2act.fleet.solve import attempt, prepare
+    from point2act.fleet.solve import Scenes, attempt, prepare
     from point2act.fleet.store import Store
 
-    store = Store(Path(folder))
+    store, scenes = Store(Path(folder)), Scenes()
     prepare()
     connection.send(None)
     while True:
@@ -40,7 +40,7 @@ def work(connection: Connection, folder: str) -> None:
             tasks = connection.recv()
         except EOFError:
             return
-        connection.send(attempt(store, tasks))
+        connection.send(attempt(store, tasks, scenes))
 
 
 def _end_with_parent() -> None:
