@@ -69,7 +69,7 @@ class Asker:
         return self._opened.model.price
 
     def ask(self, capture: Capture, queries: tuple[Query, ...], max_views: int, points: Path) -> None:
-        """Ask about every used image of a capture, and write the answers, unless they are there already.
+        """Ask about every used image of a capture, and write the answers, unless they exist.
 
         Args:
             capture: The capture.

@@ -24,12 +24,12 @@ from starlette.requests import ClientDisconnect
 from point2act.core.errors import FleetError, Point2ActError
 from point2act.core.files import check_nesting, unique_keys, writing
 from point2act.service.requests import CaptureReply, ErrorReply, JobReply, JobRequest, job_request, public
-from point2act.service.service import BusyError, MissingError, Service
+from point2act.service.service import ENDED, BusyError, MissingError, Service
 
 TOKEN = "POINT2ACT_TOKEN"
 """Environment variable with the token that every request has to bring."""
 
-# Seconds between two looks at a job whose progress is sent, and between two signs of life.
+# Seconds between two checks of a job whose progress is sent, and between two signs of life.
 _POLL, _ALIVE = 0.1, 15.0
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorReply} for code in (400, 401, 404, 413, 422, 503)
@@ -52,7 +52,8 @@ def make_app(service: Service, folder: Path, token: str | None) -> FastAPI:
             raise HTTPException(401, "send the token of this server: Authorization: Bearer TOKEN")
 
     def refuse(status: int, error: str) -> JSONResponse:
-        return JSONResponse({"error": public(error, folder)}, status)
+        # Without the end of the connection, the rest of a body that is refused would still be received.
+        return JSONResponse({"error": public(error, folder)}, status, {"Connection": "close"})
 
     @app.middleware("http")
     async def same_origin(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -203,17 +204,17 @@ async def _events(service: Service, name: str) -> AsyncIterator[str]:
     sent, last = "", time.monotonic()
     while True:
         try:
-            job = service.job(name)
+            reply = service.job(name).reply()
         except MissingError:  # Forgotten: it had ended long before.
             return
-        reply = job.reply().model_dump_json()
-        if reply != sent:
-            sent, last = reply, time.monotonic()
-            yield f"event: {job.status}\ndata: {reply}\n\n"
+        state = reply.model_dump_json()
+        if state != sent:
+            sent, last = state, time.monotonic()
+            yield f"event: {reply.status}\ndata: {state}\n\n"
         elif time.monotonic() - last > _ALIVE:
             last = time.monotonic()
             yield ": waiting\n\n"
-        if job.ended:
+        if reply.status in ENDED:
             return
         await asyncio.sleep(_POLL)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import struct
 import tarfile
@@ -74,7 +75,7 @@ def _members(archive: Path, limits: ServiceLimits) -> Iterator[Iterator[_Member]
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         content = gzip.GzipFile(fileobj=file) if zipped else file
-        with tarfile.open(fileobj=_ShortReads(content), mode="r:") as tar:
+        with tarfile.TarFile(fileobj=_ShortReads(content)) as tar:
             yield _of_tar(tar)
 
 
@@ -95,18 +96,21 @@ def _check_directory(file: IO[bytes], limits: ServiceLimits) -> None:
         raise CaptureError(f"the archive lists over {limits.max_files} files: send fewer images")
 
 
-class _ShortReads:
+class _ShortReads(io.RawIOBase):
     """A file that refuses long reads: tarfile reads headers into memory, as long as they claim to be."""
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: IO[bytes] | gzip.GzipFile):
         self._file = file
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
 
     def read(self, size: int = -1) -> bytes:
         """Read at most ``size`` bytes."""
         if not 0 <= size <= _LONGEST_READ:
             raise CaptureError("the archive has a header of many megabytes: make it again")
         return self._file.read(size)
+
+    def seek(self, offset: int, start: int = os.SEEK_SET) -> int:
+        """Move to a position."""
+        return self._file.seek(offset, start)
 
 
 def _of_zip(archive: zipfile.ZipFile) -> Iterator[_Member]:

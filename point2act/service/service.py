@@ -33,6 +33,10 @@ _ATTEMPTS = 2
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
+ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
+"""States after which nothing changes any more."""
+
+
 class BusyError(FleetError):
     """The service has as much to do, or to keep, as it may: try later."""
 
@@ -60,7 +64,7 @@ class ServiceJob:
     @property
     def ended(self) -> bool:
         """Whether nothing will change any more."""
-        return self.status in ("done", "failed", "cancelled")
+        return self.status in ENDED
 
     def reply(self) -> JobReply:
         """Return the state as it is sent."""
