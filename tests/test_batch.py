@@ -173,6 +173,18 @@ def test_any_line_is_a_job_or_one_sentence(line, tmp_path_factory):
     assert "\n" not in sentence
 
 
+def test_the_lines_of_the_documentation_are_jobs(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "fleets.md").read_text(encoding="utf-8")
+    manifest, results = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "m.jsonl").write_text(manifest, encoding="utf-8")
+    jobs = read_manifest(tmp_path / "m.jsonl")
+    assert [bool(job.queries) for job in jobs] == [False, False, True]
+    for number, line in enumerate(results.splitlines()):
+        row = json.loads(line)
+        assert row["job"] == number
+        assert list(row) == ["job", "status", "grasps", "error", "seconds"]
+
+
 # ── keys ───────────────────────────────────────────────────────────────────────────────────────
 def test_a_key_depends_on_contents_and_not_on_dates_and_places(captures, tmp_path):
     key = task_of(job_of(captures / "a")).key

@@ -22,9 +22,12 @@ import httpx
 import psutil
 import pytest
 import uvicorn
+from model_server import ModelServer
+from recalled import Recalled
 from small_run import write_capture
 
 from point2act.core.errors import FleetError
+from point2act.fleet.asking import Asker
 from point2act.fleet.store import GRASPS, Outcome, Store
 from point2act.grasping.grasps_json import write_grasps
 from point2act.pipeline.run import place
@@ -32,6 +35,8 @@ from point2act.service.app import make_app, serve
 from point2act.service.client import ServiceClient, zipped
 from point2act.service.limits import ServiceLimits
 from point2act.service.service import Service
+from point2act.vlm.clients.factory import ClientConfig
+from point2act.vlm.pointing.questions import AskConfig
 
 TOKEN = "correct-horse-battery"
 LIMITS = ServiceLimits(max_upload=2**20, max_body=2**16, max_captures=6, max_queue=3, job_seconds=20)
@@ -56,7 +61,9 @@ class Fake:
                 return "the process that worked on it ended by SIGKILL"
         error = f"{task.points}: cannot" if task.options.seed == 13 else None
         self.store.job(task).mkdir(parents=True, exist_ok=True)
-        (self.store.job(task) / GRASPS).write_text(json.dumps({"capture": str(task.capture), "results": []}))
+        (self.store.job(task) / GRASPS).write_text(
+            json.dumps({"capture": str(task.capture), "results": [{"grasps": []}]})
+        )
         self.store.record(task, Outcome("failed" if error else "done", 0.1, error))
         self.solved.append(task.name)
         return None
@@ -69,9 +76,11 @@ class Fake:
 
 
 @contextmanager
-def running(folder: Path, executor: Fake, limits: ServiceLimits = LIMITS) -> Iterator[str]:
+def running(
+    folder: Path, executor: Fake, limits: ServiceLimits = LIMITS, asker: Asker | None = None
+) -> Iterator[str]:
     """A service on a free port of this machine."""
-    service = Service(folder, executor, limits=limits)  # type: ignore[arg-type]
+    service = Service(folder, executor, asker=asker, limits=limits)  # type: ignore[arg-type]
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(service, folder, TOKEN), port=0, log_level="error", timeout_graceful_shutdown=1
@@ -120,13 +129,28 @@ def files(folder: Path) -> set[Path]:
 def test_a_capture_goes_up_and_grasps_come_back(client, capture, fake):
     name = client.upload(capture)
     job = client.ask(name, points=capture / "points.json", seed=3)
-    assert client.grasps(job) == {"capture": name, "results": []}
+    assert client.grasps(job) == {"capture": name, "results": [{"grasps": []}]}
     assert client.points(job) == json.loads((capture / "points.json").read_text())
     assert client.job(job).status == "done"
     assert len(fake.solved) == 1
     again = client.ask(name, points=capture / "points.json", seed=3)
     assert client.grasps(again)["capture"] == name
     assert len(fake.solved) == 1  # what is known is not done again
+
+
+def test_the_page_of_the_documentation_works(capture, fake, tmp_path, capsys):
+    page = Path(__file__).parent.parent / "docs" / "service.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    point = Recalled(capture / "points.json", capture, "qwen3_vl")
+    with ModelServer(lambda request: point(request)) as model:
+        asker = Asker(AskConfig(ClientConfig("qwen3_vl_8b", model.url, cache=tmp_path / "replies")))
+        # The recorded answers are about a red box.
+        program = block.replace("the handle of the mug", "the red box").replace('"…"', f'"{TOKEN}"')
+        with running(tmp_path / "service", fake, asker=asker) as url:
+            program = program.replace("http://server:8700", url).replace('"capture/"', repr(str(capture)))
+            exec(program, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "done"
+    assert len(model.requests) == 10
 
 
 def test_events_follow_a_job(client, capture, fake):

@@ -39,7 +39,7 @@ def growth(most: int) -> Iterator[Metric]:
 
 
 def _measured(size: int) -> dict[str, float]:
-    """Return seconds of reading a manifest, of storing and finding results, and of listing them, and bytes."""
+    """Return seconds of reading a manifest, storing results and listing them, and sizes."""
     folder = workspace() / "growth"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

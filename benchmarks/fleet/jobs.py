@@ -18,7 +18,7 @@ QUESTIONS = 3
 
 
 def write_jobs(folder: Path, scenes: int) -> Path:
-    """Simulate captures of 12 views of 160x120 pixels, and return a manifest with a line for each question."""
+    """Simulate captures of 12 views of 160x120 pixels; return a manifest with a line for each question."""
     # Imported late: only this function needs the simulator.
     from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 

@@ -64,10 +64,10 @@ class ProcessExecutor:
     def _next(self, scene: str) -> _Worker:
         """Return a process: one that has the scene, one that waits, or a new one."""
         with self._lock:
-            idle = [worker for worker in self._idle if worker.scene == scene] or self._idle
-            if idle:
-                self._idle.remove(idle[0])
-                return idle[0]
+            if self._idle:
+                # The first that has the scene, else the one that waits longest.
+                number = next((n for n, worker in enumerate(self._idle) if worker.scene == scene), 0)
+                return self._idle.pop(number)
         # The first process compiles the kernels, if they are not yet; the others read them.
         with self._first:
             if not self._compiled:
