@@ -27,10 +27,11 @@ from small_run import write_capture
 from point2act.cli.main import main
 from point2act.core.errors import FleetError
 from point2act.core.progress import Stages
+from point2act.fleet import solve
 from point2act.fleet.asking import Asker, AskingCost, costs
 from point2act.fleet.batch import run_batch
 from point2act.fleet.estimate import estimate
-from point2act.fleet.executors import SerialExecutor
+from point2act.fleet.executors import SerialExecutor, open_executor
 from point2act.fleet.identity import Identification, Task
 from point2act.fleet.manifest import Job, JobOptions, read_manifest
 from point2act.fleet.processes import ProcessExecutor
@@ -359,6 +360,15 @@ def test_a_table_and_a_page_say_the_same(done):
     assert "find the grasps" in page
 
 
+@pytest.mark.full
+def test_the_grasps_are_those_of_run_without_depth(tmp_path):
+    capture, store = write_capture(tmp_path / "capture", depth=False), Store(tmp_path / "store")
+    main(["run", str(capture), "--metric", "--output", str(tmp_path / "out")])
+    single = json.loads((tmp_path / "out" / "grasps.json").read_text())
+    (row,) = run_batch([job_of(capture, metric=True)], store, SerialExecutor(store))
+    assert single["results"] == json.loads((store.folder / str(row.grasps)).read_text())["results"]
+
+
 def test_the_grasps_are_those_of_run(captures, done, tmp_path):
     main(["run", str(captures / "b"), "--output", str(tmp_path / "out"), "--fit.iterations", "1"])
     single = json.loads((tmp_path / "out" / "grasps.json").read_text())
@@ -368,6 +378,7 @@ def test_the_grasps_are_those_of_run(captures, done, tmp_path):
     assert single == batch
 
 
+@pytest.mark.full
 def test_this_process_gets_the_same_bytes(captures, done, tmp_path):
     store = Store(tmp_path / "serial")
     jobs = read_manifest(captures / "m.jsonl")
@@ -424,6 +435,42 @@ def test_failures_are_tried_again_on_demand(captures, done, tmp_path):
     assert broken.stat().st_mtime_ns == before
     run_batch(jobs, store, SerialExecutor(store), retry=True)
     assert broken.stat().st_mtime_ns > before
+
+
+def test_a_broken_image_fails_the_jobs_on_its_capture_alone(captures, tmp_path, monkeypatch):
+    capture, store = shutil.copytree(captures / "a", tmp_path / "a"), Store(tmp_path / "store")
+    next((capture / "images").iterdir()).write_bytes(b"no image")
+    attempts = []
+
+    def counting(context, *given):
+        attempts.append(context)
+        return make_session(context, *given)
+
+    make_session = solve._session
+    monkeypatch.setattr(solve, "_session", counting)
+    grippers = ("panda", "robotiq_2f85")
+    jobs = [replace(job_of(capture, gripper=name), number=n) for n, name in enumerate(grippers)]
+    for row in run_batch(jobs, store, SerialExecutor(store)):
+        assert row.status == "failed"
+        assert "is not an image that can be read" in (row.error or "")
+    assert len(attempts) == 1  # not tried again for the second job
+    assert len(list(store.records())) == 2
+
+
+def test_an_interrupt_ends_the_processes(captures, tmp_path):
+    line = {"capture": str(captures / "a"), "points": str(captures / "a" / "points.json")}
+    manifest = write_manifest(tmp_path / "m.jsonl", line)
+    command = [sys.executable, "-m", "point2act.cli", "batch", manifest, "--output", tmp_path / "store"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as batch:
+        while not (children := psutil.Process(batch.pid).children()):
+            assert batch.poll() is None
+            time.sleep(0.05)
+        batch.send_signal(signal.SIGINT)
+        _, errors = batch.communicate(timeout=60)
+    assert batch.returncode == 130
+    assert b"Traceback" not in errors
+    psutil.wait_procs(children, timeout=30)
+    assert not any(child.is_running() for child in children)
 
 
 def test_a_capture_that_changes_meanwhile_is_not_recorded(captures, tmp_path):
@@ -489,7 +536,7 @@ def test_a_process_that_dies_every_time_fails_its_job_alone(captures, tmp_path):
     assert len(list(store.records())) == 1  # the failure is not recorded: it is tried again
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.full)])
 def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(captures, done, tmp_path, kills):
     rng, store = np.random.default_rng(kills), tmp_path / "store"
     command = [sys.executable, "-m", "point2act.cli", "batch", captures / "m.jsonl", "--output", store]
@@ -526,6 +573,29 @@ def test_options_that_contradict_are_one_sentence(captures, tmp_path, capsys, ar
     assert stop.value.code == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+# ── Ray ────────────────────────────────────────────────────────────────────────────────────────
+def test_ray_that_is_absent_is_one_sentence(captures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(FleetError, match=r'pip install "point2act\[ray\]"'):
+        open_executor("ray", Store(tmp_path))
+
+
+@pytest.mark.full
+def test_ray_gets_the_same_bytes(captures, done, tmp_path):
+    pytest.importorskip("ray", reason='needs pip install "point2act[ray]"')
+    home = tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "point2act.cli", "batch", captures / "m.jsonl", "--executor", "ray"]
+    subprocess.run(
+        [*command, "--workers", "2", "--output", tmp_path / "store"],
+        env={**os.environ, "HOME": str(home)},
+        check=True,
+        capture_output=True,
+    )
+    assert comparable(tmp_path / "store") == comparable(done)
+    assert not (home / ".ray").exists()
 
 
 # ── questions ──────────────────────────────────────────────────────────────────────────────────

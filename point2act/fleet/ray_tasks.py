@@ -47,8 +47,8 @@ class RayExecutor:
                 runtime_env={"env_vars": dict.fromkeys(_ONE_THREAD, "1")},
                 **own,
             )
-        except (ConnectionError, ValueError, RuntimeError) as err:
-            raise FleetError(f"Ray does not start ({err}): check --ray-address") from err
+        except Exception as err:  # Of a node that does not start in time it is a plain one.
+            raise FleetError(f"Ray does not start ({err}): check --ray-address, and the load") from err
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._folder = store.folder.resolve()
         # A task that dies is tried again by the batch, which knows what is done.
