@@ -439,7 +439,8 @@ def test_failures_are_tried_again_on_demand(captures, done, tmp_path):
 
 def test_a_broken_image_fails_the_jobs_on_its_capture_alone(captures, tmp_path, monkeypatch):
     capture, store = shutil.copytree(captures / "a", tmp_path / "a"), Store(tmp_path / "store")
-    next((capture / "images").iterdir()).write_bytes(b"no image")
+    image = next((capture / "images").iterdir())
+    image.write_bytes(image.read_bytes()[:-100])
     attempts = []
 
     def counting(context, *given):
@@ -452,7 +453,7 @@ def test_a_broken_image_fails_the_jobs_on_its_capture_alone(captures, tmp_path, 
     jobs = [replace(job_of(capture, gripper=name), number=n) for n, name in enumerate(grippers)]
     for row in run_batch(jobs, store, SerialExecutor(store)):
         assert row.status == "failed"
-        assert "is not an image that can be read" in (row.error or "")
+        assert image.name in (row.error or "")
     assert len(attempts) == 1  # not tried again for the second job
     assert len(list(store.records())) == 2
 

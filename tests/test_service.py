@@ -164,6 +164,17 @@ def test_events_follow_a_job(client, capture, fake):
     assert set(states) <= {"queued", "running", "done"}
 
 
+def test_the_service_estimates_before_it_works(client, capture, fake, tmp_path):
+    name, points = client.upload(capture), json.loads((capture / "points.json").read_text())
+    before = files(tmp_path / "service")
+    new = client._http.post(f"/captures/{name}/estimate", json={"points": points}).json()
+    assert new == {"known": False, "questions": 0, "seconds": None, "tokens": [0, 0], "money": 0.0}
+    assert files(tmp_path / "service") == before
+    assert client.grasps(client.ask(name, points=points))
+    known = client._http.post(f"/captures/{name}/estimate", json={"points": points}).json()
+    assert (known["known"], known["seconds"]) == (True, 0.0)
+
+
 def test_the_service_describes_itself(url):
     schema = httpx.get(f"{url}/openapi.json").json()
     assert {"/captures", "/captures/{capture}/jobs", "/jobs/{job}/events", "/jobs/{job}/grasps.json"} <= set(

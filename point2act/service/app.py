@@ -23,7 +23,15 @@ from starlette.requests import ClientDisconnect
 
 from point2act.core.errors import FleetError, Point2ActError
 from point2act.core.files import check_nesting, unique_keys, writing
-from point2act.service.requests import CaptureReply, ErrorReply, JobReply, JobRequest, job_request, public
+from point2act.service.requests import (
+    CaptureReply,
+    ErrorReply,
+    EstimateReply,
+    JobReply,
+    JobRequest,
+    job_request,
+    public,
+)
 from point2act.service.service import ENDED, BusyError, MissingError, Service
 
 TOKEN = "POINT2ACT_TOKEN"
@@ -128,6 +136,16 @@ def _routes(service: Service) -> APIRouter:
         document = _parsed(await _limited(request, limits.max_body))
         asked, options = job_request(document, max_queries=limits.max_queries)
         return await run_in_threadpool(service.add_job, capture, asked, options)
+
+    @routes.post(
+        "/captures/{capture}/estimate",
+        openapi_extra=_body("application/json", JobRequest.model_json_schema()),
+    )
+    async def estimate(capture: str, request: Request) -> EstimateReply:
+        """Return what a job would take, by what was measured so far."""
+        document = _parsed(await _limited(request, limits.max_body))
+        asked, options = job_request(document, max_queries=limits.max_queries)
+        return await run_in_threadpool(service.estimate, capture, asked, options)
 
     @routes.get("/jobs/{job}")
     def get_job(job: str) -> JobReply:

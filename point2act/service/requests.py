@@ -44,6 +44,20 @@ class JobReply(Document):
     """Duration of the work on the job; 0 before its end."""
 
 
+class EstimateReply(Document):
+    """What a job would take by what was measured so far; null where that is not known."""
+
+    known: bool
+    """Whether the result exists."""
+    questions: int
+    """Questions to a model, one for each image and query."""
+    seconds: float | None
+    tokens: tuple[int, int] | None
+    """Tokens read and written."""
+    money: float | None
+    """US dollars."""
+
+
 class ErrorReply(Document):
     """What is wrong, one sentence."""
 

@@ -14,17 +14,19 @@ from typing import Any, Literal
 
 from point2act.core.errors import FleetError, Point2ActError
 from point2act.core.files import read_json, write_json
+from point2act.core.progress import Stages
 from point2act.core.types import Query
 from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.fleet.asking import Asker
+from point2act.fleet.estimate import estimate
 from point2act.fleet.identity import Identification, Task
 from point2act.fleet.manifest import Job, JobOptions
 from point2act.fleet.processes import ProcessExecutor
 from point2act.fleet.store import GRASPS, Store
 from point2act.service.archives import extract
 from point2act.service.limits import ServiceLimits
-from point2act.service.requests import CaptureReply, JobReply, JobRequest, public
+from point2act.service.requests import CaptureReply, EstimateReply, JobReply, JobRequest, public
 from point2act.vlm.pointing.questions import name_queries
 
 _ATTEMPTS = 2
@@ -166,9 +168,7 @@ class Service:
             FleetError: There are queries, and no model that is asked.
         """
         folder, name = self._capture(capture), secrets.token_hex(8)
-        if request.queries is not None and self._asker is None:
-            raise FleetError("this service asks no model: send 'points', or start it with --model")
-        queries = name_queries([(query.text, query.role) for query in request.queries or ()])
+        queries = self._queries(request)
         job = ServiceJob(name, capture, queries, options)
         with self._lock:
             waiting = sum(known.status == "queued" for known in self._jobs.values())
@@ -185,6 +185,31 @@ class Service:
             raise
         self._pool.submit(self._run, job)
         return job.reply()
+
+    def estimate(self, capture: str, request: JobRequest, options: JobOptions) -> EstimateReply:
+        """Return what a job would take; nothing is asked or queued.
+
+        Raises:
+            Point2ActError: As ``add_job``, but for a full queue.
+        """
+        folder, queries = self._capture(capture), self._queries(request)
+        points = self._folder / "uploads" / f"{secrets.token_hex(16)}.json"
+        try:
+            if request.points is not None:
+                write_json(points, request.points)
+                read_points(points, read_capture(folder))
+            job = Job(0, folder, None if queries else points, queries, options)
+            asker, stages = self._asker if queries else None, Stages(show=False)
+            expected = estimate([job], self._store, asker=asker, workers=1, stages=stages)
+        finally:
+            points.unlink(missing_ok=True)
+        return EstimateReply(
+            known=expected.known == 1,
+            questions=expected.questions,
+            seconds=expected.seconds,
+            tokens=expected.tokens,
+            money=expected.money,
+        )
 
     def job(self, name: str) -> ServiceJob:
         """Return a job.
@@ -294,6 +319,11 @@ class Service:
     def _as_job(self, job: ServiceJob) -> Job:
         points = None if job.queries else self._points(job.name)
         return Job(0, self._capture(job.capture), points, job.queries, job.options)
+
+    def _queries(self, request: JobRequest) -> tuple[Query, ...]:
+        if request.queries is not None and self._asker is None:
+            raise FleetError("this service asks no model: send 'points', or start it with --model")
+        return name_queries([(query.text, query.role) for query in request.queries or ()])
 
     # ── files ──────────────────────────────────────────────────────────────────────────────────
     def _capture(self, name: str) -> Path:
