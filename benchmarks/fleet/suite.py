@@ -33,6 +33,8 @@ from point2act.fleet.store import Outcome, Store
 _SCENES, _KILLS = 2, 1
 # Machines of the simulated clusters, of 16 cores each.
 _CORES, _MACHINES = 16, 4
+# Scenes of the simulation: the measured ones, repeated.
+_SIMULATED = 1000
 _VARYING = r'"(created|seconds|scene_seconds)": [^,\n}]*|"stages": \{[^}]*\}'
 
 
@@ -61,9 +63,10 @@ def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
     yield Metric("fleet.other_results", _differences(workspace() / "one", store), "")
     outcomes = list(Store(store).records())
     yield from _shares(outcomes)
+    groups = _groups(Store(workspace() / "one"), manifest) * -(-_SIMULATED // scenes)
     for name, workers in (("16_cores", _CORES), ("4_machines", _CORES * _MACHINES)):
-        hours = makespan(_groups(Store(workspace() / "one"), manifest), workers) / 3600
-        yield Metric(f"fleet.simulated_scenes_per_hour_{name}", scenes / hours, "1/h", "higher")
+        rate = 3600 * len(groups) / makespan(groups, workers)
+        yield Metric(f"fleet.simulated_scenes_per_hour_{name}", rate, "1/h", "higher")
     if find_spec("ray") is not None:
         ray = _batch(manifest, "ray", "--executor", "ray", "--workers", str(cores))
         yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
