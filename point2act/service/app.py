@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from point2act.core.errors import FleetError, Point2ActError
 from point2act.core.files import check_nesting, unique_keys, writing
+from point2act.service.jobs import ENDED, BusyError, MissingError
 from point2act.service.requests import (
     CaptureReply,
     ErrorReply,
@@ -32,7 +33,7 @@ from point2act.service.requests import (
     job_request,
     public,
 )
-from point2act.service.service import ENDED, BusyError, MissingError, Service
+from point2act.service.service import Service
 
 TOKEN = "POINT2ACT_TOKEN"
 """Environment variable with the token that every request has to bring."""

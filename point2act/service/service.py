@@ -6,11 +6,10 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from point2act.core.errors import FleetError, Point2ActError
 from point2act.core.files import read_json, write_json
@@ -25,58 +24,13 @@ from point2act.fleet.manifest import Job, JobOptions
 from point2act.fleet.processes import ProcessExecutor
 from point2act.fleet.store import GRASPS, Store
 from point2act.service.archives import extract
+from point2act.service.jobs import BusyError, MissingError, ServiceJob, read_job
 from point2act.service.limits import ServiceLimits
 from point2act.service.requests import CaptureReply, EstimateReply, JobReply, JobRequest, public
 from point2act.vlm.pointing.questions import name_queries
 
 _ATTEMPTS = 2
 """Times that a job is tried whose process ends."""
-
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
-"""States after which nothing changes any more."""
-
-
-class BusyError(FleetError):
-    """The service has as much to do, or to keep, as it may: try later."""
-
-
-class MissingError(FleetError):
-    """There is no capture, job or result of this name."""
-
-
-@dataclass
-class ServiceJob:
-    """A job of a client."""
-
-    name: str
-    capture: str
-    queries: tuple[Query, ...]
-    options: JobOptions
-    status: Status = "queued"
-    error: str | None = None
-    seconds: float = 0.0
-    result: str = ""
-    """Folder of the result in the store; empty before the job is worked on."""
-    answers: str = ""
-    """The points.json in the store, or of the request; likewise."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.status in ENDED
-
-    def reply(self) -> JobReply:
-        """Return the state as it is sent."""
-        return JobReply(
-            job=self.name,
-            capture=self.capture,
-            status=self.status,
-            error=self.error,
-            seconds=round(self.seconds, 3),
-        )
 
 
 class Service:
@@ -359,19 +313,10 @@ class Service:
         """Queue the jobs of a service that was stopped; those that were done are found in the store."""
         for path in sorted((self._folder / "requests").iterdir(), key=lambda path: path.stat().st_mtime):
             try:
-                job = _read_job(read_json(self._request(path.name), FleetError))
+                job = read_job(read_json(self._request(path.name), FleetError))
             except (FleetError, KeyError, TypeError):
                 shutil.rmtree(path, ignore_errors=True)  # Cancelled, or killed while it was written.
                 continue
             self._jobs[job.name] = job
             if not job.ended:
                 self._pool.submit(self._run, job)
-
-
-def _read_job(document: Mapping[str, Any]) -> ServiceJob:
-    job = ServiceJob(**document)
-    job.queries = tuple(Query(**query) for query in document["queries"])
-    job.options = JobOptions(**document["options"])
-    if not job.ended:
-        job.status = "queued"
-    return job
