@@ -95,7 +95,7 @@ def test_python_in_the_documentation_compiles(page: Path):
         compile(block, str(page), "exec")
 
 
-OTHER_PROGRAMS = {"git", "vllm", "python3", "ns-train", "cd", "source", "rosdep"}
+OTHER_PROGRAMS = {"export", "git", "vllm", "python3", "ns-train", "cd", "source", "rosdep"}
 ROS = ROOT / "integrations" / "ros2"
 
 

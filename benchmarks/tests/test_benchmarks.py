@@ -68,6 +68,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "zoom",
         "choose",
         "clicks",
+        "fleet",
         "follow",
         "frame",
         "real",

@@ -61,5 +61,9 @@ class ScoringError(Point2ActError):
     """A data set of a pointing benchmark, or stored answers to it, that cannot be read or do not match."""
 
 
+class FleetError(Point2ActError):
+    """A manifest, a store or a server of many jobs that cannot be used."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""

@@ -18,3 +18,12 @@ def configure_threads() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # The last digit of an action point differed between machines of one core and of two.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def use_one_thread() -> None:
+    """Limit the pools of torch, numba and numpy to one thread: for processes that share a machine's cores.
+
+    Call it before any of them is imported.
+    """
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"

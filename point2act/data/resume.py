@@ -32,7 +32,7 @@ def fingerprint(capture: Capture, *settings: object) -> str:
     """
     try:
         files = [
-            (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in _files_of(capture)
+            (path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in capture_files(capture)
         ]
     except OSError as err:
         raise Point2ActError(f"{err.filename} is gone since the capture was read: restore it") from err
@@ -92,7 +92,8 @@ def remove_saved(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _files_of(capture: Capture) -> Iterator[Path]:
+def capture_files(capture: Capture) -> Iterator[Path]:
+    """Yield every file that a capture is read from, with symbolic links resolved."""
     yield capture.folder.resolve() / TRANSFORMS
     if capture.point_cloud_path is not None:
         yield capture.point_cloud_path.resolve()

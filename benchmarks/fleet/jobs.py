@@ -1,0 +1,39 @@
+"""Simulated captures with a job for each of their first queries, and the manifest of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from point2act.core.types import PointSet
+from point2act.data.points import read_points, write_points
+
+SEED = 900
+"""Seed of the first scene; nothing was tuned on these."""
+QUESTIONS = 3
+"""Jobs for each capture."""
+
+
+def write_jobs(folder: Path, scenes: int) -> Path:
+    """Simulate captures of 12 views of 160x120 pixels; return a manifest with a line for each question."""
+    # Imported late: only this function needs the simulator.
+    from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
+
+    config = CaptureConfig(WristConfig(views=12, size=(120, 160), focal=150.0))
+    lines = []
+    for seed in range(SEED, SEED + scenes):
+        capture = folder / f"scene{seed}"
+        if not (capture / "points.json").is_file():
+            capture_scene(load_scene("tabletop", seed), capture, config, np.random.default_rng(seed))
+        known = read_points(capture / "points.json")
+        for query in known.queries[:QUESTIONS]:
+            points = f"{capture.name}/{query.name.replace(' ', '_')}.points.json"
+            answers = tuple(answer for answer in known.answers if answer.query == query.name)
+            write_points(folder / points, PointSet((replace(query, role="grasp"),), answers))
+            lines.append({"capture": capture.name, "points": points})
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return manifest

@@ -1,0 +1,181 @@
+"""Batches of simulated captures with three jobs each: speed, stages, Ray, kills, and growth of the store.
+
+``python -m benchmarks.fleet.suite --scenes 200 --kills 10`` measures a night's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks import Metric, Plan
+from benchmarks.common.capture import workspace
+from benchmarks.common.timing import REPOSITORY
+from benchmarks.fleet.growth import growth
+from benchmarks.fleet.jobs import write_jobs
+from benchmarks.fleet.schedule import makespan
+from point2act.fleet.store import Outcome, Store
+
+# Scenes, and kills, for each round of the plan.
+_SCENES, _KILLS = 2, 1
+# Machines of the simulated clusters, of 16 cores each.
+_CORES, _MACHINES = 16, 4
+# Scenes of the simulation: the measured ones, repeated.
+_SIMULATED = 1000
+_VARYING = r'"(created|seconds|scene_seconds)": [^,\n}]*|"stages": \{[^}]*\}'
+
+
+def measure(plan: Plan) -> Iterator[Metric]:
+    """Yield the metrics of batches whose size follows the rounds of the plan."""
+    yield from measure_scenes(_SCENES * plan.rounds, _KILLS * plan.rounds)
+    yield from growth(100_000 // plan.every**3)
+
+
+def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
+    """Yield the metrics of batches.
+
+    Args:
+        scenes: Number of captures, with three jobs each.
+        kills: Number of kills of a batch that is started again after each.
+    """
+    manifest = write_jobs(workspace() / "fleet", scenes)
+    _batch(_first_lines(manifest, 3), "warm")  # compiles the kernels
+    cores = len(os.sched_getaffinity(0))
+    one = _batch(manifest, "one", "--workers", "1")
+    seconds = _batch(manifest, "all")
+    store = workspace() / "all"
+    yield Metric("fleet.scenes_per_hour", 3600 * scenes / seconds, "1/h", "higher")
+    yield Metric("fleet.scenes_per_minute_1", 60 * scenes / one, "1/min", "higher")
+    yield Metric(f"fleet.scenes_per_minute_{cores}", 60 * scenes / seconds, "1/min", "higher")
+    yield Metric("fleet.other_results", _differences(workspace() / "one", store), "")
+    outcomes = list(Store(store).records())
+    yield from _shares(outcomes)
+    groups = _groups(Store(workspace() / "one"), manifest) * -(-_SIMULATED // scenes)
+    for name, workers in (("16_cores", _CORES), ("4_machines", _CORES * _MACHINES)):
+        rate = 3600 * len(groups) / makespan(groups, workers)
+        yield Metric(f"fleet.simulated_scenes_per_hour_{name}", rate, "1/h", "higher")
+    if find_spec("ray") is not None:
+        ray = _batch(manifest, "ray", "--executor", "ray", "--workers", str(cores))
+        yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
+        yield Metric("fleet.ray_other_results", _differences(workspace() / "ray", store), "")
+    lost, repeated = _kill(manifest, kills, seconds)
+    yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
+    yield Metric("fleet.repeated", repeated, "")
+
+
+def _first_lines(manifest: Path, count: int) -> Path:
+    some = manifest.with_name("some.jsonl")
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    some.write_text("".join(lines[:count]), encoding="utf-8")
+    return some
+
+
+def _command(manifest: Path, store: str, *options: str) -> list[str]:
+    output = str(workspace() / store)
+    return [sys.executable, "-m", "point2act.cli", "batch", str(manifest), "--output", output, *options]
+
+
+def _batch(manifest: Path, store: str, *options: str) -> float:
+    """Return the duration of a whole batch, from the start of its command to the list of its results."""
+    start = time.perf_counter()
+    subprocess.run(_command(manifest, store, *options), cwd=REPOSITORY, capture_output=True, check=True)
+    return time.perf_counter() - start
+
+
+def _shares(outcomes: Sequence[Outcome]) -> Iterator[Metric]:
+    """Yield the share of each stage in the time of all jobs."""
+    stages: Counter[str] = Counter()
+    for outcome in outcomes:
+        stages.update(outcome.stages)
+    for name, seconds in stages.most_common():
+        share = 100 * seconds / stages.total()
+        yield Metric(f"fleet.share_{name.lower().replace(' ', '_')}", share, "%")
+
+
+def _groups(store: Store, manifest: Path) -> list[float]:
+    """Return the seconds of the work on each scene."""
+    results = (store.folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    seconds: Counter[str] = Counter()
+    for result, line in zip(results, lines, strict=True):
+        seconds[json.loads(line)["capture"]] += json.loads(result)["seconds"]
+    return list(seconds.values())
+
+
+def _differences(first: Path, second: Path) -> int:
+    """Return the number of files that differ in more than dates and durations, or that one store lacks."""
+    contents = []
+    for folder in (first, second):
+        files = [*folder.glob("jobs/*/*/*.json"), folder / "results.jsonl"]
+        contents.append(
+            {f.relative_to(folder): re.sub(_VARYING, "", f.read_text(encoding="utf-8")) for f in files}
+        )
+    one, other = contents
+    return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
+
+
+def _kill(manifest: Path, kills: int, usual: float) -> tuple[int, int]:
+    """Kill a batch at random moments; return the number of records that were lost and written again."""
+    rng, folder = np.random.default_rng(kills), workspace() / "killed"
+    known: dict[Path, int] = {}
+    lost = repeated = 0
+    for moment in rng.uniform(0.1, 0.9, kills) * usual:
+        batch = subprocess.Popen(
+            _command(manifest, "killed"), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            batch.wait(moment)
+        except subprocess.TimeoutExpired:
+            _kill_one(batch, rng)
+        now = _records(folder)
+        lost, repeated = lost + len(known.keys() - now.keys()), repeated + _rewritten(known, now)
+        known = now
+    _batch(manifest, "killed")
+    now = _records(folder)
+    return lost + len(known.keys() - now.keys()), repeated + _rewritten(known, now)
+
+
+def _kill_one(batch: subprocess.Popen[bytes], rng: np.random.Generator) -> None:
+    """Kill the parent alone, or a worker some seconds before it."""
+    children = psutil.Process(batch.pid).children()
+    if children and rng.random() < 0.5:
+        children[-1].kill()
+        time.sleep(2.0)
+    batch.send_signal(signal.SIGKILL)
+    batch.wait()
+    psutil.wait_procs(children, timeout=60)
+
+
+def _records(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.glob("jobs/*/*/job.json")}
+
+
+def _rewritten(before: dict[Path, int], now: dict[Path, int]) -> int:
+    return sum(now.get(path, written) != written for path, written in before.items())
+
+
+def main() -> None:
+    """Measure as many scenes as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=10)
+    arguments = parser.parse_args()
+    for metric in measure_scenes(arguments.scenes, arguments.kills):
+        print(f"{metric.name:<44} {metric.value:>10.4g} {metric.unit}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
