@@ -39,7 +39,7 @@ from point2act.vlm.clients.factory import ClientConfig
 from point2act.vlm.pointing.questions import AskConfig
 
 TOKEN = "correct-horse-battery"
-LIMITS = ServiceLimits(max_upload=2**20, max_body=2**16, max_captures=6, max_queue=3, job_seconds=20)
+LIMITS = ServiceLimits(max_upload=2**20, max_body=2**16, max_captures=6, max_queue=3, job_seconds=20.0)
 
 
 class Fake:
@@ -80,7 +80,7 @@ def running(
     folder: Path, executor: Fake, limits: ServiceLimits = LIMITS, asker: Asker | None = None
 ) -> Iterator[str]:
     """A service on a free port of this machine."""
-    service = Service(folder, executor, asker=asker, limits=limits)  # type: ignore[arg-type]
+    service = Service(folder, executor, asker=asker, limits=limits)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(service, folder, TOKEN), port=0, log_level="error", timeout_graceful_shutdown=1
@@ -128,12 +128,12 @@ def files(folder: Path) -> set[Path]:
 # ── the walk ───────────────────────────────────────────────────────────────────────────────────
 def test_a_capture_goes_up_and_grasps_come_back(client, capture, fake):
     name = client.upload(capture)
-    job = client.ask(name, points=capture / "points.json", seed=3)
+    job = client.ask(name, points=capture / "points.json", options={"seed": 3})
     assert client.grasps(job) == {"capture": name, "results": [{"grasps": []}]}
     assert client.points(job) == json.loads((capture / "points.json").read_text())
     assert client.job(job).status == "done"
     assert len(fake.solved) == 1
-    again = client.ask(name, points=capture / "points.json", seed=3)
+    again = client.ask(name, points=capture / "points.json", options={"seed": 3})
     assert client.grasps(again)["capture"] == name
     assert len(fake.solved) == 1  # what is known is not done again
 
@@ -190,10 +190,12 @@ def test_jobs_and_results_survive_a_restart(capture, fake, tmp_path):
         name = client.upload(capture)
         done = client.ask(name, points=capture / "points.json")
         assert client.grasps(done)
-        bad = client.ask(name, points=capture / "points.json", seed=13)
+        bad = client.ask(name, points=capture / "points.json", options={"seed": 13})
         assert [state.status for state in client.events(bad)][-1] == "failed"
         fake.go.clear()
-        waiting = [client.ask(name, points=capture / "points.json", seed=seed) for seed in range(1, 4)]
+        waiting = [
+            client.ask(name, points=capture / "points.json", options={"seed": seed}) for seed in range(1, 4)
+        ]
         fake.ends.clear()
         stopped = Fake(fake.store)  # Of a process that was killed, nothing is written any more.
         shutil.copytree(folder, tmp_path / "killed")
@@ -302,7 +304,7 @@ def test_a_malformed_job_is_refused_in_a_sentence(client, capture, body, says, t
 
 
 def test_a_failure_names_no_path_of_the_machine(client, capture, tmp_path):
-    job = client.ask(client.upload(capture), points=capture / "points.json", seed=13)
+    job = client.ask(client.upload(capture), points=capture / "points.json", options={"seed": 13})
     *_, last = client.events(job)
     assert last.error == f"requests/{job}/points.json: cannot"
 
@@ -382,7 +384,7 @@ def test_the_queue_is_bounded_and_nothing_in_it_is_lost(client, capture, fake):
     assert "jobs wait already" in refused[0].json()["error"]
     fake.go.set()
     assert [client.grasps(job)["capture"] for job in taken] == [name] * len(taken)
-    assert client.ask(name, points=capture / "points.json", seed=40, patience=10)
+    assert client.ask(name, points=capture / "points.json", options={"seed": 40}, patience=10)
 
 
 def test_the_number_of_captures_is_bounded(client, capture):
@@ -398,14 +400,16 @@ def test_the_number_of_captures_is_bounded(client, capture):
 def test_jobs_are_cancelled_while_they_wait_and_while_they_run(client, capture, fake):
     name = client.upload(capture)
     fake.go.clear()
-    jobs = [client.ask(name, points=capture / "points.json", seed=seed) for seed in range(50, 54)]
+    jobs = [
+        client.ask(name, points=capture / "points.json", options={"seed": seed}) for seed in range(50, 54)
+    ]
     for job in jobs:
         assert client.cancel(job).status == "cancelled"
     end = time.monotonic() + 10
     while client._http.get("/health").json()["running"] and time.monotonic() < end:
         time.sleep(0.02)
     fake.go.set()
-    after = client.ask(name, points=capture / "points.json", seed=60)
+    after = client.ask(name, points=capture / "points.json", options={"seed": 60})
     assert client.grasps(after)
     assert len(fake.solved) == 1
     assert client.cancel(after).status == "done"
@@ -436,7 +440,7 @@ def test_old_jobs_are_forgotten(capture, fake, tmp_path):
     with running(tmp_path / "service", fake, limits) as url, ServiceClient(url, token=TOKEN) as client:
         name = client.upload(capture)
         for seed in range(5):
-            assert client.grasps(client.ask(name, points=capture / "points.json", seed=seed))
+            assert client.grasps(client.ask(name, points=capture / "points.json", options={"seed": seed}))
         end = time.monotonic() + 10
         while len(list((tmp_path / "service" / "requests").iterdir())) > 2 and time.monotonic() < end:
             time.sleep(0.02)
@@ -446,7 +450,9 @@ def test_old_jobs_are_forgotten(capture, fake, tmp_path):
 def test_many_clients_at_once(url, capture):
     def one(number: int) -> str:
         with ServiceClient(url, token=TOKEN) as client:
-            job = client.ask(name, points=capture / "points.json", seed=100 + number, patience=60)
+            job = client.ask(
+                name, points=capture / "points.json", options={"seed": 100 + number}, patience=60
+            )
             return client.grasps(job)["capture"]
 
     with ServiceClient(url, token=TOKEN) as client:

@@ -34,6 +34,15 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class KillableExecutor(Executor, Protocol):
+    """Interface of an executor whose work on a task can be ended."""
+
+    def kill(self, task: str) -> None:
+        """End the work on a task, by the task's name; nothing if it is not worked on."""
+        ...
+
+
 class SerialExecutor:
     """Solves in this process, one group after the other."""
 

@@ -60,8 +60,8 @@ class ServiceClient:
         *,
         points: Mapping[str, Any] | Path | str | None = None,
         queries: Sequence[str] | None = None,
+        options: Mapping[str, Any] | None = None,
         patience: float = 0.0,
-        **options: Any,
     ) -> str:
         """Queue a job, and return its name.
 
@@ -69,8 +69,8 @@ class ServiceClient:
             capture: Name that ``upload`` returned.
             points: Recorded answers: a points.json, or its content.
             queries: Texts for the service's model, in place of points.
-            patience: Seconds to try again while the queue is full.
             options: Options of the job, such as ``gripper`` and ``seed``.
+            patience: Seconds to try again while the queue is full.
 
         Raises:
             FleetError: The service refuses it or is not reached.
@@ -78,10 +78,10 @@ class ServiceClient:
         if isinstance(points, (str, Path)):
             points = json.loads(Path(points).read_text(encoding="utf-8"))
         given = {"points": points, "queries": queries}
-        body = {**options, **{key: value for key, value in given.items() if value is not None}}
+        body = {**(options or {}), **{key: value for key, value in given.items() if value is not None}}
         end = time.monotonic() + patience
         while True:
-            response = self._response("POST", f"/captures/{capture}/jobs", json=body)
+            response = self._response("POST", f"/captures/{capture}/jobs", body=body)
             if response.status_code != 503 or time.monotonic() >= end:
                 return JobReply.model_validate(_checked(response)).job
             time.sleep(_PAUSE)
@@ -126,12 +126,14 @@ class ServiceClient:
         """Delete a capture on the server."""
         self._send("DELETE", f"/captures/{capture}")
 
-    def _send(self, method: str, path: str, **content: Any) -> Any:
-        return _checked(self._response(method, path, **content))
+    def _send(self, method: str, path: str, *, content: bytes | None = None) -> Any:
+        return _checked(self._response(method, path, content=content))
 
-    def _response(self, method: str, path: str, **content: Any) -> httpx.Response:
+    def _response(
+        self, method: str, path: str, *, content: bytes | None = None, body: Any = None
+    ) -> httpx.Response:
         try:
-            return self._http.request(method, path, **content)
+            return self._http.request(method, path, content=content, json=body)
         except httpx.HTTPError as err:
             raise FleetError(f"{self._http.base_url} does not answer ({err}): check the address") from err
 

@@ -19,9 +19,9 @@ from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.fleet.asking import Asker
 from point2act.fleet.estimate import estimate
+from point2act.fleet.executors import KillableExecutor
 from point2act.fleet.identity import Identification, Task
 from point2act.fleet.manifest import Job, JobOptions
-from point2act.fleet.processes import ProcessExecutor
 from point2act.fleet.store import GRASPS, Store
 from point2act.service.archives import extract
 from point2act.service.jobs import BusyError, MissingError, ServiceJob, read_job
@@ -46,7 +46,7 @@ class Service:
     def __init__(
         self,
         folder: Path,
-        executor: ProcessExecutor,
+        executor: KillableExecutor,
         *,
         asker: Asker | None = None,
         limits: ServiceLimits = ServiceLimits(),
