@@ -1,0 +1,279 @@
+"""What is left of optimised grasps when contacts, collisions and the approach are checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from point2act.core.geometry import transform
+from point2act.grasping.antipodal.boundary import SolidPoints
+from point2act.grasping.hands.closure import (
+    ClosureConfig,
+    closure_margin,
+    holding_forces,
+    squeeze_positions,
+)
+from point2act.grasping.hands.energies import Grasps, HandModel
+from point2act.grasping.hands.hand import Hand
+from point2act.grasping.hands.kinematics import rotation_of
+from point2act.grasping.hands.scene_field import SceneField
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Tolerances."""
+
+    closure: ClosureConfig = field(default_factory=ClosureConfig)
+    """Contact model."""
+    touch_distance: float = 0.005
+    """Largest distance of a contact point that touches, metres: it closes by squeezing."""
+    touch_cosine: float = 0.5
+    """Smallest cosine between a contact point's normal and that into the object."""
+    min_margin: float = 0.01
+    """Smallest margin of force closure."""
+    max_depth: float = 0.004
+    """Largest depth of the object inside the hand, metres."""
+    # DexGraspNet filters at 1 mm on perfect meshes; two voxels of a fused surface are 4 mm.
+    max_self_depth: float = 0.003
+    """Largest depth of spheres of different fingers in each other, metres."""
+    clearance: float = 0.002
+    """Smallest distance to table, neighbours and unknown space, metres."""
+    approach: float = 0.10
+    """Length of the straight approach along the palm's z axis, metres."""
+    approach_step: float = 0.01
+    """Distance between checked poses on the approach, metres."""
+    opening: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    """Ways from the grasp to the open hand that are tried as the pre-grasp, as fractions."""
+    approach_clearance: float = 0.001
+    """Smallest distance of the open hand to anything on the approach, metres."""
+    squeeze_force: float = 20.0
+    """Sum of the normal forces with which the hand squeezes, newtons."""
+    # A kilogram held with friction 0.5. Chosen.
+
+
+@dataclass
+class CheckCounts:
+    """Number of optimised grasps that each check rejects."""
+
+    tried: int = 0
+    contacts: int = 0
+    closure: int = 0
+    object: int = 0
+    surroundings: int = 0
+    fingers: int = 0
+    approach: int = 0
+
+    def __add__(self, other: CheckCounts) -> CheckCounts:
+        return CheckCounts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def named(self) -> dict[str, int]:
+        """Return the numbers by the names of ``counts`` in grasps.json."""
+        return {
+            "hand_poses": self.tried,
+            "no_contact": self.contacts,
+            "no_force_closure": self.closure,
+            "inside_object": self.object,
+            "surroundings": self.surroundings,
+            "fingers_meet": self.fingers,
+            "approach": self.approach,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class HandGrasp:
+    """A grasp that passed the checks, in the volume frame."""
+
+    T_volume_palm: Float[np.ndarray, "4 4"]
+    positions: Float[np.ndarray, " j"]
+    pregrasp: Float[np.ndarray, " j"]
+    squeeze: Float[np.ndarray, " j"]
+    touching: Int[np.ndarray, " n"]
+    """Indices of the hand's contact points that touch."""
+    points: Float[np.ndarray, "n 3"]
+    """On the object's surface, volume frame."""
+    normals: Float[np.ndarray, "n 3"]
+    """Outward unit normals of the object there."""
+    probability: Float[np.ndarray, " n"]
+    """The region's probability there."""
+    share: Float[np.ndarray, " n"]
+    """Share of each in the sum of the normal forces."""
+    margin: float
+    """Margin of force closure."""
+    clearance: float
+    """Smallest distance of the open hand to anything on the approach, metres."""
+
+
+def check_grasps(
+    grasps: Grasps,
+    model: HandModel,
+    scene: SceneField,
+    solid: SolidPoints,
+    center: Float[np.ndarray, "3"],
+    *,
+    config: CheckConfig,
+) -> tuple[list[HandGrasp], CheckCounts]:
+    """Return the grasps that hold, hit nothing and can be approached, in the order in which they come.
+
+    Args:
+        grasps: Optimised grasps.
+        model: The hand.
+        scene: Signed distances.
+        solid: Observed points above the table.
+        center: Estimate of the centre of mass, volume frame.
+        config: Tolerances.
+    """
+    hand = model.kinematics.hand
+    with torch.no_grad():
+        grasps.joints.clamp_(model.kinematics.low, model.kinematics.high)
+        free, fingers = _clear(grasps, model, scene, config)
+        fraction, clearance = _open_on_approach(grasps, model, scene, config)
+        contacts = _contacts(grasps, model, scene)
+    poses, joints = _poses(grasps), grasps.joints.double().cpu().numpy()
+    counts, kept = CheckCounts(tried=len(grasps)), []
+    for index in range(len(grasps)):
+        points, surface, distance, normals, probability = (column[index] for column in contacts)
+        cosine = -(surface * normals).sum(axis=1)
+        touching = np.flatnonzero((np.abs(distance) < config.touch_distance) & (cosine > config.touch_cosine))
+        touching = _one_per_link(hand, touching, distance)
+        margin = 0.0
+        if len(set(hand.fingers[hand.contacts.link[touching]].tolist())) < 2:
+            counts.contacts += 1
+            continue
+        places = points[touching] - distance[touching, None] * normals[touching]
+        margin = closure_margin(places, normals[touching], center, config=config.closure)
+        if margin < config.min_margin:
+            counts.closure += 1
+        elif not fingers[index]:
+            counts.fingers += 1
+        elif not free[index]:
+            counts.surroundings += 1
+        elif _deepest(hand, poses[index], joints[index], solid.points[solid.on_object]) > config.max_depth:
+            counts.object += 1
+        elif _deepest(hand, poses[index], joints[index], solid.points[~solid.on_object]) > 0:
+            counts.surroundings += 1
+        elif not np.isfinite(fraction[index]):
+            counts.approach += 1
+        else:
+            forces = holding_forces(places, normals[touching], center, config=config.closure)
+            kept.append(
+                HandGrasp(
+                    T_volume_palm=poses[index],
+                    positions=joints[index],
+                    pregrasp=_towards_rest(hand, joints[index], fraction[index]),
+                    squeeze=squeeze_positions(
+                        hand, joints[index], touching, config.squeeze_force * forces @ poses[index][:3, :3]
+                    ),
+                    touching=touching,
+                    points=places,
+                    normals=normals[touching],
+                    probability=np.clip(probability[touching], 0, 1),
+                    share=-(forces * normals[touching]).sum(axis=1),
+                    margin=margin,
+                    clearance=float(clearance[index]),
+                )
+            )
+    return kept, counts
+
+
+def _towards_rest(hand: Hand, joints: np.ndarray, fraction: float | np.ndarray) -> np.ndarray:
+    return joints + fraction * (hand.joints.rest - joints)
+
+
+def _one_per_link(
+    hand: Hand, touching: Int[np.ndarray, " n"], distance: Float[np.ndarray, " c"]
+) -> Int[np.ndarray, " m"]:
+    """Return the nearest contact point of each link: a link presses with one force."""
+    nearest = touching[np.argsort(np.abs(distance[touching]), kind="stable")]
+    _, first = np.unique(hand.contacts.link[nearest], return_index=True)
+    return np.sort(nearest[first])
+
+
+def _poses(grasps: Grasps) -> Float[np.ndarray, "b 4 4"]:
+    rotations = rotation_of(grasps.columns.double()).cpu().numpy()
+    origins = grasps.position.double().cpu().numpy()
+    return np.array([transform(R, t) for R, t in zip(rotations, origins, strict=True)]).reshape(-1, 4, 4)
+
+
+def _deepest(
+    hand: Hand,
+    pose: Float[np.ndarray, "4 4"],
+    joints: Float[np.ndarray, " j"],
+    points: Float[np.ndarray, "n 3"],
+) -> float:
+    """Return how deep points of the volume frame lie in the hand at most, metres."""
+    local = (points - pose[:3, 3]) @ pose[:3, :3]
+    return float(hand.depth_inside(local, joints).max(initial=-np.inf))
+
+
+def _contacts(grasps: Grasps, model: HandModel, scene: SceneField) -> tuple[np.ndarray, ...]:
+    """Return place, hand normal, distance, object normal and probability of all contact points."""
+    link, position, normal = model.contacts
+    rotations, origins = model.kinematics.link_poses(
+        grasps.position, rotation_of(grasps.columns), grasps.joints
+    )
+    points = (rotations[:, link] @ position[..., None])[..., 0] + origins[:, link]
+    here = scene.object.at(points)
+    outward = torch.nn.functional.normalize(here[..., 1:4], dim=-1)
+    surface = (rotations[:, link] @ normal[..., None])[..., 0]
+    columns = (points, surface, scene.object.distance_at(points), outward, here[..., 4])
+    return tuple(column.double().cpu().numpy() for column in columns)
+
+
+def _clear(
+    grasps: Grasps, model: HandModel, scene: SceneField, config: CheckConfig
+) -> tuple[Bool[np.ndarray, " b"], Bool[np.ndarray, " b"]]:
+    """Return which grasps keep away from the surroundings, and whose fingers do not meet."""
+    rotations, origins = model.kinematics.link_poses(
+        grasps.position, rotation_of(grasps.columns), grasps.joints
+    )
+    surface = model.surface.at(rotations, origins)
+    around = _least(scene.surroundings.distance_at(surface), model) >= config.clearance
+    inside = _least(scene.body.distance_at(surface), model) >= -config.max_depth - 0.001
+    centers = model.spheres.at(rotations, origins)
+    depth = (model.sphere_reach - torch.cdist(centers, centers)).amax(dim=(1, 2))
+    return (around & inside).cpu().numpy(), (depth <= config.max_self_depth).cpu().numpy()
+
+
+def _least(distance: Float[Tensor, "b n"], model: HandModel) -> Float[Tensor, " b"]:
+    """Return the smallest distance of the points of its surface."""
+    return distance.masked_fill(model.surface.mask.flatten() == 0, torch.inf).amin(dim=1)
+
+
+def _open_on_approach(
+    grasps: Grasps, model: HandModel, scene: SceneField, config: CheckConfig
+) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
+    """Return how far each hand opens for a free approach, as a fraction, and the clearance on it.
+
+    The fraction is NaN where no opening gives a free approach.
+    """
+    kinematics, rotation = model.kinematics, rotation_of(grasps.columns)
+    rest = torch.as_tensor(kinematics.hand.joints.rest).to(grasps.joints)
+    steps = torch.arange(0.0, config.approach + 1e-9, config.approach_step).to(grasps.joints)
+    fraction = np.full(len(grasps), np.nan)
+    clearance = np.full(len(grasps), -np.inf)
+    for share in config.opening:
+        joints = grasps.joints + share * (rest - grasps.joints)
+        rotations, origins = kinematics.link_poses(grasps.position, rotation, joints)
+        surface = model.surface.at(rotations, origins)
+        least = torch.full((len(grasps),), torch.inf).to(grasps.joints)
+        for back in steps:
+            moved = surface - back * rotation[:, None, :, 2]
+            for grid in (scene.body, scene.surroundings):
+                least = torch.minimum(least, _least(grid.distance_at(moved), model))
+        least_here = least.double().cpu().numpy()
+        chosen = np.isnan(fraction) & (least_here >= config.approach_clearance)
+        fraction[chosen], clearance[chosen] = share, least_here[chosen]
+    return fraction, clearance
+
+
+def contact_pair(hand: Hand, grasp: HandGrasp) -> tuple[int, int]:
+    """Return the indices of the thumb's strongest contact and of the strongest one opposite to it."""
+    fingers = hand.fingers[hand.contacts.link[grasp.touching]]
+    thumb = fingers == fingers.max()
+    first = int(np.argmax(np.where(thumb, grasp.share, -np.inf)))
+    against = np.maximum(0, -grasp.normals @ grasp.normals[first]) * np.maximum(grasp.share, 1e-6)
+    return first, int(np.argmax(np.where(thumb, -1.0, against)))

@@ -1,0 +1,126 @@
+"""Start poses of the optimisation: palms that face the wanted part, and which fingers are to touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from point2act.grasping.hands.energies import Grasps
+from point2act.grasping.hands.hand import Hand
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Distribution of start poses."""
+
+    tilt: float = 0.6
+    """Standard deviation of the angle between the approach and the surface's normal, radians."""
+    from_above: float = 0.4
+    """Share of approaches that start from straight above instead of the surface's normal."""
+    least_descent: float = -0.2
+    """Smallest cosine of the angle between approach and straight down; lower ones come from below."""
+    distance: float = 0.05
+    """Largest distance that the palm starts behind its place, metres."""
+    joint_sigma: float = 0.1
+    """Standard deviation of joint positions around the pre-grasp pose, fractions of their ranges."""
+    # As in DexGraspNet.
+    power: float = 0.5
+    """Share of grasps that also touch with the inner links of the fingers and with the palm."""
+
+
+def slot_choices(hand: Hand) -> list[Int[np.ndarray, " _"]]:
+    """Return the contact points that each contact of a grasp may use.
+
+    One slot for the last link of every finger, one for its inner links, and one for the palm.
+    """
+    links, fingers = hand.contacts.link, hand.fingers[hand.contacts.link]
+    outer, inner = [], []
+    for finger in range(int(hand.fingers.max()) + 1):
+        own = np.flatnonzero(fingers == finger)
+        last = links[own].max(initial=-1)
+        outer.append(own[links[own] == last])
+        inner.append(own[links[own] != last])
+    return [slot for slot in (*outer, *inner, np.flatnonzero(fingers < 0)) if len(slot)]
+
+
+def draw_starts(
+    hand: Hand,
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    weights: Float[np.ndarray, " n"],
+    up: Float[np.ndarray, "3"],
+    count: int,
+    *,
+    config: StartConfig,
+    rng: np.random.Generator,
+) -> Grasps:
+    """Draw start poses.
+
+    Args:
+        hand: The hand.
+        points: Points of the object's surface, volume frame, metres.
+        normals: Outward unit normals there.
+        weights: Probability of each point to belong to the wanted region.
+        up: Direction away from the table, volume frame.
+        count: Number of starts.
+        config: Distribution.
+        rng: Draws everything.
+    """
+    chance = weights / weights.sum() if weights.sum() > 0 else None
+    chosen = rng.choice(len(points), count, p=chance)
+    outward = np.where(rng.random((count, 1)) < config.from_above, up, normals[chosen])
+    approach = -outward + np.tan(np.clip(config.tilt * rng.standard_normal((count, 3)), -1.4, 1.4)) / np.sqrt(
+        3
+    )
+    approach /= np.linalg.norm(approach, axis=1, keepdims=True)
+    # From below there is the table: such approaches are reflected.
+    rising = approach @ up + config.least_descent > 0
+    approach = np.where(rising[:, None], approach - 2 * (approach @ up)[:, None] * up, approach)
+    rotations = _with_roll(approach, rng)
+    back = config.distance * rng.random((count, 1)) * approach
+    origins = points[chosen] - np.einsum("bij,j->bi", rotations, hand.grasp_center) - back
+    spread = config.joint_sigma * (hand.joints.high - hand.joints.low)
+    joints = hand.clipped(hand.joints.pregrasp + spread * rng.standard_normal((count, len(hand.joints))))
+    slots = slot_choices(hand)
+    return Grasps(
+        position=torch.as_tensor(origins),
+        columns=torch.as_tensor(np.concatenate([rotations[:, :, 0], rotations[:, :, 1]], axis=1)),
+        joints=torch.as_tensor(joints),
+        forces=torch.zeros((count, len(slots)), dtype=torch.float64),
+        contacts=torch.as_tensor(np.stack([rng.choice(slot, count) for slot in slots], axis=1)),
+        active=torch.as_tensor(_active(hand, slots, count, config, rng)),
+    )
+
+
+def _with_roll(approach: Float[np.ndarray, "b 3"], rng: np.random.Generator) -> Float[np.ndarray, "b 3 3"]:
+    """Return frames with their z axes along the approach and any roll."""
+    x = np.cross(approach, rng.standard_normal(approach.shape))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return np.stack([x, np.cross(approach, x), approach], axis=2)
+
+
+def _active(
+    hand: Hand,
+    slots: list[Int[np.ndarray, " _"]],
+    count: int,
+    config: StartConfig,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "b n"]:
+    """Draw which slots touch: the last finger, which is the thumb, always; some others beside it."""
+    fingers = hand.fingers[hand.contacts.link]
+    of_slot = np.array([fingers[slot[0]] for slot in slots])
+    thumb = int(hand.fingers.max())
+    touching = np.zeros((count, thumb + 1), dtype=bool)
+    touching[:, thumb] = True
+    for row, number in enumerate(rng.integers(1, thumb + 1, count)):
+        touching[row, rng.choice(thumb, number, replace=False)] = True
+    power = rng.random(count) < config.power
+    active = np.zeros((count, len(slots)))
+    for column, finger in enumerate(of_slot):
+        outer = finger >= 0 and column == int(np.flatnonzero(of_slot == finger)[0])
+        with_it = np.ones(count, dtype=bool) if outer else power & (rng.random(count) < 0.5)
+        active[:, column] = with_it & (touching[:, finger] if finger >= 0 else True)
+    return active
