@@ -129,6 +129,14 @@ class GripperOptions:
 
 
 @dataclass(frozen=True)
+class EndEffectorOptions(GripperOptions):
+    """The robot."""
+
+    hand: str | None = None
+    """Name of a shipped hand, or path of a hand's .toml file: plan for it, not for the gripper."""
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """Size of the problem, and where it is solved."""
 

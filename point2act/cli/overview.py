@@ -17,7 +17,7 @@ COMMANDS = {
     "export": "Write a run as a recording for Rerun or Foxglove.",
     "demo": "Run the complete pipeline on a simulated table.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",
-    "gripper": "Validate a gripper file and draw the gripper.",
+    "gripper": "Validate the file of a gripper or a hand and draw it.",
     "completion": "Print a completion script for bash, zsh or fish.",
 }
 

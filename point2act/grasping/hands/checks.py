@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 from point2act.core.geometry import transform
 from point2act.grasping.antipodal.boundary import SolidPoints
+from point2act.grasping.hands.approach import ApproachConfig, open_hands
 from point2act.grasping.hands.closure import (
     ClosureConfig,
     closure_margin,
@@ -42,14 +42,8 @@ class CheckConfig:
     """Largest depth of spheres of different fingers in each other, metres."""
     clearance: float = 0.002
     """Smallest distance to table, neighbours and unknown space, metres."""
-    approach: float = 0.10
-    """Length of the straight approach along the palm's z axis, metres."""
-    approach_step: float = 0.01
-    """Distance between checked poses on the approach, metres."""
-    opening: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
-    """Ways from the grasp to the open hand that are tried as the pre-grasp, as fractions."""
-    approach_clearance: float = 0.001
-    """Smallest distance of the open hand to anything on the approach, metres."""
+    approach: ApproachConfig = field(default_factory=ApproachConfig)
+    """Opening of the hand and its approach."""
     squeeze_force: float = 20.0
     """Sum of the normal forces with which the hand squeezes, newtons."""
     # A kilogram held with friction 0.5. Chosen.
@@ -130,8 +124,8 @@ def check_grasps(
     with torch.no_grad():
         grasps.joints.clamp_(model.kinematics.low, model.kinematics.high)
         free, fingers = _clear(grasps, model, scene, config)
-        fraction, clearance = _open_on_approach(grasps, model, scene, config)
         contacts = _contacts(grasps, model, scene)
+    openings = open_hands(grasps, model, scene, config=config.approach)
     poses, joints = _poses(grasps), grasps.joints.double().cpu().numpy()
     counts, kept = CheckCounts(tried=len(grasps)), []
     for index in range(len(grasps)):
@@ -155,7 +149,7 @@ def check_grasps(
             counts.object += 1
         elif _deepest(hand, poses[index], joints[index], solid.points[~solid.on_object]) > 0:
             counts.surroundings += 1
-        elif not np.isfinite(fraction[index]):
+        elif not openings.free[index]:
             counts.approach += 1
         else:
             forces = holding_forces(places, normals[touching], center, config=config.closure)
@@ -163,7 +157,7 @@ def check_grasps(
                 HandGrasp(
                     T_volume_palm=poses[index],
                     positions=joints[index],
-                    pregrasp=_towards_rest(hand, joints[index], fraction[index]),
+                    pregrasp=openings.joints[index].double().cpu().numpy(),
                     squeeze=squeeze_positions(
                         hand, joints[index], touching, config.squeeze_force * forces @ poses[index][:3, :3]
                     ),
@@ -173,14 +167,10 @@ def check_grasps(
                     probability=np.clip(probability[touching], 0, 1),
                     share=-(forces * normals[touching]).sum(axis=1),
                     margin=margin,
-                    clearance=float(clearance[index]),
+                    clearance=float(openings.clearance[index]),
                 )
             )
     return kept, counts
-
-
-def _towards_rest(hand: Hand, joints: np.ndarray, fraction: float | np.ndarray) -> np.ndarray:
-    return joints + fraction * (hand.joints.rest - joints)
 
 
 def _one_per_link(
@@ -231,43 +221,11 @@ def _clear(
         grasps.position, rotation_of(grasps.columns), grasps.joints
     )
     surface = model.surface.at(rotations, origins)
-    around = _least(scene.surroundings.distance_at(surface), model) >= config.clearance
-    inside = _least(scene.body.distance_at(surface), model) >= -config.max_depth - 0.001
+    around = model.surface.least(scene.surroundings.distance_at(surface)) >= config.clearance
+    inside = model.surface.least(scene.body.distance_at(surface)) >= -config.max_depth - 0.001
     centers = model.spheres.at(rotations, origins)
     depth = (model.sphere_reach - torch.cdist(centers, centers)).amax(dim=(1, 2))
     return (around & inside).cpu().numpy(), (depth <= config.max_self_depth).cpu().numpy()
-
-
-def _least(distance: Float[Tensor, "b n"], model: HandModel) -> Float[Tensor, " b"]:
-    """Return the smallest distance of the points of its surface."""
-    return distance.masked_fill(model.surface.mask.flatten() == 0, torch.inf).amin(dim=1)
-
-
-def _open_on_approach(
-    grasps: Grasps, model: HandModel, scene: SceneField, config: CheckConfig
-) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
-    """Return how far each hand opens for a free approach, as a fraction, and the clearance on it.
-
-    The fraction is NaN where no opening gives a free approach.
-    """
-    kinematics, rotation = model.kinematics, rotation_of(grasps.columns)
-    rest = torch.as_tensor(kinematics.hand.joints.rest).to(grasps.joints)
-    steps = torch.arange(0.0, config.approach + 1e-9, config.approach_step).to(grasps.joints)
-    fraction = np.full(len(grasps), np.nan)
-    clearance = np.full(len(grasps), -np.inf)
-    for share in config.opening:
-        joints = grasps.joints + share * (rest - grasps.joints)
-        rotations, origins = kinematics.link_poses(grasps.position, rotation, joints)
-        surface = model.surface.at(rotations, origins)
-        least = torch.full((len(grasps),), torch.inf).to(grasps.joints)
-        for back in steps:
-            moved = surface - back * rotation[:, None, :, 2]
-            for grid in (scene.body, scene.surroundings):
-                least = torch.minimum(least, _least(grid.distance_at(moved), model))
-        least_here = least.double().cpu().numpy()
-        chosen = np.isnan(fraction) & (least_here >= config.approach_clearance)
-        fraction[chosen], clearance[chosen] = share, least_here[chosen]
-    return fraction, clearance
 
 
 def contact_pair(hand: Hand, grasp: HandGrasp) -> tuple[int, int]:

@@ -36,6 +36,10 @@ class LinkPoints:
         placed = self.position @ turns.transpose(-1, -2) + (self.of_row @ origins)[:, :, None]
         return placed.flatten(1, 2)
 
+    def least(self, values: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+        """Return the smallest of values at the points of each grasp."""
+        return values.masked_fill(self.mask.flatten() == 0, torch.inf).amin(dim=1)
+
 
 @dataclass(frozen=True, eq=False)
 class Kinematics:

@@ -43,7 +43,7 @@ class OptimizationConfig:
     """Temperature of the contact points at the start, in units of their energy; it falls linearly to 0."""
     redraw: int = 10
     """Steps between draws of the contact points."""
-    halving: tuple[tuple[int, float], ...] = ((40, 0.5), (100, 0.6))
+    halving: tuple[tuple[int, float], ...] = ((30, 0.5), (80, 0.5))
     """Steps after which only a fraction of the grasps go on, those with the lowest energies."""
 
 

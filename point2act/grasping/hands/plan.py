@@ -51,7 +51,7 @@ class HandConfig:
     """Schedule of the optimisation."""
     checks: CheckConfig = field(default_factory=CheckConfig)
     """Tolerances of the checks."""
-    num_starts: int = 192
+    num_starts: int = 256
     """Start poses that are optimised together."""
     rounds: int = 2
     """Largest number of batches; another one follows while there are fewer than ``max_grasps``."""

@@ -35,6 +35,8 @@ class FieldConfig:
     """Standard deviation of the filter of the object's distances, voxels; raw normals are noisy."""
     region_smoothing: float = 2.0
     """Standard deviation of the filter of the region's probability, voxels."""
+    unseen_factor: float = 0.2
+    """Factor on the region's probability where the object's surface was not seen but is presumed. Chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ def scene_field(
     own = _signed_distance(volume, field, occupied & of_object)
     rest = _signed_distance(volume, field, (field <= 0) & ~(occupied & of_object))
     smooth = gaussian_filter(own, config.smoothing)
-    wanted = _probabilities(volume, surface, probability, config.region_smoothing)
+    wanted = _probabilities(volume, surface, probability, config.region_smoothing, config.unseen_factor)
     outer = _outer(volume, rest, solid.points[~solid.on_object], config)
     if avoid:
         centers = _voxel_centers(len(outer), config.outer_half_size)
@@ -186,6 +188,7 @@ def _probabilities(
     surface: SurfacePoints,
     probability: Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]],
     smoothing: float,
+    unseen: float,
 ) -> Float[np.ndarray, "r r r"]:
     """Return for each voxel the region's probability at the nearest point of the object."""
     last = volume.tsdf.shape[0] - 1
@@ -194,7 +197,9 @@ def _probabilities(
     values, filled = np.zeros(volume.tsdf.shape), np.zeros(volume.tsdf.shape, dtype=bool)
     if not len(points):
         return values
-    values[tuple(index.T)], filled[tuple(index.T)] = probability(points), True
+    # A contact on a presumed surface may touch nothing.
+    trust = np.where(surface.seen[surface.on_object], 1.0, unseen)
+    values[tuple(index.T)], filled[tuple(index.T)] = trust * probability(points), True
     return gaussian_filter(_from_nearest(values, filled), smoothing)
 
 
