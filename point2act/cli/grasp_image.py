@@ -60,7 +60,7 @@ class ImageGripper:
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     hand: str | None = None
-    """Name of a shipped hand, or path of a hand's .toml file: plan for it, not for the gripper."""
+    """Hand instead of the gripper: allegro, leap or a file."""
 
 
 @dataclass(frozen=True)

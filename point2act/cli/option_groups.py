@@ -121,7 +121,7 @@ class GripperOptions:
     """The robot."""
 
     gripper: str = "panda"
-    """Name of a shipped gripper, or path of a gripper's .toml file."""
+    """Shipped gripper or its .toml file."""
     arm: str | None = None
     """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
     metric: bool = False
@@ -133,7 +133,7 @@ class EndEffectorOptions(GripperOptions):
     """The robot."""
 
     hand: str | None = None
-    """Name of a shipped hand, or path of a hand's .toml file: plan for it, not for the gripper."""
+    """Hand instead of the gripper: allegro, leap or a file."""
 
 
 @dataclass(frozen=True)
