@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -12,10 +13,12 @@ from scipy.spatial.transform import Rotation
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp, HandJoints
+from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.hands.hand import Hand
 from point2act.simulation.camera import render_states
 from point2act.simulation.hand_model import HandModel, add_hand
 from point2act.simulation.mjcf import TIMESTEP
+from point2act.simulation.record import captured_scene, grasp_from_json
 from point2act.simulation.scene import Scene, parts_of_geoms
 from point2act.simulation.trial import Outcome
 
@@ -65,6 +68,11 @@ class HandTrial:
     moments: tuple[str, ...] = ()
     """Label of each image."""
 
+    @property
+    def success(self) -> bool:
+        """Whether the object was lifted, shaken and held in all directions of gravity."""
+        return self.outcome == "success"
+
 
 @dataclass(frozen=True)
 class SoftLabel:
@@ -103,6 +111,27 @@ def try_hand_grasp(
         return trial
     images = render_states(mounted.model, list(run.recorded.values()), grasp.T_world_gripper)
     return replace(trial, pictures=images, moments=tuple(run.recorded))
+
+
+def try_hand_grasps_file(
+    folder: Path | str, grasps_path: Path | str, hand: Hand, config: HandTrialConfig = HandTrialConfig()
+) -> list[HandTrial]:
+    """Execute the best grasp of every query in a hand's grasps.json in the scene of a simulated capture.
+
+    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
+    outcome ``no_grasp``.
+    """
+    scene, trials = captured_scene(folder), []
+    for result in read_grasps(grasps_path)["results"]:
+        name = result["query"]["name"]
+        if result["query"]["role"] != "grasp":
+            continue
+        if result["grasps"]:
+            grasp = grasp_from_json(result["grasps"][0])
+            trials.append(try_hand_grasp(scene, name, grasp, hand, config))
+        else:
+            trials.append(HandTrial(name, "no_grasp", False, False, 0, False, ()))
+    return trials
 
 
 def soft_label(
@@ -247,7 +276,7 @@ def _approach(run: _Run, joints: HandJoints, config: HandTrialConfig) -> bool:
     mujoco.mj_forward(run.mounted.model, run.data)
     run.record_moment("before")
     inside = [-run.data.contact.dist[index] for index, _, _ in run.mounted.contacts(run.data)]
-    free = max(inside, default=0.0) < 0.001
+    free = bool(max(inside, default=0.0) < 0.001)
     for _ in run.move(back, rest, 1.5) if free else ():
         if run.mounted.load(run.data) > config.guard:
             free = False
@@ -257,7 +286,7 @@ def _approach(run: _Run, joints: HandJoints, config: HandTrialConfig) -> bool:
 
 
 def _is_held(run: _Run, start: float, config: HandTrialConfig) -> bool:
-    return run.height - start >= config.min_rise and run.target in run.touched()
+    return bool(run.height - start >= config.min_rise) and run.target in run.touched()
 
 
 def _shake(run: _Run, up: Float[np.ndarray, " 6"], start: float, config: HandTrialConfig) -> bool:
