@@ -35,8 +35,8 @@ from point2act.visualization.drawing.hand_drawing import hand_sheet
 SCHEMA = Path(__file__).resolve().parent.parent / "point2act" / "core" / "schemas" / "grasps.schema.json"
 QUICK = HandConfig(
     distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=120, halving=((30, 0.5),)),
-    num_starts=64,
+    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
+    num_starts=48,
     rounds=1,
     max_grasps=6,
     surface_spacing=0.02,

@@ -28,8 +28,8 @@ from point2act.simulation.scene import Scene, settled
 QUIET = HandTrialConfig(pictures=False, gravity_seconds=0.2)
 QUICK = HandConfig(
     distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=150, halving=((30, 0.5),)),
-    num_starts=64,
+    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
+    num_starts=48,
     rounds=1,
     max_grasps=3,
     surface_spacing=0.02,
