@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from analytic_volumes import FLOOR, box, cylinder, region_at, sphere, volume_of
 from jsonschema import Draft202012Validator
 
+from point2act.cli.main import main as cli
 from point2act.core.errors import ArmError, GripperError, ResultsError
+from point2act.core.geometry import project
 from point2act.core.types import Camera, Capture, Grasp, NoAnswer, Query, QueryResult
 from point2act.grasping.end_effector import (
     finger_boxes,
@@ -27,6 +30,7 @@ from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import HandConfig, plan_hand_grasps
 from point2act.grasping.hands.scene_field import FieldConfig
+from point2act.pipeline.grasp_image import ImageConfig, grasp_image
 from point2act.pipeline.planning import chosen_end_effector, find_robot
 from point2act.pipeline.query import AnswerConfig
 from point2act.visualization.drawing import draw_gripper
@@ -250,3 +254,41 @@ def test_sheet_shows_every_finger(name):
     assert sheet.shape == (200, 600, 3)
     for color in ((0x42, 0x80, 0xB6), (0xC2, 0x60, 0x3F)):
         assert (np.abs(sheet.astype(int) - color).max(axis=2) < 12).sum() > 100
+
+
+# ── the commands ───────────────────────────────────────────────────────────────────────────────
+def test_wrong_names_of_hands_are_one_sentence(tmp_path, capsys):
+    image = tmp_path / "color.png"
+    with pytest.raises(SystemExit) as stop:
+        words = f"grasp-image {image} {image} --intrinsics 1,1,1,1 --point 1,1 --hand tentacle --output"
+        cli([*words.split(), str(tmp_path / "grasps.json")])
+    assert stop.value.code == 2
+    assert "no hand named 'tentacle': use one of allegro, leap" in capsys.readouterr().err
+    assert not (tmp_path / "grasps.json").exists()
+
+
+def test_the_gripper_command_draws_hands(tmp_path, capsys):
+    cli(["gripper", "leap", "--output", str(tmp_path / "leap.png")])
+    assert "leap: 17 links, 16 joints" in capsys.readouterr().out
+    assert (tmp_path / "leap.png").stat().st_size > 5000
+
+
+@pytest.mark.full
+def test_one_image_with_depth_gives_grasps_of_a_hand():
+    seen = synthetic.views(8, height=240, width=320)[1]
+    assert seen.depth is not None
+    (place,), _ = project(seen.camera, seen.T_world_cam, np.array([[0.0, 0.0, 0.1]]))
+    K = seen.camera.K - [[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]]
+    answer = AnswerConfig(hand="allegro", hands=replace(QUICK, num_starts=128))
+    found = grasp_image(
+        seen.rgb,
+        np.round(seen.depth * 1000).astype(np.uint16),
+        K,
+        points={"the red box": (float(place[0]), float(place[1]))},
+        config=ImageConfig(answer=answer),
+    )
+    (result,) = found.results
+    assert result.reason is None, result.detail
+    assert result.grasps[0].joints is not None
+    assert result.cut is None
+    assert (found.picture() != found.view.rgb).any(axis=2).sum() > 500

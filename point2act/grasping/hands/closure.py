@@ -94,15 +94,25 @@ def holding_forces(
 ) -> Float[np.ndarray, "n 3"]:
     """Return forces on the object in balance, whose normal components sum to one.
 
-    Non-negative least squares of the wrench and of the differences between the contacts: every contact
-    presses as far as balance allows.
+    Non-negative least squares of the wrench, of forces along the surface, and of the differences between the
+    contacts: every contact presses as far as balance allows, and along the normal as far as it can, so that
+    friction is left for disturbances.
     """
     wrenches = contact_wrenches(points, normals, center, config=config)
     count, edges = wrenches.shape[:2]
     sums = np.repeat(np.eye(count), edges, axis=1)
-    even, balance = 0.1, 10.0
-    A = np.concatenate([balance * wrenches.reshape(-1, 6).T, even * sums, np.ones((1, count * edges))])
-    b = np.concatenate([np.zeros(6), np.full(count, even / count), [1.0]])
+    even, along, balance = 0.1, 1.0, 10.0
+    sideways = wrenches[..., :3] + normals[:, None]
+    tangential = np.einsum("nc,nei->cine", np.eye(count), sideways).reshape(3 * count, count * edges)
+    A = np.concatenate(
+        [
+            balance * wrenches.reshape(-1, 6).T,
+            along * tangential,
+            even * sums,
+            np.ones((1, count * edges)),
+        ]
+    )
+    b = np.concatenate([np.zeros(6 + 3 * count), np.full(count, even / count), [1.0]])
     weights, _ = nnls(A, b)
     forces = np.einsum("ne,nei->ni", weights.reshape(count, edges), wrenches[..., :3])
     return forces / max(float(weights.sum()), 1e-9)
