@@ -259,8 +259,8 @@ def test_sheet_shows_every_finger(name):
 # ── the commands ───────────────────────────────────────────────────────────────────────────────
 def test_wrong_names_of_hands_are_one_sentence(tmp_path, capsys):
     image = tmp_path / "color.png"
+    words = f"grasp-image {image} {image} --intrinsics 1,1,1,1 --point 1,1 --hand tentacle --output"
     with pytest.raises(SystemExit) as stop:
-        words = f"grasp-image {image} {image} --intrinsics 1,1,1,1 --point 1,1 --hand tentacle --output"
         cli([*words.split(), str(tmp_path / "grasps.json")])
     assert stop.value.code == 2
     assert "no hand named 'tentacle': use one of allegro, leap" in capsys.readouterr().err
