@@ -129,48 +129,73 @@ def check_grasps(
     poses, joints = _poses(grasps), grasps.joints.double().cpu().numpy()
     counts, kept = CheckCounts(tried=len(grasps)), []
     for index in range(len(grasps)):
-        points, surface, distance, normals, probability = (column[index] for column in contacts)
-        cosine = -(surface * normals).sum(axis=1)
-        touching = np.flatnonzero((np.abs(distance) < config.touch_distance) & (cosine > config.touch_cosine))
-        touching = _one_per_link(hand, touching, distance)
-        margin = 0.0
-        if len(set(hand.fingers[hand.contacts.link[touching]].tolist())) < 2:
+        pose, positions = poses[index], joints[index]
+        holding = _holding(hand, [column[index] for column in contacts], center, config)
+        if len(set(hand.fingers[hand.contacts.link[holding.touching]].tolist())) < 2:
             counts.contacts += 1
-            continue
-        places = points[touching] - distance[touching, None] * normals[touching]
-        margin = closure_margin(places, normals[touching], center, config=config.closure)
-        if margin < config.min_margin:
+        elif holding.margin < config.min_margin:
             counts.closure += 1
         elif not fingers[index]:
             counts.fingers += 1
-        elif not free[index]:
+        elif not free[index] or _deepest(hand, pose, positions, solid.points[~solid.on_object]) > 0:
             counts.surroundings += 1
-        elif _deepest(hand, poses[index], joints[index], solid.points[solid.on_object]) > config.max_depth:
+        elif _deepest(hand, pose, positions, solid.points[solid.on_object]) > config.max_depth:
             counts.object += 1
-        elif _deepest(hand, poses[index], joints[index], solid.points[~solid.on_object]) > 0:
-            counts.surroundings += 1
         elif not openings.free[index]:
             counts.approach += 1
         else:
-            forces = holding_forces(places, normals[touching], center, config=config.closure)
-            kept.append(
-                HandGrasp(
-                    T_volume_palm=poses[index],
-                    positions=joints[index],
-                    pregrasp=openings.joints[index].double().cpu().numpy(),
-                    squeeze=squeeze_positions(
-                        hand, joints[index], touching, config.squeeze_force * forces @ poses[index][:3, :3]
-                    ),
-                    touching=touching,
-                    points=places,
-                    normals=normals[touching],
-                    probability=np.clip(probability[touching], 0, 1),
-                    share=-(forces * normals[touching]).sum(axis=1),
-                    margin=margin,
-                    clearance=float(openings.clearance[index]),
-                )
-            )
+            pregrasp = openings.joints[index].double().cpu().numpy()
+            clearance = float(openings.clearance[index])
+            kept.append(_finished(hand, pose, positions, pregrasp, clearance, holding, center, config))
     return kept, counts
+
+
+@dataclass(frozen=True, eq=False)
+class _Holding:
+    """The contacts of one grasp, as in ``HandGrasp``."""
+
+    touching: Int[np.ndarray, " n"]
+    points: Float[np.ndarray, "n 3"]
+    normals: Float[np.ndarray, "n 3"]
+    probability: Float[np.ndarray, " n"]
+    margin: float
+
+
+def _holding(
+    hand: Hand, contacts: list[np.ndarray], center: Float[np.ndarray, "3"], config: CheckConfig
+) -> _Holding:
+    """Return which contact points of a grasp touch, and how well they hold."""
+    points, outward, distance, normals, probability = contacts
+    cosine = -(outward * normals).sum(axis=1)
+    touching = np.flatnonzero((np.abs(distance) < config.touch_distance) & (cosine > config.touch_cosine))
+    touching = _one_per_link(hand, touching, distance)
+    places = points[touching] - distance[touching, None] * normals[touching]
+    margin = closure_margin(places, normals[touching], center, config=config.closure)
+    return _Holding(touching, places, normals[touching], np.clip(probability[touching], 0, 1), margin)
+
+
+def _finished(
+    hand: Hand,
+    pose: Float[np.ndarray, "4 4"],
+    positions: Float[np.ndarray, " j"],
+    pregrasp: Float[np.ndarray, " j"],
+    clearance: float,
+    holding: _Holding,
+    center: Float[np.ndarray, "3"],
+    config: CheckConfig,
+) -> HandGrasp:
+    """Return a grasp that passed the checks, with the joint positions that squeeze."""
+    forces = holding_forces(holding.points, holding.normals, center, config=config.closure)
+    pressing = config.squeeze_force * forces @ pose[:3, :3]
+    return HandGrasp(
+        T_volume_palm=pose,
+        positions=positions,
+        pregrasp=pregrasp,
+        squeeze=squeeze_positions(hand, positions, holding.touching, pressing),
+        share=-(forces * holding.normals).sum(axis=1),
+        clearance=clearance,
+        **vars(holding),
+    )
 
 
 def _one_per_link(
