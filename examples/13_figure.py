@@ -8,6 +8,7 @@ from PIL import Image
 
 import point2act
 from point2act.data.points import read_points
+from point2act.grasping.grippers import load_gripper
 from point2act.localization.relevancy import answers_in_views
 from point2act.simulation import captured_scene, try_grasp
 from point2act.visualization.drawing import (
@@ -31,7 +32,7 @@ def main(run: Path, points: Path, output: Path, query: int = 0, view: int = 0, t
     rendered = session.render(shown, relevancy=answered.relevancy)
     answer = pixels[query][view]
     photograph = shown.rgb if answer is None else draw_points(shown.rgb, answer, GREEN)
-    grasp, gripper = result.grasps[0], answered.gripper
+    grasp, gripper = result.grasps[0], load_gripper(answered.config.gripper)
     pictures = {
         f'"{result.query.text}": a model points': photograph,
         "3D Gaussians": np.round(255 * np.clip(rendered.rgb, 0, 1)).astype(np.uint8),

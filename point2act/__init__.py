@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .grasping.grasps_json import write_grasps as write_grasps
     from .grasping.grippers import Gripper as Gripper
     from .grasping.grippers import load_gripper as load_gripper
+    from .grasping.hands.hand import Hand as Hand
+    from .grasping.hands.load import load_hand as load_hand
+    from .grasping.hands.plan import HandConfig as HandConfig
+    from .grasping.hands.plan import plan_hand_grasps as plan_hand_grasps
     from .localization.relevancy import lift as lift
     from .pipeline.finished_run import open_run as open_run
     from .pipeline.fused_surface import SurfaceCloud as SurfaceCloud

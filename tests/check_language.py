@@ -45,7 +45,6 @@ PHRASES = {
     r"\bburnt out\b|\bfar round\b": "overexposed, angular coverage",
     r"\bshort loop\b": "training loop",
     r"\bhangs? together\b": "connected component",
-    r"\b(?<!by )(?<!at )(?<!other )(?<!right-)(?<!franka )(?<!burning my )hands?\b(?![- ](eye|over|written|made|picked|held))": "gripper",  # noqa: E501
 }
 """Regular expression of phrases in prose -> what to write."""
 

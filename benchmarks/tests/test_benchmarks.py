@@ -64,6 +64,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "tracking",
         "gpu",
         "grasps",
+        "hands",
         "localisation",
         "zoom",
         "choose",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from point2act.cli.main import import_quickly
-from point2act.cli.option_groups import GripperOptions, QueryOptions, SpeedOptions
+from point2act.cli.option_groups import EndEffectorOptions, QueryOptions, SpeedOptions
 from point2act.cli.options import parse_advanced, parse_user_level
 from point2act.cli.run import RunModel
 from point2act.cli.summary import print_summary
@@ -73,7 +73,9 @@ class Arguments:
     input: Annotated[GraspInput, tyro.conf.arg(name="")]
     queries: Annotated[QueryOptions, tyro.conf.arg(name="")] = field(default_factory=QueryOptions)
     model: Annotated[RunModel, tyro.conf.arg(name="")] = field(default_factory=RunModel)
-    gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
+    gripper_and_arm: Annotated[EndEffectorOptions, tyro.conf.arg(name="")] = field(
+        default_factory=EndEffectorOptions
+    )
     output: Annotated[GraspOutput, tyro.conf.arg(name="")] = field(default_factory=GraspOutput)
     speed: Annotated[GraspSpeed, tyro.conf.arg(name="")] = field(default_factory=GraspSpeed)
 
@@ -88,15 +90,15 @@ def main(argv: Sequence[str]) -> None:
 def _grasp(arguments: Arguments, options: GraspOptions) -> None:
     from point2act.cli.load_run import open_scene
     from point2act.grasping.grasps_json import write_grasps
-    from point2act.grasping.grippers import load_gripper
     from point2act.pipeline.adaptive import AdaptiveAsking
     from point2act.pipeline.mark_selection import ask_with_marks
     from point2act.pipeline.outputs import RunSummary, publish_report
+    from point2act.pipeline.planning import chosen_end_effector
 
     given, speed, output = arguments.input, arguments.speed, arguments.output.output
     stages = Stages(show=True)
     # Report a wrong name before anything is read.
-    load_gripper(options.pipeline.gripper)
+    chosen_end_effector(options.pipeline)
     segmenter = arguments.model.masking.open()
     with stages.stage("read the run") as tick:
         run = open_scene(given.load_config)
@@ -148,6 +150,7 @@ def _options(arguments: Arguments) -> GraspOptions:
     config = replace(
         options.pipeline,
         gripper=robot.gripper,
+        hand=robot.hand,
         arm=robot.arm,
         metric=robot.metric,
         sensor=arguments.input.sensor,

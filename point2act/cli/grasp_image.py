@@ -59,6 +59,8 @@ class ImageGripper:
 
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
+    hand: str | None = None
+    """Hand instead of the gripper: allegro, leap or a file."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,23 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
     # Late, as in the other commands: --help is quick.
     from point2act.data.capture.write import write_png
     from point2act.grasping.grasps_json import write_grasps
-    from point2act.grasping.grippers import load_gripper
     from point2act.pipeline.grasp_image import ImageConfig, grasp_view
+    from point2act.pipeline.planning import chosen_end_effector
 
-    load_gripper(arguments.gripper.gripper)
+    config = ImageConfig(device=arguments.speed.device)
+    answer = replace(
+        config.answer,
+        gripper=arguments.gripper.gripper,
+        hand=arguments.gripper.hand,
+        sensor=arguments.input.sensor,
+        seed=arguments.speed.seed,
+    )
+    # Report a wrong name before anything is read.
+    chosen_end_effector(answer)
     segmenter = arguments.masks.open()
-    stages, speed = Stages(show=True), arguments.speed
+    stages = Stages(show=True)
     with stages.stage("read the image"):
         capture, view = _read(arguments.input, up)
-    config = ImageConfig(device=speed.device)
-    answer = replace(
-        config.answer, gripper=arguments.gripper.gripper, sensor=arguments.input.sensor, seed=speed.seed
-    )
     given = _points(arguments, capture, view, points, stages)
     config = replace(config, answer=answer)
     found = grasp_view(capture, view, given, segmenter=segmenter, config=config, stages=stages)

@@ -1,4 +1,4 @@
-"""``point2act gripper robotiq_2f85 --output gripper.png``: validate a gripper file and draw the gripper."""
+"""``point2act gripper robotiq_2f85 --output gripper.png``: validate and draw a gripper or a hand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from point2act.cli.options import parse
 
 @dataclass(frozen=True)
 class Arguments:
-    """Validate a gripper file and draw the gripper to scale, open and closed."""
+    """Validate the file of a gripper or a hand and draw it to scale, open and closed."""
 
     gripper: tyro.conf.Positional[str] = "panda"
-    """Name of a shipped gripper, or path of a gripper's .toml file."""
+    """Name of a shipped gripper or hand, or path of its .toml file."""
     output: Path = Path("gripper.png")
     """Image to write."""
 
@@ -25,10 +25,18 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and draw the gripper."""
     arguments = parse(Arguments, argv, "gripper")
     from point2act.data.capture.write import write_png
-    from point2act.grasping.grippers import load_gripper
+    from point2act.grasping.end_effector import load_end_effector
+    from point2act.grasping.hands.hand import Hand
     from point2act.visualization.drawing.gripper_drawing import gripper_sheet
+    from point2act.visualization.drawing.hand_drawing import hand_sheet
 
-    gripper = load_gripper(arguments.gripper)
+    gripper = load_end_effector(arguments.gripper)
+    if isinstance(gripper, Hand):
+        write_png(arguments.output, hand_sheet(gripper))
+        links, joints, contacts = len(gripper.links), len(gripper.joints), len(gripper.contacts)
+        print(f"{gripper.name}: {links} links, {joints} joints, {contacts} contact points")
+        print(f"image: {arguments.output}")
+        return
     write_png(arguments.output, gripper_sheet(gripper))
     mount = gripper.mount_at(0.0)
     flange = "unknown" if mount is None else f"{1e3 * mount:.1f} mm behind the closed pads"

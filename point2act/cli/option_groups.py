@@ -121,11 +121,19 @@ class GripperOptions:
     """The robot."""
 
     gripper: str = "panda"
-    """Name of a shipped gripper, or path of a gripper's .toml file."""
+    """Shipped gripper or its .toml file."""
     arm: str | None = None
     """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
     metric: bool = False
     """The poses are in metres although the capture has no depth."""
+
+
+@dataclass(frozen=True)
+class EndEffectorOptions(GripperOptions):
+    """The robot."""
+
+    hand: str | None = None
+    """Hand instead of the gripper: allegro, leap or a file."""
 
 
 @dataclass(frozen=True)

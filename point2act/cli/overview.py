@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": "Run the complete pipeline on a simulated table.",
     "serve": "Serve captures, questions and results over HTTP.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",
-    "gripper": "Validate a gripper file and draw the gripper.",
+    "gripper": "Validate the file of a gripper or a hand and draw it.",
     "completion": "Print a completion script for bash, zsh or fish.",
 }
 

@@ -13,7 +13,7 @@ from point2act.cli.main import import_quickly
 from point2act.cli.option_groups import (
     AdaptiveOptions,
     CaptureInput,
-    GripperOptions,
+    EndEffectorOptions,
     MaskOptions,
     QueryOptions,
     SpeedOptions,
@@ -100,7 +100,9 @@ class Arguments:
     input: Annotated[RunInput, tyro.conf.arg(name="")]
     queries: Annotated[QueryOptions, tyro.conf.arg(name="")] = field(default_factory=QueryOptions)
     model: Annotated[RunModel, tyro.conf.arg(name="")] = field(default_factory=RunModel)
-    gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
+    gripper_and_arm: Annotated[EndEffectorOptions, tyro.conf.arg(name="")] = field(
+        default_factory=EndEffectorOptions
+    )
     output: Annotated[RunOutput, tyro.conf.arg(name="")]
     speed: Annotated[RunSpeed, tyro.conf.arg(name="")] = field(default_factory=RunSpeed)
 
@@ -171,6 +173,7 @@ def _options(arguments: Arguments) -> RunOptions:
         answer=replace(
             config.answer,
             gripper=robot.gripper,
+            hand=robot.hand,
             arm=robot.arm,
             metric=robot.metric,
             sensor=given.sensor,

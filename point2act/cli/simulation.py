@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from point2act.core.files import write_json
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
+from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.grasps_json import read_grasps
-from point2act.grasping.grippers import load_gripper
+from point2act.grasping.hands.hand import Hand
 from point2act.simulation import (
     CLEAN,
     FILM_RATE,
@@ -27,6 +29,7 @@ from point2act.simulation import (
     try_grasps_file,
     wrist_camera,
 )
+from point2act.simulation.hand_trial import HandTrial, HandTrialConfig, try_hand_grasps_file
 from point2act.visualization.report import ReportTrial, add_section, trial_section
 
 _POINTING = {"clean": CLEAN, "typical": TYPICAL, "hard": HARD}
@@ -39,7 +42,9 @@ class SimulateOptions:
     wrist: WristConfig = field(default_factory=WristConfig)
     """The wrist camera and its path; ``--sensor`` sets the images and the distance of its own."""
     trial: TrialConfig = field(default_factory=TrialConfig)
-    """Execution of a grasp."""
+    """Execution of a gripper's grasp."""
+    hand_trial: HandTrialConfig = field(default_factory=HandTrialConfig)
+    """Execution of a hand's grasp."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,14 @@ def execute_grasps(
 ) -> None:
     """Execute the best grasp of every query, write trials.json and extend the report."""
     document = read_grasps(grasps)
-    gripper = load_gripper(gripper_name or document["gripper"]["name"])
+    gripper, capture = load_end_effector(gripper_name or document["gripper"]["name"]), document["capture"]
     with Stages(show=True).stage("execute the grasps"):
-        trials = try_grasps_file(Path(document["capture"]), grasps, gripper, options.trial)
+        if isinstance(gripper, Hand):
+            trials = try_hand_grasps_file(Path(capture), grasps, gripper, options.hand_trial)
+        else:
+            trials = try_grasps_file(Path(capture), grasps, gripper, options.trial)
     folder = grasps.parent if output is None else output
-    fields = ("query", "success", "outcome", "by_part", "lifted", "rise")
-    rows = [{field: getattr(trial, field) for field in fields} for trial in trials]
+    rows = [_row(trial) for trial in trials]
     write_json(folder / "trials.json", {"version": 1, "grasps": str(grasps), "trials": rows})
     report = grasps.with_name("report.html")
     if report.is_file():
@@ -91,7 +98,15 @@ def execute_grasps(
     print(f"trials: {folder / 'trials.json'}")
 
 
-def _report_trial(trial: Trial, text: str) -> ReportTrial:
+def _row(trial: Trial | HandTrial) -> dict[str, Any]:
+    """Return what trials.json says about a trial."""
+    fields = ["query", "success", "outcome", "by_part", "lifted"]
+    fields += ["shaken", "held_directions"] if isinstance(trial, HandTrial) else ["rise"]
+    return {field: getattr(trial, field) for field in fields}
+
+
+def _report_trial(trial: Trial | HandTrial, text: str) -> ReportTrial:
+    film = trial.film if isinstance(trial, Trial) else ()
     return ReportTrial(
         text,
         trial.success,
@@ -99,12 +114,22 @@ def _report_trial(trial: Trial, text: str) -> ReportTrial:
         _words(trial),
         trial.pictures,
         trial.moments,
-        trial.film,
+        film,
         FILM_RATE,
     )
 
 
-def _words(trial: Trial) -> str:
+def _hand_words(trial: HandTrial) -> str:
+    if not trial.lifted:
+        return "the object was not lifted"
+    part = "by the queried part" if trial.by_part else "by another part"
+    shaken = "shaken and held" if trial.shaken else "lost when it was shaken"
+    return f"lifted {part}, {shaken}, held in {trial.held_directions} of 6 directions of gravity"
+
+
+def _words(trial: Trial | HandTrial) -> str:
+    if isinstance(trial, HandTrial):
+        return _hand_words(trial)
     if not trial.success:
         return "the object was not lifted and held"
     part = "by the queried part" if trial.by_part else "by another part"

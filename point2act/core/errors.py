@@ -37,6 +37,10 @@ class GripperError(Point2ActError):
     """A gripper file that is missing or invalid."""
 
 
+class HandError(Point2ActError):
+    """A hand file that is missing or invalid."""
+
+
 class ArmError(Point2ActError):
     """An arm file that is missing, invalid or without a gripper mount, or mink that is not installed."""
 

@@ -334,12 +334,30 @@ class JointPath:
 
 
 @dataclass(frozen=True, eq=False)
+class HandJoints:
+    """Joint positions of a hand at a grasp, radians, and where it touches."""
+
+    names: tuple[str, ...]
+    """Joint names in the order of the positions."""
+    pregrasp: Float[NDArray[np.float64], " j"]
+    """Open, as on the approach."""
+    grasp: Float[NDArray[np.float64], " j"]
+    """The fingers touch."""
+    squeeze: Float[NDArray[np.float64], " j"]
+    """Targets of a position control that presses: inside the object."""
+    contacts: Float[NDArray[np.float64], "n 3"]
+    """World points on the surface that the hand touches."""
+    links: tuple[str, ...]
+    """Link that touches at each of them."""
+
+
+@dataclass(frozen=True, eq=False)
 class Grasp:
     """A gripper pose that closes on the region."""
 
     T_world_gripper: Float[NDArray[np.float64], "4 4"]
     width: float
-    """Distance between the two contacts, metres."""
+    """Distance between the two contacts, metres; of a hand those of thumb and opposite finger."""
     approach_width: float | None = field(default=None, kw_only=True)
     """Distance between the pads that was checked on the approach, metres, to which a robot opens its gripper;
     None if the planner checked none."""
@@ -363,6 +381,8 @@ class Grasp:
     """Smallest distance of the gripper to a region to avoid along the approach, metres; None without one."""
     joint_path: JointPath | None = None
     """Path of the arm to the grasp and up, None without an arm."""
+    joints: HandJoints | None = None
+    """Joint positions of a hand, whose palm frame ``T_world_gripper`` is then; None for a gripper."""
 
 
 # ── places ─────────────────────────────────────────────────────────────────────────────────────

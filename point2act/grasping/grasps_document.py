@@ -42,7 +42,7 @@ class _Entry(Document):
 
 
 class GripperEntry(_Entry):
-    """The gripper that the grasps are for."""
+    """The gripper or the hand that the grasps are for."""
 
     name: AnyText = Field(description="its name")
     max_width: float = Field(gt=0, description="its largest opening, metres")
@@ -83,6 +83,26 @@ class JointPathEntry(_Entry):
     limit_margin: float = Field(description="smallest distance to a joint limit, radians")
     manipulability: float = Field(description="smallest root of det(J Jt), 0 at a singularity")
     clearance: float = Field(description="smallest distance of a link to anything, metres, 0.05 at most")
+
+
+class HandJointsEntry(_Entry):
+    """Joint positions of a hand, radians, and where it touches; its palm frame is T_world_gripper."""
+
+    names: list[AnyText] = Field(min_length=1, description="names of the joints")
+    pregrasp: Positions = Field(description="the open hand, as on the approach")
+    grasp: Positions = Field(description="the fingers touch")
+    squeeze: Positions = Field(description="targets of a position control that presses")
+    contacts: list[Point] = Field(min_length=2, description="all contacts on the surface, world")
+    links: list[AnyText] = Field(min_length=2, description="the link that touches at each contact")
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> HandJointsEntry:
+        for name in ("pregrasp", "grasp", "squeeze"):
+            if len(getattr(self, name)) != len(self.names):
+                raise ValueError(f"has {len(self.names)} names and another number of {name} positions")
+        if len(self.links) != len(self.contacts):
+            raise ValueError(f"has {len(self.contacts)} contacts and {len(self.links)} links: one for each")
+        return self
 
 
 class GraspEntry(_Entry):
@@ -139,6 +159,11 @@ class GraspEntry(_Entry):
         description="metres from the gripper on its way to the nearest region to avoid, null without one",
     )
     joint_path: JointPathEntry | None = None
+    joints: HandJointsEntry | None = Field(
+        None,
+        description="for a hand only: its joint positions; the grasp's own contacts are those of thumb and "
+        "opposite finger",
+    )
 
 
 class PlaceEntry(_Entry):

@@ -14,7 +14,7 @@ from point2act.core.errors import ResultsError
 from point2act.core.files import read_json, write_json
 from point2act.core.types import Capture, Grasp, Plan, QueryResult
 from point2act.data.task_plan import plan_document
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 
 
 def write_grasps(
@@ -22,7 +22,7 @@ def write_grasps(
     results: Sequence[QueryResult],
     *,
     capture: Capture,
-    gripper: Gripper,
+    gripper: EndEffector,
     plan: Plan | None = None,
 ) -> None:
     """Write grasps.json, checked against its schema, atomically.
@@ -31,7 +31,7 @@ def write_grasps(
         path: File to write.
         results: Results in the capture's world frame; grasps are sorted by score.
         capture: Capture; with its ``T_base_world`` grasps and placements are also written in the base frame.
-        gripper: Gripper of the grasps.
+        gripper: Gripper or hand of the grasps.
         plan: Task plan; each of its queries needs a result.
 
     Raises:
@@ -67,7 +67,7 @@ def read_grasps(path: Path | str) -> dict[str, Any]:
 
 
 def _result(
-    result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper
+    result: QueryResult, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: EndEffector
 ) -> dict[str, Any]:
     region, place = result.region, result.place
     grasps = sorted(result.grasps, key=lambda grasp: -grasp.score)
@@ -90,14 +90,17 @@ def _result(
     return content
 
 
-def _grasp(grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: Gripper) -> dict[str, Any]:
+def _grasp(
+    grasp: Grasp, T_base_world: Float[np.ndarray, "4 4"] | None, gripper: EndEffector
+) -> dict[str, Any]:
     content = {
         **vars(grasp),
         "T_base_gripper": _in_base(grasp.T_world_gripper, T_base_world),
         "flange_distance": gripper.mount_at(grasp.width),
     }
-    if grasp.joint_path is None:
-        del content["joint_path"]
+    for optional in ("joint_path", "joints"):
+        if content[optional] is None:
+            del content[optional]
     return content
 
 

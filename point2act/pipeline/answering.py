@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from point2act.core.progress import Stages
 from point2act.core.types import PointSet
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.pipeline.adaptive import AdaptiveAsking
 from point2act.pipeline.mark_questions import added
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
@@ -51,7 +51,7 @@ def answer(
     *,
     config: AnswerConfig,
     choosing: MarkSelectionConfig,
-    gripper: Gripper,
+    gripper: EndEffector,
     planner: Planner | None,
     stages: Stages,
 ) -> Answered | None:
@@ -62,7 +62,7 @@ def answer(
         asked: Where the answers come from.
         config: How to localize and plan.
         choosing: How a model selects among numbered regions.
-        gripper: The gripper to plan for.
+        gripper: The gripper or the hand to plan for.
         planner: Replaces the antipodal grasp planner.
         stages: Times and shows the stages.
 

@@ -36,7 +36,7 @@ from point2act.data.capture.validators import positive, rigid
 from point2act.data.capture.view_selection import most_redundant
 from point2act.data.capture.write import check_camera
 from point2act.data.points import read_points
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.pipeline.adaptive import adaptive_asking
 from point2act.pipeline.answering import AnswerSource
 from point2act.pipeline.image_input import MILLIMETRES, check_depth, check_images, metres
@@ -89,8 +89,8 @@ class LiveSession:
         return replace(self._empty, frames=self._frames)
 
     @property
-    def gripper(self) -> Gripper:
-        """The gripper that grasps are planned for."""
+    def gripper(self) -> EndEffector:
+        """The gripper or the hand that grasps are planned for."""
         return self._context.gripper
 
     def add_view(self, rgb: np.ndarray, depth: np.ndarray, T_world_cam: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from point2act.core.progress import Stages
 from point2act.core.types import Answer, PointSet, Query
 from point2act.data.capture import read_image
 from point2act.data.crops import Crop, Window, crop_image, window_around
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.pipeline.mark_candidates import (
     Candidate,
     MarksConfig,
@@ -101,7 +101,7 @@ def ask_with_marks(
     *,
     config: AnswerConfig,
     choosing: MarkSelectionConfig,
-    gripper: Gripper | None = None,
+    gripper: EndEffector | None = None,
     planner: Planner | None = None,
     stages: Stages,
 ) -> tuple[SessionResult, PointSet]:

@@ -12,11 +12,15 @@ from jaxtyping import Float
 
 from point2act.core.errors import ArmError
 from point2act.core.geometry import invert, transform_points
-from point2act.core.types import Capture, Grasp, NoAnswer, QueryResult, Region
+from point2act.core.types import Capture, Grasp, NoAnswer, ProgressCallback, QueryResult, Region
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
 from point2act.grasping.antipodal.plan import free_in, plan_grasps
 from point2act.grasping.antipodal.volume import LocalVolume
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
+from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.hands.hand import Hand
+from point2act.grasping.hands.load import load_hand
+from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.placement import find_placement
 from point2act.grasping.surface_cut import cut_at
 from point2act.grasping.view_support import ViewReadings, prefer_supported
@@ -27,6 +31,13 @@ if TYPE_CHECKING:
     from point2act.grasping.reachability.arm import Arm
 else:
     Arm = Any
+
+
+_NO_SCALE = NoAnswer(
+    "no_scale",
+    "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or "
+    'set "metric": true in transforms.json if poses are in metres',
+)
 
 
 # ── a planner of one's own ─────────────────────────────────────────────────────────────────────
@@ -69,20 +80,22 @@ def to_avoid(localized: Sequence[Localization], *, config: AnswerConfig) -> tupl
 def plan(
     localization: Localization,
     avoid: Sequence[Avoid],
-    gripper: Gripper,
+    gripper: EndEffector,
     robot: Robot | None,
     *,
     config: AnswerConfig,
     planner: Planner | None = None,
+    progress: ProgressCallback | None = None,
 ) -> QueryResult:
     """Plan what a query's role wants at its region.
 
     Args:
         localization: The query and its region.
         avoid: Regions that the gripper keeps away from, see ``to_avoid``.
-        gripper: The gripper to plan for.
+        gripper: The gripper or the hand to plan for.
         robot: The arm that has to reach the grasps; None for any grasp.
-        planner: Replaces the antipodal grasp planner.
+        planner: Replaces the antipodal grasp planner; hands have their own.
+        progress: Called with the steps of a hand's planning done and all steps.
 
     Returns:
         Grasps or a placement pose in the world frame, or the reason why there is none.
@@ -106,12 +119,52 @@ def plan(
         if isinstance(place, NoAnswer):
             return QueryResult(query, region, (), rivals, place.reason, place.detail)
         return QueryResult(query, region, (), rivals, place=place)
-    grasps, failure, volume = _plan_grasps(localization, region, avoid, gripper, robot, config, planner)
-    cut = None if volume is None else cut_at(volume, grasps, failure, gripper)
+    if isinstance(gripper, Hand):
+        grasps, failure = _plan_hand(localization, region, avoid, gripper, config, progress)
+        cut = None
+    else:
+        grasps, failure, volume = _plan_grasps(localization, region, avoid, gripper, robot, config, planner)
+        cut = None if volume is None else cut_at(volume, grasps, failure, gripper)
     if failure is not None:
         reason, detail = failure.reason, failure.detail
         return QueryResult(query, region, (), rivals, reason, detail, counts=failure.counts, cut=cut)
     return QueryResult(query, region, grasps, rivals, cut=cut)
+
+
+def _plan_hand(
+    localization: Localization,
+    region: Region,
+    avoid: Sequence[Avoid],
+    hand: Hand,
+    config: AnswerConfig,
+    progress: ProgressCallback | None,
+) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
+    """Plan grasps of a hand on the depth around a region; none if lengths are not metres.
+
+    Every surface in turn, until one gives grasps: of all views that agree, of some, and with far sides of
+    objects presumed.
+    """
+    context = localization.context
+    if not context.metric:
+        return (), _NO_SCALE
+    first: NoAnswer | None = None
+    for volume in fuse_region(context, region, config=config):
+        grasps, failure = plan_hand_grasps(
+            volume,
+            region,
+            hand,
+            relevancy=localization.surface,
+            avoid=avoid,
+            boundary=config.grasp.boundary,
+            config=config.hands,
+            device=context.device,
+            seed=config.seed,
+            progress=progress,
+        )
+        if grasps:
+            return grasps, None
+        first = first or failure
+    return (), first
 
 
 def _plan_grasps(
@@ -126,15 +179,7 @@ def _plan_grasps(
     """Plan grasps on the depth around a region; none if lengths are not metres."""
     context = localization.context
     if not context.metric:
-        return (
-            (),
-            NoAnswer(
-                "no_scale",
-                "the scale of the capture is unknown: capture depth, use --scale-from for photographs, or "
-                'set "metric": true in transforms.json if poses are in metres',
-            ),
-            None,
-        )
+        return (), _NO_SCALE, None
     volumes = fuse_region(context, region, config=config)
     volume = next(volumes)
     if planner is not None:
@@ -220,14 +265,25 @@ def _reachable(
     )
 
 
-def find_robot(capture: Capture, gripper: Gripper, *, config: AnswerConfig) -> Robot | None:
+def chosen_end_effector(config: AnswerConfig) -> EndEffector:
+    """Load the hand that is configured, else the gripper."""
+    return load_gripper(config.gripper) if config.hand is None else load_hand(config.hand)
+
+
+def find_robot(capture: Capture, gripper: EndEffector, *, config: AnswerConfig) -> Robot | None:
     """Load the arm that is configured; None if none is.
 
     Raises:
-        ArmError: There is no such arm, or the capture does not give the pose of its base.
+        ArmError: There is no such arm, the capture does not give the pose of its base, or it would have to
+            carry a hand.
     """
     if config.arm is None:
         return None
+    if isinstance(gripper, Hand):
+        raise ArmError(
+            f"the arm '{config.arm}' is modelled with a gripper, not with the hand '{gripper.name}': leave "
+            "out the arm, and check the reach of the hand's grasps on the robot"
+        )
     if capture.T_base_world is None:
         raise ArmError(
             f"{capture.folder / 'transforms.json'} does not give the arm's pose: write at its top level "

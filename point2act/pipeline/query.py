@@ -22,6 +22,7 @@ from point2act.core.types import (
 )
 from point2act.grasping.antipodal.evaluation import GraspConfig
 from point2act.grasping.depth_noise import DepthNoise, Sensor
+from point2act.grasping.hands.plan import HandConfig
 from point2act.grasping.placement import PlacementConfig
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig
@@ -56,6 +57,9 @@ class AnswerConfig:
 
     gripper: str = "panda"
     """Name of a shipped gripper, or path of a gripper's .toml file."""
+    hand: str | None = None
+    """Name of a shipped hand, or path of a hand's .toml file: grasps are planned for it, not for the
+    gripper."""
     arm: str | None = None
     """Name of a shipped arm, or path of an arm's .toml file: keeps only grasps that the arm reaches from
     its pose in the capture (T_base_world), each with a joint path."""
@@ -79,6 +83,8 @@ class AnswerConfig:
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     grasp: GraspConfig = field(default_factory=GraspConfig)
+    hands: HandConfig = field(default_factory=HandConfig)
+    """Grasps of hands."""
     reach: ReachConfig = field(default_factory=ReachConfig)
     """Inverse kinematics and joint paths of the arm."""
     place: PlacementConfig = field(default_factory=PlacementConfig)
@@ -114,6 +120,8 @@ class QueryContext:
     """Position of the robot's base, world; None if the capture does not give it."""
     segmenter: Segmenter | None = None
     """Decides where the likeliest place ends; None for its parts alone."""
+    device: str = "cpu"
+    """Device on which grasps of hands are optimised."""
 
     @property
     def solid(self) -> Bool[np.ndarray, " n"]:

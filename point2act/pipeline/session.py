@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from point2act.core.types import (
     GaussianScene,
     Plan,
     PointSet,
+    ProgressCallback,
     Query,
     QueryResult,
     RelevancyField,
@@ -35,7 +36,7 @@ from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
 from point2act.data.points import pointed_by_person, read_points
 from point2act.grasping.depth_noise import DepthNoise, Sensor, estimate_noise
-from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.localization.further_answers import MarkVote
 from point2act.localization.relevancy import answers_in_views
 from point2act.localization.segmentation import Segmentation, SegmentationConfig, segment_scene
@@ -43,7 +44,7 @@ from point2act.localization.view_answers import query_answers
 from point2act.pipeline.image_input import MILLIMETRES
 from point2act.pipeline.instances import each_instance, localize_all
 from point2act.pipeline.mark_candidates import map_points
-from point2act.pipeline.planning import Planner, find_robot, plan, to_avoid
+from point2act.pipeline.planning import Planner, chosen_end_effector, find_robot, plan, to_avoid
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext, confirmed_depths, localize
 from point2act.splatting.gaussians import FrozenGaussians, Projection, freeze
 from point2act.splatting.rendering import (
@@ -72,7 +73,7 @@ class SessionResult:
     relevancy: RelevancyField
     pixels: tuple[ViewAnswers, ...]
     """Per query and view: the answers, as pixels of the view."""
-    gripper: Gripper
+    gripper: EndEffector
     config: AnswerConfig
     plan: Plan | None = None
     """The task plan that the queries belong to, if any."""
@@ -81,7 +82,7 @@ class SessionResult:
     def of(
         localized: Sequence[Localization],
         results: Sequence[QueryResult],
-        gripper: Gripper,
+        gripper: EndEffector,
         config: AnswerConfig,
         plan: Plan | None = None,
     ) -> SessionResult:
@@ -283,7 +284,7 @@ class Session:
         points: PointSet | Path | str,
         *,
         config: AnswerConfig = AnswerConfig(),
-        gripper: Gripper | None = None,
+        gripper: EndEffector | None = None,
         planner: Planner | None = None,
         stages: Stages | None = None,
     ) -> SessionResult:
@@ -304,7 +305,7 @@ class Session:
         stages = stages or Stages(show=False)
         if not isinstance(points, PointSet):
             points = read_points(points, self.capture)
-        gripper = gripper or load_gripper(config.gripper)
+        gripper = gripper or chosen_end_effector(config)
         localized = tuple(each_instance(self.localize(points, config=config, stages=stages)))
         results = self.plan(localized, config=config, gripper=gripper, planner=planner, stages=stages)
         return SessionResult.of(localized, results, gripper, config, points.plan)
@@ -342,6 +343,7 @@ class Session:
                     metric=self.metric or config.metric,
                     base=self.capture.base,
                     segmenter=self.segmenter,
+                    device=str(self.device),
                 )
                 find = localize_all if query.instances == "all" else localize
                 localized.append(find(context, config=config))
@@ -356,7 +358,7 @@ class Session:
         *,
         among: Sequence[Localization] | None = None,
         config: AnswerConfig = AnswerConfig(),
-        gripper: Gripper | None = None,
+        gripper: EndEffector | None = None,
         planner: Planner | None = None,
         stages: Stages | None = None,
     ) -> tuple[QueryResult, ...]:
@@ -372,16 +374,24 @@ class Session:
             stages: Times and shows the stages.
         """
         stages = stages or Stages(show=False)
-        gripper = gripper or load_gripper(config.gripper)
+        gripper = gripper or chosen_end_effector(config)
         robot = find_robot(self.capture, gripper, config=config)
         results = []
         with stages.stage("find the grasps") as tick:
             # Regions to avoid have to be known before anything is grasped.
             avoid = to_avoid(localized if among is None else among, config=config)
             for one in localized:
-                results.append(plan(one, avoid, gripper, robot, config=config, planner=planner))
+                done = partial(_within, tick, len(results), len(localized))
+                results.append(
+                    plan(one, avoid, gripper, robot, config=config, planner=planner, progress=done)
+                )
                 tick(len(results), len(localized))
         return tuple(results)
+
+
+def _within(tick: ProgressCallback, number: int, count: int, done: int, total: int) -> None:
+    """Report progress within one of several queries."""
+    tick(number * total + done, count * total)
 
 
 def join_relevancy(localized: Sequence[Localization]) -> RelevancyField:

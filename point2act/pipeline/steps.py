@@ -20,10 +20,10 @@ from point2act.data.resume import check_writable, find_saved, fingerprint, remov
 from point2act.data.run_manifest import RunManifest, with_poses, write_run
 from point2act.data.scene_ply import as_stored, read_splat_ply
 from point2act.data.view_loader import ViewLoader
-from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.pipeline.answering import Answered, AnswerSource, answer
 from point2act.pipeline.outputs import RunSummary, publish, publish_grasps, write_scene, write_timings
-from point2act.pipeline.planning import Planner
+from point2act.pipeline.planning import Planner, chosen_end_effector
 from point2act.pipeline.run_config import RunConfig, RunResult
 from point2act.pipeline.session import Session
 from point2act.splatting.cpu.compile_kernels import warm_up
@@ -61,7 +61,7 @@ class RunContext:
     """Whether to go on with an interrupted run in the output folder."""
     incremental: bool
     """Whether the scene is made while its images arrive, which gives another scene."""
-    gripper: Gripper
+    gripper: EndEffector
     planner: Planner | None
     segmenter: Segmenter | None
     stages: Stages
@@ -79,7 +79,7 @@ class RunContext:
         show: bool,
     ) -> RunContext:
         """Check that the gripper, the output folder and the device exist, before any work is done."""
-        gripper = load_gripper(config.answer.gripper)
+        gripper = chosen_end_effector(config.answer)
         folder = None if output is None else Path(output)
         if folder is not None:
             check_writable(folder)

@@ -21,14 +21,14 @@ from point2act.simulation.mjcf import build, numbers, wxyz
 from point2act.simulation.scene import Scene
 
 _AXES = np.eye(3)
-_JOINTS = tuple(f"gripper/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
+WRIST_JOINTS = tuple(f"gripper/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")
 _MASS = 1.0
 """Mass of gripper and wrist, kilograms; real grippers weigh 0.7 to 0.9."""
 _FINGER_MASS = 0.1
 _FINGER_ARMATURE = 1.5
 """Reflected inertia of the finger drive, kilograms; with much less, this damping is unstable."""
 # Stiff enough for 1 mm under the weight of a mug, damped for about 1.2 kg; arms carry some 80 N.
-_SERVOS = {
+SERVOS = {
     "slide": {"kp": "20000", "kv": "310", "forcerange": "-80 80"},
     "hinge": {"kp": "300", "kv": "3", "forcerange": "-12 12"},
 }
@@ -105,7 +105,7 @@ class Rig(ABC):
 class FreeFlyingRig(Rig):
     """A free-flying gripper; targets are offsets from its mount, metres and radians along its own axes."""
 
-    joints: tuple[str, ...] = _JOINTS
+    joints: tuple[str, ...] = WRIST_JOINTS
 
     def mount(self, data: MjData, T_world_gripper: Float[np.ndarray, "4 4"], opening: float) -> None:
         """Place the mount at a pose, the gripper at the mount, and the fingers ``opening`` metres apart."""
@@ -149,10 +149,10 @@ def _elements(gripper: Gripper, force: float, opening: float) -> list[ET.Element
     body, actuator, equality = gripper_elements(gripper, force, opening, prefix="gripper/")
     base = ET.SubElement(world, "body", name="mount")
     base.append(body)
-    for index, (name, axis) in enumerate(zip(_JOINTS, [*_AXES, *_AXES], strict=True)):
+    for index, (name, axis) in enumerate(zip(WRIST_JOINTS, [*_AXES, *_AXES], strict=True)):
         kind = "slide" if "slide" in name else "hinge"
         body.insert(index, ET.Element("joint", name=name, type=kind, axis=numbers(axis)))
-        actuator.insert(index, ET.Element("position", {"name": name, "joint": name, **_SERVOS[kind]}))
+        actuator.insert(index, ET.Element("position", {"name": name, "joint": name, **SERVOS[kind]}))
     return [world, actuator, equality]
 
 

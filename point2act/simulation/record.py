@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from point2act.core.errors import SimulationError
 from point2act.core.files import read_json, write_bytes, write_json
-from point2act.core.types import Grasp
+from point2act.core.types import Grasp, HandJoints
 from point2act.data.capture import write_capture
 from point2act.data.points import write_points
 from point2act.grasping.grasps_json import read_grasps
@@ -119,6 +119,16 @@ def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:
         quality=float(entry["quality"]),
         contacts=np.array(entry["contacts"], dtype=float),
         approach_clearance=float(entry["approach_clearance"]),
+        joints=_joints(entry["joints"]) if entry.get("joints") else None,
+    )
+
+
+def _joints(entry: Mapping[str, Any]) -> HandJoints:
+    """Read the joint positions of a hand."""
+    positions = {name: np.array(entry[name], dtype=float) for name in ("pregrasp", "grasp", "squeeze")}
+    contacts = np.array(entry["contacts"], dtype=float)
+    return HandJoints(
+        names=tuple(entry["names"]), contacts=contacts, links=tuple(entry["links"]), **positions
     )
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from point2act.core.geometry import voxel_downsample
 from point2act.core.types import NearestMiss, NoAnswer
-from point2act.grasping.antipodal.boundary import SolidPoints
+from point2act.grasping.antipodal.boundary import SolidPoints, SurfacePoints
 from point2act.grasping.antipodal.collision import (
     SPARSE,
     approach_opening,
@@ -30,6 +30,30 @@ from point2act.grasping.grippers import Boxes, Gripper
 
 # Number of contact pairs, best first, among which the nearest miss is searched.
 _PAIRS = 12
+
+
+def no_surface_near(
+    surface: SurfacePoints, action_point: Float[np.ndarray, "3"], farthest: float
+) -> NoAnswer | None:
+    """Return the reason if no surface was observed within a distance of the action point, else None."""
+    distance = np.linalg.norm(surface.points[surface.seen] - action_point, axis=1)
+    if (distance < farthest).any():
+        return None
+    nearest = f"the nearest is {1e3 * distance.min():.0f} mm away" if len(distance) else "there is none"
+    return NoAnswer(
+        "no_geometry",
+        f"no surface was observed within {1e3 * farthest:.0f} mm of the action point, {nearest}: add views "
+        "of this place",
+    )
+
+
+def nothing_stands_out(within: float) -> NoAnswer:
+    """Return the reason where no object is found within a distance of the action point, metres."""
+    return NoAnswer(
+        "no_contact_pair",
+        f"nothing stands out from the table within {1e3 * within:.0f} mm of the action point: point at the "
+        "object",
+    )
 
 
 def why_none(
@@ -58,11 +82,7 @@ def why_none(
             {"wide_pairs": len(pairs.wide), **rays},
         )
     if not pairs.tried:
-        within = 1e3 * max(pairing.start_radii)
-        return NoAnswer(
-            "no_contact_pair",
-            f"nothing stands out from the table within {within:.0f} mm of the action point: point at the object",  # noqa: E501
-        )
+        return nothing_stands_out(max(pairing.start_radii))
     if pairs.endless == pairs.tried:
         return NoAnswer(
             "too_wide",

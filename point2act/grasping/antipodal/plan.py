@@ -21,7 +21,7 @@ from point2act.grasping.antipodal.evaluation import (
     add_clearances,
     score_poses,
 )
-from point2act.grasping.antipodal.failure_reasons import why_none
+from point2act.grasping.antipodal.failure_reasons import no_surface_near, why_none
 from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, sample_free_poses
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.grippers import Gripper
@@ -61,15 +61,9 @@ def plan_grasps(
     """
     action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
     surface = surface_points(volume, action_point, config=config.boundary)
-    distance = np.linalg.norm(surface.points[surface.seen] - action_point, axis=1)
-    farthest = max(config.pairs.start_radii)
-    if not (distance < farthest).any():
-        nearest = f"the nearest is {1e3 * distance.min():.0f} mm away" if len(distance) else "there is none"
-        return (), NoAnswer(
-            "no_geometry",
-            f"no surface was observed within {1e3 * farthest:.0f} mm of the action point, {nearest}: add views "  # noqa: E501
-            "of this place",
-        )
+    missing = no_surface_near(surface, action_point, max(config.pairs.start_radii))
+    if missing is not None:
+        return (), missing
     solid = solid_points(volume, surface, config=config.boundary)
     task = GraspTask(volume, surface, solid, region, action_point, gripper, relevancy, avoid, base)
     best: tuple[Grasp, ...] = ()

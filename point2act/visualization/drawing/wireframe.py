@@ -12,8 +12,8 @@ from PIL import Image
 
 from point2act.core.geometry import invert, project, transform, transform_points
 from point2act.core.types import Camera, Grasp, OrientedBox
-from point2act.grasping.antipodal.collision import planned_opening
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector, finger_boxes, palm_boxes
+from point2act.grasping.hands.hand import Hand
 from point2act.visualization.drawing.canvas import DARK, Canvas, Color
 
 _NEAR = 0.01
@@ -47,12 +47,12 @@ def draw_gripper(
     camera: Camera,
     T_world_cam: Float[np.ndarray, "4 4"],
     grasp: Grasp,
-    gripper: Gripper,
+    gripper: EndEffector,
     color: Color,
     *,
     opacity: float = 0.8,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Draw the gripper of a grasp, open as on the approach, and the contacts.
+    """Draw the gripper of a grasp, open as on the approach, or a hand that touches; and the contacts.
 
     The palm is transparent, so that fingers and contacts behind it are visible. The scene does not hide the
     gripper; what lies behind the camera is omitted.
@@ -62,22 +62,24 @@ def draw_gripper(
         camera: Intrinsics of the photograph.
         T_world_cam: Pose of the photograph.
         grasp: Grasp, world frame.
-        gripper: Its gripper.
+        gripper: Its gripper or hand.
         color: Colour of the boxes.
         opacity: Opacity of the drawing in [0, 1].
     """
     T_cam_gripper = invert(T_world_cam) @ grasp.T_world_gripper
-    opening = planned_opening(grasp, gripper, clearance=0.0)
-    palm, fingers = gripper.body_at(opening), gripper.fingers_at(opening)
-    for boxes, strength in ((palm, 0.45), (fingers, 1.0)):
-        cuboids = [Cuboid(low, high) for low, high in zip(boxes.low, boxes.high, strict=True)]
+    for boxes, strength in ((palm_boxes(grasp, gripper), 0.45), (finger_boxes(grasp, gripper), 1.0)):
         canvas = Canvas(image)
-        for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
-            _draw_cuboid(canvas, camera, T_cam_gripper, cuboid, color)
+        if isinstance(gripper, Hand):
+            _draw_turned(canvas, camera, T_cam_gripper, boxes, color)
+        else:
+            cuboids = [Cuboid(box.center - box.half_extents, box.center + box.half_extents) for box in boxes]
+            for cuboid in far_to_near(cuboids, invert(T_cam_gripper)[:3, 3]):
+                _draw_cuboid(canvas, camera, T_cam_gripper, cuboid, color)
         image = canvas.merged(opacity=strength * opacity)
     canvas = Canvas(image)
-    contacts = _pixels(camera, _clipped(transform_points(invert(T_world_cam), grasp.contacts)))
-    for contact in contacts[:2]:
+    places = grasp.contacts if grasp.joints is None else grasp.joints.contacts
+    contacts = _pixels(camera, _clipped(transform_points(invert(T_world_cam), places)))
+    for contact in contacts[: len(places)]:
         canvas.disc(contact, max(2.0, image.shape[1] / 170), (255, 255, 255))
     return canvas.merged(opacity=opacity)
 
@@ -191,6 +193,20 @@ def far_to_near(cuboids: Sequence[Cuboid], eye: Float[np.ndarray, " 3"]) -> list
         waiting.remove(chosen)
         order.append(chosen)
     return order
+
+
+def _draw_turned(
+    canvas: Canvas,
+    camera: Camera,
+    T_cam_gripper: Float[np.ndarray, "4 4"],
+    boxes: Sequence[OrientedBox],
+    color: Color,
+) -> None:
+    """Draw boxes of any orientation, the farthest first: links of fingers are small and lie side by side."""
+    poses = [T_cam_gripper @ transform(box.axes.T, box.center) for box in boxes]
+    for index in sorted(range(len(boxes)), key=lambda index: -float(np.linalg.norm(poses[index][:3, 3]))):
+        half = boxes[index].half_extents
+        _draw_cuboid(canvas, camera, poses[index], Cuboid(-half, half), color)
 
 
 def _hides(one: Cuboid, other: Cuboid, eye: Float[np.ndarray, " 3"]) -> bool:

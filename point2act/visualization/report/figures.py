@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from point2act.core.geometry import inside, project
 from point2act.core.types import OrientedBox, QueryResult, Region
+from point2act.grasping.end_effector import EndEffector, radius
 from point2act.grasping.grippers import Gripper
 from point2act.visualization.drawing import (
     Color,
@@ -86,11 +87,18 @@ def query_panels(report: ReportInput) -> list[QueryPanel]:
                 Figure(shown.view.name, _action(shown, result, report.gripper, color, avoided))
                 for shown in _best_views(report.views, result)[:_MAX_PICTURES]
             ],
-            None if result.cut is None else draw_cut(result.cut, report.gripper, color),
+            _cut(result, report.gripper, color),
             [_answer(view, result, color) for view in report.views],
         )
         for result, color in zip(report.results, report.colors, strict=True)
     ]
+
+
+def _cut(result: QueryResult, gripper: EndEffector, color: Color) -> Image | None:
+    """Draw the cut through the surface at a gripper; a hand closes in no one plane."""
+    if result.cut is None or not isinstance(gripper, Gripper):
+        return None
+    return draw_cut(result.cut, gripper, color)
 
 
 def _answer(shown: ReportView, result: QueryResult, color: Color) -> Figure:
@@ -166,7 +174,7 @@ def _focus(result: QueryResult) -> Region | None:
 def _action(
     shown: ReportView,
     result: QueryResult,
-    gripper: Gripper,
+    gripper: EndEffector,
     color: Color,
     avoided: Sequence[tuple[OrientedBox, Color]],
 ) -> Image:
@@ -174,8 +182,8 @@ def _action(
     focus = _focus(result)
     assert focus is not None
     pose = shown.view.T_world_cam
-    radius = _close_up_radius(gripper, focus)
-    image, camera = close_up(shown.view.rgb, shown.view.camera, pose, focus.action_point, radius=radius)
+    shown_radius = _close_up_radius(gripper, focus)
+    image, camera = close_up(shown.view.rgb, shown.view.camera, pose, focus.action_point, radius=shown_radius)
     for grasp in reversed(result.grasps[1 : 1 + _MAX_RUNNERS_UP]):
         image = draw_gripper(image, camera, pose, grasp, gripper, _PALE, opacity=0.28)
     for rival in result.alternatives:
@@ -195,8 +203,7 @@ def _action(
     return draw_marker(image, camera, pose, result.region.action_point, color)
 
 
-def _close_up_radius(gripper: Gripper, region: Region) -> float:
+def _close_up_radius(gripper: EndEffector, region: Region) -> float:
     """Return the radius that a close-up shows around the action point: at least the gripper."""
-    size = float(np.linalg.norm(np.abs(gripper.body.center) + gripper.body.half, axis=1).max())
     # Without metres the gripper's size means nothing; three regions across show the surroundings.
-    return max(1.1 * size, 3.0 * float(np.linalg.norm(region.box.half_extents)))
+    return max(1.1 * radius(gripper), 3.0 * float(np.linalg.norm(region.box.half_extents)))

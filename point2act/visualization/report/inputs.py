@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from point2act.core.progress import Span
 from point2act.core.types import GaussianScene, Plan, QueryResult, RelevancyField, View
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.splatting.rendering import RenderedView
 from point2act.visualization.drawing import PALETTE, Color
 
@@ -34,7 +34,7 @@ class ReportInput:
 
     title: str
     capture: str
-    gripper: Gripper
+    gripper: EndEffector
     views: tuple[ReportView, ...]
     """A selection of about six views."""
     results: tuple[QueryResult, ...]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector, finger_boxes, palm_boxes
 from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.report.inputs import ReportInput
-from point2act.visualization.shapes import solid
+from point2act.visualization.shapes import cuboid, merged
 from point2act.visualization.splats import Splats, sketch, splats_of
 
 _MAX_SPLATS = 40_000
@@ -81,10 +81,9 @@ def _six(splats: Splats, scale: float) -> NDArray[np.float16]:
     return np.clip(relative, -largest, largest).astype("<f2")
 
 
-def _triangles(grasp: Grasp, gripper: Gripper) -> list[float]:
+def _triangles(grasp: Grasp, gripper: EndEffector) -> list[float]:
     """Return the corners of a gripper's triangles at a grasp, world, nine numbers each."""
-    opening = grasp.width if grasp.approach_width is None else grasp.approach_width
-    mesh = solid(gripper.boxes_at(opening))
+    mesh = merged(map(cuboid, (*finger_boxes(grasp, gripper), *palm_boxes(grasp, gripper))))
     corners = transform_points(grasp.T_world_gripper, mesh.vertices)[mesh.faces]
     return np.round(corners.reshape(-1), 5).tolist()
 

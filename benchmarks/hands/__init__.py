@@ -1,0 +1,1 @@
+"""Grasps of multi-fingered hands in physics."""
