@@ -56,9 +56,10 @@ class Fake:
     def attempt(self, tasks):
         (task,) = tasks
         killed = self.ends.setdefault(task.name, threading.Event())
-        while not self.go.wait(0.01):
-            if killed.is_set():
-                return "the process that worked on it ended by SIGKILL"
+        while not self.go.wait(0.01) and not killed.is_set():
+            pass
+        if killed.is_set():
+            return "the process that worked on it ended by SIGKILL"
         error = f"{task.points}: cannot" if task.options.seed == 13 else None
         self.store.job(task).mkdir(parents=True, exist_ok=True)
         (self.store.job(task) / GRASPS).write_text(
@@ -220,7 +221,7 @@ def test_one_real_walk(capture, tmp_path):
             assert served.stdout is not None
             address = re.fullmatch(r"service: (http://127\.0\.0\.1:\d+)\n", served.stdout.readline())
             assert address is not None
-            with ServiceClient(address[1], token=TOKEN, timeout=120) as client:
+            with ServiceClient(address[1], token=TOKEN, timeout=120.0) as client:
                 found = client.grasps(client.ask(client.upload(capture), points=capture / "points.json"))
         finally:
             children = psutil.Process(served.pid).children(recursive=True)
@@ -384,7 +385,7 @@ def test_the_queue_is_bounded_and_nothing_in_it_is_lost(client, capture, fake):
     assert "jobs wait already" in refused[0].json()["error"]
     fake.go.set()
     assert [client.grasps(job)["capture"] for job in taken] == [name] * len(taken)
-    assert client.ask(name, points=capture / "points.json", options={"seed": 40}, patience=10)
+    assert client.ask(name, points=capture / "points.json", options={"seed": 40}, patience=10.0)
 
 
 def test_the_number_of_captures_is_bounded(client, capture):
@@ -451,7 +452,7 @@ def test_many_clients_at_once(url, capture):
     def one(number: int) -> str:
         with ServiceClient(url, token=TOKEN) as client:
             job = client.ask(
-                name, points=capture / "points.json", options={"seed": 100 + number}, patience=60
+                name, points=capture / "points.json", options={"seed": 100 + number}, patience=60.0
             )
             return client.grasps(job)["capture"]
 

@@ -60,9 +60,8 @@ class ServiceJob:
 
 def read_job(document: Mapping[str, Any]) -> ServiceJob:
     """Return a job as it was written; one that had not ended waits again."""
-    job = ServiceJob(**document)
-    job.queries = tuple(Query(**query) for query in document["queries"])
-    job.options = JobOptions(**document["options"])
+    queries = tuple(Query(**query) for query in document["queries"])
+    job = ServiceJob(**{**document, "queries": queries, "options": JobOptions(**document["options"])})
     if not job.ended:
         job.status = "queued"
     return job
