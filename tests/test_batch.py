@@ -537,7 +537,8 @@ def test_a_process_that_dies_every_time_fails_its_job_alone(captures, tmp_path):
     assert len(list(store.records())) == 1  # the failure is not recorded: it is tried again
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kills", [1, 10])
 def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(captures, done, tmp_path, kills):
     rng, store = np.random.default_rng(kills), tmp_path / "store"
     command = [sys.executable, "-m", "point2act.cli", "batch", captures / "m.jsonl", "--output", store]

@@ -25,7 +25,7 @@ from point2act.grasping.hands.scene_field import SceneField
 class EnergyConfig:
     """Weights and scales of the energies."""
 
-    # Weights: measured on simulated tables, see docs/hands.md.
+    # Weights: chosen by hand on simulated tables that no figure is from.
     closure: float = 20.0
     """Weight of the wrench that remains, in squares of the sum of all forces."""
     distance: float = 300.0
