@@ -8,6 +8,7 @@ METHOD = {
     "check": "check.suite",
     "choose": "pipeline.choose",
     "clicks": "clicks.suite",
+    "features": "features.suite",
     "fit": "splatting.fit",
     "follow": "follow.suite",
     "frame": "frame.suite",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .grasping.grasps_json import write_grasps as write_grasps
     from .grasping.grippers import Gripper as Gripper
     from .grasping.grippers import load_gripper as load_gripper
+    from .localization.features import features_at as features_at
+    from .localization.features import lift_features as lift_features
     from .localization.relevancy import lift as lift
     from .pipeline.finished_run import open_run as open_run
     from .pipeline.fused_surface import SurfaceCloud as SurfaceCloud
