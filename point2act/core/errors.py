@@ -61,5 +61,9 @@ class ScoringError(Point2ActError):
     """A data set of a pointing benchmark, or stored answers to it, that cannot be read or do not match."""
 
 
+class TeachingError(Point2ActError):
+    """Training data that cannot be collected, read or exported."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""
