@@ -25,9 +25,10 @@ def place(block=BLOCK, point=TOP) -> Place:
     return Place(np.asarray(point, dtype=float), box, 0.9)
 
 
-def label(view, places, answer=None):
+def label(view, places, answer=None, relevancy=0.0):
     depth = view.depth.astype(float)
-    return label_view(places, view, depth, surface_points(view, depth), answer)
+    likely = np.full(depth.shape, relevancy)
+    return label_view(places, view, depth, surface_points(view, depth), likely, answer)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
@@ -56,6 +57,15 @@ def test_behind_something_it_is_not_visible_and_half_behind_it_is_undecided():
     far_side = place(point=(0.0, 0.04, 0.02))
     assert label(view, [far_side]) is not None
     assert label(VIEWS[4], [far_side]) is None
+
+
+def test_where_more_of_it_may_be_visible_than_the_region_nothing_is_decided():
+    away = VIEWS[0].T_world_cam.copy()
+    away[:3, 3] += 5 * away[:3, 0]
+    elsewhere = replace(VIEWS[0], T_world_cam=away)
+    assert label(elsewhere, [place()], relevancy=0.05) is not None
+    assert label(elsewhere, [place()], relevancy=0.3) is None
+    assert len(label(VIEWS[0], [place()], relevancy=0.3).points) == 1
 
 
 def test_outside_the_image_it_is_not_visible():

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,13 @@ from jaxtyping import Float
 from point2act.core.errors import TeachingError
 from point2act.core.files import as_utf8, write_bytes
 from point2act.core.geometry import from_tangents, to_tangents
-from point2act.core.types import Camera, OrientedBox, Plan, PointSet, Query, View
+from point2act.core.types import Camera, OrientedBox, Plan, PointSet, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view, load_view
 from point2act.data.points import PERSON, read_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import AnswerConfig
+from point2act.pipeline.session import join_relevancy
 from point2act.teaching.labels import Label, LabelConfig, Place, label_view, surface_points
 from point2act.teaching.plans import plan_reply
 
@@ -133,10 +134,12 @@ class _Collector:
     def examples(self) -> Iterator[Example]:
         """Yield points and negatives of every view, then the questions about the plan."""
         depths = self.session.depths(AnswerConfig().depth_agreement)
+        relevancy = self._relevancy()
         queries = {query.name: query for query in self.points.queries if query.name in self.places}
         most: tuple[int, View, _Picture] | None = None
         for view, depth in zip(self.session.views, depths, strict=True):
-            labels = self._labels(view, depth)
+            rendered = self.session.render(view, relevancy=relevancy).relevancy
+            labels = self._labels(view, depth, rendered)
             self.tally.undecided += len(queries) - len(labels)
             if not labels:
                 continue
@@ -149,14 +152,28 @@ class _Collector:
         if most is not None and self.points.plan is not None:
             yield from self._about_plan(self.points.plan, *most[1:])
 
-    def _labels(self, view: View, depth: Float[np.ndarray, "h w"]) -> dict[str, Label]:
+    def _relevancy(self) -> RelevancyField:
+        """Return the relevancy of the queries, in the order of ``places``."""
+        asked = {query.name: query for query in self.points.queries}
+        queries = tuple(asked[name] for name in self.places)
+        return join_relevancy(self.session.localize(replace(self.points, queries=queries)))
+
+    def _labels(
+        self, view: View, depth: Float[np.ndarray, "h w"], relevancy: Float[np.ndarray, "h w q"]
+    ) -> dict[str, Label]:
         """Return the label of every query that the view decides."""
         surface = surface_points(view, depth)
         found = {
             name: label_view(
-                places, view, depth, surface, self._own_answer(name, view), config=self.config.labels
+                places,
+                view,
+                depth,
+                surface,
+                relevancy[:, :, number],
+                self._own_answer(name, view),
+                config=self.config.labels,
             )
-            for name, places in self.places.items()
+            for number, (name, places) in enumerate(self.places.items())
         }
         return {name: label for name, label in found.items() if label is not None}
 

@@ -23,7 +23,10 @@ class LabelConfig:
     """Distance from the region's box up to which a surface belongs to it, as a fraction of its depth."""
     # An object of 2 cm at a metre, at 480 pixels.
     visible: float = 1e-4
-    """Fraction of the image from which a region whose action point is hidden counts as partly visible."""
+    """Fraction of the image from which a target whose action point is hidden counts as partly visible."""
+    # A region is where to act, and may be a small part of what the words mean. Chosen.
+    possible: float = 0.1
+    """Relevancy from which a pixel may show the target."""
     # As parse_reply allows for rounding.
     wrong: float = 0.01
     """Distance from the region at which an answer is wrong, as a fraction of the image's longer side."""
@@ -63,6 +66,7 @@ def label_view(
     view: View,
     depth: Float[np.ndarray, "h w"],
     surface: Float[np.ndarray, "h w 3"],
+    relevancy: Float[np.ndarray, "h w"],
     answer: Float[np.ndarray, "m 2"] | None,
     *,
     config: LabelConfig = LabelConfig(),
@@ -74,18 +78,19 @@ def label_view(
         view: The view.
         depth: z-depth of the surface in it, 0 for none.
         surface: The same as ``surface_points``.
+        relevancy: Probability that each pixel shows what the query means.
         answer: Pixels of the model's own answer, none for "not visible"; None if it was not asked.
 
     Returns:
         The label; None where the view decides nothing: a place is partly hidden, or there is no depth at it.
     """
-    points, shown = [], np.zeros(depth.shape, dtype=bool)
+    points, shown, possible = [], np.zeros(depth.shape, dtype=bool), relevancy >= config.possible
     for place in places:
         mask = _shows(place.box, depth, surface, config)
         pixel = _visible(place, view, depth)
         if pixel is not None and not _has_depth(pixel, depth):
             return None
-        if pixel is None and mask.mean() >= config.visible:
+        if pixel is None and (mask | possible).mean() >= config.visible:
             return None
         if pixel is not None:
             points.append(pixel)
