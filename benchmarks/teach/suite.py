@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,16 +52,18 @@ def measure(plan: Plan) -> Iterator[Metric]:
 
 def metrics(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     """Yield the metrics of judged examples."""
-    better = partial(Metric, unit="%", better="higher")
+    fractions = {
+        "right": [each.right for each in verdicts],
+        "own_right": [each.own_right for each in verdicts],
+        "not_visible_right": [each.right for each in verdicts if each.example.kind == "not_visible"],
+        "wrong_found": [each.example.hard for each in verdicts if not each.own_right],
+        "hard_wrong": [not each.own_right for each in verdicts if each.example.hard],
+    }
     yield Metric("teach.examples", len(verdicts), "", "higher")
-    yield better("teach.right", 100 * np.mean([each.right for each in verdicts]))
-    yield better("teach.own_right", 100 * np.mean([each.own_right for each in verdicts]))
-    hidden = [each.right for each in verdicts if each.example.kind == "not_visible"]
-    yield better("teach.not_visible_right", 100 * np.mean(hidden) if hidden else 100.0)
-    wrong = [each.example.hard for each in verdicts if not each.own_right]
-    yield better("teach.wrong_found", 100 * np.mean(wrong))
-    hard = [not each.own_right for each in verdicts if each.example.hard]
-    yield better("teach.hard_wrong", 100 * np.mean(hard))
+    for name, hits in fractions.items():
+        if hits:
+            yield Metric(f"teach.{name}", 100 * sum(hits) / len(hits), "%", "higher")
+            yield Metric(f"teach.{name}_of", len(hits), "", "higher")
 
 
 def judge(runs: Sequence[Path], output: Path) -> list[Verdict]:

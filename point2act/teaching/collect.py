@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import TeachingError
-from point2act.core.files import as_utf8, write_bytes
-from point2act.core.geometry import from_tangents, to_tangents
-from point2act.core.types import Camera, OrientedBox, Plan, PointSet, Query, RelevancyField, View
+from point2act.core.files import as_utf8
+from point2act.core.types import OrientedBox, Plan, PointSet, Query, RelevancyField, View
 from point2act.data.capture import disk_to_view, load_view
 from point2act.data.points import PERSON, read_points
 from point2act.grasping.grasps_json import read_grasps
@@ -24,6 +22,7 @@ from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.session import join_relevancy
 from point2act.teaching.labels import Label, LabelConfig, Place, label_view, surface_points
+from point2act.teaching.pictures import Picture, write_picture
 from point2act.teaching.plans import plan_reply
 
 if TYPE_CHECKING:
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from point2act.teaching.documents import Example
 else:
     Example = Session = Any
-
-# Quality at which JPEG's errors are below those of the cameras. Chosen.
-_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,6 @@ class Tally:
     """Queries whose confidence is too small, or that have no action point."""
     undecided: int = 0
     """Views in which a target is partly hidden, or has no depth."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Picture:
-    """A view as it is written, and its name in the data set."""
-
-    name: str
-    camera: Camera
 
 
 def collect_run(
@@ -136,7 +124,7 @@ class _Collector:
         depths = self.session.depths(AnswerConfig().depth_agreement)
         relevancy = self._relevancy()
         queries = {query.name: query for query in self.points.queries if query.name in self.places}
-        most: tuple[int, View, _Picture] | None = None
+        most: tuple[int, Picture] | None = None
         for view, depth in zip(self.session.views, depths, strict=True):
             rendered = self.session.render(view, relevancy=relevancy).relevancy
             labels = self._labels(view, depth, rendered)
@@ -145,12 +133,12 @@ class _Collector:
                 continue
             picture = self._write(view)
             for name, label in labels.items():
-                yield self._example(queries[name], label, view, picture)
+                yield self._example(queries[name], label, picture)
             visible = sum(len(label.points) > 0 for label in labels.values())
             if most is None or visible > most[0]:
-                most = visible, view, picture
+                most = visible, picture
         if most is not None and self.points.plan is not None:
-            yield from self._about_plan(self.points.plan, *most[1:])
+            yield from self._about_plan(self.points.plan, most[1])
 
     def _relevancy(self) -> RelevancyField:
         """Return the relevancy of the queries, in the order of ``places``."""
@@ -189,35 +177,28 @@ class _Collector:
         frame = next(frame for frame in self.session.frames if frame.name == view.name)
         return disk_to_view(frame, view, np.concatenate(given)) if given else None
 
-    def _write(self, view: View) -> _Picture:
-        """Write a view's image, undistorted, under a name made of its content."""
-        from PIL import Image
-
+    def _write(self, view: View) -> Picture:
+        """Write the undistorted image of a view."""
         frame = next(frame for frame in self.session.frames if frame.name == view.name)
         loaded = load_view(self.session.capture, frame, max_side=self.config.max_side)
-        buffer = io.BytesIO()
-        Image.fromarray(loaded.rgb).save(buffer, "JPEG", quality=_QUALITY)
-        name = f"images/{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.jpg"
-        write_bytes(self.folder / name, buffer.getvalue())
-        return _Picture(name, loaded.camera)
+        return write_picture(self.folder, loaded, view)
 
-    def _example(self, query: Query, label: Label, view: View, picture: _Picture) -> Example:
+    def _example(self, query: Query, label: Label, picture: Picture) -> Example:
         places = self.places[query.name]
-        moved = _Mover(view.camera, picture.camera)
-        own = self._own_answer(query.name, view)
+        own = self._own_answer(query.name, picture.view)
         content = {
             "kind": "point" if len(label.points) else "not_visible",
             "question": query.text,
-            "points": moved.points(label.points),
-            "region": None if label.region is None else moved.box(label.region),
+            "points": picture.points(label.points),
+            "region": None if label.region is None else picture.box(label.region),
             "weight": min(place.confidence for place in places),
             "hard": label.hard,
-            "own_points": None if own is None else moved.points(own),
+            "own_points": None if own is None else picture.points(own),
             "key_points": [tuple(place.action_point.tolist()) for place in places],
         }
-        return self._make(view, picture, content)
+        return self._make(picture, content)
 
-    def _about_plan(self, plan: Plan, view: View, picture: _Picture) -> Iterator[Example]:
+    def _about_plan(self, plan: Plan, picture: Picture) -> Iterator[Example]:
         """Yield the plan and each of its steps, if all of its targets are certain enough."""
         reply, names = plan_reply(plan), [query.name for query in plan.queries]
         if reply is None or not set(names) <= self.places.keys():
@@ -225,12 +206,12 @@ class _Collector:
         weight = min(place.confidence for name in names for place in self.places[name])
         actions = [step.action for step in plan.steps]
         about = {"question": plan.instruction, "weight": weight}
-        yield self._make(view, picture, {"kind": "plan", "reply": reply} | about)
+        yield self._make(picture, {"kind": "plan", "reply": reply} | about)
         for number, action in enumerate(actions):
             step = {"kind": "step", "reply": action, "done": actions[:number]}
-            yield self._make(view, picture, step | about)
+            yield self._make(picture, step | about)
 
-    def _make(self, view: View, picture: _Picture, content: dict[str, Any]) -> Example:
+    def _make(self, picture: Picture, content: dict[str, Any]) -> Example:
         """Return an example, checked, with what all examples of an image share."""
         from point2act.core.documents import check
         from point2act.teaching.documents import Example
@@ -243,9 +224,9 @@ class _Collector:
             "width": camera.width,
             "height": camera.height,
             "camera": {key: getattr(camera, key) for key in ("fx", "fy", "cx", "cy")},
-            "T_world_cam": view.T_world_cam.tolist(),
+            "T_world_cam": picture.view.T_world_cam.tolist(),
         }
-        return check(Example, content, TeachingError, place=f"{view.name} (please report it)")
+        return check(Example, content, TeachingError, place=f"{picture.view.name} (please report it)")
 
 
 def _identity(image: str, content: dict[str, Any]) -> str:
@@ -253,20 +234,3 @@ def _identity(image: str, content: dict[str, Any]) -> str:
     about = content["kind"] if content["kind"] in ("plan", "step") else "point"
     asked = "\n".join([about, content["question"], *content.get("done", [])])
     return f"{Path(image).stem}-{hashlib.sha256(as_utf8(asked)).hexdigest()[:8]}"
-
-
-@dataclass(frozen=True, eq=False)
-class _Mover:
-    """From pixels of one pinhole camera to those of another one at the same pose, kept inside its image."""
-
-    source: Camera
-    target: Camera
-
-    def points(self, pixels: Float[np.ndarray, "n 2"]) -> list[tuple[float, float]]:
-        moved = from_tangents(self.target, to_tangents(self.source, pixels))
-        inside = np.clip(moved, 0.0, [self.target.width, self.target.height])
-        return [(float(x), float(y)) for x, y in inside.round(2)]
-
-    def box(self, corners: Sequence[float]) -> tuple[float, float, float, float]:
-        (left, top), (right, bottom) = self.points(np.array(corners).reshape(2, 2))
-        return left, top, right, bottom
