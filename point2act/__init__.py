@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from .grasping.hands.load import load_hand as load_hand
     from .grasping.hands.plan import HandConfig as HandConfig
     from .grasping.hands.plan import plan_hand_grasps as plan_hand_grasps
+    from .localization.features import features_at as features_at
+    from .localization.features import lift_features as lift_features
     from .localization.relevancy import lift as lift
     from .pipeline.finished_run import open_run as open_run
     from .pipeline.fused_surface import SurfaceCloud as SurfaceCloud

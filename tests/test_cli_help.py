@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 from patience import seconds
 
-from point2act.cli import completion, grasp, run
-from point2act.cli.capture import KINDS
+from point2act.cli import capture, completion, grasp, run, teach
 from point2act.cli.main import COMMANDS, main
 from point2act.cli.options import list_options, parse_advanced, parse_user_level
 from point2act.core.errors import Point2ActError
 
-WAYS = [*(name for name in COMMANDS if name != "capture"), *(f"capture {kind}" for kind in KINDS)]
+KINDS = {"capture": capture.KINDS, "teach": teach.KINDS}
+WAYS = [
+    *(name for name in COMMANDS if name not in KINDS),
+    *(f"{name} {kind}" for name, kinds in KINDS.items() for kind in kinds),
+]
 
 
 def shown(capsys: pytest.CaptureFixture, *arguments: str) -> str:

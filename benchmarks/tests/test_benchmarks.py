@@ -51,6 +51,7 @@ def test_an_unknown_suite_is_one_sentence(capsys: pytest.CaptureFixture[str]) ->
 def test_the_suites_that_are_promised_are_there() -> None:
     promised = {
         "raster",
+        "features",
         "fit",
         "lift",
         "question",
@@ -59,6 +60,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "memory",
         "growth",
         "tabletop",
+        "teach",
         "act",
         "bags",
         "tracking",

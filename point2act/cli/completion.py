@@ -9,7 +9,6 @@ from typing import Literal
 
 import tyro
 
-from point2act.cli.capture import KINDS
 from point2act.cli.options import Option, list_options, parse
 from point2act.cli.overview import COMMANDS, EVERYWHERE, module_of
 
@@ -38,7 +37,7 @@ def _options() -> dict[str, list[Option]]:
     options = {}
     for command in COMMANDS:
         module = import_module(module_of(command))
-        classes = KINDS.values() if command == "capture" else [module.Arguments]
+        classes = module.KINDS.values() if hasattr(module, "KINDS") else [module.Arguments]
         found = [option for cls in classes for option in list_options(cls) if "." not in option.path]
         options[command] = list({option.path: option for option in found}.values())
     return options
@@ -46,7 +45,7 @@ def _options() -> dict[str, list[Option]]:
 
 def _words(command: str, options: Sequence[Option]) -> list[str]:
     """Return the words that may follow a command."""
-    kinds = list(KINDS) if command == "capture" else []
+    kinds = list(getattr(import_module(module_of(command)), "KINDS", ()))
     return kinds + [value for option in options if option.positional for value in option.choices]
 
 

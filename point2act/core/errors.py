@@ -69,5 +69,9 @@ class FleetError(Point2ActError):
     """A manifest, a store or a server of many jobs that cannot be used."""
 
 
+class TeachingError(Point2ActError):
+    """Training data that cannot be collected, read or exported."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""

@@ -134,15 +134,28 @@ def _vote(projection: Projection, pixels: ViewAnswers, config: RelevancyConfig) 
     """Gather each query's heatmap on the Gaussians that a view sees."""
     maps = heatmaps(projection.camera, pixels, config=config.heatmap)
     sums, weight = gather(projection, torch.from_numpy(maps))
-    weight = torch.where(weight > _MIN_WEIGHT * weight.max(), weight, 0.0)
-    covered = weight[weight > 0].cpu().numpy()
-    half = config.half_seen * float(np.quantile(covered, _UNOCCLUDED)) if len(covered) else 1.0
+    weight, seen = how_well_seen(weight, config.half_seen)
     return _Vote(
-        seen=weight / (weight + half),
+        seen=seen,
         heat=torch.where(weight > 0, sums.t().contiguous() / weight, 0.0),
         answered=torch.tensor([p is not None for p in pixels], device=weight.device),
         positive=torch.tensor([p is not None and len(p) > 0 for p in pixels], device=weight.device),
     )
+
+
+def how_well_seen(
+    weight: Float[Tensor, " n"], half_seen: float
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return a view's blending weights that count, and how well it sees each Gaussian, in [0, 1).
+
+    Args:
+        weight: Sum of blending weights of every Gaussian over the pixels of the view.
+        half_seen: Fraction of an unoccluded Gaussian's weight at which a Gaussian counts as half seen.
+    """
+    weight = torch.where(weight > _MIN_WEIGHT * weight.max(), weight, 0.0)
+    covered = weight[weight > 0].cpu().numpy()
+    half = half_seen * float(np.quantile(covered, _UNOCCLUDED)) if len(covered) else 1.0
+    return weight, weight / (weight + half)
 
 
 def _combine(votes: Sequence[_Vote], config: RelevancyConfig) -> Float[Tensor, "q n"]:

@@ -106,7 +106,7 @@ def parse_reply(
         chosen, annotations = _annotations(text, dialect, image_size, input_size)
         if chosen is None:
             return []
-        span = _span(chosen, image_size, input_size)
+        span = _borders(chosen, image_size, input_size)
         return from_tangents(annotations, span, image_size, tolerance=chosen.tolerance)
 
 
@@ -135,7 +135,7 @@ def parse_anywhere(
         chosen, annotations = _annotations(text, dialect, image_size, input_size)
         if chosen is None:
             return []
-        span = _span(chosen, image_size, input_size)
+        span = _borders(chosen, image_size, input_size)
         return [centre(annotation, span, frame) for annotation in annotations]
 
 
@@ -223,7 +223,18 @@ def _check_negation(parsed: ParsedReply) -> None:
     )
 
 
-def _span(dialect: _Dialect, image_size: Size, input_size: Size | None) -> tuple[float, float]:
+def span(dialect: str, image_size: Size, input_size: Size | None = None) -> tuple[float, float]:
+    """Return what a dialect other than "auto" calls the right and the lower border of an image.
+
+    Args:
+        dialect: One of ``DIALECTS`` but ``"auto"``.
+        image_size: ``(height, width)`` of the image, pixels.
+        input_size: As in ``parse_reply``.
+    """
+    return _borders(_TABLE[dialect], image_size, input_size)
+
+
+def _borders(dialect: _Dialect, image_size: Size, input_size: Size | None) -> tuple[float, float]:
     """Return the coordinates of the right and the lower border."""
     if dialect.span == "image":
         return float(image_size[1]), float(image_size[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -109,8 +108,8 @@ def plan(
         raise ModelError('the instruction is empty: write what is wanted, such as "bring me the mug"')
     from point2act.data.plan_reply import reply_schema
 
-    schema = reply_schema()
-    request = Request(_prompt(instruction, len(images), schema), tuple(images), schema, _MAX_TOKENS)
+    prompt = plan_prompt(instruction, images=len(images))
+    request = Request(prompt, tuple(images), reply_schema(), _MAX_TOKENS)
 
     def read(reply: Reply) -> Plan:
         return parse_plan(reply.text, instruction, model=model_name)
@@ -127,13 +126,21 @@ def scene_sentence(images: int) -> str:
     return f"The {images} images show the scene from different sides: plan with what is there."
 
 
-def _prompt(instruction: str, images: int, schema: dict[str, Any]) -> str:
+def plan_prompt(instruction: str, *, images: int) -> str:
+    """Return the prompt that asks for a plan.
+
+    Args:
+        instruction: Task in plain language.
+        images: Number of images of the scene that come before the prompt.
+    """
+    from point2act.data.plan_reply import reply_schema
+
     return _PROMPT.format(
         seen=scene_sentence(images),
         instruction=json.dumps(" ".join(instruction.split()), ensure_ascii=False),
         steps=MAX_STEPS,
         targets=MAX_TARGETS,
-        schema=json.dumps(schema),
+        schema=json.dumps(reply_schema()),
         example_instruction=json.dumps(EXAMPLE_INSTRUCTION),
         example=json.dumps(EXAMPLE),
     )

@@ -1,0 +1,1 @@
+"""Lifting features of images onto Gaussians: time and memory."""

@@ -1,0 +1,1 @@
+"""Training data from runs: how often its answers are right."""
