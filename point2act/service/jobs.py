@@ -60,8 +60,10 @@ class ServiceJob:
 
 def read_job(document: Mapping[str, Any]) -> ServiceJob:
     """Return a job as it was written; one that had not ended waits again."""
-    queries = tuple(Query(**query) for query in document["queries"])
-    job = ServiceJob(**{**document, "queries": queries, "options": JobOptions(**document["options"])})
+    fields: dict[str, Any] = dict(document)
+    fields["queries"] = tuple(Query(**query) for query in document["queries"])
+    fields["options"] = JobOptions(**document["options"])
+    job = ServiceJob(**fields)
     if not job.ended:
         job.status = "queued"
     return job
