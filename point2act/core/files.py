@@ -135,14 +135,19 @@ def read_json(path: Path | str, error: type[Point2ActError]) -> Any:
     """Read strict JSON: UTF-8, finite numbers, no repeated keys, limited nesting. Raises ``error`` if not."""
     data = read_bytes(path, error)
     try:
-        document = json.loads(
-            data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=unique_keys
-        )
-        check_nesting(document)
-        return document
-    except (ValueError, RecursionError) as err:
-        why = "nested too deeply" if isinstance(err, RecursionError) else err
-        raise error(f"{path} is not valid JSON ({why}): fix it or write it again") from err
+        return parse_json(data.decode("utf-8-sig"))
+    except ValueError as err:
+        raise error(f"{path} is not valid JSON ({err}): fix it or write it again") from err
+
+
+def parse_json(text: str) -> Any:
+    """Parse strict JSON: finite numbers, no repeated keys, limited nesting. Raises ``ValueError`` if not."""
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
+    except RecursionError as err:
+        raise ValueError("nested too deeply") from err
+    check_nesting(document)
+    return document
 
 
 def check_nesting(document: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from point2act.core.errors import FleetError, Point2ActError
-from point2act.core.files import check_nesting, read_bytes, unique_keys
+from point2act.core.files import parse_json, read_bytes
 from point2act.core.types import Query
 from point2act.data.view_loader import MAX_SIDE
 from point2act.grasping.depth_noise import Sensor
@@ -119,16 +118,9 @@ def _job(line: str, number: int, folder: Path, options: JobOptions) -> Job:
 
 def _parsed(line: str) -> Any:
     try:
-        document = json.loads(line, parse_constant=_refuse, object_pairs_hook=unique_keys)
-        check_nesting(document)
-        return document
-    except (ValueError, RecursionError) as err:
-        why = "nested too deeply" if isinstance(err, RecursionError) else err
-        raise FleetError(f"not valid JSON ({why})") from err
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
+        return parse_json(line)
+    except ValueError as err:
+        raise FleetError(f"not valid JSON ({err})") from err
 
 
 def _check_texts(line: JobLine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import time
@@ -22,7 +21,7 @@ from starlette.exceptions import HTTPException as HTTPError
 from starlette.requests import ClientDisconnect
 
 from point2act.core.errors import FleetError, Point2ActError
-from point2act.core.files import check_nesting, unique_keys, writing
+from point2act.core.files import parse_json, writing
 from point2act.service.jobs import ENDED, BusyError, MissingError
 from point2act.service.requests import (
     CaptureReply,
@@ -208,14 +207,9 @@ async def _blocks(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 def _parsed(body: bytes) -> Any:
-    def refuse(name: str) -> float:
-        raise ValueError(f"{name} is not a JSON number")
-
     try:
-        document = json.loads(body, parse_constant=refuse, object_pairs_hook=unique_keys)
-        check_nesting(document)
-        return document
-    except (ValueError, RecursionError) as err:
+        return parse_json(body.decode("utf-8-sig"))
+    except ValueError as err:
         raise FleetError(f"the body is not valid JSON ({type(err).__name__}): send a job") from err
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import brief, check_nesting, read_bytes, unique_keys
+from point2act.core.files import brief, parse_json, read_bytes
 from point2act.scoring.questions import Question
 
 
@@ -41,16 +40,9 @@ def read_lines(path: Path) -> list[tuple[str, Any]]:
 
 def _parse(line: str, place: str) -> Any:
     try:
-        value = json.loads(line, parse_constant=_refuse, object_pairs_hook=unique_keys)
-        check_nesting(value)
-        return value
-    except (ValueError, RecursionError) as err:
-        why = "nested too deeply" if isinstance(err, RecursionError) else err
-        raise ScoringError(f"{place} is not valid JSON ({why}): write one JSON object a line") from err
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
+        return parse_json(line)
+    except ValueError as err:
+        raise ScoringError(f"{place} is not valid JSON ({err}): write one JSON object a line") from err
 
 
 def find_file(folder: Path, *names: str, place: str) -> Path:
