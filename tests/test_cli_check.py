@@ -49,6 +49,19 @@ def test_a_spoilt_capture_ends_with_two_and_names_the_images(
     }
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_base_frame_is_part_of_the_report(small_capture: Path, tmp_path: Path, known: bool):
+    document = json.loads((small_capture / "transforms.json").read_text())
+    document.pop("T_base_world", None)
+    if known:
+        document["T_base_world"] = [[0, -1, 0, 0.3], [1, 0, 0, 0], [0, 0, 1, 0.1], [0, 0, 0, 1]]
+    (small_capture / "transforms.json").write_text(json.dumps(document))
+    assert run(small_capture, "--json", tmp_path / "check.json") == 0
+    report = json.loads((tmp_path / "check.json").read_text())
+    assert ("base" in {finding["code"] for finding in report["findings"]}) != known
+    assert ("the robot's base frame" in report["fine"]) == known
+
+
 def test_one_capture_has_one_view(tmp_path: Path):
     synthetic.write_capture_files(tmp_path, synthetic.views(1))
     assert run(tmp_path) == 2

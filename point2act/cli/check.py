@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from point2act.calibration.checks import CheckConfig, Finding, Report, run_checks
+from point2act.calibration.checks.base_frame import check_base
 from point2act.calibration.checks.findings import SEVERITIES
 from point2act.calibration.checks.recorded_clock import check_clock
 from point2act.calibration.poses import PoseRefinementConfig
@@ -44,8 +45,8 @@ class Arguments:
     """Report errors and warnings of a capture before anything is reconstructed from it.
 
     Checks blur, exposure, duplicates, coverage, camera poses against the images, depth between views, the
-    registration of depth to colour, and the clocks of a bag. Exit code 0: remarks at most, 1: warnings,
-    2: errors.
+    registration of depth to colour, the robot's base frame, and the clocks of a bag. Exit code 0: remarks at
+    most, 1: warnings, 2: errors.
 
       point2act check capture/ --refine refined/
 
@@ -71,8 +72,8 @@ def main(argv: Sequence[str]) -> None:
     with stages.stage("load the images") as bar:
         views = load_views(capture, max_side=config.max_side, progress=bar)
     with stages.stage("check the capture") as bar:
-        clock = check_clock(given.capture)
-        report = run_checks(views, metric=capture.metric, recorded=[clock], progress=bar)
+        recorded = [check_base(capture), check_clock(given.capture)]
+        report = run_checks(views, metric=capture.metric, recorded=recorded, progress=bar)
     document, words = report.document(), _words(report)
     if output.refine is not None:
         copied = refined_copy(
