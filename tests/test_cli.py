@@ -125,7 +125,7 @@ def test_commands_in_one_process_leave_it_as_it_was(capsys):
 
 def test_a_wrong_command_lists_the_right_ones(refuses):
     commands = (
-        "run, ask, batch, plan, grasp, grasp-image, track, act, view, bench-model, compare, export, demo"
+        "run, ask, batch, plan, grasp, grasp-image, track, act, view, bench-model, teach, compare, export"
     )
     refuses("grab", says=commands)
 
