@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> None:
         raise ScoringError("there is nothing to score: give --answers FILE, or a --model to ask")
     # Late, as in the other commands: --help is quick.
     from point2act.scoring.formats import FORMATS
-    from point2act.scoring.report import summarise, write_report
+    from point2act.scoring.report import write_report
     from point2act.scoring.scores import score_answers
     from point2act.scoring.scores_json import write_scores
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str]) -> None:
         scores, baselines = score_answers(answers, questions, form, seed=arguments.output.seed, progress=tick)
     write_scores(output / "scores.json", answers, scores, baselines, form=form, data=data)
     with stages.stage("draw the failures") as tick:
-        write_report(
+        rows = write_report(
             output / "report.html",
             answers,
             scores,
@@ -123,7 +123,6 @@ def main(argv: Sequence[str]) -> None:
             pictures=arguments.output.pictures,
             progress=tick,
         )
-    rows = [summarise(given, found, form) for given, found in zip(answers, scores, strict=True)]
     _print(form, rows, baselines, len(questions))
     print(f"scores: {output / 'scores.json'}\nreport: {output / 'report.html'}")
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from point2act.core.errors import Point2ActError
@@ -62,6 +63,30 @@ def replacing(path: Path | str) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
         # At most once a minute per folder: listing ten thousand files takes milliseconds.
         _remove_stale_drafts(path.parent.absolute(), int(time.monotonic() // _STALE))
+
+
+def check_free(output: Path, error: type[Point2ActError]) -> None:
+    """Raise ``error`` if ``output`` exists and is not an empty folder."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise error(f"{output} already exists: choose another --output, or delete it")
+
+
+@contextmanager
+def new_folder(output: Path, error: type[Point2ActError]) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``output`` at the end of a block without an error.
+
+    Raises ``error`` at once if ``output`` exists, and ``Point2ActError`` if it cannot be written.
+    """
+    check_free(output, error)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as draft:
+            folder = Path(draft) / "new"
+            folder.mkdir()
+            yield folder
+            os.replace(folder, output)
+    except OSError as err:
+        raise Point2ActError(f"{output} cannot be written ({err}): choose another --output") from err
 
 
 @contextmanager
@@ -148,6 +173,32 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deeply") from err
     check_nesting(document)
     return document
+
+
+def read_json_lines(path: Path, error: type[Point2ActError]) -> list[tuple[str, Any]]:
+    """Read a file with one strict JSON value a line; empty lines are skipped.
+
+    Args:
+        path: File to read.
+        error: Raised if the file cannot be read, or a line is not JSON.
+
+    Returns:
+        For each value its place, as ``FILE, line 3``, and the value.
+    """
+    try:
+        text = read_bytes(path, error).decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise error(f"{path} is not UTF-8 text ({err.reason}): save it as UTF-8") from err
+    values = []
+    # Not splitlines: JSON strings may hold other separators of lines.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            place = f"{path}, line {number}"
+            try:
+                values.append((place, parse_json(line)))
+            except ValueError as err:
+                raise error(f"{place} is not valid JSON ({err}): write one JSON object a line") from err
+    return values
 
 
 def check_nesting(document: Any) -> None:

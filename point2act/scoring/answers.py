@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import brief, write_text
-from point2act.scoring.formats.files import read_lines
+from point2act.core.files import brief, read_json_lines, write_text
 from point2act.scoring.questions import Question, QuestionId, Size, index_questions
 
 _NAMED = 3
@@ -56,7 +55,7 @@ def read_answers(path: Path, questions: Sequence[Question]) -> dict[QuestionId, 
 
     index = index_questions(questions)
     answers: dict[QuestionId, Answer] = {}
-    for place, value in read_lines(path):
+    for place, value in read_json_lines(path, ScoringError):
         entry = check(AnswerEntry, _renamed(value), ScoringError, place=place)
         question = _find(index, entry.id, entry.category, questions, place)
         if question.id in answers:

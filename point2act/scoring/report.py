@@ -78,8 +78,8 @@ def write_report(
     data: Path,
     pictures: int = 24,
     progress: ProgressCallback | None = None,
-) -> None:
-    """Write the report atomically; pictures and styles are inside the file.
+) -> list[ModelSummary]:
+    """Write the report atomically; pictures and styles are inside the file. Return the rows of its table.
 
     Args:
         path: HTML file to write.
@@ -93,7 +93,7 @@ def write_report(
     """
     models = []
     for number, (given, found) in enumerate(zip(answers, scores, strict=True)):
-        models.append(summarise(given, found, form, pictures))
+        models.append(_summarise(given, found, form, pictures))
         if progress is not None:
             progress(number + 1, len(answers))
     names = [given.name for given in answers]
@@ -111,9 +111,10 @@ def write_report(
         differences=list(zip(names, compared, strict=True))[1:],
     )
     write_text(path, page)
+    return models
 
 
-def summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: int = 0) -> ModelSummary:
+def _summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: int) -> ModelSummary:
     """Return a model's means, and the given number of its failures as pictures."""
     failed = sorted((score for score in scores if score.score < _FAILED), key=lambda score: score.score)
     return ModelSummary(

@@ -19,8 +19,8 @@ from point2act.simulation.camera import render_states
 from point2act.simulation.hand_model import HandModel, add_hand
 from point2act.simulation.mjcf import TIMESTEP
 from point2act.simulation.record import captured_scene, grasp_from_json
-from point2act.simulation.scene import Scene, parts_of_geoms
-from point2act.simulation.trial import Outcome
+from point2act.simulation.scene import Scene, advance, parts_of_geoms, thing_of_geom
+from point2act.simulation.trial import Outcome, run_to_end
 
 _DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)])
 
@@ -218,18 +218,12 @@ class _Run:
 
     def step(self) -> None:
         """Advance the physics by a step."""
-        mujoco.mj_step(self.mounted.model, self.data)
-        if not np.isfinite(self.data.qpos).all():
-            raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
-
-    def thing_of(self, geom: int) -> str:
-        """Return the object that a geom belongs to, empty for none."""
-        part = self.part_of_geom[geom]
-        return self.scene.parts[part][0] if part >= 0 else ""
+        advance(self.scene, self.mounted.model, self.data)
 
     def touched(self) -> set[str]:
         """Return the objects that the hand touches."""
-        return {self.thing_of(other) for _, _, other in self.mounted.contacts(self.data)} - {""}
+        others = (other for _, _, other in self.mounted.contacts(self.data))
+        return {thing_of_geom(self.scene, self.part_of_geom, other) for other in others} - {""}
 
     @property
     def height(self) -> float:
@@ -249,7 +243,7 @@ def _play(run: _Run, query: str, grasp: Grasp, joints: HandJoints, config: HandT
     run.wait(0.3)
     run.record_moment("squeezed")
     parts, by_part = _pressed_parts(run, query)
-    _run_to_end(run.move(rest, up, 2.0))
+    run_to_end(run.move(rest, up, 2.0))
     run.wait(0.5)
     run.record_moment("lifted")
     others = run.touched() - {run.target}
@@ -295,7 +289,7 @@ def _shake(run: _Run, up: Float[np.ndarray, " 6"], start: float, config: HandTri
         way = np.zeros(6)
         way[axis] = config.shake
         for end, other in ((up + way, up), (up - way, up + way), (up, up - way)):
-            _run_to_end(run.move(other, end, 0.3))
+            run_to_end(run.move(other, end, 0.3))
         if not _is_held(run, start, config):
             return False
     return True
@@ -322,8 +316,3 @@ def _pressed_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], 
     order = [int(part) for part in np.argsort(-force, kind="stable") if force[part] > 0]
     on_it = force[list(run.scene.target_parts(query))].sum()
     return tuple(run.scene.parts[part] for part in order), bool(on_it > 0.5 * force.sum())
-
-
-def _run_to_end(steps: Iterator[None]) -> None:
-    for _ in steps:
-        pass

@@ -161,6 +161,19 @@ def parts_of_geoms(scene: Scene, model: MjModel) -> Int[np.ndarray, " g"]:
     return ids
 
 
+def thing_of_geom(scene: Scene, part_of_geom: Int[np.ndarray, " g"], geom: int) -> str:
+    """Return the object that a geom belongs to, see ``parts_of_geoms``; empty for none."""
+    part = part_of_geom[geom]
+    return scene.parts[part][0] if part >= 0 else ""
+
+
+def advance(scene: Scene, model: MjModel, data: MjData) -> None:
+    """Advance the physics by a step. Raises ``SimulationError`` if it diverges."""
+    mujoco.mj_step(model, data)
+    if not np.isfinite(data.qpos).all():
+        raise SimulationError(f"the physics of scene '{scene.name}' blew up; lighten its objects")
+
+
 def extent(parts: Sequence[Part]) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
     """Return the lowest and the highest corner of the box around parts, in the frame of their object."""
     shapes = [shape for part in parts for shape in part.shapes]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.antipodal.collision import planned_opening
@@ -17,7 +17,7 @@ from point2act.grasping.grippers import Gripper
 from point2act.simulation.camera import render_states
 from point2act.simulation.gripper_model import FreeFlyingRig, Rig, add_gripper, gripper_contacts, squeeze
 from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.scene import Scene, parts_of_geoms
+from point2act.simulation.scene import Scene, advance, parts_of_geoms, thing_of_geom
 
 FILM_RATE = 6.0
 """Images of a film per second of simulated time."""
@@ -161,9 +161,7 @@ class _Run:
             self._step()
 
     def _step(self) -> None:
-        mujoco.mj_step(self.rig.mounted.model, self.data)
-        if not np.isfinite(self.data.qpos).all():
-            raise SimulationError(f"the physics of scene '{self.scene.name}' blew up; lighten its objects")
+        advance(self.scene, self.rig.mounted.model, self.data)
         if self.data.time * FILM_RATE >= len(self.filmed):
             self.filmed.append(self.data.qpos.copy())
 
@@ -180,14 +178,14 @@ def _play(run: _Run, query: str, target: str, way: Trajectory, config: TrialConf
     by_part = False
     if free:
         squeeze(run.data)
-        _run_to_end(run.go(rest, 0.8))
+        run_to_end(run.go(rest, 0.8))
         run.record_moment("closed")
         parts, by_part = _gripped_parts(run, query)
-        _run_to_end(run.go(way.lift, 1.5))
+        run_to_end(run.go(way.lift, 1.5))
         run.record_moment("lifted")
         run.shake(up[0], config.shake)
         run.record_moment("shaken")
-        _run_to_end(run.go(up, 1.0))
+        run_to_end(run.go(up, 1.0))
         run.record_moment("held")
     held = _held_objects(run) if free else []
     lifted = target if target in held else next(iter(held), "")
@@ -218,7 +216,8 @@ def _approach(run: _Run, way: Trajectory, config: TrialConfig) -> bool:
     return True
 
 
-def _run_to_end(steps: Iterator[None]) -> None:
+def run_to_end(steps: Iterator[None]) -> None:
+    """Take all steps of a motion."""
     for _ in steps:
         pass
 
@@ -249,22 +248,18 @@ def _gripped_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], 
 
 def _held_objects(run: _Run) -> list[str]:
     """Return the objects that both fingers touch and that do not rest on the table or the floor."""
+    thing = partial(thing_of_geom, run.scene, run.part_of_geom)
     resting: set[str] = set()
     for a, b in run.data.contact.geom.tolist():
-        things = {_thing_of(run, a), _thing_of(run, b)}
+        things = {thing(a), thing(b)}
         if "" in things and not (run.rig.mounted.geoms[a] or run.rig.mounted.geoms[b]):
             resting |= things
     left, right = (
         {
-            _thing_of(run, other)
+            thing(other)
             for _, gripper_geom, other in gripper_contacts(run.rig.mounted, run.data)
             if gripper_geom in geoms
         }
         for geoms in run.rig.mounted.fingers
     )
     return sorted((left & right) - resting - {""})
-
-
-def _thing_of(run: _Run, geom: int) -> str:
-    part = run.part_of_geom[geom]
-    return run.scene.parts[part][0] if part >= 0 else ""

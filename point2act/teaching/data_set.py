@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from point2act.core.errors import Point2ActError, ScoringError, TeachingError
-from point2act.core.files import write_text
-from point2act.scoring.formats.files import read_lines
+from point2act.core.errors import TeachingError
+from point2act.core.files import new_folder, read_json_lines, write_text
 
 if TYPE_CHECKING:
     from point2act.teaching.documents import Example
@@ -29,17 +26,9 @@ def new_data_set(output: Path) -> Iterator[Path]:
 
     Raises ``TeachingError`` at once if ``output`` exists and is not an empty folder.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise TeachingError(f"{output} already exists: choose another --output, or delete it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as draft:
-            folder = Path(draft) / "data"
-            (folder / "images").mkdir(parents=True)
-            yield folder
-            os.replace(folder, output)
-    except OSError as err:
-        raise Point2ActError(f"{output} cannot be written ({err}): choose another --output") from err
+    with new_folder(output, TeachingError) as folder:
+        (folder / "images").mkdir()
+        yield folder
 
 
 def write_examples(folder: Path, examples: Sequence[Example]) -> None:
@@ -57,12 +46,8 @@ def read_examples(folder: Path) -> tuple[Example, ...]:
     from point2act.core.documents import check
     from point2act.teaching.documents import Example
 
-    try:
-        lines = read_lines(folder / NAME)
-    except ScoringError as err:
-        raise TeachingError(str(err)) from err
     examples: dict[str, Example] = {}
-    for place, value in lines:
+    for place, value in read_json_lines(folder / NAME, TeachingError):
         example = check(Example, value, TeachingError, place=place)
         if example.id in examples:
             raise TeachingError(f"{place}: the id {example.id!r} is used twice: give each its own")

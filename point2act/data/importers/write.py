@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
-from point2act.core.errors import CaptureError, Point2ActError
-from point2act.core.files import read_json, write_json
+from point2act.core.errors import CaptureError
+from point2act.core.files import check_free, new_folder, read_json, write_json
 from point2act.core.types import Capture, ProgressCallback
 from point2act.data.capture import CaptureWriter, load_views, read_capture, write_capture
 from point2act.data.importers.recording import Recording, load_frame
@@ -23,8 +21,7 @@ T = TypeVar("T")
 
 def check_output_free(output: Path) -> None:
     """Raise ``CaptureError`` if ``output`` exists and is not an empty folder."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise CaptureError(f"{output} already exists: choose another --output, or delete it")
+    check_free(output, CaptureError)
 
 
 @contextmanager
@@ -33,17 +30,9 @@ def new_capture(output: Path) -> Iterator[Path]:
 
     Raises ``CaptureError`` at once if ``output`` exists.
     """
-    check_output_free(output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as draft:
-            folder = Path(draft) / "capture"
-            folder.mkdir()
-            yield folder
-            read_capture(folder)
-            os.replace(folder, output)
-    except OSError as err:
-        raise Point2ActError(f"{output} cannot be written ({err}): choose another --output") from err
+    with new_folder(output, CaptureError) as folder:
+        yield folder
+        read_capture(folder)
 
 
 def write_recording(

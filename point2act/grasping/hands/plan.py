@@ -168,7 +168,7 @@ def plan_hand_grasps(
     found, counts = _search(task, device, np.random.default_rng(seed), progress)
     if not found:
         return (), _why_none(task, counts)
-    return tuple(sorted((_grasp(task, one) for one in found), key=lambda grasp: -grasp.score)), None
+    return tuple(_grasp(task, one) for one in found), None
 
 
 def _search(
@@ -254,8 +254,12 @@ def _score(task: _Task, grasp: HandGrasp) -> tuple[float, float, dict[str, float
         "contacts": min(1.0, len(grasp.touching) / 4),
     }
     quality = 0.6 * terms["closure"] + 0.2 * terms["clearance"] + 0.2 * terms["contacts"]
-    relevancy = float(grasp.probability @ grasp.share / max(grasp.share.sum(), 1e-9))
-    return quality * (0.3 + 0.7 * relevancy), quality, terms
+    return quality * (0.3 + 0.7 * _relevancy(grasp)), quality, terms
+
+
+def _relevancy(grasp: HandGrasp) -> float:
+    """Return the region's probability at the contacts, weighted by their forces."""
+    return float(grasp.probability @ grasp.share / max(grasp.share.sum(), 1e-9))
 
 
 def _distinct(task: _Task, grasps: list[HandGrasp]) -> list[HandGrasp]:
@@ -287,7 +291,7 @@ def _grasp(task: _Task, found: HandGrasp) -> Grasp:
         T_world_gripper=np.asarray(T @ found.T_volume_palm, dtype=np.float64),
         width=float(np.linalg.norm(contacts[pair[0]] - contacts[pair[1]])),
         score=score,
-        relevancy=float(found.probability @ found.share / max(found.share.sum(), 1e-9)),
+        relevancy=_relevancy(found),
         quality=quality,
         contacts=contacts[pair],
         approach_clearance=found.clearance,

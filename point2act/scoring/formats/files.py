@@ -6,43 +6,10 @@ import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import brief, parse_json, read_bytes
+from point2act.core.files import brief
 from point2act.scoring.questions import Question
-
-
-def read_lines(path: Path) -> list[tuple[str, Any]]:
-    """Read a file with one JSON value a line; empty lines are skipped.
-
-    Args:
-        path: File to read.
-
-    Returns:
-        For each value its place, as ``FILE, line 3``, and the value.
-
-    Raises:
-        ScoringError: The file cannot be read, or a line is not JSON.
-    """
-    try:
-        text = read_bytes(path, ScoringError).decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise ScoringError(f"{path} is not UTF-8 text ({err.reason}): save it as UTF-8") from err
-    values = []
-    # Not splitlines: JSON strings may hold other separators of lines.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            place = f"{path}, line {number}"
-            values.append((place, _parse(line, place)))
-    return values
-
-
-def _parse(line: str, place: str) -> Any:
-    try:
-        return parse_json(line)
-    except ValueError as err:
-        raise ScoringError(f"{place} is not valid JSON ({err}): write one JSON object a line") from err
 
 
 def find_file(folder: Path, *names: str, place: str) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.errors import ScoringError
+from point2act.core.files import read_json_lines
 from point2act.data.capture.images import image_size, read_mask
-from point2act.scoring.formats.files import check_folder, check_questions, find_file, read_lines
+from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
 from point2act.scoring.metrics import first_in_mask, three_in_mask
 from point2act.scoring.questions import Question, Target
@@ -33,7 +34,7 @@ def read_reasoning(folder: Path) -> tuple[Question, ...]:
 
     check_folder(folder)
     questions = []
-    for place, value in read_lines(folder / QUESTIONS):
+    for place, value in read_json_lines(folder / QUESTIONS, ScoringError):
         entry = check(ReasoningEntry, value, ScoringError, place=place)
         questions.append(
             Question(

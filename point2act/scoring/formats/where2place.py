@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.errors import ScoringError
+from point2act.core.files import read_json_lines
 from point2act.data.capture.images import read_channels
-from point2act.scoring.formats.files import check_folder, check_questions, find_file, read_lines
+from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
 from point2act.scoring.metrics import mean_in_mask
 from point2act.scoring.published import read_absolute_tuples, read_tags, read_tuples
@@ -42,7 +43,7 @@ def read_where2place(folder: Path) -> tuple[Question, ...]:
 
     check_folder(folder)
     questions = []
-    for number, (place, value) in enumerate(read_lines(folder / _QUESTIONS)):
+    for number, (place, value) in enumerate(read_json_lines(folder / _QUESTIONS, ScoringError)):
         entry = check(Where2PlaceEntry, value, ScoringError, place=place)
         questions.append(
             Question(
