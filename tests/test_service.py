@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -327,13 +327,28 @@ def test_a_page_of_another_site_is_refused(client):
 
 
 # ── limits ─────────────────────────────────────────────────────────────────────────────────────
-def raw(url: str, head: str, body: bytes = b"", *, wait: bool = True) -> bytes:
-    """Send bytes, and return the beginning of the reply; without waiting the connection is dropped."""
+@contextmanager
+def connected(url: str, head: str, body: bytes = b"") -> Iterator[socket.socket]:
+    """A connection on which bytes were sent."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         lines = [head, f"Host: {host}:{port}", f"Authorization: Bearer {TOKEN}", "", ""]
         connection.sendall("\r\n".join(lines).encode() + body)
-        return connection.recv(4096) if wait else b""
+        yield connection
+
+
+def raw(url: str, head: str, body: bytes = b"") -> bytes:
+    """Send bytes, and return the beginning of the reply."""
+    with connected(url, head, body) as connection:
+        return connection.recv(4096)
+
+
+def within(seconds: float, holds: Callable[[], object]) -> bool:
+    """Wait until something holds, and return whether it does."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
+    return bool(holds())
 
 
 def test_ten_gigabytes_are_refused_before_they_are_sent(url, tmp_path):
@@ -360,13 +375,11 @@ def test_a_body_of_unknown_length_is_limited_as_it_comes(client, tmp_path):
 
 
 def test_a_cancelled_upload_leaves_nothing(url, client, capture, tmp_path):
-    archive = zipped(capture)
+    archive, folder = zipped(capture), tmp_path / "service"
     head = f"POST /captures HTTP/1.1\r\nContent-Length: {len(archive)}"
-    raw(url, head, archive[: len(archive) // 2], wait=False)
-    end = time.monotonic() + 10
-    while files(tmp_path / "service") and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not files(tmp_path / "service")
+    with connected(url, head, archive[: len(archive) // 2]):
+        assert within(10, lambda: files(folder))  # It has begun.
+    assert within(10, lambda: not files(folder))
     assert client.upload(capture)
 
 
