@@ -378,7 +378,7 @@ def test_a_cancelled_upload_leaves_nothing(url, client, capture, tmp_path):
     archive, folder = zipped(capture), tmp_path / "service"
     head = f"POST /captures HTTP/1.1\r\nContent-Length: {len(archive)}"
     with connected(url, head, archive[: len(archive) // 2]):
-        assert within(10, lambda: files(folder))  # It has begun.
+        assert within(10, lambda: files(folder))  # It is being received.
     assert within(10, lambda: not files(folder))
     assert client.upload(capture)
 

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import tyro
-from jaxtyping import UInt8
 
 from point2act.cli.options import Texts
 from point2act.core.errors import ModelError, PointsError
 from point2act.core.types import Capture, Role
-from point2act.data.capture import load_view
 from point2act.data.points import read_points
 from point2act.vlm.clients.factory import open_model
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.mark_selector import ModelMarkSelector
 from point2act.vlm.pointing.point import ModelPointer
 from point2act.vlm.pointing.questions import AskConfig, name_queries, open_questions, open_task, questions_for
+from point2act.vlm.pointing.task_planner import scene_images
 from point2act.vlm.segmenters.factory import SegmenterConfig, open_segmenter
 from point2act.vlm.segmenters.segmenter import Segmenter
 
@@ -29,11 +27,6 @@ if TYPE_CHECKING:
 else:
     # It imports torch.
     AdaptiveConfig = Any
-
-# Views of the scene that a task planner gets, and their longer side in pixels: a table from all sides, large
-# enough to distinguish a mug from a cup, at about a thousand tokens in all.
-_VIEWS = 4
-_SIDE = 640
 
 
 @dataclass(frozen=True)
@@ -181,11 +174,3 @@ def mark_selector_of(questions: Questions | None) -> ModelMarkSelector:
     if questions is None or not isinstance(questions.pointer, ModelPointer):
         raise ModelError("--choose needs a model: give a --query and the --model to ask")
     return ModelMarkSelector.of(questions.pointer)
-
-
-def scene_images(capture: Capture) -> list[UInt8[np.ndarray, "_h _w 3"]]:
-    """Return a few views that are evenly spread over a capture."""
-    count = len(capture.frames)
-    # The middles of equal intervals: the first and the last view of a round trip are the same.
-    picked = ((np.arange(min(_VIEWS, count)) + 0.5) * count / min(_VIEWS, count)).astype(int)
-    return [load_view(capture, capture.frames[number], max_side=_SIDE).rgb for number in picked]

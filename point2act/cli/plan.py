@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from point2act.cli.option_groups import scene_images
 from point2act.cli.options import parse
 from point2act.core.logs import printable
 from point2act.core.types import Plan, PointSet
@@ -21,7 +20,7 @@ from point2act.data.constraint_words import in_words
 from point2act.data.points import write_points
 from point2act.vlm.clients.factory import ClientConfig, open_model
 from point2act.vlm.pointing.constraint_planner import plan_constraints
-from point2act.vlm.pointing.task_planner import plan
+from point2act.vlm.pointing.task_planner import plan, scene_images
 
 
 @dataclass(frozen=True)

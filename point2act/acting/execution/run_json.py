@@ -14,8 +14,8 @@ from point2act.core.files import write_json
 from point2act.simulation.task import Task
 
 
-def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
-    """Write whether a task was done, and what happened when.
+def write_run(path: Path, task: Task, run: SimulatedRun) -> ActDocument:
+    """Write whether a task was done, and what happened when; return what was written.
 
     Args:
         path: File to write.
@@ -37,11 +37,11 @@ def write_run(path: Path, task: Task, run: SimulatedRun) -> None:
         "disturbed_at": run.disturbed_at,
         "conditions": conditions,
     }
-    _write(path, {"task": task.name, "instruction": task.instruction, **judged}, run.outcome)
+    return _write(path, {"task": task.name, "instruction": task.instruction, **judged}, run.outcome)
 
 
-def write_outcome(path: Path, name: str, instruction: str, outcome: Outcome) -> None:
-    """Write whether a plan was carried out to its end, and what happened when.
+def write_outcome(path: Path, name: str, instruction: str, outcome: Outcome) -> ActDocument:
+    """Write whether a plan was carried out to its end, and what happened when; return what was written.
 
     Args:
         path: File to write.
@@ -50,10 +50,12 @@ def write_outcome(path: Path, name: str, instruction: str, outcome: Outcome) -> 
         outcome: The run, which no physics judges.
     """
     judged = {"succeeded": outcome.done, "reason": outcome.reason, "disturbed_at": None, "conditions": []}
-    _write(path, {"task": name, "instruction": instruction, **judged}, outcome)
+    return _write(path, {"task": name, "instruction": instruction, **judged}, outcome)
 
 
-def _write(path: Path, judged: dict[str, Any], outcome: Outcome) -> None:
+def _write(path: Path, judged: dict[str, Any], outcome: Outcome) -> ActDocument:
     happened = {"seconds": outcome.seconds, "events": [vars(event) for event in outcome.events]}
     document = {"version": 1, **judged, **happened}
-    write_json(path, check(ActDocument, document, ResultsError, place=str(path)).model_dump())
+    checked = check(ActDocument, document, ResultsError, place=str(path))
+    write_json(path, checked.model_dump())
+    return checked

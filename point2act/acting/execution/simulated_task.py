@@ -133,6 +133,7 @@ def run_simulated(
     *,
     closed_loop: bool = True,
     disturbance: Disturbance | None = None,
+    reask: Ask | None = None,
     filmed: bool = False,
     seed: int = 0,
 ) -> SimulatedRun:
@@ -141,11 +142,13 @@ def run_simulated(
     Args:
         task: The task in its settled scene.
         arm: The arm with its gripper.
-        prepared: What ``prepare_simulated`` returned for it; ``prepare_mistaken`` for a wrong first answer.
+        prepared: What ``prepare_simulated`` returned for it; ``prepare_mistaken`` for a wrong first answer,
+            ``prepare_by_model`` for a plan of a model.
         config: All options.
         closed_loop: Whether things are followed and the pointing model is asked again; otherwise everything
             is taken to stay where it was.
         disturbance: What happens meanwhile; None for nothing.
+        reask: Asks a pointing model again in closed loop; None for the simulated one.
         filmed: Whether images of the camera are kept.
         seed: Seed of noise, disturbance and start postures.
     """
@@ -160,9 +163,9 @@ def run_simulated(
     try:
         view = robot.view()
         watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(prepared.names)
-        answers = simulated_answers(robot, task.scene, config.pointing, np.random.default_rng([seed, 5]))
-        reask, draws = answers if closed_loop else None, np.random.default_rng([seed, 3])
-        outcome = run_prepared(robot, arm, prepared, watched, config, draws, reask)
+        simulated = simulated_answers(robot, task.scene, config.pointing, np.random.default_rng([seed, 5]))
+        again = (reask or simulated) if closed_loop else None
+        outcome = run_prepared(robot, arm, prepared, watched, config, np.random.default_rng([seed, 3]), again)
         robot.rest(_RESTS)
         # Before the run.
         first = 0.0 if disturbance == "wrong_first_answer" else None

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from point2act.core.errors import ModelError
-from point2act.core.types import Plan
+from point2act.core.types import Capture, Plan
+from point2act.data.capture import load_view
 from point2act.data.task_plan import MAX_STEPS, MAX_TARGETS, parse_plan
 from point2act.vlm.clients.cache import ReplyCache
 from point2act.vlm.clients.client import ModelClient, Reply, Request
@@ -17,6 +18,10 @@ from point2act.vlm.pointing.corrected_reply import ask_until_readable
 
 # Tokens. A target takes about 60; the rest is for models that reason first. Chosen.
 _MAX_TOKENS = 4096
+# Views of the scene that a planner gets, and their longer side in pixels: a table from all sides, large
+# enough to distinguish a mug from a cup, at about a thousand tokens in all.
+_VIEWS = 4
+_SIDE = 640
 
 # Unlike typical instructions, so that the model does not copy it.
 EXAMPLE_INSTRUCTION = "I am done cutting the ribbon."
@@ -115,6 +120,14 @@ def plan(
         return parse_plan(reply.text, instruction, model=model_name)
 
     return ask_until_readable(client, request, read, attempts=2, cache=cache)
+
+
+def scene_images(capture: Capture) -> list[UInt8[np.ndarray, "_h _w 3"]]:
+    """Return a few views that are evenly spread over a capture."""
+    count = len(capture.frames)
+    # The middles of equal intervals: the first and the last view of a round trip are the same.
+    picked = ((np.arange(min(_VIEWS, count)) + 0.5) * count / min(_VIEWS, count)).astype(int)
+    return [load_view(capture, capture.frames[number], max_side=_SIDE).rgb for number in picked]
 
 
 def scene_sentence(images: int) -> str:
