@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from .pipeline.run_config import RunConfig as RunConfig
     from .pipeline.run_config import RunResult as RunResult
     from .pipeline.session import Session as Session
-    from .pipeline.session import SessionResult as SessionResult
+    from .pipeline.session_result import SessionResult as SessionResult
     from .splatting.render import render as render
     from .vlm.clients.factory import ClientConfig as ClientConfig
     from .vlm.parsers import parse_reply as parse_reply

@@ -37,7 +37,8 @@ from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.question_rounds import AdaptiveConfig
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.vlm.pointing.ask import Questions
 from point2act.vlm.pointing.point import PointerReply
 

@@ -31,7 +31,8 @@ from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.run_config import RunConfig
-from point2act.pipeline.session import Session, join_relevancy
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import join_relevancy
 from point2act.splatting.gaussians import colors, to_parameters
 from point2act.splatting.render import render
 

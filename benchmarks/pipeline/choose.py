@@ -22,7 +22,7 @@ from benchmarks.common.tables import REPORT, Simulated, simulated
 from benchmarks.localization.levels import LEVELS, drawn
 from benchmarks.localization.measures import distance
 from point2act.pipeline.mark_selection import MarkSelectionConfig, select_marks
-from point2act.pipeline.session import SessionResult
+from point2act.pipeline.session_result import SessionResult
 from point2act.simulation import part_box
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion
 

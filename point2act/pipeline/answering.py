@@ -12,7 +12,8 @@ from point2act.pipeline.mark_questions import added
 from point2act.pipeline.mark_selection import MarkSelectionConfig, ask_with_marks
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.vlm.pointing.ask import Answers, PointingJob, wait_for_answers
 from point2act.vlm.pointing.mark_selector import MarkSelector
 

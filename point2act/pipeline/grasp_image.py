@@ -32,7 +32,8 @@ from point2act.pipeline.image_input import (
 )
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.splatting.gaussians import choose_device
 from point2act.splatting.initialization import StartConfig, initialize_gaussians
 from point2act.visualization.drawing import PALETTE, draw_box, draw_gripper, draw_marker, draw_points

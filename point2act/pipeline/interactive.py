@@ -30,7 +30,8 @@ from point2act.pipeline.interactive_state import Photo, State
 from point2act.pipeline.planning import Robot, find_robot
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.question_rounds import AdaptiveConfig
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.splatting.intersection import intersect_ray
 from point2act.vlm.pointing.ask import PointingJob, Questions
 from point2act.vlm.pointing.mark_selector import ModelMarkSelector

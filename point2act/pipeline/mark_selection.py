@@ -29,7 +29,8 @@ from point2act.pipeline.mark_candidates import (
 from point2act.pipeline.mark_questions import ShownView, Vote, added, ask_all, number_question
 from point2act.pipeline.planning import Planner
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.visualization.drawing.set_of_mark import Cells, draw_cells
 from point2act.vlm.pointing.executor import RequestCounts
 from point2act.vlm.pointing.mark_selector import MarkQuestion, MarkSelector, reply_instruction

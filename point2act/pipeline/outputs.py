@@ -22,7 +22,8 @@ from point2act.data.scene_ply import write_relevancy_ply, write_splat_ply
 from point2act.grasping.grasps_json import write_grasps
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import rejected_places
-from point2act.pipeline.session import Session, SessionResult
+from point2act.pipeline.session import Session
+from point2act.pipeline.session_result import SessionResult
 from point2act.visualization.report import ReportInput, ReportView, write_report
 
 _SHOWN_VIEWS = 6

@@ -23,14 +23,12 @@ from point2act.core.types import (
     DepthImages,
     Frame,
     GaussianScene,
-    Plan,
     PointSet,
     ProgressCallback,
     Query,
     QueryResult,
     RelevancyField,
     View,
-    ViewAnswers,
 )
 from point2act.data.capture import load_view
 from point2act.data.capture.view_selection import keep_frames
@@ -46,6 +44,7 @@ from point2act.pipeline.instances import each_instance, localize_all
 from point2act.pipeline.mark_candidates import map_points
 from point2act.pipeline.planning import Planner, chosen_end_effector, find_robot, plan, to_avoid
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext, confirmed_depths, localize
+from point2act.pipeline.session_result import SessionResult
 from point2act.splatting.gaussians import FrozenGaussians, Projection, freeze
 from point2act.splatting.rendering import (
     RenderedSurface,
@@ -62,33 +61,6 @@ if TYPE_CHECKING:
     from point2act.splatting.incremental import IncrementalConfig
 else:
     LiveSession = RunConfig = IncrementalConfig = Any
-
-
-@dataclass(frozen=True, eq=False)
-class SessionResult:
-    """The results of a set of points, with everything needed to explain them."""
-
-    results: tuple[QueryResult, ...]
-    """One per query, in the capture's world frame."""
-    relevancy: RelevancyField
-    pixels: tuple[ViewAnswers, ...]
-    """Per query and view: the answers, as pixels of the view."""
-    gripper: EndEffector
-    config: AnswerConfig
-    plan: Plan | None = None
-    """The task plan that the queries belong to, if any."""
-
-    @staticmethod
-    def of(
-        localized: Sequence[Localization],
-        results: Sequence[QueryResult],
-        gripper: EndEffector,
-        config: AnswerConfig,
-        plan: Plan | None = None,
-    ) -> SessionResult:
-        """Put together the results of at least one query."""
-        pixels = tuple(one.context.pixels for one in localized)
-        return SessionResult(tuple(results), join_relevancy(localized), pixels, gripper, config, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,9 +364,3 @@ class Session:
 def _within(tick: ProgressCallback, number: int, count: int, done: int, total: int) -> None:
     """Report progress within one of several queries."""
     tick(number * total + done, count * total)
-
-
-def join_relevancy(localized: Sequence[Localization]) -> RelevancyField:
-    """Return the relevancy of at least one localized query as one field."""
-    values = np.stack([one.relevancy for one in localized], axis=1)
-    return RelevancyField(tuple(one.query for one in localized), values)

@@ -58,7 +58,8 @@ def find_relevancy(
     if points is None or not points.queries:
         return RelevancyField((), np.zeros((len(scene), 0)))
     # Imported late: nerfstudio loads this package for every method.
-    from point2act.pipeline.session import Session, join_relevancy
+    from point2act.pipeline.session import Session
+    from point2act.pipeline.session_result import join_relevancy
 
     return join_relevancy(Session(capture, views, scene, False, device).localize(points))
 

@@ -20,7 +20,7 @@ from point2act.data.points import PERSON, read_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.finished_run import FinishedRun
 from point2act.pipeline.query import AnswerConfig
-from point2act.pipeline.session import join_relevancy
+from point2act.pipeline.session_result import join_relevancy
 from point2act.teaching.labels import Label, LabelConfig, Place, label_view, surface_points
 from point2act.teaching.pictures import Picture, write_picture
 from point2act.teaching.plans import plan_reply
