@@ -20,6 +20,7 @@ from point2act.acting.execution.perception import BesideControl, Observation
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
+from point2act.acting.execution.timeline import NoObserver
 from point2act.acting.tracking.thing import Thing
 from point2act.core.errors import ModelError
 from point2act.core.geometry import project, transform
@@ -93,7 +94,9 @@ def scene(places: Mapping[str, np.ndarray]) -> TaskScene:
 
 def loop_of(arm: Arm, watched: Lost) -> ControlLoop:
     beside = BesideControl(watched, period=0.2, latency=0.1, real_time=False)
-    return ControlLoop(StillRobot(arm.home), arm, SceneMemory(scene(PLACES)), beside, (), LoopConfig())
+    return ControlLoop(
+        StillRobot(arm.home), arm, SceneMemory(scene(PLACES)), beside, (), NoObserver(), LoopConfig()
+    )
 
 
 def pixel_of(place: np.ndarray) -> np.ndarray:
@@ -169,7 +172,7 @@ def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
     """As a handle on its mug; a handle that was localized on something else is not confirmed by its mug."""
     parts = replace(scene({**PLACES, "handle": at}), things={"cup": "cup", "handle": "cup", "tray": "tray"})
     beside = BesideControl(Lost(lost=False), period=0.2, latency=0.1, real_time=False)
-    loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(parts), beside, (), LoopConfig())
+    loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(parts), beside, (), NoObserver(), LoopConfig())
     inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
     inquiry.start((Query("handle", "the handle of the mug"),))
     assert bool(inquiry.refuted()) == wrong

@@ -14,7 +14,7 @@ from small_run import write_capture
 
 from point2act.core.constraints import Above, Point
 from point2act.core.errors import PlanError, Point2ActError, PointsError, RobotError
-from point2act.core.types import Plan, Query, Step, Target
+from point2act.core.types import Plan, Query, Step, Target, View
 from point2act.data.points import read_points, write_points
 from point2act.grasping.grippers import load_gripper
 
@@ -26,6 +26,7 @@ from button_plan import assert_over_button, hold_over_button
 from point2act.acting.execution.own_robot import carry_out, find_factory, opened, read_task
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.simulated_robot import SimulatedRobot
+from point2act.acting.execution.timeline import Event
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.simulation.task import Task, load_task
 
@@ -206,12 +207,29 @@ def prepared(table: Task) -> PreparedTask:
     return hold_over_button(table)
 
 
+class Observed:
+    """Remembers what an observer is shown."""
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+        self.events: list[Event] = []
+
+    def view(self, view: View) -> None:
+        self.views.append(view)
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+
 @pytest.mark.parametrize("closed_loop", [True, False])
 def test_a_plan_is_carried_out(
     robot: SimulatedRobot, arm: Arm, prepared: PreparedTask, closed_loop: bool
 ) -> None:
-    outcome = carry_out(robot, arm, prepared, closed_loop=closed_loop)
+    observed = Observed()
+    outcome = carry_out(robot, arm, prepared, closed_loop=closed_loop, observer=observed)
     assert outcome.done, outcome.reason
+    assert tuple(observed.events) == outcome.events
+    assert (len(observed.views) > 2) == closed_loop
     assert_over_button(prepared, arm, robot.state().joints)
 
 

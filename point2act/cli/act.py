@@ -74,6 +74,9 @@ class Arguments:
     model: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
     output: Path = Path("act.json")
     """File to write: whether the task is done, and what happened when."""
+    page: int | None = None
+    """Port of a page that shows the run while it lasts, such as 8080: what the camera measures, and what
+    happens."""
     report: Path | None = None
     """Page to write, .html: the time line with stages, steps back and what was lost; in the simulator with
     the film."""
@@ -93,6 +96,7 @@ def main(argv: Sequence[str]) -> None:
 def _simulate(arguments: Arguments) -> None:
     """Carry out a task in the simulator."""
     # Late, as in the other commands: --help is quick.
+    from point2act.acting.execution.live_page import live_page
     from point2act.acting.execution.run_json import write_run
     from point2act.acting.execution.run_report import write_report
     from point2act.acting.execution.simulated_task import FILM_RATE, run_simulated
@@ -112,7 +116,7 @@ def _simulate(arguments: Arguments) -> None:
     instruction = arguments.instruction or task.instruction
     print(instruction)
     prepared = _prepared(arguments, task, instruction, opened, arm, stages)
-    with stages.stage("carry out the plan"):
+    with stages.stage("carry out the plan"), live_page(instruction, arguments.page) as observer:
         run = run_simulated(
             task,
             arm,
@@ -120,6 +124,7 @@ def _simulate(arguments: Arguments) -> None:
             closed_loop=not arguments.open_loop,
             disturbance=None if arguments.disturbance == "none" else arguments.disturbance,
             reask=None if opened is None else _asking(opened),
+            observer=observer,
             filmed=not (arguments.film is None and arguments.report is None),
             seed=arguments.seed,
         )
@@ -189,6 +194,7 @@ def _act_on_robot(arguments: Arguments) -> None:
     for option, given in simulated.items():
         if given:
             raise RobotError(f"--{option} is for the simulator: leave it out with --robot {arguments.robot}")
+    from point2act.acting.execution.live_page import live_page
     from point2act.acting.execution.own_robot import (
         carry_out,
         find_factory,
@@ -213,13 +219,15 @@ def _act_on_robot(arguments: Arguments) -> None:
     with opened(arguments.robot, factory) as robot:
         with stages.stage("find what the plan names"):
             prepared = prepare_captured(task, arm.gripper)
-        with stages.stage("carry out the plan"):
+        page = live_page(task.plan.instruction, arguments.page)
+        with stages.stage("carry out the plan"), page as observer:
             outcome = carry_out(
                 robot,
                 arm,
                 prepared,
                 closed_loop=not arguments.open_loop,
                 reask=reask,
+                observer=observer,
                 seed=arguments.seed,
             )
     _print_outcome(outcome, done=outcome.done)

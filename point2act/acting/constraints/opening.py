@@ -8,9 +8,10 @@ and Bolles 1981) and least squares (Kåsa 1976), which a handle and a part that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
 from point2act.core.geometry import frame_from_normal
@@ -50,6 +51,10 @@ _REFINEMENTS = 2
 _MIN_ON_CIRCLE = 8
 
 
+# Circles that are worked on at once: their distances from a thousand points are 3 MB. Chosen.
+_AT_ONCE = 128
+
+
 @dataclass(frozen=True, eq=False)
 class Opening:
     """The circle of a rim, metres."""
@@ -58,6 +63,35 @@ class Opening:
     normal: Float[np.ndarray, " 3"]
     """Out of the opening, unit length."""
     radius: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Circles:
+    center: Float[np.ndarray, "s 3"]
+    normal: Float[np.ndarray, "s 3"]
+    radius: Float[np.ndarray, " s"]
+
+    def __getitem__(self, chosen: Any) -> _Circles:
+        return _Circles(self.center[chosen], self.normal[chosen], self.radius[chosen])
+
+    @property
+    def width(self) -> Float[np.ndarray, " s"]:
+        """Distance from each circle within which points lie on it."""
+        return np.minimum(_ON_CIRCLE, _ON_CIRCLE_SHARE * self.radius)
+
+    def cylinder(
+        self, points: Float[np.ndarray, "n 3"]
+    ) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "s n"]]:
+        """Return the height of points over each circle's plane and their distance from its axis."""
+        offsets = points - self.center[:, None]
+        heights = (offsets @ self.normal[:, :, None])[..., 0]
+        squared = np.einsum("snk,snk->sn", offsets, offsets) - heights**2
+        return heights, np.sqrt(np.maximum(squared, 0.0))
+
+    def on(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "s n"]:
+        """Return which points lie on each circle."""
+        heights, radii = self.cylinder(points)
+        return np.hypot(heights, radii - self.radius[:, None]) < self.width[:, None]
 
 
 def find_opening(
@@ -78,15 +112,23 @@ def find_opening(
         return None
     at_edge, of_edge = points[edge], weights[edge]
     rng = np.random.default_rng(0)
+    firsts = rng.choice(len(at_edge), _SAMPLES, p=of_edge / of_edge.sum())
     best, most = None, 0.0
-    for first in rng.choice(len(at_edge), _SAMPLES, p=of_edge / of_edge.sum()).tolist():
-        circle = _through(_sample(first, at_edge, of_edge, up, rng), up)
+    for start in range(0, _SAMPLES, _AT_ONCE):
+        corners = _sample(firsts[start : start + _AT_ONCE], at_edge, of_edge, up, rng)
+        circles = _through(corners, up)
         for _ in range(_REFINEMENTS):
-            circle = None if circle is None else _refined(circle, at_edge, of_edge, up)
-        support = 0.0 if circle is None else float(of_edge[_on(circle, at_edge)].sum())
-        if circle is not None and support > most and _is_open(circle, points, weights, up):
-            best, most = circle, support
-    return best
+            circles = _refined(circles, at_edge, of_edge, up)
+        circles = circles[_is_open(circles, points, weights, up)]
+        support: Float[np.ndarray, " _"] = np.matmul(circles.on(at_edge), of_edge)
+        for number in np.argsort(-support, kind="stable"):
+            if support[number] <= most:
+                break
+            circle = circles[number : number + 1]
+            if _observed(circle, points) >= _MIN_OBSERVED:
+                best, most = circle, float(support[number])
+                break
+    return None if best is None else Opening(best.center[0], best.normal[0], float(best.radius[0]))
 
 
 def _at_upper_edge(points: Float[np.ndarray, "n 3"], up: Float[np.ndarray, " 3"]) -> Bool[np.ndarray, " n"]:
@@ -101,102 +143,94 @@ def _at_upper_edge(points: Float[np.ndarray, "n 3"], up: Float[np.ndarray, " 3"]
 
 
 def _sample(
-    first: int,
+    firsts: Int[np.ndarray, " s"],
     points: Float[np.ndarray, "n 3"],
     weights: Float[np.ndarray, " n"],
     up: Float[np.ndarray, " 3"],
     rng: np.random.Generator,
-) -> Float[np.ndarray, "3 3"]:
-    """Return a point and two random ones of about its height."""
-    level = np.where(np.abs((points - points[first]) @ up) < _BAND, weights, 0.0)
-    return points[[first, *rng.choice(len(points), 2, p=level / level.sum())]]
+) -> Float[np.ndarray, "s 3 3"]:
+    """Return points, each with two random ones of about its height."""
+    heights = points @ up
+    level = np.abs(heights - heights[firsts, None]) < _BAND
+    cumulative = np.cumsum(np.where(level, weights, 0.0), axis=1)
+    drawn = rng.uniform(size=(len(firsts), 2)) * cumulative[:, -1:]
+    others = [(cumulative[:, :-1] <= one[:, None]).sum(axis=1) for one in drawn.T]
+    return points[np.stack([firsts, *others], axis=1)]
 
 
-def _through(corners: Float[np.ndarray, "3 3"], up: Float[np.ndarray, " 3"]) -> Opening | None:
-    """Return the circle through three points; None on a line, or if it is too steep, small or large."""
-    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-    area = float(np.linalg.norm(normal))
-    if abs(normal @ up) < _MIN_UPWARD * area or area < _RADII[0] ** 2:
-        return None
-    circle = _fitted(corners, np.ones(3), up)
-    return circle if _RADII[0] < circle.radius < _RADII[1] else None
+def _through(corners: Float[np.ndarray, "s 3 3"], up: Float[np.ndarray, " 3"]) -> _Circles:
+    """Return the circles through three points; not those on a line, or too steep, small or large."""
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(normal, axis=1)
+    usable = (np.abs(normal @ up) >= _MIN_UPWARD * area) & (area >= _RADII[0] ** 2)
+    circles = _fitted(corners[usable], np.ones((int(usable.sum()), 3)), up)
+    return circles[(circles.radius > _RADII[0]) & (circles.radius < _RADII[1])]
 
 
 def _refined(
-    circle: Opening,
+    circles: _Circles,
     edge: Float[np.ndarray, "e 3"],
     weights: Float[np.ndarray, " e"],
     up: Float[np.ndarray, " 3"],
-) -> Opening | None:
-    """Return the circle of all points on a circle, as LO-RANSAC does (Chum et al. 2003); None for too few."""
-    on = _on(circle, edge)
-    return _fitted(edge[on], weights[on], up) if on.sum() >= _MIN_ON_CIRCLE else None
+) -> _Circles:
+    """Return the circles of all points on each, as LO-RANSAC does (Chum et al. 2003); not of too few."""
+    on = circles.on(edge)
+    enough = on.sum(axis=1) >= _MIN_ON_CIRCLE
+    return _fitted(edge[None], np.where(on[enough], weights, 0.0), up)
 
 
 def _fitted(
-    points: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], up: Float[np.ndarray, " 3"]
-) -> Opening:
-    """Return the circle of weighted points: in their plane, linear least squares in ``|p|² = 2 c.p + k``."""
-    middle = weights @ points / weights.sum()
-    root = np.sqrt(weights)[:, None]
-    axes = np.linalg.svd(root * (points - middle), full_matrices=True)[2]
-    normal = axes[2] * np.sign(axes[2] @ up or 1.0)
-    flat = (points - middle) @ axes[:2].T
-    terms = np.column_stack([2 * flat, np.ones(len(flat))])
-    solved = np.linalg.lstsq(root * terms, root[:, 0] * (flat**2).sum(axis=1), rcond=None)[0]
-    radius = float(np.sqrt(solved[2] + solved[:2] @ solved[:2]))
-    return Opening(middle + solved[:2] @ axes[:2], normal, radius)
+    points: Float[np.ndarray, "_s n 3"], weights: Float[np.ndarray, "s n"], up: Float[np.ndarray, " 3"]
+) -> _Circles:
+    """Return the circle of each set of weighted points.
+
+    In their plane it is that of least squares in ``|p|² = 2 c.p + k``.
+    From their mean and along their principal axes, the moments of first order and the mixed one of second
+    order are 0, so that ``c = E[p |p|²] / 2 E[p²]`` for each coordinate, and ``k = E[|p|²] = r² - |c|²``.
+    """
+    share = (weights / weights.sum(axis=1, keepdims=True))[:, None]
+    middle = share @ points
+    offsets = points - middle
+    variances, axes = np.linalg.eigh((share * np.swapaxes(offsets, 1, 2)) @ offsets)
+    normal = axes[:, :, 0] * np.where(axes[:, :, 0] @ up < 0, -1.0, 1.0)[:, None]
+    flat = offsets @ axes[:, :, 1:]
+    squared = np.einsum("snk,snk->sn", flat, flat)[..., None]
+    # Points on a line have no circle: it becomes too large.
+    spread = np.maximum(variances[:, 1:], np.finfo(float).tiny)
+    center = (share @ (flat * squared))[:, 0] / (2 * spread)
+    radius = np.sqrt(variances[:, 1:].sum(axis=1) + (center**2).sum(axis=1))
+    return _Circles(middle[:, 0] + (axes[:, :, 1:] @ center[..., None])[..., 0], normal, radius)
 
 
-def _cylinder(
-    circle: Opening, points: Float[np.ndarray, "n 3"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return the height of points over a circle's plane and their distance from its axis."""
-    offsets = points - circle.center
-    heights = offsets @ circle.normal
-    return heights, np.linalg.norm(offsets - heights[:, None] * circle.normal, axis=1)
-
-
-def _width(circle: Opening) -> float:
-    return min(_ON_CIRCLE, _ON_CIRCLE_SHARE * circle.radius)
-
-
-def _on(circle: Opening, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    heights, radii = _cylinder(circle, points)
-    return np.hypot(heights, radii - circle.radius) < _width(circle)
-
-
-def _observed(circle: Opening, points: Float[np.ndarray, "n 3"]) -> float:
-    """Return the share of a circle that has points close to each other on it."""
-    if not len(points):
+def _observed(circle: _Circles, points: Float[np.ndarray, "n 3"]) -> float:
+    """Return the share of one circle that has points close to each other on it."""
+    on = points[circle.on(points)[0]]
+    if not len(on):
         return 0.0
-    x, y = ((points - circle.center) @ frame_from_normal(circle.normal[None])[0][:, :2]).T
+    x, y = ((on - circle.center) @ frame_from_normal(circle.normal)[0][:, :2]).T
     angles = np.sort(np.arctan2(y, x))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
-    return float(np.minimum(gaps, min(_GAP / circle.radius, _WIDEST_GAP)).sum() / (2 * np.pi))
+    return float(np.minimum(gaps, min(_GAP / circle.radius[0], _WIDEST_GAP)).sum() / (2 * np.pi))
 
 
 def _is_open(
-    circle: Opening,
+    circles: _Circles,
     points: Float[np.ndarray, "n 3"],
     weights: Float[np.ndarray, " n"],
     up: Float[np.ndarray, " 3"],
-) -> bool:
-    """Return whether a circle is a rim: observed all around, with nothing in it or over it."""
-    if circle.normal @ up < _MIN_UPWARD:
-        return False
-    if _observed(circle, points[_on(circle, points)]) < _MIN_OBSERVED:
-        return False
-    heights, radii = _cylinder(circle, points)
-    width = _width(circle)
-    ring = (np.abs(radii - circle.radius) < width) & (np.abs(heights) < width)
-    inside = (radii < _INNER * circle.radius) & (heights > -_MIN_DEPTH * circle.radius)
-    over = (radii < circle.radius + width) & (heights > 2 * width)
+) -> Bool[np.ndarray, " s"]:
+    """Return which circles face up and have nothing in them or over them."""
+    heights, radii = circles.cylinder(points)
+    radius, width = circles.radius[:, None], circles.width[:, None]
+    ring = (np.abs(radii - radius) < width) & (np.abs(heights) < width)
+    inside = (radii < _INNER * radius) & (heights > -_MIN_DEPTH * radius)
+    over = (radii < radius + width) & (heights > 2 * width)
     # A lid with the density of the ring, 4 r w in area but for pi, has this many points for one of the ring.
-    of_lid = _INNER**2 * circle.radius / (4 * width)
-    on_ring = weights[ring].sum()
-    return bool(
-        of_lid * ring.sum() >= _MIN_OF_LID
-        and weights[inside].sum() < _MAX_FILLED * of_lid * on_ring
-        and weights[over].sum() < _MAX_FILLED * on_ring
+    of_lid = _INNER**2 * circles.radius / (4 * circles.width)
+    on_ring = ring @ weights
+    return (
+        (circles.normal @ up >= _MIN_UPWARD)
+        & (of_lid * ring.sum(axis=1) >= _MIN_OF_LID)
+        & (inside @ weights < _MAX_FILLED * of_lid * on_ring)
+        & (over @ weights < _MAX_FILLED * on_ring)
     )

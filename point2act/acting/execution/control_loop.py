@@ -18,7 +18,7 @@ from point2act.acting.control.smoothing import SmoothConfig, SmoothMotion
 from point2act.acting.execution.perception import BesideControl
 from point2act.acting.execution.robot import Robot, RobotState
 from point2act.acting.execution.scene_memory import SceneMemory
-from point2act.acting.execution.timeline import Event, EventKind
+from point2act.acting.execution.timeline import Event, EventKind, Observer
 from point2act.acting.tracking.thing import Thing
 from point2act.core.geometry import distance_to_box
 from point2act.core.types import OrientedBox, View
@@ -66,9 +66,11 @@ class ControlLoop:
         memory: SceneMemory,
         perception: BesideControl,
         keep_out: Sequence[OrientedBox],
+        observer: Observer,
         config: LoopConfig,
     ):
         self.robot, self.memory = robot, memory
+        self._observer = observer
         self._arm, self._perception, self._config = arm, perception, config
         velocity = config.speed * arm.velocity
         self.control = Controller(ArmModel.of(arm, memory.scene.table), velocity, config.control)
@@ -141,6 +143,7 @@ class ControlLoop:
         """Return the camera's latest image, without the depth of what is on the arm."""
         start = perf_counter()
         view = self.robot.view()
+        self._observer.view(view)
         self._step_start += perf_counter() - start
         return self.control.without_arm(view, self.state.joints)
 
@@ -233,6 +236,7 @@ class ControlLoop:
     def note(self, kind: EventKind, detail: str) -> None:
         """Remember what has happened."""
         self.events.append(Event(self.seconds, kind, detail))
+        self._observer.event(self.events[-1])
 
     def close(self) -> None:
         """Hold still, and end perception."""

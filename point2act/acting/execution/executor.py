@@ -31,7 +31,7 @@ from point2act.acting.execution.stages import (
     retreat,
     stages_of,
 )
-from point2act.acting.execution.timeline import Event
+from point2act.acting.execution.timeline import Event, NoObserver, Observer
 from point2act.core.constraints import queries_of
 from point2act.core.types import OrientedBox, Plan
 from point2act.grasping.reachability.arm import Arm
@@ -88,6 +88,7 @@ class Executor:
         keep_out: Sequence[OrientedBox] = (),
         reask: Ask | None = None,
         locate: Locate = lambda name, places: None,
+        observer: Observer = NoObserver(),
         config: ExecutionConfig = ExecutionConfig(),
         rng: np.random.Generator,
     ):
@@ -102,12 +103,13 @@ class Executor:
             reask: Asks a pointing model where a query is in an image of the robot's camera; None to ask
                 nothing while the plan runs.
             locate: Locates a query anew from its fresh answers; by default that is not possible.
+            observer: Follows the run while it lasts.
             config: All limits.
             rng: Draws start postures.
         """
         self._config, self._rng, self._max_width = config, rng, arm.gripper.max_width
         self._memory = SceneMemory(scene, arm.gripper.max_width)
-        self._loop = ControlLoop(robot, arm, self._memory, perception, keep_out, config.loop)
+        self._loop = ControlLoop(robot, arm, self._memory, perception, keep_out, observer, config.loop)
         self._inquiry = Inquiry(self._loop, reask, locate, config.ask)
         self._runner = StageRunner(self._loop, self._inquiry, config.stage, rng)
         self._failed: set[GraspChoice] = set()

@@ -17,6 +17,7 @@ from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
 from point2act.acting.execution.prepared_run import RunConfig, run_prepared
 from point2act.acting.execution.robot import Robot
+from point2act.acting.execution.timeline import NoObserver, Observer
 from point2act.core.errors import PlanError, Point2ActError, PointsError, RobotError
 from point2act.core.types import Plan, PointSet, View
 from point2act.data.capture import read_capture
@@ -170,6 +171,7 @@ def carry_out(
     *,
     closed_loop: bool = True,
     reask: Ask | None = None,
+    observer: Observer = NoObserver(),
     seed: int = 0,
 ) -> Outcome:
     """Carry out a plan; the robot holds still at the end.
@@ -181,6 +183,7 @@ def carry_out(
         config: All options.
         closed_loop: Whether things are followed; otherwise they are taken to stay where they were.
         reask: Asks a pointing model again while the plan runs, such as ``answers_of``; None to ask nothing.
+        observer: Follows the run while it lasts.
         seed: Seed of start postures.
 
     Raises:
@@ -193,7 +196,7 @@ def carry_out(
             f"the robot measures {measured} joints, and the arm has {known}: correct the driver, or the arm"
         )
     watched = _followed(prepared, robot.view()) if closed_loop else Unchanging(prepared.names)
-    return run_prepared(robot, arm, prepared, watched, config, np.random.default_rng(seed), reask)
+    return run_prepared(robot, arm, prepared, watched, config, np.random.default_rng(seed), reask, observer)
 
 
 def _followed(prepared: PreparedTask, view: View) -> TrackedThings:

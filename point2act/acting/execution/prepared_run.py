@@ -13,6 +13,7 @@ from point2act.acting.execution.perception import BesideControl, Perception
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.relocation import locate_again
 from point2act.acting.execution.robot import Robot
+from point2act.acting.execution.timeline import NoObserver, Observer
 from point2act.core.types import OrientedBox
 from point2act.grasping.reachability.arm import Arm
 
@@ -38,6 +39,7 @@ def run_prepared(
     config: RunConfig,
     rng: np.random.Generator,
     reask: Ask | None = None,
+    observer: Observer = NoObserver(),
 ) -> Outcome:
     """Carry out a prepared plan; the robot holds still at the end.
 
@@ -49,6 +51,7 @@ def run_prepared(
         config: All options.
         rng: Draws start postures.
         reask: Asks a pointing model again while the plan runs, see ``Inquiry``; None to ask nothing.
+        observer: Follows the run while it lasts.
     """
     beside = BesideControl(
         perception, period=config.tracking_period, latency=config.latency, real_time=robot.real_time
@@ -61,6 +64,7 @@ def run_prepared(
         keep_out=config.keep_out,
         reask=reask,
         locate=partial(locate_again, prepared),
+        observer=observer,
         config=config.execution,
         rng=rng,
     )

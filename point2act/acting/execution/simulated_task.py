@@ -15,6 +15,7 @@ from point2act.acting.execution.perception import TrackedThings, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, acting_config, prepare
 from point2act.acting.execution.prepared_run import RunConfig, run_prepared
 from point2act.acting.execution.simulated_robot import SimulatedRobot, SimulatedRobotConfig
+from point2act.acting.execution.timeline import NoObserver, Observer
 from point2act.core.constraints import queries_of
 from point2act.core.errors import PlanError
 from point2act.core.geometry import distance_to_box, invert, transform_points
@@ -134,6 +135,7 @@ def run_simulated(
     closed_loop: bool = True,
     disturbance: Disturbance | None = None,
     reask: Ask | None = None,
+    observer: Observer = NoObserver(),
     filmed: bool = False,
     seed: int = 0,
 ) -> SimulatedRun:
@@ -149,6 +151,7 @@ def run_simulated(
             is taken to stay where it was.
         disturbance: What happens meanwhile; None for nothing.
         reask: Asks a pointing model again in closed loop; None for the simulated one.
+        observer: Follows the run while it lasts.
         filmed: Whether images of the camera are kept.
         seed: Seed of noise, disturbance and start postures.
     """
@@ -165,7 +168,8 @@ def run_simulated(
         watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(prepared.names)
         simulated = simulated_answers(robot, task.scene, config.pointing, np.random.default_rng([seed, 5]))
         again = (reask or simulated) if closed_loop else None
-        outcome = run_prepared(robot, arm, prepared, watched, config, np.random.default_rng([seed, 3]), again)
+        draws = np.random.default_rng([seed, 3])
+        outcome = run_prepared(robot, arm, prepared, watched, config, draws, again, observer)
         robot.rest(_RESTS)
         # Before the run.
         first = 0.0 if disturbance == "wrong_first_answer" else None

@@ -90,7 +90,7 @@ def build_panel(
     """Add the controls to the page; those that need a session are disabled until ``enable``."""
     gui = server.gui
     # The button to share stays: without it pages of viser 0.2 break.
-    _set_theme(gui)
+    set_theme(gui)
     gui.set_panel_label(title)
     found: dict[str, Any] = {
         "status": gui.add_markdown(""),
@@ -163,7 +163,7 @@ def build_panel(
     return panel
 
 
-def _set_theme(gui: Any) -> None:
+def set_theme(gui: Any) -> None:
     """Make the page dark, with the panel beside the scene and not over it."""
     layout = {}
     if hasattr(gui, "main_panel"):
