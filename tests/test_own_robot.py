@@ -229,7 +229,7 @@ def test_a_plan_is_carried_out(
     outcome = carry_out(robot, arm, prepared, closed_loop=closed_loop, observer=observed)
     assert outcome.done, outcome.reason
     assert tuple(observed.events) == outcome.events
-    assert (len(observed.views) > 2) == closed_loop
+    assert len(observed.views) > 2
     assert_over_button(prepared, arm, robot.state().joints)
 
 

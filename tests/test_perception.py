@@ -84,7 +84,7 @@ def test_the_first_image_is_wanted_at_once_and_nothing_is_seen_before():
 def test_on_a_clock_that_stands_still_an_image_is_used_after_the_latency():
     """However fast it is computed."""
     with beside(slow := ready(), real_time=False) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert slow.done.wait(timeout=20.0)
         assert one.poll(1.0) is None
         assert one.poll(1.0 + LATENCY - 0.001) is None
@@ -96,7 +96,7 @@ def test_on_a_clock_that_stands_still_an_image_is_used_after_the_latency():
 
 def test_on_a_clock_that_runs_on_control_never_waits():
     with beside(slow := Slow(), real_time=True) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert one.poll(100.0) is None
         assert not slow.done.is_set()
         slow.go_on.set()
@@ -107,7 +107,7 @@ def test_on_a_clock_that_runs_on_control_never_waits():
 @pytest.mark.parametrize("real_time", [True, False])
 def test_images_follow_one_another_after_a_period(real_time: bool):
     with beside(ready(), real_time=real_time) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert polled(one, 1.0 + LATENCY) == SEEN
         assert not one.wants_image(1.0 + PERIOD - 0.001)
         assert one.wants_image(1.0 + PERIOD)
@@ -116,14 +116,14 @@ def test_images_follow_one_another_after_a_period(real_time: bool):
 @pytest.mark.parametrize("real_time", [True, False])
 def test_no_image_is_wanted_while_one_is_computed(real_time: bool):
     with beside(Slow(), real_time=real_time) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert not one.wants_image(100.0)
 
 
 def test_each_image_is_timed():
     with beside(ready(), real_time=False) as one:
         for now in (0.0, 1.0):
-            one.submit(now, VIEW)
+            one.submit(now, lambda: VIEW)
             polled(one, now + LATENCY)
         assert len(one.seconds) == 2
         assert min(one.seconds) > 0
@@ -132,9 +132,9 @@ def test_each_image_is_timed():
 def test_an_image_that_shows_nothing_does_not_count_as_seen():
     answers = [SEEN, None]
     with beside(ready(lambda: answers.pop(0)), real_time=False) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert one.poll(1.0 + LATENCY) == SEEN
-        one.submit(2.0, VIEW)
+        one.submit(2.0, lambda: VIEW)
         assert one.poll(2.0 + LATENCY) is None
         assert one.seen_at == 1.0
         assert one.wants_image(2.0 + PERIOD)
@@ -145,7 +145,7 @@ def test_an_error_of_perception_is_raised_in_control():
         raise ValueError("broken")
 
     with beside(ready(fail), real_time=False) as one:
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         with pytest.raises(ValueError, match="broken"):
             one.poll(1.0 + LATENCY)
 
@@ -154,7 +154,7 @@ def test_a_place_that_was_pointed_at_is_for_the_next_image_only():
     with beside(slow := ready(), real_time=False) as one:
         one.point_at("mug", np.ones(3))
         for now in (0.0, 1.0):
-            one.submit(now, VIEW)
+            one.submit(now, lambda: VIEW)
             polled(one, now + LATENCY)
     first, second = slow.pointed
     assert first.keys() == {"mug"}
@@ -165,16 +165,16 @@ def test_another_thing_is_followed_from_the_next_image_on_that_shows_something()
     """What was seen under its name before says nothing."""
     answers = [SEEN, None, SEEN, SEEN]
     with beside(slow := ready(lambda: answers.pop(0)), real_time=False) as one:
-        one.submit(0.0, VIEW)
+        one.submit(0.0, lambda: VIEW)
         one.restart("mug", lambda view: {})
         assert polled(one, LATENCY) == {}
-        one.submit(1.0, VIEW)
+        one.submit(1.0, lambda: VIEW)
         assert one.poll(1.0 + LATENCY) is None
         assert not slow.restarted
-        one.submit(2.0, VIEW)
+        one.submit(2.0, lambda: VIEW)
         assert one.poll(2.0 + LATENCY) == {}
         assert slow.restarted == [("mug", None)]
-        one.submit(3.0, VIEW)
+        one.submit(3.0, lambda: VIEW)
         assert one.poll(3.0 + LATENCY) == SEEN
     assert len(slow.restarted) == 1
 

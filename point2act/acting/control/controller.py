@@ -119,7 +119,7 @@ class Controller:
         return self._arm.T_base_gripper(self._here.data, 0.0)
 
     def without_arm(self, view: View, joints: Float[np.ndarray, " d"]) -> View:
-        """Return a view without the depth of what is on the arm or on its gripper.
+        """Return a view without the depth of what is on the arm or on its gripper, in any thread.
 
         Args:
             view: Colour and depth; its pose is in the base frame.
@@ -127,10 +127,10 @@ class Controller:
         """
         if view.depth is None:
             return view
-        self._here.update(joints)
+        there = mink.Configuration(self._arm.model, joints)
         pixels = pixel_centers(*view.depth.shape).reshape(-1, 2)
         points = back_project(view.camera, view.T_world_cam, pixels, view.depth.reshape(-1))
-        covered = self._arm.covers(self._here.data, points).reshape(view.depth.shape)
+        covered = self._arm.covers(there.data, points).reshape(view.depth.shape)
         return replace(view, depth=np.where(covered, np.float32(0), view.depth))
 
     def velocity(

@@ -202,13 +202,15 @@ class Inquiry:
 
     def _question(self, names: Iterable[str], times: int = 1) -> Aside[Answers]:
         """Ask about queries in the present image."""
-        named, view = set(names), self._loop.view()
+        named, look = set(names), self._loop.look()
         asked = [query for name, query in self._queries.items() if name in named]
         self._loop.note("asked", ", ".join(query.name for query in asked))
-        return self._loop.start(
-            lambda: {query.name: [self._place(query, view) for _ in range(times)] for query in asked},
-            self._config.answer_seconds,
-        )
+
+        def answers() -> Answers:
+            view = look()
+            return {query.name: [self._place(query, view) for _ in range(times)] for query in asked}
+
+        return self._loop.start(answers, self._config.answer_seconds)
 
     def _place(self, query: Query, view: View) -> Place:
         """Return the surface point that an answer means."""

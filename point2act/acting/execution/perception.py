@@ -192,14 +192,20 @@ class BesideControl:
         """
         self._finds[name] = find
 
-    def submit(self, time: float, view: View) -> None:
-        """Start to follow the things to an image that was taken at a time."""
+    def submit(self, time: float, look: Callable[[], View]) -> None:
+        """Start to follow the things to an image.
+
+        Args:
+            time: When it was taken.
+            look: Returns the image, called in the thread of perception.
+        """
         self._asked_at = time
         pointed, self._pointed = {name: np.array(at) for name, at in self._pointed.items()}, {}
-        self._running = time, self._pool.submit(self._timed, view, pointed, dict(self._finds))
+        self._running = time, self._pool.submit(self._timed, look, pointed, dict(self._finds))
 
-    def _timed(self, view: View, pointed: Pointed, finds: Mapping[str, Find]) -> _Seen:
+    def _timed(self, look: Callable[[], View], pointed: Pointed, finds: Mapping[str, Find]) -> _Seen:
         start = perf_counter()
+        view = look()
         seen = self._perception.update(view, pointed)
         if seen is not None:
             for name, find in finds.items():

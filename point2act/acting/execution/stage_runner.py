@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from point2act.acting.constraints.constraint_values import residual, satisfied
 from point2act.acting.control.constraint_task import StateAt
-from point2act.acting.control.controller import missing
+from point2act.acting.control.controller import Controller, GoalPosture, missing
 from point2act.acting.execution.asking import Inquiry
-from point2act.acting.execution.control_loop import ControlLoop, GiveUpError
+from point2act.acting.execution.control_loop import Aside, ControlLoop, GiveUpError
 from point2act.acting.execution.goal_points import beside_goals, points_of
 from point2act.acting.execution.stages import Check, Fingers, Motion, Stage, carried_over
 from point2act.core.constraints import Constraint, Point, queries_of
@@ -66,6 +66,10 @@ class _Progress:
     """Force on the gripper at its start, newtons."""
     posture: Float[np.ndarray, " d"] | None = None
     """Joint positions at the goal."""
+    obstacles: Sequence[OrientedBox] = ()
+    """What the arm keeps away from at the goal."""
+    search: Aside[GoalPosture] | None = None
+    """The search for the goal posture of the latest image."""
     kept: set[Constraint] = field(default_factory=set)
     """Path constraints that have held since the start."""
     seconds: float = 0.0
@@ -145,7 +149,7 @@ class StageRunner:
     def _move(self, progress: _Progress) -> str | None:
         """Move until the goals hold; return what prevents it."""
         loop = self._loop
-        progress.force, progress.posture = loop.state.force, None
+        progress.force, progress.posture, progress.search = loop.state.force, None, None
         while True:
             seen = loop.sense()
             self._inquiry.tend()
@@ -167,11 +171,20 @@ class StageRunner:
         """Find the goal posture, anew with each image; return what is impossible."""
         if progress.posture is None:
             return self._find_posture(progress, state_at)
-        if seen:
+        loop, search = self._loop, progress.search
+        if search is not None and loop.ended(search):
+            found, progress.search = search.future.result(), None
             # With another posture for each image the arm would go to and fro.
-            wanted = (*progress.goals, *progress.stage.paths)
-            found = self._loop.control.find_near(progress.posture, wanted, state_at)
             progress.posture = found.joints if found.found else progress.posture
+        if seen and progress.search is None:
+            wanted = (*progress.goals, *progress.stage.paths)
+            near, obstacles = progress.posture, progress.obstacles
+
+            def find(control: Controller) -> GoalPosture:
+                control.keep_away(obstacles)
+                return control.find_near(near, wanted, state_at)
+
+            progress.search = loop.start_search(find)
         return None
 
     def _find_posture(self, progress: _Progress, state_at: StateAt) -> str | None:
@@ -191,7 +204,7 @@ class StageRunner:
                 found = loop.control.find_near(near, wanted, state_at)
             turned = float(np.abs(found.joints - near).max()) > self._config.turned
             if found.found if anywhere else found.just_found and not turned:
-                progress.posture = found.joints
+                progress.posture, progress.obstacles = found.joints, obstacles
                 return None
             worst = found.worst
         return f"no posture of the arm satisfies {'the clearance' if worst is None else type(worst).__name__}"
