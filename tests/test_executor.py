@@ -126,6 +126,7 @@ def _asked_about_it(robot: SimulatedRobot, arm: Arm, task: Task, found: TaskScen
     )
 
 
+@pytest.mark.full
 def test_what_was_localized_wrongly_is_located_anew_and_done(arm: Arm, task: Task) -> None:
     gripper, top = Point("gripper", "center"), Point("button", "top")
     hold = Step("hold", (_TARGET,), (Above(gripper, top, min_height=0.05, radius=0.005), _DOWN, _CLOSED))
