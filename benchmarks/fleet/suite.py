@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from benchmarks.common.timing import REPOSITORY
 from benchmarks.fleet.growth import growth
 from benchmarks.fleet.jobs import write_jobs
 from benchmarks.fleet.schedule import makespan
-from point2act.fleet.store import Outcome, Store
+from point2act.fleet.store import Store
 
 # Scenes, and kills, for each round of the plan.
 _SCENES, _KILLS = 2, 1
@@ -61,19 +61,35 @@ def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
     yield Metric("fleet.scenes_per_minute_1", 60 * scenes / one, "1/min", "higher")
     yield Metric(f"fleet.scenes_per_minute_{cores}", 60 * scenes / seconds, "1/min", "higher")
     yield Metric("fleet.other_results", _differences(workspace() / "one", store), "")
-    outcomes = list(Store(store).records())
-    yield from _shares(outcomes)
+    yield from _shares(Store(workspace() / "one"), "1")
+    yield from _shares(Store(store), str(cores))
     groups = _groups(Store(workspace() / "one"), manifest) * -(-_SIMULATED // scenes)
     for name, workers in (("16_cores", _CORES), ("4_machines", _CORES * _MACHINES)):
         rate = 3600 * len(groups) / makespan(groups, workers)
         yield Metric(f"fleet.simulated_scenes_per_hour_{name}", rate, "1/h", "higher")
-    if find_spec("ray") is not None:
-        ray = _batch(manifest, "ray", "--executor", "ray", "--workers", str(cores))
-        yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
-        yield Metric("fleet.ray_other_results", _differences(workspace() / "ray", store), "")
+    yield from _measure_ray(manifest, seconds, cores)
     lost, repeated = _kill(manifest, kills, seconds)
     yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
     yield Metric("fleet.repeated", repeated, "")
+
+
+def _measure_ray(manifest: Path, seconds: float, cores: int) -> Iterator[Metric]:
+    """Yield what Ray takes more than processes; say why nothing is measured where it does not start."""
+    if find_spec("ray") is None:
+        print("fleet.ray_overhead is not measured: Ray is not installed", flush=True)
+        return
+    options = ("--executor", "ray", "--workers", str(cores))
+    try:
+        # Of one job, whose result is known: Ray's start and end.
+        idle = _batch(_first_lines(manifest, 1), "warm", *options) - _batch(_first_lines(manifest, 1), "warm")
+        ray = _batch(manifest, "ray", *options)
+    except subprocess.CalledProcessError as err:
+        reason = err.stderr.decode(errors="replace").strip().splitlines()
+        print(f"fleet.ray_overhead is not measured: {reason[-1] if reason else err}", flush=True)
+        return
+    yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
+    yield Metric("fleet.ray_start", idle, "s")
+    yield Metric("fleet.ray_other_results", _differences(workspace() / "ray", workspace() / "all"), "")
 
 
 def _first_lines(manifest: Path, count: int) -> Path:
@@ -95,14 +111,14 @@ def _batch(manifest: Path, store: str, *options: str) -> float:
     return time.perf_counter() - start
 
 
-def _shares(outcomes: Sequence[Outcome]) -> Iterator[Metric]:
+def _shares(store: Store, cores: str) -> Iterator[Metric]:
     """Yield the share of each stage in the time of all jobs."""
     stages: Counter[str] = Counter()
-    for outcome in outcomes:
+    for outcome in store.records():
         stages.update(outcome.stages)
     for name, seconds in stages.most_common():
         share = 100 * seconds / stages.total()
-        yield Metric(f"fleet.share_{name.lower().replace(' ', '_')}", share, "%")
+        yield Metric(f"fleet.share_{name.lower().replace(' ', '_')}_{cores}", share, "%")
 
 
 def _groups(store: Store, manifest: Path) -> list[float]:
