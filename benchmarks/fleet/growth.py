@@ -1,4 +1,4 @@
-"""Growth of a store, its list and its page with synthetic results: time, bytes and memory."""
+"""Growth of a store, its list and its page with synthetic results: processor time, bytes and memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def growth(most: int) -> Iterator[Metric]:
 
 
 def _measured(size: int) -> dict[str, float]:
-    """Return seconds of reading a manifest, storing results and listing them, and sizes."""
+    """Return processor seconds of reading a manifest, storing results and listing them, and sizes."""
     folder = workspace() / "growth"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -47,14 +47,14 @@ def _measured(size: int) -> dict[str, float]:
     manifest = folder / "manifest.jsonl"
     manifest.write_text((json.dumps(line) + "\n") * size, encoding="utf-8")
     tracemalloc.start()
-    start = perf_counter()
+    start = process_time()
     jobs = read_manifest(manifest)
-    read = perf_counter()
+    read = process_time()
     store = Store(folder / "store")
     rows = [_stored(store, number) for number in range(size)]
-    stored = perf_counter()
+    stored = process_time()
     write_results(store, jobs, rows)
-    listed = perf_counter()
+    listed = process_time()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return {

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from point2act.core.types import PointSet
+from benchmarks.common.capture import workspace
+from point2act.core.types import Answer, Camera, PointSet, Query, View
+from point2act.data.capture import write_capture
 from point2act.data.points import read_points, write_points
 
 SEED = 900
@@ -37,3 +39,17 @@ def write_jobs(folder: Path, scenes: int) -> Path:
     manifest = folder / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return manifest
+
+
+def small_capture() -> Path:
+    """Return the folder of a capture of 3 images of 16x12 pixels, with an answer in each."""
+    folder, rng = workspace() / "small", np.random.default_rng(SEED)
+    camera = Camera(16.0, 16.0, 8.0, 6.0, 12, 16)
+    views = [
+        View(f"images/{number}.png", camera, np.eye(4), rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        for number in range(3)
+    ]
+    write_capture(folder, views)
+    answers = tuple(Answer(view.name, "lid", np.array([[8.0, 6.0]])) for view in views)
+    write_points(folder / "points.json", PointSet((Query("lid", "the lid"),), answers))
+    return folder

@@ -1,6 +1,6 @@
 """Batches of simulated captures with three jobs each: speed, stages, Ray, kills, and growth of the store.
 
-``python -m benchmarks.fleet.suite --scenes 200 --kills 10`` measures a night's work.
+``python -m benchmarks.fleet.suite --scenes 200`` measures a night's work; a number of 0 leaves a part out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ import psutil
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import workspace
 from benchmarks.common.timing import REPOSITORY
+from benchmarks.fleet.clients import JOBS, serve_clients
 from benchmarks.fleet.growth import growth
-from benchmarks.fleet.jobs import write_jobs
+from benchmarks.fleet.jobs import small_capture, write_jobs
 from benchmarks.fleet.schedule import makespan
 from point2act.fleet.store import Store
 
@@ -42,6 +44,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the metrics of batches whose size follows the rounds of the plan."""
     yield from measure_scenes(_SCENES * plan.rounds, _KILLS * plan.rounds)
     yield from growth(100_000 // plan.every**3)
+    yield from serve_clients(small_capture(), jobs=JOBS // plan.every**3)
 
 
 def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
@@ -68,9 +71,10 @@ def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
         rate = 3600 * len(groups) / makespan(groups, workers)
         yield Metric(f"fleet.simulated_scenes_per_hour_{name}", rate, "1/h", "higher")
     yield from _measure_ray(manifest, seconds, cores)
-    lost, repeated = _kill(manifest, kills, seconds)
-    yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
-    yield Metric("fleet.repeated", repeated, "")
+    if kills:
+        lost, repeated = _kill(manifest, kills, seconds)
+        yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
+        yield Metric("fleet.repeated", repeated, "")
 
 
 def _measure_ray(manifest: Path, seconds: float, cores: int) -> Iterator[Metric]:
@@ -184,12 +188,19 @@ def _rewritten(before: dict[Path, int], now: dict[Path, int]) -> int:
 
 
 def main() -> None:
-    """Measure as many scenes as the command line says."""
+    """Measure as many scenes, rows and jobs as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--growth", type=int, default=100_000, help="jobs with synthetic results")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="jobs of each client of the service")
     arguments = parser.parse_args()
-    for metric in measure_scenes(arguments.scenes, arguments.kills):
+    parts = [
+        measure_scenes(arguments.scenes, arguments.kills) if arguments.scenes else (),
+        growth(arguments.growth) if arguments.growth else (),
+        serve_clients(small_capture(), jobs=arguments.jobs) if arguments.jobs else (),
+    ]
+    for metric in chain(*parts):
         print(f"{metric.name:<44} {metric.value:>10.4g} {metric.unit}", flush=True)
 
 

@@ -40,7 +40,7 @@ class Captures:
         return self.new_path()
 
     def new_path(self) -> Path:
-        """Return the path of a file that nobody else uses, and that does not outlive the service."""
+        """Return the path of a file that no one else uses, and that does not outlive the service."""
         return self._uploads / secrets.token_hex(16)
 
     def add(self, archive: Path) -> CaptureReply:
