@@ -1,4 +1,4 @@
-"""A service whose jobs take milliseconds, for many clients: ``python -m benchmarks.fleet.stand_in FOLDER``."""
+"""A service whose jobs take milliseconds: ``python -m benchmarks.fleet.stand_in FOLDER``, for load tests."""
 
 from __future__ import annotations
 
