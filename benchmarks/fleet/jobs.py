@@ -41,14 +41,16 @@ def write_jobs(folder: Path, scenes: int) -> Path:
     return manifest
 
 
-def small_capture() -> Path:
-    """Return the folder of a capture of 3 images of 16x12 pixels, with an answer in each."""
-    folder, rng = workspace() / "small", np.random.default_rng(SEED)
+def small_views(count: int, rng: np.random.Generator) -> list[View]:
+    """Return images of 16x12 pixels of noise, all different."""
     camera = Camera(16.0, 16.0, 8.0, 6.0, 12, 16)
-    views = [
-        View(f"images/{number}.png", camera, np.eye(4), rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
-        for number in range(3)
-    ]
+    pixels = rng.integers(0, 256, (count, 12, 16, 3), dtype=np.uint8)
+    return [View(f"images/{number}.png", camera, np.eye(4), rgb) for number, rgb in enumerate(pixels)]
+
+
+def small_capture() -> Path:
+    """Return the folder of a capture of 3 small images, with an answer in each."""
+    folder, views = workspace() / "small", small_views(3, np.random.default_rng(SEED))
     write_capture(folder, views)
     answers = tuple(Answer(view.name, "lid", np.array([[8.0, 6.0]])) for view in views)
     write_points(folder / "points.json", PointSet((Query("lid", "the lid"),), answers))

@@ -25,6 +25,7 @@ import psutil
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import workspace
 from benchmarks.common.timing import REPOSITORY
+from benchmarks.fleet.asking import IMAGES, ask_much
 from benchmarks.fleet.clients import JOBS, serve_clients
 from benchmarks.fleet.growth import growth
 from benchmarks.fleet.jobs import small_capture, write_jobs
@@ -45,6 +46,7 @@ def measure(plan: Plan) -> Iterator[Metric]:
     yield from measure_scenes(_SCENES * plan.rounds, _KILLS * plan.rounds)
     yield from growth(100_000 // plan.every**3)
     yield from serve_clients(small_capture(), jobs=JOBS // plan.every**3)
+    yield from ask_much(IMAGES // plan.every**3)
 
 
 def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
@@ -194,11 +196,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--growth", type=int, default=100_000, help="jobs with synthetic results")
     parser.add_argument("--jobs", type=int, default=JOBS, help="jobs of each client of the service")
+    parser.add_argument("--images", type=int, default=IMAGES, help="images to ask a model about")
     arguments = parser.parse_args()
     parts = [
         measure_scenes(arguments.scenes, arguments.kills) if arguments.scenes else (),
         growth(arguments.growth) if arguments.growth else (),
         serve_clients(small_capture(), jobs=arguments.jobs) if arguments.jobs else (),
+        ask_much(arguments.images) if arguments.images else (),
     ]
     for metric in chain(*parts):
         print(f"{metric.name:<44} {metric.value:>10.4g} {metric.unit}", flush=True)
