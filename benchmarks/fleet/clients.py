@@ -29,7 +29,7 @@ JOBS = 120
 """Of each client: one a minute for two hours."""
 _TOKEN = "a-token-of-benchmarks"
 _HEADERS = {"Authorization": f"Bearer {_TOKEN}"}
-# Of every so many jobs one comes with each of the disturbances. Chosen.
+# One job in this many is cancelled, and one comes with a disturbance. Chosen.
 _EVERY = 10
 # Seconds that a client waits while the queue is full.
 _PATIENCE = 300.0
