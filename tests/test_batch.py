@@ -81,6 +81,24 @@ def captures(tmp_path_factory) -> Path:
     return folder
 
 
+class StandIn:
+    """An executor that writes an empty result for each job."""
+
+    workers = 2
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def attempt(self, tasks):
+        for task in tasks:
+            self.store.job(task).mkdir(parents=True)
+            (self.store.job(task) / GRASPS).write_text("{}")
+            self.store.record(task, Outcome("done", 1.0))
+
+    def close(self):
+        pass
+
+
 # ── the manifest ───────────────────────────────────────────────────────────────────────────────
 def test_a_manifest_has_a_job_in_each_line_that_is_not_blank(tmp_path):
     path = write_manifest(
@@ -518,22 +536,13 @@ def test_a_process_that_dies_every_time_fails_its_job_alone(captures, tmp_path):
     jobs = [replace(job_of(captures / name), number=number) for number, name in enumerate("ab")]
     bad = task_of(jobs[0]).name
 
-    class Dying:
-        workers = 2
-
+    class Dying(StandIn):
         def attempt(self, tasks):
             if any(task.name == bad for task in tasks):
                 return "the process that worked on it ended by SIGSEGV"
-            for task in tasks:
-                (store.job(task)).mkdir(parents=True)
-                (store.job(task) / GRASPS).write_text("{}")
-                store.record(task, Outcome("done", 1.0))
-            return None
+            return super().attempt(tasks)
 
-        def close(self):
-            pass
-
-    failed, other = run_batch(jobs, store, Dying())
+    failed, other = run_batch(jobs, store, Dying(store))
     assert failed == Row(0, "failed", None, "the process that worked on it ended by SIGSEGV", 0.0)
     assert other.status == "done"
     assert len(list(store.records())) == 1  # the failure is not recorded: it is tried again
@@ -629,7 +638,7 @@ def test_a_model_is_asked_once_and_a_failure_is_asked_again(captures, answering,
         asker = Asker(config(server, tmp_path, concurrency=3))
         planned = estimate(jobs, store, asker=asker, workers=1, stages=Stages(show=False))
         assert (planned.scenes, planned.questions, planned.tokens) == (2, 20, None)
-        found = run_batch(jobs, store, SerialExecutor(store), asker=asker)
+        found = run_batch(jobs, store, StandIn(store), asker=asker)
         asked = len(server.requests)
         # The answers recall the images of capture a alone.
         assert [row.status for row in found] == ["done", "done", "failed"]
@@ -640,7 +649,7 @@ def test_a_model_is_asked_once_and_a_failure_is_asked_again(captures, answering,
         planned = estimate(jobs, store, asker=asker, workers=1, stages=Stages(show=False))
         assert (planned.questions, planned.tokens) == (10, (10_000, 200))
         before = changed(store.folder)
-        run_batch(jobs, store, SerialExecutor(store), asker=asker)
+        run_batch(jobs, store, StandIn(store), asker=asker)
         assert changed(store.folder) == before
         assert len(server.requests) > asked  # about the unknown images
 
