@@ -19,12 +19,22 @@ QUESTIONS = 3
 """Jobs for each capture."""
 
 
-def write_jobs(folder: Path, scenes: int) -> Path:
-    """Simulate captures of 12 views of 160x120 pixels; return a manifest with a line for each question."""
+def write_jobs(folder: Path, scenes: int, *, width: int = 160) -> Path:
+    """Simulate captures of 12 views, of 160x120 pixels by default.
+
+    Args:
+        folder: Folder to write to.
+        scenes: Number of captures.
+        width: Width of the images, pixels; their field of view stays.
+
+    Returns:
+        A manifest with a line for each question.
+    """
     # Imported late: only this function needs the simulator.
     from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 
-    config = CaptureConfig(WristConfig(views=12, size=(120, 160), focal=150.0))
+    wrist = WristConfig(views=12, size=(width * 3 // 4, width), focal=width * 150.0 / 160)
+    config = CaptureConfig(wrist)
     lines = []
     for seed in range(SEED, SEED + scenes):
         capture = folder / f"scene{seed}"

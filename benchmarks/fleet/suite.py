@@ -49,14 +49,15 @@ def measure(plan: Plan) -> Iterator[Metric]:
     yield from ask_much(IMAGES // plan.every**3)
 
 
-def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
+def measure_scenes(scenes: int, kills: int, *, width: int = 160) -> Iterator[Metric]:
     """Yield the metrics of batches.
 
     Args:
         scenes: Number of captures, with three jobs each.
         kills: Number of kills of a batch that is started again after each.
+        width: Width of the images, pixels.
     """
-    manifest = write_jobs(workspace() / "fleet", scenes)
+    manifest = write_jobs(workspace() / "fleet", scenes, width=width)
     _batch(_first_lines(manifest, 3), "warm")  # compiles the kernels
     cores = len(os.sched_getaffinity(0))
     one = _batch(manifest, "one", "--workers", "1")
@@ -194,12 +195,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--width", type=int, default=160, help="width of the images, pixels")
     parser.add_argument("--growth", type=int, default=100_000, help="jobs with synthetic results")
     parser.add_argument("--jobs", type=int, default=JOBS, help="jobs of each client of the service")
     parser.add_argument("--images", type=int, default=IMAGES, help="images to ask a model about")
     arguments = parser.parse_args()
     parts = [
-        measure_scenes(arguments.scenes, arguments.kills) if arguments.scenes else (),
+        measure_scenes(arguments.scenes, arguments.kills, width=arguments.width) if arguments.scenes else (),
         growth(arguments.growth) if arguments.growth else (),
         serve_clients(small_capture(), jobs=arguments.jobs) if arguments.jobs else (),
         ask_much(arguments.images) if arguments.images else (),
