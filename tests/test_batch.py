@@ -19,7 +19,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import ModelServer, status
+from model_server import ModelServer, in_turn, status
 from PIL import Image
 from recalled import Recalled
 from small_run import write_capture
@@ -27,8 +27,10 @@ from small_run import write_capture
 from point2act.cli.main import main
 from point2act.core.errors import FleetError
 from point2act.core.progress import Stages
+from point2act.data.capture import read_capture
+from point2act.data.points import read_points
 from point2act.fleet import solve
-from point2act.fleet.asking import Asker, AskingCost, costs
+from point2act.fleet.asking import UNANSWERED, Asker, AskingCost, costs
 from point2act.fleet.batch import run_batch
 from point2act.fleet.estimate import estimate
 from point2act.fleet.executors import SerialExecutor, open_executor
@@ -36,10 +38,10 @@ from point2act.fleet.identity import Identification, Task
 from point2act.fleet.manifest import Job, JobOptions, read_manifest
 from point2act.fleet.processes import ProcessExecutor
 from point2act.fleet.results import Row
-from point2act.fleet.store import GRASPS, RECORD, Outcome, Store
+from point2act.fleet.store import FIELD, GRASPS, RECORD, Outcome, Store
 from point2act.vlm.clients.factory import ClientConfig
 from point2act.vlm.clients.server import ServerConfig
-from point2act.vlm.pointing.questions import AskConfig
+from point2act.vlm.pointing.questions import AskConfig, name_queries
 
 
 def write_manifest(path: Path, *lines: object) -> Path:
@@ -77,6 +79,24 @@ def captures(tmp_path_factory) -> Path:
     write_capture(folder / "a")
     write_capture(folder / "b", T=moved)
     return folder
+
+
+class StandIn:
+    """An executor that writes an empty result for each job."""
+
+    workers = 2
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def attempt(self, tasks):
+        for task in tasks:
+            self.store.job(task).mkdir(parents=True)
+            (self.store.job(task) / GRASPS).write_text("{}")
+            self.store.record(task, Outcome("done", 1.0))
+
+    def close(self):
+        pass
 
 
 # ── the manifest ───────────────────────────────────────────────────────────────────────────────
@@ -516,22 +536,13 @@ def test_a_process_that_dies_every_time_fails_its_job_alone(captures, tmp_path):
     jobs = [replace(job_of(captures / name), number=number) for number, name in enumerate("ab")]
     bad = task_of(jobs[0]).name
 
-    class Dying:
-        workers = 2
-
+    class Dying(StandIn):
         def attempt(self, tasks):
             if any(task.name == bad for task in tasks):
                 return "the process that worked on it ended by SIGSEGV"
-            for task in tasks:
-                (store.job(task)).mkdir(parents=True)
-                (store.job(task) / GRASPS).write_text("{}")
-                store.record(task, Outcome("done", 1.0))
-            return None
+            return super().attempt(tasks)
 
-        def close(self):
-            pass
-
-    failed, other = run_batch(jobs, store, Dying())
+    failed, other = run_batch(jobs, store, Dying(store))
     assert failed == Row(0, "failed", None, "the process that worked on it ended by SIGSEGV", 0.0)
     assert other.status == "done"
     assert len(list(store.records())) == 1  # the failure is not recorded: it is tried again
@@ -627,7 +638,7 @@ def test_a_model_is_asked_once_and_a_failure_is_asked_again(captures, answering,
         asker = Asker(config(server, tmp_path, concurrency=3))
         planned = estimate(jobs, store, asker=asker, workers=1, stages=Stages(show=False))
         assert (planned.scenes, planned.questions, planned.tokens) == (2, 20, None)
-        found = run_batch(jobs, store, SerialExecutor(store), asker=asker)
+        found = run_batch(jobs, store, StandIn(store), asker=asker)
         asked = len(server.requests)
         # The answers recall the images of capture a alone.
         assert [row.status for row in found] == ["done", "done", "failed"]
@@ -638,9 +649,35 @@ def test_a_model_is_asked_once_and_a_failure_is_asked_again(captures, answering,
         planned = estimate(jobs, store, asker=asker, workers=1, stages=Stages(show=False))
         assert (planned.questions, planned.tokens) == (10, (10_000, 200))
         before = changed(store.folder)
-        run_batch(jobs, store, SerialExecutor(store), asker=asker)
+        run_batch(jobs, store, StandIn(store), asker=asker)
         assert changed(store.folder) == before
         assert len(server.requests) > asked  # about the unknown images
+
+
+def test_questions_without_an_answer_are_listed(captures, answering, tmp_path):
+    capture, points = read_capture(captures / "a"), tmp_path / "answers" / "points.json"
+    with ModelServer(answering, in_turn(*[status(500)] * 3)) as server:
+        asker = Asker(config(server, tmp_path, retries=0, concurrency=1))
+        asker.ask(capture, name_queries([("the red box", "grasp")]), 150, points)
+    listed = json.loads(points.with_name(UNANSWERED).read_text())["unanswered"]
+    answered = {answer.image for answer in read_points(points, capture).answers}
+    assert len(listed) == 3
+    assert answered.isdisjoint(row["image"] for row in listed)
+    assert answered | {row["image"] for row in listed} == {frame.name for frame in capture.frames}
+    assert all("500" in row["error"] for row in listed)
+
+
+def test_an_equal_job_elsewhere_gets_the_field_too(captures, tmp_path):
+    store = Store(tmp_path / "store")
+    shutil.copytree(captures / "a", tmp_path / "copy")
+    first, other = (task_of(job_of(place, fields=True)) for place in (captures / "a", tmp_path / "copy"))
+    assert first.key == other.key != task_of(job_of(captures / "a")).key
+    store.job(first).mkdir(parents=True)
+    (store.job(first) / GRASPS).write_text('{"capture": "a"}')
+    (store.job(first) / FIELD).write_bytes(b"field")
+    store.record(first, Outcome("done", 1.0))
+    assert store.copy_equal(other)
+    assert (store.job(other) / FIELD).read_bytes() == b"field"
 
 
 def test_the_number_of_requests_is_limited_for_the_whole_batch(captures, tmp_path):

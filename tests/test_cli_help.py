@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from patience import seconds
 
-from point2act.cli import capture, completion, grasp, run, teach
+from point2act.cli import capture, completion, export, grasp, run, teach
 from point2act.cli.main import COMMANDS, main
 from point2act.cli.options import list_options, parse_advanced, parse_user_level
 from point2act.core.errors import Point2ActError
@@ -20,6 +20,7 @@ from point2act.core.errors import Point2ActError
 KINDS = {"capture": capture.KINDS, "teach": teach.KINDS}
 WAYS = [
     *(name for name in COMMANDS if name not in KINDS),
+    *(f"export {kind}" for kind in export.KINDS),
     *(f"{name} {kind}" for name, kinds in KINDS.items() for kind in kinds),
 ]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from point2act.core.errors import Point2ActError, SceneError
-from point2act.core.files import read_json, replacing, write_bytes, write_json
+from point2act.core.files import read_bytes, read_json, replacing, write_bytes, write_json
 from point2act.core.ply import read_ply, write_ply
 
 
@@ -214,3 +215,22 @@ def test_ply_cut_short(tmp_path: Path):
     (tmp_path / "x.ply").write_bytes(data[:-9])
     with pytest.raises(SceneError, match="8 of 10"):
         read_ply(tmp_path / "x.ply", SceneError)
+
+
+def test_reading_a_small_file_takes_little_memory(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    tracemalloc.start()
+    read_json(tmp_path / "a.json", Point2ActError)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**18 - 1, 2**18, 2**18 + 1, 3 * 2**18])
+def test_files_of_any_size_are_read_whole_up_to_the_limit(tmp_path: Path, size: int):
+    path, data = tmp_path / "f", np.random.default_rng(0).bytes(size)
+    path.write_bytes(data)
+    assert read_bytes(path, Point2ActError, max_bytes=size) == data
+    if size:
+        with pytest.raises(Point2ActError, match="has more than"):
+            read_bytes(path, Point2ActError, max_bytes=size - 1)

@@ -46,7 +46,7 @@ def test_requests_wait_only_when_the_minute_is_full():
     limits = Limits(LimitsConfig(per_minute=3), clock=clock, sleep=clock.sleep)
     for _ in range(7):
         limits.acquire()
-    assert clock.slept == [60.0, 60.0]  # After the third and the sixth; the others go along.
+    assert clock.slept == [61.0, 61.0]  # After the third and the sixth; the others go along.
 
 
 def test_threads_share_one_minute():
@@ -60,7 +60,7 @@ def test_threads_share_one_minute():
     limits = Limits(LimitsConfig(per_minute=5), clock=lambda: 0.0, sleep=sleep)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: limits.acquire(), range(20)))
-    assert sorted(waits) == [60.0] * 5 + [120.0] * 5 + [180.0] * 5
+    assert sorted(waits) == [61.0] * 5 + [122.0] * 5 + [183.0] * 5
 
 
 def test_requests_are_counted_from_all_threads():

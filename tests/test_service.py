@@ -31,10 +31,11 @@ from point2act.fleet.asking import Asker
 from point2act.fleet.store import GRASPS, Outcome, Store
 from point2act.grasping.grasps_json import write_grasps
 from point2act.pipeline.run import place
-from point2act.service.app import make_app, serve
+from point2act.service.app import make_app
 from point2act.service.client import ServiceClient, zipped
 from point2act.service.limits import ServiceLimits
 from point2act.service.service import Service
+from point2act.service.serving import serve
 from point2act.vlm.clients.factory import ClientConfig
 from point2act.vlm.pointing.questions import AskConfig
 

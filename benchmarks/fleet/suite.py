@@ -1,6 +1,6 @@
 """Batches of simulated captures with three jobs each: speed, stages, Ray, kills, and growth of the store.
 
-``python -m benchmarks.fleet.suite --scenes 200 --kills 10`` measures a night's work.
+``python -m benchmarks.fleet.suite --scenes 200`` measures a night's work; a number of 0 leaves a part out.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,12 @@ import psutil
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import workspace
 from benchmarks.common.timing import REPOSITORY
+from benchmarks.fleet.asking import IMAGES, ask_much
+from benchmarks.fleet.clients import JOBS, serve_clients
 from benchmarks.fleet.growth import growth
-from benchmarks.fleet.jobs import write_jobs
+from benchmarks.fleet.jobs import small_capture, write_jobs
 from benchmarks.fleet.schedule import makespan
-from point2act.fleet.store import Outcome, Store
+from point2act.fleet.store import Store
 
 # Scenes, and kills, for each round of the plan.
 _SCENES, _KILLS = 2, 1
@@ -42,16 +45,19 @@ def measure(plan: Plan) -> Iterator[Metric]:
     """Yield the metrics of batches whose size follows the rounds of the plan."""
     yield from measure_scenes(_SCENES * plan.rounds, _KILLS * plan.rounds)
     yield from growth(100_000 // plan.every**3)
+    yield from serve_clients(small_capture(), jobs=JOBS // plan.every**3)
+    yield from ask_much(IMAGES // plan.every**3)
 
 
-def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
+def measure_scenes(scenes: int, kills: int, *, width: int = 160) -> Iterator[Metric]:
     """Yield the metrics of batches.
 
     Args:
         scenes: Number of captures, with three jobs each.
         kills: Number of kills of a batch that is started again after each.
+        width: Width of the images, pixels.
     """
-    manifest = write_jobs(workspace() / "fleet", scenes)
+    manifest = write_jobs(workspace() / "fleet", scenes, width=width)
     _batch(_first_lines(manifest, 3), "warm")  # compiles the kernels
     cores = len(os.sched_getaffinity(0))
     one = _batch(manifest, "one", "--workers", "1")
@@ -61,19 +67,36 @@ def measure_scenes(scenes: int, kills: int) -> Iterator[Metric]:
     yield Metric("fleet.scenes_per_minute_1", 60 * scenes / one, "1/min", "higher")
     yield Metric(f"fleet.scenes_per_minute_{cores}", 60 * scenes / seconds, "1/min", "higher")
     yield Metric("fleet.other_results", _differences(workspace() / "one", store), "")
-    outcomes = list(Store(store).records())
-    yield from _shares(outcomes)
+    yield from _shares(Store(workspace() / "one"), "1")
+    yield from _shares(Store(store), str(cores))
     groups = _groups(Store(workspace() / "one"), manifest) * -(-_SIMULATED // scenes)
     for name, workers in (("16_cores", _CORES), ("4_machines", _CORES * _MACHINES)):
         rate = 3600 * len(groups) / makespan(groups, workers)
         yield Metric(f"fleet.simulated_scenes_per_hour_{name}", rate, "1/h", "higher")
-    if find_spec("ray") is not None:
-        ray = _batch(manifest, "ray", "--executor", "ray", "--workers", str(cores))
-        yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
-        yield Metric("fleet.ray_other_results", _differences(workspace() / "ray", store), "")
-    lost, repeated = _kill(manifest, kills, seconds)
-    yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
-    yield Metric("fleet.repeated", repeated, "")
+    yield from _measure_ray(manifest, seconds, cores)
+    if kills:
+        lost, repeated = _kill(manifest, kills, seconds)
+        yield Metric("fleet.lost", lost + _differences(workspace() / "killed", store), "")
+        yield Metric("fleet.repeated", repeated, "")
+
+
+def _measure_ray(manifest: Path, seconds: float, cores: int) -> Iterator[Metric]:
+    """Yield what Ray takes more than processes; say why nothing is measured where it does not start."""
+    if find_spec("ray") is None:
+        print("fleet.ray_overhead is not measured: Ray is not installed", flush=True)
+        return
+    options = ("--executor", "ray", "--workers", str(cores))
+    try:
+        # Of one job, whose result is known: Ray's start and end.
+        idle = _batch(_first_lines(manifest, 1), "warm", *options) - _batch(_first_lines(manifest, 1), "warm")
+        ray = _batch(manifest, "ray", *options)
+    except subprocess.CalledProcessError as err:
+        reason = err.stderr.decode(errors="replace").strip().splitlines()
+        print(f"fleet.ray_overhead is not measured: {reason[-1] if reason else err}", flush=True)
+        return
+    yield Metric("fleet.ray_overhead", 100 * (ray / seconds - 1), "%")
+    yield Metric("fleet.ray_start", idle, "s")
+    yield Metric("fleet.ray_other_results", _differences(workspace() / "ray", workspace() / "all"), "")
 
 
 def _first_lines(manifest: Path, count: int) -> Path:
@@ -95,14 +118,14 @@ def _batch(manifest: Path, store: str, *options: str) -> float:
     return time.perf_counter() - start
 
 
-def _shares(outcomes: Sequence[Outcome]) -> Iterator[Metric]:
+def _shares(store: Store, cores: str) -> Iterator[Metric]:
     """Yield the share of each stage in the time of all jobs."""
     stages: Counter[str] = Counter()
-    for outcome in outcomes:
+    for outcome in store.records():
         stages.update(outcome.stages)
     for name, seconds in stages.most_common():
         share = 100 * seconds / stages.total()
-        yield Metric(f"fleet.share_{name.lower().replace(' ', '_')}", share, "%")
+        yield Metric(f"fleet.share_{name.lower().replace(' ', '_')}_{cores}", share, "%")
 
 
 def _groups(store: Store, manifest: Path) -> list[float]:
@@ -168,12 +191,22 @@ def _rewritten(before: dict[Path, int], now: dict[Path, int]) -> int:
 
 
 def main() -> None:
-    """Measure as many scenes as the command line says."""
+    """Measure as many scenes, rows and jobs as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--width", type=int, default=160, help="width of the images, pixels")
+    parser.add_argument("--growth", type=int, default=100_000, help="jobs with synthetic results")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="jobs of each client of the service")
+    parser.add_argument("--images", type=int, default=IMAGES, help="images to ask a model about")
     arguments = parser.parse_args()
-    for metric in measure_scenes(arguments.scenes, arguments.kills):
+    parts = [
+        measure_scenes(arguments.scenes, arguments.kills, width=arguments.width) if arguments.scenes else (),
+        growth(arguments.growth) if arguments.growth else (),
+        serve_clients(small_capture(), jobs=arguments.jobs) if arguments.jobs else (),
+        ask_much(arguments.images) if arguments.images else (),
+    ]
+    for metric in chain(*parts):
         print(f"{metric.name:<44} {metric.value:>10.4g} {metric.unit}", flush=True)
 
 

@@ -37,7 +37,8 @@ def _options() -> dict[str, list[Option]]:
     options = {}
     for command in COMMANDS:
         module = import_module(module_of(command))
-        classes = module.KINDS.values() if hasattr(module, "KINDS") else [module.Arguments]
+        classes = [*getattr(module, "KINDS", {}).values()]
+        classes += [module.Arguments] if hasattr(module, "Arguments") else []
         found = [option for cls in classes for option in list_options(cls) if "." not in option.path]
         options[command] = list({option.path: option for option in found}.values())
     return options

@@ -1,4 +1,4 @@
-"""``point2act export out/``: a run as a recording for Rerun or Foxglove."""
+"""``point2act export out/``: a run as a recording for Rerun or Foxglove, or jobs as a data set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from point2act.cli.export_dataset import KINDS, export_dataset
 from point2act.cli.load_run import open_scene
 from point2act.cli.options import parse
 from point2act.core.errors import PointsError, ResultsError
@@ -22,6 +23,11 @@ class Arguments:
     "point2act[foxglove]"):
 
       point2act export out/ --mcap run.mcap
+
+    Or export a run, or the store of a batch, as a data set to learn from; see `point2act export lerobot
+    --help`, and `webdataset` and `parquet`:
+
+      point2act export lerobot store/ --output dataset/
     """
 
     run: tyro.conf.Positional[Path]
@@ -37,8 +43,14 @@ class Arguments:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse the arguments and write the recording."""
-    arguments = parse(Arguments, argv, "export")
+    """Parse the arguments and write the recording or the data set."""
+    if argv and argv[0] in KINDS:
+        export_dataset(parse(KINDS[argv[0]], argv[1:], f"export {argv[0]}"))
+    else:
+        _export_recording(parse(Arguments, argv, "export"))
+
+
+def _export_recording(arguments: Arguments) -> None:
     from point2act.data.points import read_points
     from point2act.grasping.end_effector import load_end_effector
     from point2act.grasping.grasps_json import read_grasps

@@ -17,7 +17,7 @@ COMMANDS = {
     "bench-model": "Score pointing models on a published benchmark.",
     "teach": "Collect training data for pointing models from finished runs.",
     "compare": "Print two results side by side.",
-    "export": "Write a run as a recording for Rerun or Foxglove.",
+    "export": "Write a recording for Rerun or Foxglove, or a data set.",
     "demo": "Run the complete pipeline on a simulated table.",
     "serve": "Serve captures, questions and results over HTTP.",
     "simulate": "Render a simulated capture, or execute grasps in physics.",

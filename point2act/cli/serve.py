@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and serve."""
     arguments = parse(Arguments, argv, "serve")
     try:
-        from point2act.service.app import serve
+        from point2act.service.serving import serve
     except ImportError as err:
         raise FleetError(f'a library is missing ({err}): pip install "point2act[serve]"') from err
     from point2act.fleet.asking import Asker

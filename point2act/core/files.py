@@ -18,13 +18,15 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 from point2act.core.errors import Point2ActError
 
 _log = logging.getLogger(__name__)
 # Bytes. 10 000 frames with all their replies stay below a quarter of it. Chosen.
 _MAX_BYTES = 256 * 2**20
+# Bytes that are read at once. Chosen.
+_BLOCK = 2**18
 # Our files nest 8 deep at most; some hundreds more and printing a value overflows the stack. Chosen.
 _MAX_DEPTH = 50
 # Name of a temporary file: the target's name, the process, the thread.
@@ -143,7 +145,7 @@ def read_bytes(path: Path | str, error: type[Point2ActError], *, max_bytes: int 
                 f"{path} cannot be read (it is a folder, a pipe or a device): give the path of a file"
             )
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            data = _read_at_most(file, max_bytes + 1)
     except FileNotFoundError as err:
         raise error(f"{path} does not exist: check the path") from err
     except OSError as err:
@@ -154,6 +156,15 @@ def read_bytes(path: Path | str, error: type[Point2ActError], *, max_bytes: int 
         size = f"{max_bytes / 2**20:g} MB"
         raise error(f"{path} has more than {size}: give the right file, or a part of this one")
     return data
+
+
+def _read_at_most(file: IO[bytes], count: int) -> bytes:
+    """Read up to ``count`` bytes in blocks: ``file.read(count)`` allocates all of them for any small file."""
+    blocks = []
+    while count and (block := file.read(min(count, _BLOCK))):
+        blocks.append(block)
+        count -= len(block)
+    return b"".join(blocks)
 
 
 def read_json(path: Path | str, error: type[Point2ActError]) -> Any:

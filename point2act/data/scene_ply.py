@@ -104,6 +104,26 @@ def write_relevancy_ply(path: Path | str, scene: GaussianScene, relevancy: Relev
     write_ply(path, colored_points(scene.means, colors, dict(zip(names, relevancy.values.T, strict=True))))
 
 
+def read_relevancy_ply(
+    path: Path | str,
+) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "n q"]]:
+    """Read what ``write_relevancy_ply`` wrote.
+
+    Returns:
+        The Gaussians' centres in the world, and the relevancy to each query, in the order of the queries.
+
+    Raises:
+        SceneError: The file is missing, or not such a file.
+    """
+    vertices = read_ply(path, SceneError)
+    names = vertices.dtype.names or ()
+    queries = [name for name in names if name.startswith("relevancy_")]
+    if not queries or not {"x", "y", "z"} <= set(names):
+        raise SceneError(f"{path} has no relevancies: give the relevancy.ply of a run")
+    columns = np.stack([vertices[name].astype(np.float32) for name in ("x", "y", "z", *queries)], axis=1)
+    return columns[:, :3], columns[:, 3:]
+
+
 def _splat_names(rest: int) -> list[str]:
     """Return the property names in their order, for ``rest`` higher coefficients per channel."""
     names = ["x", "y", "z", "nx", "ny", "nz"]

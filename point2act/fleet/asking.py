@@ -18,6 +18,8 @@ from point2act.vlm.clients.client import ModelClient, Reply, Request
 from point2act.vlm.clients.factory import OpenModel, open_model
 from point2act.vlm.pointing.questions import AskConfig, ask, questions_for
 
+UNANSWERED = "unanswered.json"
+"""Beside a points.json: the images and queries without an answer, and why."""
 _COST = "cost.json"
 
 
@@ -89,7 +91,13 @@ class Asker:
         answers = ask(used, questions, stages=Stages(show=False))
         read, written = (now - then for now, then in zip(self._counting.tokens, before, strict=True))
         cost = AskingCost(answers.count.asked, round(time.perf_counter() - start, 3), read, written)
+        unanswered = [
+            {"image": result.task.frame.name, "query": result.task.query.name, "error": result.error}
+            for result in answers.results
+            if result.answer is None
+        ]
         write_json(points.with_name(_COST), asdict(cost))
+        write_json(points.with_name(UNANSWERED), {"version": 1, "unanswered": unanswered})
         write_points(points, answers.points)
 
 

@@ -81,7 +81,7 @@ class Identification:
         release = version("point2act")
         scene = digest([release, known.content, {name: getattr(options, name) for name in _SCENE}])
         robot = [_gripper(options.gripper), None if options.arm is None else _arm(options.arm)]
-        key = digest([scene, about, robot, options.sensor])
+        key = digest([scene, about, robot, options.sensor, options.fields])
         return Task(key, scene, known.capture.folder.resolve(), known.files, points, options)
 
     def capture(self, job: Job) -> Capture:

@@ -46,6 +46,8 @@ class JobOptions:
     """Refine the camera poses of a metric capture."""
     allow_outside: bool = False
     """Read files outside the capture's folder, also through symbolic links."""
+    fields: bool = False
+    """Keep the relevancy of each Gaussian, relevancy.ply, for point2act export: megabytes a job."""
     device: str | None = None
     """Device, cpu or cuda; by default cuda where it is available."""
 

@@ -54,4 +54,5 @@ class JobLine(OptionsLine):
     points: Words | None = Field(None, description="write the path of a points.json")
     queries: Queries | None = None
     allow_outside: bool | None = Field(None, description="write true or false")
+    fields: bool | None = Field(None, description="write true or false")
     device: Words | None = Field(None, description="write cpu or cuda")

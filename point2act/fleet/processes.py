@@ -32,9 +32,9 @@ class ProcessExecutor:
 
     def attempt(self, tasks: Sequence[Task]) -> str | None:
         """Solve tasks of the same scene, see ``Executor``."""
-        if self._closed:
-            return "the batch has ended"
         worker = self._next(tasks[0].scene)
+        if worker is None:
+            return "the batch has ended"
         names = {task.name for task in tasks}
         with self._lock:
             self._busy.update(dict.fromkeys(names, worker))
@@ -55,15 +55,18 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End every process at once: what it has not recorded is done by the next batch."""
-        self._closed = True
+        with self._lock:  # No process is half started.
+            self._closed = True
         for worker in self._all:
             worker.process.kill()
             worker.process.join()
             worker.connection.close()
 
-    def _next(self, scene: str) -> _Worker:
-        """Return a process: one that has the scene, one that waits, or a new one."""
+    def _next(self, scene: str) -> _Worker | None:
+        """Return a process: one that has the scene, one that waits, or a new one; None after the end."""
         with self._lock:
+            if self._closed:
+                return None
             if self._idle:
                 # The first that has the scene, else the one that waits longest.
                 number = next((n for n, worker in enumerate(self._idle) if worker.scene == scene), 0)
@@ -76,12 +79,12 @@ class ProcessExecutor:
                 return worker
         return self._started()
 
-    def _started(self) -> _Worker:
-        worker = _Worker(self._store)
+    def _started(self) -> _Worker | None:
         with self._lock:
-            self._all = [other for other in self._all if other.process.is_alive()] + [worker]
             if self._closed:
-                worker.process.kill()
+                return None
+            worker = _Worker(self._store)
+            self._all = [other for other in self._all if other.process.is_alive()] + [worker]
         worker.wait_until_ready()
         return worker
 

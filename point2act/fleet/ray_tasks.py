@@ -14,13 +14,15 @@ from point2act.fleet.identity import Task
 from point2act.fleet.store import Store
 
 # Ray's CPUs are cores: one thread for each worker. Ray reads the others when it is imported: without them,
-# it writes a token into the home folder, reports its use over the network, and gives up on a busy machine.
+# it writes a token into the home folder, reports its use over the network, gives up on a busy machine, and
+# has workers of niceness 15, to which a busy machine gives next to nothing.
 _ONE_THREAD = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _QUIET = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
 }
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from point2act.core.files import replacing, write_text
 from point2act.fleet.manifest import Job
-from point2act.fleet.store import Store
+from point2act.fleet.store import RESULTS, Store
 from point2act.visualization.report.rendering import asset, render
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def write_results(store: Store, jobs: Sequence[Job], rows: Sequence[Row]) -> Non
         Point2ActError: A file cannot be written.
     """
     lines = (json.dumps(row.document(), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    write_text(store.folder / "results.jsonl", "".join(lines))
+    write_text(store.folder / RESULTS, "".join(lines))
     if find_spec("pyarrow") is None:
         _log.warning(
             'results.parquet is not written: pyarrow is not installed (pip install "point2act[fleet]")'

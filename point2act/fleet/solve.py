@@ -13,10 +13,10 @@ from point2act.core.open3d_import import open3d
 from point2act.core.types import Capture, PointSet
 from point2act.data.points import read_points
 from point2act.data.resume import fingerprint
-from point2act.data.scene_ply import as_stored
+from point2act.data.scene_ply import as_stored, write_relevancy_ply
 from point2act.fleet.identity import Task
 from point2act.fleet.manifest import JobOptions
-from point2act.fleet.store import GRASPS, Outcome, Store
+from point2act.fleet.store import FIELD, GRASPS, Outcome, Store
 from point2act.grasping.grasps_json import write_grasps
 from point2act.pipeline.answering import AnswerSource
 from point2act.pipeline.query import AnswerConfig
@@ -83,6 +83,8 @@ def _solved(store: Store, task: Task, scenes: Scenes) -> Outcome:
             gripper=answered.results.gripper,
             plan=answered.results.plan,
         )
+        if task.options.fields:
+            write_relevancy_ply(store.job(task) / FIELD, session.scene, answered.results.relevancy)
     except FleetError:
         raise
     except Point2ActError as err:

@@ -7,17 +7,21 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from point2act.core.errors import FleetError
-from point2act.core.files import read_json, write_json, writing
+from point2act.core.files import read_bytes, read_json, write_bytes, write_json, writing
 from point2act.fleet.identity import Task
 
 RECORD = "job.json"
 """Written last: a job without it has to be done."""
 GRASPS = "grasps.json"
+FIELD = "relevancy.ply"
+"""Relevancy of each Gaussian to each query, where the job keeps it."""
+RESULTS = "results.jsonl"
+"""The list of results, in the store's folder."""
 
 # Seconds that the workers of a batch that was killed have to end, and between two attempts. They end as soon
 # as the current call into a library returns.
@@ -63,8 +67,9 @@ class Store:
         return _read(self.job(task))
 
     def record(self, task: Task, outcome: Outcome) -> None:
-        """Write how a job ended, after its other files."""
-        write_json(self.job(task) / RECORD, {"version": 1, **asdict(outcome)})
+        """Write how a job ended and what it came from, after its other files."""
+        document = {"version": 1, **asdict(outcome), "source": self._source(task)}
+        write_json(self.job(task) / RECORD, document)
 
     def copy_equal(self, task: Task) -> bool:
         """Copy the grasps of an equal job, whose capture has the same contents in another place, if any."""
@@ -74,9 +79,18 @@ class Store:
             if found is not None and found.status == "done":
                 document = read_json(path / GRASPS, FleetError)
                 write_json(own / GRASPS, {**document, "capture": task.capture.as_posix()})
+                if task.options.fields:
+                    write_bytes(own / FIELD, read_bytes(path / FIELD, FleetError))
                 self.record(task, Outcome("done", 0.0))
                 return True
         return False
+
+    def _source(self, task: Task) -> dict[str, Any]:
+        """Return where the answers are, relative to the store if in it, and how images were chosen."""
+        points, folder = task.points.resolve(), self.folder.resolve()
+        inside = points.relative_to(folder) if points.is_relative_to(folder) else points
+        options = {name: getattr(task.options, name) for name in ("max_side", "max_views", "allow_outside")}
+        return {"points": inside.as_posix(), **options}
 
     def forget(self, task: Task) -> None:
         """Remove the record of a job, so that it is done again."""
@@ -138,8 +152,7 @@ def _read(folder: Path) -> Outcome | None:
     """Return the record in a job's folder; None if there is none, or it is damaged."""
     try:
         document: dict[str, Any] = read_json(folder / RECORD, FleetError)
-        del document["version"]
-        outcome = Outcome(**document)
+        outcome = Outcome(**{one.name: document[one.name] for one in fields(Outcome)})
     except (FleetError, KeyError, TypeError):
         return None
     complete = outcome.status == "failed" or (folder / GRASPS).is_file()

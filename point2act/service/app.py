@@ -1,9 +1,8 @@
-"""The service over HTTP. The only module that imports FastAPI and uvicorn."""
+"""The service over HTTP. The only module that imports FastAPI."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
@@ -33,9 +31,6 @@ from point2act.service.requests import (
     public,
 )
 from point2act.service.service import Service
-
-TOKEN = "POINT2ACT_TOKEN"
-"""Environment variable with the token that every request has to bring."""
 
 # Seconds between two checks of a job whose progress is sent, and between two signs of life.
 _POLL, _ALIVE = 0.1, 15.0
@@ -103,12 +98,12 @@ def _routes(service: Service) -> APIRouter:
     @routes.post("/captures", status_code=201, openapi_extra=_body("application/octet-stream", None))
     async def add_capture(request: Request) -> CaptureReply:
         """Send a capture: the body is a .zip or .tar.gz of a folder with transforms.json."""
-        archive = service.new_upload()
+        archive = service.captures.new_upload()
         try:
             await asyncio.wait_for(
                 _receive(request, archive, limits.max_upload), timeout=limits.upload_seconds
             )
-            return await run_in_threadpool(service.add_capture, archive)
+            return await run_in_threadpool(service.captures.add, archive)
         except asyncio.TimeoutError:
             raise HTTPException(408, f"the upload took over {limits.upload_seconds:g} s") from None
         except ClientDisconnect:
@@ -119,12 +114,12 @@ def _routes(service: Service) -> APIRouter:
     @routes.get("/captures/{capture}")
     def get_capture(capture: str) -> CaptureReply:
         """Return what is known of a capture."""
-        return service.capture(capture)
+        return service.captures.describe(capture)
 
     @routes.delete("/captures/{capture}", status_code=204)
     def remove_capture(capture: str) -> None:
         """Delete a capture."""
-        service.remove_capture(capture)
+        service.captures.remove(capture)
 
     @routes.post(
         "/captures/{capture}/jobs",
@@ -230,42 +225,3 @@ async def _events(service: Service, name: str) -> AsyncIterator[str]:
         if reply.status in ENDED:
             return
         await asyncio.sleep(_POLL)
-
-
-def serve(service: Service, folder: Path, *, host: str, port: int) -> None:
-    """Serve until the process is interrupted.
-
-    Args:
-        service: What is offered.
-        folder: Folder of the service.
-        host: Address to listen on.
-        port: Port to listen on; 0 for any.
-
-    Raises:
-        FleetError: The address is not of this machine alone, and no token is set.
-    """
-    token = os.environ.get(TOKEN) or None
-    if token is None and host not in ("127.0.0.1", "::1", "localhost"):
-        raise FleetError(f"--host {host} is reachable from other machines: set a token in {TOKEN} first")
-    config = uvicorn.Config(
-        make_app(service, folder, token),
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_keep_alive=30,
-        limit_concurrency=200,
-        server_header=False,
-    )
-    _Announcing(config).run()
-
-
-class _Announcing(uvicorn.Server):
-    """A server that prints its address once it listens."""
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Start to listen."""
-        await super().startup(sockets)
-        for server in self.servers if self.started else ():
-            for listening in server.sockets:
-                host, port = listening.getsockname()[:2]
-                print(f"service: http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)

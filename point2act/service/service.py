@@ -1,13 +1,11 @@
-"""The service without its network: captures, jobs in a bounded queue, and the threads that have them done."""
+"""The service without its network: jobs in a bounded queue, and the threads that have them done."""
 
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,11 @@ from point2act.fleet.executors import KillableExecutor
 from point2act.fleet.identity import Identification, Task
 from point2act.fleet.manifest import Job, JobOptions
 from point2act.fleet.store import GRASPS, Store
-from point2act.service.archives import extract
-from point2act.service.jobs import BusyError, MissingError, ServiceJob, read_job
+from point2act.service.captures import Captures
+from point2act.service.job_files import JobFiles
+from point2act.service.jobs import BusyError, MissingError, ServiceJob
 from point2act.service.limits import ServiceLimits
-from point2act.service.requests import CaptureReply, EstimateReply, JobReply, JobRequest, public
+from point2act.service.requests import EstimateReply, JobReply, JobRequest, public
 from point2act.vlm.pointing.questions import name_queries
 
 _ATTEMPTS = 2
@@ -52,65 +51,19 @@ class Service:
         limits: ServiceLimits = ServiceLimits(),
     ):
         self.limits = limits
+        self.captures = Captures(folder, limits)
         self._folder = folder
-        self._store = Store(folder)
+        self._store, self._files = Store(folder), JobFiles(folder / "requests")
         self._executor, self._asker = executor, asker
         self._jobs: dict[str, ServiceJob] = {}
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._pool = ThreadPoolExecutor(executor.workers, thread_name_prefix="jobs")
-        for name in ("captures", "requests", "uploads"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        # Of a service that was killed.
-        shutil.rmtree(folder / "uploads")
-        (folder / "uploads").mkdir()
         self._resume()
 
     def close(self) -> None:
         """End the work; what is not done is done after the next start."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._executor.close()
-
-    # ── captures ───────────────────────────────────────────────────────────────────────────────
-    def new_upload(self) -> Path:
-        """Return the path of a file to write an archive to.
-
-        Raises:
-            BusyError: There are as many captures as may be kept.
-        """
-        if sum(1 for _ in (self._folder / "captures").iterdir()) >= self.limits.max_captures:
-            raise BusyError(f"{self.limits.max_captures} captures are kept: delete one first")
-        return self._folder / "uploads" / secrets.token_hex(16)
-
-    def add_capture(self, archive: Path) -> CaptureReply:
-        """Extract an archive, check that it is a capture, and keep it.
-
-        Raises:
-            CaptureError: It is not.
-        """
-        name, extracted = secrets.token_hex(8), archive.with_suffix(".files")
-        try:
-            found = extract(archive, extracted, self.limits)
-            read_capture(found)
-            found.rename(self._folder / "captures" / name)
-        finally:
-            shutil.rmtree(extracted, ignore_errors=True)
-        return self.capture(name)
-
-    def capture(self, name: str) -> CaptureReply:
-        """Return what is known of a capture.
-
-        Raises:
-            MissingError: There is none of this name.
-        """
-        capture = read_capture(self._capture(name))
-        depth = any(frame.depth_path is not None for frame in capture.frames)
-        return CaptureReply(capture=name, images=len(capture.frames), depth=depth)
-
-    def remove_capture(self, name: str) -> None:
-        """Delete a capture; jobs on it that are not done fail, results stay."""
-        doomed = self._folder / "uploads" / secrets.token_hex(16)
-        self._capture(name).rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
 
     # ── jobs ───────────────────────────────────────────────────────────────────────────────────
     def add_job(self, capture: str, request: JobRequest, options: JobOptions) -> JobReply:
@@ -121,7 +74,7 @@ class Service:
             PointsError: The points do not belong to the capture.
             FleetError: There are queries, and no model that is asked.
         """
-        folder, name = self._capture(capture), secrets.token_hex(8)
+        folder, name = self.captures.folder(capture), secrets.token_hex(8)
         queries = self._queries(request)
         job = ServiceJob(name, capture, queries, options)
         with self._lock:
@@ -131,9 +84,9 @@ class Service:
             self._jobs[name] = job
         try:
             if request.points is not None:
-                write_json(self._points(name), request.points)
-                read_points(self._points(name), read_capture(folder))
-            self._write(job)
+                write_json(self._files.points(name), request.points)
+                read_points(self._files.points(name), read_capture(folder))
+            self._files.add(job)
         except Exception:
             self._forget(name)
             raise
@@ -146,8 +99,8 @@ class Service:
         Raises:
             Point2ActError: As ``add_job``, but for a full queue.
         """
-        folder, queries = self._capture(capture), self._queries(request)
-        points = self._folder / "uploads" / f"{secrets.token_hex(16)}.json"
+        folder, queries = self.captures.folder(capture), self._queries(request)
+        points = self.captures.new_path()
         try:
             if request.points is not None:
                 write_json(points, request.points)
@@ -182,7 +135,7 @@ class Service:
         with self._lock:
             if not job.ended:
                 job.status = "cancelled"
-                self._request(name).unlink(missing_ok=True)
+                self._files.drop(name)
         if job.status == "cancelled":
             self._executor.kill(Path(job.result).name)
         return job.reply()
@@ -230,7 +183,7 @@ class Service:
                 job.seconds = time.monotonic() - start
                 job.error = None if error is None else public(error, self._folder)
                 job.status = "done" if error is None else "failed"
-                self._write(job)
+                self._files.update(job)
         self._forget_oldest()
 
     def _done(self, job: ServiceJob) -> str | None:
@@ -271,37 +224,17 @@ class Service:
         self._executor.kill(task.name)
 
     def _as_job(self, job: ServiceJob) -> Job:
-        points = None if job.queries else self._points(job.name)
-        return Job(0, self._capture(job.capture), points, job.queries, job.options)
+        points = None if job.queries else self._files.points(job.name)
+        return Job(0, self.captures.folder(job.capture), points, job.queries, job.options)
 
     def _queries(self, request: JobRequest) -> tuple[Query, ...]:
         if request.queries is not None and self._asker is None:
             raise FleetError("this service asks no model: send 'points', or start it with --model")
         return name_queries([(query.text, query.role) for query in request.queries or ()])
 
-    # ── files ──────────────────────────────────────────────────────────────────────────────────
-    def _capture(self, name: str) -> Path:
-        folder = self._folder / "captures" / name
-        # Names are hexadecimal: no path leads elsewhere.
-        if not (name.isalnum() and folder.is_dir()):
-            raise MissingError("there is no capture of this name")
-        return folder
-
-    def _write(self, job: ServiceJob) -> None:
-        """Write what a job is and how it ended, so that it is not lost when the service stops."""
-        if job.ended and not self._request(job.name).exists():
-            return  # Forgotten meanwhile.
-        write_json(self._request(job.name), asdict(job))
-
-    def _request(self, name: str) -> Path:
-        return self._folder / "requests" / name / "request.json"
-
-    def _points(self, name: str) -> Path:
-        return self._folder / "requests" / name / "points.json"
-
     def _forget(self, name: str) -> None:
         self._jobs.pop(name, None)
-        shutil.rmtree(self._folder / "requests" / name, ignore_errors=True)
+        self._files.remove(name)
 
     def _forget_oldest(self) -> None:
         with self._lock:
@@ -311,12 +244,7 @@ class Service:
 
     def _resume(self) -> None:
         """Queue the jobs of a service that was stopped; those that were done are found in the store."""
-        for path in sorted((self._folder / "requests").iterdir(), key=lambda path: path.stat().st_mtime):
-            try:
-                job = read_job(read_json(self._request(path.name), FleetError))
-            except (FleetError, KeyError, TypeError):
-                shutil.rmtree(path, ignore_errors=True)  # Cancelled, or killed while it was written.
-                continue
+        for job in self._files.read():
             self._jobs[job.name] = job
             if not job.ended:
                 self._pool.submit(self._run, job)

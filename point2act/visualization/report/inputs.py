@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,8 +12,13 @@ from jaxtyping import Float, UInt8
 from point2act.core.progress import Span
 from point2act.core.types import GaussianScene, Plan, QueryResult, RelevancyField, View
 from point2act.grasping.end_effector import EndEffector
-from point2act.splatting.rendering import RenderedView
 from point2act.visualization.drawing import PALETTE, Color
+
+if TYPE_CHECKING:
+    # It imports torch, half a gigabyte, which pages of batches do without.
+    from point2act.splatting.rendering import RenderedView
+else:
+    RenderedView = Any
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Finished jobs as data sets to learn from: LeRobot, WebDataset and Parquet."""
