@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,15 @@ def make_app(service: Service, folder: Path, token: str | None) -> FastAPI:
         folder: Folder of the service, which no message names.
         token: What every request has to bring; None for none.
     """
-    app = FastAPI(title="point2act", version=version("point2act"), docs_url=None, redoc_url=None)
+
+    @asynccontextmanager
+    async def resumed(app: FastAPI) -> AsyncIterator[None]:
+        service.resume()
+        yield
+
+    app = FastAPI(
+        title="point2act", version=version("point2act"), lifespan=resumed, docs_url=None, redoc_url=None
+    )
 
     def authorised(request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")

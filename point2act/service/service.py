@@ -58,12 +58,19 @@ class Service:
         self._jobs: dict[str, ServiceJob] = {}
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._pool = ThreadPoolExecutor(executor.workers, thread_name_prefix="jobs")
-        self._resume()
+
+    def resume(self) -> None:
+        """Queue the jobs of a service that was stopped; those that were done are found in the store."""
+        for job in self._files.read():
+            self._jobs[job.name] = job
+            if not job.ended:
+                self._pool.submit(self._run, job)
 
     def close(self) -> None:
         """End the work; what is not done is done after the next start."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._executor.close()
+        self._pool.shutdown(wait=True)
 
     # ── jobs ───────────────────────────────────────────────────────────────────────────────────
     def add_job(self, capture: str, request: JobRequest, options: JobOptions) -> JobReply:
@@ -241,10 +248,3 @@ class Service:
             ended = [name for name, job in self._jobs.items() if job.ended]
         for name in ended[: max(0, len(ended) - self.limits.max_jobs)]:
             self._forget(name)
-
-    def _resume(self) -> None:
-        """Queue the jobs of a service that was stopped; those that were done are found in the store."""
-        for job in self._files.read():
-            self._jobs[job.name] = job
-            if not job.ended:
-                self._pool.submit(self._run, job)
