@@ -44,6 +44,14 @@ class Question:
     """Part of the data set, in formats that have several."""
     aliases: tuple[str, ...] = ()
     """Other names by which stored answers may call it."""
+    capture: Path | None = None
+    """Folder of the capture that the image belongs to, in formats that have captures."""
+    object: str = ""
+    """Object of the capture's scene that is meant, in formats that have scenes; empty for what is absent."""
+    part: str = ""
+    """Part of the object that is meant; empty for the whole object."""
+    objects: Path | None = None
+    """Image whose values number the objects, 0 for everything else, in formats that have such."""
 
 
 @dataclass(frozen=True, eq=False)

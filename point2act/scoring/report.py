@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from point2act.core.files import write_text
 from point2act.core.types import ProgressCallback
 from point2act.data.capture.images import read_rgb
 from point2act.scoring.formats.format import Format
-from point2act.scoring.questions import Question
+from point2act.scoring.measures import TITLES, Found, Measure, measures
+from point2act.scoring.questions import Question, QuestionId
 from point2act.scoring.scores import (
     Answers,
     Baselines,
@@ -66,6 +67,8 @@ class ModelSummary:
     cost: float | None
     failed: int
     failures: tuple[Failure, ...]
+    measures: tuple[Measure, ...]
+    """Scores in 3D, if there are any."""
 
 
 def write_report(
@@ -76,6 +79,7 @@ def write_report(
     *,
     form: Format,
     data: Path,
+    places: Sequence[Mapping[QuestionId, Found]] = (),
     pictures: int = 24,
     progress: ProgressCallback | None = None,
 ) -> list[ModelSummary]:
@@ -88,12 +92,14 @@ def write_report(
         baselines: Scores of the baselines.
         form: Format of the data set.
         data: Its folder.
+        places: For each model what was found in 3D; empty if nothing was.
         pictures: Maximum number of failures of each model that are shown.
         progress: Called with the number of models that were drawn, and of all.
     """
     models = []
     for number, (given, found) in enumerate(zip(answers, scores, strict=True)):
-        models.append(_summarise(given, found, form, pictures))
+        in_3d = measures(places[number], [score.question for score in found]) if places else ()
+        models.append(_summarise(given, found, in_3d, form, pictures))
         if progress is not None:
             progress(number + 1, len(answers))
     names = [given.name for given in answers]
@@ -107,14 +113,27 @@ def write_report(
         metric=form.metric,
         models=models,
         categories=list(models[0].categories),
-        baselines=[("the middle of the image", baselines.middle), ("a random point", baselines.random)],
+        titles=TITLES,
+        baselines=baseline_rows(baselines),
         differences=list(zip(names, compared, strict=True))[1:],
     )
     write_text(path, page)
     return models
 
 
-def _summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: int) -> ModelSummary:
+def baseline_rows(baselines: Baselines) -> list[tuple[str, Mean]]:
+    """Return the baselines that there are, with their names."""
+    rows = [("the middle of the image", baselines.middle), ("a random point", baselines.random)]
+    if baselines.thing is not None:
+        rows.append(("a random thing", baselines.thing))
+    if baselines.person is not None:
+        rows.append((f"a person, {baselines.person.count} questions", baselines.person))
+    return rows
+
+
+def _summarise(
+    given: Answers, scores: Sequence[Score], in_3d: tuple[Measure, ...], form: Format, pictures: int
+) -> ModelSummary:
     """Return a model's means, and the given number of its failures as pictures."""
     failed = sorted((score for score in scores if score.score < _FAILED), key=lambda score: score.score)
     return ModelSummary(
@@ -129,6 +148,7 @@ def _summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: 
         cost=mean_of(scores, lambda answer: answer.cost),
         failed=len(failed),
         failures=tuple(_failure(score, form) for score in failed[:pictures]),
+        measures=in_3d,
     )
 
 

@@ -66,6 +66,10 @@ class ReasoningEntry(Document):
     text: Text
     category: Words
     split: Words
+    object: Words = ""
+    part: Words = ""
+    capture: Name | None = Field(None, description="write the folder of the image's capture")
+    objects: Name | None = Field(None, description="write the path of an image that numbers the objects")
 
 
 class AnswerEntry(Document):
