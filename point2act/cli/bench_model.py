@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     Format = Found = Question = QuestionId = Answers = Any
 
-Kind = Literal["where2place", "refspatial", "pointbench", "robospatial", "reasoning"]
+Kind = Literal["where2place", "refspatial", "pointbench", "robospatial", "reasoning", "rectangles"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Input:
     """The data set, and stored answers to it."""
 
     format: Kind
-    """Format of the data set: Where2Place, RefSpatial-Bench, Point-Bench (PointArena), RoboSpatial-Home, or
-    reasoning-tables of point2act."""
+    """Format of the data set: Where2Place, RefSpatial-Bench, Point-Bench (PointArena), RoboSpatial-Home,
+    reasoning-tables of point2act, or grasp rectangles as Cornell's and Jacquard's files have them."""
     data: Path
     """Folder of the data set, as its authors publish it. reasoning-tables is rendered there, unless it exists
     (needs MuJoCo)."""
@@ -126,6 +126,9 @@ def _check_wanted(arguments: Arguments, form: Format, nothing: bool) -> None:
         raise ScoringError(
             f"--score {arguments.scoring.score}: only reasoning-tables has scenes: use --score view"
         )
+
+    if not form.of_points and (arguments.model.model is not None or arguments.input.clicks is not None):
+        raise ScoringError(f"--format {form.name}: points are no answers to it: give --answers FILE alone")
 
 
 def _answers(

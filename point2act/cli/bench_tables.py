@@ -38,7 +38,8 @@ def print_scores(form: Format, rows: Sequence[ModelSummary], baselines: Baseline
         table.add_row(printable(row.name), *means, str(row.unreadable), str(row.unanswered))
     for name, mean in baseline_rows(baselines):
         table.add_row(name, _percent(mean))
-    table.add_row("expected of it", f"{100 * baselines.area:.1f}")
+    if baselines.area is not None:
+        table.add_row("expected of it", f"{100 * baselines.area:.1f}")
     _show(table, len(categories))
     if rows[0].measures:
         _show(_table_in_3d(rows, categories), len(categories))

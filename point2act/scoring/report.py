@@ -15,7 +15,7 @@ from point2act.core.types import ProgressCallback
 from point2act.data.capture.images import read_rgb
 from point2act.scoring.formats.format import Format
 from point2act.scoring.measures import TITLES, Found, Measure, measures
-from point2act.scoring.questions import Question, QuestionId
+from point2act.scoring.questions import Mark, Question, QuestionId
 from point2act.scoring.scores import (
     Answers,
     Baselines,
@@ -180,15 +180,23 @@ def draw_score(score: Score, form: Format) -> UInt8[np.ndarray, "h w 3"]:
     inside = _target_pixels(score.question, form, (rgb.shape[0], rgb.shape[1]))
     picture = np.where(inside[..., None], rgb, dim_grey(rgb)).astype(np.uint8)
     picture, scale = _reduced(picture)
-    boxes = [np.array(mark) * scale for mark in score.marks if len(mark) == 4]
+    boxes = [np.array(_outline(mark)) * scale for mark in score.marks if len(mark) > 2]
     points = [np.array(mark) * scale for mark in score.marks if len(mark) == 2]
     canvas = Canvas(picture)
-    for left, top, right, bottom in boxes:
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+    for corners in boxes:
         canvas.line(np.clip(corners, 0, picture.shape[1::-1]), PALETTE[1], 2.0)
     height, width = picture.shape[:2]
     shown = [point for point in points if 0 <= point[0] <= width and 0 <= point[1] <= height]
     return draw_points(canvas.merged(), np.array(shown).reshape(-1, 2), PALETTE[1])
+
+
+def _outline(mark: Mark) -> list[tuple[float, float]]:
+    """Return the closed outline of a box or a grasp rectangle."""
+    if len(mark) == 4:
+        left, top, right, bottom = mark
+        mark = (left, top, right, top, right, bottom, left, bottom)
+    corners = list(zip(mark[0::2], mark[1::2], strict=True))
+    return [*corners, corners[0]]
 
 
 def _target_pixels(question: Question, form: Format, size: tuple[int, int]) -> np.ndarray:
@@ -197,10 +205,12 @@ def _target_pixels(question: Question, form: Format, size: tuple[int, int]) -> n
     if target.values is not None:
         mask = Image.fromarray((255 * target.values).astype(np.uint8))
         return np.asarray(mask.resize(size[::-1], Image.Resampling.NEAREST)) > 127
-    assert target.polygon is not None
-    corners = target.polygon * [size[1] / target.frame[1], size[0] / target.frame[0]]
+    scale = [size[1] / target.frame[1], size[0] / target.frame[0]]
     canvas = Canvas(np.zeros((*size, 3), np.uint8))
-    canvas.polygon(corners, (255, 255, 255))
+    polygons = target.rectangles if target.polygon is None else target.polygon[None]
+    assert polygons is not None
+    for corners in polygons:
+        canvas.polygon(corners * scale, (255, 255, 255))
     return canvas.merged()[..., 0] > 127
 
 

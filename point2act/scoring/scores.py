@@ -65,8 +65,8 @@ class Baselines:
     """Of the middle of the image."""
     random: Mean
     """Of one random point in each image."""
-    area: float
-    """Expected score of a random point: the target's share of the image."""
+    area: float | None
+    """Expected score of a random point: the target's share of the image; None for grasp rectangles."""
     thing: Mean | None = None
     """Of a random visible object of each image; None where a format has no images of objects."""
     person: Mean | None = None
@@ -138,20 +138,24 @@ def score_answers(
         height, width = target.frame
         for scores, given in zip(found, answers, strict=True):
             scores.append(_score(given, question, target, form))
-        guesses["middle"].append(form.score([(width / 2, height / 2)], question, target))
-        guesses["random"].append(form.score([tuple(rng.random(2) * [width, height])], question, target))
+        guesses["middle"].append(form.score([form.guess(width / 2, height / 2, target)], question, target))
+        x, y = rng.random(2) * [width, height]
+        place = form.guess(float(x), float(y), target)
+        guesses["random"].append(form.score([place], question, target))
         thing = random_thing(question, choice)
         if thing is not None:
             guesses["thing"].append(form.score([thing], question, target))
         if person is not None and question.id in person.by_question:
             guesses["person"].append(_score(person, question, target, form).score)
-        areas.append(target.area() if question.count in (None, 1) else 0.0)
+        area = target.area()
+        if area is not None:
+            areas.append(area if question.count in (None, 1) else 0.0)
         if progress is not None:
             progress(number + 1, len(questions))
     middle, random, thing, person_mean = (mean_score(scores) for scores in guesses.values())
     assert middle is not None
     assert random is not None
-    baselines = Baselines(middle, random, float(np.mean(areas)), thing, person_mean)
+    baselines = Baselines(middle, random, float(np.mean(areas)) if areas else None, thing, person_mean)
     return [tuple(scores) for scores in found], baselines
 
 

@@ -18,8 +18,8 @@ class QuestionScore(Document):
     id: int | AnyText
     category: AnyText
     score: Share
-    points: list[Annotated[list[float], Field(min_length=2, max_length=4)]] = Field(
-        description="[x, y] in pixels of the image, or boxes [left, top, right, bottom]"
+    points: list[Annotated[list[float], Field(min_length=2, max_length=8)]] = Field(
+        description="[x, y] in pixels of the image, boxes [left, top, right, bottom], or corners of grasps"
     )
     counted: bool = Field(description="whether the data set's own evaluation has it in its mean")
     problem: AnyText | None = Field(description="why the reply could not be read, or null")
@@ -93,7 +93,9 @@ class BaselineScores(Document):
     middle_interval: Interval
     random: Share = Field(description="of one random point in each image")
     random_interval: Interval
-    area: Share = Field(description="expected score of a random point, the target's share of the image")
+    area: Share | None = Field(
+        description="expected score of a random point, the target's share of the image; null for grasps"
+    )
     thing: Share | None = Field(
         None, description="of a random visible object; null in formats without images of objects"
     )

@@ -72,6 +72,16 @@ class ReasoningEntry(Document):
     objects: Name | None = Field(None, description="write the path of an image that numbers the objects")
 
 
+class RectanglesEntry(Document):
+    """A line of questions.jsonl of a data set of grasp rectangles."""
+
+    id: Id
+    image: Name
+    text: Text
+    category: Words = ""
+    grasps: Name
+
+
 class AnswerEntry(Document):
     """A line of a file of stored answers."""
 
