@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import tyro
 from torch.nn.functional import interpolate
-from transformers import AutoModel
+from transformers import Dinov2Model
 
 import point2act
 from point2act.data.columns import write_columns
@@ -19,9 +19,10 @@ from point2act.localization.features import crop_columns
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-def dinov2(model: torch.nn.Module):
+def dinov2(model: Dinov2Model):
     """Return an extractor: a feature for each patch of an image."""
     side = model.config.patch_size
+    assert isinstance(side, int)
 
     def extract(rgb: np.ndarray) -> np.ndarray:
         height, width = (length // side for length in rgb.shape[:2])
@@ -40,7 +41,7 @@ def main(output: Path, points: Path, model: str = "facebook/dinov2-small") -> No
     """Write features.npz, and the crops of the first query as crops.npz and crops.parquet."""
     session = point2act.open_run(output)
     features = point2act.lift_features(
-        session.scene, session.views, dinov2(AutoModel.from_pretrained(model).eval())
+        session.scene, session.views, dinov2(Dinov2Model.from_pretrained(model).eval())
     )
     write_features(output / "features.npz", session.scene, features)
     result = session.ask(points).results[0]

@@ -17,6 +17,7 @@ import point2act
 def siglip(model: SiglipVisionModel):
     """Return an extractor: a feature for each patch of an image."""
     side = model.config.patch_size
+    assert isinstance(side, int)
 
     def extract(rgb: np.ndarray) -> np.ndarray:
         height, width = (length // side for length in rgb.shape[:2])

@@ -12,6 +12,7 @@ import tyro
 from point2act.cli.bench_tables import print_scores
 from point2act.cli.options import Texts, parse
 from point2act.core.errors import ScoringError
+from point2act.core.files import new_folder
 from point2act.core.progress import Stages
 from point2act.vlm.clients.factory import ClientConfig
 
@@ -127,6 +128,11 @@ def _check_wanted(arguments: Arguments, form: Format, nothing: bool) -> None:
             f"--score {arguments.scoring.score}: only reasoning-tables has scenes: use --score view"
         )
 
+    for name in ("seed", "pictures"):
+        if getattr(arguments.output, name) < 0:
+            raise ScoringError(
+                f"--{name} {getattr(arguments.output, name)}: give a number that is not negative"
+            )
     if not form.of_points and (arguments.model.model is not None or arguments.input.clicks is not None):
         raise ScoringError(f"--format {form.name}: points are no answers to it: give --answers FILE alone")
 
@@ -219,10 +225,15 @@ def _render_once(folder: Path, seed: int, stages: Stages) -> None:
 
     if (folder / QUESTIONS).exists():
         return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ScoringError(
+            f"--data {folder} is not a folder of reasoning-tables, which has a {QUESTIONS}: give another, or a "
+            "new folder to render them into"
+        )
     from point2act.simulation.reasoning import write_reasoning_tables
 
-    with stages.stage("render the scenes") as tick:
-        write_reasoning_tables(folder, seed=seed, progress=tick)
+    with stages.stage("render the scenes") as tick, new_folder(folder, ScoringError) as draft:
+        write_reasoning_tables(draft, seed=seed, progress=tick)
 
 
 def _of_split(questions: Sequence[Question], split: str | None) -> tuple[Question, ...]:

@@ -65,7 +65,7 @@ def _show(table: Table, categories: int) -> None:
     from rich.console import Console
 
     # Wide enough for all columns: a table that is cut is of no use in a file.
-    Console(width=max(80, 110 + 14 * categories)).print(table)
+    Console(width=max(80, 136 + 14 * categories)).print(table)
 
 
 def _costs(values: Mapping[str, float | None]) -> str:
