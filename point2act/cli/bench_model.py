@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from point2act.cli.bench_answers import check_dialect, collect_answers
 from point2act.cli.bench_tables import print_scores
 from point2act.cli.options import Texts, parse
 from point2act.core.errors import ScoringError
@@ -114,7 +115,7 @@ def main(argv: Sequence[str]) -> None:
     if nothing:
         print(f"questions: {len(questions)} in {data}\nscore a model with --answers FILE or --model")
         return
-    answers, person = _answers(arguments, everything, questions, form, stages)
+    answers, person = collect_answers(arguments, everything, questions, form, stages)
     _score(arguments, answers, person, questions, form, stages)
 
 
@@ -122,7 +123,7 @@ def _check_wanted(arguments: Arguments, form: Format, nothing: bool) -> None:
     """Raise ``ScoringError`` for options that do not go together."""
     if nothing and form.name != "reasoning":
         raise ScoringError("there is nothing to score: give --answers FILE, or a --model to ask")
-    _check_dialect(arguments.model.dialect, form, f"--dialect {arguments.model.dialect}")
+    check_dialect(arguments.model.dialect, form, f"--dialect {arguments.model.dialect}")
     if arguments.scoring.score != "view" and form.name != "reasoning":
         raise ScoringError(
             f"--score {arguments.scoring.score}: only reasoning-tables has scenes: use --score view"
@@ -135,28 +136,6 @@ def _check_wanted(arguments: Arguments, form: Format, nothing: bool) -> None:
             )
     if not form.of_points and (arguments.model.model is not None or arguments.input.clicks is not None):
         raise ScoringError(f"--format {form.name}: points are no answers to it: give --answers FILE alone")
-
-
-def _answers(
-    arguments: Arguments,
-    everything: Sequence[Question],
-    questions: Sequence[Question],
-    form: Format,
-    stages: Stages,
-) -> tuple[list[Answers], Answers | None]:
-    """Return the answers of every model, and a person's to compare them with."""
-    from point2act.scoring.views import ask_all_views
-
-    with stages.stage("read the answers"):
-        known = ask_all_views(everything).questions
-        answers = _stored(arguments.input.answers, arguments.model.dialect, known, form)
-        person = _person(arguments.input.clicks, known, form)
-    if arguments.model.model is not None:
-        in_3d = arguments.scoring.score != "view"
-        asked = ask_all_views(questions).questions if in_3d else questions
-        answers.append(_asked(arguments.model, asked, arguments.output.output, stages))
-    _check_names(answers)
-    return answers, person
 
 
 def _score(
@@ -227,8 +206,8 @@ def _render_once(folder: Path, seed: int, stages: Stages) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ScoringError(
-            f"--data {folder} is not a folder of reasoning-tables, which has a {QUESTIONS}: give another, or a "
-            "new folder to render them into"
+            f"--data {folder} is not a folder of reasoning-tables, which has a {QUESTIONS}: give another, or "
+            "a new folder to render them into"
         )
     from point2act.simulation.reasoning import write_reasoning_tables
 
@@ -242,75 +221,3 @@ def _of_split(questions: Sequence[Question], split: str | None) -> tuple[Questio
         known = sorted({question.split for question in questions if question.split})
         raise ScoringError(f"--split {split}: no question is of it: use {' or '.join(known) or 'no --split'}")
     return chosen
-
-
-def _check_dialect(dialect: str | None, form: Format, place: str) -> None:
-    from point2act.scoring.replies import dialects
-
-    known = dialects(form.readers)
-    if dialect is not None and dialect not in known:
-        raise ScoringError(f"{place}: there is no dialect {dialect!r}: use one of {', '.join(known)}")
-
-
-def _stored(
-    texts: Sequence[str], dialect: str | None, questions: Sequence[Question], form: Format
-) -> list[Answers]:
-    """Read files of stored answers, each with its name."""
-    from point2act.scoring.answers import read_answers
-    from point2act.scoring.clicks import read_clicks
-    from point2act.scoring.scores import Answers
-
-    stored = []
-    for text in texts:
-        name, path = _named(text)
-        found = (read_clicks if path.suffix == ".json" else read_answers)(path, questions)
-        for answer in found.values():
-            _check_dialect(answer.dialect, form, str(path))
-        stored.append(Answers(name, dialect or form.dialect, found))
-    return stored
-
-
-def _person(path: Path | None, questions: Sequence[Question], form: Format) -> Answers | None:
-    """Read a person's clicks, to compare models with."""
-    if path is None:
-        return None
-    from point2act.data.points import PERSON
-    from point2act.scoring.clicks import read_clicks
-    from point2act.scoring.scores import Answers
-
-    return Answers(PERSON, form.dialect, read_clicks(path, questions))
-
-
-def _named(text: str) -> tuple[str, Path]:
-    """Return the name and the file of NAME=FILE or FILE."""
-    name, equals, path = text.partition("=")
-    if not equals or not name or "/" in name or Path(text).exists():
-        return Path(text).stem, Path(text)
-    return name, Path(path)
-
-
-def _asked(config: ModelOptions, questions: Sequence[Question], output: Path, stages: Stages) -> Answers:
-    """Ask the model all questions, and write its answers."""
-    from point2act.scoring.answers import write_answers
-    from point2act.scoring.asking import ask_model, unanswered_sentences
-    from point2act.scoring.scores import Answers
-    from point2act.vlm.clients.factory import open_model
-
-    opened = open_model(config)
-    with stages.stage("ask the model") as tick:
-        outcome = ask_model(opened, questions, progress=tick)
-    for sentence in unanswered_sentences(outcome.errors):
-        stages.warn(sentence)
-    path = output / f"answers_{opened.model.name}.jsonl"
-    write_answers(path, outcome.answers)
-    print(f"answers: {path}")
-    return Answers(opened.model.name, opened.model.dialect, outcome.answers)
-
-
-def _check_names(answers: Sequence[Answers]) -> None:
-    names = [given.name for given in answers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ScoringError(
-                f"two answers are called {name!r}: give each its own, as in --answers NAME=FILE"
-            )
