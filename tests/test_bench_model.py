@@ -283,6 +283,15 @@ def test_wrong_options_end_in_one_sentence(data: dict, tmp_path: Path, capsys):
     assert "use one of published, robopoint" in refuse(
         capsys, "where2place", folder, output, "--answers", answers, "--dialect", "klingon"
     )
+    for option in ("--seed", "--pictures"):
+        negative = (option, -1, "--answers", answers)
+        assert f"{option} -1: give" in refuse(capsys, "where2place", folder, output, *negative)
+    for other in (folder, answers):  # Nothing is rendered into a folder of something else.
+        before = sorted(folder.rglob("*"))
+        assert "is not a folder of reasoning-tables" in refuse(
+            capsys, "reasoning", other, output, "--answers", answers
+        )
+        assert sorted(folder.rglob("*")) == before
     twice = ("--answers", answers, "--answers", f"a={answers}")
     assert "two answers are called 'a'" in refuse(capsys, "where2place", folder, output, *twice)
 

@@ -122,3 +122,25 @@ def test_example_of_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "Press the red button. (target_moved)\n" in printed
     assert printed.count(" done     press it\n") == 2
     assert (tmp_path / "capture" / "points.json").is_file()
+
+
+def test_examples_of_features(small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Models of random weights: no download."""
+    transformers = pytest.importorskip("transformers")
+    out, points = tmp_path / "out", small_run.capture / "points.json"
+    shutil.copytree(small_run.output, out)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 56}
+
+    config = transformers.Dinov2Config(**shape, patch_size=14)
+    transformers.Dinov2Model(config).save_pretrained(tmp_path / "dinov2")
+    run_example("16_lift_dinov2.py", out, points, "--model", tmp_path / "dinov2")
+    assert "the red box: [" in capsys.readouterr().out
+    with np.load(out / "features.npz") as file:
+        assert file["values"].shape == (len(file["means"]), 16)
+    assert (out / "crops.npz").is_file()
+    assert (out / "crops.parquet").is_file()
+
+    config = transformers.SiglipVisionConfig(**shape, patch_size=16, intermediate_size=32)
+    transformers.SiglipVisionModel(config).save_pretrained(tmp_path / "siglip")
+    run_example("17_lift_siglip.py", out, points, "--model", tmp_path / "siglip")
+    assert "the red box: most like it" in capsys.readouterr().out

@@ -22,13 +22,21 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.cli.main import main
-from point2act.core.errors import CaptureError, RunError
-from point2act.core.geometry import opengl_to_opencv, project, quaternion_to_matrix
+from point2act.core.errors import CaptureError, RunError, SceneError
+from point2act.core.geometry import (
+    back_project,
+    opengl_to_opencv,
+    pixel_centers,
+    project,
+    quaternion_to_matrix,
+)
 from point2act.core.types import Camera, GaussianScene, PointSet, View
 from point2act.data.capture import read_capture
 from point2act.data.points import read_points
 from point2act.data.view_loader import ViewLoader
 from point2act.grasping.grasps_json import read_grasps
+from point2act.localization.feature_files import write_features
+from point2act.localization.features import SceneFeatures
 from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
@@ -503,6 +511,40 @@ def test_outputs_are_what_nerfstudio_shows(small_capture: Path):
             assert float(image.max()) <= 1
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_features_are_drawn_in_colours(named: bool, small_capture: Path, tmp_path: Path):
+    """Those of another scene of the capture, where the first feature is the world's x."""
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (4000, 3)) * [1, 1, 0.5]
+    scene = replace(random_scene(np.random.default_rng(0), len(points)), means=points)
+    values = np.stack([points[:, 0], *np.zeros((3, len(points)))], axis=1).astype(np.float32)
+    features = SceneFeatures(values, np.ones(len(points), np.float32), np.zeros((len(points), 3)))
+    path = tmp_path / "features.npz" if named else small_capture / "features.npz"
+    write_features(path, scene, features)
+    write_points(small_capture)
+    pipeline = make_pipeline(small_capture, **({"features": path} if named else {}))
+    localize(pipeline.model)
+    outputs = first_eval_outputs(pipeline)
+    assert {"features", "relevancy", "relevancy_green"} <= set(outputs)
+    image, truth = outputs["features"].numpy(), synthetic.views()[0]
+    assert image.shape == (48, 64, 3)
+    pixels = pixel_centers(48, 64).reshape(-1, 2)
+    x = back_project(truth.camera, truth.T_world_cam, pixels, truth.depth.reshape(-1).astype(float))[:, 0]
+    seen = (truth.depth.reshape(-1) > 0) & (outputs["accumulation"].numpy().reshape(-1) > 0.9)
+    assert np.corrcoef(image[..., 0].reshape(-1)[seen], x[seen])[0, 1] > 0.9
+    pipeline.train()
+    assert set(pipeline.model.get_outputs(pipeline.datamanager.next_train(0)[0])) == {
+        "rgb",
+        "depth",
+        "accumulation",
+    }
+
+
+def test_a_wrong_file_of_features_is_named(small_capture: Path):
+    (small_capture / "features.npz").write_bytes(b"nothing")
+    with pytest.raises(SceneError, match=r"features\.npz is no file of lifted features"):
+        make_pipeline(small_capture)
+
+
 def test_relevancy_is_drawn_on_what_was_pointed_at(small_capture: Path):
     write_points(small_capture)
     pipeline = make_pipeline(small_capture)
@@ -829,6 +871,7 @@ def test_configs_of_earlier_runs_still_load():
     loaded, now = yaml.load(text, Loader=yaml.Loader), deepcopy(point2act_method.config)
     # All views were used then, at the capture's poses, and the relevancy had settings of its own.
     del loaded.pipeline.model.relevancy
+    loaded.pipeline.model = replace(loaded.pipeline.model)
     loaded.pipeline.datamanager = replace(loaded.pipeline.datamanager)
     now.pipeline.datamanager = replace(now.pipeline.datamanager, max_views=None, refine_poses=False)
     assert yaml.dump(loaded) == yaml.dump(now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -28,6 +29,7 @@ from point2act.data.points import read_points
 from point2act.plugin.bridge import camera_of, invert_pose, opencv_pose
 from point2act.plugin.datamanager import METADATA_KEY, VIEWS_KEY, CaptureViews, TrainingData, counted
 from point2act.plugin.evaluation import image_metrics
+from point2act.plugin.feature_view import FeatureView
 from point2act.plugin.finite import FiniteSteps
 from point2act.plugin.relevancy_view import RelevancyView
 from point2act.plugin.run import Saved
@@ -60,6 +62,9 @@ class Point2ActModelConfig(ModelConfig):
     """Number of steps between two updates of the relevancy, beside those at the start and the end."""
     background_color: Literal["random", "black", "white"] = "random"
     """Background colour in training; random keeps Gaussians from learning the background."""
+    features: Path | None = None
+    """File of lifted features, which the output ``features`` shows; by default features.npz in the capture,
+    if there is one."""
     camera_optimizer: CameraOptimizerConfig = field(default_factory=CameraOptimizerConfig)
     """Refinement of the poses in training; off by default."""
 
@@ -88,6 +93,9 @@ class Point2ActModel(SplatfactoModel):
         self.gauss_params = torch.nn.ParameterDict(to_parameters(scene, degree=self.config.sh_degree))
         self.register_buffer("relevancy", torch.zeros(len(scene), len(self._saved.queries)))
         self._exchanging = threading.Lock()
+        self._features: FeatureView | None = None
+        if self._data is not None:
+            self._find_features()
         self.relevancy_view = RelevancyView(self.localize_again)
         self.relevancy_view.offer(self._saved.queries)
         self.camera_optimizer: CameraOptimizer = self.config.camera_optimizer.setup(
@@ -99,6 +107,11 @@ class Point2ActModel(SplatfactoModel):
             else get_color(self.config.background_color)
         )
         self.step, self.crop_box, self._densifier, self._steps = 0, None, None, None
+
+    def _find_features(self) -> None:
+        """Read the features of the capture, if there are any."""
+        saved = self._saved
+        self._features = FeatureView.find(self.config.features, saved.capture, saved.S_nerf_world)
 
     # ── checkpoint ─────────────────────────────────────────────────────────────────────────────
     def get_extra_state(self) -> dict[str, Any]:
@@ -126,6 +139,7 @@ class Point2ActModel(SplatfactoModel):
         """Restore ``get_extra_state``; a resumed training has its own capture and queries."""
         if self._data is None:
             self._saved = Saved.from_dict(state)
+            self._find_features()
             self.relevancy_view.offer(self._saved.queries)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -277,9 +291,10 @@ class Point2ActModel(SplatfactoModel):
 
     # ── rendering ────────────────────────────────────────────────────────────────────────────────
     def get_outputs(self, camera: Cameras) -> Outputs:
-        """Render one camera: rgb, depth, accumulation and, except in training, relevancies.
+        """Render one camera: rgb, depth, accumulation and, except in training, relevancies and features.
 
-        ``relevancy_<name>`` are values, ``relevancy`` shows the chosen query in colours.
+        ``relevancy_<name>`` are values, ``relevancy`` shows the chosen query in colours, ``features`` the
+        principal components of lifted features.
         """
         if not self.training:
             return self._draw(camera, camera.camera_to_worlds[0])
@@ -287,23 +302,30 @@ class Point2ActModel(SplatfactoModel):
         return self._draw(camera, refined[0])
 
     def _draw(self, camera: Cameras, camera_to_world: Float[Tensor, "3 4"]) -> Outputs:
-        parameters, relevancy = self._cropped()
+        parameters, shown = self._cropped()
         pose = opencv_pose(camera_to_world)
         features = colors(parameters, pose, degree=self.config.sh_degree)
         if not self.training:
-            features = torch.cat([features, relevancy], dim=1)
+            features = torch.cat([features, shown], dim=1)
         rendered = render(*activated(parameters), features, invert_pose(pose), camera_of(camera))
         if self.training and self._densifier is not None:
             self._densifier.watch(rendered)
         return self._outputs(rendered)
 
     def _cropped(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the Gaussians inside the viewer's or the camera path's crop box, or all without one."""
-        parameters = dict(self.gauss_params.items())
-        if self.crop_box is None or self.training:
-            return parameters, self.relevancy
+        """Return the Gaussians inside the viewer's or the camera path's crop box, or all without one.
+
+        With them, what is drawn beside the colours: relevancies and, if there are any, features as colours.
+        """
+        parameters, shown = dict(self.gauss_params.items()), self.relevancy
+        if self.training:
+            return parameters, shown
+        if self._features is not None:
+            shown = torch.cat([shown, self._features.colors(self.means)], dim=1)
+        if self.crop_box is None:
+            return parameters, shown
         inside = self.crop_box.within(self.means).flatten()
-        return {name: tensor[inside] for name, tensor in parameters.items()}, self.relevancy[inside]
+        return {name: tensor[inside] for name, tensor in parameters.items()}, shown[inside]
 
     def _outputs(self, rendered: Rendered) -> Outputs:
         """Return nerfstudio's dictionary of (h, w, c) images."""
@@ -319,6 +341,8 @@ class Point2ActModel(SplatfactoModel):
         }
         if not self.training and self._saved.queries:
             outputs |= self.relevancy_view.images(rendered.features[..., 3:], alpha, outputs["rgb"])
+        if not self.training and self._features is not None:
+            outputs["features"] = (rendered.features[..., -3:] + behind).clamp(0, 1)
         return outputs
 
     def get_image_metrics_and_images(

@@ -15,7 +15,8 @@ Size = tuple[int, int]
 QuestionId = int | str
 
 Mark = tuple[float, ...]
-"""A point ``(x, y)``, or a box ``(left, top, right, bottom)`` whose pixels all count as points."""
+"""A point ``(x, y)``, a box ``(left, top, right, bottom)`` whose pixels all count as points, or the corners
+``(x, y, x, y, x, y, x, y)`` of a grasp rectangle."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Question:
     """Image of the target, in formats that have masks."""
     polygon: tuple[tuple[float, float], ...] = ()
     """Corners of the target as fractions of the image, in formats that have polygons."""
+    rectangles: tuple[Mark, ...] = ()
+    """Grasps, each as the corners of a rectangle in pixels, in formats that have such."""
     count: int | None = None
     """Number of points that a correct answer has; None where any number will do."""
     target: str = ""
@@ -44,6 +47,14 @@ class Question:
     """Part of the data set, in formats that have several."""
     aliases: tuple[str, ...] = ()
     """Other names by which stored answers may call it."""
+    capture: Path | None = None
+    """Folder of the capture that the image belongs to, in formats that have captures."""
+    object: str = ""
+    """Object of the capture's scene that is meant, in formats that have scenes; empty for what is absent."""
+    part: str = ""
+    """Part of the object that is meant; empty for the whole object."""
+    objects: Path | None = None
+    """Image whose values number the objects, 0 for everything else, in formats that have such."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,8 @@ class Target:
     """Score of a point in each pixel, in [0, 1]; None for a polygon."""
     polygon: Float[np.ndarray, "n 2"] | None = None
     """Corners in the frame."""
+    rectangles: Float[np.ndarray, "n 4 2"] | None = None
+    """Corners of grasps in the frame."""
 
     @classmethod
     def of_mask(cls, values: Float[np.ndarray, "h w"]) -> Target:
@@ -63,11 +76,12 @@ class Target:
         height, width = values.shape
         return cls((height, width), values)
 
-    def area(self) -> float:
-        """Return the target's share of the image, the expected score of a random point."""
+    def area(self) -> float | None:
+        """Return the target's share of the image, the expected score of a random point; None for grasps."""
         if self.values is not None:
             return float(self.values.sum() / (self.frame[0] * self.frame[1]))
-        assert self.polygon is not None
+        if self.polygon is None:
+            return None
         x, y = self.polygon.T
         return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 

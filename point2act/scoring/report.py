@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from point2act.core.files import write_text
 from point2act.core.types import ProgressCallback
 from point2act.data.capture.images import read_rgb
 from point2act.scoring.formats.format import Format
-from point2act.scoring.questions import Question
+from point2act.scoring.measures import TITLES, Found, Measure, measures
+from point2act.scoring.questions import Mark, Question, QuestionId
 from point2act.scoring.scores import (
     Answers,
     Baselines,
@@ -66,6 +67,8 @@ class ModelSummary:
     cost: float | None
     failed: int
     failures: tuple[Failure, ...]
+    measures: tuple[Measure, ...]
+    """Scores in 3D, if there are any."""
 
 
 def write_report(
@@ -76,6 +79,7 @@ def write_report(
     *,
     form: Format,
     data: Path,
+    places: Sequence[Mapping[QuestionId, Found]] = (),
     pictures: int = 24,
     progress: ProgressCallback | None = None,
 ) -> list[ModelSummary]:
@@ -88,12 +92,14 @@ def write_report(
         baselines: Scores of the baselines.
         form: Format of the data set.
         data: Its folder.
+        places: For each model what was found in 3D; empty if nothing was.
         pictures: Maximum number of failures of each model that are shown.
         progress: Called with the number of models that were drawn, and of all.
     """
     models = []
     for number, (given, found) in enumerate(zip(answers, scores, strict=True)):
-        models.append(_summarise(given, found, form, pictures))
+        in_3d = measures(places[number], [score.question for score in found]) if places else ()
+        models.append(_summarise(given, found, in_3d, form, pictures))
         if progress is not None:
             progress(number + 1, len(answers))
     names = [given.name for given in answers]
@@ -107,14 +113,27 @@ def write_report(
         metric=form.metric,
         models=models,
         categories=list(models[0].categories),
-        baselines=[("the middle of the image", baselines.middle), ("a random point", baselines.random)],
+        titles=TITLES,
+        baselines=baseline_rows(baselines),
         differences=list(zip(names, compared, strict=True))[1:],
     )
     write_text(path, page)
     return models
 
 
-def _summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: int) -> ModelSummary:
+def baseline_rows(baselines: Baselines) -> list[tuple[str, Mean]]:
+    """Return the baselines that there are, with their names."""
+    rows = [("the middle of the image", baselines.middle), ("a random point", baselines.random)]
+    if baselines.thing is not None:
+        rows.append(("a random thing", baselines.thing))
+    if baselines.person is not None:
+        rows.append((f"a person, {baselines.person.count} questions", baselines.person))
+    return rows
+
+
+def _summarise(
+    given: Answers, scores: Sequence[Score], in_3d: tuple[Measure, ...], form: Format, pictures: int
+) -> ModelSummary:
     """Return a model's means, and the given number of its failures as pictures."""
     failed = sorted((score for score in scores if score.score < _FAILED), key=lambda score: score.score)
     return ModelSummary(
@@ -129,6 +148,7 @@ def _summarise(given: Answers, scores: Sequence[Score], form: Format, pictures: 
         cost=mean_of(scores, lambda answer: answer.cost),
         failed=len(failed),
         failures=tuple(_failure(score, form) for score in failed[:pictures]),
+        measures=in_3d,
     )
 
 
@@ -160,15 +180,23 @@ def draw_score(score: Score, form: Format) -> UInt8[np.ndarray, "h w 3"]:
     inside = _target_pixels(score.question, form, (rgb.shape[0], rgb.shape[1]))
     picture = np.where(inside[..., None], rgb, dim_grey(rgb)).astype(np.uint8)
     picture, scale = _reduced(picture)
-    boxes = [np.array(mark) * scale for mark in score.marks if len(mark) == 4]
+    boxes = [np.array(_outline(mark)) * scale for mark in score.marks if len(mark) > 2]
     points = [np.array(mark) * scale for mark in score.marks if len(mark) == 2]
     canvas = Canvas(picture)
-    for left, top, right, bottom in boxes:
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+    for corners in boxes:
         canvas.line(np.clip(corners, 0, picture.shape[1::-1]), PALETTE[1], 2.0)
     height, width = picture.shape[:2]
     shown = [point for point in points if 0 <= point[0] <= width and 0 <= point[1] <= height]
     return draw_points(canvas.merged(), np.array(shown).reshape(-1, 2), PALETTE[1])
+
+
+def _outline(mark: Mark) -> list[tuple[float, float]]:
+    """Return the closed outline of a box or a grasp rectangle."""
+    if len(mark) == 4:
+        left, top, right, bottom = mark
+        mark = (left, top, right, top, right, bottom, left, bottom)
+    corners = list(zip(mark[0::2], mark[1::2], strict=True))
+    return [*corners, corners[0]]
 
 
 def _target_pixels(question: Question, form: Format, size: tuple[int, int]) -> np.ndarray:
@@ -177,10 +205,12 @@ def _target_pixels(question: Question, form: Format, size: tuple[int, int]) -> n
     if target.values is not None:
         mask = Image.fromarray((255 * target.values).astype(np.uint8))
         return np.asarray(mask.resize(size[::-1], Image.Resampling.NEAREST)) > 127
-    assert target.polygon is not None
-    corners = target.polygon * [size[1] / target.frame[1], size[0] / target.frame[0]]
+    scale = [size[1] / target.frame[1], size[0] / target.frame[0]]
     canvas = Canvas(np.zeros((*size, 3), np.uint8))
-    canvas.polygon(corners, (255, 255, 255))
+    polygons = target.rectangles if target.polygon is None else target.polygon[None]
+    assert polygons is not None
+    for corners in polygons:
+        canvas.polygon(corners * scale, (255, 255, 255))
     return canvas.merged()[..., 0] > 127
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from point2act.core.types import ProgressCallback
-from point2act.data.capture.images import image_size
+from point2act.data.capture.images import image_size, read_channels
 from point2act.scoring.answers import Answer
 from point2act.scoring.formats.format import Format
 from point2act.scoring.questions import Mark, Question, QuestionId, Target
@@ -64,8 +65,12 @@ class Baselines:
     """Of the middle of the image."""
     random: Mean
     """Of one random point in each image."""
-    area: float
-    """Expected score of a random point: the target's share of the image."""
+    area: float | None
+    """Expected score of a random point: the target's share of the image; None for grasp rectangles."""
+    thing: Mean | None = None
+    """Of a random visible object of each image; None where a format has no images of objects."""
+    person: Mean | None = None
+    """Of a person's clicks, over the questions that were clicked; None without any."""
 
 
 def mean_score(scores: Sequence[float]) -> Mean | None:
@@ -104,6 +109,7 @@ def score_answers(
     questions: Sequence[Question],
     form: Format,
     *,
+    person: Answers | None = None,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> tuple[list[tuple[Score, ...]], Baselines]:
@@ -113,7 +119,8 @@ def score_answers(
         answers: Answers of each model.
         questions: The questions of a data set, at least one.
         form: Its format.
-        seed: Seed of the random points.
+        person: A person's clicks, for the baseline.
+        seed: Seed of the random points and objects.
         progress: Called with the number of questions that were scored, and of all.
 
     Returns:
@@ -122,23 +129,50 @@ def score_answers(
     Raises:
         CaptureError: An image or mask cannot be read.
     """
-    rng = np.random.default_rng(seed)
+    rng, choice = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     found: list[list[Score]] = [[] for _ in answers]
-    middles, randoms, areas = [], [], []
+    guesses: dict[str, list[float]] = {"middle": [], "random": [], "thing": [], "person": []}
+    areas = []
     for number, question in enumerate(questions):
         target = form.target(question)
         height, width = target.frame
         for scores, given in zip(found, answers, strict=True):
             scores.append(_score(given, question, target, form))
-        middles.append(form.score([(width / 2, height / 2)], question, target))
-        randoms.append(form.score([tuple(rng.random(2) * [width, height])], question, target))
-        areas.append(target.area() if question.count in (None, 1) else 0.0)
+        guesses["middle"].append(form.score([form.guess(width / 2, height / 2, target)], question, target))
+        x, y = rng.random(2) * [width, height]
+        place = form.guess(float(x), float(y), target)
+        guesses["random"].append(form.score([place], question, target))
+        thing = random_thing(question, choice)
+        if thing is not None:
+            guesses["thing"].append(form.score([thing], question, target))
+        if person is not None and question.id in person.by_question:
+            guesses["person"].append(_score(person, question, target, form).score)
+        area = target.area()
+        if area is not None:
+            areas.append(area if question.count in (None, 1) else 0.0)
         if progress is not None:
             progress(number + 1, len(questions))
-    middle, random = mean_score(middles), mean_score(randoms)
+    middle, random, thing, person_mean = (mean_score(scores) for scores in guesses.values())
     assert middle is not None
     assert random is not None
-    return [tuple(scores) for scores in found], Baselines(middle, random, float(np.mean(areas)))
+    baselines = Baselines(middle, random, float(np.mean(areas)) if areas else None, thing, person_mean)
+    return [tuple(scores) for scores in found], baselines
+
+
+def random_thing(question: Question, rng: np.random.Generator) -> Mark | None:
+    """Return the innermost pixel of a random object that can be seen in an image, in pixels.
+
+    Returns None without an image that numbers the objects, or without an object in it.
+    """
+    if question.objects is None:
+        return None
+    numbers = read_channels(question.objects)[..., 0]
+    seen = np.unique(numbers[numbers > 0])
+    if not len(seen):
+        return None
+    depth = np.asarray(distance_transform_edt(np.pad(numbers == rng.choice(seen), 1)))[1:-1, 1:-1]
+    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    return float(column) + 0.5, float(row) + 0.5
 
 
 def _score(given: Answers, question: Question, target: Target, form: Format) -> Score:

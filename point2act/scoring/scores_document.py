@@ -18,14 +18,35 @@ class QuestionScore(Document):
     id: int | AnyText
     category: AnyText
     score: Share
-    points: list[Annotated[list[float], Field(min_length=2, max_length=4)]] = Field(
-        description="[x, y] in pixels of the image, or boxes [left, top, right, bottom]"
+    points: list[Annotated[list[float], Field(min_length=2, max_length=8)]] = Field(
+        description="[x, y] in pixels of the image, boxes [left, top, right, bottom], or corners of grasps"
     )
     counted: bool = Field(description="whether the data set's own evaluation has it in its mean")
     problem: AnyText | None = Field(description="why the reply could not be read, or null")
     reply: AnyText | None = Field(description="the reply, or null without an answer")
     seconds: float | None
     cost: float | None = Field(description="US dollars")
+    region: list[bool] | None = Field(
+        None, description="with --score region or grasp: whether each place is right, likeliest first"
+    )
+    grasp: list[bool] | None = Field(
+        None, description="with --score grasp: whether each grasp that was tried holds by the part"
+    )
+
+
+class RecallScore(Document):
+    """R@1 and R@3 of places or of grasps."""
+
+    recall_at_1: Share = Field(description="mean of the best place or grasp")
+    recall_at_1_interval: Interval = Field(description="95 % interval")
+    recall_at_3: Share = Field(description="mean of the best of the first three")
+    recall_at_3_interval: Interval
+
+
+class MeasureScores(RecallScore):
+    """Places or grasps from the answers in all views."""
+
+    categories: dict[str, RecallScore]
 
 
 class CategoryScore(Document):
@@ -58,6 +79,10 @@ class ModelScores(Document):
     skipped: int = Field(description="number of questions that the authors' evaluation leaves out")
     seconds: float | None = Field(description="mean per question")
     cost: float | None = Field(description="mean per question, US dollars")
+    region: MeasureScores | None = Field(
+        None, description="with --score region or grasp: action points from the answers in all views"
+    )
+    grasp: MeasureScores | None = Field(None, description="with --score grasp: grasps in physics")
     questions: list[QuestionScore]
 
 
@@ -68,7 +93,16 @@ class BaselineScores(Document):
     middle_interval: Interval
     random: Share = Field(description="of one random point in each image")
     random_interval: Interval
-    area: Share = Field(description="expected score of a random point, the target's share of the image")
+    area: Share | None = Field(
+        description="expected score of a random point, the target's share of the image; null for grasps"
+    )
+    thing: Share | None = Field(
+        None, description="of a random visible object; null in formats without images of objects"
+    )
+    thing_interval: Interval | None = None
+    person: Share | None = Field(None, description="of a person's clicks, over the questions with a click")
+    person_interval: Interval | None = None
+    person_questions: int = Field(0, description="number of questions with a click")
 
 
 class Difference(Document):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from point2act.core.errors import ScoringError
 from point2act.core.files import write_json
 from point2act.scoring.formats.format import Format
+from point2act.scoring.measures import Found, Recall, measures
+from point2act.scoring.questions import QuestionId
 from point2act.scoring.scores import (
     Answers,
     Baselines,
@@ -32,6 +34,7 @@ def write_scores(
     *,
     form: Format,
     data: Path,
+    places: Sequence[Mapping[QuestionId, Found]] = (),
 ) -> None:
     """Write scores.json, checked against its schema, atomically.
 
@@ -42,11 +45,14 @@ def write_scores(
         baselines: Scores of the baselines.
         form: Format of the data set.
         data: Its folder.
+        places: For each model what was found in 3D; empty if nothing was.
     """
     from point2act.core.documents import check
     from point2act.scoring.scores_document import ScoresDocument
 
     models = {given.name: _model(given, found) for given, found in zip(answers, scores, strict=True)}
+    for given, found in zip(answers, places, strict=False):
+        _add_places(models[given.name], found, scores[0])
     content = {"version": 1, "format": form.name, "data": data.resolve().as_posix(), "metric": form.metric}
     content |= models[answers[0].name] | {"baselines": _baselines(baselines)}
     if len(models) > 1:
@@ -84,6 +90,24 @@ def _model(given: Answers, scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
+def _add_places(model: dict[str, Any], found: Mapping[QuestionId, Found], scores: Sequence[Score]) -> None:
+    """Add what was found in 3D to the scores of a model."""
+    for measure in measures(found, [score.question for score in scores]):
+        categories = {name: _recall(recall) for name, recall in measure.categories.items()}
+        model[measure.name] = _recall(measure.overall) | {"categories": categories}
+        for question in model["questions"]:
+            question[measure.name] = list(found[question["id"]].hits(measure.name))
+
+
+def _recall(recall: Recall) -> dict[str, Any]:
+    return {
+        "recall_at_1": recall.at_1.value,
+        "recall_at_1_interval": _interval(recall.at_1),
+        "recall_at_3": recall.at_3.value,
+        "recall_at_3_interval": _interval(recall.at_3),
+    }
+
+
 def _category(scores: Sequence[Score]) -> dict[str, Any]:
     theirs, everything = overall(scores), overall_all(scores)
     assert everything is not None
@@ -118,6 +142,11 @@ def _baselines(baselines: Baselines) -> dict[str, Any]:
         "random": baselines.random.value,
         "random_interval": _interval(baselines.random),
         "area": baselines.area,
+        "thing": None if baselines.thing is None else baselines.thing.value,
+        "thing_interval": _interval(baselines.thing),
+        "person": None if baselines.person is None else baselines.person.value,
+        "person_interval": _interval(baselines.person),
+        "person_questions": 0 if baselines.person is None else baselines.person.count,
     }
 
 

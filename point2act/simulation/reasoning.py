@@ -1,13 +1,14 @@
 """reasoning-tables: questions about simulated tables, explicit and implicit, about objects and parts.
 
-Each question has one image and the mask of what is meant; some ask for what is not there.
+Each question has one image and the mask of what is meant; some ask for what is not there. The images of an
+arrangement are a capture, with depth, poses and the scene, so that questions can be answered in 3D.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from point2act.core import config_files
 from point2act.core.errors import SimulationError
 from point2act.core.files import replacing, write_text
 from point2act.core.types import ProgressCallback
+from point2act.data.capture import write_capture
 from point2act.simulation.camera import SimView, WristConfig, render_views
+from point2act.simulation.record import CaptureConfig, write_truth
 from point2act.simulation.scene import Scene, load_scene
 
 QUESTIONS = "questions.jsonl"
+OBJECTS = "objects"
+"""Folder in a capture of images whose values number the objects, 0 for everything else."""
 
 
 @dataclass(frozen=True)
@@ -201,25 +206,36 @@ def _ask_about(
     name: str, wordings: Sequence[Wording], folder: Path, config: TablesConfig, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
     """Render a scene, and yield the questions that can be seen in an image."""
-    shots: list[tuple[Scene, SimView]] = []
-    for _ in range(config.arrangements):
-        scene = load_scene(name, int(rng.integers(2**31)))
-        for view in render_views(scene, config.camera, rng):
-            path = f"images/{name}_{len(shots):02d}.png"
-            _save(folder / path, view.view.rgb)
-            shots.append((scene, replace(view, view=replace(view.view, name=path))))
+    shots: list[tuple[str, Scene, SimView]] = []
+    for number in range(config.arrangements):
+        scene, capture = load_scene(name, int(rng.integers(2**31))), f"{name}_{number}"
+        views = render_views(scene, config.camera, rng)
+        _write_capture(folder / capture, scene, views, config)
+        shots += [(capture, scene, view) for view in views]
     for number, wording in enumerate(wordings):
-        masks = [_mask(scene, shot, wording) for scene, shot in shots]
+        masks = [_mask(scene, view, wording) for _, scene, view in shots]
         fitting = [i for i, mask in enumerate(masks) if not wording.thing or mask.sum() >= config.min_pixels]
         if not fitting:
             continue
         chosen, own = int(_one(fitting, rng)), f"{name}-{number:03d}"
-        entry: dict[str, Any] = {"id": own, "image": shots[chosen][1].view.name, "mask": None}
+        capture, image = shots[chosen][0], shots[chosen][2].view.name
+        entry: dict[str, Any] = {"id": own, "image": f"{capture}/{image}", "mask": None}
         if wording.thing:
             entry["mask"] = f"masks/{own}.png"
             _save(folder / entry["mask"], (255 * masks[chosen]).astype(np.uint8))
         entry |= {"text": wording.text, "category": wording.category}
+        entry |= {"capture": capture, "objects": f"{capture}/{OBJECTS}/{Path(image).name}"}
         yield entry | {"object": wording.thing, "part": wording.part}
+
+
+def _write_capture(folder: Path, scene: Scene, views: Sequence[SimView], config: TablesConfig) -> None:
+    """Write the images of an arrangement as a capture with its scene, and images of its objects."""
+    write_capture(folder, [view.view for view in views], T_base_world=scene.T_base_world)
+    write_truth(folder, scene, CaptureConfig(wrist=config.camera), views)
+    names = [thing.name for thing in scene.layout.bodies]
+    numbers = np.array([*(1 + names.index(thing) for thing, _ in scene.parts), 0], np.uint8)
+    for view in views:
+        _save(folder / OBJECTS / Path(view.view.name).name, numbers[view.part_ids])
 
 
 def _mask(scene: Scene, shot: SimView, wording: Wording) -> np.ndarray:

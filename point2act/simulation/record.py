@@ -51,6 +51,11 @@ def capture_scene(scene: Scene, folder: Path | str, config: CaptureConfig, rng: 
     points = answer(scene, shots, config.pointing, rng)
     write_capture(folder, [shot.view for shot in shots], T_base_world=scene.T_base_world)
     write_points(folder / "points.json", points)
+    write_truth(folder, scene, config, shots)
+
+
+def write_truth(folder: Path, scene: Scene, config: CaptureConfig, shots: Sequence[SimView]) -> None:
+    """Write scene.json and scene.toml, from which ``captured_scene`` loads the scene of a capture."""
     write_bytes(folder / LAYOUT_FILE, scene.layout.source.encode("utf-8"))
     write_json(folder / SCENE_FILE, _document(scene, config, shots))
 

@@ -66,6 +66,20 @@ class ReasoningEntry(Document):
     text: Text
     category: Words
     split: Words
+    object: Words = ""
+    part: Words = ""
+    capture: Name | None = Field(None, description="write the folder of the image's capture")
+    objects: Name | None = Field(None, description="write the path of an image that numbers the objects")
+
+
+class RectanglesEntry(Document):
+    """A line of questions.jsonl of a data set of grasp rectangles."""
+
+    id: Id
+    image: Name
+    text: Text
+    category: Words = ""
+    grasps: Name
 
 
 class AnswerEntry(Document):

@@ -10,6 +10,11 @@ from point2act.scoring.questions import Mark, Question, Target
 from point2act.scoring.replies import PUBLISHED, Reader
 
 
+def guess_point(x: float, y: float, target: Target) -> Mark:
+    """Return a point as a guess."""
+    return x, y
+
+
 @dataclass(frozen=True)
 class Format:
     """A published format."""
@@ -29,5 +34,9 @@ class Format:
     """How stored replies are read by default."""
     recall: Callable[[Sequence[Mark], Question, Target], float] | None = None
     """Score of the best of several points, R@3; None where the format has no such metric."""
+    guess: Callable[[float, float, Target], Mark] = guess_point
+    """Answer of a baseline that points at a place without looking."""
+    of_points: bool = True
+    """Whether points are answers, so that pointing models can be asked and persons can click."""
     unanswered_counts: bool = False
     """Whether their mean has questions without an answer, as 0."""

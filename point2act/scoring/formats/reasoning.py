@@ -1,4 +1,4 @@
-"""reasoning-tables of point2act itself: questions.jsonl, images/ and masks/, as the simulator writes them."""
+"""reasoning-tables of point2act itself: questions.jsonl, captures and masks/, as the simulator has them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from point2act.core.errors import ScoringError
 from point2act.core.files import read_json_lines
 from point2act.data.capture.images import image_size, read_mask
+from point2act.data.capture.read import NAME as TRANSFORMS
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
 from point2act.scoring.metrics import first_in_mask, three_in_mask
@@ -45,10 +46,18 @@ def read_reasoning(folder: Path) -> tuple[Question, ...]:
                 mask=None if entry.mask is None else find_file(folder, entry.mask, place=place),
                 absent=entry.mask is None,
                 split=entry.split,
+                capture=None if entry.capture is None else _capture(folder, entry.capture, place),
+                object=entry.object,
+                part=entry.part,
+                objects=None if entry.objects is None else find_file(folder, entry.objects, place=place),
             )
         )
     check_questions(questions, folder)
     return tuple(questions)
+
+
+def _capture(folder: Path, name: str, place: str) -> Path:
+    return find_file(folder, f"{name}/{TRANSFORMS}", place=place).parent
 
 
 def visible_target(question: Question) -> Target:
