@@ -58,8 +58,8 @@ def fit(
     before, *after = trained.held_out_losses or (math.inf,)
     if after and min(after) >= before:
         raise TeachingError(
-            f"the answers to the held-out examples got no better (loss {before:.3f} before, {min(after):.3f} at "
-            "best): lower --learning-rate, or collect more examples; choose another --output"
+            f"the answers to the held-out examples got no better (loss {before:.3f} before, {min(after):.3f} "
+            "at best): lower --learning-rate, or collect more examples; choose another --output"
         )
     with new_folder(output / "adapter", TeachingError) as folder:
         trainer.model.save_pretrained(folder)
