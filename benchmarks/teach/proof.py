@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,11 @@ from benchmarks import Metric
 from benchmarks.teach.judging import judge_run
 from benchmarks.teach.pointer import Sample, answers, load_pointer, save_pointer, train_pointer
 from benchmarks.teach.scenes import COLORS, KNOWN, NEW, SIDE, Picture, capture, make_scene, pictures
-from point2act.core.types import Answer
+from point2act.core.types import Answer, Grasp
 from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points, write_points
+from point2act.splatting.initialization import StartConfig
+from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.teaching.collection import collect_runs
 from point2act.teaching.data_set import read_examples, write_examples
 from point2act.teaching.documents import Example
@@ -36,6 +39,9 @@ from point2act.vlm.clients.models import load_model
 SEEDS = (0, 1, 2)
 # Student's t for 95 % by the number of seeds.
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+# The pictures are small: depth places the Gaussians, none is fitted.
+_BUILD = ReconstructionConfig(refine_poses=False, min_fitted_views=100, start=StartConfig(target_count=8000))
+_RUN = point2act.RunConfig(build=_BUILD, scene_3d=False)
 
 
 @dataclass(frozen=True)
@@ -152,10 +158,15 @@ def _collect(model: PointingModel, captures: Sequence[Path], folder: Path) -> Pa
             for (view, color), points in zip(asked, found, strict=True)
         )
         write_points(own / "points.json", replace(read_points(own / "points.json"), answers=given))
-        point2act.run(own, folder / f"out-{path.name}", config=point2act.RunConfig(scene_3d=False))
+        point2act.run(own, folder / f"out-{path.name}", planner=_no_grasps, config=_RUN)
         runs.append(folder / f"out-{path.name}")
     collect_runs(runs, folder / "data", held_out=0.0)
     return folder / "data"
+
+
+def _no_grasps(*_: Any) -> list[Grasp]:
+    """Plan nothing: labels come from regions."""
+    return []
 
 
 def _own(data: Path) -> Path:
