@@ -1,15 +1,14 @@
-"""Small tables with one thing of each colour, and their pictures; some shapes are kept for the end."""
+"""Small tables with things of different colours, and their pictures; some shapes are kept for the test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from point2act.core.files import write_text
-from point2act.simulation import CaptureConfig, WristConfig, capture_scene, captured_scene, load_scene
+from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 from point2act.simulation.camera import SimView, render_views
 from point2act.simulation.scene import Scene
 
@@ -51,11 +50,11 @@ class Picture:
     """Pixels of the thing of each colour that is visible."""
 
 
-def make_scene(folder: Path, seed: int, shapes: dict[str, str]) -> Scene:
-    """Write the file of a table with a thing of each colour, and load it."""
+def make_scene(folder: Path, seed: int, shapes: dict[str, str], *, things: int = len(COLORS)) -> Scene:
+    """Write the file of a table with things of different colours, and load it."""
     rng = np.random.default_rng(seed)
     path = folder / f"table-{seed}.toml"
-    write_text(path, _layout(rng, shapes))
+    write_text(path, _layout(rng, shapes, things))
     return load_scene(path, seed)
 
 
@@ -69,22 +68,18 @@ def pictures(scene: Scene, seed: int) -> list[Picture]:
     return [_picture(scene, shot) for shot in render_views(scene, _CAMERA, np.random.default_rng(seed))]
 
 
-def captured_pictures(folder: Path, shots: Sequence[SimView]) -> list[Picture]:
-    """Return the pictures of a capture."""
-    return [_picture(captured_scene(folder), shot) for shot in shots]
-
-
 def _picture(scene: Scene, shot: SimView) -> Picture:
-    masks = {color: np.isin(shot.part_ids, list(scene.target_parts(color))) for color in COLORS}
+    names = [query.name for query in scene.queries]
+    masks = {name: np.isin(shot.part_ids, list(scene.target_parts(name))) for name in names}
     return Picture(shot.view.rgb, {color: mask for color, mask in masks.items() if mask.sum() >= 12})
 
 
-def _layout(rng: np.random.Generator, shapes: dict[str, str]) -> str:
+def _layout(rng: np.random.Generator, shapes: dict[str, str], things: int) -> str:
     grey = rng.uniform(0.45, 0.85) + rng.uniform(-0.05, 0.05, 3)
     lines = ["[table]", f"color = {_list(grey)}", 'texture = "wood"']
     places = rng.permutation(_PLACES)
-    for color, place in zip(COLORS, places, strict=False):
-        lines += _thing(rng, color, place, shapes[str(rng.choice(list(shapes)))])
+    for color, place in zip(rng.permutation(list(COLORS))[:things], places, strict=False):
+        lines += _thing(rng, str(color), place, shapes[str(rng.choice(list(shapes)))])
     return "\n".join(lines) + "\n"
 
 
