@@ -40,7 +40,7 @@ from point2act.vlm.clients.weights import Weights
 SEEDS = (0, 1, 2)
 # Student's t for 95 % by the number of seeds.
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-# Numbers of things on the first tables. From single ones a model learns where, from several which: with five on
+# Numbers of things on the first tables: from single ones a model learns where, from several which. With five on
 # all tables it had learnt neither after 300 steps.
 _FEW = np.array([1, 1, 2, 3, 5])
 # The pictures are small: depth places the Gaussians, none is fitted.
