@@ -220,9 +220,9 @@ def _network(tokenizer: Any) -> Any:
             vision_feature_select_strategy="default",
         )
     )
-    embedding = next(e for n, e in network.named_modules() if n.endswith("position_embedding"))
+    positions = next(p for n, p in network.named_parameters() if n.endswith("position_embedding.weight"))
     with torch.no_grad():
-        embedding.weight[1:] = torch.from_numpy(_waves(SIDE // _PATCH)).float()
+        positions[1:] = torch.from_numpy(_waves(SIDE // _PATCH)).float()
     return network
 
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,9 +23,11 @@ from benchmarks import Metric
 from benchmarks.teach.judging import judge_run
 from benchmarks.teach.pointer import Sample, answers, load_pointer, save_pointer, train_pointer
 from benchmarks.teach.scenes import COLORS, KNOWN, NEW, SIDE, Picture, capture, make_scene, pictures
-from point2act.core.types import Answer, Grasp
+from point2act.core.types import Answer, Grasp, Region
 from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points, write_points
+from point2act.grasping.grippers import Gripper
+from point2act.pipeline.fused_surface import SurfaceCloud
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.teaching.collection import collect_runs
@@ -40,8 +41,8 @@ from point2act.vlm.clients.weights import Weights
 SEEDS = (0, 1, 2)
 # Student's t for 95 % by the number of seeds.
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-# Numbers of things on the first tables: from single ones a model learns where, from several which. With five on
-# all tables it had learnt neither after 300 steps.
+# Numbers of things on the first tables: from single ones a model learns where, from several which. With
+# five on all tables it had learnt neither after 300 steps.
 _FEW = np.array([1, 1, 2, 3, 5])
 # The pictures are small: depth places the Gaussians, none is fitted.
 _BUILD = ReconstructionConfig(refine_poses=False, min_fitted_views=100, start=StartConfig(target_count=8000))
@@ -181,7 +182,7 @@ def _answer(weights: Weights, name: str, capture: Path) -> None:
     write_points(path, replace(read_points(path), answers=given))
 
 
-def _no_grasps(*_: Any) -> list[Grasp]:
+def _no_grasps(region: Region, surface: SurfaceCloud, gripper: Gripper) -> list[Grasp]:
     """Plan nothing: labels come from regions."""
     return []
 
