@@ -11,6 +11,7 @@ import pytest
 from benchmarks.teach import pointer, proof
 from benchmarks.teach.scenes import KNOWN, NEW, SIDE, capture, make_scene, pictures
 from point2act.teaching.data_set import read_examples
+from point2act.vlm.parsers import write_reply
 
 
 def test_shapes_of_the_test_are_new(tmp_path: Path):
@@ -25,19 +26,36 @@ def model(tmp_path_factory: pytest.TempPathFactory):
     return pointer.save_pointer(tmp_path_factory.mktemp("pointer") / "pointer", 0)
 
 
-def test_a_model_learns_by_heart_what_it_is_shown(model):
-    """Through the words, the loss, and the reading of its answers."""
+def test_its_words_are_enough_for_every_answer(model):
     weights = pointer.load_pointer(model)
-    images = [np.full((SIDE, SIDE, 3), value, np.uint8) for value in (0, 255)]
-    points = [(20.0, 70.0), (81.0, 33.0)]
-    samples = [pointer.Sample(image, "red", point) for image, point in zip(images, points, strict=True)]
-    samples.append(pointer.Sample(images[0], "blue", None))
-    loss = pointer.train_pointer(weights, samples, steps=150, batch=3, rate=2e-3, seed=0)
-    assert loss < 0.05
-    found = pointer.answers(weights, [images[0], images[1], images[0]], ["red", "red", "blue"])
-    np.testing.assert_allclose(found[0], [points[0]], atol=0.1)
-    np.testing.assert_allclose(found[1], [points[1]], atol=0.1)
-    assert found[2].shape == (0, 2)
+    tokenizer = weights.processor.tokenizer
+    for points in ([], [(0.0, 96.0)], [(12.3, 45.6), (95.9, 0.1)]):
+        reply = write_reply(points, pointer.DIALECT, image_size=(SIDE, SIDE))
+        asked = f"Point to the purple thing.{reply}"
+        tokens = tokenizer(asked).input_ids
+        assert tokenizer.unk_token_id not in tokens
+        assert tokenizer.decode(tokens, clean_up_tokenization_spaces=False) == asked
+
+
+def test_it_learns_to_answer_in_the_form_of_its_labels(model):
+    weights = pointer.load_pointer(model)
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[40:50, 20:30] = 255
+    samples = [pointer.Sample(image, "red", (25.0, 45.0))]
+    first = pointer.train_pointer(weights, samples, steps=1, batch=8, rate=0.0, seed=0)
+    assert pointer.train_pointer(weights, samples, steps=60, batch=8, rate=2e-3, seed=0) < first / 2
+    (found,) = pointer.answers(weights, [image], ["red"])
+    assert found.shape == (1, 2)
+    assert ((found >= 0) & (found <= SIDE)).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_label_moves_with_its_picture(seed: int):
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    image[45, 25] = 255
+    moved = pointer._moved(pointer.Sample(image, "red", (25.5, 45.5)), np.random.default_rng(seed))
+    row, column = np.argwhere(moved.rgb[..., 0])[0]
+    assert moved.point == (column + 0.5, row + 0.5)
 
 
 @pytest.mark.full

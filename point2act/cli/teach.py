@@ -75,7 +75,7 @@ class Train:
     """Fine-tune a model on a data set: LoRA, through TRL and PEFT (pip install 'point2act[teach]').
 
       point2act teach train data/ --model qwen3_vl_2b --output taught/
-      point2act ask my_capture/ "the mug" --model taught/model.toml
+      point2act ask my_capture/ --query "the mug" --model taught/model.toml
 
     The weights of the pass that answers the held-out examples best are kept. The same command resumes a
     training that was interrupted. Needs a GPU for all but tiny models.
