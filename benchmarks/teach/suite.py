@@ -2,7 +2,8 @@
 
 Tables at the level ``hard`` that nothing was tuned on; a point is right if it is on the target's part, and
 "not visible" if fewer than 20 pixels of it are seen, as the simulated model has it. ``hard`` examples are
-compared with the answers that are wrong. Then ``proof``: whether a model learns from such examples.
+compared with the answers that are wrong. ``proof`` asks whether a model
+learns from such examples.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import numpy as np
 import point2act
 from benchmarks import Metric, Plan
 from benchmarks.common.capture import workspace
-from benchmarks.teach import proof
 from benchmarks.teach.judging import Verdict, judge_run
 from point2act.simulation import CaptureConfig, capture_scene, load_scene
 from point2act.simulation.pointing import HARD
@@ -32,8 +32,6 @@ def measure(plan: Plan) -> Iterator[Metric]:
         capture_scene(load_scene("tabletop", seed), folder / "table", config, np.random.default_rng(seed))
         point2act.run(folder / "table", folder / "out")
     yield from metrics(judge([folder / "out" for folder in folders], workspace() / "data"))
-    seeds = proof.SEEDS[:: plan.every]
-    yield from proof.metrics([proof.prove(seed, workspace() / f"proof-{seed}") for seed in seeds])
 
 
 def metrics(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
