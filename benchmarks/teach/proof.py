@@ -41,8 +41,8 @@ from point2act.vlm.clients.weights import Weights
 # Student's t for 95 % by the number of seeds.
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 # Numbers of things on the first tables, of which a model sees the fewest first: from single ones it learns
-# where, from several which. With painted squares it pointed at 70 % of single ones after 200 steps; with five things
-# in every picture it had learnt nothing after 300, nor at a rate of 2e-3.
+# where, from several which. With painted squares it pointed at 70 % of single ones after 200 steps; with five
+# things in every picture it had learnt nothing after 300, nor at a rate of 2e-3.
 _FEW = np.array([1, 2, 5])
 _RATE = 7e-4
 # The pictures are small: depth places the Gaussians, none is fitted.

@@ -2,8 +2,7 @@
 
 Tables at the level ``hard`` that nothing was tuned on; a point is right if it is on the target's part, and
 "not visible" if fewer than 20 pixels of it are seen, as the simulated model has it. ``hard`` examples are
-compared with the answers that are wrong. ``proof`` asks whether a model
-learns from such examples.
+compared with the answers that are wrong. ``proof`` asks whether a model learns from such examples.
 """
 
 from __future__ import annotations
