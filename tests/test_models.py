@@ -131,7 +131,7 @@ def test_what_is_needed_is_missed(tmp_path: Path, key: str):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("temperature", "0.5", r"unknown keys temperature: use dialect, extra, .*structured"),
+        ("temperature", "0.5", r"unknown keys temperature: use adapter, dialect, extra, .*structured"),
         ("name", '" "', "write some text there"),
         ("model", "7", "write some text there"),
         ("dialect", '"qwen"', "use one of molmo, molmo2, qwen2_vl, .*auto"),

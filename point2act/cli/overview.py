@@ -15,7 +15,7 @@ COMMANDS = {
     "act": "Carry out a task in closed loop, in the simulator or on a robot.",
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
     "bench-model": "Score pointing models on a published benchmark.",
-    "teach": "Collect training data for pointing models from finished runs.",
+    "teach": "Teach pointing models what the views of finished runs agree on.",
     "compare": "Print two results side by side.",
     "export": "Write a recording for Rerun or Foxglove, or a data set.",
     "demo": "Run the complete pipeline on a simulated table.",

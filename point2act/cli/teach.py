@@ -1,12 +1,12 @@
-"""``point2act teach collect|export …``: training data for pointing models from finished runs."""
+"""``point2act teach collect|export|train …``: pointing models taught on finished runs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import tyro
 
@@ -14,6 +14,7 @@ from point2act.cli.options import parse
 from point2act.core.errors import TeachingError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
+from point2act.teaching.training import TrainConfig
 
 if TYPE_CHECKING:
     from point2act.teaching.collection import Collected
@@ -69,12 +70,33 @@ class Export:
     """Format of the answers, such as molmo or gemini; by default the model's."""
 
 
-KINDS = {"collect": Collect, "export": Export}
+@dataclass(frozen=True)
+class Train:
+    """Fine-tune a model on a data set: LoRA, through TRL and PEFT (pip install 'point2act[teach]').
+
+      point2act teach train data/ --model qwen3_vl_2b --output taught/
+      point2act ask my_capture/ --query "the mug" --model taught/model.toml
+
+    The weights of the pass that answers the held-out examples best are kept. The same command resumes a
+    training that was interrupted. Needs a GPU for all but tiny models.
+    """
+
+    data: tyro.conf.Positional[Path]
+    """Folder that point2act teach collect wrote."""
+    model: str
+    """Model to be taught, a name or a TOML file as for point2act ask; from one with an adapter it goes on."""
+    output: Path
+    """Folder of the adapter, its model.toml for --model, and a model card; new, empty, or interrupted."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    """How it is trained."""
+
+
+KINDS = {"collect": Collect, "export": Export, "train": Train}
 """What can be done."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse the arguments and collect or export examples."""
+    """Parse the arguments and collect or export examples, or train on them."""
     if not argv or argv[0] not in KINDS:
         _explain(argv)
     arguments = parse(KINDS[argv[0]], argv[1:], f"teach {argv[0]}")
@@ -82,6 +104,8 @@ def main(argv: Sequence[str]) -> None:
         _collect(arguments)
     elif isinstance(arguments, Export):
         _export(arguments)
+    elif isinstance(arguments, Train):
+        _train(arguments)
 
 
 def _explain(argv: Sequence[str]) -> NoReturn:
@@ -163,3 +187,29 @@ def _pupil(model: str | None, dialect: str | None) -> Pupil:
         wrong = "there is no dialect" if chosen is None else f"answers cannot be written in {chosen!r}"
         raise TeachingError(f"{wrong}: give --model, or --dialect, one of {', '.join(WRITTEN_DIALECTS)}")
     return Pupil(chosen, PROMPT if loaded is None else loaded.prompt)
+
+
+def _train(arguments: Train) -> None:
+    _check_training(arguments.config)
+    from point2act.teaching.training import train_model
+    from point2act.vlm.clients.models import load_model
+
+    model = load_model(arguments.model)
+    with Stages(show=True).stage("train the adapter") as tick:
+        found = train_model(arguments.data, model, arguments.output, config=arguments.config, progress=tick)
+    losses = f"loss {found.first_loss:.3f} at first, {found.last_loss:.3f} at last"
+    print(f"{found.steps} steps, {found.parameters} weights; {losses}")
+    if found.held_out_losses:
+        best = min(found.held_out_losses)
+        print(f"held-out examples: loss {found.held_out_losses[0]:.3f} before, {best:.3f} at best")
+    print(f"model: {arguments.output / 'model.toml'}")
+
+
+def _check_training(config: TrainConfig) -> None:
+    """Refuse options out of range before any work."""
+    for name in ("rank", "epochs", "max_steps", "batch", "at_once", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise TeachingError(f"--{name.replace('_', '-')} {value}: give a whole number, 1 or more")
+    if not 0 < config.learning_rate < 1:
+        raise TeachingError(f"--learning-rate {config.learning_rate:g}: give a number between 0 and 1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -93,6 +94,8 @@ class PointingModel:
     """Longer side of the images that are sent, pixels; smaller images are sent as they are."""
     local: bool = True
     """Whether transformers supports the model."""
+    adapter: Path | None = None
+    """Folder of an adapter of the model's weights (PEFT), such as ``point2act teach train`` writes."""
     structured: bool = False
     """Whether the service supports structured output by a JSON Schema."""
     price: tuple[float, float] | None = None

@@ -68,10 +68,21 @@ def open_model(config: ClientConfig) -> OpenModel:
 
 def _open_client(model: PointingModel, config: ClientConfig) -> ModelClient:
     if config.server is not None:
+        _check_served(model, config.served_as)
         # The key of the model's own service must not be sent to another server.
         own = config.server.rstrip("/") == (model.server or "").rstrip("/")
         model = model if own else replace(model, key_variable=PointingModel.key_variable, price=None)
         return ServerClient(model, config.server, served_as=config.served_as, config=config.requests)
     if model.server is not None:
+        _check_served(model, config.served_as)
         return ServerClient(model, model.server, served_as=config.served_as, config=config.requests)
     return LocalClient(model, config=config.local)
+
+
+def _check_served(model: PointingModel, served_as: str | None) -> None:
+    """Refuse a server that would answer without the model's adapter."""
+    if model.adapter is not None and served_as is None:
+        raise ModelError(
+            f"a server answers for {model.model} without the adapter of {model.name}: serve the model with "
+            f"{model.adapter}, and give the name that it has there with --served-as"
+        )

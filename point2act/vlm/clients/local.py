@@ -13,6 +13,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from point2act.core.errors import ModelError
+from point2act.vlm.clients.adapters import check_adapter
 from point2act.vlm.clients.client import PointingModel, Reply, Request
 from point2act.vlm.clients.weights import Weights, fingerprint, first_line, load_weights, out_of_memory
 
@@ -45,7 +46,7 @@ class LocalClient:
         config: Device, precision and files.
 
     Raises:
-        ModelError: transformers does not support the model, or the folder does not hold one.
+        ModelError: transformers does not support the model, or a folder does not hold it or its adapter.
     """
 
     def __init__(self, model: PointingModel, *, config: LocalConfig = LocalConfig()):
@@ -56,6 +57,7 @@ class LocalClient:
             )
         if config.path is not None and not (config.path / "config.json").is_file():
             raise ModelError(f"{config.path} is not a folder with a model: it has no config.json")
+        check_adapter(model)
         self._model = model
         self._config = config
         self._lock = threading.Lock()
@@ -64,19 +66,21 @@ class LocalClient:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The model, its precision and its longest reply; for a folder, also a fingerprint of its files.
+        """The model, its precision and longest reply; for a folder or adapter, a fingerprint of its files.
 
         The device and the versions of the libraries are omitted: they change replies no more than rounding
         does. So is the revision on Hugging Face, which is unknown before the download.
         """
         path = self._config.path
-        return {
+        identity = {
             "provider": "transformers",
             "model": self._model.model,
             "dtype": self._config.dtype,
             "max_tokens": self._model.max_tokens,
             "files": None if path is None else fingerprint(path),
         }
+        adapter = self._model.adapter
+        return identity if adapter is None else identity | {"adapter": fingerprint(adapter)}
 
     @property
     def concurrency(self) -> int:

@@ -56,6 +56,7 @@ class _ModelFile(TomlTable):
     max_tokens: _Count = 1
     image_side: _Count = 1
     local: _Bool = True
+    adapter: Text = ""
     structured: _Bool = False
     price: tuple[_Price, _Price] = Field(
         (0, 0), strict=False, description="write two prices [read, written], US dollars"
@@ -73,5 +74,7 @@ def load_model(name_or_path: str | Path) -> PointingModel:
         ModelError: There is no such file, or a key of it is wrong; the message says what to write there.
     """
     path, table = config_files.load("models", name_or_path, ModelError)
-    found = check(_ModelFile, table, ModelError, place=str(path))
-    return PointingModel(**found.model_dump(exclude_unset=True))
+    found = check(_ModelFile, table, ModelError, place=str(path)).model_dump(exclude_unset=True)
+    if "adapter" in found:
+        found["adapter"] = path.absolute().parent / found["adapter"]
+    return PointingModel(**found)

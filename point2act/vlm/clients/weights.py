@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from point2act.core.errors import ModelError
+from point2act.vlm.clients.adapters import add_adapter
 from point2act.vlm.clients.client import PointingModel
 
 
@@ -56,6 +57,8 @@ def load_weights(model: PointingModel, *, device: str | None, dtype: str, path: 
             f"the weights of {files} are incomplete: {len(lacking)} are missing, such as {lacking[0]}. "
             "Download them again, or try another version of transformers"
         )
+    if model.adapter is not None:
+        add_adapter(network, model.adapter)
     return Weights(processor, network, _decode_greedily(network))
 
 
