@@ -293,8 +293,8 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "collect, export"),
-        (["train"], "collect, export"),
+        ([], "collect, export, train"),
+        (["learn"], "collect, export, train"),
         (["collect", "RUN", "--output", "DATA", "--min-confidence", "1.5"], "--min-confidence 1.5"),
         (["collect", "RUN", "--output", "DATA", "--held-out", "-1"], "--held-out -1"),
         (["collect", "RUN", "--output", "DATA", "--max-side", "0"], "--max-side 0"),
