@@ -210,7 +210,7 @@ def _judge(data: Path) -> tuple[float, float, int]:
 
 
 def main() -> None:
-    """Run the seeds that are given, ``python -m benchmarks.teach.proof FOLDER 0 1 2``, and print them."""
+    """Run the seeds that are given, ``python -m benchmarks.teach.proof FOLDER 0 1 2 3 4``, and print them."""
     folder, *seeds = sys.argv[1:]
     outcomes = []
     for seed in map(int, seeds):
