@@ -23,7 +23,7 @@ COLORS = {
 }
 KNOWN = {
     "block": '{ type = "box", size = [0.05, 0.04, 0.04], center = [0, 0, 0.02] }',
-    "slab": '{ type = "box", size = [0.075, 0.045, 0.022], center = [0, 0, 0.011] }',
+    "slab": '{ type = "box", size = [0.07, 0.045, 0.022], center = [0, 0, 0.011] }',
     "can": '{ type = "cylinder", radius = 0.024, length = 0.06, center = [0, 0, 0.03] }',
     "disc": '{ type = "cylinder", radius = 0.033, length = 0.02, center = [0, 0, 0.01] }',
 }
@@ -36,8 +36,8 @@ NEW = {
     '{ type = "box", size = [0.026, 0.075, 0.025], center = [0, 0, 0.0125] }',
 }
 """Shapes that no model is trained on."""
-_PLACES = np.array([(x, y) for x in (-0.105, 0.0, 0.105) for y in (-0.105, 0.0, 0.105)])
-_SHIFT = 0.004
+_PLACES = np.array([(x, y) for x in (-0.11, 0.0, 0.11) for y in (-0.11, 0.0, 0.11)])
+_SHIFT = 0.003
 _CAMERA = WristConfig(views=12, size=(SIDE, SIDE), focal=105.0, distance=(0.36, 0.46), aim=0.02)
 
 
@@ -50,11 +50,16 @@ class Picture:
     """Pixels of the thing of each colour that is visible."""
 
 
-def make_scene(folder: Path, seed: int, shapes: dict[str, str], *, things: int = len(COLORS)) -> Scene:
+def question(color: str) -> str:
+    """Return the text of the question for the thing of a colour."""
+    return f"the {color} thing"
+
+
+def make_scene(folder: Path, seed: int, shapes: dict[str, str]) -> Scene:
     """Write the file of a table with things of different colours, and load it."""
     rng = np.random.default_rng(seed)
     path = folder / f"table-{seed}.toml"
-    write_text(path, _layout(rng, shapes, things))
+    write_text(path, _layout(rng, shapes))
     return load_scene(path, seed)
 
 
@@ -74,11 +79,11 @@ def _picture(scene: Scene, shot: SimView) -> Picture:
     return Picture(shot.view.rgb, {color: mask for color, mask in masks.items() if mask.sum() >= 12})
 
 
-def _layout(rng: np.random.Generator, shapes: dict[str, str], things: int) -> str:
+def _layout(rng: np.random.Generator, shapes: dict[str, str]) -> str:
     grey = rng.uniform(0.45, 0.85) + rng.uniform(-0.05, 0.05, 3)
     lines = ["[table]", f"color = {_list(grey)}", 'texture = "wood"']
     places = rng.permutation(_PLACES)
-    for color, place in zip(rng.permutation(list(COLORS))[:things], places, strict=False):
+    for color, place in zip(rng.permutation(list(COLORS)), places, strict=False):
         lines += _thing(rng, str(color), place, shapes[str(rng.choice(list(shapes)))])
     return "\n".join(lines) + "\n"
 
@@ -86,7 +91,7 @@ def _layout(rng: np.random.Generator, shapes: dict[str, str], things: int) -> st
 def _thing(rng: np.random.Generator, color: str, place: np.ndarray, shape: str) -> list[str]:
     shade = np.clip(np.array(COLORS[color]) * rng.uniform(0.7, 1.25) + rng.normal(0, 0.04, 3), 0.02, 0.98)
     position = place + rng.uniform(-_SHIFT, _SHIFT, 2)
-    query = [f'name = "{color}"', f'text = "the {color} thing"', f'object = "{color}"']
+    query = [f'name = "{color}"', f'text = "{question(color)}"', f'object = "{color}"']
     body = [f"mass = 0.2\nfriction = 0.8\nyaw = {rng.uniform(0, 360):.1f}", f"position = {_list(position)}"]
     part = [f"color = {_list(shade)}", f"shapes = [{shape}]"]
     return ["[[query]]", *query, f"[objects.{color}]", *body, f"[objects.{color}.parts.body]", *part]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.teach import pointer, proof
-from benchmarks.teach.scenes import KNOWN, NEW, SIDE, capture, make_scene, pictures
+from benchmarks.teach.scenes import COLORS, KNOWN, NEW, SIDE, capture, make_scene, pictures, question
 from point2act.teaching.data_set import read_examples
-from point2act.vlm.parsers import write_reply
 
 
 def test_shapes_of_the_test_are_new(tmp_path: Path):
@@ -21,62 +19,64 @@ def test_shapes_of_the_test_are_new(tmp_path: Path):
         assert len(picture.masks) >= 3
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory):
-    return pointer.save_pointer(tmp_path_factory.mktemp("pointer") / "pointer", 0)
+def painted(rng: np.random.Generator) -> pointer.Sample:
+    """Return squares of three colours on grey, and questions about all five."""
+    image = np.full((SIDE, SIDE, 3), 150, np.uint8)
+    answers = {question(color): np.zeros((0, 2)) for color in COLORS}
+    colors, cells = rng.permutation(list(COLORS))[:3], rng.permutation(16)[:3]
+    for color, cell in zip(colors, cells, strict=True):
+        row, column = 24 * np.array(divmod(cell, 4)) + rng.integers(0, 10, 2)
+        image[row : row + 14, column : column + 14] = 255 * np.array(COLORS[color])
+        answers[question(color)] = np.array([[column + 7.0, row + 7.0]])
+    return pointer.Sample(image, answers)
 
 
-def test_its_words_are_enough_for_every_answer(model):
-    weights = pointer.load_pointer(model)
-    tokenizer = weights.processor.tokenizer
-    for points in ([], [(0.0, 96.0)], [(12.3, 45.6), (95.9, 0.1)]):
-        reply = write_reply(points, pointer.DIALECT, image_size=(SIDE, SIDE))
-        asked = f"Point to the purple thing.{reply}"
-        tokens = tokenizer(asked).input_ids
-        assert tokenizer.decode(tokens, clean_up_tokenization_spaces=False) == asked
+def test_it_learns_where_and_that_nothing_is_there():
+    rng, network = np.random.default_rng(0), pointer.make_pointer(0)
+    pointer.train_pointer(network, [painted(rng) for _ in range(300)], steps=60, rate=3e-3, seed=0)
+    asked = [painted(rng) for _ in range(30)]
+    found = pointer.point(network, [each.rgb for each in asked], [question(color) for color in COLORS])
+    hits = [
+        len(points) == len(sample.answers[text]) and bool(np.all(np.abs(points - sample.answers[text]) < 7))
+        for sample, given in zip(asked, found, strict=True)
+        for text, points in given.items()
+    ]
+    assert np.mean(hits) > 0.8
 
 
-def test_it_learns_to_answer_in_the_form_of_its_labels(model):
-    weights = pointer.load_pointer(model)
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    image[40:50, 20:30] = 255
-    samples = [pointer.Sample(image, "red", (25.0, 45.0))]
-    first = pointer.train_pointer(weights, samples, steps=1, batch=8, rate=0.0, seed=0)
-    assert pointer.train_pointer(weights, samples, steps=60, batch=8, rate=2e-3, seed=0) < first / 2
-    (found,) = pointer.answers(weights, [image], ["red"])
-    assert found.shape == (1, 2)
-    assert ((found >= 0) & (found <= SIDE)).all()
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_label_moves_with_its_picture(seed: int):
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    image[45, 25] = 255
-    moved = pointer._moved(pointer.Sample(image, "red", (25.5, 45.5)), np.random.default_rng(seed))
-    row, column = np.argwhere(moved.rgb[..., 0])[0]
-    assert moved.point == (column + 0.5, row + 0.5)
+@pytest.mark.parametrize("place", [(4.0, 4.0), (30.2, 61.7), (92.0, 50.0)])
+def test_the_peak_of_a_label_is_its_point(place: tuple[float, float]):
+    np.testing.assert_allclose(pointer._peak(pointer._target(np.array([place]))), [place])
+    assert len(pointer._peak(pointer._target(np.zeros((0, 2))))) == 0
 
 
 @pytest.mark.full
-@pytest.mark.skipif(find_spec("trl") is None, reason="the extra 'teach' is not installed")
 def test_the_consensus_is_better_than_the_answers_and_is_taught(
-    model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(proof, "_answer", lambda *_: None)  # The simulated answers stay.
     path = tmp_path / "capture-0"
     capture(make_scene(tmp_path, 2001, KNOWN), path, 2001)
-    data = proof._collect(model, [path], tmp_path / "round-0")
+    network = pointer.make_pointer(0)
+    data = proof._collect(network, [path], tmp_path)
     right, own_right, count = proof._judge(data)
     assert count >= 10
     assert right > own_right + 20
-    own = proof._own(data)
-    assert [e.points for e in read_examples(own)] == [e.own_points for e in read_examples(data)]
-    taught = proof._teach(data, model, tmp_path / "taught", 0, proof.ProofConfig(taught_steps=2))
-    assert 0 <= proof._accuracy(taught, pictures(make_scene(tmp_path, 7, NEW), 7)[:1]) <= 100
+    for own, field in ((False, "points"), (True, "own_points")):
+        given = {
+            (text, *points[0])
+            for each in proof._labels(data, own)
+            for text, points in each.answers.items()
+            if len(points)
+        }
+        wanted = {(e.question, *getattr(e, field)[0]) for e in read_examples(data) if getattr(e, field)}
+        assert given == wanted
+    pointer.train_pointer(network, proof._labels(data, True), steps=2, rate=1e-3, seed=0)
+    assert 0 <= proof._accuracy(network, pictures(make_scene(tmp_path, 7, NEW), 7)[:1]) <= 100
 
 
 def test_intervals_are_those_of_student():
-    outcomes = [proof.Outcome(seed, 50, 50 + seed, (70.0 + seed,), 50, 90, 100) for seed in range(3)]
+    outcomes = [proof.Outcome(seed, 50, 50 + seed, 70.0 + seed, 50, 90, 100) for seed in range(3)]
     found = {metric.name: metric.value for metric in proof.metrics(outcomes)}
     assert found["teach.consensus"] == 71
     assert found["teach.over_raw"] == 20
