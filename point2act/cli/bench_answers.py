@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from point2act.cli.bench_options import Arguments, ModelOptions
 from point2act.core.errors import ScoringError
 from point2act.core.progress import Stages
 
 if TYPE_CHECKING:
-    from point2act.cli.bench_model import Arguments, ModelOptions
     from point2act.scoring.formats import Format
     from point2act.scoring.questions import Question
     from point2act.scoring.scores import Answers
 else:
-    Arguments = ModelOptions = Format = Question = Answers = Any
+    Format = Question = Answers = Any
 
 
 def collect_answers(
