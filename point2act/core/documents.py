@@ -5,13 +5,15 @@ pydantic takes 0.2 s to import, half of what ``--help`` takes: import models in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
-from point2act.core.files import brief
+from point2act.core.errors import Point2ActError
+from point2act.core.files import brief, read_json_lines
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -59,6 +61,18 @@ def check(model: type[M], document: Any, error: type[Exception], *, place: str =
         return model.model_validate(document)
     except ValidationError as err:
         raise error(f"{place}: {_problem(err, model)}" if place else _problem(err, model)) from None
+
+
+def check_lines(model: type[M], path: Path, error: type[Point2ActError]) -> Iterator[tuple[str, M]]:
+    """Yield the lines of a JSON-lines file as models, each after its place, as ``FILE, line 3``.
+
+    Args:
+        model: Model of a line.
+        path: File to read.
+        error: Raised if the file cannot be read, or a line is not JSON or does not follow the model.
+    """
+    for place, value in read_json_lines(path, error):
+        yield place, check(model, value, error, place=place)
 
 
 def _problem(err: ValidationError, model: type[BaseModel]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from point2act.core.errors import TeachingError
-from point2act.core.files import new_folder, read_json_lines, write_text
+from point2act.core.files import new_folder, write_text
 
 if TYPE_CHECKING:
     from point2act.teaching.documents import Example
@@ -43,12 +43,11 @@ def read_examples(folder: Path) -> tuple[Example, ...]:
     Raises:
         TeachingError: A line is malformed, an id is used twice, or an image is missing.
     """
-    from point2act.core.documents import check
+    from point2act.core.documents import check_lines
     from point2act.teaching.documents import Example
 
     examples: dict[str, Example] = {}
-    for place, value in read_json_lines(folder / NAME, TeachingError):
-        example = check(Example, value, TeachingError, place=place)
+    for place, example in check_lines(Example, folder / NAME, TeachingError):
         if example.id in examples:
             raise TeachingError(f"{place}: the id {example.id!r} is used twice: give each its own")
         if not (folder / example.image).is_file():

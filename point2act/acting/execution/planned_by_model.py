@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -48,8 +47,6 @@ def prepare_by_model(
     with tempfile.TemporaryDirectory() as folder:
         with stages.stage("capture the scene"):
             capture_scene(scene, folder, CaptureConfig(), np.random.default_rng([seed, 1]))
-            # Answers of the simulated pointing model, which the other one replaces.
-            (Path(folder) / "points.json").unlink()
         capture = read_capture(folder)
         with stages.stage("plan"):
             images = scene_images(capture)

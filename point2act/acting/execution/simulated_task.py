@@ -166,8 +166,10 @@ def run_simulated(
     try:
         view = robot.view()
         watched = TrackedThings(view, prepared.things(view)) if closed_loop else Unchanging(prepared.names)
-        simulated = simulated_answers(robot, task.scene, config.pointing, np.random.default_rng([seed, 5]))
-        again = (reask or simulated) if closed_loop else None
+        reask = reask or simulated_answers(
+            robot, task.scene, config.pointing, np.random.default_rng([seed, 5])
+        )
+        again = reask if closed_loop else None
         draws = np.random.default_rng([seed, 3])
         outcome = run_prepared(robot, arm, prepared, watched, config, draws, again, observer)
         robot.rest(_RESTS)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import read_json_lines
 from point2act.data.capture.images import image_size, read_mask
 from point2act.data.capture.read import NAME as TRANSFORMS
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
@@ -30,13 +29,12 @@ def read_reasoning(folder: Path) -> tuple[Question, ...]:
     Raises:
         ScoringError: A file is missing or malformed.
     """
-    from point2act.core.documents import check
+    from point2act.core.documents import check_lines
     from point2act.scoring.formats.documents import ReasoningEntry
 
     check_folder(folder)
     questions = []
-    for place, value in read_json_lines(folder / QUESTIONS, ScoringError):
-        entry = check(ReasoningEntry, value, ScoringError, place=place)
+    for place, entry in check_lines(ReasoningEntry, folder / QUESTIONS, ScoringError):
         questions.append(
             Question(
                 id=entry.id,

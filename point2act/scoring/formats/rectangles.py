@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import read_bytes, read_json_lines
+from point2act.core.files import read_bytes
 from point2act.data.capture.images import image_size
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
@@ -39,13 +39,12 @@ def read_rectangles(folder: Path) -> tuple[Question, ...]:
     Raises:
         ScoringError: A file is missing or malformed.
     """
-    from point2act.core.documents import check
+    from point2act.core.documents import check_lines
     from point2act.scoring.formats.documents import RectanglesEntry
 
     check_folder(folder)
     questions = []
-    for place, value in read_json_lines(folder / _QUESTIONS, ScoringError):
-        entry = check(RectanglesEntry, value, ScoringError, place=place)
+    for place, entry in check_lines(RectanglesEntry, folder / _QUESTIONS, ScoringError):
         path = find_file(folder, entry.grasps, place=place)
         questions.append(
             Question(

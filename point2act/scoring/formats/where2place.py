@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.errors import ScoringError
-from point2act.core.files import read_json_lines
 from point2act.data.capture.images import read_channels
 from point2act.scoring.formats.files import check_folder, check_questions, find_file
 from point2act.scoring.formats.format import Format
@@ -38,13 +37,13 @@ def read_where2place(folder: Path) -> tuple[Question, ...]:
     Raises:
         ScoringError: A file is missing or malformed.
     """
-    from point2act.core.documents import check
+    from point2act.core.documents import check_lines
     from point2act.scoring.formats.documents import Where2PlaceEntry
 
     check_folder(folder)
     questions = []
-    for number, (place, value) in enumerate(read_json_lines(folder / _QUESTIONS, ScoringError)):
-        entry = check(Where2PlaceEntry, value, ScoringError, place=place)
+    entries = check_lines(Where2PlaceEntry, folder / _QUESTIONS, ScoringError)
+    for number, (place, entry) in enumerate(entries):
         questions.append(
             Question(
                 id=entry.question_id,
