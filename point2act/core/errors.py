@@ -73,5 +73,9 @@ class TeachingError(Point2ActError):
     """Training data that cannot be collected, read or exported."""
 
 
+class LearningError(Point2ActError):
+    """Training data or weights of grasp networks that cannot be generated, read or fitted."""
+
+
 class ReportError(Point2ActError):
     """A report.html that cannot be extended."""
