@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from .grasping.grippers import load_gripper as load_gripper
     from .grasping.hands.hand import Hand as Hand
     from .grasping.hands.load import load_hand as load_hand
-    from .grasping.hands.plan import HandConfig as HandConfig
     from .grasping.hands.plan import plan_hand_grasps as plan_hand_grasps
+    from .grasping.hands.task import HandConfig as HandConfig
     from .localization.features import features_at as features_at
     from .localization.features import lift_features as lift_features
     from .localization.relevancy import lift as lift

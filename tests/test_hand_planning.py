@@ -28,8 +28,9 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig
-from point2act.grasping.hands.plan import HandConfig, plan_hand_grasps
+from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.scene_field import FieldConfig
+from point2act.grasping.hands.task import HandConfig
 from point2act.pipeline.grasp_image import ImageConfig, grasp_image
 from point2act.pipeline.planning import chosen_end_effector, find_robot
 from point2act.pipeline.query import AnswerConfig

@@ -15,8 +15,9 @@ from point2act.core.types import Grasp, Query
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig
-from point2act.grasping.hands.plan import HandConfig, plan_hand_grasps
+from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.scene_field import FieldConfig
+from point2act.grasping.hands.task import HandConfig
 
 pytest.importorskip("mujoco")
 from point2act.simulation.hand_model import add_hand

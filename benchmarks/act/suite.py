@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import QUICK, Metric, Plan
-from benchmarks.common.processes import results
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.simulated_task import (
     SimulatedRun,
@@ -27,6 +26,7 @@ from point2act.acting.execution.simulated_task import (
 )
 from point2act.core.config_files import available
 from point2act.core.errors import PlanError
+from point2act.core.processes import results
 from point2act.core.threads import configure_threads
 from point2act.core.types import OrientedBox
 from point2act.grasping.grippers import load_gripper

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from benchmarks.common.tables import folder
 from benchmarks.grasps.catalogue import digest
 from benchmarks.grasps.tables import QUERY, Setting, draw, rebuilt, table_rng
-from point2act.core.geometry import invert, transform_points
-from point2act.core.types import Camera, Grasp, Region, Support, View
-from point2act.simulation import Scene, WristConfig, part_box
+from point2act.core.types import Camera, Grasp, Region, View
+from point2act.simulation import Scene, WristConfig
 from point2act.simulation.camera import pinhole, render_views
-from point2act.simulation.layout import QueryTarget, Shape
+from point2act.simulation.layout import QueryTarget
 from point2act.simulation.mjcf import build
+from point2act.simulation.true_region import true_region
 
 VERSION = 2
 """Version of the sampling; a new version makes all cases anew."""
@@ -102,7 +102,7 @@ def case(setting: Setting, seed: int) -> Case:
         View(f"{index:04d}", camera, T, black, depth)
         for index, (T, depth) in enumerate(zip(poses, depths, strict=True))
     )
-    return Case(setting, seed, scene, views, true_region(scene), _grasp(document["oracle"]))
+    return Case(setting, seed, scene, views, true_region(scene, QUERY), _grasp(document["oracle"]))
 
 
 def case_path(setting: Setting, seed: int) -> Path:
@@ -118,37 +118,6 @@ def for_trial(case: Case, condition: Condition) -> Scene:
     things = tuple(replace(thing, friction=condition.friction) for thing in layout.things)
     layout = replace(layout, things=things)
     return replace(case.scene, layout=layout, model=build(layout))
-
-
-def true_region(scene: Scene) -> Region:
-    """Return the region of a perfect localization."""
-    box = part_box(scene, QUERY)
-    target = scene.target(QUERY)
-    thing = next(thing for thing in scene.layout.things if thing.name == target.thing)
-    T = scene.T_world_thing[thing.name]
-    center = transform_points(invert(T), box.center[None])[0]
-    shapes = [shape for part in thing.parts if target.part in ("", part.name) for shape in part.shapes]
-    points = np.array([nearest_in(shape, center) for shape in shapes])
-    nearest = points[np.linalg.norm(points - center, axis=1).argmin()]
-    return Region(transform_points(T, nearest[None])[0], 1.0, Support(24, 0, 0), box)
-
-
-def nearest_in(shape: Shape, point: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
-    """Return the nearest point of a solid, in the object's frame; approximate for an ellipsoid."""
-    x, y, z = (point - shape.center) @ shape.rotation
-    half = shape.half_size
-    if shape.kind == "box":
-        local = np.clip([x, y, z], -half, half)
-    elif shape.kind == "ellipsoid":
-        local = np.array([x, y, z]) / max(np.linalg.norm(np.array([x, y, z]) / half), 1.0)
-    elif shape.kind == "cylinder":
-        inward = min(1.0, half[0] / max(np.hypot(x, y), 1e-9))
-        local = np.array([inward * x, inward * y, np.clip(z, -half[2], half[2])])
-    else:
-        middle = np.array([0.0, 0.0, np.clip(z, half[0] - half[2], half[2] - half[0])])
-        away = np.array([x, y, z]) - middle
-        local = middle + away * min(1.0, half[0] / max(float(np.linalg.norm(away)), 1e-9))
-    return shape.center + shape.rotation @ local
 
 
 def _make(setting: Setting, seed: int, path: Path) -> None:

@@ -16,11 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import QUICK, Metric, Plan
-from benchmarks.common.processes import results
 from benchmarks.grasps.cases import CONDITIONS, SEEDS
 from benchmarks.grasps.planners import PLANNERS, WITH_TRUE_REGION
 from benchmarks.grasps.records import Record, groups, summarise, table
 from benchmarks.grasps.trials import run_task, tasks
+from point2act.core.processes import results
 from point2act.core.threads import configure_threads
 
 QUICK_COUNT = 4

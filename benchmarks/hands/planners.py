@@ -12,7 +12,8 @@ from benchmarks.grasps.cases import Case
 from benchmarks.grasps.clouds import measured, table_height
 from point2act.core.types import Grasp, HandJoints
 from point2act.grasping.hands.hand import Hand
-from point2act.grasping.hands.plan import HandConfig, plan_hand_grasps
+from point2act.grasping.hands.plan import plan_hand_grasps
+from point2act.grasping.hands.task import HandConfig
 from point2act.grasping.tsdf import fuse_local
 
 HandPlanner = Callable[[Case, Hand], tuple[Grasp, ...]]

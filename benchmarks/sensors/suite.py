@@ -17,9 +17,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks import QUICK, Metric, Plan
-from benchmarks.common.processes import results
 from benchmarks.real.recordings import never_falls
 from benchmarks.sensors.tables import CONDITIONS, Condition, Outcome, lifts_by_views, measure_table
+from point2act.core.processes import results
 from point2act.core.threads import configure_threads
 
 FIRST_SEED, COUNT, QUICK_COUNT = 7000, 60, 2

@@ -17,7 +17,7 @@ from benchmarks.common.piles import PileConfig, drop, neighbours, put_apart
 from benchmarks.grasps import cases
 from benchmarks.grasps import suite as grasps
 from benchmarks.grasps.baselines import random, straight_down
-from benchmarks.grasps.cases import CONDITIONS, EASY, SEEDS, Case, case, case_path, for_trial, nearest_in
+from benchmarks.grasps.cases import CONDITIONS, EASY, SEEDS, Case, case, case_path, for_trial
 from benchmarks.grasps.catalogue import SHAPES, catalogue, held_at_one_end, named
 from benchmarks.grasps.clouds import hits, lowest, measured, open_gripper, table_height
 from benchmarks.grasps.records import Record, summarise, table, verdict, wilson
@@ -30,6 +30,7 @@ from point2act.core.types import Query
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import Scene, Trial, TrialConfig, load_scene, try_grasp
 from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, Shape, Table, read_layout
+from point2act.simulation.true_region import nearest_in
 
 PANDA = load_gripper("panda")
 SMALL = Setting("small", count=(2, 2))

@@ -17,12 +17,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from benchmarks import QUICK, Metric, Plan
-from benchmarks.common.processes import results
 from benchmarks.common.tables import KINDS
 from benchmarks.tracking.sequences import EVENTS, SimulatedSequence, simulate_sequence
 from benchmarks.tracking.simple_trackers import follow_color, follow_flow
 from point2act.acting import Tracker, thing_at
 from point2act.core.geometry import project, transform_points
+from point2act.core.processes import results
 from point2act.core.threads import configure_threads
 
 SEED, COUNT = 3200, 2

@@ -22,7 +22,7 @@ from point2act.core.types import (
 )
 from point2act.grasping.antipodal.evaluation import GraspConfig
 from point2act.grasping.depth_noise import DepthNoise, Sensor
-from point2act.grasping.hands.plan import HandConfig
+from point2act.grasping.hands.task import HandConfig
 from point2act.grasping.placement import PlacementConfig
 from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.registration import AlignmentConfig

@@ -216,7 +216,7 @@ def parse_layout(path: Path, table: Mapping[str, Any]) -> SceneLayout:
     try:
         things: dict[str, SceneObject] = {}
         for key, entry in table["objects"].items():
-            thing = _thing(key, entry, things)
+            thing = parse_object(key, entry, things)
             things |= {one.name: one for one in _counted(thing, entry)}
         fixtures = tuple(_fixture(key, entry) for key, entry in table.get("fixtures", {}).items())
         bodies = things | {fixture.name: fixture for fixture in fixtures}
@@ -285,7 +285,17 @@ def _target(entry: Mapping[str, Any], things: Mapping[str, SceneObject | Fixture
     return QueryTarget(Query(entry["name"], entry["text"], role), thing, part)
 
 
-def _thing(name: str, entry: Mapping[str, Any], earlier: Mapping[str, SceneObject]) -> SceneObject:
+def parse_object(name: str, entry: Mapping[str, Any], earlier: Mapping[str, SceneObject] = {}) -> SceneObject:
+    """Return the object in a table of a scene file.
+
+    Args:
+        name: Its name.
+        entry: The table ``objects.NAME``.
+        earlier: Objects that it can be like, or inside.
+
+    Raises:
+        KeyError, TypeError, ValueError: The table is not that of an object.
+    """
     own = "like position yaw colors" if "like" in entry else "position yaw mass friction parts inside count"
     _known(entry, own, f"object '{name}'")
     place = {

@@ -99,6 +99,10 @@ class HandGrasp:
     """Margin of force closure."""
     clearance: float
     """Smallest distance of the open hand to anything on the approach, metres."""
+    held: float | None = None
+    """Probability that it lifts the object and holds it when shaken, by a network; None without one."""
+    by_part: float | None = None
+    """Probability that it lifts it by the part that was asked for."""
 
 
 def check_grasps(

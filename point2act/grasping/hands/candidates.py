@@ -1,0 +1,118 @@
+"""Candidate grasps of a hand: random starts or proposals of a network, optimised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from point2act.core.errors import HandError
+from point2act.core.types import ProgressCallback
+from point2act.grasping.hands.energies import Grasps, HandModel
+from point2act.grasping.hands.optimization import OptimizationConfig, optimize
+from point2act.grasping.hands.scene_field import SceneField
+from point2act.grasping.hands.starts import draw_starts, slot_choices
+from point2act.grasping.hands.task import HandTask
+
+
+def candidates(
+    task: HandTask,
+    model: HandModel,
+    field: SceneField,
+    rng: np.random.Generator,
+    progress: ProgressCallback | None,
+) -> Iterator[Grasps]:
+    """Yield batches of optimised grasps, the best of each first, from the sources of ``config.head``.
+
+    Args:
+        task: The region and the planner.
+        model: The hand.
+        field: Signed distances of the scene.
+        rng: Draws starts and proposals.
+        progress: Called with the steps done and all steps.
+
+    Raises:
+        HandError: Grasps are to be proposed for a hand that no weights ship for.
+    """
+    config = task.config
+    batches = []
+    if config.head != "analytic":
+        batches.append((_proposals, config.refinement))
+    if config.head != "learned":
+        batches += config.rounds * [(_starts, config.optimization)]
+    total, done = sum(schedule.iterations for _, schedule in batches), 0
+    for draw, schedule in batches:
+        tick = None if progress is None else partial(_shifted, progress, done, total)
+        yield _optimized(draw(task, model, field, rng), model, field, task, schedule, _generator(rng), tick)
+        done += schedule.iterations
+
+
+def _shifted(progress: ProgressCallback, done: int, total: int, step: int, _: int) -> None:
+    progress(done + step, total)
+
+
+def _generator(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def _starts(task: HandTask, model: HandModel, field: SceneField, rng: np.random.Generator) -> Grasps:
+    """Draw start poses around the action point."""
+    config, own = task.config, task.surface.on_object
+    points = task.surface.points[own]
+    near = np.exp(-0.5 * ((points - task.action_point) ** 2).sum(axis=1) / config.start_sigma**2)
+    starts = draw_starts(
+        task.hand,
+        points,
+        task.surface.normals[own],
+        near * (0.01 + task.probability(points)),
+        task.volume.up @ task.volume.T_world_volume[:3, :3],
+        config.num_starts,
+        config=config.starts,
+        rng=rng,
+    )
+    return starts.to(model.kinematics.low)
+
+
+def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.random.Generator) -> Grasps:
+    """Draw grasps from the network of the hand."""
+    from point2act.grasping.learned.cloud import local_cloud
+    from point2act.grasping.learned.proposals import propose
+    from point2act.grasping.learned.weights import load_flow
+
+    flow = load_flow(task.hand.name)
+    if flow is None:
+        raise HandError(
+            f"no weights ship that propose grasps of the hand '{task.hand.name}': use the head analytic, or "
+            "train them with point2act learn-grasps"
+        )
+    cloud = local_cloud(task.surface, task.probability)
+    config = task.config
+    return propose(cloud, flow, model, field, config.proposals, generator=generator, weights=config.energies)
+
+
+def _optimized(
+    grasps: Grasps,
+    model: HandModel,
+    field: SceneField,
+    task: HandTask,
+    schedule: OptimizationConfig,
+    generator: torch.Generator,
+    progress: ProgressCallback | None,
+) -> Grasps:
+    """Minimise the energies of grasps; the best first."""
+    like: Tensor = model.kinematics.low
+    slots = [torch.as_tensor(slot, device=like.device) for slot in slot_choices(task.hand)]
+    found, energy = optimize(
+        grasps,
+        slots,
+        model,
+        field,
+        weights=task.config.energies,
+        config=schedule,
+        generator=generator,
+        progress=progress,
+    )
+    return found.only(energy.argsort(stable=True))

@@ -1,0 +1,68 @@
+"""Order of a hand's grasps, and which of them are returned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from point2act.grasping.hands.checks import HandGrasp
+from point2act.grasping.hands.task import HandConfig, HandTask
+
+
+def grasp_score(task: HandTask, grasp: HandGrasp) -> tuple[float, float, dict[str, float]]:
+    """Return score, quality and the terms of a grasp."""
+    config = task.config
+    terms = {
+        "closure": float(np.clip(grasp.margin / config.full_margin, 0, 1)),
+        "clearance": float(np.clip(grasp.clearance / config.full_clearance, 0, 1)),
+        "contacts": min(1.0, len(grasp.touching) / 4),
+    }
+    if grasp.held is not None and grasp.by_part is not None:
+        terms |= {"held": grasp.held, "by_part": grasp.by_part}
+        return 0.3 * grasp.held + 0.7 * grasp.by_part, grasp.held, terms
+    quality = 0.6 * terms["closure"] + 0.2 * terms["clearance"] + 0.2 * terms["contacts"]
+    return quality * (0.3 + 0.7 * relevancy_of(grasp)), quality, terms
+
+
+def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
+    """Return grasps with the probabilities of the hand's network that judges them, if the head is learned."""
+    from point2act.grasping.learned.cloud import local_cloud
+    from point2act.grasping.learned.evaluator import hold_probability
+    from point2act.grasping.learned.weights import load_evaluator
+
+    evaluator = None if task.config.head == "analytic" else load_evaluator(task.hand.name)
+    if evaluator is None or not grasps:
+        return grasps
+    poses = np.array([grasp.T_volume_palm for grasp in grasps])
+    joints = np.array([grasp.positions for grasp in grasps])
+    found = hold_probability(evaluator, local_cloud(task.surface, task.probability), poses, joints)
+    _, _, shaken, by_part = found.T
+    return [
+        replace(grasp, held=float(one), by_part=float(other))
+        for grasp, one, other in zip(grasps, shaken, by_part, strict=True)
+    ]
+
+
+def relevancy_of(grasp: HandGrasp) -> float:
+    """Return the region's probability at the contacts, weighted by their forces."""
+    return float(grasp.probability @ grasp.share / max(grasp.share.sum(), 1e-9))
+
+
+def distinct(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
+    """Return the best grasps, none too similar to a better one (non-maximum suppression)."""
+    config = task.config
+    chosen: list[HandGrasp] = []
+    for grasp in sorted(grasps, key=lambda one: -grasp_score(task, one)[0]):
+        if len(chosen) == config.max_grasps:
+            break
+        if not any(_similar(grasp.T_volume_palm, other.T_volume_palm, config) for other in chosen):
+            chosen.append(grasp)
+    return chosen
+
+
+def _similar(one: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], config: HandConfig) -> bool:
+    apart = np.linalg.norm(one[:3, 3] - other[:3, 3])
+    cosine = (np.trace(one[:3, :3].T @ other[:3, :3]) - 1) / 2
+    return bool(apart < config.min_separation and cosine > np.cos(config.min_angle))

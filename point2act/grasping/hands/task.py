@@ -1,0 +1,155 @@
+"""Input of the planning of a hand's grasps at one region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import KDTree
+
+from point2act.core.geometry import distance_to_box, invert, transform_points
+from point2act.core.types import NoAnswer, OrientedBox, Region
+from point2act.grasping.antipodal.avoid import Avoid
+from point2act.grasping.antipodal.boundary import (
+    BoundaryConfig,
+    SolidPoints,
+    SurfacePoints,
+    solid_points,
+    surface_points,
+)
+from point2act.grasping.antipodal.failure_reasons import no_surface_near, nothing_stands_out
+from point2act.grasping.antipodal.volume import LocalVolume
+from point2act.grasping.hands.checks import CheckConfig
+from point2act.grasping.hands.energies import EnergyConfig
+from point2act.grasping.hands.hand import Hand
+from point2act.grasping.hands.optimization import OptimizationConfig
+from point2act.grasping.hands.scene_field import FieldConfig
+from point2act.grasping.hands.starts import StartConfig
+
+Head = Literal["analytic", "learned", "both"]
+"""Sources of a hand's grasps."""
+SHORT = OptimizationConfig(
+    iterations=24, position_rate=0.002, angle_rate=0.02, redraw=8, temperature=0.0, halving=()
+)
+"""Schedule for grasps that are nearly in place."""
+
+
+@dataclass(frozen=True)
+class HandConfig:
+    """Planning of grasps for a hand."""
+
+    distances: FieldConfig = field(default_factory=FieldConfig)
+    """Signed distances of the surface."""
+    starts: StartConfig = field(default_factory=StartConfig)
+    """Start poses."""
+    energies: EnergyConfig = field(default_factory=EnergyConfig)
+    """Weights of the energies."""
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    """Schedule of the optimisation."""
+    checks: CheckConfig = field(default_factory=CheckConfig)
+    """Tolerances of the checks."""
+    head: Head = "analytic"
+    """Where grasps come from: the optimisation of random starts (``analytic``), the short one of what a
+    network proposes (``learned``), or both. But for ``analytic``, another network orders them."""
+    proposals: int = 64
+    """Grasps that the network proposes."""
+    refinement: OptimizationConfig = field(default_factory=lambda: SHORT)
+    """Schedule of their optimisation."""
+    num_starts: int = 256
+    """Start poses that are optimised together."""
+    rounds: int = 2
+    """Largest number of batches; another one follows while there are fewer than ``max_grasps``."""
+    max_grasps: int = 16
+    """Largest number of returned grasps."""
+    surface_spacing: float = 0.016
+    """Distance between points of the hand's surface in the optimisation, metres."""
+    # Smaller than a finger; the checks look at every point of the surface.
+    reach: float = 0.03
+    """Largest distance of the surface to the action point, metres."""
+    start_sigma: float = 0.03
+    """Standard deviation of the distance from the action point to where palms are placed, metres."""
+    relevancy_radius: float = 0.010
+    """Radius over which relevancy is averaged, metres."""
+    use_region: bool = True
+    """Whether contacts are drawn to the region, and grasps on it preferred."""
+    full_margin: float = 0.08
+    """Margin of force closure from which a grasp is as good as can be."""
+    full_clearance: float = 0.02
+    """Clearance on the approach from which more does not count, metres."""
+    min_separation: float = 0.02
+    """Smallest distance between palms of returned grasps of similar orientation, metres."""
+    min_angle: float = 0.35
+    """Smallest angle between palms of returned grasps at similar positions, radians."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandTask:
+    """Input of planning at one region."""
+
+    volume: LocalVolume
+    surface: SurfacePoints
+    solid: SolidPoints
+    region: Region
+    action_point: Float[np.ndarray, "3"]
+    hand: Hand
+    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None
+    avoid: Sequence[Avoid]
+    config: HandConfig
+
+    def boxes_to_avoid(self) -> tuple[OrientedBox, ...]:
+        """Return the regions to avoid in the volume frame."""
+        T = invert(self.volume.T_world_volume)
+        boxes = [one.box for one in self.avoid]
+        return tuple(
+            OrientedBox(transform_points(T, box.center[None])[0], box.axes @ T[:3, :3].T, box.half_extents)
+            for box in boxes
+        )
+
+    def probability(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        """Return the region's probability at points of the volume frame, relative to the best nearby."""
+        world = transform_points(self.volume.T_world_volume, points)
+        if not self.config.use_region:
+            return np.ones(len(points))
+        radius = self.config.relevancy_radius
+        if self.relevancy is None:
+            return np.exp(-0.5 * (distance_to_box(world, self.region.box) / radius) ** 2)
+        places, values = self.relevancy
+        if not len(places):
+            return np.zeros(len(points))
+        best = values[np.linalg.norm(places - self.region.action_point, axis=1) < 2 * radius]
+        most = float(np.percentile(best, 90)) if len(best) else float(values.max())
+        count = min(8, len(places))
+        distance, index = KDTree(places).query(world, k=count)
+        distance, index = distance.reshape(len(world), count), index.reshape(len(world), count)
+        # The nearest always counts: where Gaussians are sparse none may be within the radius.
+        weight = np.where(np.arange(count) == 0, 1.0, distance < radius)
+        mean = (weight * values[index]).sum(axis=1) / weight.sum(axis=1)
+        return np.clip(mean / max(most, 1e-6), 0, 1)
+
+
+def hand_task(
+    volume: LocalVolume,
+    region: Region,
+    hand: Hand,
+    *,
+    relevancy: tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, " m"]] | None = None,
+    avoid: Sequence[Avoid] = (),
+    boundary: BoundaryConfig = BoundaryConfig(),
+    config: HandConfig = HandConfig(),
+) -> HandTask | NoAnswer:
+    """Extract the object at the action point of a region; the reason if there is none.
+
+    The arguments are those of ``plan_hand_grasps``.
+    """
+    action_point = transform_points(invert(volume.T_world_volume), region.action_point[None])[0]
+    surface = surface_points(volume, action_point, config=boundary)
+    missing = no_surface_near(surface, action_point, config.reach)
+    if missing is not None:
+        return missing
+    if not surface.on_object.any():
+        return nothing_stands_out(config.reach)
+    solid = solid_points(volume, surface, config=boundary)
+    return HandTask(volume, surface, solid, region, action_point, hand, relevancy, avoid, config)
