@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from point2act.core.errors import LearningError
-from point2act.core.files import write_bytes
+from point2act.core.files import read_bytes, write_bytes
 from point2act.grasping.learned.cloud import LocalCloud
 from point2act.grasping.records import Records
 
@@ -86,14 +86,14 @@ def read_shard(path: Path) -> Shard:
         LearningError: The file is damaged, or of another version.
     """
     try:
-        with np.load(path) as stored:
+        with np.load(io.BytesIO(read_bytes(path, LearningError))) as stored:
             document = json.loads(str(stored["document"]))
             if document.pop("version") != VERSION:
                 raise LearningError(f"{path} is of another version: generate the data anew")
             cloud = LocalCloud(**_fields(stored, "cloud_", LocalCloud))
             grasps = LabelledGrasps(**_fields(stored, "grasp_", LabelledGrasps))
             return Shard(Source(**document), cloud, grasps)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
         raise LearningError(f"{path} is damaged ({err}): delete it and generate the data again") from err
 
 

@@ -1,0 +1,49 @@
+"""Points of a cloud as rows of numbers, and those near a place in a frame there."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from point2act.grasping.learned.cloud import LocalCloud
+
+SCALE = 0.1
+"""Length that counts as 1 for the networks, metres: about that of a hand's palm."""
+
+NUM_FEATURES = 9
+"""Position, normal, whether on the object, whether seen, and probability of the region."""
+
+
+def rows_of(cloud: LocalCloud) -> Float[np.ndarray, "n 9"]:
+    """Return the points of a cloud as rows: position in metres, normal, on_object, seen, probability."""
+    flags = np.column_stack([cloud.on_object, cloud.seen, cloud.probability])
+    return np.column_stack([cloud.points, cloud.normals, flags]).astype(np.float64)
+
+
+def points_near(
+    rows: Float[Tensor, "b n 9"],
+    rotation: Float[Tensor, "b 3 3"],
+    origin: Float[Tensor, "b 3"],
+    keys: Float[Tensor, "b n"],
+    *,
+    radius: float,
+    count: int,
+) -> Float[Tensor, "b k 9"]:
+    """Return points near the origins of frames, in these frames; positions over ``SCALE``.
+
+    Args:
+        rows: Points as ``rows_of`` returns them.
+        rotation: Axes of the frames as columns.
+        origin: Origins of the frames, metres.
+        keys: Numbers in [0, 1): points within the radius with the smallest are taken first.
+        radius: Radius around the origins, metres. If fewer are within it, the nearest others are added.
+        count: Number of points; all if there are fewer.
+    """
+    distance = (rows[..., :3] - origin[:, None]).norm(dim=-1)
+    order = torch.where(distance < radius, keys, 1 + distance)
+    index = order.topk(min(count, rows.shape[1]), dim=1, largest=False).indices
+    near = rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
+    position = (near[..., :3] - origin[:, None]) @ rotation / SCALE
+    return torch.cat([position, near[..., 3:6] @ rotation, near[..., 6:]], dim=-1)
