@@ -28,12 +28,14 @@ def grasp_score(task: HandTask, grasp: HandGrasp) -> tuple[float, float, dict[st
 
 def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
     """Return grasps with the probabilities of the hand's network that judges them, if the head is learned."""
+    if task.config.head == "analytic" or not grasps:
+        return grasps
     from point2act.grasping.learned.cloud import local_cloud
     from point2act.grasping.learned.evaluator import hold_probability
     from point2act.grasping.learned.weights import load_evaluator
 
-    evaluator = None if task.config.head == "analytic" else load_evaluator(task.hand.name)
-    if evaluator is None or not grasps:
+    evaluator = load_evaluator(task.hand.name)
+    if evaluator is None:
         return grasps
     poses = np.array([grasp.T_volume_palm for grasp in grasps])
     joints = np.array([grasp.positions for grasp in grasps])
