@@ -23,6 +23,7 @@ from point2act.grasp_learning.ranking import Ranked, rank, roc_area
 from point2act.grasp_learning.shards import LabelledGrasps, Shard, Source, write_shard
 from point2act.grasp_learning.training import TrainConfig, Trained, train_evaluator, train_flow
 from point2act.grasping.end_effector import load_end_effector
+from point2act.grasping.learned.cloud import LocalCloud
 from point2act.grasping.learned.embodiment import embodiment_of
 from point2act.grasping.learned.features import points_near, rows_of
 from point2act.grasping.learned.networks import EvaluatorConfig, FlowConfig, GraspEvaluator, GraspFlow
@@ -311,51 +312,40 @@ def test_by_part_counts_for_grasps_that_lifted_only():
 
 
 # ── losses ─────────────────────────────────────────────────────────────────────────────────────
-def test_a_turn_moves_clouds_and_grasps_together():
-    """The network sees the grasp that it would see if the scene itself were turned."""
-    examples = examples_of([hand_shard(0)], frozenset(), max_points=64, seed=0)
-    seen = []
+class Perfect(GraspFlow):
+    """Knows where paths end: at the only point of the cloud, with the first axis along its normal."""
 
-    class Recorder(GraspFlow):
-        def encode(self, points):
-            seen.append(points)
-            return super().encode(points)
+    def encode(self, points):
+        return points[:, 0, :6]
 
-        def forward(self, grasps, time, code):
-            seen.append((grasps, time))
-            return super().forward(grasps, time, code)
-
-    flow = Recorder(embodiment_of(load_end_effector("allegro")), replace(SMALL_FLOW, num_points=64))
-    rows = torch.arange(8)
-    for augment in (False, True):
-        FlowLoss(examples, 0.0)(flow, rows, torch.Generator().manual_seed(0), augment=augment)
-    (points, _, turned, _) = seen
-    assert not torch.allclose(points, turned, atol=1e-3)
-    # Heights, distances and the angles between normals and the vertical stay.
-    torch.testing.assert_close(points[..., 2].sort().values, turned[..., 2].sort().values)
-    radii = [cloud[..., :2].norm(dim=-1).sum(dim=1) for cloud in (points, turned)]
-    torch.testing.assert_close(*radii)
+    def forward(self, grasps, time, code):
+        # x = (1 - t) noise + t end; the second axis is up, the joints are in the middle.
+        up = torch.tensor([0.0, 0.0, 1.0]).expand(len(code), -1)
+        end = torch.cat([code, up, torch.zeros((len(code), 16))], dim=1)
+        return (end - grasps) / (1 - time[:, None])
 
 
-def test_the_loss_of_the_true_velocity_is_zero():
-    examples = examples_of([hand_shard(0)], frozenset(), max_points=64, seed=0)
-    target = []
+def one_point_shard(seed: int) -> Shard:
+    shape, rng = embodiment_of(load_end_effector("allegro")), np.random.default_rng(seed)
+    angle, position = rng.uniform(0, 2 * np.pi), rng.uniform(-0.1, 0.1, (1, 3))
+    along, up = np.array([np.cos(angle), np.sin(angle), 0.0]), np.array([0.0, 0.0, 1.0])
+    T = np.eye(4)[None].copy()
+    T[0, :3, :3], T[0, :3, 3] = np.column_stack([along, up, np.cross(along, up)]), position
+    yes, joints = np.ones(1, dtype=bool), np.add(shape.low, shape.high)[None] / 2
+    labelled = LabelledGrasps(T, joints, joints, np.ones(1), yes, yes, yes, yes)
+    return Shard(
+        Source("allegro", "mug", seed, ""), LocalCloud(position, along[None], yes, yes, np.ones(1)), labelled
+    )
 
-    class Perfect(GraspFlow):
-        def forward(self, grasps, time, code):
-            # Grasps at the end of the path, from the labels: x = (1 - t) noise + t end.
-            end = target[0]
-            return (end - grasps) / (1 - time[:, None])
 
+@pytest.mark.parametrize("augment", [False, True])
+def test_the_loss_of_the_true_velocity_is_zero_at_every_turn(augment):
+    examples = examples_of([one_point_shard(seed) for seed in range(12)], frozenset(), max_points=4, seed=0)
     flow = Perfect(embodiment_of(load_end_effector("allegro")), SMALL_FLOW)
-    from point2act.grasping.learned.networks import grasp_vectors
-
-    rows = torch.arange(6)
-    T = examples.poses[rows]
-    columns = torch.cat([T[:, :3, 0], T[:, :3, 1]], dim=1)
-    target.append(grasp_vectors(flow.embodiment, T[:, :3, 3], columns, examples.joints[rows]))
-    loss = FlowLoss(examples, 0.0)(flow, rows, torch.Generator().manual_seed(0), augment=False)
-    assert loss < 1e-6
+    generator = torch.Generator().manual_seed(0)
+    assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) < 1e-5
+    flow.encode = lambda points: points[:, 0, [1, 0, 2, 3, 4, 5]]
+    assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) > 1e-2
 
 
 def test_the_evaluators_loss_does_not_change_when_all_is_moved():
@@ -374,6 +364,28 @@ def test_the_evaluators_loss_does_not_change_when_all_is_moved():
         for one in (shard, moved)
     ]
     torch.testing.assert_close(*losses, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "orders"), [("panda", 2), ("allegro", 1)])
+def test_symmetric_grippers_are_seen_from_both_sides(name, orders):
+    joints = 1 if name == "panda" else 16
+    shard = ball_shard(0, grasps=1, effector=name, joints=joints)
+    shard = replace(shard, cloud=shard.cloud.only(slice(1)))
+    examples = examples_of([shard], frozenset(), max_points=4, seed=0)
+    seen = []
+
+    class Recorder(GraspEvaluator):
+        def forward(self, points, joints):
+            seen.append(points[0, 0, :3])
+            return super().forward(points, joints)
+
+    network, generator = Recorder(embodiment_of(load_end_effector(name)), SMALL), torch.Generator()
+    for _ in range(20):
+        EvaluatorLoss(examples, 0.0)(network, torch.arange(1), generator, augment=True)
+    places = torch.stack(seen)
+    assert len(places.round(decimals=5).unique(dim=0)) == orders
+    torch.testing.assert_close(places.abs(), places[:1].abs().expand(20, -1))
+    torch.testing.assert_close(places[:, 2], places[:1, 2].expand(20))
 
 
 # ── ranking ────────────────────────────────────────────────────────────────────────────────────

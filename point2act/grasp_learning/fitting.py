@@ -112,7 +112,7 @@ class _State:
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint."""
         try:
-            stored: dict[str, Any] = torch.load(path, weights_only=True)
+            stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             if stored["settings"] != self.settings:
                 raise LearningError(
                     f"{path} is of other data or options: choose another --output, or delete it"

@@ -13,6 +13,9 @@ from point2act.grasp_learning.examples import Examples
 from point2act.grasping.learned.features import SCALE, points_near
 from point2act.grasping.learned.networks import GraspEvaluator, GraspFlow, grasp_vectors
 
+# Times and noises for each grasp of a step: encoding its cloud takes twenty times as long. Chosen.
+_DRAWS = 4
+
 
 @dataclass(frozen=True, eq=False)
 class EvaluatorLoss:
@@ -31,12 +34,14 @@ class EvaluatorLoss:
             network: The network.
             rows: Indices of the examples.
             generator: Draws the points, and the noise on them.
-            augment: Whether there is noise.
+            augment: Whether there is noise, and whether grippers that are symmetric turn by half a turn.
         """
         of, sizes = self.examples, network.config
         poses = of.poses[rows]
         rotation = poses[:, :3, :3]
         origin = poses[:, :3, 3] + rotation @ poses.new_tensor(network.embodiment.center)
+        if augment and network.embodiment.symmetric:
+            rotation = rotation * _half_turns(len(rows), generator)
         clouds = of.clouds[of.region[rows]]
         points = points_near(
             clouds, rotation, origin, _keys(clouds, generator), radius=sizes.radius, count=sizes.num_points
@@ -82,10 +87,11 @@ class FlowLoss:
         turned = frame.transpose(1, 2) @ poses[:, :3]
         columns = turned[:, :, :2].transpose(1, 2).flatten(1)
         grasps = grasp_vectors(network.embodiment, turned[:, :, 3], columns, of.joints[rows])
+        grasps = grasps.repeat_interleave(_DRAWS, dim=0)
         noise = torch.randn(grasps.shape, generator=generator, device=grasps.device)
-        time = torch.rand(len(rows), generator=generator, device=grasps.device)
+        time = torch.rand(len(grasps), generator=generator, device=grasps.device)
         between = torch.lerp(noise, grasps, time[:, None])
-        velocity = network(between, time, network.encode(points))
+        velocity = network(between, time, network.encode(points).repeat_interleave(_DRAWS, dim=0))
         return nn.functional.mse_loss(velocity, grasps - noise)
 
 
@@ -99,6 +105,12 @@ def _with_noise(
     """Return points with normal noise on their positions."""
     noise = torch.randn(points[..., :3].shape, generator=generator, device=points.device)
     return torch.cat([points[..., :3] + jitter / SCALE * noise, points[..., 3:]], dim=-1)
+
+
+def _half_turns(count: int, generator: torch.Generator) -> Float[Tensor, "b 1 3"]:
+    """Return signs of the axes, for half a turn about z or none, at random."""
+    sign = 1 - 2 * torch.randint(2, (count, 1, 1), generator=generator, device=generator.device)
+    return torch.cat([sign, sign, torch.ones_like(sign)], dim=2).float()
 
 
 def _turns(count: int, generator: torch.Generator, augment: bool) -> Float[Tensor, "b 3 3"]:
