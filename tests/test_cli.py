@@ -124,9 +124,7 @@ def test_commands_in_one_process_leave_it_as_it_was(capsys):
 
 
 def test_a_wrong_command_lists_the_right_ones(refuses):
-    commands = (
-        "run, ask, batch, plan, grasp, grasp-image, track, act, view, bench-model, teach, compare, export"
-    )
+    commands = "run, ask, batch, plan, grasp, grasp-image, track, act, view, bench-model, teach, learn-grasps"
     refuses("grab", says=commands)
 
 

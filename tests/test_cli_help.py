@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from patience import seconds
 
-from point2act.cli import capture, completion, export, grasp, run, teach
+from point2act.cli import capture, completion, export, grasp, learn_grasps, run, teach
 from point2act.cli.main import COMMANDS, main
 from point2act.cli.options import list_options, parse_advanced, parse_user_level
 from point2act.core.errors import Point2ActError
 
-KINDS = {"capture": capture.KINDS, "teach": teach.KINDS}
+KINDS = {"capture": capture.KINDS, "teach": teach.KINDS, "learn-grasps": learn_grasps.KINDS}
 WAYS = [
     *(name for name in COMMANDS if name not in KINDS),
     *(f"export {kind}" for kind in export.KINDS),

@@ -16,6 +16,7 @@ COMMANDS = {
     "view": "Show a scene in a browser: ask, point, inspect grasps.",
     "bench-model": "Score pointing models on a published benchmark.",
     "teach": "Teach pointing models what the views of finished runs agree on.",
+    "learn-grasps": "Train networks that judge and propose grasps.",
     "compare": "Print two results side by side.",
     "export": "Write a recording for Rerun or Foxglove, or a data set.",
     "demo": "Run the complete pipeline on a simulated table.",
@@ -92,6 +93,6 @@ def module_of(command: str) -> str:
 
 def overview() -> str:
     """Return the text of ``point2act --help``."""
-    commands = [f"  {name:<11} {summary}" for name, summary in COMMANDS.items()]
+    commands = [f"  {name:<12} {summary}" for name, summary in COMMANDS.items()]
     flags = [f"  point2act COMMAND {flag:<15}{summary}" for flag, summary in EVERYWHERE.items()]
     return _TEXT.format(commands="\n".join(commands), flags="\n".join(flags)).rstrip()

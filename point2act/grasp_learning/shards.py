@@ -120,6 +120,10 @@ def _small(record: LocalCloud | LabelledGrasps) -> dict[str, np.ndarray]:
 def _fields(stored: Mapping[str, Any], prefix: str, record: type[Records]) -> dict[str, np.ndarray]:
     """Return the arrays of a record with numbers of double precision."""
     arrays = {field.name: stored[prefix + field.name] for field in fields(record)}  # type: ignore[arg-type]
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("its arrays differ in length")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("not all numbers are finite")
     return {
         name: array if array.dtype == bool else array.astype(np.float64) for name, array in arrays.items()
     }

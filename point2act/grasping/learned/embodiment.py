@@ -18,6 +18,8 @@ class Embodiment:
     """Largest joint positions, radians; metres for a gripper."""
     center: tuple[float, float, float]
     """Where an object is to be, in the frame of the gripper or palm, metres."""
+    symmetric: bool = False
+    """Whether half a turn about the approach gives the same grasp, as of two parallel fingers."""
 
 
 def embodiment_of(effector: EndEffector) -> Embodiment:
@@ -26,4 +28,4 @@ def embodiment_of(effector: EndEffector) -> Embodiment:
         low, high = effector.joints.low.tolist(), effector.joints.high.tolist()
         x, y, z = effector.grasp_center.tolist()
         return Embodiment(tuple(low), tuple(high), (x, y, z))
-    return Embodiment((0.0,), (effector.max_width,), (0.0, 0.0, 0.0))
+    return Embodiment((0.0,), (effector.max_width,), (0.0, 0.0, 0.0), symmetric=True)

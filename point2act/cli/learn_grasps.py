@@ -1,0 +1,118 @@
+"""``point2act learn-grasps train …``: networks that judge and propose grasps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import tyro
+
+from point2act.cli.options import parse
+from point2act.core.errors import LearningError
+from point2act.core.logs import printable
+from point2act.core.progress import Stages
+from point2act.grasp_learning.training import TrainConfig
+
+if TYPE_CHECKING:
+    from point2act.grasp_learning.ranking import Ranking
+    from point2act.grasp_learning.training import Trained
+else:
+    Ranking = Trained = Any
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the networks of a gripper or a hand on labelled grasps.
+
+      point2act learn-grasps train data/ --output weights/ --kind evaluator
+
+    Writes for each network its weights, the losses and scores as JSON, and a model card. Families of objects
+    are held out: by their loss the best pass is chosen, and on them the evaluator is compared with the
+    analytic quality. The same command resumes a training that was interrupted.
+    """
+
+    data: tyro.conf.Positional[Path]
+    """Folder of shards (.npz), of one gripper or hand."""
+    output: Path
+    """Folder of the weights; networks that are in it already are not replaced."""
+    kind: Literal["evaluator", "flow", "both"] = "both"
+    """The network that judges grasps, the one that proposes those of a hand, or both."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    """How they are trained."""
+
+
+KINDS = {"train": Train}
+"""What can be done."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and train."""
+    if not argv or argv[0] not in KINDS:
+        _explain(argv)
+    arguments = parse(KINDS[argv[0]], argv[1:], f"learn-grasps {argv[0]}")
+    if isinstance(arguments, Train):
+        _train(arguments)
+
+
+def _explain(argv: Sequence[str]) -> NoReturn:
+    """List what can be done, or refuse what cannot."""
+    if not {"-h", "--help", "--help-all"} & set(argv):
+        raise LearningError(
+            f"point2act learn-grasps needs what to do as its first argument: {', '.join(KINDS)}"
+        )
+    from point2act.cli.help import format_kinds
+
+    print(format_kinds("learn-grasps", KINDS))
+    raise SystemExit(0)
+
+
+def _train(arguments: Train) -> None:
+    _check_training(arguments.config)
+    from point2act.grasp_learning.training import train_evaluator, train_flow
+
+    trainers = {"evaluator": train_evaluator, "flow": train_flow}
+    stages = Stages(show=True)
+    for kind in trainers if arguments.kind == "both" else [arguments.kind]:
+        with stages.stage(f"train the {kind}") as tick:
+            found = trainers[kind](arguments.data, arguments.output, config=arguments.config, progress=tick)
+        _report(found)
+
+
+def _report(trained: Trained) -> None:
+    print(
+        f"{trained.effector} {trained.kind}: {trained.parameters} weights, {len(trained.train_losses)} passes"
+    )
+    print(f"loss: {trained.train_losses[0]:.4f} at first, {trained.train_losses[trained.best]:.4f} at best")
+    if trained.held_out_losses:
+        names = printable(", ".join(trained.held_out))
+        print(f"held-out families ({names}): loss {trained.held_out_losses[trained.best]:.4f}")
+    for label, ranking in (("lifted", trained.lifted), ("lifted by the part", trained.by_part)):
+        if ranking is not None:
+            print(_ranked(label, ranking))
+    print(f"weights: {trained.weights}")
+
+
+def _ranked(label: str, ranking: Ranking) -> str:
+    return (
+        f"first grasp {label}: {ranking.top_one:.1%} by the evaluator, {ranking.quality_top_one:.1%} by the "
+        f"quality, {ranking.random:.1%} at random, {ranking.best_possible:.1%} at best ({ranking.regions} "
+        "regions)"
+    )
+
+
+def _check_training(config: TrainConfig) -> None:
+    """Refuse options out of range before any work."""
+    for name in ("epochs", "batch", "patience", "max_points"):
+        if getattr(config, name) < 1:
+            raise LearningError(
+                f"--{name.replace('_', '-')} {getattr(config, name)}: give a whole number, 1 or more"
+            )
+    if not 0 < config.learning_rate < 1:
+        raise LearningError(f"--learning-rate {config.learning_rate:g}: give a number between 0 and 1")
+    for name in ("weight_decay", "jitter"):
+        if not 0 <= getattr(config, name) < 1:
+            raise LearningError(
+                f"--{name.replace('_', '-')} {getattr(config, name):g}: give a number from 0 to 1"
+            )
