@@ -255,7 +255,7 @@ def test_weights_without_metadata_are_refused(tmp_path):
 
 def test_shipped_weights_are_found_by_the_name_of_the_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "_SHIPPED", tmp_path / "weights")
-    weights._shipped.cache_clear()
+    weights._read.cache_clear()
     write_network(tmp_path / "weights" / "allegro_evaluator.safetensors", evaluator_of(), "allegro")
     (tmp_path / "outside_evaluator.safetensors").write_bytes(b"")
     (tmp_path / "weights" / "leap_flow.safetensors").write_bytes(b"no weights")
@@ -267,7 +267,7 @@ def test_shipped_weights_are_found_by_the_name_of_the_hand(tmp_path, monkeypatch
     assert load_evaluator("") is None
     with pytest.raises(LearningError, match=r"leap_flow\.safetensors is damaged"):
         load_flow("leap")
-    weights._shipped.cache_clear()
+    weights._read.cache_clear()
 
 
 # ── proposals ──────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,5 @@
-"""Planners of hands that are compared: ours, the same energy without the region, and a simple power grasp."""
+"""Planners of hands that are compared: ours, with each head, the same energy without the region, and a simple
+power grasp."""
 
 from __future__ import annotations
 
@@ -30,6 +31,16 @@ _FREE = 0.004
 def ours(case: Case, hand: Hand) -> tuple[Grasp, ...]:
     """Plan with force closure on the region."""
     return _planned(case, hand, HandConfig())
+
+
+def learned(case: Case, hand: Hand) -> tuple[Grasp, ...]:
+    """Refine what a network proposes, in the order of another network."""
+    return _planned(case, hand, HandConfig(head="learned"))
+
+
+def both(case: Case, hand: Hand) -> tuple[Grasp, ...]:
+    """Take the proposals and the optimised starts, in the order of the network."""
+    return _planned(case, hand, HandConfig(head="both"))
 
 
 def without_region(case: Case, hand: Hand) -> tuple[Grasp, ...]:
@@ -72,7 +83,13 @@ def power(case: Case, hand: Hand) -> tuple[Grasp, ...]:
     )
 
 
-PLANNERS: dict[str, HandPlanner] = {"ours": ours, "without_region": without_region, "power": power}
+PLANNERS: dict[str, HandPlanner] = {
+    "ours": ours,
+    "learned": learned,
+    "both": both,
+    "without_region": without_region,
+    "power": power,
+}
 
 
 def _planned(case: Case, hand: Hand, config: HandConfig) -> tuple[Grasp, ...]:

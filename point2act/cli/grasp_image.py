@@ -14,7 +14,7 @@ from point2act.cli.options import Texts, parse
 from point2act.cli.summary import IMAGE_ADVICE, print_summary
 from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
-from point2act.core.types import Capture, PointSet, View
+from point2act.core.types import Capture, Head, PointSet, View
 from point2act.grasping.depth_noise import Sensor
 from point2act.vlm.clients.factory import ClientConfig
 from point2act.vlm.pointing.questions import AskConfig, ask
@@ -61,6 +61,8 @@ class ImageGripper:
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
+    head: Head = "analytic"
+    """Where a hand's grasps come from: optimised random starts, a network's proposals, or both."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
         config.answer,
         gripper=arguments.gripper.gripper,
         hand=arguments.gripper.hand,
+        hands=replace(config.answer.hands, head=arguments.gripper.head),
         sensor=arguments.input.sensor,
         seed=arguments.speed.seed,
     )

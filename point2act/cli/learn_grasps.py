@@ -1,4 +1,4 @@
-"""``point2act learn-grasps train …``: networks that judge and propose grasps."""
+"""``point2act learn-grasps generate|train …``: networks that judge and propose grasps."""
 
 from __future__ import annotations
 
@@ -23,6 +23,34 @@ else:
 
 
 @dataclass(frozen=True)
+class Generate:
+    """Plan grasps on simulated tables, and label them in physics (pip install 'point2act[sim]').
+
+      point2act learn-grasps generate --effector allegro --output data/
+
+    Objects of many families and sizes are drawn, each on a table of its own, often with neighbours. Writes a
+    file for each part whose grasps were planned and executed. The same command resumes what was interrupted.
+    """
+
+    output: Path
+    """Folder of the shards; it may have some already."""
+    effector: str = "panda"
+    """Name of a gripper or of a hand."""
+    shapes: int = 315
+    """Number of objects, shared evenly among the families."""
+    parts: int = 2
+    """Largest number of parts of an object whose grasps are labelled."""
+    grasps: int = 24
+    """Largest number of grasps of a part."""
+    views: int = 12
+    """Depth images of a table."""
+    seed: int = 0
+    """Seed of the first object of each family; the others follow."""
+    jobs: int | None = None
+    """Number of processes; by default one on each core."""
+
+
+@dataclass(frozen=True)
 class Train:
     """Train the networks of a gripper or a hand on labelled grasps.
 
@@ -43,16 +71,18 @@ class Train:
     """How they are trained."""
 
 
-KINDS = {"train": Train}
+KINDS = {"generate": Generate, "train": Train}
 """What can be done."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse the arguments and train."""
+    """Parse the arguments, and generate or train."""
     if not argv or argv[0] not in KINDS:
         _explain(argv)
     arguments = parse(KINDS[argv[0]], argv[1:], f"learn-grasps {argv[0]}")
-    if isinstance(arguments, Train):
+    if isinstance(arguments, Generate):
+        _generate(arguments)
+    elif isinstance(arguments, Train):
         _train(arguments)
 
 
@@ -66,6 +96,32 @@ def _explain(argv: Sequence[str]) -> NoReturn:
 
     print(format_kinds("learn-grasps", KINDS))
     raise SystemExit(0)
+
+
+def _generate(arguments: Generate) -> None:
+    for name in ("shapes", "parts", "grasps", "views", "jobs"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise LearningError(f"--{name} {value}: give a whole number, 1 or more")
+    if arguments.seed < 0:
+        raise LearningError(f"--seed {arguments.seed}: give a whole number, 0 or more")
+    from point2act.grasp_learning.generate import GenerateConfig, generate
+    from point2act.grasp_learning.labels import LabelConfig
+
+    config = GenerateConfig(
+        shapes=arguments.shapes,
+        parts=arguments.parts,
+        views=arguments.views,
+        labels=LabelConfig(grasps=arguments.grasps),
+        seed=arguments.seed,
+    )
+    with Stages(show=True).stage("label grasps") as tick:
+        found = generate(arguments.effector, arguments.output, config, jobs=arguments.jobs, progress=tick)
+    print(f"{found.regions} parts, {found.grasps} grasps in {found.seconds:.0f} s")
+    print(f"{found.lifted} lift the object, {found.by_part} of them by the part")
+    if found.skipped:
+        print(f"{found.skipped} objects did not stand on any table that was drawn")
+    print(f"data: {arguments.output}")
 
 
 def _train(arguments: Train) -> None:

@@ -11,7 +11,7 @@ import tyro
 
 from point2act.cli.options import Texts
 from point2act.core.errors import ModelError, PointsError
-from point2act.core.types import Capture, Role
+from point2act.core.types import Capture, Head, Role
 from point2act.data.points import read_points
 from point2act.vlm.clients.factory import open_model
 from point2act.vlm.pointing.ask import Questions
@@ -127,6 +127,8 @@ class EndEffectorOptions(GripperOptions):
 
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
+    head: Head = "analytic"
+    """Where a hand's grasps come from: optimised random starts, a network's proposals, or both."""
 
 
 @dataclass(frozen=True)

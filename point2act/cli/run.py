@@ -174,6 +174,7 @@ def _options(arguments: Arguments) -> RunOptions:
             config.answer,
             gripper=robot.gripper,
             hand=robot.hand,
+            hands=replace(config.answer.hands, head=robot.head),
             arm=robot.arm,
             metric=robot.metric,
             sensor=given.sensor,

@@ -31,6 +31,8 @@ DepthImages = Sequence[Float[np.ndarray, "_h _w"]]
 Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the queried thing."""
 
+Head = Literal["analytic", "learned", "both"]
+"""Where the grasps of a hand come from: optimised random starts, the proposals of a network, or both."""
 Reason = Literal[
     "no_points",
     "no_agreement",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.errors import ArmError
+from point2act.core.errors import ArmError, HandError
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Capture, Grasp, NoAnswer, ProgressCallback, QueryResult, Region
 from point2act.grasping.antipodal.avoid import Avoid, avoid_region
@@ -18,6 +18,7 @@ from point2act.grasping.antipodal.plan import free_in, plan_grasps
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.end_effector import EndEffector
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.hands.candidates import check_weights
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.plan import plan_hand_grasps
@@ -266,8 +267,20 @@ def _reachable(
 
 
 def chosen_end_effector(config: AnswerConfig) -> EndEffector:
-    """Load the hand that is configured, else the gripper."""
-    return load_gripper(config.gripper) if config.hand is None else load_hand(config.hand)
+    """Load the hand that is configured, else the gripper.
+
+    Raises:
+        GripperError, HandError: There is none of that name, or no network for grasps that are to be learned.
+    """
+    learned = config.hands.head != "analytic"
+    if config.hand is None:
+        if learned:
+            raise HandError(f"the head '{config.hands.head}' is for hands: name one with --hand")
+        return load_gripper(config.gripper)
+    hand = load_hand(config.hand)
+    if learned:
+        check_weights(hand, config.hands)
+    return hand
 
 
 def find_robot(capture: Capture, gripper: EndEffector, *, config: AnswerConfig) -> Robot | None:

@@ -87,13 +87,14 @@ class ArmModel:
     def covers(self, data: MjData, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
         """Return which points are on the arm or on its gripper, base frame, metres."""
         covered = np.zeros(len(points), dtype=bool)
+        squared = np.einsum("ni,ni->n", points, points)
         for geom in self.moving:
             turn = data.geom_xmat[geom].reshape(3, 3)
             center = data.geom_xpos[geom] + turn @ self.links.centers[geom]
             reach = self.links.radii[geom] + _MARGIN
-            near = np.flatnonzero(
-                np.linalg.norm(points - center, axis=1) < np.linalg.norm(self.links.halves[geom]) + reach
-            )
+            bound = np.linalg.norm(self.links.halves[geom]) + reach
+            # |p - c|² without the differences: most points are far from most links.
+            near = np.flatnonzero(squared - 2 * (points @ center) < bound**2 - center @ center)
             beyond = np.maximum(np.abs((points[near] - center) @ turn) - self.links.halves[geom], 0.0)
             covered[near] |= np.linalg.norm(beyond, axis=1) < reach
         return covered

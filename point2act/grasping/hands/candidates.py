@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,10 +13,16 @@ from torch import Tensor
 from point2act.core.errors import HandError
 from point2act.core.types import ProgressCallback
 from point2act.grasping.hands.energies import Grasps, HandModel
+from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.optimization import OptimizationConfig, optimize
 from point2act.grasping.hands.scene_field import SceneField
 from point2act.grasping.hands.starts import draw_starts, slot_choices
-from point2act.grasping.hands.task import HandTask
+from point2act.grasping.hands.task import HandConfig, HandTask
+
+if TYPE_CHECKING:
+    from point2act.grasping.learned.networks import GraspFlow
+else:
+    GraspFlow = Any
 
 
 def candidates(
@@ -50,6 +57,28 @@ def candidates(
         done += schedule.iterations
 
 
+def check_weights(hand: Hand, config: HandConfig) -> None:
+    """Refuse to propose grasps of a hand that there are no weights for.
+
+    Raises:
+        HandError: There are none.
+    """
+    _flow(hand, config)
+
+
+def _flow(hand: Hand, config: HandConfig) -> GraspFlow:
+    from point2act.grasping.learned.weights import load_flow
+
+    flow = load_flow(hand.name, config.weights)
+    if flow is None:
+        where = "ship" if config.weights is None else f"are in {config.weights}"
+        raise HandError(
+            f"no weights {where} that propose grasps of the hand '{hand.name}': use --head analytic, or "
+            "train them with point2act learn-grasps"
+        )
+    return flow
+
+
 def _shifted(progress: ProgressCallback, done: int, total: int, step: int, _: int) -> None:
     progress(done + step, total)
 
@@ -80,14 +109,8 @@ def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.rand
     """Draw grasps from the network of the hand."""
     from point2act.grasping.learned.cloud import local_cloud
     from point2act.grasping.learned.proposals import propose
-    from point2act.grasping.learned.weights import load_flow
 
-    flow = load_flow(task.hand.name)
-    if flow is None:
-        raise HandError(
-            f"no weights ship that propose grasps of the hand '{task.hand.name}': use the head analytic, or "
-            "train them with point2act learn-grasps"
-        )
+    flow = _flow(task.hand, task.config)
     cloud = local_cloud(task.surface, task.probability)
     config = task.config
     return propose(cloud, flow, model, field, config.proposals, generator=generator, weights=config.energies)

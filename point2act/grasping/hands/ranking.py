@@ -34,7 +34,7 @@ def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
     from point2act.grasping.learned.evaluator import hold_probability
     from point2act.grasping.learned.weights import load_evaluator
 
-    evaluator = load_evaluator(task.hand.name)
+    evaluator = load_evaluator(task.hand.name, task.config.weights)
     if evaluator is None:
         return grasps
     poses = np.array([grasp.T_volume_palm for grasp in grasps])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
 from point2act.core.geometry import distance_to_box, invert, transform_points
-from point2act.core.types import NoAnswer, OrientedBox, Region
+from point2act.core.types import Head, NoAnswer, OrientedBox, Region
 from point2act.grasping.antipodal.avoid import Avoid
 from point2act.grasping.antipodal.boundary import (
     BoundaryConfig,
@@ -29,8 +29,6 @@ from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.starts import StartConfig
 
-Head = Literal["analytic", "learned", "both"]
-"""Sources of a hand's grasps."""
 SHORT = OptimizationConfig(
     iterations=24, position_rate=0.002, angle_rate=0.02, redraw=8, temperature=0.0, halving=()
 )
@@ -54,6 +52,8 @@ class HandConfig:
     head: Head = "analytic"
     """Where grasps come from: the optimisation of random starts (``analytic``), the short one of what a
     network proposes (``learned``), or both. But for ``analytic``, another network orders them."""
+    weights: Path | None = None
+    """Folder of the networks, as ``point2act learn-grasps train`` writes it; None for those that ship."""
     proposals: int = 64
     """Grasps that the network proposes."""
     refinement: OptimizationConfig = field(default_factory=lambda: SHORT)

@@ -84,27 +84,31 @@ def _built(
     return network.eval().requires_grad_(False)
 
 
-def load_evaluator(effector: str) -> GraspEvaluator | None:
-    """Return the evaluator that ships for a gripper or hand; None if there is none.
+def load_evaluator(effector: str, folder: Path | None = None) -> GraspEvaluator | None:
+    """Return the evaluator of a gripper or hand; None if there is none.
+
+    Args:
+        effector: Name of the gripper or hand.
+        folder: Folder that ``point2act learn-grasps train`` wrote; None for the weights that ship.
 
     Raises:
         LearningError: The file is damaged.
     """
-    return _shipped(effector, GraspEvaluator)
+    return _read(folder or _SHIPPED, effector, GraspEvaluator)
 
 
-def load_flow(effector: str) -> GraspFlow | None:
-    """Return the flow that ships for a hand; None if there is none.
+def load_flow(effector: str, folder: Path | None = None) -> GraspFlow | None:
+    """Return the flow of a hand; None if there is none. The arguments are those of ``load_evaluator``.
 
     Raises:
         LearningError: The file is damaged.
     """
-    return _shipped(effector, GraspFlow)
+    return _read(folder or _SHIPPED, effector, GraspFlow)
 
 
 @lru_cache(maxsize=8)
-def _shipped(effector: str, kind: type[Network]) -> Network | None:
+def _read(folder: Path, effector: str, kind: type[Network]) -> Network | None:
     # Looked up in a list, since the name may come from the file of a user's hand.
-    shipped = {path.name: path for path in _SHIPPED.glob("*.safetensors")}
-    path = shipped.get(file_name(effector, kind.kind))
+    files = {path.name: path for path in folder.glob("*.safetensors")}
+    path = files.get(file_name(effector, kind.kind))
     return None if path is None else read_network(path, kind)
