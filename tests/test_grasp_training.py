@@ -441,6 +441,14 @@ def test_the_command_trains_both(tmp_path, capsys):
         "allegro_evaluator.safetensors",
         "allegro_flow.safetensors",
     }
+    (tmp_path / "out" / "allegro_flow.safetensors").unlink()
+    cli(["learn-grasps", *words])
+    shown = capsys.readouterr().out
+    assert "evaluator: already trained" in shown
+    assert "allegro flow:" in shown
+    with pytest.raises(SystemExit):
+        cli(["learn-grasps", *words, "--kind", "flow"])
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

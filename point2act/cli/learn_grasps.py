@@ -126,11 +126,15 @@ def _generate(arguments: Generate) -> None:
 
 def _train(arguments: Train) -> None:
     _check_training(arguments.config)
-    from point2act.grasp_learning.training import train_evaluator, train_flow
+    from point2act.grasp_learning.training import train_evaluator, train_flow, weights_path
 
     trainers = {"evaluator": train_evaluator, "flow": train_flow}
     stages = Stages(show=True)
     for kind in trainers if arguments.kind == "both" else [arguments.kind]:
+        done = weights_path(arguments.data, arguments.output, kind)
+        if arguments.kind == "both" and done.exists():
+            print(f"{kind}: already trained, see {done}")
+            continue
         with stages.stage(f"train the {kind}") as tick:
             found = trainers[kind](arguments.data, arguments.output, config=arguments.config, progress=tick)
         _report(found)

@@ -26,7 +26,7 @@ from point2act.grasp_learning.model_card import model_card
 from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
 from point2act.grasp_learning.ranking import Ranked, Ranking, rank
 from point2act.grasp_learning.shards import Shard, read_shards
-from point2act.grasp_learning.training import TrainConfig, Trained
+from point2act.grasp_learning.training import TrainConfig, Trained, weights_path
 from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.learned.embodiment import Embodiment, embodiment_of
 from point2act.grasping.learned.evaluator import hold_probability
@@ -35,7 +35,7 @@ from point2act.grasping.learned.networks import (
     GraspEvaluator,
     GraspFlow,
 )
-from point2act.grasping.learned.weights import file_name, write_network
+from point2act.grasping.learned.weights import write_network
 from point2act.splatting.gaussians import choose_device
 
 
@@ -80,7 +80,7 @@ def train(
     """Train the network that ``build`` makes for a gripper or hand, see ``train_evaluator``."""
     shards = list(read_shards(data))
     effector = _effector(shards, data)
-    weights = output / file_name(effector, recipe.kind)
+    weights = weights_path(data, output, recipe.kind)
     if weights.exists():
         raise LearningError(f"{weights} already exists: choose another --output, or delete it")
     held_out = held_out_families(shards, config.held_out, config.seed)

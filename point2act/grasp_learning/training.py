@@ -77,6 +77,23 @@ class Trained:
     """The same by whether they lift by the part, over regions where one was asked for."""
 
 
+def weights_path(data: Path, output: Path, kind: str) -> Path:
+    """Return the file that a training writes last: if it exists, all is done.
+
+    Args:
+        data: Folder of shards, of one gripper or hand.
+        output: Folder of the files to write.
+        kind: Kind of the network, evaluator or flow.
+
+    Raises:
+        LearningError: There are no shards, or the first one is damaged.
+    """
+    from point2act.grasp_learning.shards import read_shards
+    from point2act.grasping.learned.weights import file_name
+
+    return output / file_name(next(read_shards(data)).source.effector, kind)
+
+
 def train_evaluator(
     data: Path,
     output: Path,
