@@ -75,9 +75,9 @@ def edited(path: Path, **arrays: np.ndarray | None) -> Path:
         {"document": np.array("{}")},
         {"document": np.array(json.dumps({"version": 1, "effector": "panda", "color": "red"}))},
         {"grasp_lifted": np.zeros(3, dtype=bool)},
-        {"grasp_quality": np.full(40, np.nan)},
-        {"grasp_quality": np.array(1.0)},
-        {"grasp_quality": np.array(["good"] * 40)},
+        {"grasp_score": np.full(40, np.nan)},
+        {"grasp_score": np.array(1.0)},
+        {"grasp_score": np.array(["good"] * 40)},
         {"grasp_lifted": np.array([{"an": "object"}], dtype=object)},
     ],
 )

@@ -73,11 +73,11 @@ def test_the_evaluator_learns_where_grasps_hold(learned):
     lifted, by_part = learned[0].lifted, learned[0].by_part
     assert lifted.area > 0.9
     assert by_part.area > 0.8
-    assert 0.35 < lifted.quality_area < 0.65
+    assert 0.35 < lifted.planner_area < 0.65
     assert lifted.top_one > 0.9
     assert lifted.top_one > lifted.random + 0.2
     assert lifted.best_possible == 1
-    assert lifted.gain[0] <= lifted.top_one - lifted.quality_top_one <= lifted.gain[1]
+    assert lifted.gain[0] <= lifted.top_one - lifted.planner_top_one <= lifted.gain[1]
     assert (lifted.regions, lifted.grasps) == (5, 200)
 
 
@@ -421,7 +421,7 @@ def test_the_first_grasp_of_each_region_counts():
     found = rank(regions)
     assert (found.regions, found.grasps) == (4, 8)
     assert found.top_one == pytest.approx((1 + 0 + 0.5 + 0) / 4)
-    assert found.quality_top_one == pytest.approx((0 + 0 + 1 + 0) / 4)
+    assert found.planner_top_one == pytest.approx((0 + 0 + 1 + 0) / 4)
     assert found.random == pytest.approx((1 / 2 + 1 / 3 + 1 / 2 + 0) / 4)
     assert found.best_possible == pytest.approx(3 / 4)
     assert rank(regions[-1:]) is None
@@ -469,5 +469,5 @@ def test_wrong_options_are_refused(tmp_path, words, problem):
 
 def test_what_to_do_is_asked_for():
     for words in ([], ["fit"]):
-        with pytest.raises(LearningError, match="as its first argument: train"):
+        with pytest.raises(LearningError, match="as its first argument: generate, train"):
             learn(words)

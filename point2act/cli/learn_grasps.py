@@ -58,7 +58,7 @@ class Train:
 
     Writes for each network its weights, the losses and scores as JSON, and a model card. Families of objects
     are held out: by their loss the best pass is chosen, and on them the evaluator is compared with the
-    analytic quality. The same command resumes a training that was interrupted.
+    planner. The same command resumes a training that was interrupted.
     """
 
     data: tyro.conf.Positional[Path]
@@ -156,8 +156,8 @@ def _report(trained: Trained) -> None:
 
 def _ranked(label: str, ranking: Ranking) -> str:
     return (
-        f"first grasp {label}: {ranking.top_one:.1%} by the evaluator, {ranking.quality_top_one:.1%} by the "
-        f"quality, {ranking.random:.1%} at random, {ranking.best_possible:.1%} at best ({ranking.regions} "
+        f"first grasp {label}: {ranking.top_one:.1%} by the evaluator, {ranking.planner_top_one:.1%} by the "
+        f"planner, {ranking.random:.1%} at random, {ranking.best_possible:.1%} at best ({ranking.regions} "
         "regions)"
     )
 

@@ -77,8 +77,8 @@ def labelled(
     flags = np.array(outcomes, dtype=bool).reshape(-1, 4).T
     T_cloud_world = invert(volume.T_world_volume)
     poses = np.array([T_cloud_world @ grasp.T_world_gripper for grasp in planned]).reshape(-1, 4, 4)
-    quality = np.array([grasp.quality for grasp in planned])
-    grasps = LabelledGrasps(poses, joints[:, 0], joints[:, 1], quality, *flags)
+    score = np.array([grasp.score for grasp in planned])
+    grasps = LabelledGrasps(poses, joints[:, 0], joints[:, 1], score, *flags)
     source = Source(effector.name, family, scene.seed, scene.target(query).part)
     return Shard(source, _cloud(volume, region, config), grasps)
 

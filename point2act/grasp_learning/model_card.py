@@ -37,7 +37,7 @@ _PURPOSE = {
 _FIGURES = """
 On the held-out families:
 
-| | evaluator | analytic quality | random | best possible |
+| | evaluator | planner | random | best possible |
 |---|---|---|---|---|
 {rows}
 
@@ -116,11 +116,11 @@ def _figures(trained: Trained) -> str:
 
 
 def _rows(label: str, ranking: Ranking) -> tuple[str, str]:
-    areas = [f"{area:.3f}" if area is not None else "–" for area in (ranking.area, ranking.quality_area)]
-    first = (ranking.top_one, ranking.quality_top_one, ranking.random, ranking.best_possible)
+    areas = [f"{area:.3f}" if area is not None else "–" for area in (ranking.area, ranking.planner_area)]
+    first = (ranking.top_one, ranking.planner_top_one, ranking.random, ranking.best_possible)
     low, high = (100 * value for value in ranking.gain)
     shares = [f"{100 * share:.1f} %" for share in first]
-    shares[0] += f" ({low:+.1f} to {high:+.1f} points against the quality)"
+    shares[0] += f" ({low:+.1f} to {high:+.1f} points against the planner)"
     return (
         f"| {label}: area under the ROC curve, {ranking.grasps} grasps | {areas[0]} | {areas[1]} | 0.5 | 1 |",
         f"| {label}: first grasp, {ranking.regions} regions | {' | '.join(shares)} |",

@@ -18,28 +18,28 @@ class Ranked:
     """The grasps of one region with two scores each."""
 
     evaluator: Float[np.ndarray, " g"]
-    quality: Float[np.ndarray, " g"]
+    planner: Float[np.ndarray, " g"]
     label: Bool[np.ndarray, " g"]
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well the evaluator ranks grasps, beside the analytic quality."""
+    """How well the evaluator ranks grasps, beside the score of the planner."""
 
     regions: int
     grasps: int
     area: float | None
     """Area under the ROC curve over all grasps; None if all labels are equal."""
-    quality_area: float | None
+    planner_area: float | None
     top_one: float
     """Mean label of the grasp with the highest score of each region: with ties, of all these."""
-    quality_top_one: float
+    planner_top_one: float
     random: float
     """Mean label of a grasp drawn at random."""
     best_possible: float
     """Part of the regions that have a grasp with the label."""
     gain: tuple[float, float]
-    """Interval of 95 % of ``top_one`` - ``quality_top_one``, from resampled regions."""
+    """Interval of 95 % of ``top_one`` - ``planner_top_one``, from resampled regions."""
 
 
 def rank(regions: Sequence[Ranked]) -> Ranking | None:
@@ -49,14 +49,14 @@ def rank(regions: Sequence[Ranked]) -> Ranking | None:
         return None
     labels = np.concatenate([region.label for region in regions])
     learned = np.array([_top(region.evaluator, region.label) for region in regions])
-    analytic = np.array([_top(region.quality, region.label) for region in regions])
+    analytic = np.array([_top(region.planner, region.label) for region in regions])
     return Ranking(
         regions=len(regions),
         grasps=len(labels),
         area=roc_area(np.concatenate([region.evaluator for region in regions]), labels),
-        quality_area=roc_area(np.concatenate([region.quality for region in regions]), labels),
+        planner_area=roc_area(np.concatenate([region.planner for region in regions]), labels),
         top_one=float(learned.mean()),
-        quality_top_one=float(analytic.mean()),
+        planner_top_one=float(analytic.mean()),
         random=float(np.mean([region.label.mean() for region in regions])),
         best_possible=float(np.mean([region.label.any() for region in regions])),
         gain=_interval(learned - analytic),

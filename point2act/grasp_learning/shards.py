@@ -32,8 +32,8 @@ class LabelledGrasps(Records):
     """Joint positions on the approach, radians; the distance between a gripper's pads, metres."""
     joints: Float[np.ndarray, "g j"]
     """The same at the grasp."""
-    quality: Float[np.ndarray, " g"]
-    """Analytic quality."""
+    score: Float[np.ndarray, " g"]
+    """Score by which the planner orders them."""
     free: Bool[np.ndarray, " g"]
     """Whether the approach met nothing; the pose was executed with an error, see ``LabelConfig``."""
     lifted: Bool[np.ndarray, " g"]
@@ -43,7 +43,7 @@ class LabelledGrasps(Records):
     """Whether it was lifted by the part that was asked for."""
 
     def __len__(self) -> int:
-        return len(self.quality)
+        return len(self.score)
 
 
 @dataclass(frozen=True)

@@ -174,5 +174,5 @@ def _rankings(evaluator: GraspEvaluator, shards: Sequence[Shard]) -> tuple[Ranki
         for label, regions in (("lifted", lifted), ("by_part", by_part)):
             column = LABELS.index(label)
             if shard.source.part or label == "lifted":
-                regions.append(Ranked(found[:, column], grasps.quality, labels[:, column]))
+                regions.append(Ranked(found[:, column], grasps.score, labels[:, column]))
     return rank(lifted), rank(by_part)
