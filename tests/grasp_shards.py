@@ -31,7 +31,7 @@ def poses(rng: np.random.Generator, positions: np.ndarray) -> np.ndarray:
 def ball_shard(
     seed: int, *, grasps: int = 40, family: str = "ball", effector: str = "panda", joints: int = 1
 ) -> Shard:
-    """Return a shard in which grasps lift if they are near the centre, whatever their analytic quality."""
+    """Return a shard in which grasps lift if they are near the centre, whatever their score."""
     rng = np.random.default_rng(seed)
     cloud = ball(rng)
     directions = rng.standard_normal((grasps, 3))
@@ -43,7 +43,7 @@ def ball_shard(
         T_cloud_gripper=poses(rng, positions),
         pregrasp=width + 0.02,
         joints=width,
-        quality=rng.random(grasps),
+        score=rng.random(grasps),
         free=np.ones(grasps, dtype=bool),
         lifted=lifted,
         shaken=lifted & (rng.random(grasps) < 0.8),

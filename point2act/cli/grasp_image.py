@@ -62,7 +62,7 @@ class ImageGripper:
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
     head: Head = "analytic"
-    """Where a hand's grasps come from: optimised random starts, a network's proposals, or both."""
+    """Source of a hand's grasps: optimised random starts, a network's proposals, or both."""
 
 
 @dataclass(frozen=True)

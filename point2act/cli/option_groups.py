@@ -118,7 +118,7 @@ class GripperOptions:
     arm: str | None = None
     """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
     metric: bool = False
-    """The poses are in metres although the capture has no depth."""
+    """Poses are in metres although there is no depth."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class EndEffectorOptions(GripperOptions):
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
     head: Head = "analytic"
-    """Where a hand's grasps come from: optimised random starts, a network's proposals, or both."""
+    """Source of a hand's grasps: optimised, or proposed."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ class ClientConfig:
     model: str | None = None
     """Name of a shipped model, or the path of a model's .toml file (configs/models)."""
     server: str | None = None
-    """Address of an OpenAI-compatible server that hosts the model, such as http://localhost:8000/v1. Without
-    it, the model runs in this process, or at the service that the model's file names."""
+    """OpenAI-compatible server of the model, such as http://localhost:8000/v1; else it runs in this process,
+    or at the service that its file names."""
     served_as: str | None = None
     """Name of the model on the server, if it differs from the one in the model's file."""
     dialect: str | None = None

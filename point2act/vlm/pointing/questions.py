@@ -38,8 +38,7 @@ class AskConfig:
 
     client: Annotated[ClientConfig, tyro.conf.arg(name="")] = field(default_factory=ClientConfig)
     look_twice: bool = False
-    """Ask again about an enlarged crop of each image, around the place that the first answers agree on:
-    helps with small parts."""
+    """Ask again about an enlarged crop where the first answers agree: helps with small parts."""
     zooming: ZoomConfig = field(default_factory=ZoomConfig)
     """Crops of the second pass."""
 
