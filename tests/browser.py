@@ -58,6 +58,12 @@ moves the edges of things by less than a pixel."""
 BLOCK = 20
 """Side of a block, pixels: viser draws a fifth as many pixels a side when it is slow."""
 
+# A frame is drawn by the processor, which has other work: this many milliseconds between two are enough.
+FEWER_FRAMES = """
+  const draw = window.requestAnimationFrame.bind(window);
+  window.requestAnimationFrame = (frame) => { setTimeout(() => draw(frame), 100); return 0; };
+"""
+
 # Keeps what the canvas shows at every frame, in small: a screenshot takes longer than many frames.
 SMALL = (60, 40)
 WATCH = """([selector, width, height]) => {
@@ -96,7 +102,9 @@ def open_browser() -> Iterator[BrowserContext]:
         pytest.skip("no Chromium on this system: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield chromium.new_context(viewport={"width": SIZE[0], "height": SIZE[1]})
+        context = chromium.new_context(viewport={"width": SIZE[0], "height": SIZE[1]})
+        context.add_init_script(FEWER_FRAMES)
+        yield context
         chromium.close()
 
 
