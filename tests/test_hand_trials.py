@@ -21,10 +21,11 @@ from point2act.grasping.hands.task import HandConfig
 
 pytest.importorskip("mujoco")
 from point2act.simulation.hand_model import add_hand
-from point2act.simulation.hand_trial import HandTrialConfig, soft_label, try_hand_grasp
+from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
 from point2act.simulation.layout import Jitter, Part, QueryTarget, SceneLayout, SceneObject, Shape, Table
 from point2act.simulation.record import grasp_from_json
 from point2act.simulation.scene import Scene, settled
+from point2act.simulation.soft_label import soft_label
 
 QUIET = HandTrialConfig(pictures=False, gravity_seconds=0.2)
 QUICK = HandConfig(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import distance_to_box, invert, transform_points
 from point2act.core.types import Grasp, Region, View
@@ -24,6 +23,7 @@ from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 from point2act.grasping.tsdf import fuse_local
 from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
 from point2act.simulation.scene import Scene
+from point2act.simulation.soft_label import displaced
 from point2act.simulation.trial import TrialConfig, try_grasp
 from point2act.simulation.true_region import true_region
 
@@ -73,7 +73,8 @@ def labelled(
         planned, joints = _hand_grasps(volume, region, effector, scene.seed, config)
     else:
         planned, joints = _gripper_grasps(volume, region, effector, rng, config)
-    outcomes = [_outcome(scene, query, _off(grasp, config, rng), effector) for grasp in planned]
+    executed = [displaced(grasp, rng, shift=config.shift, turn=config.turn) for grasp in planned]
+    outcomes = [_outcome(scene, query, grasp, effector) for grasp in executed]
     flags = np.array(outcomes, dtype=bool).reshape(-1, 4).T
     T_cloud_world = invert(volume.T_world_volume)
     poses = np.array([T_cloud_world @ grasp.T_world_gripper for grasp in planned]).reshape(-1, 4, 4)
@@ -109,14 +110,6 @@ def _gripper_grasps(
     planned, _ = plan_grasps(volume, region, gripper, config=planner, rng=rng)
     widths = [(one.approach_width or one.width, one.width) for one in planned]
     return planned, np.array(widths, dtype=float).reshape(-1, 2, 1)
-
-
-def _off(grasp: Grasp, config: LabelConfig, rng: np.random.Generator) -> Grasp:
-    """Return the grasp as it is executed."""
-    T = grasp.T_world_gripper.copy()
-    T[:3, 3] += config.shift * rng.standard_normal(3)
-    T[:3, :3] = T[:3, :3] @ Rotation.from_rotvec(config.turn * rng.standard_normal(3)).as_matrix()
-    return replace(grasp, T_world_gripper=T)
 
 
 def _outcome(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
@@ -74,16 +73,6 @@ class HandTrial:
         return self.outcome == "success"
 
 
-@dataclass(frozen=True)
-class SoftLabel:
-    """Shares of noisy copies of a grasp that succeed, from 0 to 1."""
-
-    free: float
-    """Without a collision on the approach."""
-    lifted: float
-    shaken: float
-
-
 def try_hand_grasp(
     scene: Scene, query: str, grasp: Grasp, hand: Hand, config: HandTrialConfig = HandTrialConfig()
 ) -> HandTrial:
@@ -132,49 +121,6 @@ def try_hand_grasps_file(
         else:
             trials.append(HandTrial(name, "no_grasp", False, False, 0, False, ()))
     return trials
-
-
-def soft_label(
-    scene: Scene,
-    query: str,
-    grasp: Grasp,
-    hand: Hand,
-    *,
-    copies: int,
-    rng: np.random.Generator,
-    shift: float = 0.005,
-    turn: float = 0.05,
-    config: HandTrialConfig = HandTrialConfig(),
-) -> SoftLabel:
-    """Try noisy copies of a grasp, and return the shares that succeed (Get a Grip, Lum et al. 2024).
-
-    Args:
-        scene: The scene at rest.
-        query: Name of the query that the grasp answers.
-        grasp: Grasp in the world frame with ``joints``.
-        hand: The hand.
-        copies: Number of copies.
-        rng: Draws the noise.
-        shift: Standard deviation of the palm's position along each axis, metres.
-        turn: Standard deviation of its rotation about each axis, radians.
-        config: Parameters of the trials.
-    """
-    tried = [
-        try_hand_grasp(scene, query, _noisy(grasp, shift, turn, rng), hand, replace(config, pictures=False))
-        for _ in range(copies)
-    ]
-    return SoftLabel(
-        float(np.mean([trial.outcome != "collision" for trial in tried])),
-        float(np.mean([trial.lifted for trial in tried])),
-        float(np.mean([trial.shaken for trial in tried])),
-    )
-
-
-def _noisy(grasp: Grasp, shift: float, turn: float, rng: np.random.Generator) -> Grasp:
-    T = grasp.T_world_gripper.copy()
-    T[:3, 3] += shift * rng.standard_normal(3)
-    T[:3, :3] = T[:3, :3] @ Rotation.from_rotvec(turn * rng.standard_normal(3)).as_matrix()
-    return replace(grasp, T_world_gripper=T)
 
 
 @dataclass(frozen=True, eq=False)
