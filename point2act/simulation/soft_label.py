@@ -48,12 +48,9 @@ def soft_label(
         turn: Standard deviation of its rotation about each axis, radians.
         config: Parameters of the trials.
     """
-    tried = [
-        try_hand_grasp(
-            scene, query, displaced(grasp, rng, shift=shift, turn=turn), hand, replace(config, pictures=False)
-        )
-        for _ in range(copies)
-    ]
+    config = replace(config, pictures=False)
+    executed = [displaced(grasp, rng, shift=shift, turn=turn) for _ in range(copies)]
+    tried = [try_hand_grasp(scene, query, copy, hand, config) for copy in executed]
     return SoftLabel(
         float(np.mean([trial.outcome != "collision" for trial in tried])),
         float(np.mean([trial.lifted for trial in tried])),

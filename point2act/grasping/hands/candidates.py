@@ -113,7 +113,9 @@ def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.rand
     flow = _flow(task.hand, task.config)
     cloud = local_cloud(task.surface, task.probability)
     config = task.config
-    return propose(cloud, flow, model, field, config.proposals, generator=generator, weights=config.energies)
+    return propose(
+        cloud, flow, model, field, config.proposals, generator=_generator(rng), weights=config.energies
+    )
 
 
 def _optimized(
