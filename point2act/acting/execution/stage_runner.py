@@ -225,6 +225,9 @@ class StageRunner:
         assert posture is not None
         velocity = loop.control.velocity(loop.sent, posture, stage.paths, state_at, period, stage.speed)
         pressed = max(loop.state.force - progress.force, 0.0) / stage.max_force
+        if pressed >= 1:
+            # At once: an arm that comes to rest smoothly presses harder until then.
+            loop.relax()
         moved = loop.send(velocity * max(1.0 - pressed, 0.0))
         if loop.blind:
             return False, None
@@ -242,7 +245,6 @@ class StageRunner:
             return near, None if near else f"it took longer than {self._config.stage_seconds:.0f} s"
         if pressed < 1:
             return False, None
-        loop.relax()
         if stage.guided or near:
             return near and not stage.guided, None
         return False, "the gripper touched something"
