@@ -126,6 +126,26 @@ def _asked_about_it(robot: SimulatedRobot, arm: Arm, task: Task, found: TaskScen
     )
 
 
+def test_where_the_arm_meets_something_it_rests_at_once(arm: Arm, task: Task) -> None:
+    """And the run goes on: smoothing to rest would press on until the safety filter stops it for good."""
+    gripper, top = Point("gripper", "center"), Point("button", "top")
+    robot = SimulatedRobot(task.scene, arm)
+    forces: list[float] = []
+    robot.before_step.append(lambda one: forces.append(one.state().force))
+    right = button_scene(task)
+    below = -0.012 - right.features["button"].points["top"][2]
+    lower = moved(right.features["button"], transform(np.eye(3), (-0.05, 0.12, below)))
+    scene = replace(right, features={"button": lower}, table=np.array([0.0, 0.0, 1.0, 0.1]))
+    deep = Step("deep", (_TARGET,), (PointToPoint(gripper, top), _DOWN, _CLOSED))
+    outcome = _executor(robot, arm, scene).run(Plan("Touch the button.", (deep,)))
+    robot.close()
+    # The table is 12 mm higher than the goal; with a smooth rest it was pressed with 110 N.
+    assert 20 < max(forces) < 95
+    assert not any(event.kind == "stopped" for event in outcome.events), outcome.reason
+    assert any("touched something" in event.detail for event in outcome.events)
+    assert "'deep' failed" in outcome.reason
+
+
 @pytest.mark.full
 def test_what_was_localized_wrongly_is_located_anew_and_done(arm: Arm, task: Task) -> None:
     gripper, top = Point("gripper", "center"), Point("button", "top")
