@@ -21,7 +21,8 @@ from point2act.grasp_learning.examples import examples_of, held_out_families
 from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
 from point2act.grasp_learning.ranking import Ranked, rank, roc_area
 from point2act.grasp_learning.shards import LabelledGrasps, Shard, Source, write_shard
-from point2act.grasp_learning.training import TrainConfig, Trained, train_evaluator, train_flow
+from point2act.grasp_learning.train_config import TrainConfig, Trained
+from point2act.grasp_learning.training import train_evaluator, train_flow
 from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.learned.cloud import LocalCloud
 from point2act.grasping.learned.embodiment import embodiment_of

@@ -13,11 +13,11 @@ from point2act.cli.options import parse
 from point2act.core.errors import LearningError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
-from point2act.grasp_learning.training import TrainConfig
+from point2act.grasp_learning.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from point2act.grasp_learning.ranking import Ranking
-    from point2act.grasp_learning.training import Trained
+    from point2act.grasp_learning.train_config import Trained
 else:
     Ranking = Trained = Any
 
@@ -126,7 +126,8 @@ def _generate(arguments: Generate) -> None:
 
 def _train(arguments: Train) -> None:
     _check_training(arguments.config)
-    from point2act.grasp_learning.training import train_evaluator, train_flow, weights_path
+    from point2act.grasp_learning.trainer import weights_path
+    from point2act.grasp_learning.training import train_evaluator, train_flow
 
     trainers = {"evaluator": train_evaluator, "flow": train_flow}
     stages = Stages(show=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from point2act.core.errors import LearningError
 from point2act.core.files import replacing
 from point2act.core.types import ProgressCallback
-from point2act.grasp_learning.training import TrainConfig
+from point2act.grasp_learning.train_config import TrainConfig
 
 # Weights are averaged over about the last thousand steps, over fewer at first. Chosen.
 _MEMORY = 0.999

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from point2act.grasp_learning.ranking import Ranking
-from point2act.grasp_learning.training import TrainConfig, Trained
+from point2act.grasp_learning.train_config import TrainConfig, Trained
 from point2act.splatting.gaussians import choose_device
 
 _CARD = """\

@@ -26,7 +26,7 @@ from point2act.grasp_learning.model_card import model_card
 from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
 from point2act.grasp_learning.ranking import Ranked, Ranking, rank
 from point2act.grasp_learning.shards import Shard, read_shards
-from point2act.grasp_learning.training import TrainConfig, Trained, weights_path
+from point2act.grasp_learning.train_config import TrainConfig, Trained
 from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.learned.embodiment import Embodiment, embodiment_of
 from point2act.grasping.learned.evaluator import hold_probability
@@ -35,7 +35,7 @@ from point2act.grasping.learned.networks import (
     GraspEvaluator,
     GraspFlow,
 )
-from point2act.grasping.learned.weights import write_network
+from point2act.grasping.learned.weights import file_name, write_network
 from point2act.splatting.gaussians import choose_device
 
 
@@ -67,6 +67,20 @@ def _where(mask: Bool[Tensor, " g"]) -> Int[Tensor, " n"]:
 
 EVALUATOR = Recipe(GraspEvaluator.kind, _evaluator_task, "grasps")
 FLOW = Recipe(GraspFlow.kind, _flow_task, "grasps that lifted")
+
+
+def weights_path(data: Path, output: Path, kind: str) -> Path:
+    """Return the file that a training writes last: if it exists, all is done.
+
+    Args:
+        data: Folder of shards, of one gripper or hand.
+        output: Folder of the files to write.
+        kind: Kind of the network, evaluator or flow.
+
+    Raises:
+        LearningError: There are no shards, or the first one is damaged.
+    """
+    return output / file_name(next(read_shards(data)).source.effector, kind)
 
 
 def train(
