@@ -259,5 +259,3 @@ FAMILIES: dict[str, Callable[[_Draw], _Parts]] = {
     "wine_glass": _wine_glass,
 }
 """All families by name."""
-HELD_OUT = ("drill", "dumbbell", "iron", "jar", "wine_glass")
-"""Families that no shipped weights were fitted to."""
