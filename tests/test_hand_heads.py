@@ -1,0 +1,111 @@
+"""Heads of hands: grasps from a network's proposals, from random starts, or from both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from analytic_volumes import FLOOR, cylinder, region_at, volume_of
+
+from point2act.cli.main import main as cli
+from point2act.core.errors import HandError
+from point2act.core.types import Head
+from point2act.grasping.hands.load import load_hand
+from point2act.grasping.hands.optimization import OptimizationConfig
+from point2act.grasping.hands.plan import plan_hand_grasps
+from point2act.grasping.hands.scene_field import FieldConfig
+from point2act.grasping.hands.task import HandConfig
+from point2act.grasping.learned.embodiment import embodiment_of
+from point2act.grasping.learned.networks import EvaluatorConfig, FlowConfig, GraspEvaluator, GraspFlow
+from point2act.grasping.learned.weights import file_name, write_network
+from point2act.pipeline.planning import chosen_end_effector
+from point2act.pipeline.query import AnswerConfig
+
+QUICK = HandConfig(
+    distances=FieldConfig(outer_voxel=0.008),
+    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
+    num_starts=48,
+    rounds=1,
+    max_grasps=6,
+    surface_spacing=0.02,
+    proposals=8,
+)
+SMALL = (16, 16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks that were never trained."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    embodiment = embodiment_of(load_hand("allegro"))
+    judge = GraspEvaluator(embodiment, EvaluatorConfig(num_points=64, encoder=SMALL, head=SMALL))
+    flow = GraspFlow(embodiment, FlowConfig(num_points=64, encoder=SMALL, code=8, width=16, blocks=1))
+    for network in (judge, flow):
+        write_network(folder / file_name("allegro", network.kind), network, "allegro")
+    return folder
+
+
+def planned(head: Head, weights: Path | None):
+    counts: list[tuple[int, int]] = []
+    found, failure = plan_hand_grasps(
+        volume_of(cylinder(0.03, 0.07, (0, 0, FLOOR + 0.07))),
+        region_at((0.0, 0.0, FLOOR + 0.12), (0.04, 0.04, 0.03)),
+        load_hand("allegro"),
+        config=replace(QUICK, head=head, weights=weights),
+        progress=lambda *count: counts.append(count),
+    )
+    return found, failure, counts
+
+
+def test_proposals_of_a_network_pass_the_same_checks(weights):
+    """Those of one that knows nothing do not: there is a reason, and nothing else."""
+    found, failure, counts = planned("learned", weights)
+    steps = HandConfig().refinement.iterations
+    assert counts == [(step, steps) for step in range(1, steps + 1)]
+    assert not found
+    assert failure is not None
+    assert failure.counts["hand_poses"] == 8
+
+
+def test_both_goes_on_with_random_starts_in_the_order_of_the_network(weights):
+    found, failure, counts = planned("both", weights)
+    assert failure is None
+    total = HandConfig().refinement.iterations + 90
+    assert counts == [(step, total) for step in range(1, total + 1)]
+    assert len(found) > 1
+    for grasp in found:
+        assert grasp.terms["held"] == grasp.quality
+        assert grasp.score == pytest.approx(0.3 * grasp.terms["held"] + 0.7 * grasp.terms["by_part"])
+    assert [grasp.score for grasp in found] == sorted((grasp.score for grasp in found), reverse=True)
+
+
+def test_no_network_judges_the_analytic_head(weights):
+    found, _, _ = planned("analytic", weights)
+    assert found
+    assert all("held" not in grasp.terms for grasp in found)
+
+
+@pytest.mark.parametrize("head", ["learned", "both"])
+def test_a_hand_without_weights_is_refused_before_any_work(head, tmp_path):
+    for folder, where in ((None, "no weights ship"), (tmp_path, f"no weights are in {tmp_path}")):
+        config = AnswerConfig(hand="leap", hands=HandConfig(head=head, weights=folder))
+        with pytest.raises(HandError, match="use --head analytic") as caught:
+            chosen_end_effector(config)
+        assert where in str(caught.value)
+
+
+def test_a_gripper_has_no_head():
+    with pytest.raises(HandError, match="is for hands: name one with --hand"):
+        chosen_end_effector(AnswerConfig(hands=HandConfig(head="learned")))
+
+
+def test_the_command_refuses_it_in_a_sentence(tmp_path, capsys):
+    files = [str(tmp_path / name) for name in ("color.png", "depth.png", "camera.json")]
+    words = ["grasp-image", *files[:2], "--intrinsics", files[2], "--point", "1,1"]
+    with pytest.raises(SystemExit) as ended:
+        cli([*words, "--hand", "leap", "--head", "learned"])
+    assert ended.value.code == 2
+    assert "use --head analytic" in " ".join(capsys.readouterr().err.split())
