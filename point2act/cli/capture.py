@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import tyro
 
 from point2act.cli.capture_bag import Bag, convert_bag
 from point2act.cli.capture_episode import Droid, Hdf5, Lerobot, convert_episode
-from point2act.cli.options import parse
+from point2act.cli.options import parse_kind
 from point2act.core.errors import CaptureError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
@@ -123,9 +123,7 @@ KINDS = {
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and write a capture."""
-    if not argv or argv[0] not in KINDS:
-        _explain(argv)
-    arguments = parse(KINDS[argv[0]], argv[1:], f"capture {argv[0]}")
+    arguments = parse_kind(KINDS, argv, "capture", CaptureError, "convert")
     if isinstance(arguments, Bag):
         convert_bag(arguments)
         return
@@ -143,18 +141,6 @@ def main(argv: Sequence[str]) -> None:
         app: App = "polycam" if isinstance(arguments, Polycam) else "record3d"
         convert_export(app, arguments.export, arguments.output)
     print(f"capture: {arguments.output}")
-
-
-def _explain(argv: Sequence[str]) -> NoReturn:
-    """List what can be converted, or refuse what cannot."""
-    if not {"-h", "--help", "--help-all"} & set(argv):
-        raise CaptureError(
-            f"point2act capture needs what to convert as its first argument: {', '.join(KINDS)}"
-        )
-    from point2act.cli.help import format_kinds
-
-    print(format_kinds("capture", KINDS))
-    raise SystemExit(0)
 
 
 def _rgbd(arguments: Rgbd) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from point2act.cli.options import parse
+from point2act.cli.options import parse_kind
 from point2act.core.errors import LearningError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
@@ -77,25 +77,11 @@ KINDS = {"generate": Generate, "train": Train}
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments, and generate or train."""
-    if not argv or argv[0] not in KINDS:
-        _explain(argv)
-    arguments = parse(KINDS[argv[0]], argv[1:], f"learn-grasps {argv[0]}")
+    arguments = parse_kind(KINDS, argv, "learn-grasps", LearningError, "do")
     if isinstance(arguments, Generate):
         _generate(arguments)
     elif isinstance(arguments, Train):
         _train(arguments)
-
-
-def _explain(argv: Sequence[str]) -> NoReturn:
-    """List what can be done, or refuse what cannot."""
-    if not {"-h", "--help", "--help-all"} & set(argv):
-        raise LearningError(
-            f"point2act learn-grasps needs what to do as its first argument: {', '.join(KINDS)}"
-        )
-    from point2act.cli.help import format_kinds
-
-    print(format_kinds("learn-grasps", KINDS))
-    raise SystemExit(0)
 
 
 def _generate(arguments: Generate) -> None:

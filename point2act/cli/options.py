@@ -10,7 +10,7 @@ import ast
 import difflib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
@@ -157,6 +157,31 @@ def _field_texts(cls: type) -> dict[str, str]:
 def parse(arguments: type[T], argv: Sequence[str], command: str) -> T:
     """Parse the options of a command that has no advanced ones, or show its help."""
     return parse_user_level(arguments, argv, command, advanced=None)[0]
+
+
+def parse_kind(
+    kinds: Mapping[str, type], argv: Sequence[str], command: str, error: type[Point2ActError], verb: str
+) -> Any:
+    """Parse the arguments of a command whose first argument selects one of several dataclasses.
+
+    Args:
+        kinds: The dataclasses by name.
+        argv: The arguments behind the command.
+        command: The command.
+        error: What is raised if the first argument is none of the names.
+        verb: What is done with it, such as ``do``.
+
+    Raises:
+        SystemExit: Help was asked for, and is shown.
+    """
+    if argv and argv[0] in kinds:
+        return parse(kinds[argv[0]], argv[1:], f"{command} {argv[0]}")
+    if not {"-h", "--help", "--help-all"} & set(argv):
+        raise error(f"point2act {command} needs what to {verb} as its first argument: {', '.join(kinds)}")
+    from point2act.cli.help import format_kinds
+
+    print(format_kinds(command, kinds))
+    raise SystemExit(0)
 
 
 def parse_user_level(

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from point2act.cli.options import parse
+from point2act.cli.options import parse_kind
 from point2act.core.errors import TeachingError
 from point2act.core.logs import printable
 from point2act.core.progress import Stages
@@ -97,25 +97,13 @@ KINDS = {"collect": Collect, "export": Export, "train": Train}
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and collect or export examples, or train on them."""
-    if not argv or argv[0] not in KINDS:
-        _explain(argv)
-    arguments = parse(KINDS[argv[0]], argv[1:], f"teach {argv[0]}")
+    arguments = parse_kind(KINDS, argv, "teach", TeachingError, "do")
     if isinstance(arguments, Collect):
         _collect(arguments)
     elif isinstance(arguments, Export):
         _export(arguments)
     elif isinstance(arguments, Train):
         _train(arguments)
-
-
-def _explain(argv: Sequence[str]) -> NoReturn:
-    """List what can be done, or refuse what cannot."""
-    if not {"-h", "--help", "--help-all"} & set(argv):
-        raise TeachingError(f"point2act teach needs what to do as its first argument: {', '.join(KINDS)}")
-    from point2act.cli.help import format_kinds
-
-    print(format_kinds("teach", KINDS))
-    raise SystemExit(0)
 
 
 def _collect(arguments: Collect) -> None:
