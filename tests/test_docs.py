@@ -42,7 +42,7 @@ class AcceptedError(Exception):
 def accept(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parse the arguments of a point2act command with its own parser, and do nothing else."""
     module = importlib.import_module(module_of(words[0]))
-    last = "parse_advanced" if hasattr(module, "parse_advanced") else "parse"
+    last = next(name for name in ("parse_advanced", "parse_kind", "parse") if hasattr(module, name))
 
     def parse(*given: Any) -> None:
         getattr(options, last)(*given)
