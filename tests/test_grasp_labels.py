@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from point2act.core.errors import GripperError, LearningError
-from point2act.grasp_learning.generate import GenerateConfig, effector_named, generate
+from point2act.grasp_learning.generate import GenerateConfig, generate
 from point2act.grasp_learning.labels import LabelConfig
 from point2act.grasp_learning.shards import read_shards
 from point2act.grasp_learning.tables import TableConfig
+from point2act.grasping.end_effector import load_end_effector
 
 pytest.importorskip("mujoco")
 SMALL = GenerateConfig(
@@ -80,8 +81,8 @@ def test_an_unknown_effector_is_refused_before_any_work(tmp_path):
 
 
 def test_hands_and_grippers_are_found_by_name():
-    assert effector_named("allegro").name == "allegro"
-    assert effector_named("panda").name == "panda"
+    assert load_end_effector("allegro").name == "allegro"
+    assert load_end_effector("panda").name == "panda"
 
 
 @pytest.mark.full

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
@@ -30,6 +29,7 @@ from benchmarks.fleet.clients import JOBS, serve_clients
 from benchmarks.fleet.growth import growth
 from benchmarks.fleet.jobs import small_capture, write_jobs
 from benchmarks.fleet.schedule import makespan
+from point2act.core.processes import available_cores
 from point2act.fleet.store import Store
 
 # Scenes, and kills, for each round of the plan.
@@ -59,7 +59,7 @@ def measure_scenes(scenes: int, kills: int, *, width: int = 160) -> Iterator[Met
     """
     manifest = write_jobs(workspace() / "fleet", scenes, width=width)
     _batch(_first_lines(manifest, 3), "warm")  # compiles the kernels
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     one = _batch(manifest, "one", "--workers", "1")
     seconds = _batch(manifest, "all")
     store = workspace() / "all"

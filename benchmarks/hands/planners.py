@@ -15,6 +15,7 @@ from point2act.core.types import Grasp, HandJoints
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.task import HandConfig
+from point2act.grasping.learned.weights import load_flow
 from point2act.grasping.tsdf import fuse_local
 
 HandPlanner = Callable[[Case, Hand], tuple[Grasp, ...]]
@@ -90,6 +91,13 @@ PLANNERS: dict[str, HandPlanner] = {
     "without_region": without_region,
     "power": power,
 }
+_LEARNED = ("learned", "both")
+
+
+def planners_for(hand: Hand) -> list[str]:
+    """Return the planners that there are for a hand: heads with a network only where its weights ship."""
+    shipped = load_flow(hand.name) is not None
+    return [name for name in PLANNERS if shipped or name not in _LEARNED]
 
 
 def _planned(case: Case, hand: Hand, config: HandConfig) -> tuple[Grasp, ...]:

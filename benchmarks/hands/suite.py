@@ -22,7 +22,7 @@ from benchmarks import QUICK, Metric, Plan
 from benchmarks.grasps.cases import CONDITIONS, SEEDS, Case, case
 from benchmarks.grasps.records import wilson
 from benchmarks.grasps.tables import QUERY, Setting
-from benchmarks.hands.planners import PLANNERS
+from benchmarks.hands.planners import PLANNERS, planners_for
 from point2act.core.threads import configure_threads
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
@@ -58,7 +58,8 @@ def measure(plan: Plan) -> Iterator[Metric]:
     quick = plan.every == QUICK.every
     first, count = (SEEDS["tune"], QUICK_COUNT) if quick else (SEEDS["report"], COUNT)
     seeds = range(first, first + count)
-    records = list(trials(load_hand("allegro"), list(SETTINGS), seeds, list(PLANNERS)))
+    hand = load_hand("allegro")
+    records = list(trials(hand, list(SETTINGS), seeds, planners_for(hand)))
     print(f"{table(records)}\n", flush=True)
     yield from metrics(records)
 
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hands.suite", description=main.__doc__)
     parser.add_argument("--hands", nargs="+", default=["allegro"], help="names of hands")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--planners", nargs="+", choices=list(PLANNERS), default=list(PLANNERS))
+    parser.add_argument("--planners", nargs="+", choices=list(PLANNERS), help="by default all that there are")
     parser.add_argument("--seeds", choices=list(SEEDS), default="tune")
     parser.add_argument("--count", type=int, default=COUNT, help="tables of each setting")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there, as they come")
@@ -149,7 +150,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds = range(first, first + arguments.count)
     records: list[Record] = []
     for name in arguments.hands:
-        for record in trials(load_hand(name), arguments.settings, seeds, arguments.planners):
+        hand = load_hand(name)
+        planners = arguments.planners or planners_for(hand)
+        for record in trials(hand, arguments.settings, seeds, planners):
             records.append(record)
             print(record, file=sys.stderr, flush=True)
             if arguments.json is not None:

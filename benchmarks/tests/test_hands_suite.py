@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.hands.planners import planners_for
 from benchmarks.hands.suite import Record, metrics, table
+from point2act.grasping.hands.load import load_hand
 
 HELD = Record("allegro", "single", "ours", 1, "mug", "handle", "success", True, True, 6, True, 16, 30.0)
 LOST = replace(
@@ -27,6 +29,11 @@ def test_metrics_are_shares_from_0_to_1() -> None:
 
 def test_shares_by_part_need_a_lift() -> None:
     assert "hands.by_part" not in {one.name for one in metrics([LOST])}
+
+
+def test_planners_with_a_network_are_left_out_where_no_weights_ship() -> None:
+    hand = load_hand("leap")
+    assert planners_for(replace(hand, name="none")) == ["ours", "without_region", "power"]
 
 
 def test_table_has_intervals() -> None:

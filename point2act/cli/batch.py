@@ -11,10 +11,11 @@ import tyro
 
 from point2act.cli.options import parse
 from point2act.core.errors import FleetError
+from point2act.core.processes import available_cores
 from point2act.core.progress import Stages
 from point2act.fleet.batch import run_batch
 from point2act.fleet.estimate import Estimate, estimate
-from point2act.fleet.executors import ExecutorName, available_cores, open_executor
+from point2act.fleet.executors import ExecutorName, open_executor
 from point2act.fleet.manifest import JobOptions, read_manifest
 from point2act.fleet.store import Store
 from point2act.vlm.pointing.questions import AskConfig

@@ -60,8 +60,8 @@ def main(argv: Sequence[str]) -> None:
         from point2act.service.serving import serve
     except ImportError as err:
         raise FleetError(f'a library is missing ({err}): pip install "point2act[serve]"') from err
+    from point2act.core.processes import available_cores
     from point2act.fleet.asking import Asker
-    from point2act.fleet.executors import available_cores
     from point2act.fleet.processes import ProcessExecutor
     from point2act.fleet.store import Store
     from point2act.service.service import Service

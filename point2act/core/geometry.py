@@ -202,3 +202,10 @@ def distance_to_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Flo
     """Return the distance of each point to a box, 0 inside; both in one frame."""
     local = (points - box.center) @ box.axes.T
     return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)
+
+
+def box_falloff(
+    points: Float[np.ndarray, "... 3"], box: OrientedBox, sigma: float
+) -> Float[np.ndarray, "..."]:
+    """Return 1 in a box and a Gaussian of the distance from it outside; all in one frame, metres."""
+    return np.exp(-0.5 * (distance_to_box(points, box) / sigma) ** 2)

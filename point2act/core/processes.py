@@ -43,3 +43,8 @@ def _one_thread_each() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

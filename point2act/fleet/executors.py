@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+from point2act.core.processes import available_cores
 from point2act.fleet.identity import Task
 from point2act.fleet.store import Store
 
@@ -85,8 +85,3 @@ def open_executor(
     from point2act.fleet.processes import ProcessExecutor
 
     return ProcessExecutor(store, workers=workers or available_cores())
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,26 +15,17 @@ from point2act.simulation.layout import SceneObject, parse_object
 
 _Shape = dict[str, Any]
 _Parts = dict[str, Sequence[_Shape]]
+_Draw = Callable[[float, float], float]
+"""Draws a length between two, metres."""
 # Pieces of a round wall; the shipped scenes have 24 to 36.
 _PIECES = 24
 _MASS, _FRICTION = (0.08, 0.6), (0.5, 0.8)
 """Kilograms; friction is that of glass, steel, wood, plastic and rubber, as in the shipped scenes."""
 
 
-class _Draw:
-    """Draws of sizes."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-
-    def __call__(self, low: float, high: float) -> float:
-        """Draw a length uniformly, metres."""
-        return float(self.rng.uniform(low, high))
-
-
 def draw_object(family: str, name: str, rng: np.random.Generator) -> SceneObject:
-    """Draw an object of a family; a color of its own makes no difference to depth, and it has none."""
-    parts = FAMILIES[family](_Draw(rng))
+    """Draw an object of a family, grey: depth is all that is used of it."""
+    parts = FAMILIES[family](rng.uniform)
     entry = {
         "mass": rng.uniform(*_MASS),
         "friction": rng.uniform(*_FRICTION),

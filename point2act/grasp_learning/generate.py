@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,14 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.errors import LearningError, SimulationError
-from point2act.core.processes import results
+from point2act.core.processes import available_cores, results
 from point2act.grasp_learning.families import FAMILIES
 from point2act.grasp_learning.labels import LabelConfig, labelled
 from point2act.grasp_learning.shards import Shard, read_shard, write_shard
 from point2act.grasp_learning.tables import TableConfig, draw_table
-from point2act.grasping.grippers import Gripper, load_gripper
-from point2act.grasping.hands.hand import Hand
-from point2act.grasping.hands.load import load_hand
+from point2act.grasping.end_effector import load_end_effector
 from point2act.simulation.camera import WristConfig, render_views
 from point2act.simulation.scene import Scene
 
@@ -69,13 +66,6 @@ class _Task:
     config: GenerateConfig
 
 
-def effector_named(name: str) -> Gripper | Hand:
-    """Return a shipped hand of a name, else the gripper of that name."""
-    from point2act.core.config_files import available
-
-    return load_hand(name) if name in available("hands") else load_gripper(name)
-
-
 def generate(
     effector: str,
     folder: Path,
@@ -99,13 +89,13 @@ def generate(
     Raises:
         LearningError: The folder has shards of another effector.
     """
-    effector_named(effector)
+    load_end_effector(effector)
     folder.mkdir(parents=True, exist_ok=True)
     _check_same(folder, effector)
     start = time.perf_counter()
     tasks = _tasks(effector, folder, config)
     regions = grasps = lifted = by_part = skipped = 0
-    found = results(_run, tasks, jobs or len(os.sched_getaffinity(0)))
+    found = results(_run, tasks, jobs or available_cores())
     for done, shards in enumerate(found, start=1):
         skipped += not shards
         for shard in shards:
@@ -152,6 +142,6 @@ def _label(task: _Task, scene: Scene, paths: dict[str, Path], rng: np.random.Gen
     config = task.config
     camera = replace(WristConfig(), views=config.views, sweep=float(rng.uniform(*config.sweeps)))
     views = [shot.view for shot in render_views(scene, camera, rng)]
-    effector = effector_named(task.effector)
+    effector = load_end_effector(task.effector)
     for name, path in paths.items():
         write_shard(path, labelled(scene, task.family, name, views, effector, config.labels))

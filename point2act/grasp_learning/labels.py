@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from point2act.core.geometry import distance_to_box, invert, transform_points
+from point2act.core.geometry import box_falloff, invert, transform_points
 from point2act.core.types import Grasp, Region, View
 from point2act.grasp_learning.shards import LabelledGrasps, Shard, Source
 from point2act.grasping.antipodal.boundary import BoundaryConfig, surface_points
@@ -130,7 +130,7 @@ def _cloud(volume: LocalVolume, region: Region, config: LabelConfig) -> LocalClo
 
     def probability(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         world = transform_points(volume.T_world_volume, points)
-        return np.exp(-0.5 * (distance_to_box(world, region.box) / config.region_radius) ** 2)
+        return box_falloff(world, region.box, config.region_radius)
 
     cloud = local_cloud(surface_points(volume, action_point, config=BoundaryConfig()), probability)
     order = np.random.default_rng(0).permutation(len(cloud))

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.special import expit
 
-from point2act.core.geometry import distance_to_box
+from point2act.core.geometry import box_falloff
 from point2act.core.types import Region
 from point2act.grasping.antipodal.terms import GraspTerms
 
@@ -134,8 +134,7 @@ def contact_relevancy(
     """
     radius = config.relevancy_radius
     if relevancy is None:
-        beside = distance_to_box(contacts, region.box).max(axis=1)
-        near = np.exp(-0.5 * (beside / radius) ** 2)
+        near = box_falloff(contacts, region.box, radius).min(axis=1)
         return near, near
     points, values = relevancy
     ends = contacts.reshape(-1, 3)

@@ -107,14 +107,17 @@ def _starts(task: HandTask, model: HandModel, field: SceneField, rng: np.random.
 
 def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.random.Generator) -> Grasps:
     """Draw grasps from the network of the hand."""
-    from point2act.grasping.learned.cloud import local_cloud
     from point2act.grasping.learned.proposals import propose
 
-    flow = _flow(task.hand, task.config)
-    cloud = local_cloud(task.surface, task.probability)
     config = task.config
     return propose(
-        cloud, flow, model, field, config.proposals, generator=_generator(rng), weights=config.energies
+        task.cloud,
+        _flow(task.hand, config),
+        model,
+        field,
+        config.proposals,
+        generator=_generator(rng),
+        weights=config.energies,
     )
 
 

@@ -30,7 +30,6 @@ def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
     """Return grasps with the probabilities of the hand's network that judges them, if the head is learned."""
     if task.config.head == "analytic" or not grasps:
         return grasps
-    from point2act.grasping.learned.cloud import local_cloud
     from point2act.grasping.learned.evaluator import hold_probability
     from point2act.grasping.learned.weights import load_evaluator
 
@@ -39,7 +38,7 @@ def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
         return grasps
     poses = np.array([grasp.T_volume_palm for grasp in grasps])
     joints = np.array([grasp.positions for grasp in grasps])
-    found = hold_probability(evaluator, local_cloud(task.surface, task.probability), poses, joints)
+    found = hold_probability(evaluator, task.cloud, poses, joints)
     _, _, shaken, by_part = found.T
     return [
         replace(grasp, held=float(one), by_part=float(other))

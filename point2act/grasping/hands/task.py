@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
 
-from point2act.core.geometry import distance_to_box, invert, transform_points
+from point2act.core.geometry import box_falloff, invert, transform_box, transform_points
 from point2act.core.types import Head, NoAnswer, OrientedBox, Region
 from point2act.grasping.antipodal.avoid import Avoid
 from point2act.grasping.antipodal.boundary import (
@@ -28,6 +29,7 @@ from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.starts import StartConfig
+from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 
 SHORT = OptimizationConfig(
     iterations=24, position_rate=0.002, angle_rate=0.02, redraw=8, temperature=0.0, halving=()
@@ -102,11 +104,12 @@ class HandTask:
     def boxes_to_avoid(self) -> tuple[OrientedBox, ...]:
         """Return the regions to avoid in the volume frame."""
         T = invert(self.volume.T_world_volume)
-        boxes = [one.box for one in self.avoid]
-        return tuple(
-            OrientedBox(transform_points(T, box.center[None])[0], box.axes @ T[:3, :3].T, box.half_extents)
-            for box in boxes
-        )
+        return tuple(transform_box(T, one.box) for one in self.avoid)
+
+    @cached_property
+    def cloud(self) -> LocalCloud:
+        """The surface and the region's probability, for networks."""
+        return local_cloud(self.surface, self.probability)
 
     def probability(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Return the region's probability at points of the volume frame, relative to the best nearby."""
@@ -115,7 +118,7 @@ class HandTask:
             return np.ones(len(points))
         radius = self.config.relevancy_radius
         if self.relevancy is None:
-            return np.exp(-0.5 * (distance_to_box(world, self.region.box) / radius) ** 2)
+            return box_falloff(world, self.region.box, radius)
         places, values = self.relevancy
         if not len(places):
             return np.zeros(len(points))
