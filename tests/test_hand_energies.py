@@ -24,7 +24,7 @@ from point2act.grasping.hands.energies import (
     wrench_left,
 )
 from point2act.grasping.hands.hand import Hand
-from point2act.grasping.hands.kinematics import kinematics_of
+from point2act.grasping.hands.kinematics import kinematics_of, rotation_of
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig, optimize, redraw_contacts
 from point2act.grasping.hands.scene_field import FieldConfig, Grid, SceneField, scene_field
@@ -104,6 +104,21 @@ def test_gradients_are_those_of_finite_differences(name):
             assert slope == pytest.approx(expected, rel=2e-3, abs=2e-4)
             checked += abs(expected)
     assert checked > 1e-6
+
+
+def test_depths_are_those_of_every_point_of_the_surface():
+    grasps, field = drawn(model().kinematics.hand, 24, 5), can()
+    grasps.position += torch.as_tensor(np.random.default_rng(1).normal(0, 0.02, (24, 3)))
+    rotations, origins = model().kinematics.link_poses(
+        grasps.position, rotation_of(grasps.columns), grasps.joints
+    )
+    points, mask = model().surface.at(rotations, origins), model().surface.mask.flatten()
+    found = energies(grasps, model(), field, config=CONFIG)[0]
+    inside = torch.relu(-field.body.distance_at(points)) * mask
+    around = torch.relu(CONFIG.margin - field.surroundings.distance_at(points)) * mask
+    assert inside.any()
+    torch.testing.assert_close(found.penetration, inside.sum(dim=1))
+    torch.testing.assert_close(found.surroundings, around.sum(dim=1))
 
 
 # ── what the terms mean ────────────────────────────────────────────────────────────────────────
@@ -198,6 +213,12 @@ def test_unknown_space_is_solid():
     solid = torch.minimum(field.body.distance_at(point), field.surroundings.distance_at(point))
     assert solid.item() < -0.01
     assert field_of(volume).surroundings.distance_at(point).item() > 0.05
+
+
+def test_the_least_value_around_a_point_bounds_the_interpolated_one():
+    points = torch.as_tensor(np.random.default_rng(0).uniform(-0.3, 0.3, (1, 4000, 3)))
+    for grid in vars(can()).values():
+        assert (grid.least_around(points) <= grid.distance_at(points)).all()
 
 
 def test_distance_grows_beyond_the_grid():

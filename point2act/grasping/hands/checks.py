@@ -252,9 +252,8 @@ def _clear(
     surface = model.surface.at(rotations, origins)
     around = model.surface.least(scene.surroundings.distance_at(surface)) >= config.clearance
     inside = model.surface.least(scene.body.distance_at(surface)) >= -config.max_depth - 0.001
-    centers = model.spheres.at(rotations, origins)
-    depth = (model.sphere_reach - torch.cdist(centers, centers)).amax(dim=(1, 2))
-    return (around & inside).cpu().numpy(), (depth <= config.max_self_depth).cpu().numpy()
+    apart = (model.sphere_depths(rotations, origins) <= config.max_self_depth).all(dim=1)
+    return (around & inside).cpu().numpy(), apart.cpu().numpy()
 
 
 def contact_pair(hand: Hand, grasp: HandGrasp) -> tuple[int, int]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from point2act.grasping.hands.kinematics import Kinematics, LinkPoints, rotation_of
-from point2act.grasping.hands.scene_field import SceneField
+from point2act.grasping.hands.scene_field import Grid, SceneField
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,19 @@ class HandModel:
     contacts: tuple[Int[Tensor, " c"], Float[Tensor, "c 3"], Float[Tensor, "c 3"]]
     """Link, position and outward normal of each contact point, in the frame of the link."""
     spheres: LinkPoints
-    sphere_reach: Float[Tensor, "s s"]
-    """Sums of the radii of pairs of spheres that must not meet; minus infinity for the others."""
+    sphere_pairs: Int[Tensor, "2 p"]
+    """Pairs of spheres that must not meet."""
+    sphere_reach: Float[Tensor, " p"]
+    """Sums of their radii, metres."""
+
+    def sphere_depths(
+        self, rotations: Float[Tensor, "b l 3 3"], origins: Float[Tensor, "b l 3"]
+    ) -> Float[Tensor, "b p"]:
+        """Return how deep spheres of each pair are in each other, metres; negative where they are apart."""
+        centers = self.spheres.at(rotations, origins)
+        one, other = self.sphere_pairs
+        apart = (centers[:, one] - centers[:, other]).square().sum(dim=-1)
+        return self.sphere_reach - torch.sqrt(apart + 1e-12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +158,8 @@ def model_of(kinematics: Kinematics, *, spacing: float) -> HandModel:
     hand, like = kinematics.hand, kinematics.low
     # Sorted by link, as their points are.
     order = np.argsort(hand.spheres.link, kind="stable")
-    place = np.argsort(order)
-    one, other = place[hand.self_pairs()]
-    radius = torch.as_tensor(hand.spheres.radius[order]).to(like)
-    reach = torch.full((len(order), len(order)), -torch.inf).to(like)
-    reach[one, other] = radius[one] + radius[other]
+    pairs = np.argsort(order)[hand.self_pairs()]
+    reach = hand.spheres.radius[order][pairs].sum(axis=0)
     spheres = kinematics.points(hand.spheres.link, hand.spheres.center, width=1)
     points = hand.contacts
     contacts = (
@@ -159,7 +167,14 @@ def model_of(kinematics: Kinematics, *, spacing: float) -> HandModel:
         torch.as_tensor(points.position).to(like),
         torch.as_tensor(points.normal).to(like),
     )
-    return HandModel(kinematics, kinematics.surface(spacing), contacts, spheres, reach)
+    return HandModel(
+        kinematics,
+        kinematics.surface(spacing),
+        contacts,
+        spheres,
+        torch.as_tensor(pairs, device=like.device),
+        torch.as_tensor(reach).to(like),
+    )
 
 
 def touch(
@@ -193,7 +208,7 @@ def energies(
     rotation = rotation_of(grasps.columns)
     rotations, origins = kinematics.link_poses(grasps.position, rotation, grasps.joints)
     at = touch(grasps, model, field, rotations, origins)
-    surface, mask = model.surface.at(rotations, origins), model.surface.mask.flatten()
+    surface, there = model.surface.at(rotations, origins), model.surface.mask.flatten() > 0
     count = grasps.active.sum(dim=1)
     squared = at.distance.square()
     far = at.distance.abs()
@@ -204,9 +219,9 @@ def energies(
         closure=wrench_left(at, shares(grasps, config), config.torque_length).square().sum(dim=-1),
         distance=(grasps.active * distance).sum(dim=1) / count,
         alignment=(grasps.active * aligned).sum(dim=1) / count,
-        penetration=(mask * torch.relu(-field.body.distance_at(surface))).sum(dim=1),
-        surroundings=(mask * torch.relu(config.margin - field.surroundings.distance_at(surface))).sum(dim=1),
-        self_penetration=_self_penetration(model, rotations, origins),
+        penetration=_depths(field.body, surface, there, 0.0),
+        surroundings=_depths(field.surroundings, surface, there, config.margin),
+        self_penetration=torch.relu(model.sphere_depths(rotations, origins)).sum(dim=1),
         limits=beyond.sum(dim=1),
         region=(grasps.active * (1 - at.probability)).sum(dim=1) / count,
     )
@@ -231,10 +246,14 @@ def wrench_left(at: Touch, share: Float[Tensor, "b n"], torque_length: float) ->
     return torch.cat([force.sum(dim=1), torque.sum(dim=1)], dim=-1)
 
 
-def _self_penetration(
-    model: HandModel, rotations: Float[Tensor, "b l 3 3"], origins: Float[Tensor, "b l 3"]
+def _depths(
+    grid: Grid, points: Float[Tensor, "b n 3"], there: Bool[Tensor, " n"], margin: float
 ) -> Float[Tensor, " b"]:
-    """Return the sum of depths of spheres in each other, metres."""
-    centers = model.spheres.at(rotations, origins)
-    apart = (centers[:, :, None] - centers[:, None]).square().sum(dim=-1)
-    return torch.relu(model.sphere_reach - torch.sqrt(apart + 1e-12)).sum(dim=(1, 2))
+    """Return the sums of depths of points in a margin around something, metres.
+
+    Few points of a hand are that near, and the others have no gradient: they are left out of its graph.
+    """
+    with torch.no_grad():
+        near = there & (grid.least_around(points) < margin)
+    depths = torch.relu(margin - grid.distance_at(points[near][None])[0])
+    return torch.zeros_like(points[..., 0]).masked_scatter(near, depths).sum(dim=1)
