@@ -16,7 +16,7 @@ pytest.importorskip("ruckig")
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.asking import AskConfig, Inquiry, answers_of
 from point2act.acting.execution.control_loop import ControlLoop, LoopConfig
-from point2act.acting.execution.perception import BesideControl, Observation
+from point2act.acting.execution.perception import BesideControl, Motions, Observation
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
@@ -72,7 +72,9 @@ class Lost:
     def __init__(self, *, lost: bool):
         self.lost, self.pointed, self.restarted = lost, [], []
 
-    def update(self, view: View, pointed: Mapping[str, np.ndarray]) -> Mapping[str, Observation]:
+    def update(
+        self, view: View, pointed: Mapping[str, np.ndarray], held: Motions
+    ) -> Mapping[str, Observation]:
         self.pointed += list(pointed.items())
         self.lost = self.lost and not pointed
         return {"cup": Observation(self.lost, None if self.lost else np.eye(4))}

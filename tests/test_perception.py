@@ -15,6 +15,7 @@ from synthetic import look_at
 
 from point2act.acting.execution.perception import (
     BesideControl,
+    Motions,
     Observation,
     Pointed,
     TrackedThings,
@@ -40,7 +41,7 @@ class Slow:
     def restart(self, view: View, name: str, thing: Thing | None) -> None:
         self.restarted.append((name, thing))
 
-    def update(self, view: View, pointed: Pointed) -> Mapping[str, Observation] | None:
+    def update(self, view: View, pointed: Pointed, held: Motions) -> Mapping[str, Observation] | None:
         self.pointed.append(dict(pointed))
         assert self.go_on.wait(timeout=20.0)
         try:
@@ -252,6 +253,36 @@ def test_what_a_shadow_falls_on_stays_and_is_followed_when_it_moves_in_it(first:
     expected = away.T_world_box @ invert(RED.T_world_box) @ center
     # While it moves it is as near as the dead band is wide.
     np.testing.assert_allclose((motion @ center)[:3], expected[:3], atol=0.012)
+
+
+def test_what_stands_still_or_is_held_needs_no_optical_flow(first: View, monkeypatch: pytest.MonkeyPatch):
+    """Flow takes half of the time of an image."""
+
+    def never(*frames: object) -> None:
+        raise AssertionError("optical flow")
+
+    monkeypatch.setattr("point2act.acting.tracking.tracker.optical_flow", never)
+    things, moved = tracked(first), RED.moved((0.03, 0.02, 0.06), 12.0)
+    found = things.update(first)
+    assert found is not None
+    np.testing.assert_allclose(found["red"].motion, np.eye(4), atol=1e-12)
+    expected = moved.T_world_box @ invert(RED.T_world_box)
+    held: Motions = {"red": expected, "one that is not followed": np.eye(4)}
+    found = things.update(frame(moved, BLUE), held=held)
+    assert found is not None
+    np.testing.assert_allclose(found["red"].motion, expected, atol=1e-12)
+
+
+def test_what_has_left_the_gripper_is_found_where_it_is(first: View):
+    """It was thought to be lifted, but lies beside where it was."""
+    things, fallen = tracked(first), RED.moved((0.03, 0.015, 0.0), 0.0)
+    lifted = RED.moved((0.0, 0.0, 0.08), 0.0).T_world_box @ invert(RED.T_world_box)
+    for _ in range(2):
+        found = things.update(frame(fallen, BLUE), held={"red": lifted})
+    assert found is not None
+    motion, center = found["red"].motion, RED.T_world_box[:, 3]
+    assert motion is not None
+    np.testing.assert_allclose((motion @ center)[:3], fallen.T_world_box[:3, 3], atol=0.005)
 
 
 def test_another_thing_is_followed_under_the_name_of_one(first: View):

@@ -144,7 +144,7 @@ class ControlLoop:
                 self.note("moved", f"{thing} by {100 * away:.0f} cm")
         if self._perception.wants_image(self.state.time):
             self._taken_at = self.control.T_base_gripper(self.state.joints)
-            self._perception.submit(self.state.time, self.look())
+            self._perception.submit(self.state.time, self.look(), self.memory.carried(self._taken_at))
         return seen is not None
 
     def look(self) -> Callable[[], View]:

@@ -26,6 +26,9 @@ _MIN_READINGS = 0.1
 Pointed = Mapping[str, Float[np.ndarray, "_ 3"]]
 """Surface points at which lost things were pointed at, by their names, base frame, metres."""
 
+Motions = Mapping[str, Float[np.ndarray, "4 4"]]
+"""Rigid motions of things since they were first seen, by their names, base frame to base frame."""
+
 Find = Callable[[View], Mapping[str, Thing]]
 """Returns the things that an image shows, by their names."""
 
@@ -44,7 +47,9 @@ class Observation:
 class Perception(Protocol):
     """Follows things through images."""
 
-    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation] | None:
+    def update(
+        self, view: View, pointed: Pointed = MappingProxyType({}), held: Motions = MappingProxyType({})
+    ) -> Mapping[str, Observation] | None:
         """Return where every thing is in the next image, whose pose is in the base frame.
 
         None if the image shows nothing, as with a covered camera.
@@ -52,6 +57,7 @@ class Perception(Protocol):
         Args:
             view: The image.
             pointed: Surface points at which lost things were pointed at, by their names, base frame, metres.
+            held: Where things are that the gripper holds.
         """
         ...
 
@@ -98,14 +104,28 @@ class TrackedThings:
         if thing is not None:
             self._start(view, name, thing)
 
-    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation] | None:
+    def update(
+        self, view: View, pointed: Pointed = MappingProxyType({}), held: Motions = MappingProxyType({})
+    ) -> Mapping[str, Observation] | None:
         """Return where every thing is in the next image; None if it has too little depth."""
         if view.depth is None or (view.depth > 0).mean() < _MIN_READINGS:
             return None
+        followed = {name: T for name, T in held.items() if name in self._steady}
+        expected = {**self._standing(view), **followed}
         tracks = self._tracker.update(
-            view, {name: transform_points(view.T_cam_world, place) for name, place in pointed.items()}
+            view,
+            {name: transform_points(view.T_cam_world, place) for name, place in pointed.items()},
+            {name: view.T_cam_world @ T @ invert(self._T_cam_base[name]) for name, T in expected.items()},
         )
         return {track.name: self._observed(track, view) for track in tracks}
+
+    def _standing(self, view: View) -> dict[str, Float[np.ndarray, "4 4"]]:
+        """Return the motion of each thing whose depth shows that it stands where it has stood for long."""
+        return {
+            name: steady.T
+            for name, steady in self._steady.items()
+            if steady.settled and (place := self._places[name]) is not None and place.is_unchanged(view)
+        }
 
     def _observed(self, track: Track, view: View) -> Observation:
         steady, place = self._steady[track.name], self._places[track.name]
@@ -129,7 +149,9 @@ class Unchanging:
     def __init__(self, names: tuple[str, ...]):
         self._seen = {name: Observation(False, np.eye(4)) for name in names}
 
-    def update(self, view: View, pointed: Pointed = MappingProxyType({})) -> Mapping[str, Observation]:
+    def update(
+        self, view: View, pointed: Pointed = MappingProxyType({}), held: Motions = MappingProxyType({})
+    ) -> Mapping[str, Observation]:
         """Return that nothing has moved."""
         return self._seen
 
@@ -192,21 +214,26 @@ class BesideControl:
         """
         self._finds[name] = find
 
-    def submit(self, time: float, look: Callable[[], View]) -> None:
+    def submit(
+        self, time: float, look: Callable[[], View], held: Motions = MappingProxyType({})
+    ) -> None:
         """Start to follow the things to an image.
 
         Args:
             time: When it was taken.
             look: Returns the image, called in the thread of perception.
+            held: Where things were then that the gripper holds.
         """
         self._asked_at = time
         pointed, self._pointed = {name: np.array(at) for name, at in self._pointed.items()}, {}
-        self._running = time, self._pool.submit(self._timed, look, pointed, dict(self._finds))
+        self._running = time, self._pool.submit(self._timed, look, pointed, held, dict(self._finds))
 
-    def _timed(self, look: Callable[[], View], pointed: Pointed, finds: Mapping[str, Find]) -> _Seen:
+    def _timed(
+        self, look: Callable[[], View], pointed: Pointed, held: Motions, finds: Mapping[str, Find]
+    ) -> _Seen:
         start = perf_counter()
         view = look()
-        seen = self._perception.update(view, pointed)
+        seen = self._perception.update(view, pointed, held)
         if seen is not None:
             for name, find in finds.items():
                 self._perception.restart(view, name, find(view).get(name))

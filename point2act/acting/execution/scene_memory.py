@@ -73,6 +73,10 @@ class SceneMemory:
             return frozenset()
         return frozenset(query for query, thing in self.scene.things.items() if thing == self._held[0])
 
+    def carried(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> dict[str, Float[np.ndarray, "4 4"]]:
+        """Return the motion of the thing in the gripper since it was found, by its name, at a pose of it."""
+        return {} if self._held is None else {self._held[0]: T_base_gripper @ self._held[1]}
+
     def hold(self, query: str, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
         """Let a query's thing move with the gripper from now on, and nothing else."""
         self.release(T_base_gripper)

@@ -11,6 +11,8 @@ from point2act.core.geometry import invert, transform, transform_points
 # Displacement of a thing's middle and its rotation within which it has not moved, metres and radians: poses
 # of a beaker that stands still, without texture and as round as it is, vary by up to 11 mm.
 _NOISE, _TURN = 0.012, 0.35
+# Number of measurements from which on their average is settled: its error is a third of one's. Chosen.
+_SETTLED = 9
 
 
 class SteadyMotion:
@@ -28,6 +30,11 @@ class SteadyMotion:
         # It was found in many images, better than a tracker finds it in one: while it has not moved, later
         # poses do not count.
         self._count = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether further measurements of a thing that stands still would hardly change the average."""
+        return self._count == 0 or self._count >= _SETTLED
 
     def moves(self, T: Float[np.ndarray, "4 4"]) -> bool:
         """Return whether a measurement is beyond the noise of a thing that stands still."""

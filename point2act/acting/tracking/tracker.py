@@ -8,8 +8,9 @@ is lost, and sought where it was, by its features, and by its colours in the who
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from types import MappingProxyType
 
 import numpy as np
@@ -102,7 +103,10 @@ class Tracker:
         """Where each thing is in the latest frame."""
 
     def update(
-        self, view: View, pointed: Mapping[str, Float[np.ndarray, "_ 3"]] = MappingProxyType({})
+        self,
+        view: View,
+        pointed: Mapping[str, Float[np.ndarray, "_ 3"]] = MappingProxyType({}),
+        expected: Mapping[str, Float[np.ndarray, "4 4"]] = MappingProxyType({}),
     ) -> tuple[Track, ...]:
         """Follow all things to the next frame of the same camera.
 
@@ -110,10 +114,17 @@ class Tracker:
             view: The next view, with depth.
             pointed: Surface points at which someone has pointed at lost things, by their names, camera frame,
                 metres: there a thing is found again with a smaller share of agreeing points.
+            expected: Where things should be, as what a gripper holds, by their names: motion from the camera
+                frame of the first view to that of this one. They are sought elsewhere only if the view
+                contradicts it.
         """
         frame = TrackedFrame.of(shrink_view(view, self._config.max_side))
-        flow = optical_flow(self._frame, frame)
+        # Only for a thing that may move: it takes a tenth of a second.
+        flow = cache(partial(optical_flow, self._frame, frame))
         for one in self._followed:
+            there = expected.get(one.thing.name)
+            if there is not None and self._is_at(one, frame, there):
+                continue
             if one.state == "tracked":
                 self._follow(one, frame, flow)
             if one.state == "lost":
@@ -156,10 +167,22 @@ class Tracker:
         at_depth = len(found.difference)
         return visible < self._config.min_visible * len(found.hidden) or at_depth > visible / 2
 
-    def _follow(self, one: FollowedThing, frame: TrackedFrame, flow: Flow) -> None:
+    def _is_at(self, one: FollowedThing, frame: TrackedFrame, T: Float[np.ndarray, "4 4"]) -> bool:
+        """Put a thing at an expected pose unless a frame shows that it is not there; return whether it is."""
+        score, visible = one.scores(frame, T)
+        seen = visible >= self._config.min_visible
+        if seen and score < self._config.min_found_score:
+            return False
+        if seen:
+            one.place(frame, T, self._config.memory)
+            one.score = score
+        one.T_cam_thing, one.state, one.step = T, "tracked", np.zeros(3)
+        return True
+
+    def _follow(self, one: FollowedThing, frame: TrackedFrame, flow: Callable[[], Flow]) -> None:
         """Move a thing with the flow; it is lost where too few points agree."""
         poses = [one.T_cam_thing, one.shifted(one.step)]
-        moved = self._moved(one, frame, flow)
+        moved = self._moved(one, frame, flow())
         if moved is not None:
             poses.append(moved)
         best = one.aligned(frame, max(poses, key=lambda T: one.fit(frame, T)))
