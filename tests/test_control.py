@@ -22,7 +22,12 @@ from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.arm_model import MAX_OBSTACLES, ArmModel
 from point2act.acting.control.constraint_task import ConstraintTask, StateAt
 from point2act.acting.control.controller import ControlConfig, Controller, missing
-from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
+from point2act.acting.control.gripper_constraints import (
+    GripperAbove,
+    GripperAt,
+    GripperOnApproach,
+    backed_off,
+)
 from point2act.core.constraints import Constraint
 from point2act.core.geometry import invert, transform
 from point2act.core.mujoco_import import mujoco
@@ -95,6 +100,7 @@ def on_gripper(rng: np.random.Generator, state: SceneState) -> GripperAt:
 KINDS: dict[str, Callable[[np.random.Generator, SceneState], Constraint]] = {
     **{name: lambda rng, state, make=make: make(rng, state)[0] for name, make in HOLDING.items()},
     "gripper": on_gripper,
+    "height": lambda rng, state: GripperAbove(float(rng.uniform(-0.3, 0.9))),
 }
 
 

@@ -268,7 +268,15 @@ def test_things_are_carried_up_and_across_and_set_down_from_above(seed: int, acr
     height = float((pose[:3, 3] - end[:3, 3]) @ up)
     assert height == pytest.approx(max(LIFT, -rise))
     np.testing.assert_allclose(pose[:3, 3] - end[:3, 3], height * up, atol=1e-9)
+    (above,) = motions[-1].paths
+    between = pose.copy()
+    between[:3, 3] = (start[:3, 3] + max(rise + LIFT, 0.0) * up + pose[:3, 3]) / 2
+    lower = between.copy()
+    lower[:3, 3] -= 0.07 * up
+    assert residual(above, replace(state, T_world_gripper=between)).value == 0
+    assert residual(above, replace(state, T_world_gripper=lower)).value == pytest.approx(0.05)
     for one in motions[:-1]:
+        assert one.paths == ()
         (raised,) = one.goals(state)
         assert isinstance(raised, GripperAt)
         way = raised.pose(state)[:3, 3] - start[:3, 3]

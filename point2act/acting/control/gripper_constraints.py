@@ -37,6 +37,22 @@ class GripperOnApproach(GripperAt):
     when: When = field(default="path", kw_only=True)
 
 
+@dataclass(frozen=True, eq=False)
+class GripperAbove(Constraint):
+    """The gripper's centre is not below a height."""
+
+    height: float
+    """Along the upward direction, from the origin of the base frame, metres."""
+    when: When = field(default="path", kw_only=True)
+
+
+@residual.register
+def _(constraint: GripperAbove, state: SceneState) -> Residual:
+    here = state.point(Point(GRIPPER, "center"))
+    above = float(state.up @ here.value) - constraint.height
+    return Residual(np.array([min(above, 0.0)]), (above < 0) * (state.up @ here.jacobian)[None])
+
+
 @residual.register
 def _(constraint: GripperAt, state: SceneState) -> Residual:
     T = constraint.pose(state)

@@ -214,9 +214,7 @@ class BesideControl:
         """
         self._finds[name] = find
 
-    def submit(
-        self, time: float, look: Callable[[], View], held: Motions = MappingProxyType({})
-    ) -> None:
+    def submit(self, time: float, look: Callable[[], View], held: Motions = MappingProxyType({})) -> None:
         """Start to follow the things to an image.
 
         Args:

@@ -11,7 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.acting.constraints.scene_state import SceneState
-from point2act.acting.control.gripper_constraints import GripperAt, GripperOnApproach, backed_off
+from point2act.acting.control.gripper_constraints import (
+    GripperAbove,
+    GripperAt,
+    GripperOnApproach,
+    backed_off,
+)
 from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, Plan, Step
@@ -252,10 +257,14 @@ def carried_over(
     over_start[:3, 3] += height * up
     over_end[:3, 3] += (height - way @ up) * up
     poses = (over_start, over_end) if height > _LIFTED else (over_end,)
+    # Straight in the space of joints the gripper may dip into what stands between.
+    level = min(float(T[:3, 3] @ up) for T in (over_start, over_end)) - _LIFTED
+    stays_above = GripperAbove(level, tolerance=_LIFTED)
     return tuple(
         replace(
             stage,
             goals=partial(_at, T),
+            paths=(*stage.paths, stays_above) if T is over_end else stage.paths,
             touches=frozenset(),
             max_force=_PRESS,
             speed=1.0,
