@@ -13,9 +13,10 @@ import torch
 from analytic_volumes import region_at, sphere, volume_of
 from grasp_shards import ball, poses
 from safetensors.torch import save
+from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import LearningError
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import transform, transform_points
 from point2act.grasping.antipodal.boundary import BoundaryConfig, solid_points, surface_points
 from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.hands.energies import EnergyConfig, HandModel, energies, model_of
@@ -28,7 +29,7 @@ from point2act.grasping.learned import weights
 from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 from point2act.grasping.learned.embodiment import Embodiment, embodiment_of
 from point2act.grasping.learned.evaluator import hold_probability
-from point2act.grasping.learned.features import points_near, rows_of
+from point2act.grasping.learned.features import NUM_CONTEXT, NUM_FEATURES, points_near, rows_of
 from point2act.grasping.learned.networks import (
     EvaluatorConfig,
     FlowConfig,
@@ -67,6 +68,19 @@ def some_grasps(count: int, joints: int, seed: int = 0) -> tuple[np.ndarray, np.
     return poses(rng, rng.uniform(-0.05, 0.05, (count, 3))), rng.uniform(0, 0.08, (count, joints))
 
 
+def judged(
+    evaluator: GraspEvaluator,
+    cloud: LocalCloud,
+    T_grasps: np.ndarray,
+    joints: np.ndarray,
+    *,
+    name: str = "allegro",
+    batch: int = 64,
+) -> np.ndarray:
+    scores = np.linspace(0.2, 0.8, len(joints))
+    return hold_probability(evaluator, load_end_effector(name), cloud, T_grasps, joints, scores, batch=batch)
+
+
 def moved(cloud: LocalCloud, T: np.ndarray) -> LocalCloud:
     return LocalCloud(
         transform_points(T, cloud.points),
@@ -101,7 +115,7 @@ def test_points_near_are_those_of_the_plain_rule(count, radius):
 
 
 def test_joints_are_scaled_and_back():
-    shape = Embodiment((-1.0, 0.0), (1.0, 0.5), (0.0, 0.0, 0.0))
+    shape = Embodiment((-1.0, 0.0), (1.0, 0.5), (0.0, 0.0, 0.0), 3)
     joints = torch.tensor([[-1.0, 0.5], [0.3, 0.1]])
     torch.testing.assert_close(scale_joints(shape, joints)[0], torch.tensor([-1.0, 1.0]))
     torch.testing.assert_close(unscale_joints(shape, scale_joints(shape, joints)), joints)
@@ -112,8 +126,8 @@ def test_joints_are_scaled_and_back():
 @pytest.mark.parametrize("name", ["allegro", "leap", "panda"])
 def test_the_evaluator_has_a_logit_for_each_label(name):
     evaluator = evaluator_of(name, EvaluatorConfig())
-    joints = torch.zeros((3, len(evaluator.embodiment.low)))
-    assert evaluator(torch.zeros((3, 384, 9)), joints).shape == (3, 4)
+    features = NUM_FEATURES + evaluator.embodiment.parts
+    assert evaluator(torch.zeros((3, 384, features)), torch.zeros((3, NUM_CONTEXT))).shape == (3, 4)
     assert MODEST[0] < sum(weight.numel() for weight in evaluator.parameters()) < MODEST[1]
 
 
@@ -126,9 +140,9 @@ def test_all_weights_of_a_hand_fit_in_8_mb(tmp_path):
 
 def test_the_order_of_points_does_not_matter():
     evaluator = evaluator_of()
-    points, joints = torch.randn((2, 50, 9)), torch.zeros((2, 16))
+    points, context = torch.randn((2, 50, 14)), torch.zeros((2, NUM_CONTEXT))
     shuffled = points[:, torch.randperm(50)]
-    torch.testing.assert_close(evaluator(points, joints), evaluator(shuffled, joints))
+    torch.testing.assert_close(evaluator(points, context), evaluator(shuffled, context))
 
 
 def test_the_flow_follows_a_constant_velocity():
@@ -143,44 +157,45 @@ def test_the_flow_follows_a_constant_velocity():
 
 # ── probabilities ──────────────────────────────────────────────────────────────────────────────
 @pytest.mark.parametrize("name", ["allegro", "panda"])
-def test_probability_does_not_change_when_all_is_moved(name):
+def test_probability_does_not_change_when_all_is_moved_and_turned_about_the_vertical(name):
     evaluator = evaluator_of(name)
     T_grasps, joints = some_grasps(9, len(evaluator.embodiment.low))
     cloud = ball(np.random.default_rng(0), points=400, radius=0.12)
-    T = poses(np.random.default_rng(1), np.array([[0.3, -0.2, 0.5]]))[0]
-    before = hold_probability(evaluator, cloud, T_grasps, joints)
-    after = hold_probability(evaluator, moved(cloud, T), T @ T_grasps, joints)
+    T = transform(Rotation.from_euler("z", 0.8).as_matrix(), (0.3, -0.2, 0.5))
+    before = judged(evaluator, cloud, T_grasps, joints, name=name)
+    after = judged(evaluator, moved(cloud, T), T @ T_grasps, joints, name=name)
     np.testing.assert_allclose(after, before, atol=1e-5)
     assert np.ptp(before, axis=0).max() > 1e-3  # It does depend on the grasp.
-    assert np.abs(hold_probability(evaluator, cloud, T @ T_grasps, joints) - before).max() > 1e-4
+    assert np.abs(judged(evaluator, cloud, T @ T_grasps, joints, name=name) - before).max() > 1e-4
+    tipped = transform(Rotation.from_euler("x", 1.2).as_matrix(), (0.0, 0.0, 0.0))
+    lying = judged(evaluator, moved(cloud, tipped), tipped @ T_grasps, joints, name=name)
+    assert np.abs(lying - before).max() > 1e-4
 
 
 def test_probability_does_not_depend_on_the_batch():
     evaluator, cloud = evaluator_of(), ball(np.random.default_rng(0))
     T_grasps, joints = some_grasps(7, 16)
-    whole = hold_probability(evaluator, cloud, T_grasps, joints)
+    whole = judged(evaluator, cloud, T_grasps, joints)
     assert whole.shape == (7, 4)
     assert ((whole > 0) & (whole < 1)).all()
-    np.testing.assert_allclose(
-        hold_probability(evaluator, cloud, T_grasps, joints, batch=3), whole, atol=1e-6
-    )
+    np.testing.assert_allclose(judged(evaluator, cloud, T_grasps, joints, batch=3), whole, atol=1e-6)
 
 
 def test_no_grasps_and_few_points_are_judged():
     evaluator = evaluator_of()
     T_grasps, joints = some_grasps(2, 16)
     cloud = ball(np.random.default_rng(0), points=1)
-    assert np.isfinite(hold_probability(evaluator, cloud, T_grasps, joints)).all()
-    assert hold_probability(evaluator, cloud, T_grasps[:0], joints[:0]).shape == (0, 4)
+    assert np.isfinite(judged(evaluator, cloud, T_grasps, joints)).all()
+    assert judged(evaluator, cloud, T_grasps[:0], joints[:0]).shape == (0, 4)
 
 
 def test_what_cannot_be_judged_is_refused():
     T_grasps, joints = some_grasps(2, 1)
     cloud = ball(np.random.default_rng(0))
-    with pytest.raises(LearningError, match="is for 16 joints, the grasps have 1"):
-        hold_probability(evaluator_of(), cloud, T_grasps, joints)
+    with pytest.raises(LearningError, match="is of another gripper or hand than panda"):
+        judged(evaluator_of(), cloud, T_grasps, joints, name="panda")
     with pytest.raises(LearningError, match="no points"):
-        hold_probability(evaluator_of("panda"), cloud.only(slice(0)), T_grasps, joints)
+        judged(evaluator_of("panda"), cloud.only(slice(0)), T_grasps, joints, name="panda")
 
 
 # ── weights ────────────────────────────────────────────────────────────────────────────────────
@@ -201,8 +216,8 @@ def test_rounded_weights_judge_alike(tmp_path):
     write_network(tmp_path / "one.safetensors", evaluator, "allegro")
     rounded = read_network(tmp_path / "one.safetensors", GraspEvaluator)
     cloud, grasps = ball(np.random.default_rng(0)), some_grasps(5, 16)
-    exact = hold_probability(evaluator, cloud, *grasps)
-    np.testing.assert_allclose(hold_probability(rounded, cloud, *grasps), exact, atol=2e-3)
+    exact = judged(evaluator, cloud, *grasps)
+    np.testing.assert_allclose(judged(rounded, cloud, *grasps), exact, atol=2e-3)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 300, -4])
@@ -233,7 +248,7 @@ def rewritten(path: Path, *, poison: float = 0.0, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "of another version"),
+        ({"version": 1}, "of another version"),
         ({"kind": "flow"}, "another network"),
         ({"config": {"encoder": [1_000_000, 1_000_000]}}, "is damaged"),
         ({"config": {"encoder": ["wide"]}}, "is damaged"),

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from grasp_shards import ball, ball_shard, poses
+from grasp_shards import ball, ball_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from point2act.cli.learn_grasps import main as learn
 from point2act.cli.main import main as cli
 from point2act.core.errors import LearningError
+from point2act.core.geometry import transform
 from point2act.grasp_learning.examples import examples_of, held_out_families
 from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
 from point2act.grasp_learning.ranking import Ranked, rank, roc_area
@@ -30,6 +32,7 @@ from point2act.grasping.learned.features import points_near, rows_of
 from point2act.grasping.learned.networks import EvaluatorConfig, FlowConfig, GraspEvaluator, GraspFlow
 from point2act.grasping.learned.weights import read_network
 
+PANDA, ALLEGRO = load_end_effector("panda"), load_end_effector("allegro")
 SMALL = EvaluatorConfig(num_points=48, encoder=(24, 48), head=(32,))
 SMALL_FLOW = FlowConfig(num_points=32, encoder=(16, 32), code=16, width=64, blocks=2, time_features=16)
 QUICK = TrainConfig(epochs=3, batch=64, learning_rate=3e-3, device="cpu")
@@ -282,7 +285,7 @@ def test_regions_without_grasps_or_points_are_skipped(tmp_path):
 
 def test_data_without_grasps_to_train_on_is_refused(tmp_path):
     with pytest.raises(LearningError, match="have no grasps"):
-        examples_of([ball_shard(0, grasps=0)], frozenset(), max_points=100, seed=0)
+        examples_of([ball_shard(0, grasps=0)], PANDA, frozenset(), max_points=100, seed=0)
     none_lifted = written(tmp_path / "none", [with_labels(hand_shard(seed), False) for seed in range(2)])
     with pytest.raises(LearningError, match="has no grasps that lifted"):
         train_flow(none_lifted, tmp_path / "out", config=QUICK, network=SMALL_FLOW)
@@ -299,7 +302,7 @@ def test_a_trained_network_is_not_replaced(tmp_path, learned):
 def test_large_clouds_are_thinned_and_small_ones_repeated():
     large, small = ball_shard(0), ball_shard(1)
     small = replace(small, cloud=small.cloud.only(slice(3)))
-    clouds = examples_of([large, small], frozenset(), max_points=50, seed=0).clouds.numpy()
+    clouds = examples_of([large, small], PANDA, frozenset(), max_points=50, seed=0).clouds.numpy()
     assert clouds.shape == (2, 50, 9)
     assert len(np.unique(clouds[0], axis=0)) == 50
     assert len(np.unique(clouds[1], axis=0)) == 3
@@ -309,7 +312,7 @@ def test_by_part_counts_for_grasps_that_lifted_only():
     shard = with_labels(ball_shard(0), True)
     nothing = np.zeros(len(shard.grasps), dtype=bool)
     shard = replace(shard, grasps=replace(shard.grasps, lifted=nothing))
-    assert not examples_of([shard], frozenset(), max_points=50, seed=0).by_part.any()
+    assert not examples_of([shard], PANDA, frozenset(), max_points=50, seed=0).by_part.any()
 
 
 # ── losses ─────────────────────────────────────────────────────────────────────────────────────
@@ -341,7 +344,8 @@ def one_point_shard(seed: int) -> Shard:
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_the_loss_of_the_true_velocity_is_zero_at_every_turn(augment):
-    examples = examples_of([one_point_shard(seed) for seed in range(12)], frozenset(), max_points=4, seed=0)
+    shards = [one_point_shard(seed) for seed in range(12)]
+    examples = examples_of(shards, ALLEGRO, frozenset(), max_points=4, seed=0)
     flow = Perfect(embodiment_of(load_end_effector("allegro")), SMALL_FLOW)
     generator = torch.Generator().manual_seed(0)
     assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) < 1e-5
@@ -349,17 +353,17 @@ def test_the_loss_of_the_true_velocity_is_zero_at_every_turn(augment):
     assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) > 1e-2
 
 
-def test_the_evaluators_loss_does_not_change_when_all_is_moved():
+def test_the_evaluators_loss_does_not_change_when_all_is_moved_and_turned_about_the_vertical():
     shard = ball_shard(0)
-    T = poses(np.random.default_rng(5), np.array([[0.2, 0.1, -0.3]]))[0]
+    T = transform(Rotation.from_euler("z", 2.1).as_matrix(), (0.2, 0.1, -0.3))
     R, t = T[:3, :3], T[:3, 3]
     cloud = replace(shard.cloud, points=shard.cloud.points @ R.T + t, normals=shard.cloud.normals @ R.T)
     grasps = replace(shard.grasps, T_cloud_gripper=T @ shard.grasps.T_cloud_gripper)
     moved = replace(shard, cloud=cloud, grasps=grasps)
     torch.manual_seed(0)
-    network = GraspEvaluator(embodiment_of(load_end_effector("panda")), SMALL)
+    network = GraspEvaluator(embodiment_of(PANDA), SMALL)
     losses = [
-        EvaluatorLoss(examples_of([one], frozenset(), max_points=64, seed=0), 0.0)(
+        EvaluatorLoss(examples_of([one], PANDA, frozenset(), max_points=64, seed=0), 0.0)(
             network, torch.arange(40), torch.Generator().manual_seed(0), augment=False
         )
         for one in (shard, moved)
@@ -372,13 +376,13 @@ def test_symmetric_grippers_are_seen_from_both_sides(name, orders):
     joints = 1 if name == "panda" else 16
     shard = ball_shard(0, grasps=1, effector=name, joints=joints)
     shard = replace(shard, cloud=shard.cloud.only(slice(1)))
-    examples = examples_of([shard], frozenset(), max_points=4, seed=0)
+    examples = examples_of([shard], load_end_effector(name), frozenset(), max_points=4, seed=0)
     seen = []
 
     class Recorder(GraspEvaluator):
-        def forward(self, points, joints):
+        def forward(self, points, context):
             seen.append(points[0, 0, :3])
-            return super().forward(points, joints)
+            return super().forward(points, context)
 
     network, generator = Recorder(embodiment_of(load_end_effector(name)), SMALL), torch.Generator()
     for _ in range(20):

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from point2act.core.errors import LearningError
 from point2act.grasp_learning.shards import Shard
+from point2act.grasping.end_effector import EndEffector
 from point2act.grasping.learned.features import NUM_FEATURES, rows_of
 from point2act.grasping.learned.networks import LABELS
+from point2act.grasping.learned.parts import PosedParts, posed_parts
 
 # Part of the families that is held out by default. Chosen.
 _HELD_OUT = 0.2
@@ -30,6 +32,9 @@ class Examples:
     poses: Float[Tensor, "g 4 4"]
     """Poses of the gripper or palm, in the frame of the cloud."""
     joints: Float[Tensor, "g j"]
+    parts: PosedParts
+    scores: Float[Tensor, " g"]
+    """The planner's."""
     labels: Float[Tensor, "g 4"]
     """1 or 0 for each of ``LABELS``; by_part only of grasps that lifted."""
     held_out: Bool[Tensor, " g"]
@@ -75,11 +80,19 @@ def held_out_families(shards: Sequence[Shard], chosen: Sequence[str], seed: int)
     return frozenset(np.random.default_rng(seed).permutation(families)[:count].tolist())
 
 
-def examples_of(shards: Sequence[Shard], held_out: frozenset[str], *, max_points: int, seed: int) -> Examples:
+def examples_of(
+    shards: Sequence[Shard],
+    effector: EndEffector,
+    held_out: frozenset[str],
+    *,
+    max_points: int,
+    seed: int,
+) -> Examples:
     """Return the grasps of shards as tensors; shards without points or grasps are skipped.
 
     Args:
         shards: Shards of one gripper or hand.
+        effector: The gripper or hand.
         held_out: Families of objects that are held out.
         max_points: Largest number of points of a cloud; of larger ones as many are drawn.
         seed: Seed of the draw.
@@ -103,6 +116,8 @@ def examples_of(shards: Sequence[Shard], held_out: frozenset[str], *, max_points
         region=torch.as_tensor(np.repeat(np.arange(len(used)), counts)),
         poses=_floats([shard.grasps.T_cloud_gripper for shard in used]),
         joints=_floats([shard.grasps.joints for shard in used]),
+        parts=posed_parts(effector, np.concatenate([shard.grasps.joints for shard in used])),
+        scores=_floats([shard.grasps.score for shard in used]),
         labels=_floats([labels_of(shard) for shard in used]),
         held_out=torch.as_tensor(np.repeat(aside, counts)),
     )

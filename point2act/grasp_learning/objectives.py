@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from point2act.grasp_learning.examples import Examples
-from point2act.grasping.learned.features import SCALE, points_near
+from point2act.grasping.learned.features import SCALE, context_of, points_near, with_distances
 from point2act.grasping.learned.networks import GraspEvaluator, GraspFlow, grasp_vectors
 
 # Times and noises for each grasp of a step: encoding its cloud takes twenty times as long. Chosen.
@@ -48,7 +48,8 @@ class EvaluatorLoss:
         )
         if augment:
             points = _with_noise(points, self.jitter, generator)
-        logits = network(points, of.joints[rows])
+        context = context_of(clouds, rotation, origin, of.scores[rows])
+        logits = network(with_distances(points, of.parts.only(rows)), context)
         return nn.functional.binary_cross_entropy_with_logits(logits, of.labels[rows])
 
 

@@ -27,7 +27,7 @@ from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
 from point2act.grasp_learning.ranking import Ranked, Ranking, rank
 from point2act.grasp_learning.shards import Shard, read_shards
 from point2act.grasp_learning.train_config import TrainConfig, Trained
-from point2act.grasping.end_effector import load_end_effector
+from point2act.grasping.end_effector import EndEffector, load_end_effector
 from point2act.grasping.learned.embodiment import Embodiment, embodiment_of
 from point2act.grasping.learned.evaluator import hold_probability
 from point2act.grasping.learned.networks import (
@@ -93,12 +93,13 @@ def train(
 ) -> Trained:
     """Train the network that ``build`` makes for a gripper or hand, see ``train_evaluator``."""
     shards = list(read_shards(data))
-    effector = _effector(shards, data)
+    name = _effector(shards, data)
+    effector = load_end_effector(name)
     weights = weights_path(data, output, recipe.kind)
     if weights.exists():
         raise LearningError(f"{weights} already exists: choose another --output, or delete it")
     held_out = held_out_families(shards, config.held_out, config.seed)
-    examples = examples_of(shards, held_out, max_points=config.max_points, seed=config.seed)
+    examples = examples_of(shards, effector, held_out, max_points=config.max_points, seed=config.seed)
     task = recipe.task(examples.to(choose_device(config.device)), config.jitter)
     if not len(task.train):
         raise LearningError(f"{data} has no {recipe.why_empty} of objects to train on: generate more data")
@@ -114,7 +115,7 @@ def train(
     write_json(weights.with_suffix(".json"), asdict(trained) | {"weights": weights.name})
     write_text(weights.with_suffix(".md"), model_card(trained, data, config))
     # The last: this file means that all is done.
-    write_network(weights, network, effector)
+    write_network(weights, network, name)
     checkpoint.unlink(missing_ok=True)
     return trained
 
@@ -128,12 +129,12 @@ def _effector(shards: Sequence[Shard], data: Path) -> str:
 
 
 def _new_network(
-    build: Callable[[Embodiment], GraspEvaluator | GraspFlow], effector: str, config: TrainConfig
+    build: Callable[[Embodiment], GraspEvaluator | GraspFlow], effector: EndEffector, config: TrainConfig
 ) -> GraspEvaluator | GraspFlow:
     """Return a network with random weights, the same on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = build(embodiment_of(load_end_effector(effector)))
+        network = build(embodiment_of(effector))
     return network.to(choose_device(config.device))
 
 
@@ -148,7 +149,7 @@ def _settings(network: GraspEvaluator | GraspFlow, data: Path, config: TrainConf
 
 def _trained(
     network: GraspEvaluator | GraspFlow,
-    effector: str,
+    effector: EndEffector,
     weights: Path,
     parts: tuple[list[Shard], list[Shard]],
     task: Task,
@@ -158,10 +159,10 @@ def _trained(
     families = [tuple(sorted({shard.source.family for shard in part})) for part in parts]
     lifted = by_part = None
     if isinstance(network, GraspEvaluator):
-        lifted, by_part = _rankings(network, parts[1])
+        lifted, by_part = _rankings(network, effector, parts[1])
     return Trained(
         kind=network.kind,
-        effector=effector,
+        effector=effector.name,
         weights=weights,
         parameters=sum(weight.numel() for weight in network.parameters()),
         regions=(len(parts[0]), len(parts[1])),
@@ -177,14 +178,18 @@ def _trained(
     )
 
 
-def _rankings(evaluator: GraspEvaluator, shards: Sequence[Shard]) -> tuple[Ranking | None, Ranking | None]:
+def _rankings(
+    evaluator: GraspEvaluator, effector: EndEffector, shards: Sequence[Shard]
+) -> tuple[Ranking | None, Ranking | None]:
     """Return how grasps are ranked by whether they lift, and whether they do so by the part asked for."""
     lifted, by_part = [], []
     for shard in shards:
         if not len(shard.cloud) or not len(shard.grasps):
             continue
         grasps, labels = shard.grasps, labels_of(shard)
-        found = hold_probability(evaluator, shard.cloud, grasps.T_cloud_gripper, grasps.joints)
+        found = hold_probability(
+            evaluator, effector, shard.cloud, grasps.T_cloud_gripper, grasps.joints, grasps.score
+        )
         for label, regions in (("lifted", lifted), ("by_part", by_part)):
             column = LABELS.index(label)
             if shard.source.part or label == "lifted":

@@ -133,7 +133,7 @@ class Hand:
     mount: float | None = None
     """Distance of the mounting face behind the palm frame's origin, along z, metres; None if unknown."""
     fingers: Int[np.ndarray, " l"] = field(init=False)
-    """Index of the finger of each link in ``finger_names``; -1 for the palm."""
+    """Index of the finger of each link, from 0 on; -1 for the palm."""
 
     def __post_init__(self) -> None:
         fingers = np.full(len(self.links), -1)

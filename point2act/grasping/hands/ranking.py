@@ -38,7 +38,8 @@ def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
         return grasps
     poses = np.array([grasp.T_volume_palm for grasp in grasps])
     joints = np.array([grasp.positions for grasp in grasps])
-    found = hold_probability(evaluator, task.cloud, poses, joints)
+    scores = np.array([grasp_score(task, grasp)[0] for grasp in grasps])
+    found = hold_probability(evaluator, task.hand, task.cloud, poses, joints, scores)
     _, _, shaken, by_part = found.T
     return [
         replace(grasp, held=float(one), by_part=float(other))

@@ -18,14 +18,16 @@ class Embodiment:
     """Largest joint positions, radians; metres for a gripper."""
     center: tuple[float, float, float]
     """Where an object is to be, in the frame of the gripper or palm, metres."""
+    parts: int
+    """Number of the fingers, and one for the palm."""
     symmetric: bool = False
     """Whether half a turn about the approach gives the same grasp, as of two parallel fingers."""
 
 
 def embodiment_of(effector: EndEffector) -> Embodiment:
-    """Return the joint ranges and the centre of a gripper or a hand."""
+    """Return what networks need of a gripper or a hand."""
     if isinstance(effector, Hand):
         low, high = effector.joints.low.tolist(), effector.joints.high.tolist()
         x, y, z = effector.grasp_center.tolist()
-        return Embodiment(tuple(low), tuple(high), (x, y, z))
-    return Embodiment((0.0,), (effector.max_width,), (0.0, 0.0, 0.0), symmetric=True)
+        return Embodiment(tuple(low), tuple(high), (x, y, z), 2 + int(effector.fingers.max()))
+    return Embodiment((0.0,), (effector.max_width,), (0.0, 0.0, 0.0), 3, symmetric=True)

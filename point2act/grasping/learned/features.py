@@ -8,12 +8,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from point2act.grasping.learned.cloud import LocalCloud
+from point2act.grasping.learned.parts import PosedParts
 
 SCALE = 0.1
 """Length that counts as 1 for the networks, metres: about that of a hand's palm."""
 
 NUM_FEATURES = 9
 """Position, normal, whether on the object, whether seen, and probability of the region."""
+
+NUM_CONTEXT = 10
+"""Upward direction, middle and extents of the object, and the planner's score."""
+
+# Distance to the palm or a finger beyond which it does not matter how far away it is, metres. Chosen.
+_FAR = 0.05
 
 
 def rows_of(cloud: LocalCloud) -> Float[np.ndarray, "n 9"]:
@@ -47,3 +54,38 @@ def points_near(
     near = rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
     position = (near[..., :3] - origin[:, None]) @ rotation / SCALE
     return torch.cat([position, near[..., 3:6] @ rotation, near[..., 6:]], dim=-1)
+
+
+def with_distances(points: Float[Tensor, "b k 9"], parts: PosedParts) -> Float[Tensor, "b k f"]:
+    """Return points with their distances to the palm and to each finger, at most 1.
+
+    Args:
+        points: Points near where an object is to be, see ``points_near``.
+        parts: The gripper or hand of each grasp.
+    """
+    distances = parts.distances(SCALE * points[..., :3])
+    return torch.cat([points, distances.clamp(max=_FAR) / _FAR], dim=-1)
+
+
+def context_of(
+    rows: Float[Tensor, "b n 9"],
+    rotation: Float[Tensor, "b 3 3"],
+    origin: Float[Tensor, "b 3"],
+    scores: Float[Tensor, " b"],
+) -> Float[Tensor, "b 10"]:
+    """Return what the points around a gripper do not show: which way is up, and the whole object.
+
+    Args:
+        rows: Points as ``rows_of`` returns them; z is up.
+        rotation: Axes of the gripper's or palm's frames as columns.
+        origin: Where the object is to be, metres.
+        scores: The planner's score of each grasp.
+    """
+    own = rows[..., 6:7]
+    count = own.sum(dim=1).clamp(min=1)
+    middle = (own * rows[..., :3]).sum(dim=1) / count
+    spread = own * (rows[..., :3] - middle[:, None])
+    variances = torch.linalg.eigvalsh(spread.transpose(1, 2) @ spread / count[..., None])
+    toward = ((middle - origin)[:, None] @ rotation)[:, 0]
+    extents = variances.clamp(min=0).sqrt()
+    return torch.cat([rotation[:, 2], toward / SCALE, extents / SCALE, scores[:, None]], dim=1)

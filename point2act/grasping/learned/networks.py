@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from point2act.grasping.learned.embodiment import Embodiment
-from point2act.grasping.learned.features import NUM_FEATURES, SCALE
+from point2act.grasping.learned.features import NUM_CONTEXT, NUM_FEATURES, SCALE
 
 LABELS = ("free", "lifted", "shaken", "by_part")
 """What the evaluator predicts of a grasp, see ``LabelledGrasps``."""
@@ -61,7 +61,8 @@ class FlowConfig:
 class GraspEvaluator(nn.Module):
     """Predicts whether grasps hold, from the points around the gripper in its own frame.
 
-    Nothing else of a pose is an input: a cloud and its grasps can be moved together.
+    Of a pose only the upward direction is an input as well: a cloud and its grasps can be moved together, and
+    turned about the vertical. The planner's score is one of the inputs.
     """
 
     kind: ClassVar[str] = "evaluator"
@@ -71,23 +72,19 @@ class GraspEvaluator(nn.Module):
         """Draw random weights for a gripper or a hand."""
         super().__init__()
         self.embodiment, self.config = embodiment, config
-        joints = len(embodiment.low)
-        self.encoder = _layers([NUM_FEATURES + joints, *config.encoder])
-        self.head = _layers([config.encoder[-1] + joints, *config.head])
+        self.encoder = _layers([NUM_FEATURES + embodiment.parts, *config.encoder])
+        self.head = _layers([config.encoder[-1] + NUM_CONTEXT, *config.head])
         self.output = nn.Linear(config.head[-1], len(LABELS))
 
-    def forward(self, points: Float[Tensor, "b k 9"], joints: Float[Tensor, "b j"]) -> Float[Tensor, "b 4"]:
+    def forward(self, points: Float[Tensor, "b k f"], context: Float[Tensor, "b 10"]) -> Float[Tensor, "b 4"]:
         """Return a logit for each of ``LABELS``.
 
         Args:
-            points: Points in the gripper's frame, see ``points_near``.
-            joints: Joint positions, radians; the width of a gripper, metres.
+            points: Points in the gripper's frame, see ``with_distances``.
+            context: See ``context_of``.
         """
-        scaled = scale_joints(self.embodiment, joints)
-        # Every point sees the fingers: whether it is in their way depends on where they are.
-        with_joints = torch.cat([points, scaled[:, None].expand(-1, points.shape[1], -1)], dim=-1)
-        code = self.encoder(with_joints).amax(dim=1)
-        return self.output(self.head(torch.cat([code, scaled], dim=1)))
+        code = self.encoder(points).amax(dim=1)
+        return self.output(self.head(torch.cat([code, context], dim=1)))
 
 
 class GraspFlow(nn.Module):
