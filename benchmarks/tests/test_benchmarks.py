@@ -82,6 +82,7 @@ def test_the_suites_that_are_promised_are_there() -> None:
         "fuzz",
         "kills",
         "large",
+        "learned",
         "masks",
         "own_data",
         "soak",

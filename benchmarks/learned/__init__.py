@@ -1,0 +1,1 @@
+"""Learned grasps: what an evaluator could gain, and how fast proposals of a network are."""
