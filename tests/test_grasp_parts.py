@@ -27,7 +27,7 @@ def test_distances_to_a_hand_are_those_of_its_primitives(name: str):
         np.testing.assert_allclose(distances.min(axis=1), -depth, atol=1e-6)
 
 
-def test_fingers_of_a_hand_are_told_apart():
+def test_fingers_of_a_hand_are_distinguished():
     """The middle of a fingertip is in its own finger, and in no other."""
     hand = load_hand("allegro")
     shapes, poses = hand.primitives, hand.link_poses(hand.joints.rest)
@@ -40,7 +40,7 @@ def test_fingers_of_a_hand_are_told_apart():
 
 
 @pytest.mark.parametrize("name", ["panda", "robotiq_2f85"])
-def test_distances_to_a_gripper_tell_its_fingers_from_its_palm(name: str):
+def test_distances_to_a_gripper_distinguish_its_fingers_and_its_palm(name: str):
     gripper = load_gripper(name)
     widths = np.array([[0.02], [0.6 * gripper.max_width]])
     parts = posed_parts(gripper, widths)

@@ -111,7 +111,7 @@ class TrackedThings:
         if view.depth is None or (view.depth > 0).mean() < _MIN_READINGS:
             return None
         followed = {name: T for name, T in held.items() if name in self._steady}
-        expected = {**self._standing(view), **followed}
+        expected = {**self._at_rest(view), **followed}
         tracks = self._tracker.update(
             view,
             {name: transform_points(view.T_cam_world, place) for name, place in pointed.items()},
@@ -119,8 +119,8 @@ class TrackedThings:
         )
         return {track.name: self._observed(track, view) for track in tracks}
 
-    def _standing(self, view: View) -> dict[str, Float[np.ndarray, "4 4"]]:
-        """Return the motion of each thing whose depth shows that it stands where it has stood for long."""
+    def _at_rest(self, view: View) -> dict[str, Float[np.ndarray, "4 4"]]:
+        """Return the motion of each thing whose depth shows that it is where it has been for long."""
         return {
             name: steady.T
             for name, steady in self._steady.items()
