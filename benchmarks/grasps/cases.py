@@ -17,8 +17,8 @@ from jaxtyping import Float
 from benchmarks.common.tables import folder
 from benchmarks.grasps.catalogue import digest
 from benchmarks.grasps.tables import QUERY, Setting, draw, rebuilt, table_rng
-from point2act.core.types import Camera, Grasp, Region, View
-from point2act.simulation import Scene, WristConfig
+from point2act.core.types import Grasp, Region, View
+from point2act.simulation import Scene
 from point2act.simulation.camera import pinhole, render_views
 from point2act.simulation.layout import QueryTarget
 from point2act.simulation.mjcf import build
@@ -96,7 +96,7 @@ def case(setting: Setting, seed: int) -> Case:
         document = json.loads(str(stored["document"]))
         depths, poses = stored["depth"] * np.float32(1e-3), stored["T_world_cam"]
     scene = rebuilt(document, setting, seed)
-    camera = _camera()
+    camera = pinhole(setting.camera.size, setting.camera.focal)
     black = np.zeros((camera.height, camera.width, 3), np.uint8)
     views = tuple(
         View(f"{index:04d}", camera, T, black, depth)
@@ -124,7 +124,7 @@ def _make(setting: Setting, seed: int, path: Path) -> None:
     """Draw a table, capture it, and write both."""
     rng = table_rng(setting, seed)
     drawn = draw(setting, seed, rng)
-    shots = render_views(drawn.scene, replace(WristConfig(), sweep=setting.sweep), rng)
+    shots = render_views(drawn.scene, setting.camera, rng)
     described = {
         "T_world_gripper": drawn.oracle.T_world_gripper.tolist(),
         "width": drawn.oracle.width,
@@ -138,10 +138,6 @@ def _make(setting: Setting, seed: int, path: Path) -> None:
     partial = path.with_name(f"{path.stem}-{os.getpid()}.part.npz")
     np.savez_compressed(partial, document=np.array(text), depth=depth, T_world_cam=poses)
     partial.replace(path)
-
-
-def _camera() -> Camera:
-    return pinhole(WristConfig().size, WristConfig().focal)
 
 
 def _grasp(entry: dict) -> Grasp:

@@ -19,6 +19,7 @@ from point2act.core.errors import SimulationError
 from point2act.core.types import Grasp, Query
 from point2act.grasping.grippers import load_gripper
 from point2act.simulation import Scene, WristConfig
+from point2act.simulation.camera import wrist_camera
 from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table, scaled
 from point2act.simulation.mjcf import build
 
@@ -54,6 +55,13 @@ class Setting:
     """Factor on the catalogue's masses."""
     sweep: float = WristConfig().sweep
     """Arc of the camera's path, degrees, centred on the robot's side."""
+    sensor: str = "ideal"
+    """Depth camera, see ``wrist_camera``."""
+
+    @property
+    def camera(self) -> WristConfig:
+        """The camera and its path."""
+        return wrist_camera(self.sensor, replace(WristConfig(), sweep=self.sweep))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ The fitted scene is cached beside the case; the answers are fused and grasps pla
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from point2act.data.points import write_points
 from point2act.grasping.grippers import Gripper
 from point2act.pipeline.finished_run import open_run
 from point2act.pipeline.query import AnswerConfig
-from point2act.simulation import TYPICAL, WristConfig
+from point2act.simulation import TYPICAL
 from point2act.simulation.camera import render_views
 from point2act.simulation.pointing import answer
 
@@ -37,7 +36,7 @@ def whole_pipeline(case: Case, gripper: Gripper, rng: np.random.Generator) -> Fo
 def _fit(case: Case, folder: Path) -> None:
     """Capture the case again in colour, draw a typical model's answers, and fit the scene."""
     rng = np.random.default_rng([case.seed, zlib.crc32(f"{case.setting.name} seen".encode())])
-    shots = render_views(case.scene, replace(WristConfig(), sweep=case.setting.sweep), rng)
+    shots = render_views(case.scene, case.setting.camera, rng)
     write_capture(folder / "capture", [shot.view for shot in shots], T_base_world=case.scene.T_base_world)
     write_points(folder / "points.json", answer(case.scene, shots, TYPICAL, rng))
     point2act.run(folder / "capture", folder / "fit")

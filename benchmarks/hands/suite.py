@@ -1,9 +1,9 @@
 """Success of a hand's grasps in physics: single objects and heaps, beside simpler planners.
 
-Every planner is given the true region of a part and the same measured depth of a simulated camera. A
-free-flying hand executes its first grasp: approach, close and squeeze, lift 20 cm, shake 3 cm along each
-axis. ``python -m benchmarks.hands.suite --help`` lists the options; ``POINT2ACT_BENCHMARK_CACHE`` names a
-folder to keep cases in.
+Every planner is given the true region of a part and the same measured depth of a simulated camera: nearly
+ideal or, for single objects, a stereo camera. A free-flying hand executes its first grasp: approach, close and
+squeeze, lift 20 cm, shake 3 cm along each axis. ``python -m benchmarks.hands.suite --help`` lists the options;
+``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
 
-SETTINGS = {"single": Setting("single", count=(1, 1)), "clutter": CONDITIONS["clutter"].setting}
+SETTINGS = {
+    "single": Setting("single", count=(1, 1)),
+    "clutter": CONDITIONS["clutter"].setting,
+    "stereo": Setting("single_stereo", count=(1, 1), sensor="stereo"),
+}
 COUNT, QUICK_COUNT = 60, 3
 
 
@@ -69,7 +73,10 @@ def metrics(records: Sequence[Record]) -> Iterator[Metric]:
     for planner in dict.fromkeys(record.planner for record in records):
         name = "hands" if planner == "ours" else f"hands.{planner}"
         single = [one for one in records if (one.setting, one.planner) == ("single", planner)]
-        clutter = [one for one in records if (one.setting, one.planner) == ("clutter", planner)]
+        clutter, stereo = (
+            [one.lifted for one in records if (one.setting, one.planner) == (setting, planner)]
+            for setting in ("clutter", "stereo")
+        )
         held = [one for one in single if one.lifted]
         if single:
             yield Metric(f"{name}.lift", _share([one.lifted for one in single]), "of 1", "higher")
@@ -78,7 +85,9 @@ def metrics(records: Sequence[Record]) -> Iterator[Metric]:
         if held:
             yield Metric(f"{name}.by_part", _share([one.by_part for one in held]), "of 1", "higher")
         if clutter:
-            yield Metric(f"{name}.clutter_lift", _share([one.lifted for one in clutter]), "of 1", "higher")
+            yield Metric(f"{name}.clutter_lift", _share(clutter), "of 1", "higher")
+        if stereo:
+            yield Metric(f"{name}.stereo_lift", _share(stereo), "of 1", "higher")
 
 
 def trials(
