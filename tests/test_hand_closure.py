@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from point2act.core.geometry import transform_points
 from point2act.grasping.hands.closure import (
     ClosureConfig,
     closure_margin,
     contact_wrenches,
     holding_forces,
     moving_joints,
+    payload,
     squeeze_positions,
 )
+from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 
 CONFIG = ClosureConfig()
@@ -158,6 +163,77 @@ def test_squeeze_torques_do_the_work_of_the_forces():
         ahead, behind = (hand.contact_places(positions + s * step)[0][contact] for s in (1, -1))
         work = float(((ahead - behind) / 2e-6 * force).sum())
         assert torque[joint] == pytest.approx(work, abs=1e-6)
+
+
+# ── payload ────────────────────────────────────────────────────────────────────────────────────
+def pinch(hand: Hand) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Contacts of two fingers and of the thumb around something three-sided."""
+    touching = np.array([np.flatnonzero(hand.fingers[hand.contacts.link] == one)[-1] for one in (0, 2, 3)])
+    points = np.array([[0.02, 0.015, 0.10], [0.02, -0.015, 0.10], [-0.02, 0.0, 0.10]])
+    normals = np.array([[0.6, 0.8, 0.0], [0.6, -0.8, 0.0], [-1.0, 0.0, 0.0]])
+    return touching, points, normals
+
+
+def holds(hand: Hand, weight: np.ndarray, center: np.ndarray) -> bool:
+    """Whether forces in the friction pyramids balance a weight; torques by finite differences."""
+    touching, points, normals = pinch(hand)
+    wrenches = contact_wrenches(points, normals, center, config=CONFIG)
+    rows = []
+    for joint in range(len(hand.joints)):
+        step = np.zeros(len(hand.joints))
+        step[joint] = 1e-6
+        poses = [hand.link_poses(hand.joints.pregrasp + sign * step) for sign in (1, -1, 0)]
+        links = hand.contacts.link[touching]
+        local = [
+            np.linalg.inv(poses[2][link]) @ np.append(p, 1) for link, p in zip(links, points, strict=True)
+        ]
+        ahead, behind = (
+            np.array([(pose[link] @ p)[:3] for link, p in zip(links, local, strict=True)])
+            for pose in poses[:2]
+        )
+        rows.append(np.einsum("ni,nei->ne", (ahead - behind) / 2e-6, wrenches[..., :3]).ravel())
+    found = linprog(
+        np.zeros(wrenches.shape[0] * wrenches.shape[1]),
+        A_ub=np.concatenate([rows, np.negative(rows)]),
+        b_ub=np.full(2 * len(rows), hand.max_torque),
+        A_eq=wrenches.reshape(-1, 6).T,
+        b_eq=-np.append(weight, np.zeros(3)),
+    )
+    return found.status == 0
+
+
+@pytest.mark.parametrize("name", ["allegro", "leap"])
+@pytest.mark.parametrize("off", [0.0, 0.01])
+def test_the_payload_is_the_largest_weight_that_is_held_in_every_direction(name: str, off: float):
+    hand = load_hand(name)
+    touching, points, normals = pinch(hand)
+    center = np.array([0.0, off, 0.10])
+    found = payload(hand, np.eye(4), hand.joints.pregrasp, touching, points, normals, center)
+    assert 0.1 < found < 100
+    directions = np.concatenate([np.eye(3), -np.eye(3)])
+    assert all(holds(hand, 0.99 * found * way, center) for way in directions)
+    assert not all(holds(hand, 1.01 * found * way, center) for way in directions)
+    weak = replace(hand, max_torque=hand.max_torque / 2)
+    half = payload(weak, np.eye(4), hand.joints.pregrasp, touching, points, normals, center)
+    assert half == pytest.approx(found / 2, rel=1e-6)
+
+
+def test_the_payload_does_not_change_when_all_is_turned_a_quarter():
+    hand = load_hand("allegro")
+    touching, points, normals = pinch(hand)
+    center, positions = np.array([0.0, 0.0, 0.10]), hand.joints.pregrasp
+    T = np.array([[0.0, -1.0, 0.0, 0.2], [1.0, 0.0, 0.0, -0.1], [0.0, 0.0, 1.0, 0.3], [0.0, 0.0, 0.0, 1.0]])
+    here = payload(hand, np.eye(4), positions, touching, points, normals, center)
+    turned, there = normals @ T[:3, :3].T, transform_points(T, np.vstack([points, center]))
+    moved = payload(hand, T, positions, touching, there[:-1], turned, there[-1])
+    assert moved == pytest.approx(here, rel=1e-6)
+
+
+def test_contacts_on_one_side_hold_nothing():
+    hand = load_hand("allegro")
+    touching, points, normals = pinch(hand)
+    above = np.broadcast_to([0.0, 0.0, 1.0], normals.shape)
+    assert payload(hand, np.eye(4), hand.joints.pregrasp, touching, points, above, points.mean(axis=0)) == 0
 
 
 def test_joints_of_a_finger_move_its_tip_and_no_other():

@@ -1,9 +1,9 @@
 """Success of a hand's grasps in physics: single objects and heaps, beside simpler planners.
 
 Every planner is given the true region of a part and the same measured depth of a simulated camera: nearly
-ideal or, for single objects, a stereo camera. A free-flying hand executes its first grasp: approach, close and
-squeeze, lift 20 cm, shake 3 cm along each axis. ``python -m benchmarks.hands.suite --help`` lists the options;
-``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
+ideal or, for single objects, a stereo camera. A free-flying hand executes its first grasp: approach, close
+and squeeze, lift 20 cm, shake 3 cm along each axis. ``python -m benchmarks.hands.suite --help`` lists the
+options; ``POINT2ACT_BENCHMARK_CACHE`` names a folder to keep cases in.
 """
 
 from __future__ import annotations

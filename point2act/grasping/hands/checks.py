@@ -15,6 +15,7 @@ from point2act.grasping.hands.closure import (
     ClosureConfig,
     closure_margin,
     holding_forces,
+    payload,
     squeeze_positions,
 )
 from point2act.grasping.hands.energies import Grasps, HandModel
@@ -97,6 +98,8 @@ class HandGrasp:
     """Share of each in the sum of the normal forces."""
     margin: float
     """Margin of force closure."""
+    payload: float
+    """Largest weight that is held in each direction, newtons."""
     clearance: float
     """Smallest distance of the open hand to anything on the approach, metres."""
     held: float | None = None
@@ -197,6 +200,16 @@ def _finished(
         pregrasp=pregrasp,
         squeeze=squeeze_positions(hand, positions, holding.touching, pressing),
         share=-(forces * holding.normals).sum(axis=1),
+        payload=payload(
+            hand,
+            pose,
+            positions,
+            holding.touching,
+            holding.points,
+            holding.normals,
+            center,
+            config=config.closure,
+        ),
         clearance=clearance,
         **vars(holding),
     )

@@ -2,7 +2,8 @@
 
 The margin is the largest wrench in the worst direction that the contacts resist when their normal forces sum
 to one: the distance of the origin to the border of the convex hull of the wrenches of all contacts (the L1
-metric of Ferrari and Canny, ICRA 1992). Contacts are soft fingers: friction cones and torsion about normals.
+metric of Ferrari and Canny, ICRA 1992). The payload is the largest weight that they hold with the torques of
+the hand's joints. Contacts are soft fingers: friction cones and torsion about normals.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from scipy.optimize import nnls
+from jaxtyping import Float, Int
+from scipy.optimize import linprog, nnls
 from scipy.spatial import ConvexHull, QhullError
 
 from point2act.core.geometry import frame_from_normal
@@ -85,6 +86,67 @@ def closure_margin(
     return max(0.0, float(-hull.equations[:, -1].max()))
 
 
+def payload(
+    hand: Hand,
+    T_volume_palm: Float[np.ndarray, "4 4"],
+    positions: Float[np.ndarray, " j"],
+    contacts: Int[np.ndarray, " n"],
+    points: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    center: Float[np.ndarray, "3"],
+    *,
+    config: ClosureConfig = ClosureConfig(),
+) -> float:
+    """Return the largest weight that the contacts hold in each of six directions, newtons.
+
+    For a direction d it is the largest w for which forces f within the friction pyramids balance it, with
+    torques that the joints can hold: ``G f + w (d, 0) = 0``, ``|J^T f| <= max_torque``, a linear program.
+
+    Args:
+        hand: The hand.
+        T_volume_palm: Pose of the palm.
+        positions: Joint positions at which it touches.
+        contacts: Indices of the contact points that touch.
+        points: Contacts, volume frame, metres.
+        normals: Outward unit normals of the object there.
+        center: Centre of mass, volume frame.
+        config: Contact model.
+    """
+    wrenches = contact_wrenches(points, normals, center, config=config)
+    balance = wrenches.reshape(-1, 6).T
+    moment_arms = _moment_arms(hand, T_volume_palm, positions, contacts, points)
+    torques = np.einsum("jni,nei->jne", moment_arms, wrenches[..., :3]).reshape(len(hand.joints), -1)
+    limits = np.column_stack([np.concatenate([torques, -torques]), np.zeros(2 * len(torques))])
+    least = np.inf
+    for direction in np.concatenate([np.eye(3), -np.eye(3)]):
+        weight = np.append(direction, np.zeros(3))[:, None]
+        found = linprog(
+            np.append(np.zeros(balance.shape[1]), -1.0),
+            A_ub=limits,
+            b_ub=np.full(len(limits), hand.max_torque),
+            A_eq=np.hstack([balance, weight]),
+            b_eq=np.zeros(6),
+        )
+        # Unbounded where no joint has to hold anything.
+        least = min(least, float(found.x[-1]) if found.status == 0 else np.inf)
+    return least
+
+
+def _moment_arms(
+    hand: Hand,
+    T_volume_palm: Float[np.ndarray, "4 4"],
+    positions: Float[np.ndarray, " j"],
+    contacts: Int[np.ndarray, " n"],
+    points: Float[np.ndarray, "n 3"],
+) -> Float[np.ndarray, "j n 3"]:
+    """Return the derivative of each contact's place by each joint, volume frame, metres per radian."""
+    poses = T_volume_palm @ hand.link_poses(positions)
+    joints = poses[hand.joints.link]
+    axes = np.einsum("jab,jb->ja", joints[:, :3, :3], hand.joints.axis)
+    arms = np.cross(axes[:, None], points - joints[:, None, :3, 3])
+    return arms * moving_joints(hand)[hand.contacts.link[contacts]].T[..., None]
+
+
 def holding_forces(
     points: Float[np.ndarray, "n 3"],
     normals: Float[np.ndarray, "n 3"],
@@ -121,7 +183,7 @@ def holding_forces(
 def squeeze_positions(
     hand: Hand,
     positions: Float[np.ndarray, " j"],
-    contacts: np.ndarray,
+    contacts: Int[np.ndarray, " n"],
     forces: Float[np.ndarray, "n 3"],
 ) -> Float[np.ndarray, " j"]:
     """Return joint positions that press with given forces against an object that stays in place.
@@ -134,15 +196,9 @@ def squeeze_positions(
         contacts: Indices of the contact points that touch.
         forces: Force of each on the object, palm frame, newtons.
     """
-    poses = hand.link_poses(positions)
     places, _ = hand.contact_places(positions)
-    torques = np.zeros(len(hand.joints))
-    moved_by = moving_joints(hand)
-    for joint, link in enumerate(hand.joints.link.tolist()):
-        axis = poses[link, :3, :3] @ hand.joints.axis[joint]
-        for contact, force in zip(contacts.tolist(), forces, strict=True):
-            if moved_by[hand.contacts.link[contact], joint]:
-                torques[joint] += np.cross(axis, places[contact] - poses[link, :3, 3]) @ force
+    arms = _moment_arms(hand, np.eye(4), positions, contacts, places[contacts])
+    torques = np.einsum("jni,ni->j", arms, forces)
     torques *= min(1.0, hand.max_torque / max(float(np.abs(torques).max()), 1e-9))
     return hand.clipped(positions + torques / hand.stiffness)
 

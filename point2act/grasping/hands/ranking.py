@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +19,13 @@ def grasp_score(task: HandTask, grasp: HandGrasp) -> tuple[float, float, dict[st
         "closure": float(np.clip(grasp.margin / config.full_margin, 0, 1)),
         "clearance": float(np.clip(grasp.clearance / config.full_clearance, 0, 1)),
         "contacts": min(1.0, len(grasp.touching) / 4),
+        "payload": min(1.0, grasp.payload / config.full_payload),
     }
     if grasp.held is not None and grasp.by_part is not None:
         terms |= {"held": grasp.held, "by_part": grasp.by_part}
         return 0.3 * grasp.held + 0.7 * grasp.by_part, grasp.held, terms
-    quality = 0.6 * terms["closure"] + 0.2 * terms["clearance"] + 0.2 * terms["contacts"]
+    mean = 0.6 * terms["closure"] + 0.2 * terms["clearance"] + 0.2 * terms["contacts"]
+    quality = mean * math.sqrt(terms["payload"])
     return quality * (0.3 + 0.7 * relevancy_of(grasp)), quality, terms
 
 

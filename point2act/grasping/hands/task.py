@@ -79,6 +79,9 @@ class HandConfig:
     """Whether contacts are drawn to the region, and grasps on it preferred."""
     full_margin: float = 0.08
     """Margin of force closure from which a grasp is as good as can be."""
+    # Chosen on labelled grasps of the families of learned grasps, which no figure of hands is from.
+    full_payload: float = 8.0
+    """Weight that is held in each direction from which more does not count, newtons."""
     full_clearance: float = 0.02
     """Clearance on the approach from which more does not count, metres."""
     min_separation: float = 0.02
