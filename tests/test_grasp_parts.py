@@ -10,7 +10,7 @@ from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.grippers import load_gripper
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.learned.embodiment import embodiment_of
-from point2act.grasping.learned.features import NUM_CONTEXT, context_of, with_distances
+from point2act.grasping.learned.features import NUM_CONTEXT, NUM_TOUCH, context_of, touches, with_distances
 from point2act.grasping.learned.parts import posed_parts
 
 
@@ -63,6 +63,20 @@ def test_distances_are_scaled_and_end_where_they_do_not_matter():
     assert found.shape == (1, 2, 12)
     torch.testing.assert_close(found[0, 0, 10:], torch.full((2,), 0.8))
     assert found[0, 1, 9:].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_touches_are_means_over_the_objects_points_at_a_finger():
+    """Two points at one pad, of which one is of a neighbour, and one far away."""
+    points = torch.zeros((1, 4, 9))
+    points[0, :, :3] = torch.tensor([[0.0, 0.4, 0.0], [0.02, 0.4, 0.0], [0.0, 0.4, 0.0], [9.0, 9.0, 9.0]])
+    points[0, :, 4], points[0, :, 6] = 1.0, torch.tensor([1.0, 1.0, 0.0, 1.0])
+    points[0, :2, 8] = torch.tensor([0.2, 0.6])
+    found = touches(with_distances(points, posed_parts(load_gripper("panda"), np.array([[0.08]]))))
+    assert found.shape == (1, 3 * NUM_TOUCH)
+    means, total = found[0, :21].reshape(3, 7), found[0, 21:]
+    assert total.tolist() == pytest.approx([0.0, 0.2, 0.0], abs=1e-6)
+    torch.testing.assert_close(means[1], torch.tensor([0.01, 0.4, 0.0, 0.0, 1.0, 0.0, 0.4]))
+    assert not means[[0, 2]].any()
 
 
 def test_the_context_is_up_the_object_and_the_score():

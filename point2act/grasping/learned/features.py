@@ -19,6 +19,14 @@ NUM_FEATURES = 9
 NUM_CONTEXT = 10
 """Upward direction, middle and extents of the object, and the planner's score."""
 
+NUM_TOUCH = 8
+"""Of the palm or a finger: number, middle and normal of the points that touch it, probability of the region."""
+
+# Distance to the palm or a finger below which a point touches it, metres: twice the noise of a fused surface
+# and the distance at which fingers of planned grasps stop. Chosen.
+_TOUCHES = 0.01
+# Number of points that counts as 1. Chosen.
+_MANY = 10
 # Distance to the palm or a finger beyond which it does not matter how far away it is, metres. Chosen.
 _FAR = 0.05
 
@@ -89,3 +97,17 @@ def context_of(
     toward = ((middle - origin)[:, None] @ rotation)[:, 0]
     extents = variances.clamp(min=0).sqrt()
     return torch.cat([rotation[:, 2], toward / SCALE, extents / SCALE, scores[:, None]], dim=1)
+
+
+def touches(points: Float[Tensor, "b k f"]) -> Float[Tensor, "b t"]:
+    """Return what touches the palm and each finger: with few examples networks do not find that themselves.
+
+    Args:
+        points: Points with distances, see ``with_distances``.
+    """
+    distances = _FAR * points[..., NUM_FEATURES:]
+    weight = points[..., 6:7] * (1 - distances / _TOUCHES).clamp(0, 1)
+    total = weight.sum(dim=1)
+    means = torch.einsum("bkn,bkf->bnf", weight, points[..., [0, 1, 2, 3, 4, 5, 8]])
+    means = means / total.clamp(min=1e-6)[..., None]
+    return torch.cat([means.flatten(1), total / _MANY], dim=1)

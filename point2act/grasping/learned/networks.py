@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from point2act.grasping.learned.embodiment import Embodiment
-from point2act.grasping.learned.features import NUM_CONTEXT, NUM_FEATURES, SCALE
+from point2act.grasping.learned.features import NUM_CONTEXT, NUM_FEATURES, NUM_TOUCH, SCALE, touches
 
 LABELS = ("free", "lifted", "shaken", "by_part")
 """What the evaluator predicts of a grasp, see ``LabelledGrasps``."""
@@ -73,7 +73,8 @@ class GraspEvaluator(nn.Module):
         super().__init__()
         self.embodiment, self.config = embodiment, config
         self.encoder = _layers([NUM_FEATURES + embodiment.parts, *config.encoder])
-        self.head = _layers([config.encoder[-1] + NUM_CONTEXT, *config.head])
+        width = config.encoder[-1] + NUM_CONTEXT + NUM_TOUCH * embodiment.parts
+        self.head = _layers([width, *config.head])
         self.output = nn.Linear(config.head[-1], len(LABELS))
 
     def forward(self, points: Float[Tensor, "b k f"], context: Float[Tensor, "b 10"]) -> Float[Tensor, "b 4"]:
@@ -84,7 +85,7 @@ class GraspEvaluator(nn.Module):
             context: See ``context_of``.
         """
         code = self.encoder(points).amax(dim=1)
-        return self.output(self.head(torch.cat([code, context], dim=1)))
+        return self.output(self.head(torch.cat([code, context, touches(points)], dim=1)))
 
 
 class GraspFlow(nn.Module):
