@@ -20,7 +20,7 @@ NUM_CONTEXT = 10
 """Upward direction, middle and extents of the object, and the planner's score."""
 
 NUM_TOUCH = 8
-"""Of the palm or a finger: number, middle and normal of the points that touch it, probability of the region."""
+"""Of the palm or a finger: number, middle, normal and probability of the points that touch it."""
 
 # Distance to the palm or a finger below which a point touches it, metres: twice the noise of a fused surface
 # and the distance at which fingers of planned grasps stop. Chosen.
