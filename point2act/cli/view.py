@@ -111,7 +111,7 @@ class Arguments:
     input: Annotated[ViewInput, tyro.conf.arg(name="")]
     model: Annotated[AdaptiveOptions, tyro.conf.arg(name="")] = field(default_factory=AdaptiveOptions)
     masks: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
-    robot: Annotated[RobotOptions, tyro.conf.arg(name="")] = field(default_factory=RobotOptions)
+    gripper_and_arm: Annotated[RobotOptions, tyro.conf.arg(name="")] = field(default_factory=RobotOptions)
     page: Annotated[PageOptions, tyro.conf.arg(name="")] = field(default_factory=PageOptions)
     speed: Annotated[SpeedOptions, tyro.conf.arg(name="")] = field(default_factory=SpeedOptions)
 
@@ -120,12 +120,12 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and serve the page until the program is interrupted."""
     arguments = parse(Arguments, argv, "view")
     given, speed = arguments.input, arguments.speed
-    arguments.robot.end_effector(None)
+    arguments.gripper_and_arm.end_effector(None)
     make_questions = _question_factory(arguments.model)
     segmenter = arguments.masks.open()
     if is_run(given.source):
         opened = open_scene(given.source)
-        end_effector = arguments.robot.end_effector(opened.folder)
+        end_effector = arguments.gripper_and_arm.end_effector(opened.folder)
         viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name, end_effector)
         # Reading the images keeps a small machine busy for seconds, and the browser needs it too.
         viewer.wait_for_browser(timeout=_CONNECT_TIME, drawing=_DRAW_TIME)
@@ -137,7 +137,7 @@ def main(argv: Sequence[str]) -> None:
         poses = [view.T_world_cam for view in session.views]
         pairs = zip(session.frames, poses, strict=True)
         frames = [replace(frame, T_world_cam=T_world_cam) for frame, T_world_cam in pairs]
-        end_effector = arguments.robot.end_effector(None)
+        end_effector = arguments.gripper_and_arm.end_effector(None)
         viewer = _show(arguments, session.scene, frames, session.capture.folder.name, end_effector)
         folder = session.capture.folder
         known = points_file(given.points, folder)
@@ -210,7 +210,7 @@ def _reconstruct(arguments: Arguments) -> Session:
     from point2act.pipeline.run_config import RunConfig
 
     given, speed = arguments.input, arguments.speed
-    answer = AnswerConfig(metric=arguments.robot.metric, sensor=given.sensor)
+    answer = AnswerConfig(metric=arguments.gripper_and_arm.metric, sensor=given.sensor)
     config = RunConfig(answer=answer, allow_outside=given.allow_outside, device=speed.device)
     config = replace(config, max_side=speed.max_side or config.max_side)
     return build(given.source, config=config, show=True)
@@ -240,7 +240,7 @@ def _connect(
     from point2act.pipeline.planning import planned_for
     from point2act.pipeline.query import AnswerConfig
 
-    robot = arguments.robot
+    robot = arguments.gripper_and_arm
     config = AnswerConfig(arm=robot.arm, metric=robot.metric, sensor=arguments.input.sensor)
     config = planned_for(config, end_effector, load_end_effector(end_effector))
     interactive = InteractiveSession(
@@ -260,7 +260,7 @@ def _connect(
 
 def _command(arguments: Arguments, config: AnswerConfig, points: Path | None) -> str:
     """Return the command that plans the grasps on the page."""
-    source, robot, max_side = arguments.input.source, arguments.robot, arguments.speed.max_side
+    source, robot, max_side = arguments.input.source, arguments.gripper_and_arm, arguments.speed.max_side
     if is_run(source):
         path = source / NAME if source.is_dir() else source
         words = ["point2act", "grasp", "--load-config", str(path), "--output", "grasps.json"]

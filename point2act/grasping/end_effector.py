@@ -89,6 +89,11 @@ def fingers_at(end_effector: EndEffector, posture: Float[np.ndarray, " p"]) -> t
     return _oriented(end_effector.fingers_at(float(posture[0])))
 
 
+def boxes_at(end_effector: EndEffector, posture: Float[np.ndarray, " p"]) -> tuple[OrientedBox, ...]:
+    """Return the boxes of the fingers and then of the palm in a posture, in the gripper's frame."""
+    return (*fingers_at(end_effector, posture), *palm_at(end_effector, posture))
+
+
 def palm_boxes(grasp: Grasp, end_effector: EndEffector) -> tuple[OrientedBox, ...]:
     """Return the boxes of the palm in a picture of a grasp, in the gripper's frame."""
     return palm_at(end_effector, drawn_posture(grasp, end_effector))

@@ -9,7 +9,7 @@ import viser
 from jaxtyping import Float
 
 from point2act.core.types import SurfaceCut
-from point2act.grasping.end_effector import EndEffector, fingers_at, palm_at
+from point2act.grasping.end_effector import EndEffector, boxes_at
 from point2act.visualization.drawing import Color
 from point2act.visualization.shapes import wireframe
 from point2act.visualization.viewer.node_layer import NodeLayer
@@ -54,9 +54,8 @@ class GeometryNodes:
                 self._draw_points("unseen", surface.unseen, _UNSEEN)
             if cut is not None and len(cut.hits):
                 self._layer.add_points("blocks", cut.hits, _BLOCKS, _LARGE * self._distance)
-                posture = np.array([cut.opening])
-                boxes = (*fingers_at(gripper, posture), *palm_at(gripper, posture))
-                self._layer.add_mesh("miss", wireframe(boxes, _BAR), _BLOCKS, cut.T_world_gripper)
+                bars = wireframe(boxes_at(gripper, np.array([cut.opening])), _BAR)
+                self._layer.add_mesh("miss", bars, _BLOCKS, cut.T_world_gripper)
 
     def _draw_points(
         self, name: str, points: Float[np.ndarray, "n 3"], color: Color | Float[np.ndarray, "n 3"]
