@@ -22,6 +22,7 @@ from point2act.grasping.end_effector import (
     load_end_effector,
     palm_boxes,
     radius,
+    two_fingers,
 )
 from point2act.grasping.grasps_json import read_grasps, write_grasps
 from point2act.grasping.grippers import Gripper, load_gripper
@@ -249,6 +250,33 @@ def test_boxes_of_a_gripper_are_those_of_its_opening():
     np.testing.assert_allclose(centers, gripper.fingers_at(0.05).center)
     assert radius(gripper) > 0.1
     assert len(palm_boxes(grasp, gripper)) == len(gripper.body)
+
+
+def test_two_fingers_on_the_contacts_stand_for_a_hand():
+    hand = load_hand("allegro")
+    for grasp in planned("cylinder"):
+        T, opening = two_fingers(grasp, hand)
+        np.testing.assert_allclose(T[:3, :3].T @ T[:3, :3], np.eye(3), atol=1e-9)
+        assert np.linalg.det(T[:3, :3]) == pytest.approx(1)
+        tips = T[:3, 3] + np.outer([-opening / 2, opening / 2], T[:3, 1])
+        np.testing.assert_allclose(tips, grasp.contacts, atol=1e-9)
+        assert T[:3, 2] @ grasp.T_world_gripper[:3, 2] >= 0
+
+
+def test_two_fingers_do_not_turn_to_contacts_along_the_approach():
+    grasp = planned("cylinder")[0]
+    for across in (grasp.T_world_gripper[:3, 2], np.zeros(3)):
+        contacts = np.stack([np.zeros(3), 0.04 * across])
+        T, _ = two_fingers(replace(grasp, contacts=contacts), load_hand("allegro"))
+        np.testing.assert_array_equal(T[:3, :3], grasp.T_world_gripper[:3, :3])
+        np.testing.assert_allclose(T[:3, 3], contacts.mean(axis=0))
+
+
+def test_two_fingers_of_a_gripper_are_its_own():
+    grasp = replace(planned("cylinder")[0], approach_width=0.05)
+    T, opening = two_fingers(grasp, load_gripper("panda"))
+    np.testing.assert_array_equal(T, grasp.T_world_gripper)
+    assert opening == 0.05
 
 
 @pytest.mark.parametrize("name", ["allegro", "leap"])

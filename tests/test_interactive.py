@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import RED
+from test_hand_planning import QUICK as QUICK_HANDS
 from test_pointing import Scripted, middle
 
 from point2act.core.errors import GripperError, ModelError, Point2ActError, PointsError
@@ -348,6 +349,55 @@ def test_a_gripper_that_there_is_not_changes_nothing(interactive):
         interactive.set_gripper("tentacle")
     assert interactive.state is before
     assert interactive.config is config
+
+
+@pytest.fixture
+def handy(session, points, tmp_path):
+    """A session beside an arm, whose hands are planned for in seconds."""
+    capture = dataclasses.replace(session.capture, T_base_world=np.eye(4))
+    config = dataclasses.replace(FEW, arm="panda", hands=QUICK_HANDS)
+    beside = dataclasses.replace(session, capture=capture)
+    return InteractiveSession(beside, points, keep=tmp_path / "points.json", config=config)
+
+
+def test_a_hand_is_planned_for_and_the_arm_is_left_out(handy):
+    handy.localize("red")
+    handy.set_gripper("allegro")
+    assert (handy.config.hand, handy.config.end_effector, handy.state.gripper.name) == ("allegro",) * 3
+    assert handy.robot is None
+    steps = []
+    handy.plan("red", lambda done, total: steps.append(done / total))
+    result = handy.state.results["red"]
+    assert result.reason is None, result.detail
+    assert all(grasp.joints is not None and grasp.joint_path is None for grasp in result.grasps)
+    assert steps == sorted(steps)
+    assert (len(steps), steps[-1]) == (QUICK_HANDS.optimization.iterations + 1, 1.0)
+    assert (handy.answered.config.hand, handy.answered.config.arm) == ("allegro", None)
+    handy.set_gripper("panda")
+    assert (handy.config.hand, handy.config.end_effector, handy.config.arm) == (None, "panda", "panda")
+    assert handy.answered is None
+
+
+def test_planning_that_is_ended_changes_nothing(handy):
+    class EndedError(Exception):
+        pass
+
+    def end(done, total):
+        raise EndedError
+
+    handy.localize("red")
+    handy.set_gripper("leap")
+    before = handy.state
+    with pytest.raises(EndedError):
+        handy.plan("red", end)
+    assert handy.state is before
+
+
+def test_a_session_starts_with_the_hand_that_is_configured(session, points, tmp_path):
+    config = AnswerConfig(hand="leap")
+    interactive = InteractiveSession(session, points, keep=tmp_path / "points.json", config=config)
+    assert interactive.state.gripper.name == interactive.config.end_effector == "leap"
+    assert interactive.config.approach == config.hands.checks.approach.length
 
 
 # ── a file that cannot be written ──────────────────────────────────────────────────────────────

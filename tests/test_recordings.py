@@ -10,12 +10,18 @@ from typing import Any
 import foxglove
 import numpy as np
 import pytest
+from google.protobuf import descriptor_pb2, message_factory
 from mcap.reader import McapReader, make_reader
 from scipy.spatial.transform import Rotation
 
 import point2act
 from point2act.cli.main import main
-from point2act.grasping.grasps_json import read_grasps
+from point2act.core.geometry import transform_points
+from point2act.core.types import Grasp, HandJoints, Query, QueryResult
+from point2act.data.capture import read_capture
+from point2act.grasping.end_effector import boxes_at
+from point2act.grasping.grasps_json import read_grasps, write_grasps
+from point2act.grasping.hands.load import load_hand
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,34 @@ def test_each_view_is_a_second_with_its_pose(mcap: McapReader, small_run):
         )
         expected.append((number * 10**9, transform.encode()))
     assert messages == expected
+
+
+def test_a_hand_is_recorded_where_it_touches(small_run, tmp_path: Path):
+    hand, query = load_hand("leap"), Query("red", "the red box")
+    T = np.diag([1.0, -1.0, -1.0, 1.0])
+    T[:3, 3] = [0.1, -0.2, 0.3]
+    opened, touching = hand.joints.pregrasp, hand.clipped(hand.joints.pregrasp + 0.2)
+    joints = HandJoints(hand.joints.names, opened, touching, touching, np.zeros((2, 3)), hand.links[:2])
+    grasp = Grasp(T, 0.04, 0.5, 0.5, 0.5, np.zeros((2, 3)), 0.01, joints=joints)
+    capture = read_capture(small_run.capture)
+    region = small_run.result().results[0].region
+    result = QueryResult(query, region, (grasp,))
+    write_grasps(tmp_path / "grasps.json", (result,), capture=capture, gripper=hand)
+    path = tmp_path / "run.mcap"
+    main(["export", str(small_run.output), "--mcap", str(path), "--grasps", str(tmp_path / "grasps.json")])
+    with path.open("rb") as file:
+        ((schema, _, message),) = make_reader(file).iter_messages(topics=["/results/red"])
+    files = descriptor_pb2.FileDescriptorSet.FromString(schema.data)
+    update = message_factory.GetMessages(files.file)[schema.name].FromString(message.data)
+    (cubes,) = [entity.cubes for entity in update.entities if entity.id == "grasp 1"]
+    boxes = boxes_at(hand, touching)
+    assert len(cubes) == len(boxes)
+    for cube, box in zip(cubes, boxes, strict=True):
+        at, turn, size = cube.pose.position, cube.pose.orientation, cube.size
+        np.testing.assert_allclose([at.x, at.y, at.z], transform_points(T, box.center[None])[0], atol=1e-6)
+        rotation = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()
+        np.testing.assert_allclose(rotation, T[:3, :3] @ box.axes.T, atol=1e-6)
+        np.testing.assert_allclose([size.x, size.y, size.z], 2 * box.half_extents)
 
 
 # ── what is missing ────────────────────────────────────────────────────────────────────────────

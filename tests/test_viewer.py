@@ -25,6 +25,7 @@ from point2act.data.scene_ply import read_splat_ply
 from point2act.grasping.grasps_json import read_grasps
 from point2act.pipeline.interactive import InteractiveSession
 from point2act.pipeline.interactive_state import State
+from point2act.pipeline.query import AnswerConfig
 from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
 from point2act.splatting.fit import FitConfig
@@ -48,7 +49,7 @@ FEW = RunConfig(
 )
 BLUE = np.array([-0.10, -0.08, 0.04])
 """The middle of the top of the blue box."""
-GRIPPERS = ("panda", "robotiq_2f85")
+GRIPPERS = ("panda", "robotiq_2f85", "allegro", "leap")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,9 @@ def known(session: Session, tmp_path_factory: pytest.TempPathFactory) -> State:
     return interactive.state
 
 
-def shown(session: Session, now: State | PointSet, keep: Path) -> Viewer:
+def shown(
+    session: Session, now: State | PointSet, keep: Path, config: AnswerConfig = AnswerConfig()
+) -> Viewer:
     """A page of a session that starts from a state or from points."""
     viewer = Viewer(
         session.scene,
@@ -81,7 +84,8 @@ def shown(session: Session, now: State | PointSet, keep: Path) -> Viewer:
         grippers=GRIPPERS,
         config=ViewerConfig(port=8500),
     )
-    interactive = InteractiveSession(session, now if isinstance(now, PointSet) else now.points, keep=keep)
+    points = now if isinstance(now, PointSet) else now.points
+    interactive = InteractiveSession(session, points, keep=keep, config=config)
     if isinstance(now, State):
         interactive.state = now
     viewer.start(interactive, command=lambda: f"point2act grasp --gripper {interactive.config.gripper}")

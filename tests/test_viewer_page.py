@@ -529,6 +529,28 @@ def test_no_points_and_views_that_do_not_agree(
         window.close()
 
 
+@pytest.mark.full
+def test_a_hand_is_planned_for_while_the_page_shows_how_far(
+    browser: Any, run: Path, known_noise: set[ConsoleLine]
+):
+    """Another gripper does not wait for it."""
+    with viewed(run, "--hand", "allegro") as (url, _):
+        window = Window(browser, url)
+        window.open_tab("Grasps")
+        bar = window.page.get_by_role("progressbar")
+        window.wait_for(lambda: float(bar.get_attribute("aria-valuenow") or 0) > 1, "progress", 200)
+        window.wait_for(lambda: "Grasp 1 of" in window.words(), "grasps", 300)
+        assert "thumb and opposite finger" in window.words()
+        before = window.wait_until_still()
+        window.press("Play the motion")
+        window.wait_until_changed(before, share=0.002)
+        window.choose("Gripper", "leap")
+        window.choose("Gripper", "panda")
+        window.wait_for_words("open to")
+        assert complaints(window.console) <= known_noise
+        window.close()
+
+
 def test_it_ends_with_ctrl_c_and_the_page_stays(window: Window, page: tuple[str, subprocess.Popen[str]]):
     """Last: what the others look at is gone then."""
     before = window.wait_until_still()

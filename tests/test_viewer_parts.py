@@ -35,6 +35,7 @@ from point2act.core.types import (
     View,
 )
 from point2act.data.points import PERSON
+from point2act.grasping.end_effector import fingers_at, palm_at
 from point2act.grasping.grippers import load_gripper
 from point2act.splatting.gaussians import colors, freeze
 from point2act.visualization.headlines import HEADLINES
@@ -99,11 +100,12 @@ def test_a_cuboid_is_closed_and_turned_outwards_also_with_left_handed_axes(seed,
 
 @pytest.mark.parametrize("name", ["panda", "robotiq_2f85", "robotiq_2f140", "wsg50"])
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
+def test_what_is_drawn_is_the_grippers_boxes_at_its_opening(name, share):
     gripper = load_gripper(name)
     opening = share * gripper.max_width
     boxes = gripper.boxes_at(opening)
-    mesh = solid(boxes)
+    posture = np.array([opening])
+    mesh = solid((*fingers_at(gripper, posture), *palm_at(gripper, posture)))
     assert is_closed(mesh)
     assert volume(mesh) == pytest.approx(sum(8 * np.prod(half) for _, half in boxes))
     for number, (center, half) in enumerate(boxes):
@@ -114,7 +116,7 @@ def test_a_hand_is_the_grippers_boxes_at_its_opening(name, share):
 
 def test_a_cage_has_the_edges_of_every_box():
     boxes = load_gripper("panda").body_at(0.0)
-    mesh = wireframe(boxes, 0.001)
+    mesh = wireframe(palm_at(load_gripper("panda"), np.zeros(1)), 0.001)
     assert is_closed(mesh)
     each = 8 * 12
     for number, (center, half) in enumerate(boxes):

@@ -11,7 +11,7 @@ import tyro
 from point2act.cli.export_dataset import KINDS, export_dataset
 from point2act.cli.load_run import open_scene
 from point2act.cli.options import parse
-from point2act.core.errors import PointsError, ResultsError
+from point2act.core.errors import PointsError
 from point2act.core.progress import Stages
 
 
@@ -54,7 +54,6 @@ def _export_recording(arguments: Arguments) -> None:
     from point2act.data.points import read_points
     from point2act.grasping.end_effector import load_end_effector
     from point2act.grasping.grasps_json import read_grasps
-    from point2act.grasping.grippers import Gripper
     from point2act.pipeline.recording import recorded_queries
     from point2act.visualization.recordings.mcap_file import write_mcap
     from point2act.visualization.recordings.rerun_file import write_rerun
@@ -74,11 +73,6 @@ def _export_recording(arguments: Arguments) -> None:
     grasps = arguments.grasps or run.folder / "grasps.json"
     document = read_grasps(grasps) if arguments.grasps is not None or grasps.is_file() else None
     gripper = load_end_effector("panda" if document is None else document["gripper"]["name"])
-    if not isinstance(gripper, Gripper):
-        raise ResultsError(
-            f"{grasps} is for the hand '{gripper.name}': recordings draw grippers only; name the grasps of a "
-            "gripper with --grasps"
-        )
     queries = recorded_queries(localized, document)
     for target, write in wanted:
         if target is not None:

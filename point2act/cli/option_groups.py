@@ -110,7 +110,7 @@ class AdaptiveOptions(AskConfig):
 
 
 @dataclass(frozen=True)
-class GripperOptions:
+class EndEffectorOptions:
     """The robot."""
 
     gripper: str = "panda"
@@ -119,12 +119,6 @@ class GripperOptions:
     """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
     metric: bool = False
     """Poses are in metres although there is no depth."""
-
-
-@dataclass(frozen=True)
-class EndEffectorOptions(GripperOptions):
-    """The robot."""
-
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
     head: Head = "analytic"

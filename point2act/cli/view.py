@@ -15,25 +15,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from point2act.cli.load_run import is_run, open_scene
-from point2act.cli.option_groups import AdaptiveOptions, GripperOptions, MaskOptions, SpeedOptions
+from point2act.cli.option_groups import AdaptiveOptions, MaskOptions, SpeedOptions
 from point2act.cli.options import parse
 from point2act.core import config_files
+from point2act.core.errors import ResultsError
 from point2act.core.progress import Stages
 from point2act.core.types import Frame, GaussianScene, PointSet
 from point2act.data.points import points_file, read_points
 from point2act.data.run_manifest import NAME
 from point2act.grasping.depth_noise import Sensor
+from point2act.grasping.end_effector import load_end_effector
+from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
+from point2act.grasping.hands.load import load_hand
 from point2act.visualization.viewer import Viewer, ViewerConfig
 from point2act.vlm.clients.factory import open_model
 from point2act.vlm.pointing.questions import AskConfig, questions_for
 
 if TYPE_CHECKING:
     from point2act.pipeline.interactive import QuestionFactory
+    from point2act.pipeline.query import AnswerConfig
     from point2act.pipeline.session import Session
 else:
     # They import torch, which takes seconds before anything is shown.
-    QuestionFactory = Session = Any
+    AnswerConfig = QuestionFactory = Session = Any
 
 # Seconds that the browser gets before the images are read: until it opens the page, and then to draw. A
 # software renderer on two cores needs 1, and then 2 to 3.
@@ -52,6 +57,35 @@ class ViewInput:
     """Kind of depth camera: its published noise is the prior of what the images show."""
     allow_outside: bool = False
     """Read files outside the capture's folder, also through symbolic links."""
+
+
+@dataclass(frozen=True)
+class RobotOptions:
+    """The robot."""
+
+    gripper: str | None = None
+    """Shipped gripper or its .toml file; by default that of the run, else panda."""
+    hand: str | None = None
+    """Hand instead of the gripper: allegro, leap or a file."""
+    arm: str | None = None
+    """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
+    metric: bool = False
+    """Poses are in metres although there is no depth."""
+
+    def end_effector(self, run: Path | None) -> str:
+        """Return the hand or the gripper that is named, else that of the grasps of a run, if it ships.
+
+        Args:
+            run: Folder of the run; None without one.
+
+        Raises:
+            Point2ActError: There is none of that name.
+        """
+        if self.hand is not None:
+            load_hand(self.hand)
+        elif self.gripper is not None:
+            load_gripper(self.gripper)
+        return self.hand or self.gripper or _used_in(run) or "panda"
 
 
 @dataclass(frozen=True)
@@ -77,7 +111,7 @@ class Arguments:
     input: Annotated[ViewInput, tyro.conf.arg(name="")]
     model: Annotated[AdaptiveOptions, tyro.conf.arg(name="")] = field(default_factory=AdaptiveOptions)
     masks: Annotated[MaskOptions, tyro.conf.arg(name="")] = field(default_factory=MaskOptions)
-    gripper_and_arm: Annotated[GripperOptions, tyro.conf.arg(name="")] = field(default_factory=GripperOptions)
+    gripper_and_arm: Annotated[RobotOptions, tyro.conf.arg(name="")] = field(default_factory=RobotOptions)
     page: Annotated[PageOptions, tyro.conf.arg(name="")] = field(default_factory=PageOptions)
     speed: Annotated[SpeedOptions, tyro.conf.arg(name="")] = field(default_factory=SpeedOptions)
 
@@ -86,12 +120,13 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and serve the page until the program is interrupted."""
     arguments = parse(Arguments, argv, "view")
     given, speed = arguments.input, arguments.speed
-    load_gripper(arguments.gripper_and_arm.gripper)
+    arguments.gripper_and_arm.end_effector(None)
     make_questions = _question_factory(arguments.model)
     segmenter = arguments.masks.open()
     if is_run(given.source):
         opened = open_scene(given.source)
-        viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name)
+        end_effector = arguments.gripper_and_arm.end_effector(opened.folder)
+        viewer = _show(arguments, opened.scene, opened.frames, opened.capture.folder.name, end_effector)
         # Reading the images keeps a small machine busy for seconds, and the browser needs it too.
         viewer.wait_for_browser(timeout=_CONNECT_TIME, drawing=_DRAW_TIME)
         with Stages(show=True).stage("read the images") as tick:
@@ -102,12 +137,13 @@ def main(argv: Sequence[str]) -> None:
         poses = [view.T_world_cam for view in session.views]
         pairs = zip(session.frames, poses, strict=True)
         frames = [replace(frame, T_world_cam=T_world_cam) for frame, T_world_cam in pairs]
-        viewer = _show(arguments, session.scene, frames, session.capture.folder.name)
+        end_effector = arguments.gripper_and_arm.end_effector(None)
+        viewer = _show(arguments, session.scene, frames, session.capture.folder.name, end_effector)
         folder = session.capture.folder
         known = points_file(given.points, folder)
     session = replace(session, segmenter=segmenter)
     saved = given.points or folder / "points.json"
-    _connect(arguments, viewer, session, known, saved, make_questions)
+    _connect(arguments, viewer, session, end_effector, known, saved, make_questions)
     try:
         threading.Event().wait()
     finally:
@@ -125,10 +161,27 @@ def _question_factory(config: AskConfig) -> QuestionFactory | None:
     return lambda queries: questions_for(opened, queries, config=config)
 
 
-def _show(arguments: Arguments, scene: GaussianScene, frames: Sequence[Frame], title: str) -> Viewer:
-    shipped = config_files.available("grippers")
-    gripper = arguments.gripper_and_arm.gripper
-    own = [] if gripper in shipped else [gripper]
+def _used_in(run: Path | None) -> str | None:
+    """Return the shipped gripper or hand that a run planned for; None for one of its own."""
+    if run is None or not (run / "grasps.json").is_file():
+        return None
+    try:
+        name = read_grasps(run / "grasps.json")["gripper"]["name"]
+    except ResultsError:  # the page plans by itself, and can be opened without it
+        return None
+    return name if name in _shipped() else None
+
+
+def _shipped() -> list[str]:
+    """Return the names of all shipped grippers and hands."""
+    return [*config_files.available("grippers"), *config_files.available("hands")]
+
+
+def _show(
+    arguments: Arguments, scene: GaussianScene, frames: Sequence[Frame], title: str, end_effector: str
+) -> Viewer:
+    shipped = _shipped()
+    own = [] if end_effector in shipped else [end_effector]
     viewer = Viewer(
         scene,
         frames,
@@ -167,6 +220,7 @@ def _connect(
     arguments: Arguments,
     viewer: Viewer,
     session: Session,
+    end_effector: str,
     known: Path | None,
     saved: Path,
     make_questions: QuestionFactory | None,
@@ -177,17 +231,18 @@ def _connect(
         arguments: Options of the command.
         viewer: The page.
         session: The scene.
+        end_effector: Name or path of the gripper or the hand to plan for at first.
         known: File of the answers so far, None without any.
         saved: File to which answers are saved as soon as there are new ones.
         make_questions: Opens the model, None without one.
     """
     from point2act.pipeline.interactive import InteractiveSession
+    from point2act.pipeline.planning import planned_for
     from point2act.pipeline.query import AnswerConfig
 
     robot = arguments.gripper_and_arm
-    config = AnswerConfig(
-        gripper=robot.gripper, arm=robot.arm, metric=robot.metric, sensor=arguments.input.sensor
-    )
+    config = AnswerConfig(arm=robot.arm, metric=robot.metric, sensor=arguments.input.sensor)
+    config = planned_for(config, end_effector, load_end_effector(end_effector))
     interactive = InteractiveSession(
         session,
         PointSet((), ()) if known is None else read_points(known, session.capture),
@@ -198,12 +253,12 @@ def _connect(
     )
 
     def command() -> str:
-        return _command(arguments, interactive.config.gripper, saved if saved.is_file() else known)
+        return _command(arguments, interactive.config, saved if saved.is_file() else known)
 
     viewer.start(interactive, command=command)
 
 
-def _command(arguments: Arguments, gripper: str, points: Path | None) -> str:
+def _command(arguments: Arguments, config: AnswerConfig, points: Path | None) -> str:
     """Return the command that plans the grasps on the page."""
     source, robot, max_side = arguments.input.source, arguments.gripper_and_arm, arguments.speed.max_side
     if is_run(source):
@@ -212,8 +267,9 @@ def _command(arguments: Arguments, gripper: str, points: Path | None) -> str:
     else:
         words = ["point2act", "run", str(source), "--output", "out"]
     words += [] if points is None else ["--points", str(points)]
-    words += ["--gripper", gripper]
-    words += [] if robot.arm is None else ["--arm", robot.arm]
+    words += ["--gripper", config.gripper] if config.hand is None else ["--hand", config.hand]
+    # No arm is modelled with a hand.
+    words += ["--arm", robot.arm] if robot.arm is not None and config.hand is None else []
     words += ["--metric"] if robot.metric else []
     words += [] if arguments.input.sensor == "auto" else ["--sensor", arguments.input.sensor]
     words += [] if max_side is None else ["--max-side", str(max_side)]

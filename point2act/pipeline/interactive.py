@@ -21,13 +21,13 @@ from point2act.core.types import (
 )
 from point2act.data.capture import disk_to_view, load_view, view_to_disk
 from point2act.data.points import PERSON, write_points
-from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.end_effector import EndEffector, load_end_effector
 from point2act.localization.heatmaps import heatmap
 from point2act.localization.support import visible_at
 from point2act.pipeline.adaptive import ask_adaptively
 from point2act.pipeline.fused_surface import SurfaceCloud, fused_surface
 from point2act.pipeline.interactive_state import Photo, State
-from point2act.pipeline.planning import Robot, find_robot
+from point2act.pipeline.planning import Robot, chosen_end_effector, find_robot, planned_for
 from point2act.pipeline.query import AnswerConfig, Localization
 from point2act.pipeline.question_rounds import AdaptiveConfig
 from point2act.pipeline.session import Session
@@ -76,13 +76,13 @@ class InteractiveSession:
     ):
         self.session, self.keep, self.config, self.make_questions = session, keep, config, make_questions
         self.adaptive = adaptive
-        self.state = State(points, load_gripper(config.gripper))
+        self.state = State(points, chosen_end_effector(config))
         self._frames = {frame.name: frame for frame in session.capture.frames}
         self._poses = {view.name: view.T_world_cam for view in session.views}
         self._photos: dict[str, View] = {}
         self._fused: tuple[Localization | None, SurfaceCloud | None] = (None, None)
         self._earlier: list[tuple[Answer, ...]] = []
-        self._robot: tuple[Gripper | None, Robot | None] = (None, None)
+        self._robot: tuple[EndEffector | None, Robot | None] = (None, None)
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -91,10 +91,13 @@ class InteractiveSession:
 
     @property
     def robot(self) -> Robot | None:
-        """The arm that grasps are planned for, and where it stands; loaded once for each gripper."""
+        """The arm that grasps are planned for, and where it stands; loaded once for each gripper.
+
+        None for a hand, which no arm is modelled with.
+        """
         gripper = self.state.gripper
         if self._robot[0] is not gripper:
-            self._robot = gripper, find_robot(self.session.capture, gripper, config=self.config)
+            self._robot = gripper, find_robot(self.session.capture, gripper, config=_modelled(self.config))
         return self._robot[1]
 
     # ── queries and answers ─────────────────────────────────────────────────────────────────
@@ -293,22 +296,33 @@ class InteractiveSession:
             if query.name in now.localized and query.name not in now.results
         )
 
-    def plan(self, name: str) -> None:
-        """Plan for a query that is localized: grasps, or what its role wants."""
+    def plan(self, name: str, progress: ProgressCallback | None = None) -> None:
+        """Plan for a query that is localized: grasps, or what its role wants.
+
+        Args:
+            name: Name of the query.
+            progress: Called with the steps of a hand's planning done and all steps; what it raises ends the
+                planning, and nothing changes.
+        """
         now = self.state
         (result,) = self.session.plan(
-            [now.localized[name]], among=list(now.localized.values()), config=self.config, gripper=now.gripper
+            [now.localized[name]],
+            among=list(now.localized.values()),
+            config=_modelled(self.config),
+            gripper=now.gripper,
+            progress=progress,
         )
         self.state = replace(now, results=now.results | {name: result})
 
     def set_gripper(self, gripper: str) -> None:
-        """Use another gripper; no query is planned for any more.
+        """Use another gripper or hand, by its name or path; no query is planned for any more.
 
         Raises:
-            Point2ActError: There is no such gripper, or the arm cannot carry it. Nothing changes.
+            Point2ActError: There is none, or the arm cannot carry the gripper. Nothing changes.
         """
-        loaded, config = load_gripper(gripper), replace(self.config, gripper=gripper)
-        find_robot(self.session.capture, loaded, config=config)
+        loaded = load_end_effector(gripper)
+        config = planned_for(self.config, gripper, loaded)
+        find_robot(self.session.capture, loaded, config=_modelled(config))
         self.config = config
         self.state = replace(self.state, gripper=loaded, results={})
 
@@ -323,9 +337,14 @@ class InteractiveSession:
             [now.localized[query.name] for query in done],
             [now.results[query.name] for query in done],
             now.gripper,
-            self.config,
+            _modelled(self.config),
             _plan_of(now.points.plan, done),
         )
+
+
+def _modelled(config: AnswerConfig) -> AnswerConfig:
+    """Return a configuration without its arm if it is for a hand, which no arm is modelled with."""
+    return config if config.hand is None else replace(config, arm=None)
 
 
 def _without(answers: tuple[Answer, ...], query: str, image: str) -> tuple[Answer, ...]:

@@ -1,4 +1,4 @@
-"""What an interactive session knows at one moment: points, gripper, regions and results."""
+"""What an interactive session knows at one moment: points, gripper or hand, regions and results."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from jaxtyping import Float
 
 from point2act.core.types import Answer, NoAnswer, PointSet, Query, QueryResult, View
 from point2act.data.points import effective_answers
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector
 from point2act.pipeline.query import Localization
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Immutable state of an interactive session: points, gripper and what was computed for them."""
+    """Immutable state of an interactive session: points, gripper or hand, and what was computed for them."""
 
     points: PointSet
-    gripper: Gripper
+    gripper: EndEffector
     localized: dict[str, Localization] = field(default_factory=dict)
     """Regions by the query's name, as far as they are computed."""
     results: dict[str, QueryResult] = field(default_factory=dict)
-    """Results by the query's name, as far as they are planned with this gripper."""
+    """Results by the query's name, as far as they are planned with this gripper or hand."""
 
     def query(self, name: str) -> Query:
         """Return the query of this name."""

@@ -283,6 +283,19 @@ def chosen_end_effector(config: AnswerConfig) -> EndEffector:
     return hand
 
 
+def planned_for(config: AnswerConfig, name: str, end_effector: EndEffector) -> AnswerConfig:
+    """Return a configuration that plans for another gripper or hand.
+
+    Args:
+        config: The configuration.
+        name: Name or path of the gripper or the hand.
+        end_effector: What it names.
+    """
+    if isinstance(end_effector, Hand):
+        return replace(config, hand=name)
+    return replace(config, gripper=name, hand=None)
+
+
 def find_robot(capture: Capture, gripper: EndEffector, *, config: AnswerConfig) -> Robot | None:
     """Load the arm that is configured; None if none is.
 

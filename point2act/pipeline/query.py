@@ -91,6 +91,16 @@ class AnswerConfig:
     seed: int = 0
     """Seed of all random numbers; the same seed gives the same grasps."""
 
+    @property
+    def end_effector(self) -> str:
+        """Name or path of the hand or, without one, of the gripper that grasps are planned for."""
+        return self.hand or self.gripper
+
+    @property
+    def approach(self) -> float:
+        """Length of the straight approach that is checked, metres."""
+        return self.grasp.poses.approach if self.hand is None else self.hands.checks.approach.length
+
 
 @dataclass(frozen=True, eq=False)
 class QueryContext:

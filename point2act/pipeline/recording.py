@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from point2act.core.types import NoAnswer
 from point2act.pipeline.query import Localization
@@ -28,7 +29,13 @@ def recorded_queries(
 def _recorded(one: Localization, result: Mapping[str, Any]) -> RecordedQuery:
     point = None if isinstance(one.region, NoAnswer) else one.region.action_point
     grasps = [
-        (np.array(grasp["T_world_gripper"]), grasp.get("approach_width") or grasp["width"], grasp["score"])
-        for grasp in result["grasps"]
+        (np.array(grasp["T_world_gripper"]), _posture(grasp), grasp["score"]) for grasp in result["grasps"]
     ]
     return RecordedQuery(one.query, one.context.pixels, one.relevancy, point, grasps)
+
+
+def _posture(grasp: Mapping[str, Any]) -> Float[np.ndarray, " p"]:
+    """Return the posture in which a grasp is drawn: open as on the approach, or a hand that touches."""
+    if grasp.get("joints") is not None:
+        return np.array(grasp["joints"]["grasp"])
+    return np.array([grasp.get("approach_width") or grasp["width"]])

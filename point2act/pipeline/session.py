@@ -333,6 +333,7 @@ class Session:
         gripper: EndEffector | None = None,
         planner: Planner | None = None,
         stages: Stages | None = None,
+        progress: ProgressCallback | None = None,
     ) -> tuple[QueryResult, ...]:
         """Plan what each query's role wants at its region: the second half of ``ask``.
 
@@ -344,12 +345,14 @@ class Session:
             gripper: A gripper that is loaded already; by default ``config.gripper`` is loaded.
             planner: Replaces the antipodal grasp planner.
             stages: Times and shows the stages.
+            progress: Called with the steps done and all steps; what it raises ends the planning.
         """
         stages = stages or Stages(show=False)
         gripper = gripper or chosen_end_effector(config)
         robot = find_robot(self.capture, gripper, config=config)
         results = []
-        with stages.stage("find the grasps") as tick:
+        with stages.stage("find the grasps") as bar:
+            tick = bar if progress is None else progress
             # Regions to avoid have to be known before anything is grasped.
             avoid = to_avoid(localized if among is None else among, config=config)
             for one in localized:

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from point2act.core.types import OrientedBox
-from point2act.grasping.grippers import Boxes
 
 # Corner k of a cuboid has the signs of k's bits, x first.
 _SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -41,14 +40,14 @@ def merged(meshes: Iterable[Mesh]) -> Mesh:
     return Mesh(np.concatenate([part.vertices for part in parts]), np.concatenate(faces))
 
 
-def solid(boxes: Boxes) -> Mesh:
-    """Return a gripper's boxes, gripper frame, metres."""
-    return merged(cuboid(OrientedBox(center, np.eye(3), half)) for center, half in boxes)
+def solid(boxes: Iterable[OrientedBox]) -> Mesh:
+    """Return boxes of one frame as one mesh."""
+    return merged(map(cuboid, boxes))
 
 
-def wireframe(boxes: Boxes, thickness: float) -> Mesh:
-    """Return the edges of a gripper's boxes as thin bars, which do not hide what is behind them."""
-    return merged(box_edges(OrientedBox(center, np.eye(3), half), thickness) for center, half in boxes)
+def wireframe(boxes: Iterable[OrientedBox], thickness: float) -> Mesh:
+    """Return the edges of boxes as thin bars, which do not hide what is behind them."""
+    return merged(box_edges(box, thickness) for box in boxes)
 
 
 def box_edges(box: OrientedBox, thickness: float) -> Mesh:
@@ -112,4 +111,4 @@ def fork(opening: float, *, length: float, thickness: float) -> Mesh:
     parts = [((0.0, side * y, -length / 2), (half, half, length / 2)) for side in (-1.0, 1.0)]
     parts.append(((0.0, 0.0, -length), (half, y + half, half)))
     parts.append(((0.0, 0.0, -1.5 * length), (half, half, length / 2)))
-    return solid(Boxes.of(*parts))
+    return solid(OrientedBox(np.array(center), np.eye(3), np.array(half)) for center, half in parts)

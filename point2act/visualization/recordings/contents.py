@@ -29,8 +29,9 @@ class RecordedQuery:
     """Probability of each Gaussian to be meant."""
     action_point: Float[np.ndarray, "3"] | None
     """World point, None if nothing was found."""
-    grasps: Sequence[tuple[Float[np.ndarray, "4 4"], float, float]]
-    """Poses ``T_world_gripper``, openings of the pads in metres and scores, best first."""
+    grasps: Sequence[tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, " p"], float]]
+    """Poses ``T_world_gripper``, postures (a gripper's opening, metres, or a hand's joint positions, radians)
+    and scores, best first."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import ResultsError
 from point2act.core.files import replacing
-from point2act.core.types import GaussianScene, View
-from point2act.grasping.grippers import Gripper
+from point2act.core.geometry import transform
+from point2act.core.types import GaussianScene, OrientedBox, View
+from point2act.grasping.end_effector import EndEffector, boxes_at
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.recordings.contents import (
     PALE,
@@ -45,7 +46,7 @@ def write_mcap(
     scene: GaussianScene,
     views: Sequence[View],
     queries: Sequence[RecordedQuery],
-    gripper: Gripper,
+    gripper: EndEffector,
 ) -> None:
     """Write an .mcap file that Foxglove opens.
 
@@ -54,7 +55,7 @@ def write_mcap(
         scene: Gaussians, world.
         views: Views at their refined poses.
         queries: What was asked and found.
-        gripper: Gripper of the grasps.
+        gripper: Gripper or hand of the grasps.
 
     Raises:
         ResultsError: Foxglove's library is not installed.
@@ -118,7 +119,7 @@ class _Recorder:
             )
             self._log(f"/{name}", cloud)
 
-    def log_result(self, one: RecordedQuery, gripper: Gripper, color: Color) -> None:
+    def log_result(self, one: RecordedQuery, gripper: EndEffector, color: Color) -> None:
         """Record the action point and the gripper at every grasp, the best one in colour."""
         entities = []
         if one.action_point is not None:
@@ -131,8 +132,9 @@ class _Recorder:
                 pose=pose, billboard=True, font_size=2 * _BALL, color=shade, text=one.query.text
             )
             entities.append(self._entity("action point", spheres=[ball], texts=[label]))
-        for number, (T_world_gripper, opening, _) in enumerate(one.grasps):
-            cubes = self._cubes(T_world_gripper, gripper, opening, PALE if number else color, number == 0)
+        for number, (T_world_gripper, posture, _) in enumerate(one.grasps):
+            boxes, shade = boxes_at(gripper, posture), PALE if number else color
+            cubes = self._cubes(T_world_gripper, boxes, shade, number == 0)
             entities.append(self._entity(f"grasp {number + 1}", cubes=cubes))
         self._log(f"/results/{one.query.name}", self._messages.SceneUpdate(entities=entities))
 
@@ -182,13 +184,12 @@ class _Recorder:
         return self._messages.ImageAnnotations(circles=circles)
 
     def _cubes(
-        self, T_world_gripper: np.ndarray, gripper: Gripper, opening: float, color: Color, best: bool
+        self, T_world_gripper: np.ndarray, boxes: Sequence[OrientedBox], color: Color, best: bool
     ) -> list[Any]:
         cubes = []
-        for center, half in gripper.boxes_at(opening):
-            T = T_world_gripper.copy()
-            T[:3, 3] += T[:3, :3] @ center
-            x, y, z = (2 * half).tolist()
+        for box in boxes:
+            T = T_world_gripper @ transform(box.axes.T, box.center)
+            x, y, z = (2 * box.half_extents).tolist()
             size = self._messages.Vector3(x=x, y=y, z=z)
             shade = self._color(color, 0.9 if best else 0.15)
             cubes.append(self._messages.CubePrimitive(pose=self._pose(T), size=size, color=shade))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import ResultsError
 from point2act.core.files import replacing
 from point2act.core.types import GaussianScene, View
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector, boxes_at
 from point2act.visualization.drawing import PALETTE
 from point2act.visualization.recordings.contents import PALE, RecordedQuery, depth_millimetres, scene_points
 
@@ -21,7 +22,7 @@ def write_rerun(
     scene: GaussianScene,
     views: Sequence[View],
     queries: Sequence[RecordedQuery],
-    gripper: Gripper,
+    gripper: EndEffector,
 ) -> None:
     """Write an .rrd file that Rerun's viewer opens; the timeline ``view`` steps through the views.
 
@@ -30,7 +31,7 @@ def write_rerun(
         scene: Gaussians, world.
         views: Views at their refined poses.
         queries: What was asked and found.
-        gripper: Gripper of the grasps.
+        gripper: Gripper or hand of the grasps.
 
     Raises:
         ResultsError: Rerun is not installed.
@@ -83,21 +84,22 @@ def _log_view(rerun: Any, recording: Any, view: View, number: int, queries: Sequ
     recording.log("image_name", rerun.TextDocument(view.name))
 
 
-def _log_grasps(rerun: Any, recording: Any, one: RecordedQuery, gripper: Gripper) -> None:
+def _log_grasps(rerun: Any, recording: Any, one: RecordedQuery, gripper: EndEffector) -> None:
     """Log the action point and the gripper at every grasp, the best one in colour."""
     root = f"world/results/{one.query.name}"
     if one.action_point is not None:
         label = one.query.text
         point = rerun.Points3D([one.action_point], colors=PALETTE[4], radii=0.006, labels=[label])
         recording.log(f"{root}/action_point", point, static=True)
-    for number, (T_world_gripper, opening, score) in enumerate(one.grasps):
-        boxes, name = gripper.boxes_at(opening), f"{root}/grasps/{number:03}"
+    for number, (T_world_gripper, posture, score) in enumerate(one.grasps):
+        boxes, name = boxes_at(gripper, posture), f"{root}/grasps/{number:03}"
         pose = rerun.Transform3D(translation=T_world_gripper[:3, 3], mat3x3=T_world_gripper[:3, :3])
         recording.log(name, pose, static=True)
         color = PALE if number else PALETTE[1]
         drawn = rerun.Boxes3D(
-            centers=boxes.center,
-            half_sizes=boxes.half,
+            centers=[box.center for box in boxes],
+            half_sizes=[box.half_extents for box in boxes],
+            quaternions=[Rotation.from_matrix(box.axes.T).as_quat() for box in boxes],
             colors=color,
             fill_mode="majorwireframe" if number else "solid",
             labels=[f"score {score:.2f}"] * len(boxes),

@@ -16,7 +16,7 @@ from point2act.core.types import Grasp
 from point2act.grasping.end_effector import EndEffector, finger_boxes, palm_boxes
 from point2act.visualization.initial_camera import InitialCamera, find_initial_camera
 from point2act.visualization.report.inputs import ReportInput
-from point2act.visualization.shapes import cuboid, merged
+from point2act.visualization.shapes import solid
 from point2act.visualization.splats import Splats, sketch, splats_of
 
 _MAX_SPLATS = 40_000
@@ -83,7 +83,7 @@ def _six(splats: Splats, scale: float) -> NDArray[np.float16]:
 
 def _triangles(grasp: Grasp, gripper: EndEffector) -> list[float]:
     """Return the corners of a gripper's triangles at a grasp, world, nine numbers each."""
-    mesh = merged(map(cuboid, (*finger_boxes(grasp, gripper), *palm_boxes(grasp, gripper))))
+    mesh = solid((*finger_boxes(grasp, gripper), *palm_boxes(grasp, gripper)))
     corners = transform_points(grasp.T_world_gripper, mesh.vertices)[mesh.faces]
     return np.round(corners.reshape(-1), 5).tolist()
 

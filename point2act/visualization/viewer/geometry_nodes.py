@@ -9,7 +9,7 @@ import viser
 from jaxtyping import Float
 
 from point2act.core.types import SurfaceCut
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector, boxes_at
 from point2act.visualization.drawing import Color
 from point2act.visualization.shapes import wireframe
 from point2act.visualization.viewer.node_layer import NodeLayer
@@ -46,7 +46,7 @@ class GeometryNodes:
         """
         self._layer, self._distance = NodeLayer(server, "geometry", unit), distance
 
-    def draw(self, surface: SurfaceCloud | None, cut: SurfaceCut | None, gripper: Gripper) -> None:
+    def draw(self, surface: SurfaceCloud | None, cut: SurfaceCut | None, gripper: EndEffector) -> None:
         """Draw the surface and, if the best pose is blocked, what blocks it and the gripper there."""
         with self._layer.redrawn():
             if surface is not None:
@@ -54,7 +54,7 @@ class GeometryNodes:
                 self._draw_points("unseen", surface.unseen, _UNSEEN)
             if cut is not None and len(cut.hits):
                 self._layer.add_points("blocks", cut.hits, _BLOCKS, _LARGE * self._distance)
-                bars = wireframe(gripper.boxes_at(cut.opening), _BAR)
+                bars = wireframe(boxes_at(gripper, np.array([cut.opening])), _BAR)
                 self._layer.add_mesh("miss", bars, _BLOCKS, cut.T_world_gripper)
 
     def _draw_points(

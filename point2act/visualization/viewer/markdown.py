@@ -36,8 +36,10 @@ HELP = """
   click on its surface. “Undo the last answer” goes back.
 - **Why this answer**: cameras are green where their answer agrees, orange where it disagrees,
   blue where the object is not visible, grey where no one was asked.
-- **Grasps**: each fork is one, yellow the best, purple the worst. Click a fork for the whole gripper, its
-  approach (blue arrow) and its closing axis (green arrows). The slider moves it from approach to lift.
+- **Grasps**: each fork is one, yellow the best, purple the worst. Click a fork for the whole gripper
+  or hand, its approach (blue arrow) and a gripper's closing axis (green arrows). The slider moves it from
+  approach to lift.
+- **Another gripper or hand**: choose it under Grasps. For a hand, planning takes a minute or more.
 - **Move**: drag to turn, right-drag to shift, wheel to zoom; or “Look from” above.
 - **Export**: files, a screenshot and the command that reproduces the grasps.
 """
@@ -137,15 +139,15 @@ def about_grasp(grasp: Grasp, number: int, count: int) -> str:
     lines = [
         f"**Grasp {number} of {count}** · score {grasp.score:.2f}",
         f"quality {grasp.quality:.2f} · relevancy {grasp.relevancy:.2f}",
-        f"width {1e3 * grasp.width:.0f} mm" + _opening(grasp),
-        f"Clearance of the approach {_millimetres(grasp.approach_clearance)}, "
-        f"of the lift {_millimetres(grasp.lift_clearance)}"
-        + ("" if grasp.avoid_clearance is None else f", to avoid {_millimetres(grasp.avoid_clearance)}"),
+        _width(grasp),
+        _clearances(grasp),
     ]
     if not all(grasp.contacts_seen):
         lines.append("One contact was not seen by any camera and is inferred.")
     if grasp.approach_seen is not None:
         lines.append(f"A camera looked through {100 * grasp.approach_seen:.0f} % of the space on its way in.")
+    if grasp.joints is not None:
+        lines.append("The lift is not checked, nor whether an arm reaches it: hands are planned without one.")
     if grasp.joint_path is not None:
         lines.append(f"The arm reaches it by a path of {len(grasp.joint_path.approach)} steps.")
     if grasp.terms:
@@ -184,6 +186,23 @@ def about_grasps(result: QueryResult, chosen: int, planned: bool) -> str:
 def _why(reason: Reason, detail: str | None) -> str:
     """Describe why there is no result, and what helps."""
     return f"**{HEADLINES[reason]}.** {plain(detail or '')}\n\n**What helps:** {ADVICE[reason]}"
+
+
+def _width(grasp: Grasp) -> str:
+    width = f"{1e3 * grasp.width:.0f} mm"
+    if grasp.joints is None:
+        return f"width {width}" + _opening(grasp)
+    touching = count(len(grasp.joints.links), "contact", "contacts")
+    return f"{touching} · thumb and opposite finger {width} apart"
+
+
+def _clearances(grasp: Grasp) -> str:
+    text = f"Clearance of the approach {_millimetres(grasp.approach_clearance)}"
+    if grasp.joints is None:
+        text += f", of the lift {_millimetres(grasp.lift_clearance)}"
+    if grasp.avoid_clearance is not None:
+        text += f", to avoid {_millimetres(grasp.avoid_clearance)}"
+    return text
 
 
 def _opening(grasp: Grasp) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from point2act.core.errors import Point2ActError
 from point2act.core.types import Frame, GaussianScene, Grasp, QueryResult
+from point2act.grasping.motion import drawn_share, motion
 from point2act.localization.support import rejected_places
 from point2act.visualization.drawing import PALETTE, Color
 from point2act.visualization.viewer import markdown
@@ -57,7 +58,7 @@ class Page:
         self.wanted: int | None = None
         """Index of a grasp that is to be shown as soon as grasps are planned; None for the best."""
         self.awaited: str | None = None
-        """Gripper that was chosen and is not planned for yet: no grasp is shown until then."""
+        """Gripper or hand that was chosen and is not planned for yet: no grasp is shown until then."""
         self.opened: Callable[[viser.ClientHandle, str], None] = lambda client, image: None
         """Called with the client and the image when a camera is clicked."""
         self._scene, self._drawn = scene, {}
@@ -115,7 +116,7 @@ class Page:
             panel.result.content = self._about_query(result)
             self._draw_strip(verdicts)
             panel.command.content = f"Command:\n\n`{self._command()}`"
-            set_value(panel.gripper, self.awaited or self.interactive.config.gripper)
+            set_value(panel.gripper, self.awaited or self.interactive.config.end_effector)
             self.nodes.draw_answer(result)
             self._draw_cameras(verdicts)
             self._draw_grasps()
@@ -256,7 +257,7 @@ class Page:
 
     def _draw_grasps(self) -> None:
         now, result, panel = self.now, self.result, self.panel
-        if self.interactive is not None and self.awaited == self.interactive.config.gripper:
+        if self.interactive is not None and self.awaited == self.interactive.config.end_effector:
             self.awaited = None
         grasps = () if result is None or self.awaited else result.grasps
         if grasps and self.wanted is not None:
@@ -265,7 +266,7 @@ class Page:
         menu = markdown.in_menu(grasps)
         panel.grasp.options = menu or (NOTHING,)
         set_value(panel.grasp, menu[self.grasp] if menu else NOTHING)
-        set_value(panel.motion, AT_GRASP)
+        set_value(panel.motion, AT_GRASP if now is None else round(drawn_share(now.gripper), 2))
         panel.phase.content = markdown.about_phase(None)
         if now is None or result is None:
             return
@@ -307,7 +308,7 @@ class Page:
         """
         if self.interactive is None or self.query is None:
             raise Point2ActError("there is no query yet: add one first, under Find")
-        gripper = self.awaited or self.interactive.config.gripper
+        gripper = self.awaited or self.interactive.config.end_effector
         self.panel.line.value = to_text(ShownState(self.query, gripper, self.grasp, camera))
 
     def scrub(self) -> None:
@@ -327,8 +328,18 @@ class Page:
         now, result = self.now, self.result
         if now is None or self.interactive is None or result is None or not result.grasps or self.awaited:
             return None
-        grasp, config = result.grasps[self.grasp], self.interactive.config.grasp
-        return GraspPlayer(self.nodes, self.panel, grasp, now.gripper, self._held, config, self._joint_places)
+        grasp, config = result.grasps[self.grasp], self.interactive.config
+        moments = motion(
+            grasp,
+            now.gripper,
+            up=self.nodes.initial_camera.up,
+            clearance=config.grasp.pairs.clearance,
+            approach=config.approach,
+            lift=config.grasp.poses.lift,
+        )
+        return GraspPlayer(
+            self.nodes, self.panel, grasp, now.gripper, moments, self._held, self._joint_places
+        )
 
     def _held(self) -> Float[np.ndarray, "n 3"]:
         """Return the surface of the object that the shown query is about, world points."""

@@ -23,7 +23,7 @@ PARTS = {
     "cameras": ("Cameras", "Click on one to open its photograph"),
     "ground": ("Ground", "A grid at the height of the table"),
     "answer": ("Action point", "With the region that was found, and alternatives"),
-    "gripper": ("Chosen grasp", "The gripper, its approach (blue) and its closing axis (green)"),
+    "gripper": ("Chosen grasp", "The gripper or hand, its approach (blue); a gripper's closing axis (green)"),
     "grasps": ("Other grasps", "A fork each, yellow the best; click on one to choose it"),
     "geometry": (
         "Surface",
@@ -34,7 +34,7 @@ PARTS = {
 HIDDEN = ("geometry",)
 """Parts that are hidden at first."""
 AT_GRASP = 0.33
-"""Place of the grasp, with an open gripper, on the slider of the motion: a third of it is the approach."""
+"""Place on the slider of the motion at the start: a gripper has come, which is a third of it, and is open."""
 
 
 @dataclass(frozen=True, eq=False)

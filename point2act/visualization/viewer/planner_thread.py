@@ -32,6 +32,10 @@ class Notify:
     """Called with what a job raised."""
 
 
+class _GiveWayError(Exception):
+    """Planning has ended before it was done, for a job that waits."""
+
+
 class PlannerThread:
     """Jobs for an interactive session; all public methods return at once."""
 
@@ -60,7 +64,7 @@ class PlannerThread:
         self.worker.do(lambda: self._add_query(text, role, ask))
 
     def set_gripper(self, gripper: str) -> None:
-        """Plan for another gripper."""
+        """Plan for another gripper or hand."""
         self.worker.do(lambda: self._set_gripper(gripper), instead_of="gripper")
 
     def export(self, encode: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
@@ -110,7 +114,7 @@ class PlannerThread:
         self._show_and_plan()
 
     def _export(self, encode: Callable[[InteractiveSession], bytes], send: Callable[[bytes], None]) -> None:
-        while self._plan_one():
+        while self._plan_one(lambda: None):
             pass
         send(encode(self.interactive))
 
@@ -120,17 +124,37 @@ class PlannerThread:
         self.worker.do(self._plan_next, instead_of="plan")
 
     def _plan_next(self) -> None:
-        if self._plan_one():
+        try:
+            more = self._plan_one(self._give_way)
+        except _GiveWayError:
+            more = True
+        if more:
             self.worker.do(self._plan_next, instead_of="plan")
 
-    def _plan_one(self) -> bool:
-        """Plan for one query, first the one on the page, and return whether there was one to plan."""
+    def _give_way(self) -> None:
+        """End planning if a job waits: that for a hand would take a minute, and may no longer be wanted."""
+        if self.worker.waiting:
+            raise _GiveWayError
+
+    def _plan_one(self, between: Callable[[], None]) -> bool:
+        """Plan for one query, first the one on the page, and return whether there was one to plan.
+
+        Args:
+            between: Called before each further step; what it raises ends the planning.
+        """
         waiting = self.interactive.unplanned()
         if not waiting:
             self._notify.busy(None, 0.0)
             return False
-        shown = self._shown_query()
-        self._notify.busy("Planning …", 1 - len(waiting) / len(self.interactive.state.points.queries))
-        self.interactive.plan(shown if shown in waiting else waiting[0])
+        shown, count = self._shown_query(), len(self.interactive.state.points.queries)
+        before = 1 - len(waiting) / count
+        self._notify.busy("Planning …", before)
+
+        def step(done: int, total: int) -> None:
+            if done < total:
+                between()
+            self._notify.busy("Planning …", before + done / total / count)
+
+        self.interactive.plan(shown if shown in waiting else waiting[0], step)
         self._notify.changed()
         return True

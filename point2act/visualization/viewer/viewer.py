@@ -18,7 +18,7 @@ from point2act.visualization.viewer.callbacks import Callbacks
 from point2act.visualization.viewer.clients import Client
 from point2act.visualization.viewer.markdown import WHAT_TO_DO
 from point2act.visualization.viewer.page import Page
-from point2act.visualization.viewer.panel import build_panel
+from point2act.visualization.viewer.panel import build_panel, set_value
 from point2act.visualization.viewer.photos import BrowserCamera
 from point2act.visualization.viewer.planner_thread import Notify, PlannerThread
 from point2act.visualization.viewer.scene_nodes import SceneNodes
@@ -57,7 +57,7 @@ class Viewer:
             scene: Gaussians, world frame.
             frames: Cameras, world frame.
             title: Heading of the panel.
-            grippers: Names of the grippers that can be chosen.
+            grippers: Names of the grippers and hands that can be chosen.
             asks: Whether the session will have a model to ask.
             config: Address of the page.
 
@@ -151,7 +151,7 @@ class Viewer:
         self._change_points(lambda query, interactive: interactive.retract(query, image))
 
     def set_gripper(self, gripper: str) -> None:
-        """Plan for another gripper; grasps of the earlier one are no longer shown."""
+        """Plan for another gripper or hand; grasps of the earlier one are no longer shown."""
         self._motion = None
         self._draw.do(lambda: self.page.await_gripper(gripper))
         self._plan(lambda planner: planner.set_gripper(gripper))
@@ -161,7 +161,7 @@ class Viewer:
         self._draw.do(lambda: self.page.keep(client.camera()))
 
     def restore(self, client: Client, text: str) -> None:
-        """Show what a line from the page stands for: a query, a gripper, a grasp, and a browser's camera."""
+        """Show what a line from the page stands for: query, gripper or hand, grasp and a browser's camera."""
 
         def show() -> None:
             state = from_text(text)
@@ -251,8 +251,10 @@ class Viewer:
 
     def _busy(self, task: str | None, progress: float) -> None:
         # The bar is always there: viser 0.2 breaks if one is added or removed.
-        self.page.panel.busy.content = task or f"Ready. {WHAT_TO_DO}"
-        self.page.panel.progress.value = 100 * progress
+        panel, text = self.page.panel, task or f"Ready. {WHAT_TO_DO}"
+        if panel.busy.content != text:
+            panel.busy.content = text
+        set_value(panel.progress, round(100 * progress))
 
     def notify(self, text: str) -> None:
         """Show a message in all browsers until it is closed."""

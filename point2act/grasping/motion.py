@@ -1,4 +1,4 @@
-"""Motion of a gripper in a grasp: approach, closing and lift, for animations."""
+"""Motion of a gripper or a hand in a grasp: approach, closing and lift, for animations."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.types import Grasp
-from point2act.grasping.antipodal.collision import planned_opening
-from point2act.grasping.grippers import Gripper
+from point2act.grasping.end_effector import EndEffector, closed_posture, drawn_closed, open_posture
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """Pose and opening of the gripper at one moment."""
+    """Pose and posture at one moment."""
 
     T_world_gripper: Float[np.ndarray, "4 4"]
-    opening: float
-    """Distance between the pads, metres."""
+    posture: Float[np.ndarray, " p"]
+    """Distance between the pads of a gripper, metres, alone; or joint positions of a hand, radians."""
     holding: bool = False
-    """Whether the gripper is closed and lifts the object."""
-    joints: Float[np.ndarray, " d"] | None = None
+    """Whether the fingers are closed and lift the object."""
+    arm: Float[np.ndarray, " d"] | None = None
     """Joint positions of the arm, radians; None for a grasp that was planned without one."""
 
 
 def motion(
     grasp: Grasp,
-    gripper: Gripper,
+    end_effector: EndEffector,
     *,
     up: Float[np.ndarray, "3"],
     clearance: float,
@@ -37,41 +36,49 @@ def motion(
 ) -> tuple[Moment, ...]:
     """Return the straight approach, the closing and the straight lift of a grasp.
 
+    Pads and joints move at an even rate.
+
     Args:
         grasp: Grasp, world.
+        end_effector: Its gripper or hand.
         up: Unit vector, world.
-        clearance: Clearance on each side of a grasp without an ``approach_width``, metres.
+        clearance: Clearance on each side of a gripper's grasp without an ``approach_width``, metres.
         approach: Length of the approach, metres.
         lift: Length of the lift, metres.
         steps: Number of moments of each phase, at least 2; the last of one is the first of the next.
     """
-    width = max(grasp.width, 0.0)
-    opened = planned_opening(grasp, gripper, clearance=clearance)
+    opened = open_posture(grasp, end_effector, clearance=clearance)
+    closed = closed_posture(grasp, end_effector)
     shares = np.linspace(0.0, 1.0, steps)
     back, path = -approach * grasp.T_world_gripper[:3, 2], grasp.joint_path
     comes = [
         Moment(
             _moved(grasp.T_world_gripper, (1 - share) * back),
             opened,
-            joints=None if path is None else _at_share(path.approach, share),
+            arm=None if path is None else _at_share(path.approach, share),
         )
         for share in shares
     ]
     at_grasp = None if path is None else path.grasp
-    # linspace ends exactly on the width.
+    # linspace ends exactly on the closed posture.
     closes = [
-        Moment(grasp.T_world_gripper, float(w), joints=at_grasp) for w in np.linspace(opened, width, steps)
+        Moment(grasp.T_world_gripper, posture, arm=at_grasp) for posture in np.linspace(opened, closed, steps)
     ]
     rises = [
         Moment(
             _moved(grasp.T_world_gripper, share * lift * up),
-            width,
+            closed,
             holding=True,
-            joints=None if path is None else _at_share(path.lift, share),
+            arm=None if path is None else _at_share(path.lift, share),
         )
         for share in shares
     ]
     return (*comes, *closes[1:], *rises[1:])
+
+
+def drawn_share(end_effector: EndEffector) -> float:
+    """Return the share of the motion, from 0 to 1, that a picture of a grasp shows, see ``drawn_posture``."""
+    return 2 / 3 if drawn_closed(end_effector) else 1 / 3
 
 
 def _at_share(path: Float[np.ndarray, "n d"], share: float) -> Float[np.ndarray, " d"]:
