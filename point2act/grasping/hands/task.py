@@ -32,7 +32,12 @@ from point2act.grasping.hands.starts import StartConfig
 from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 
 SHORT = OptimizationConfig(
-    iterations=24, position_rate=0.002, angle_rate=0.02, redraw=8, temperature=0.0, halving=()
+    iterations=60,
+    position_rate=0.002,
+    angle_rate=0.02,
+    redraw=8,
+    temperature=0.0,
+    halving=((8, 0.5), (25, 0.5)),
 )
 """Schedule for grasps that are nearly in place."""
 
