@@ -63,6 +63,14 @@ def wilson(successes: int, count: int) -> tuple[float, float]:
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
+def percent(flags: Sequence[bool]) -> str:
+    """Return the share of what is true in percent, with its 95 % interval; a dash for nothing."""
+    if not flags:
+        return "–"
+    low, high = wilson(sum(flags), len(flags))
+    return f"{100 * np.mean(flags):.0f} ({100 * low:.0f} to {100 * high:.0f})"
+
+
 @dataclass(frozen=True)
 class Summary:
     """Results of one planner in one condition, as fractions."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import QUICK, Metric, Plan
 from benchmarks.grasps.cases import CONDITIONS, SEEDS, Case, case
-from benchmarks.grasps.records import wilson
+from benchmarks.grasps.records import percent
 from benchmarks.grasps.tables import QUERY, Setting
 from benchmarks.hands.planners import PLANNERS, planners_for
 from point2act.core.threads import configure_threads
@@ -127,21 +127,14 @@ def table(records: Sequence[Record]) -> str:
         here = [one for one in records if (one.hand, one.setting, one.planner) == key]
         held = [one for one in here if one.lifted]
         shares = (
-            _percent([one.lifted for one in here]),
-            _percent([one.shaken for one in here]),
-            _percent([one.directions == 6 for one in here]),
-            _percent([one.by_part for one in held]),
+            percent([one.lifted for one in here]),
+            percent([one.shaken for one in here]),
+            percent([one.directions == 6 for one in here]),
+            percent([one.by_part for one in held]),
         )
         seconds = f"{np.median([one.seconds for one in here]):.0f}"
         lines.append(f"| {' | '.join([*key, str(len(here)), *shares, seconds])} |")
     return "\n".join(lines)
-
-
-def _percent(flags: Sequence[bool]) -> str:
-    if not flags:
-        return "–"
-    low, high = wilson(sum(flags), len(flags))
-    return f"{100 * _share(flags):.0f} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import QUICK, Metric, Plan
 from benchmarks.grasps.cases import CONDITIONS, SEEDS, Case, Condition, case, for_trial
-from benchmarks.grasps.records import wilson
+from benchmarks.grasps.records import percent
 from benchmarks.grasps.tables import QUERY
 from benchmarks.grasps.trials import executed
 from benchmarks.hands import suite as hands
@@ -101,14 +101,9 @@ def table(records: Sequence[Record]) -> str:
     lines = [f"| tables | n | first grasp | best of {_TRIED} |", "|---|---|---|---|"]
     for condition in dict.fromkeys(one.condition for one in records):
         here = [one for one in records if one.condition == condition]
-        shares = (_percent([getattr(one, name) for one in here]) for name in ("first", "any"))
+        shares = (percent([getattr(one, name) for one in here]) for name in ("first", "any"))
         lines.append(f"| {condition} | {len(here)} | {' | '.join(shares)} |")
     return "\n".join(lines)
-
-
-def _percent(flags: Sequence[bool]) -> str:
-    low, high = wilson(sum(flags), len(flags))
-    return f"{100 * np.mean(flags):.0f} ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
