@@ -56,9 +56,10 @@ def hold_probability(
         raise LearningError("there are no points around the action point to judge grasps on: ask nearer")
     device = next(evaluator.parameters()).device
     parts = posed_parts(effector, joints).to(device)
-    # Poses in double precision, such that the same points are chosen wherever a cloud is.
+    # In double precision, such that the same points are chosen wherever a cloud is.
     poses, points, planned = (
-        torch.as_tensor(one).to(device) for one in (T_cloud_gripper, rows_of(cloud), scores)
+        torch.as_tensor(one, dtype=torch.float64, device=device)
+        for one in (T_cloud_gripper, rows_of(cloud), scores)
     )
     found = [
         _probability(evaluator, points, poses[rows], parts.only(rows), planned[rows])
