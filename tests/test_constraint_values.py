@@ -19,7 +19,7 @@ from constraint_states import (
     twisted,
     world_moved,
 )
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -154,6 +154,7 @@ def test_what_moves_together_keeps_its_value(kind: str, seed: int):
 def test_a_turn_to_be_made_has_a_value_in_radians_and_a_slope_even_where_it_is_half_a_turn(seed, angle):
     rng = np.random.default_rng(seed)
     pair, state = Pair.of(rng), random_state(rng)
+    assume(pair.axis.name != "hole_axis")
     state = turned(state, pair.axis, state.up * (-1 if angle == 0 else 1))
     state = replace(state, held=frozenset({pair.axis.of}))
     found = residual(AxisToAxis(pair.axis, UP, angle), state)
@@ -179,6 +180,17 @@ def test_angles_are_those_that_were_made(seed: int, angle: float):
     assert residual(AxisToAxis(axis), state).value == pytest.approx(angle, abs=1e-6)
     assert residual(AxisToAxis(axis, UP, np.pi), state).value == pytest.approx(np.pi - angle, abs=1e-6)
     assert residual(KeepUpright(axis, max_angle=0.0), state).value == pytest.approx(angle, abs=1e-6)
+
+
+@given(SEEDS, st.floats(0.0, np.pi), st.floats(0.0, np.pi))
+def test_the_axis_of_a_hole_is_satisfied_in_either_sense(seed: int, angle: float, wanted: float):
+    rng = np.random.default_rng(seed)
+    axis, state = Axis("pot", "hole_axis"), random_state(rng)
+    value = min(abs(angle - wanted), abs(np.pi - angle - wanted))
+    for way in (1, -1):
+        there = turned(state, axis, way * tilted(state.up, angle, rng))
+        # Nearly parallel axes are compared as if they were.
+        assert residual(AxisToAxis(axis, UP, wanted), there).value == pytest.approx(value, abs=2e-3)
 
 
 def simple_state(place: tuple[float, float, float]):

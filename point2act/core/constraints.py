@@ -22,7 +22,8 @@ longest axis.
 AxisName = Literal["up", "long", "middle", "short", "rim_normal", "hole_axis"]
 """Axes of a region.
 
-``up`` points upward when it is first seen, ``rim_normal`` out of an opening, ``hole_axis`` through a hole.
+``up`` points upward when it is first seen, ``rim_normal`` out of an opening, ``hole_axis`` through a hole, in
+either sense: a handle fits over a peg from both sides.
 """
 
 GripperPoint = Literal["center"]
@@ -100,7 +101,7 @@ class PointToPoint(Constraint):
 
 @dataclass(frozen=True)
 class AxisToAxis(Constraint):
-    """An axis has an angle to another one."""
+    """An axis has an angle to another one; a ``hole_axis`` in either sense."""
 
     axis: Axis
     target: Axis = UP

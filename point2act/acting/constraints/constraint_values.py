@@ -75,12 +75,21 @@ def _(constraint: PointToPoint, state: SceneState) -> Residual:
 @residual.register
 def _(constraint: AxisToAxis, state: SceneState) -> Residual:
     a, b = state.axis(constraint.axis), state.axis(constraint.target)
-    if constraint.angle < _ALIGNED:
+    here = _from_angle(a, b, constraint.angle)
+    if "hole_axis" not in (constraint.axis.name, constraint.target.name):
+        return here
+    other = _from_angle(a, Moving(-b.value, -b.jacobian), constraint.angle)
+    return min(here, other, key=lambda one: one.value)
+
+
+def _from_angle(a: Moving, b: Moving, wanted: float) -> Residual:
+    """Return how far the angle between two directions is from another one."""
+    if wanted < _ALIGNED:
         return _rotation(a, b)
-    if constraint.angle > np.pi - _ALIGNED:
+    if wanted > np.pi - _ALIGNED:
         return _rotation(a, Moving(-b.value, -b.jacobian))
     angle, jacobian = _angle(a, b)
-    return Residual(np.array([angle - constraint.angle]), jacobian[None])
+    return Residual(np.array([angle - wanted]), jacobian[None])
 
 
 @residual.register

@@ -1,7 +1,8 @@
 """The hole that a thing such as a handle or a ring encloses, from the points of its surface.
 
 Seen along its axis a hole is free of points. The widest free circle is sought over directions near the
-shortest principal axis of the region, which alone is off by up to 30 degrees where cameras see one side.
+shortest principal axis of the region, which alone is off by up to 55 degrees where cameras see one side; then
+over those near the axis that was found.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from point2act.core.geometry import frame_from_normal
 
 # Lengths are metres. Spacing of the places at which the middle is sought. Chosen: less than points are off.
 _STEP = 0.0015
-# Directions of the axis: at most so far from the shortest principal axis, and so far apart, radians. Chosen.
+# Directions of the axis: at most so far from where it is expected, and so far apart, radians. Chosen.
 _TURN, _TURN_STEP = np.deg2rad(45), np.deg2rad(7.5)
+# Largest number of searches, each around the axis that the one before has found. Chosen.
+_SEARCHES = 3
 # Circles that are smaller by at most this are as good as the widest, and are averaged. Chosen.
 _AS_WIDE = 0.0007
 # Smallest radius: Gaussians are 5 mm apart, and a gap between three of them is no hole. Chosen.
@@ -50,15 +53,28 @@ def find_hole(
         around: Surface of everything, world: a mug's wall closes the hole of its handle.
         axes: Principal axes of the region as rows, the shortest one last.
     """
+    hole: Hole | None = None
+    for _ in range(_SEARCHES):
+        expected, hole = axes[2], _widest_near(points, around, axes)
+        # Around the wrong axis those that are as wide lie on one side, and their mean is too near to it.
+        if hole is None or hole.axis @ expected > np.cos(_TURN_STEP):
+            break
+        axes = np.vstack([frame_from_normal(hole.axis[None])[0][:, :2].T, hole.axis])
+    if hole is None or hole.radius < _MIN_RADIUS or _enclosed(hole, points) < _MIN_ENCLOSED:
+        return None
+    return hole
+
+
+def _widest_near(
+    points: Float[np.ndarray, "n 3"], around: Float[np.ndarray, "m 3"], axes: Float[np.ndarray, "3 3"]
+) -> Hole | None:
+    """Return the circle along the mean of the axes near the last one whose circles are as wide as any."""
     found = [hole for axis in _directions(axes) if (hole := _widest(points, around, axis)) is not None]
     if not found:
         return None
     widest = max(hole.radius for hole in found)
     axis = np.mean([hole.axis for hole in found if hole.radius > widest - _AS_WIDE], axis=0)
-    hole = _widest(points, around, axis / np.linalg.norm(axis))
-    if hole is None or hole.radius < _MIN_RADIUS or _enclosed(hole, points) < _MIN_ENCLOSED:
-        return None
-    return hole
+    return _widest(points, around, axis / np.linalg.norm(axis))
 
 
 def _directions(axes: Float[np.ndarray, "3 3"]) -> Iterator[Float[np.ndarray, " 3"]]:
