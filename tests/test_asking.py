@@ -94,10 +94,10 @@ def scene(places: Mapping[str, np.ndarray]) -> TaskScene:
     )
 
 
-def loop_of(arm: Arm, watched: Lost) -> ControlLoop:
+def loop_of(arm: Arm, watched: Lost, places: Mapping[str, np.ndarray] = PLACES) -> ControlLoop:
     beside = BesideControl(watched, period=0.2, latency=0.1, real_time=False)
     return ControlLoop(
-        StillRobot(arm.home), arm, SceneMemory(scene(PLACES)), beside, (), NoObserver(), LoopConfig()
+        StillRobot(arm.home), arm, SceneMemory(scene(places)), beside, (), NoObserver(), LoopConfig()
     )
 
 
@@ -178,6 +178,19 @@ def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
     inquiry = Inquiry(loop, answering(PLACES["cup"], PLACES["cup"]), nowhere, CONFIG)
     inquiry.start((Query("handle", "the handle of the mug"),))
     assert bool(inquiry.refuted()) == wrong
+    loop.close()
+
+
+@pytest.mark.parametrize(("gap", "wrong"), [(0.005, False), (0.025, True)])
+def test_an_answer_that_just_misses_a_thing_is_on_what_stands_behind_it(
+    arm: Arm, gap: float, wrong: bool
+) -> None:
+    above = PLACES["cup"] + np.array([0.0, 0.0, 0.4])
+    loop = loop_of(arm, Lost(lost=False), {**PLACES, "cup": above})
+    missed = above + np.array([0.04 + gap, 0.0, 0.0])
+    inquiry = Inquiry(loop, answering(missed, missed), nowhere, CONFIG)
+    inquiry.start((CUP, TRAY))
+    assert ("cup" in inquiry.refuted()) == wrong
     loop.close()
 
 

@@ -14,7 +14,7 @@ from point2act.acting.execution.control_loop import Aside, ControlLoop
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.core.errors import Point2ActError, PointsError
 from point2act.core.geometry import back_project, distance_to_box
-from point2act.core.types import Query, View
+from point2act.core.types import OrientedBox, Query, View
 from point2act.data.crops import resize_image
 from point2act.pipeline.image_input import nearest_reading
 from point2act.vlm.pointing.point import Pointer, point_at
@@ -28,11 +28,27 @@ Locate = Callable[[str, Sequence[Float[np.ndarray, " 3"]]], PreparedTask | None]
 """Returns the task with a query located anew by its name and its fresh answers, base frame, metres; None
 where that is not possible, see ``locate_again``."""
 
-Place = Float[np.ndarray, " 3"] | None
-"""Surface point that an answer means, base frame, metres; None for "not visible"."""
+# Number of points of a ray whose distance from a region is computed. Chosen: 1 cm apart.
+_ON_RAY = 100
 
-Answers = Mapping[str, Sequence[Place]]
-"""Answers to queries, by their names."""
+
+@dataclass(frozen=True, eq=False)
+class ShownPoint:
+    """What the camera shows at the pixel of an answer, base frame, metres."""
+
+    camera: Float[np.ndarray, " 3"]
+    """The centre of the camera."""
+    place: Float[np.ndarray, " 3"]
+    """The surface point."""
+
+    def passes(self, box: OrientedBox, reach: float) -> bool:
+        """Return whether the ray to the point passes a box within a distance, metres."""
+        ray = np.linspace(self.camera, self.place, _ON_RAY)
+        return bool(distance_to_box(ray, box).min() <= reach)
+
+
+Answers = Mapping[str, Sequence[ShownPoint | None]]
+"""Answers to queries, by their names; None for "not visible"."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,9 @@ class AskConfig:
     beside: float = 0.03
     """Distance from the regions on a thing within which an answer means it, metres: 8 mm for the scatter of
     answers, and the parts of the thing that no query names."""
+    past: float = 0.012
+    """Distance from them at which its ray may pass them, metres: an answer that misses a thin thing
+    by its scatter is on what stands behind it."""
     together: float = 0.08
     """Distance within which two answers mean the same thing, metres: answers scatter over the whole of it."""
     agreeing: int = 2
@@ -84,7 +103,7 @@ class Inquiry:
         """
         self._loop, self._ask, self._locate, self._config = loop, ask, locate, config
         self._queries: dict[str, Query] = {}
-        self._fresh: dict[str, list[Place]] = {}
+        self._fresh: dict[str, list[ShownPoint | None]] = {}
         self._running: Aside[Answers] | None = None
         self._seeking: Aside[Answers] | None = None
         self._lost_since: dict[str, float] = {}
@@ -122,8 +141,9 @@ class Inquiry:
         changed, loop, config = set(), self._loop, self._config
         further = loop.result(self._question(self._refuted, config.to_locate))
         for name, first in self._refuted.items():
-            there = [place for place in further[name] if place is not None]
-            places = [*first, *(place for place in there if _near(place, first, config.together))]
+            there = [point for point in further[name] if point is not None]
+            again = [point.place for point in there if _near(point.place, first, config.together)]
+            places = [*first, *again]
             if len(there) - len(self._away(name, there)) > len(places):
                 # The answers that refuted it agreed by chance.
                 continue
@@ -151,10 +171,10 @@ class Inquiry:
     def _judge(self, name: str) -> None:
         """Close a question to which the answers are clear, or of which there are enough."""
         config, fresh = self._config, self._fresh[name]
-        places = [place for place in fresh if place is not None]
-        away = self._away(name, places)
+        shown = [point for point in fresh if point is not None]
+        away = self._away(name, shown)
         agreeing = max((_near(place, away, config.together) for place in away), key=len, default=[])
-        on_it = len(places) - len(away)
+        on_it = len(shown) - len(away)
         if on_it >= config.agreeing and on_it > len(agreeing):
             del self._fresh[name]
         elif len(agreeing) >= config.agreeing and len(agreeing) > on_it:
@@ -164,8 +184,11 @@ class Inquiry:
             # Without a majority the first answers, which are more, count.
             del self._fresh[name]
 
-    def _away(self, name: str, places: Sequence[Float[np.ndarray, " 3"]]) -> list[Float[np.ndarray, " 3"]]:
-        """Return the places that are neither on a query's region nor on others of its thing beside it."""
+    def _away(self, name: str, shown: Sequence[ShownPoint]) -> list[Float[np.ndarray, " 3"]]:
+        """Return the places that are neither on a query's region nor on others of its thing beside it.
+
+        What is seen just past one of these may be an answer that means it, and misses it.
+        """
         memory, config = self._loop.memory, self._config
         things, state = memory.scene.things, memory.state_at(0.0, {})(self._loop.T_base_gripper)
         own = state.box(name)
@@ -173,9 +196,12 @@ class Inquiry:
         # Of two regions on one thing, one may be the wrong one.
         beside = [box for box in boxes if distance_to_box(box.center[None], own)[0] <= config.together]
         return [
-            place
-            for place in places
-            if all(distance_to_box(place[None], box)[0] > config.beside for box in (own, *beside))
+            point.place
+            for point in shown
+            if not any(
+                distance_to_box(point.place[None], box)[0] <= config.beside or point.passes(box, config.past)
+                for box in (own, *beside)
+            )
         ]
 
     # ── what is lost ───────────────────────────────────────────────────────────────────────────
@@ -194,10 +220,10 @@ class Inquiry:
                 self._seeking = self._question(asked, self._config.agreeing)
         elif loop.ended(self._seeking):
             answers, self._seeking = loop.result(self._seeking), None
-            for name, places in answers.items():
-                for place in places:
-                    if place is not None and things.get(name) in lost:
-                        loop.point_at(things[name], place)
+            for name, shown in answers.items():
+                for point in shown:
+                    if point is not None and things.get(name) in lost:
+                        loop.point_at(things[name], point.place)
             self._lost_since |= dict.fromkeys(lost, now)
 
     def _question(self, names: Iterable[str], times: int = 1) -> Aside[Answers]:
@@ -208,12 +234,12 @@ class Inquiry:
 
         def answers() -> Answers:
             view = look()
-            return {query.name: [self._place(query, view) for _ in range(times)] for query in asked}
+            return {query.name: [self._shown_point(query, view) for _ in range(times)] for query in asked}
 
         return self._loop.start(answers, self._config.answer_seconds)
 
-    def _place(self, query: Query, view: View) -> Place:
-        """Return the surface point that an answer means."""
+    def _shown_point(self, query: Query, view: View) -> ShownPoint | None:
+        """Return what the view shows where an answer points."""
         assert self._ask is not None
         pixel = self._ask(query, view)
         if pixel is None:
@@ -223,7 +249,8 @@ class Inquiry:
         except PointsError:
             # As on the arm, whose depth is left out.
             return None
-        return back_project(view.camera, view.T_world_cam, pixel[None], np.array([depth]))[0]
+        place = back_project(view.camera, view.T_world_cam, pixel[None], np.array([depth]))[0]
+        return ShownPoint(view.T_world_cam[:3, 3], place)
 
 
 def answers_of(pointer: Pointer, side: int) -> Ask:
