@@ -234,8 +234,12 @@ FLIP = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
 
 def mirrored_field(field: SceneField) -> SceneField:
     signs = torch.tensor([1.0, 1.0, -1.0, 1.0, 1.0], dtype=torch.float64)[:, None, None, None]
-    object_, *others = (Grid(grid.values.flip(3), grid.half_size) for grid in vars(field).values())
-    return SceneField(Grid(object_.values * signs, object_.half_size), *others)
+    object_, body, surroundings = (
+        Grid(grid.values.flip(3), grid.half_size) for grid in (field.object, field.body, field.surroundings)
+    )
+    return SceneField(
+        Grid(object_.values * signs, object_.half_size), body, surroundings, field.center * FLIP
+    )
 
 
 def mirrored(grasps: Grasps) -> Grasps:

@@ -5,7 +5,8 @@ w_joints E_joints``, with the force-closure term of Liu et al. ("Synthesizing di
 grasps with arbitrary hand structures using differentiable force closure estimator", RA-L 2022),
 ``E_fc = |G f|²`` with the grasp map ``G = [I ... I; [x_1] ... [x_n]]``. There every contact presses with the
 same force; here forces are variables of the optimisation, since a thumb opposes several fingers. The term for
-table and neighbours follows Get a Grip (Lum et al., CoRL 2024); that for the region is our own.
+table and neighbours follows Get a Grip (Lum et al., CoRL 2024); those for the region and for the weight's lever
+are our own.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class EnergyConfig:
     """Weight of the sum of angles beyond the joints' limits, per radian."""
     region: float = 3.0
     """Weight of the mean probability that a contact is not on the region."""
+    lever: float = 40.0
+    """Weight of the horizontal distance from the centre of mass to the contacts, per metre."""
     margin: float = 0.006
     """Distance that the hand keeps from table, neighbours and unknown space, metres."""
     # Three voxels of the fused surface.
@@ -102,6 +105,7 @@ class Energies:
     self_penetration: Float[Tensor, " b"]
     limits: Float[Tensor, " b"]
     region: Float[Tensor, " b"]
+    lever: Float[Tensor, " b"]
 
     def total(self, config: EnergyConfig) -> Float[Tensor, " b"]:
         """Return the weighted sum."""
@@ -215,8 +219,9 @@ def energies(
     distance = torch.where(far < config.near, squared / (2 * config.near), far - config.near / 2)
     beyond = torch.relu(grasps.joints - kinematics.high) + torch.relu(kinematics.low - grasps.joints)
     aligned = 1 + (at.hand_normals * at.normals).sum(dim=-1)
+    share = shares(grasps, config)
     found = Energies(
-        closure=wrench_left(at, shares(grasps, config), config.torque_length).square().sum(dim=-1),
+        closure=wrench_left(at, share, config.torque_length).square().sum(dim=-1),
         distance=(grasps.active * distance).sum(dim=1) / count,
         alignment=(grasps.active * aligned).sum(dim=1) / count,
         penetration=_depths(field.body, surface, there, 0.0),
@@ -224,6 +229,7 @@ def energies(
         self_penetration=torch.relu(model.sphere_depths(rotations, origins)).sum(dim=1),
         limits=beyond.sum(dim=1),
         region=(grasps.active * (1 - at.probability)).sum(dim=1) / count,
+        lever=_lever(at, share, field.center),
     )
     return found, at
 
@@ -244,6 +250,15 @@ def wrench_left(at: Touch, share: Float[Tensor, "b n"], torque_length: float) ->
     center = (share[..., None] * at.points).sum(dim=1, keepdim=True)
     torque = torch.linalg.cross((at.points - center) / torque_length, force)
     return torch.cat([force.sum(dim=1), torque.sum(dim=1)], dim=-1)
+
+
+def _lever(at: Touch, share: Float[Tensor, "b n"], center: Float[Tensor, "3"]) -> Float[Tensor, " b"]:
+    """Return the horizontal distance of the contacts, weighted by their forces, to the centre of mass, metres.
+
+    The z axis of the volume frame points up. A weight w at a lever d turns the object in the hand by ``w d``.
+    """
+    away = ((share[..., None] * at.points).sum(dim=1) - center)[:, :2]
+    return torch.sqrt(away.square().sum(dim=1) + 1e-12) - 1e-6
 
 
 def _depths(

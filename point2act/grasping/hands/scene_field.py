@@ -91,15 +91,16 @@ class SceneField:
     """Signed distance to the object alone, metres: the first channel of ``object``, unfiltered."""
     surroundings: Grid
     """Signed distance to the table, to neighbours and to unknown space that is not the object's, metres."""
+    center: Float[Tensor, "3"]
+    """Estimate of the object's centre of mass, metres."""
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> SceneField:
         """Return the field on a device."""
-        return SceneField(
-            *(
-                Grid(grid.values.to(device, dtype), grid.half_size)
-                for grid in (self.object, self.body, self.surroundings)
-            )
+        object_, body, surroundings = (
+            Grid(grid.values.to(device, dtype), grid.half_size)
+            for grid in (self.object, self.body, self.surroundings)
         )
+        return SceneField(object_, body, surroundings, self.center.to(device, dtype))
 
 
 def scene_field(
@@ -137,6 +138,7 @@ def scene_field(
         _grid([smooth, *np.gradient(smooth, volume.voxel), wanted], volume.half_size),
         _grid([own], volume.half_size),
         _grid([outer], config.outer_half_size),
+        torch.as_tensor(solid.centroid(np.zeros(3)), dtype=torch.float64),
     )
 
 
