@@ -153,6 +153,19 @@ def test_shares_sum_to_one_and_leave_out_what_is_not_used():
     assert share[grasps.active > 0].min() >= CONFIG.min_share - 1e-12
 
 
+def test_the_lever_is_the_horizontal_way_from_the_centre_of_mass():
+    """Away from the centre it grows as fast as the contacts move, and not with their height."""
+    grasps = drawn(model().kinematics.hand, 6, 3)
+    here = energies(grasps, model(), can(), config=CONFIG)
+    share = shares(grasps, CONFIG)
+    away = ((share[..., None] * here[1].points).sum(dim=1) - can().center)[:, :2]
+    torch.testing.assert_close(here[0].lever, away.norm(dim=1), rtol=1e-4, atol=1e-6)
+    outward = torch.cat([away / away.norm(dim=1, keepdim=True), torch.full((6, 1), 0.7).double()], dim=1)
+    grasps.position = grasps.position + 0.02 * outward
+    there = energies(grasps, model(), can(), config=CONFIG)[0]
+    torch.testing.assert_close(there.lever, here[0].lever + 0.02, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(("lift", "least"), [(0.0, 0.0), (-0.16, 0.02)])
 def test_surroundings_grow_below_the_table(lift, least):
     hand = model().kinematics.hand
@@ -217,7 +230,8 @@ def test_unknown_space_is_solid():
 
 def test_the_least_value_around_a_point_bounds_the_interpolated_one():
     points = torch.as_tensor(np.random.default_rng(0).uniform(-0.3, 0.3, (1, 4000, 3)))
-    for grid in vars(can()).values():
+    field = can()
+    for grid in (field.object, field.body, field.surroundings):
         assert (grid.least_around(points) <= grid.distance_at(points)).all()
 
 

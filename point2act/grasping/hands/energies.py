@@ -5,8 +5,8 @@ w_joints E_joints``, with the force-closure term of Liu et al. ("Synthesizing di
 grasps with arbitrary hand structures using differentiable force closure estimator", RA-L 2022),
 ``E_fc = |G f|²`` with the grasp map ``G = [I ... I; [x_1] ... [x_n]]``. There every contact presses with the
 same force; here forces are variables of the optimisation, since a thumb opposes several fingers. The term for
-table and neighbours follows Get a Grip (Lum et al., CoRL 2024); those for the region and for the weight's lever
-are our own.
+table and neighbours follows Get a Grip (Lum et al., CoRL 2024); those for the region and for the lever of the
+object's weight are our own.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def wrench_left(at: Touch, share: Float[Tensor, "b n"], torque_length: float) ->
 
 
 def _lever(at: Touch, share: Float[Tensor, "b n"], center: Float[Tensor, "3"]) -> Float[Tensor, " b"]:
-    """Return the horizontal distance of the contacts, weighted by their forces, to the centre of mass, metres.
+    """Return the horizontal distance of the contacts' centre of forces to the centre of mass, metres.
 
     The z axis of the volume frame points up. A weight w at a lever d turns the object in the hand by ``w d``.
     """

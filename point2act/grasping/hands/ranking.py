@@ -26,9 +26,8 @@ _TIGHT = 0.2
 def grasp_score(task: HandTask, grasp: HandGrasp) -> tuple[float, float, dict[str, float]]:
     """Return score, quality and the terms of a grasp.
 
-    The quality is the probability that it lifts the object and holds it when shaken. The score is the expected
-    value: that of a grasp that holds the object elsewhere than by the part that was asked for is half of one
-    that holds it there.
+    The quality is the probability that it lifts the object and holds it when shaken. The score is the value
+    to expect of it, where to hold the object elsewhere than by the part that was asked for is worth half.
     """
     config = task.config
     terms = {

@@ -1,0 +1,78 @@
+"""The order of a hand's grasps: what counts, and how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from analytic_volumes import box, region_at, volume_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from point2act.core.types import NoAnswer
+from point2act.grasping.hands.checks import HandGrasp
+from point2act.grasping.hands.load import load_hand
+from point2act.grasping.hands.ranking import distinct, grasp_score
+from point2act.grasping.hands.task import HandConfig, HandTask, hand_task
+
+TERM = st.floats(0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def task() -> HandTask:
+    volume = volume_of(box((0.03, 0.02, 0.05), (0.0, 0.0, -0.01)))
+    found = hand_task(volume, region_at((0.0, 0.0, 0.0), (0.03, 0.03, 0.05)), load_hand("allegro"))
+    assert not isinstance(found, NoAnswer)
+    return found
+
+
+def grasp(config: HandConfig, margin: float, payload: float, clearance: float, relevancy: float) -> HandGrasp:
+    """One whose terms are fractions of what counts."""
+    joints = load_hand("allegro").joints.rest
+    normals = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+    return HandGrasp(
+        T_volume_palm=np.eye(4),
+        positions=joints,
+        pregrasp=joints,
+        squeeze=joints,
+        touching=np.array([0, 1]),
+        points=0.02 * normals,
+        normals=normals,
+        probability=np.full(2, relevancy),
+        share=np.full(2, 0.5),
+        margin=margin * config.full_margin,
+        payload=payload * config.full_payload,
+        clearance=clearance * config.full_clearance,
+    )
+
+
+@given(terms=st.tuples(TERM, TERM, TERM, TERM), more=st.floats(0.01, 0.5), number=st.integers(0, 3))
+def test_scores_are_probabilities_and_grow_with_every_term(task, terms, more, number):
+    better = [value + more * (number == index) for index, value in enumerate(terms)]
+    (low, _, _), (high, quality, named) = (
+        grasp_score(task, grasp(task.config, *one)) for one in (terms, better)
+    )
+    assert 0 < low <= high < 1
+    assert high <= quality
+    assert named["by_part"] <= named["held"] == quality
+
+
+def test_a_firm_grasp_elsewhere_is_worth_less_than_a_fair_one_of_the_part(task):
+    fair, firm = grasp(task.config, 0.5, 0.6, 1.0, 1.0), grasp(task.config, 1.0, 1.0, 1.0, 0.1)
+    assert grasp_score(task, fair)[0] > grasp_score(task, firm)[0]
+
+
+def test_what_a_network_says_takes_the_place_of_the_analytic_probabilities(task):
+    one = replace(grasp(task.config, 0.1, 0.1, 1.0, 0.2), held=0.8, by_part=0.6)
+    score, quality, terms = grasp_score(task, one)
+    assert (quality, terms["held"], terms["by_part"]) == (0.8, 0.8, 0.6)
+    assert score == pytest.approx(0.7)
+
+
+def test_the_best_of_similar_grasps_is_kept(task):
+    worse, better = (grasp(task.config, margin, 1.0, 1.0, 1.0) for margin in (0.4, 0.9))
+    away = np.eye(4)
+    away[0, 3] = 2 * task.config.min_separation
+    apart = replace(worse, T_volume_palm=away)
+    assert distinct(task, [worse, better, apart]) == [better, apart]
