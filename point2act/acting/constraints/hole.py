@@ -55,11 +55,12 @@ def find_hole(
     """
     hole: Hole | None = None
     for _ in range(_SEARCHES):
-        expected, hole = axes[2], _widest_near(points, around, axes)
+        found = _widest_near(points, around, axes)
+        hole = found or hole
         # Around the wrong axis those that are as wide lie on one side, and their mean is too near to it.
-        if hole is None or hole.axis @ expected > np.cos(_TURN_STEP):
+        if found is None or found.axis @ axes[2] > np.cos(_TURN_STEP):
             break
-        axes = np.vstack([frame_from_normal(hole.axis[None])[0][:, :2].T, hole.axis])
+        axes = np.vstack([frame_from_normal(found.axis[None])[0][:, :2].T, found.axis])
     if hole is None or hole.radius < _MIN_RADIUS or _enclosed(hole, points) < _MIN_ENCLOSED:
         return None
     return hole
