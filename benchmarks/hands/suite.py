@@ -120,8 +120,9 @@ def _share(flags: Sequence[bool]) -> float:
 def table(records: Sequence[Record]) -> str:
     """Return a Markdown table of shares in percent, with 95 % Wilson intervals."""
     lines = [
-        "| hand | tables | planner | n | lift | and shake | six directions | by part, of lifts | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| hand | tables | planner | n | lift | and shake | six directions | by part, of lifts | by part, of all "
+        "| seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in dict.fromkeys((one.hand, one.setting, one.planner) for one in records):
         here = [one for one in records if (one.hand, one.setting, one.planner) == key]
@@ -131,6 +132,7 @@ def table(records: Sequence[Record]) -> str:
             percent([one.shaken for one in here]),
             percent([one.directions == 6 for one in here]),
             percent([one.by_part for one in held]),
+            percent([one.by_part for one in here]),
         )
         seconds = f"{np.median([one.seconds for one in here]):.0f}"
         lines.append(f"| {' | '.join([*key, str(len(here)), *shares, seconds])} |")
