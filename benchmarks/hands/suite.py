@@ -120,8 +120,8 @@ def _share(flags: Sequence[bool]) -> float:
 def table(records: Sequence[Record]) -> str:
     """Return a Markdown table of shares in percent, with 95 % Wilson intervals."""
     lines = [
-        "| hand | tables | planner | n | lift | and shake | six directions | by part, of lifts | by part, of all "
-        "| seconds |",
+        "| hand | tables | planner | n | lift | and shake | six directions | by part, of lifts "
+        "| by part, of all | seconds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in dict.fromkeys((one.hand, one.setting, one.planner) for one in records):
