@@ -78,7 +78,8 @@ def _(constraint: AxisToAxis, state: SceneState) -> Residual:
     here = _from_angle(a, b, constraint.angle)
     if "hole_axis" not in (constraint.axis.name, constraint.target.name):
         return here
-    other = _from_angle(a, Moving(-b.value, -b.jacobian), constraint.angle)
+    # An angle to the opposite direction is what is left of half a turn.
+    other = _from_angle(a, b, np.pi - constraint.angle)
     return min(here, other, key=lambda one: one.value)
 
 

@@ -113,7 +113,6 @@ def check_grasps(
     model: HandModel,
     scene: SceneField,
     solid: SolidPoints,
-    center: Float[np.ndarray, "3"],
     *,
     config: CheckConfig,
 ) -> tuple[list[HandGrasp], CheckCounts]:
@@ -122,12 +121,11 @@ def check_grasps(
     Args:
         grasps: Optimised grasps.
         model: The hand.
-        scene: Signed distances.
+        scene: Signed distances, and the centre of mass.
         solid: Observed points above the table.
-        center: Estimate of the centre of mass, volume frame.
         config: Tolerances.
     """
-    hand = model.kinematics.hand
+    hand, center = model.kinematics.hand, scene.center.double().cpu().numpy()
     with torch.no_grad():
         grasps.joints.clamp_(model.kinematics.low, model.kinematics.high)
         free, fingers = _clear(grasps, model, scene, config)

@@ -80,11 +80,10 @@ def _search(
         task.boxes_to_avoid(),
         config=config.distances,
     ).to(device, dtype)
-    center = task.solid.centroid(task.action_point)
     found: list[HandGrasp] = []
     counts = CheckCounts()
     for grasps in candidates(task, model, field, rng, progress):
-        kept, rejected = check_grasps(grasps, model, field, task.solid, center, config=config.checks)
+        kept, rejected = check_grasps(grasps, model, field, task.solid, config=config.checks)
         counts = counts + rejected
         found = distinct(task, [*found, *judged(task, kept)])
         if len(found) >= config.max_grasps:
