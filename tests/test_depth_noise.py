@@ -7,7 +7,7 @@ import pytest
 
 from point2act.core.types import View
 from point2act.grasping.depth_noise import LAWS, DepthNoise, NoiseLaw, estimate_noise, flat_residuals
-from point2act.simulation.camera import pinhole
+from point2act.physics.pictures import pinhole
 from point2act.simulation.depth_sensors import SENSORS, read_depth
 
 CAMERA = pinhole((480, 640), 600.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from point2act.simulation.camera import PoseErrorConfig, pinhole, recorded_poses
+from point2act.physics.pictures import pinhole
+from point2act.simulation.camera import PoseErrorConfig, recorded_poses
 from point2act.simulation.depth_sensors import SENSORS, DepthSensor, in_shadow, read_depth
 
 CAMERA = pinhole((240, 320), 500.0)

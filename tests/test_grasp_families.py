@@ -7,7 +7,7 @@ import pytest
 
 from point2act.grasp_learning.families import FAMILIES, draw_object
 from point2act.grasp_learning.tables import TableConfig, draw_table
-from point2act.simulation.scene import extent
+from point2act.physics.scene import extent
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +35,7 @@ from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.task import HandConfig
 from point2act.pipeline.grasp_image import ImageConfig, grasp_image
+from point2act.pipeline.hand_planning import executor_of
 from point2act.pipeline.planning import chosen_end_effector, find_robot
 from point2act.pipeline.query import AnswerConfig
 from point2act.visualization.drawing import draw_gripper
@@ -302,6 +305,44 @@ def test_the_gripper_command_draws_hands(tmp_path, capsys):
     cli(["gripper", "leap", "--output", str(tmp_path / "leap.png")])
     assert "leap: 17 links, 16 joints" in capsys.readouterr().out
     assert (tmp_path / "leap.png").stat().st_size > 5000
+
+
+WITHOUT_MUJOCO = """
+import sys
+sys.modules["mujoco"] = None
+from point2act.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def test_without_mujoco_a_hand_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "none.png").write_bytes(b"")
+    words = [
+        "grasp-image",
+        "none.png",
+        "none.png",
+        "--intrinsics",
+        "1,1,1,1",
+        "--point",
+        "1,1",
+        "--hand",
+        "allegro",
+    ]
+    tried = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MUJOCO, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tried.returncode == 2, tried.stderr
+    assert 'pip install "point2act[hands]"' in " ".join(tried.stderr.split())
+    assert "Traceback" not in tried.stderr
+
+
+def test_nothing_is_executed_if_that_is_asked_for():
+    assert executor_of(HandConfig(executions=0)) is None
+    assert executor_of(HandConfig()) is not None
 
 
 @pytest.mark.full

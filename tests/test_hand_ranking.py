@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point2act.core.types import NoAnswer
-from point2act.grasping.hands.checks import HandGrasp
+from point2act.grasping.hands.checks import Execution, HandGrasp, Prediction
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.ranking import distinct, grasp_score
+from point2act.grasping.hands.ranking import distinct, grasp_score, is_proven
 from point2act.grasping.hands.task import HandConfig, HandTask, hand_task
 
 TERM = st.floats(0.0, 1.0)
@@ -64,10 +64,50 @@ def test_a_firm_grasp_elsewhere_is_worth_less_than_a_fair_one_of_the_part(task):
 
 
 def test_what_a_network_says_takes_the_place_of_the_analytic_probabilities(task):
-    one = replace(grasp(task.config, 0.1, 0.1, 1.0, 0.2), held=0.8, by_part=0.6)
+    one = replace(grasp(task.config, 0.1, 0.1, 1.0, 0.2), prediction=Prediction(0.8, 0.6))
     score, quality, terms = grasp_score(task, one)
     assert (quality, terms["held"], terms["by_part"]) == (0.8, 0.8, 0.6)
     assert score == pytest.approx(0.7)
+
+
+HELD = Execution(lifted=True, shaken=True, on_part=0.95)
+
+
+def test_an_execution_outweighs_what_closure_says(task):
+    weak, firm = grasp(task.config, 0.2, 0.2, 1.0, 1.0), grasp(task.config, 1.0, 1.0, 1.0, 1.0)
+    held = replace(weak, execution=HELD)
+    lost = replace(firm, execution=Execution(lifted=False, shaken=False, on_part=0.95))
+    shaken_off = replace(firm, execution=Execution(lifted=True, shaken=False, on_part=0.95))
+    scores = [grasp_score(task, one)[0] for one in (lost, shaken_off, replace(firm, execution=HELD))]
+    assert scores == sorted(scores)
+    assert scores[0] < grasp_score(task, firm)[0]
+    assert grasp_score(task, weak)[0] < grasp_score(task, held)[0]
+
+
+def test_after_an_execution_the_part_is_where_the_hand_pressed(task):
+    one = grasp(task.config, 1.0, 1.0, 1.0, 1.0)
+    beside = replace(HELD, on_part=0.1)
+    on, off = (grasp_score(task, replace(one, execution=done)) for done in (HELD, beside))
+    assert on[0] > off[0]
+    assert on[1] == off[1]
+    assert (on[2]["lifted_in_physics"], on[2]["shaken_in_physics"]) == (1.0, 1.0)
+    assert "lifted_in_physics" not in grasp_score(task, one)[2]
+
+
+def test_a_hand_that_pressed_nothing_leaves_the_part_as_it_was(task):
+    one = grasp(task.config, 1.0, 1.0, 1.0, 0.9)
+    _, before, terms = grasp_score(task, one)
+    missed = replace(one, execution=Execution(lifted=False, shaken=False, on_part=None))
+    _, after, now = grasp_score(task, missed)
+    assert after < before
+    assert now["by_part"] / after == pytest.approx(terms["by_part"] / before)
+
+
+def test_proven_is_held_when_shaken_by_the_part(task):
+    one = grasp(task.config, 1.0, 1.0, 1.0, 1.0)
+    outcomes = (HELD, replace(HELD, shaken=False), replace(HELD, on_part=0.3), replace(HELD, on_part=None))
+    assert [is_proven(replace(one, execution=done)) for done in outcomes] == [True, False, False, False]
+    assert not is_proven(one)
 
 
 def test_the_best_of_similar_grasps_is_kept(task):

@@ -20,12 +20,12 @@ from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.task import HandConfig
 
 pytest.importorskip("mujoco")
-from point2act.simulation.hand_model import add_hand
-from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
-from point2act.simulation.layout import Jitter, Part, QueryTarget, SceneLayout, SceneObject, Shape, Table
+from point2act.physics.hand_model import add_hand
+from point2act.physics.hand_trial import HandTrialConfig, try_hand_grasp
+from point2act.physics.layout import Jitter, Part, QueryTarget, SceneLayout, SceneObject, Shape, Table
+from point2act.physics.scene import Scene, settled
+from point2act.physics.soft_label import soft_label
 from point2act.simulation.record import grasp_from_json
-from point2act.simulation.scene import Scene, settled
-from point2act.simulation.soft_label import soft_label
 
 QUIET = HandTrialConfig(pictures=False, gravity_seconds=0.2)
 QUICK = HandConfig(
@@ -157,7 +157,7 @@ def test_joints_are_read_from_grasps_json(grasp):
 
 
 def test_this_folder_has_no_capture(tmp_path: Path, hand):
-    from point2act.simulation.hand_trial import try_hand_grasps_file
+    from point2act.simulation.record import try_hand_grasps_file
 
     with pytest.raises(SimulationError):
         try_hand_grasps_file(tmp_path, tmp_path / "grasps.json", hand)

@@ -216,7 +216,7 @@ def test_kinematics_agree_with_mujoco(name):
     mujoco = pytest.importorskip("mujoco")
     from xml.etree import ElementTree as ET
 
-    from point2act.simulation.hand_model import add_links
+    from point2act.physics.hand_model import add_links
 
     hand = load_hand(name)
     root = ET.Element("mujoco")

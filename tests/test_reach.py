@@ -26,9 +26,9 @@ from point2act.grasping.reachability import ReachConfig
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.grasping.reachability.clearance import Surroundings, find_links
 from point2act.grasping.reachability.joint_path import Reach, Unreachable, in_base, reach_grasps
+from point2act.physics.scene import Scene, load_scene
+from point2act.physics.trial import TrialConfig
 from point2act.simulation.arm import try_grasp_on_arm
-from point2act.simulation.scene import Scene, load_scene
-from point2act.simulation.trial import TrialConfig
 
 SHIPPED = Path(__file__).resolve().parent.parent / "configs" / "arms"
 UP = np.array([0.0, 0.0, 0.15])

@@ -18,12 +18,12 @@ pytest.importorskip("mujoco", reason="the simulator needs mujoco")
 
 from point2act.cli.main import main
 from point2act.core.errors import ScoringError, SimulationError
+from point2act.physics.layout import read_layout
 from point2act.scoring.answers import Answer
 from point2act.scoring.formats import FORMATS
 from point2act.scoring.formats.reasoning import read_reasoning
 from point2act.scoring.scores import Answers, Score, by_category, overall, overall_recall, score_answers
 from point2act.simulation.camera import WristConfig
-from point2act.simulation.layout import read_layout
 from point2act.simulation.reasoning import (
     Catalogue,
     TablesConfig,

@@ -26,17 +26,18 @@ from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points
 from point2act.grasping.grasps_json import write_grasps
 from point2act.grasping.grippers import Boxes, Gripper
+from point2act.physics.layout import read_layout
+from point2act.physics.pictures import look_at, pinhole
+from point2act.physics.scene import Scene, load_scene, part_box
+from point2act.physics.trial import FILM_RATE, TrialConfig, try_grasp
 from point2act.simulation.camera import (
     PoseErrorConfig,
     SimView,
     WristConfig,
-    look_at,
-    pinhole,
     render_views,
     wrist_camera,
     wrist_poses,
 )
-from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig, answer
 from point2act.simulation.record import (
     CaptureConfig,
@@ -46,9 +47,7 @@ from point2act.simulation.record import (
     true_poses,
     try_grasps_file,
 )
-from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig, measured_depth
-from point2act.simulation.trial import FILM_RATE, TrialConfig, try_grasp
 
 GRIPPER = Gripper(
     name="test",

@@ -16,9 +16,9 @@ from point2act.core.errors import SimulationError
 from point2act.core.geometry import transform
 from point2act.core.mujoco_import import mujoco
 from point2act.grasping.grippers import load_gripper
-from point2act.simulation.gripper_model import FreeFlyingRig, add_gripper, squeeze
-from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.scene import part_box
+from point2act.physics.gripper_model import FreeFlyingRig, add_gripper, squeeze
+from point2act.physics.mjcf import TIMESTEP
+from point2act.physics.scene import part_box
 from point2act.simulation.task import Success, Task, TaskMonitor, load_task
 
 NAMES = available("tasks")

@@ -54,7 +54,7 @@ def plan_quickly(
     return tuple(from_above(region, hand, number) for number in range(3)), None
 
 
-PLANNER = "point2act.pipeline.planning.plan_hand_grasps"
+PLANNER = "point2act.pipeline.hand_planning.plan_hand_grasps"
 CONFIG = AnswerConfig(hand="allegro")
 
 

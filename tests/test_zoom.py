@@ -233,9 +233,9 @@ def table():
     """A scene whose first part is a disc in a larger square, its object's second part; one image."""
     pytest.importorskip("mujoco", reason="the simulator needs mujoco")
     from benchmarks.common.tables import Simulated, Table
+    from point2act.physics.layout import QueryTarget
+    from point2act.physics.scene import load_scene
     from point2act.simulation.camera import SimView
-    from point2act.simulation.layout import QueryTarget
-    from point2act.simulation.scene import load_scene
 
     scene = load_scene("desk", 0)
     thing, part = scene.parts[TARGET]

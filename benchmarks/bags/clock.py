@@ -27,8 +27,9 @@ from point2act.core.threads import configure_threads
 from point2act.data.importers.bag.reader import open_bag
 from point2act.data.importers.bag.recording import BagConfig, extract, scan_bag
 from point2act.data.importers.recording import load_frame
+from point2act.physics.pictures import pinhole
 from point2act.simulation import load_scene
-from point2act.simulation.camera import WristConfig, pinhole, pose_error, render, wrist_poses
+from point2act.simulation.camera import WristConfig, pose_error, render, wrist_poses
 from point2act.simulation.depth_sensors import SENSORS, read_depth
 
 SCENES = (("tabletop", 930), ("workbench", 930), ("kitchen", 931))

@@ -37,6 +37,7 @@ from benchmarks.common.error_families import (
 )
 from point2act.core.types import Query
 from point2act.data.crops import Crop
+from point2act.physics.scene import Scene
 from point2act.simulation.camera import SimView
 from point2act.simulation.pointing import (
     PartChoices,
@@ -45,7 +46,6 @@ from point2act.simulation.pointing import (
     interior_pixel,
     part_choices,
 )
-from point2act.simulation.scene import Scene
 from point2act.vlm.pointing.mark_selector import MarkChoice, MarkQuestion
 from point2act.vlm.pointing.point import PointerReply
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from point2act.core.types import Answer, PointSet
+from point2act.physics.scene import Scene
 from point2act.simulation.camera import SimView
 from point2act.simulation.pointing import (
     PartChoices,
@@ -22,7 +23,6 @@ from point2act.simulation.pointing import (
     interior_pixel,
     part_choices,
 )
-from point2act.simulation.scene import Scene
 
 Pixel = Float[np.ndarray, " 2"]
 WrongPoint = Callable[[int, np.random.Generator], Pixel | None]

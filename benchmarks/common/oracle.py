@@ -9,9 +9,9 @@ from point2act.core.geometry import frame_from_normal, invert, transform_points
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.grippers import Gripper
-from point2act.simulation.gripper_model import FreeFlyingRig, GripperModel, add_gripper, gripper_contacts
-from point2act.simulation.layout import Shape
-from point2act.simulation.scene import Scene, part_box, parts_of_geoms
+from point2act.physics.gripper_model import FreeFlyingRig, GripperModel, add_gripper, gripper_contacts
+from point2act.physics.layout import Shape
+from point2act.physics.scene import Scene, part_box, parts_of_geoms
 
 _MIN_DOWN = 0.3
 _CLEARANCE = 0.004

@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
-from point2act.simulation.layout import SceneLayout, SceneObject
-from point2act.simulation.mjcf import TIMESTEP, build, resting_height
-from point2act.simulation.scene import Scene, body_pose
+from point2act.physics.layout import SceneLayout, SceneObject
+from point2act.physics.mjcf import TIMESTEP, build, resting_height
+from point2act.physics.scene import Scene, body_pose
 
 _PARKED = 3.0
 """Distance from the table's centre at which objects wait to be dropped, metres."""

@@ -18,10 +18,11 @@ from benchmarks.common.tables import folder
 from benchmarks.grasps.catalogue import digest
 from benchmarks.grasps.tables import QUERY, Setting, draw, rebuilt, table_rng
 from point2act.core.types import Grasp, Region, View
+from point2act.physics.layout import QueryTarget
+from point2act.physics.mjcf import build
+from point2act.physics.pictures import pinhole
 from point2act.simulation import Scene
-from point2act.simulation.camera import pinhole, render_views
-from point2act.simulation.layout import QueryTarget
-from point2act.simulation.mjcf import build
+from point2act.simulation.camera import render_views
 from point2act.simulation.true_region import true_region
 
 VERSION = 2

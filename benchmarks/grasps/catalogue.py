@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from point2act.simulation.layout import Part, SceneLayout, SceneObject, Shape, read_layout
+from point2act.physics.layout import Part, SceneLayout, SceneObject, Shape, read_layout
 
 SHAPES = Path(__file__).resolve().parent / "shapes.toml"
 SCENES = ("breakfast", "cleaning", "desk", "kitchen", "tabletop", "toolbox", "washstand", "workbench")

@@ -33,8 +33,8 @@ from point2act.grasping.antipodal.plan import GraspConfig
 from point2act.grasping.antipodal.pose_sampling import PoseCounts, Poses, sample_free_poses
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.tsdf import fuse_local
+from point2act.physics.mjcf import build
 from point2act.simulation import Scene, TrialConfig, try_grasp
-from point2act.simulation.mjcf import build
 
 SETTINGS = {condition.setting.name: condition.setting for condition in CONDITIONS.values()}
 SLIPPERY, HEAVY, POSE_ERROR = 0.35, 0.35, 0.5

@@ -18,10 +18,10 @@ from benchmarks.grasps.catalogue import Kind, catalogue, held_at_one_end, named
 from point2act.core.errors import SimulationError
 from point2act.core.types import Grasp, Query
 from point2act.grasping.grippers import load_gripper
+from point2act.physics.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table, scaled
+from point2act.physics.mjcf import build
 from point2act.simulation import Scene, WristConfig
 from point2act.simulation.camera import wrist_camera
-from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table, scaled
-from point2act.simulation.mjcf import build
 
 QUERY = "target"
 """Name of the one query of a table."""

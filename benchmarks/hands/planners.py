@@ -17,6 +17,7 @@ from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.task import HandConfig
 from point2act.grasping.learned.weights import load_flow
 from point2act.grasping.tsdf import fuse_local
+from point2act.pipeline.hand_planning import executor_of
 
 HandPlanner = Callable[[Case, Hand], tuple[Grasp, ...]]
 
@@ -30,8 +31,13 @@ _FREE = 0.004
 
 
 def ours(case: Case, hand: Hand) -> tuple[Grasp, ...]:
-    """Plan with force closure on the region."""
+    """Plan with force closure on the region, and execute what is planned on the measured surface."""
     return _planned(case, hand, HandConfig())
+
+
+def closure_only(case: Case, hand: Hand) -> tuple[Grasp, ...]:
+    """Plan with force closure on the region, and execute nothing."""
+    return _planned(case, hand, HandConfig(executions=0))
 
 
 def learned(case: Case, hand: Hand) -> tuple[Grasp, ...]:
@@ -86,6 +92,7 @@ def power(case: Case, hand: Hand) -> tuple[Grasp, ...]:
 
 PLANNERS: dict[str, HandPlanner] = {
     "ours": ours,
+    "closure_only": closure_only,
     "learned": learned,
     "both": both,
     "without_region": without_region,
@@ -102,7 +109,8 @@ def planners_for(hand: Hand) -> list[str]:
 
 def _planned(case: Case, hand: Hand, config: HandConfig) -> tuple[Grasp, ...]:
     volume = fuse_local(case.views, case.depths, case.region.action_point)
-    return plan_hand_grasps(volume, case.region, hand, config=config, seed=case.seed)[0]
+    executor = executor_of(config)
+    return plan_hand_grasps(volume, case.region, hand, config=config, executor=executor, seed=case.seed)[0]
 
 
 def _narrowest(near: Float[np.ndarray, "n 3"], goal: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:

@@ -26,7 +26,7 @@ from benchmarks.hands.planners import PLANNERS, planners_for
 from point2act.core.threads import configure_threads
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
-from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
+from point2act.physics.hand_trial import HandTrialConfig, try_hand_grasp
 
 SETTINGS = {
     "single": Setting("single", count=(1, 1)),

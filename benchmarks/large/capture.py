@@ -75,7 +75,8 @@ def _shoot(scene: Scene, poses: Sequence[np.ndarray], first: int, rng: np.random
     """Render noisy colour and depth from some poses, the first of which has this number."""
     import cv2
 
-    from point2act.simulation.camera import SimView, pinhole, render
+    from point2act.physics.pictures import pinhole
+    from point2act.simulation.camera import SimView, render
 
     camera = pinhole(_SIZE, _FOCAL)
     shots = []

@@ -18,8 +18,9 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.geometry import back_project, pixel_centers
 from point2act.core.types import Camera, View
-from point2act.simulation.camera import SimView, WristConfig, look_at, pinhole, render, wrist_poses
-from point2act.simulation.scene import Scene
+from point2act.physics.pictures import look_at, pinhole
+from point2act.physics.scene import Scene
+from point2act.simulation.camera import SimView, WristConfig, render, wrist_poses
 from point2act.simulation.sensor import SensorConfig, measured_color, measured_depth
 
 SIDE = 0.05

@@ -30,8 +30,8 @@ from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import load_gripper
 
 if TYPE_CHECKING:  # Only needed for the simulator.
+    from point2act.physics.scene import Scene
     from point2act.simulation.camera import SimView
-    from point2act.simulation.scene import Scene
 
 SEEDS = (510, 511)
 """Seeds of tables on which nothing was tuned."""

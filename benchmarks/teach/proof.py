@@ -29,8 +29,8 @@ from point2act.core.types import Answer, Grasp, Region
 from point2act.data.capture import load_views, read_capture
 from point2act.data.points import read_points, write_points
 from point2act.grasping.grippers import Gripper
+from point2act.physics.scene import Scene
 from point2act.pipeline.fused_surface import SurfaceCloud
-from point2act.simulation.scene import Scene
 from point2act.splatting.initialization import StartConfig
 from point2act.splatting.reconstruct import ReconstructionConfig
 from point2act.teaching.collection import collect_runs

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from point2act.core.files import write_text
+from point2act.physics.scene import Scene
 from point2act.simulation import CaptureConfig, WristConfig, capture_scene, load_scene
 from point2act.simulation.camera import SimView, render_views
-from point2act.simulation.scene import Scene
 
 SIDE = 96
 """Side of the pictures, pixels."""

@@ -13,8 +13,9 @@ from benchmarks.common.error_families import (
     family_answers,
 )
 from point2act.core.types import View
+from point2act.physics.pictures import pinhole
 from point2act.simulation import WristConfig, load_scene
-from point2act.simulation.camera import SimView, pinhole, render, wrist_poses
+from point2act.simulation.camera import SimView, render, wrist_poses
 from point2act.simulation.pointing import PartChoices
 
 VIEWS, HEIGHT, WIDTH = 400, 60, 80

@@ -28,8 +28,8 @@ from point2act.core.geometry import invert, transform_points
 from point2act.core.mujoco_import import mujoco
 from point2act.core.types import Query
 from point2act.grasping.grippers import load_gripper
+from point2act.physics.layout import Jitter, QueryTarget, SceneLayout, Shape, Table, read_layout
 from point2act.simulation import Scene, Trial, TrialConfig, load_scene, try_grasp
-from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, Shape, Table, read_layout
 from point2act.simulation.true_region import nearest_in
 
 PANDA = load_gripper("panda")

@@ -33,7 +33,7 @@ def test_shares_by_part_need_a_lift() -> None:
 
 def test_planners_with_a_network_are_left_out_where_no_weights_ship() -> None:
     hand = load_hand("leap")
-    assert planners_for(replace(hand, name="none")) == ["ours", "without_region", "power"]
+    assert planners_for(replace(hand, name="none")) == ["ours", "closure_only", "without_region", "power"]
 
 
 def test_table_has_intervals() -> None:

@@ -34,9 +34,9 @@ from benchmarks.localization.measures import (
 from benchmarks.localization.result_tables import reliability_table, tables
 from point2act.core.geometry import project
 from point2act.core.types import NoAnswer, OrientedBox, Region, Support
+from point2act.physics.scene import Scene, load_scene
 from point2act.simulation.camera import SimView
 from point2act.simulation.pointing import answer
-from point2act.simulation.scene import Scene, load_scene
 from point2act.vlm.pointing.mark_selector import MarkSelector
 from point2act.vlm.pointing.point import Pointer
 

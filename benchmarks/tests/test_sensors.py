@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from benchmarks.sensors.suite import summary
 from benchmarks.sensors.tables import CONDITIONS, Outcome, common_motion
 from point2act.core.types import View
-from point2act.simulation.camera import pinhole, wrist_poses
+from point2act.physics.pictures import pinhole
+from point2act.simulation.camera import wrist_poses
 
 CAMERA = pinhole((4, 6), 5.0)
 

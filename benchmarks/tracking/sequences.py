@@ -12,10 +12,11 @@ from scipy.spatial.transform import Rotation, Slerp
 from point2act.core.geometry import invert, transform
 from point2act.core.mujoco_import import mujoco
 from point2act.core.types import View
-from point2act.simulation.camera import SimView, WristConfig, pinhole, render, wrist_camera, wrist_poses
+from point2act.physics.mjcf import wxyz
+from point2act.physics.pictures import pinhole
+from point2act.physics.scene import Scene, load_scene
+from point2act.simulation.camera import SimView, WristConfig, render, wrist_camera, wrist_poses
 from point2act.simulation.depth_sensors import SENSORS, read_depth
-from point2act.simulation.mjcf import wxyz
-from point2act.simulation.scene import Scene, load_scene
 from point2act.simulation.sensor import SensorConfig, measured_color
 
 FRAMES = 40

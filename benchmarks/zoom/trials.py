@@ -17,8 +17,8 @@ from point2act.core.types import Answer, PointSet, Query
 from point2act.data.crops import crop_image, resize_image
 from point2act.localization.multiview_consensus import find_consensus
 from point2act.localization.relevancy import answers_in_views
+from point2act.physics.layout import QueryTarget
 from point2act.simulation import Scene, part_box
-from point2act.simulation.layout import QueryTarget
 from point2act.vlm.pointing.point import point_at
 from point2act.vlm.pointing.zoom import ZoomConfig, zoom_windows
 

@@ -151,7 +151,7 @@ def _options(arguments: Arguments) -> GraspOptions:
         options.pipeline,
         gripper=robot.gripper,
         hand=robot.hand,
-        hands=replace(options.pipeline.hands, head=robot.head),
+        hands=replace(options.pipeline.hands, head=robot.head, executions=robot.executions),
         arm=robot.arm,
         metric=robot.metric,
         sensor=arguments.input.sensor,

@@ -63,6 +63,8 @@ class ImageGripper:
     """Hand instead of the gripper: allegro, leap or a file."""
     head: Head = "analytic"
     """Source of a hand's grasps: optimised random starts, a network's proposals, or both."""
+    executions: int = 8
+    """Best grasps of a hand that are executed in physics on the measured surface before one is chosen."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def _grasp(arguments: Arguments, points: list[tuple[float, ...]], up: tuple[floa
         config.answer,
         gripper=arguments.gripper.gripper,
         hand=arguments.gripper.hand,
-        hands=replace(config.answer.hands, head=arguments.gripper.head),
+        hands=replace(
+            config.answer.hands, head=arguments.gripper.head, executions=arguments.gripper.executions
+        ),
         sensor=arguments.input.sensor,
         seed=arguments.speed.seed,
     )

@@ -123,6 +123,8 @@ class EndEffectorOptions:
     """Hand instead of the gripper: allegro, leap or a file."""
     head: Head = "analytic"
     """Source of a hand's grasps: optimised, or proposed."""
+    executions: int = 8
+    """Grasps of a hand to execute in physics before one is chosen."""
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def _options(arguments: Arguments) -> RunOptions:
             config.answer,
             gripper=robot.gripper,
             hand=robot.hand,
-            hands=replace(config.answer.hands, head=robot.head),
+            hands=replace(config.answer.hands, head=robot.head, executions=robot.executions),
             arm=robot.arm,
             metric=robot.metric,
             sensor=given.sensor,

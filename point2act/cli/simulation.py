@@ -14,6 +14,7 @@ from point2act.core.progress import Stages
 from point2act.grasping.end_effector import load_end_effector
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.hands.hand import Hand
+from point2act.physics.hand_trial import HandTrial, HandTrialConfig
 from point2act.simulation import (
     CLEAN,
     FILM_RATE,
@@ -29,7 +30,7 @@ from point2act.simulation import (
     try_grasps_file,
     wrist_camera,
 )
-from point2act.simulation.hand_trial import HandTrial, HandTrialConfig, try_hand_grasps_file
+from point2act.simulation.record import try_hand_grasps_file
 from point2act.visualization.report import ReportTrial, add_section, trial_section
 
 _POINTING = {"clean": CLEAN, "typical": TYPICAL, "hard": HARD}

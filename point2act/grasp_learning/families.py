@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from point2act.simulation.layout import SceneObject, parse_object
+from point2act.physics.layout import SceneObject, parse_object
 
 _Shape = dict[str, Any]
 _Parts = dict[str, Sequence[_Shape]]

@@ -17,8 +17,8 @@ from point2act.grasp_learning.labels import LabelConfig, labelled
 from point2act.grasp_learning.shards import Shard, read_shard, write_shard
 from point2act.grasp_learning.tables import TableConfig, draw_table
 from point2act.grasping.end_effector import load_end_effector
+from point2act.physics.scene import Scene
 from point2act.simulation.camera import WristConfig, render_views
-from point2act.simulation.scene import Scene
 
 
 @dataclass(frozen=True)

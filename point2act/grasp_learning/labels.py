@@ -21,10 +21,10 @@ from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.task import HandConfig
 from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 from point2act.grasping.tsdf import fuse_local
-from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
-from point2act.simulation.scene import Scene
-from point2act.simulation.soft_label import displaced
-from point2act.simulation.trial import TrialConfig, try_grasp
+from point2act.physics.hand_trial import HandTrialConfig, try_hand_grasp
+from point2act.physics.scene import Scene
+from point2act.physics.soft_label import displaced
+from point2act.physics.trial import TrialConfig, try_grasp
 from point2act.simulation.true_region import true_region
 
 

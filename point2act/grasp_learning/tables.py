@@ -10,8 +10,8 @@ import numpy as np
 from point2act.core.errors import SimulationError
 from point2act.core.types import Query
 from point2act.grasp_learning.families import draw_object
-from point2act.simulation.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table
-from point2act.simulation.scene import Scene, settled
+from point2act.physics.layout import Jitter, QueryTarget, SceneLayout, SceneObject, Table
+from point2act.physics.scene import Scene, settled
 
 _OBJECT = "object"
 # Shapes that are only in the way; none of them is held out.

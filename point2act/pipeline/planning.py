@@ -21,11 +21,11 @@ from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.hands.candidates import check_weights
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.placement import find_placement
 from point2act.grasping.surface_cut import cut_at
 from point2act.grasping.view_support import ViewReadings, prefer_supported
 from point2act.pipeline.fused_surface import SurfaceCloud, depths_of, fuse_region, surface_cloud
+from point2act.pipeline.hand_planning import executor_of, plan_hand
 from point2act.pipeline.query import AnswerConfig, Localization, QueryContext
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ def plan(
         if isinstance(place, NoAnswer):
             return QueryResult(query, region, (), rivals, place.reason, place.detail)
         return QueryResult(query, region, (), rivals, place=place)
+    if not context.metric:
+        return QueryResult(query, region, (), rivals, _NO_SCALE.reason, _NO_SCALE.detail)
     if isinstance(gripper, Hand):
-        grasps, failure = _plan_hand(localization, region, avoid, gripper, config, progress)
+        grasps, failure = plan_hand(localization, region, avoid, gripper, config, progress)
         cut = None
     else:
         grasps, failure, volume = _plan_grasps(localization, region, avoid, gripper, robot, config, planner)
@@ -130,42 +132,6 @@ def plan(
         reason, detail = failure.reason, failure.detail
         return QueryResult(query, region, (), rivals, reason, detail, counts=failure.counts, cut=cut)
     return QueryResult(query, region, grasps, rivals, cut=cut)
-
-
-def _plan_hand(
-    localization: Localization,
-    region: Region,
-    avoid: Sequence[Avoid],
-    hand: Hand,
-    config: AnswerConfig,
-    progress: ProgressCallback | None,
-) -> tuple[tuple[Grasp, ...], NoAnswer | None]:
-    """Plan grasps of a hand on the depth around a region; none if lengths are not metres.
-
-    Every surface in turn, until one gives grasps: of all views that agree, of some, and with far sides of
-    objects presumed.
-    """
-    context = localization.context
-    if not context.metric:
-        return (), _NO_SCALE
-    first: NoAnswer | None = None
-    for volume in fuse_region(context, region, config=config):
-        grasps, failure = plan_hand_grasps(
-            volume,
-            region,
-            hand,
-            relevancy=localization.surface,
-            avoid=avoid,
-            boundary=config.grasp.boundary,
-            config=config.hands,
-            device=context.device,
-            seed=config.seed,
-            progress=progress,
-        )
-        if grasps:
-            return grasps, None
-        first = first or failure
-    return (), first
 
 
 def _plan_grasps(
@@ -177,10 +143,8 @@ def _plan_grasps(
     config: AnswerConfig,
     planner: Planner | None,
 ) -> tuple[tuple[Grasp, ...], NoAnswer | None, LocalVolume | None]:
-    """Plan grasps on the depth around a region; none if lengths are not metres."""
+    """Plan grasps on the depth around a region."""
     context = localization.context
-    if not context.metric:
-        return (), _NO_SCALE, None
     volumes = fuse_region(context, region, config=config)
     volume = next(volumes)
     if planner is not None:
@@ -270,7 +234,8 @@ def chosen_end_effector(config: AnswerConfig) -> EndEffector:
     """Load the hand that is configured, else the gripper.
 
     Raises:
-        GripperError, HandError: There is none of that name, or no network for grasps that are to be learned.
+        GripperError, HandError: There is none of that name, no network for grasps that are to be learned,
+            or no MuJoCo for those that are to be executed.
     """
     learned = config.hands.head != "analytic"
     if config.hand is None:
@@ -278,6 +243,7 @@ def chosen_end_effector(config: AnswerConfig) -> EndEffector:
             raise HandError(f"the head '{config.hands.head}' is for hands: name one with --hand")
         return load_gripper(config.gripper)
     hand = load_hand(config.hand)
+    executor_of(config.hands)
     if learned:
         check_weights(hand, config.hands)
     return hand

@@ -1,5 +1,7 @@
 """Simulated tabletops in MuJoCo: scenes, captures by a wrist camera, recorded points, grasp trials, tasks."""
 
+from point2act.physics.scene import Scene, load_scene, part_box
+from point2act.physics.trial import FILM_RATE, Trial, TrialConfig, try_grasp
 from point2act.simulation.arm import try_grasp_on_arm
 from point2act.simulation.camera import PoseErrorConfig, WristConfig, wrist_camera
 from point2act.simulation.pointing import CLEAN, HARD, TYPICAL, PointingConfig
@@ -10,10 +12,8 @@ from point2act.simulation.record import (
     true_poses,
     try_grasps_file,
 )
-from point2act.simulation.scene import Scene, load_scene, part_box
 from point2act.simulation.sensor import SensorConfig
 from point2act.simulation.task import Success, Task, TaskMonitor, load_task, succeeded
-from point2act.simulation.trial import FILM_RATE, Trial, TrialConfig, try_grasp
 
 __all__ = [
     "CLEAN",

@@ -16,10 +16,10 @@ from point2act.core.types import Grasp, JointPath
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.reachability.arm import Arm, attach_at, bare_spec
 from point2act.grasping.reachability.clearance import joints_behind
-from point2act.simulation.gripper_model import Rig, find_gripper, gripper_elements, spread
-from point2act.simulation.mjcf import build_with, numbers, wxyz
-from point2act.simulation.scene import Scene
-from point2act.simulation.trial import Trajectory, Trial, TrialConfig, execute
+from point2act.physics.gripper_model import Rig, find_gripper, gripper_elements, spread
+from point2act.physics.mjcf import build_with, numbers, wxyz
+from point2act.physics.scene import Scene
+from point2act.physics.trial import Trajectory, Trial, TrialConfig, execute
 
 _ARM = "arm/"
 _YIELD = 0.02

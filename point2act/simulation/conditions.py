@@ -14,9 +14,9 @@ from pydantic import Field
 from point2act.core.documents import Length, TomlTable, Vector
 from point2act.core.geometry import invert, transform_points
 from point2act.core.mujoco_import import MjData, MjModel
-from point2act.simulation.layout import Fixture, SceneLayout, SceneObject
-from point2act.simulation.mjcf import resting_height
-from point2act.simulation.scene import body_pose, extent
+from point2act.physics.layout import Fixture, SceneLayout, SceneObject
+from point2act.physics.mjcf import resting_height
+from point2act.physics.scene import body_pose, extent
 
 _UP = (0.0, 0.0, 1.0)
 

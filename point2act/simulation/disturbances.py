@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.mujoco_import import MjData, MjModel
-from point2act.simulation.scene import Scene
+from point2act.physics.scene import Scene
 
 PhysicalDisturbance = Literal["target_moved", "goal_moved", "pulled", "pushed", "covered"]
 Disturbance = PhysicalDisturbance | Literal["wrong_first_answer"]

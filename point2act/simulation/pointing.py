@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from point2act.core.types import Answer, PointSet
+from point2act.physics.scene import Scene
 from point2act.simulation.camera import SimView
-from point2act.simulation.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from point2act.core.errors import SimulationError
 from point2act.core.files import replacing, write_text
 from point2act.core.types import ProgressCallback
 from point2act.data.capture import write_capture
+from point2act.physics.scene import Scene, load_scene
 from point2act.simulation.camera import SimView, WristConfig, render_views
 from point2act.simulation.record import CaptureConfig, write_truth
-from point2act.simulation.scene import Scene, load_scene
 
 QUESTIONS = "questions.jsonl"
 OBJECTS = "objects"

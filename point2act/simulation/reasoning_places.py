@@ -17,6 +17,9 @@ from point2act.core.progress import StepCounter
 from point2act.core.types import Answer, PointSet, ProgressCallback, Query, QueryResult, Region
 from point2act.data.capture.images import image_size
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.physics.layout import QueryTarget
+from point2act.physics.scene import Scene, part_box
+from point2act.physics.trial import TrialConfig, try_grasp
 from point2act.pipeline.run import place
 from point2act.pipeline.run_config import RunConfig
 from point2act.pipeline.session import Session
@@ -26,10 +29,7 @@ from point2act.scoring.questions import Question, QuestionId
 from point2act.scoring.replies import Frame, read_reply
 from point2act.scoring.scores import Answers
 from point2act.scoring.views import ViewQuestions
-from point2act.simulation.layout import QueryTarget
 from point2act.simulation.record import SCENE_FILE, captured_scene
-from point2act.simulation.scene import Scene, part_box
-from point2act.simulation.trial import TrialConfig, try_grasp
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from point2act.data.capture import write_capture
 from point2act.data.points import write_points
 from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.grippers import Gripper
+from point2act.grasping.hands.hand import Hand
+from point2act.physics.hand_trial import HandTrial, HandTrialConfig, try_hand_grasp
+from point2act.physics.layout import read_layout
+from point2act.physics.scene import Scene, at_rest, part_box
+from point2act.physics.trial import Trial, TrialConfig, try_grasp
 from point2act.simulation.camera import SimView, WristConfig, render_views
-from point2act.simulation.layout import read_layout
 from point2act.simulation.pointing import PointingConfig, answer
-from point2act.simulation.scene import Scene, at_rest, part_box
-from point2act.simulation.trial import Trial, TrialConfig, try_grasp
 
 SCENE_FILE = "scene.json"
 LAYOUT_FILE = "scene.toml"
@@ -110,6 +112,27 @@ def try_grasps_file(
             trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
             continue
         trials.append(try_grasp(scene, query["name"], grasp_from_json(result["grasps"][0]), gripper, config))
+    return trials
+
+
+def try_hand_grasps_file(
+    folder: Path | str, grasps_path: Path | str, hand: Hand, config: HandTrialConfig = HandTrialConfig()
+) -> list[HandTrial]:
+    """Execute the best grasp of every query in a hand's grasps.json in the scene of a simulated capture.
+
+    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
+    outcome ``no_grasp``.
+    """
+    scene, trials = captured_scene(folder), []
+    for result in read_grasps(grasps_path)["results"]:
+        name = result["query"]["name"]
+        if result["query"]["role"] != "grasp":
+            continue
+        if result["grasps"]:
+            grasp = grasp_from_json(result["grasps"][0])
+            trials.append(try_hand_grasp(scene, name, grasp, hand, config))
+        else:
+            trials.append(HandTrial(name, "no_grasp", False, False, 0, False, ()))
     return trials
 
 

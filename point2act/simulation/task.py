@@ -16,6 +16,8 @@ from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import Plan, Step, Target
 from point2act.data.constraint_documents import Constraints, check_references
+from point2act.physics.layout import QueryTarget, SceneLayout, parse_layout
+from point2act.physics.scene import Scene, settled
 from point2act.simulation.conditions import (
     AnyCondition,
     Condition,
@@ -23,8 +25,6 @@ from point2act.simulation.conditions import (
     PhysicalState,
     ShareInside,
 )
-from point2act.simulation.layout import QueryTarget, SceneLayout, parse_layout
-from point2act.simulation.scene import Scene, settled
 
 
 @dataclass(frozen=True, eq=False)

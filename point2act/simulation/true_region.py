@@ -7,8 +7,8 @@ from jaxtyping import Float
 
 from point2act.core.geometry import invert, transform_points
 from point2act.core.types import Region, Support
-from point2act.simulation.layout import Shape
-from point2act.simulation.scene import Scene, part_box
+from point2act.physics.layout import Shape
+from point2act.physics.scene import Scene, part_box
 
 
 def true_region(scene: Scene, query: str) -> Region:
@@ -35,7 +35,7 @@ def nearest_in(shape: Shape, point: Float[np.ndarray, " 3"]) -> Float[np.ndarray
     half = shape.half_size
     if shape.kind == "box":
         local = np.clip([x, y, z], -half, half)
-    elif shape.kind == "ellipsoid":
+    elif shape.kind in ("ellipsoid", "sphere"):
         local = np.array([x, y, z]) / max(np.linalg.norm(np.array([x, y, z]) / half), 1.0)
     elif shape.kind == "cylinder":
         inward = min(1.0, half[0] / max(np.hypot(x, y), 1e-9))

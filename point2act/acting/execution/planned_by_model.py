@@ -10,9 +10,9 @@ from point2act.acting.execution.preparation import PreparedTask, acting_config, 
 from point2act.core.progress import Stages
 from point2act.data.capture import read_capture
 from point2act.grasping.grippers import Gripper
+from point2act.physics.scene import Scene
 from point2act.pipeline.run import place
 from point2act.simulation.record import CaptureConfig, capture_scene
-from point2act.simulation.scene import Scene
 from point2act.vlm.clients.factory import OpenModel
 from point2act.vlm.pointing.constraint_planner import plan_constraints
 from point2act.vlm.pointing.questions import AskConfig, ask, questions_for

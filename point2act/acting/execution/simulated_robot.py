@@ -12,11 +12,12 @@ from point2act.acting.execution.robot import RobotState
 from point2act.core.mujoco_import import MjData, MjModel, Renderer, mujoco, open_renderer
 from point2act.core.types import Camera, View
 from point2act.grasping.reachability.arm import Arm
+from point2act.physics.gripper_model import spread, squeeze
+from point2act.physics.mjcf import CAMERA, TIMESTEP
+from point2act.physics.pictures import look_at, pinhole, point_camera
+from point2act.physics.scene import Scene, parts_of_geoms
 from point2act.simulation.arm import ArmRig, add_arm, gripper_spec
-from point2act.simulation.camera import look_at, part_ids, pinhole, point_camera, render_depth
-from point2act.simulation.gripper_model import spread, squeeze
-from point2act.simulation.mjcf import CAMERA, TIMESTEP
-from point2act.simulation.scene import Scene, parts_of_geoms
+from point2act.simulation.camera import part_ids, render_depth
 from point2act.simulation.sensor import SensorConfig, measured_color
 
 # From the camera to the point above the middle of the table that it faces, metres: opposite the robot and to

@@ -22,12 +22,12 @@ from point2act.core.geometry import distance_to_box, invert, transform_points
 from point2act.core.types import Query, View
 from point2act.data.points import read_points
 from point2act.grasping.reachability.arm import Arm
+from point2act.physics.scene import Scene, part_box
 from point2act.pipeline.run import place
 from point2act.simulation.camera import SimView
 from point2act.simulation.disturbances import Disturbance, Disturber, Roles, mistaken
 from point2act.simulation.pointing import TYPICAL, PointingConfig, answers_to_query, part_choices
 from point2act.simulation.record import CaptureConfig, capture_scene
-from point2act.simulation.scene import Scene, part_box
 from point2act.simulation.task import Success, Task, TaskMonitor
 
 # Images of a film per second of the robot's clock.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from point2act.core.errors import HandError
 from point2act.core.types import ProgressCallback
-from point2act.grasping.hands.energies import Grasps, HandModel
+from point2act.grasping.hands.energies import EnergyConfig, Grasps, HandModel
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.optimization import OptimizationConfig, optimize
 from point2act.grasping.hands.scene_field import SceneField
@@ -31,8 +32,10 @@ def candidates(
     field: SceneField,
     rng: np.random.Generator,
     progress: ProgressCallback | None,
-) -> Iterator[Grasps]:
+) -> Iterator[tuple[Grasps, ProgressCallback | None]]:
     """Yield batches of optimised grasps, the best of each first, from the sources of ``config.head``.
+
+    With each comes what reports the progress of its ``config.executions`` executions.
 
     Args:
         task: The region and the planner.
@@ -50,11 +53,20 @@ def candidates(
         batches.append((_proposals, config.refinement))
     if config.head != "learned":
         batches += config.rounds * [(_starts, config.optimization)]
-    total, done = sum(schedule.iterations for _, schedule in batches), 0
-    for draw, schedule in batches:
-        tick = None if progress is None else partial(_shifted, progress, done, total)
-        yield _optimized(draw(task, model, field, rng), model, field, task, schedule, _generator(rng), tick)
+    total, done = sum(schedule.iterations + config.executions for _, schedule in batches), 0
+
+    def ticks_from(done: int) -> ProgressCallback | None:
+        return None if progress is None else partial(_shifted, progress, done, total)
+
+    for number, (draw, schedule) in enumerate(batches):
+        weights = config.energies
+        if number % 2:  # where the others hold the object elsewhere, these may not
+            weights = replace(weights, region=config.focus * weights.region)
+        starts, tick = draw(task, model, field, rng), ticks_from(done)
         done += schedule.iterations
+        found = _optimized(starts, model, field, task, weights, schedule, _generator(rng), tick)
+        yield found, ticks_from(done)
+        done += config.executions
 
 
 def check_weights(hand: Hand, config: HandConfig) -> None:
@@ -126,6 +138,7 @@ def _optimized(
     model: HandModel,
     field: SceneField,
     task: HandTask,
+    weights: EnergyConfig,
     schedule: OptimizationConfig,
     generator: torch.Generator,
     progress: ProgressCallback | None,
@@ -138,7 +151,7 @@ def _optimized(
         slots,
         model,
         field,
-        weights=task.config.energies,
+        weights=weights,
         config=schedule,
         generator=generator,
         progress=progress,

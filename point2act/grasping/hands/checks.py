@@ -78,6 +78,27 @@ class CheckCounts:
         }
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities of a grasp's success."""
+
+    held: float
+    """That it lifts the object and holds it when shaken."""
+    by_part: float
+    """That it lifts it by the part that was asked for."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Outcome of a grasp on the measured surface in physics."""
+
+    lifted: bool
+    shaken: bool
+    """Whether the object was also held when shaken."""
+    on_part: float | None
+    """The region's probability where the hand pressed, weighted by force; None if it did not press."""
+
+
 @dataclass(frozen=True, eq=False)
 class HandGrasp:
     """A grasp that passed the checks, in the volume frame."""
@@ -102,10 +123,10 @@ class HandGrasp:
     """Largest weight that is held in each direction, newtons."""
     clearance: float
     """Smallest distance of the open hand to anything on the approach, metres."""
-    held: float | None = None
-    """Probability that it lifts the object and holds it when shaken, by a network; None without one."""
-    by_part: float | None = None
-    """Probability that it lifts it by the part that was asked for."""
+    prediction: Prediction | None = None
+    """What a network predicts; None without one."""
+    execution: Execution | None = None
+    """What came of it in physics; None if it was not executed."""
 
 
 def check_grasps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from point2act.grasping.antipodal.volume import LocalVolume, observed_at
 from point2act.grasping.hands.candidates import candidates
 from point2act.grasping.hands.checks import CheckCounts, HandGrasp, check_grasps, contact_pair
 from point2act.grasping.hands.energies import model_of
+from point2act.grasping.hands.execution import Execute, Executor
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.kinematics import kinematics_of
-from point2act.grasping.hands.ranking import distinct, grasp_score, judged, relevancy_of
+from point2act.grasping.hands.ranking import distinct, grasp_score, is_proven, judged, relevancy_of
 from point2act.grasping.hands.scene_field import scene_field
 from point2act.grasping.hands.task import HandConfig, HandTask, hand_task
 
@@ -32,6 +34,7 @@ def plan_hand_grasps(
     avoid: Sequence[Avoid] = (),
     boundary: BoundaryConfig = BoundaryConfig(),
     config: HandConfig = HandConfig(),
+    executor: Executor | None = None,
     device: str = "cpu",
     seed: int = 0,
     progress: ProgressCallback | None = None,
@@ -49,6 +52,8 @@ def plan_hand_grasps(
         avoid: Regions that the hand keeps away from.
         boundary: Surface points and the object.
         config: Planner.
+        executor: What executes the best grasps before they are ordered, such as ``execute_measured``; None
+            to order them by force closure only.
         device: Device of the optimisation; another one gives other last digits.
         seed: Seed of all random numbers.
         progress: Called with the steps done and all steps.
@@ -56,19 +61,28 @@ def plan_hand_grasps(
     Returns:
         Grasps in the world frame, best first; if there are none, the reason.
     """
+    if executor is None:
+        config = replace(config, executions=0)
     task = hand_task(volume, region, hand, relevancy=relevancy, avoid=avoid, boundary=boundary, config=config)
     if isinstance(task, NoAnswer):
         return (), task
-    found, counts = _search(task, device, np.random.default_rng(seed), progress)
+    found, counts = _search(task, executor, device, np.random.default_rng(seed), progress)
     if not found:
         return (), _why_none(task, counts)
     return tuple(_grasp(task, one) for one in found), None
 
 
 def _search(
-    task: HandTask, device: str, rng: np.random.Generator, progress: ProgressCallback | None
+    task: HandTask,
+    executor: Executor | None,
+    device: str,
+    rng: np.random.Generator,
+    progress: ProgressCallback | None,
 ) -> tuple[list[HandGrasp], CheckCounts]:
-    """Return the best distinct grasps of some rounds, and what the checks rejected."""
+    """Return the best distinct grasps of some rounds, and what the checks rejected.
+
+    Rounds end with enough grasps or, if they are executed, with one that held the object by the part.
+    """
     config = task.config
     dtype = torch.float32
     model = model_of(kinematics_of(task.hand, device=device, dtype=dtype), spacing=config.surface_spacing)
@@ -80,15 +94,37 @@ def _search(
         task.boxes_to_avoid(),
         config=config.distances,
     ).to(device, dtype)
+    execute = None if executor is None else executor(task)
     found: list[HandGrasp] = []
     counts = CheckCounts()
-    for grasps in candidates(task, model, field, rng, progress):
+    for grasps, tick in candidates(task, model, field, rng, progress):
         kept, rejected = check_grasps(grasps, model, field, task.solid, config=config.checks)
         counts = counts + rejected
         found = distinct(task, [*found, *judged(task, kept)])
-        if len(found) >= config.max_grasps:
+        if execute is None:
+            enough = len(found) >= config.max_grasps
+        else:
+            found = _executed(task, found, execute, tick)
+            enough = bool(found) and is_proven(found[0])
+        if enough:
             break
     return found, counts
+
+
+def _executed(
+    task: HandTask, found: list[HandGrasp], execute: Execute, progress: ProgressCallback | None
+) -> list[HandGrasp]:
+    """Execute new grasps, the best first, until one holds the object by the part; order all of them."""
+    fresh, count = [one for one in found if one.execution is None], task.config.executions
+    tried: list[HandGrasp] = []
+    for number, one in enumerate(fresh[:count], start=1):
+        tried.append(replace(one, execution=execute(_grasp(task, one))))
+        if progress is not None:
+            progress(number, count)
+        if is_proven(tried[-1]):
+            break
+    known = [one for one in found if one.execution is not None]
+    return distinct(task, [*known, *tried, *fresh[len(tried) :]])
 
 
 def _grasp(task: HandTask, found: HandGrasp) -> Grasp:

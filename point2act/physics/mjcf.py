@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjModel, mujoco
-from point2act.simulation.layout import Fixture, Part, SceneLayout, SceneObject, Shape, Table, Wall
-from point2act.simulation.textures import TEXTURES, texture_png
+from point2act.physics.layout import Fixture, Part, SceneLayout, SceneObject, Shape, Table, Wall
+from point2act.physics.textures import TEXTURES, texture_png
 
 TIMESTEP = 0.002
 CAMERA = "eye"

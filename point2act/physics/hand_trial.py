@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -12,16 +11,15 @@ from jaxtyping import Float, Int, UInt8
 from point2act.core.errors import SimulationError
 from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp, HandJoints
-from point2act.grasping.grasps_json import read_grasps
 from point2act.grasping.hands.hand import Hand
-from point2act.simulation.camera import render_states
-from point2act.simulation.hand_model import HandModel, add_hand
-from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.record import captured_scene, grasp_from_json
-from point2act.simulation.scene import Scene, advance, parts_of_geoms, thing_of_geom
-from point2act.simulation.trial import Outcome, run_to_end
+from point2act.physics.hand_model import HandModel, add_hand
+from point2act.physics.mjcf import TIMESTEP
+from point2act.physics.pictures import render_states
+from point2act.physics.scene import Scene, advance, parts_of_geoms, thing_of_geom
+from point2act.physics.trial import Outcome, run_to_end
 
 _DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)])
+_GRAVITY = np.array([0.0, 0.0, -9.81])
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class HandTrialConfig:
     """Parameters of a trial."""
 
     approach: float = 0.10
-    """Length of the straight approach, metres."""
+    """Length of the straight approach, metres; 0 to start at the grasp."""
     lift: float = 0.20
     """Height of the lift, metres."""
     # Get a Grip (Lum et al. 2024): lift 20 cm, then 3 cm along each axis.
@@ -62,6 +60,8 @@ class HandTrial:
     """Whether it was lifted by the queried part: most of the hand's force was on it."""
     parts: tuple[tuple[str, str], ...]
     """Parts (object, part) that the closed hand pressed, most force first."""
+    forces: tuple[float, ...] = ()
+    """Normal force on each of them, newtons."""
     pictures: tuple[UInt8[np.ndarray, "h w 3"], ...] = ()
     """Images before the approach, at the grasp, squeezed, lifted and shaken; or up to a collision."""
     moments: tuple[str, ...] = ()
@@ -88,10 +88,28 @@ def try_hand_grasp(
     Raises:
         SimulationError: The query is unknown, or the grasp has no joint positions.
     """
+    return try_mounted_hand(scene, query, grasp, add_hand(scene, hand), config)
+
+
+def try_mounted_hand(
+    scene: Scene, query: str, grasp: Grasp, mounted: HandModel, config: HandTrialConfig = HandTrialConfig()
+) -> HandTrial:
+    """Execute a grasp as ``try_hand_grasp`` does, with a hand that was added to the scene before.
+
+    Args:
+        scene: The scene at rest.
+        query: Name of the query that the grasp answers.
+        grasp: Grasp in the world frame with ``joints``.
+        mounted: The scene's model with the hand; its mount and gravity are set anew.
+        config: Parameters of the trial.
+
+    Raises:
+        SimulationError: The query is unknown, or the grasp has no joint positions.
+    """
     target = scene.target(query).thing
     if grasp.joints is None:
         raise SimulationError("the grasp has no joint positions: plan it for a hand, with --hand")
-    mounted = add_hand(scene, hand)
+    mounted.model.opt.gravity[:] = _GRAVITY
     data = scene.start(mounted.model)
     mounted.mount(data, grasp.T_world_gripper)
     run = _Run(scene, mounted, data, parts_of_geoms(scene, mounted.model), target)
@@ -100,27 +118,6 @@ def try_hand_grasp(
         return trial
     images = render_states(mounted.model, list(run.recorded.values()), grasp.T_world_gripper)
     return replace(trial, pictures=images, moments=tuple(run.recorded))
-
-
-def try_hand_grasps_file(
-    folder: Path | str, grasps_path: Path | str, hand: Hand, config: HandTrialConfig = HandTrialConfig()
-) -> list[HandTrial]:
-    """Execute the best grasp of every query in a hand's grasps.json in the scene of a simulated capture.
-
-    Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
-    outcome ``no_grasp``.
-    """
-    scene, trials = captured_scene(folder), []
-    for result in read_grasps(grasps_path)["results"]:
-        name = result["query"]["name"]
-        if result["query"]["role"] != "grasp":
-            continue
-        if result["grasps"]:
-            grasp = grasp_from_json(result["grasps"][0])
-            trials.append(try_hand_grasp(scene, name, grasp, hand, config))
-        else:
-            trials.append(HandTrial(name, "no_grasp", False, False, 0, False, ()))
-    return trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +185,7 @@ def _play(run: _Run, query: str, grasp: Grasp, joints: HandJoints, config: HandT
     run.close(joints.grasp, joints.squeeze, 0.4)
     run.wait(0.3)
     run.record_moment("squeezed")
-    parts, by_part = _pressed_parts(run, query)
+    parts, forces, by_part = _pressed_parts(run, query)
     run_to_end(run.move(rest, up, 2.0))
     run.wait(0.5)
     run.record_moment("lifted")
@@ -198,7 +195,7 @@ def _play(run: _Run, query: str, grasp: Grasp, joints: HandJoints, config: HandT
     run.record_moment("shaken")
     directions = _gravity(run, config) if shaken else 0
     outcome = _outcome(lifted, shaken, directions, others, run.target in {thing for thing, _ in parts})
-    return HandTrial(query, outcome, lifted, shaken, directions, lifted and by_part, parts)
+    return HandTrial(query, outcome, lifted, shaken, directions, lifted and by_part, parts, forces)
 
 
 def _outcome(lifted: bool, shaken: bool, directions: int, others: set[str], pressed: bool) -> Outcome:
@@ -217,7 +214,7 @@ def _approach(run: _Run, joints: HandJoints, config: HandTrialConfig) -> bool:
     run.record_moment("before")
     inside = [-run.data.contact.dist[index] for index, _, _ in run.mounted.contacts(run.data)]
     free = bool(max(inside, default=0.0) < 0.001)
-    for _ in run.move(back, rest, 1.5) if free else ():
+    for _ in run.move(back, rest, 1.5) if free and config.approach else ():
         if run.mounted.load(run.data) > config.guard:
             free = False
             break
@@ -251,8 +248,8 @@ def _gravity(run: _Run, config: HandTrialConfig) -> int:
     return len(_DIRECTIONS)
 
 
-def _pressed_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """Return the parts that the hand presses, and whether most of its force is on the queried one."""
+def _pressed_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], tuple[float, ...], bool]:
+    """Return the parts that the hand presses, the force on each, and whether the queried one has most."""
     force, wrench = np.zeros(len(run.scene.parts)), np.zeros(6)
     for index, _, other in run.mounted.contacts(run.data):
         part = run.part_of_geom[other]
@@ -261,4 +258,5 @@ def _pressed_parts(run: _Run, query: str) -> tuple[tuple[tuple[str, str], ...], 
             force[part] += wrench[0]
     order = [int(part) for part in np.argsort(-force, kind="stable") if force[part] > 0]
     on_it = force[list(run.scene.target_parts(query))].sum()
-    return tuple(run.scene.parts[part] for part in order), bool(on_it > 0.5 * force.sum())
+    parts = tuple(run.scene.parts[part] for part in order)
+    return parts, tuple(force[order].tolist()), bool(on_it > 0.5 * force.sum())

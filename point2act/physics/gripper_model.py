@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 
 from point2act.core.mujoco_import import MjData, MjModel
 from point2act.grasping.grippers import Boxes, Gripper
-from point2act.simulation.mjcf import build, numbers, wxyz
-from point2act.simulation.scene import Scene
+from point2act.physics.mjcf import build, numbers, wxyz
+from point2act.physics.scene import Scene
 
 _AXES = np.eye(3)
 WRIST_JOINTS = tuple(f"gripper/{kind}-{axis}" for kind in ("slide", "hinge") for axis in "xyz")

@@ -14,10 +14,10 @@ from point2act.core.mujoco_import import MjData, mujoco
 from point2act.core.types import Grasp
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import Gripper
-from point2act.simulation.camera import render_states
-from point2act.simulation.gripper_model import FreeFlyingRig, Rig, add_gripper, gripper_contacts, squeeze
-from point2act.simulation.mjcf import TIMESTEP
-from point2act.simulation.scene import Scene, advance, parts_of_geoms, thing_of_geom
+from point2act.physics.gripper_model import FreeFlyingRig, Rig, add_gripper, gripper_contacts, squeeze
+from point2act.physics.mjcf import TIMESTEP
+from point2act.physics.pictures import render_states
+from point2act.physics.scene import Scene, advance, parts_of_geoms, thing_of_geom
 
 FILM_RATE = 6.0
 """Images of a film per second of simulated time."""

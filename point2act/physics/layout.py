@@ -19,7 +19,7 @@ from point2act.core import config_files
 from point2act.core.errors import SimulationError
 from point2act.core.types import Query, Role
 
-ShapeKind = Literal["box", "cylinder", "capsule", "ellipsoid"]
+ShapeKind = Literal["box", "cylinder", "capsule", "ellipsoid", "sphere"]
 JointKind = Literal["slide", "hinge"]
 
 
@@ -42,6 +42,7 @@ class Shape:
             "box": 8 * x * y * z,
             "cylinder": 2 * np.pi * x * y * z,
             "ellipsoid": 4 / 3 * np.pi * x * y * z,
+            "sphere": 4 / 3 * np.pi * x * y * z,
             "capsule": np.pi * x * x * (2 * (z - x) + 4 / 3 * x),
         }
         return float(straight[self.kind])
@@ -52,7 +53,7 @@ class Shape:
         x, y, z = self.half_size
         if self.kind == "box":
             return along @ self.half_size
-        if self.kind == "ellipsoid":
+        if self.kind in ("ellipsoid", "sphere"):
             return np.linalg.norm(along * self.half_size, axis=1)
         if self.kind == "capsule":
             return x + (z - x) * along[:, 2]

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 
 from point2act.core.mujoco_import import MjData, MjModel
 from point2act.grasping.hands.hand import Hand
-from point2act.simulation.gripper_model import SERVOS, WRIST_JOINTS
-from point2act.simulation.mjcf import build, numbers, wxyz
-from point2act.simulation.scene import Scene
+from point2act.physics.gripper_model import SERVOS, WRIST_JOINTS
+from point2act.physics.mjcf import build, numbers, wxyz
+from point2act.physics.scene import Scene
 
 _PREFIX = "gripper/"
 # Kilograms of palm with wrist, and of each other link; a whole Allegro Hand weighs 1.1 kg, 17 links.

@@ -15,8 +15,8 @@ from point2act.core.errors import SimulationError
 from point2act.core.geometry import transform, transform_points
 from point2act.core.mujoco_import import MjData, MjModel, mujoco
 from point2act.core.types import OrientedBox, Query
-from point2act.simulation.layout import Part, QueryTarget, SceneLayout, SceneObject, read_layout, scaled
-from point2act.simulation.mjcf import TIMESTEP, build, geom_name, wxyz
+from point2act.physics.layout import Part, QueryTarget, SceneLayout, SceneObject, read_layout, scaled
+from point2act.physics.mjcf import TIMESTEP, build, geom_name, wxyz
 
 _SETTLING_SECONDS = 1.5
 _FALLING_SECONDS = 2.5

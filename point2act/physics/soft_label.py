@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from point2act.core.types import Grasp
 from point2act.grasping.hands.hand import Hand
-from point2act.simulation.hand_trial import HandTrialConfig, try_hand_grasp
-from point2act.simulation.scene import Scene
+from point2act.physics.hand_trial import HandTrialConfig, try_hand_grasp
+from point2act.physics.scene import Scene
 
 
 @dataclass(frozen=True)

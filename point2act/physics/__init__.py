@@ -1,0 +1,1 @@
+"""Tables, grippers and hands in MuJoCo, and grasps executed in them."""

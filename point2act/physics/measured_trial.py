@@ -1,0 +1,42 @@
+"""Grasps of a hand that are executed on the measured surface before one is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from point2act.core.types import Grasp
+from point2act.grasping.hands.checks import Execution
+from point2act.grasping.hands.execution import Execute
+from point2act.grasping.hands.task import HandTask
+from point2act.physics.hand_model import add_hand
+from point2act.physics.hand_trial import HandTrial, HandTrialConfig, try_mounted_hand
+from point2act.physics.measured_scene import LEVELS, QUERY, MeasuredConfig, measured_scene
+
+# The approach was checked already, only lift and shake decide, and nobody looks.
+_TRIAL = HandTrialConfig(approach=0.0, gravity_seconds=0.0, pictures=False)
+
+
+def execute_measured(task: HandTask, config: MeasuredConfig = MeasuredConfig()) -> Execute:
+    """Return a function that executes grasps of a task on its measured surface in MuJoCo.
+
+    Every grasp starts with the object where it was measured. What it weighs and how rough it is are
+    assumptions of ``config``; neither the simulator's truth nor a robot is asked.
+    """
+    scene, T_scene_world = measured_scene(task, config)
+    mounted = add_hand(scene, task.hand)
+
+    def execute(grasp: Grasp) -> Execution:
+        moved = replace(grasp, T_world_gripper=T_scene_world @ grasp.T_world_gripper)
+        trial = try_mounted_hand(scene, QUERY, moved, mounted, _TRIAL)
+        return Execution(trial.lifted, trial.shaken, _on_part(trial))
+
+    return execute
+
+
+def _on_part(trial: HandTrial) -> float | None:
+    """Return the probability of the region under the hand's force."""
+    total = sum(trial.forces)
+    if not total:
+        return None
+    levels = [(int(part) + 0.5) / LEVELS if part.isdigit() else 0.0 for _, part in trial.parts]
+    return sum(force * level for force, level in zip(trial.forces, levels, strict=True)) / total
