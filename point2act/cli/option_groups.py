@@ -116,7 +116,7 @@ class EndEffectorOptions:
     gripper: str = "panda"
     """Shipped gripper or its .toml file."""
     arm: str | None = None
-    """Name of a shipped arm, or path of an arm's .toml file: keep only grasps that it reaches."""
+    """Shipped arm or its .toml file: only what it reaches."""
     metric: bool = False
     """Poses are in metres although there is no depth."""
     hand: str | None = None
@@ -124,7 +124,7 @@ class EndEffectorOptions:
     head: Head = "analytic"
     """Source of a hand's grasps: optimised, or proposed."""
     executions: int = 8
-    """Grasps of a hand to execute in physics before one is chosen."""
+    """Grasps of a hand to try in physics."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from point2act.physics.hand_model import add_hand
 from point2act.physics.hand_trial import HandTrial, HandTrialConfig, try_mounted_hand
 from point2act.physics.measured_scene import LEVELS, QUERY, MeasuredConfig, measured_scene
 
-# The approach was checked already, only lift and shake decide, and nobody looks.
+# The approach was checked already, and only lift and shake decide.
 _TRIAL = HandTrialConfig(approach=0.0, gravity_seconds=0.0, pictures=False)
 
 
