@@ -17,6 +17,7 @@ from point2act.core.geometry import transform, transform_points
 from point2act.core.types import Grasp, NoAnswer, Region
 from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.hands.checks import Execution
+from point2act.grasping.hands.execution import Execute
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import plan_hand_grasps
@@ -36,6 +37,12 @@ CONFIG = MeasuredConfig()
 def task_of(volume: LocalVolume, region: Region = REGION) -> HandTask:
     found = hand_task(volume, region, load_hand("allegro"))
     assert not isinstance(found, NoAnswer), found
+    return found
+
+
+def built(task: HandTask, config: MeasuredConfig = CONFIG) -> tuple[Scene, np.ndarray]:
+    found = measured_scene(task, config)
+    assert found is not None
     return found
 
 
@@ -61,25 +68,25 @@ def test_spaced_points_are_apart_and_near_every_other(points, spacing):
 def test_spheres_touch_the_surface_from_inside_and_stand_on_the_table():
     ball = sphere(0.035, (0, 0, FLOOR + 0.035))
     region = region_at((0, 0, FLOOR + 0.06), (0.04, 0.04, 0.04))
-    scene, T_scene_world = measured_scene(task_of(volume_of(ball), region))
+    scene, T_scene_world = built(task_of(volume_of(ball), region))
     depth = -ball((spheres(scene) - T_scene_world[:3, 3]) @ T_scene_world[:3, :3])
     assert np.abs(depth - CONFIG.radius).max() < 0.0003
-    lowest = spheres(measured_scene(task_of(volume_of(BOX)))[0])[:, 2].min()
+    lowest = spheres(built(task_of(volume_of(BOX)))[0])[:, 2].min()
     assert lowest == pytest.approx(Table().height + CONFIG.radius, abs=1e-9)
 
 
 def test_mass_is_that_of_the_hull():
-    scene, _ = measured_scene(task_of(volume_of(BOX)))
+    scene, _ = built(task_of(volume_of(BOX)))
     expected = CONFIG.density * 8 * np.prod(HALF)
     assert scene.layout.things[0].mass == pytest.approx(expected, rel=0.06)
-    assert measured_scene(task_of(volume_of(BOX)), replace(CONFIG, density=1.0))[0].layout.things[
+    assert built(task_of(volume_of(BOX)), replace(CONFIG, density=1.0))[0].layout.things[
         0
     ].mass == pytest.approx(CONFIG.min_mass)
 
 
 def test_parts_are_the_levels_of_probability():
     task = task_of(volume_of(BOX))
-    scene, T_scene_world = measured_scene(task)
+    scene, T_scene_world = built(task)
     top = FLOOR + 2 * HALF[2]
     for part in scene.layout.things[0].parts:
         own = np.array([shape.center for shape in part.shapes]) + scene.T_world_thing[OBJECT][:3, 3]
@@ -91,7 +98,7 @@ def test_parts_are_the_levels_of_probability():
 
 
 def test_the_object_rests_where_it_was_measured():
-    scene, _ = measured_scene(task_of(volume_of(BOX)))
+    scene, _ = built(task_of(volume_of(BOX)))
     data = scene.start(scene.model)
     before = data.body(OBJECT).xpos.copy()
     for _ in range(500):
@@ -101,18 +108,26 @@ def test_the_object_rests_where_it_was_measured():
 
 def test_other_things_are_fixed_and_do_not_touch_the_object():
     beside = sphere(0.02, (0.06, 0.0, FLOOR + 0.02))
-    scene, T_scene_world = measured_scene(task_of(volume_of(BOX, beside)))
+    scene, T_scene_world = built(task_of(volume_of(BOX, beside)))
     (fixture,) = scene.layout.fixtures
     own = np.array([shape.center for shape in fixture.parts[0].shapes])
     own[:, 2] += Table().height
     assert np.abs(beside((own - T_scene_world[:3, 3]) @ T_scene_world[:3, :3])).max() < 0.012
     assert cdist(own, spheres(scene)).min() > 2 * CONFIG.radius
-    assert measured_scene(task_of(volume_of(BOX)))[0].layout.fixtures == ()
+    assert built(task_of(volume_of(BOX)))[0].layout.fixtures == ()
 
 
 def test_without_a_table_it_stands_on_its_lowest_point():
-    scene, _ = measured_scene(task_of(volume_of(BOX, floor=None)))
+    scene, _ = built(task_of(volume_of(BOX, floor=None)))
     assert spheres(scene)[:, 2].min() == pytest.approx(Table().height + CONFIG.radius, abs=0.001)
+
+
+def test_a_heap_is_not_taken_for_one_object():
+    beside = box((0.025, 0.03, 0.05), (0.05, 0.0, FLOOR + 0.05))
+    heap = task_of(volume_of(BOX, beside))
+    assert measured_scene(heap, replace(CONFIG, max_mass=0.3)) is None
+    assert execute_measured(heap, replace(CONFIG, max_mass=0.3)) is None
+    assert measured_scene(heap) is not None
 
 
 # ── executions ─────────────────────────────────────────────────────────────────────────────────
@@ -133,8 +148,14 @@ def planned():
     return grasps
 
 
+def executor(task: HandTask) -> Execute:
+    found = execute_measured(task)
+    assert found is not None
+    return found
+
+
 def test_a_planned_grasp_holds_and_one_beside_the_object_does_not(planned):
-    execute = execute_measured(task_of(volume_of(BOX)))
+    execute = executor(task_of(volume_of(BOX)))
     outcomes = [execute(grasp) for grasp in planned]
     assert any(outcome.shaken for outcome in outcomes)
     T = planned[0].T_world_gripper.copy()
@@ -162,7 +183,7 @@ def test_the_same_grasp_in_a_turned_world_ends_the_same(planned):
             axes=REGION.box.axes @ T[:3, :3].T,
         ),
     )
-    first, second = execute_measured(task_of(still)), execute_measured(task_of(turned, region))
+    first, second = executor(task_of(still)), executor(task_of(turned, region))
     for grasp in planned[:2]:
         moved = replace(grasp, T_world_gripper=T @ grasp.T_world_gripper)
         one, other = first(grasp), second(moved)

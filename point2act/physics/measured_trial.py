@@ -16,13 +16,16 @@ from point2act.physics.measured_scene import LEVELS, QUERY, MeasuredConfig, meas
 _TRIAL = HandTrialConfig(approach=0.0, gravity_seconds=0.0, pictures=False)
 
 
-def execute_measured(task: HandTask, config: MeasuredConfig = MeasuredConfig()) -> Execute:
-    """Return a function that executes grasps of a task on its measured surface in MuJoCo.
+def execute_measured(task: HandTask, config: MeasuredConfig = MeasuredConfig()) -> Execute | None:
+    """Return a function that executes grasps of a task on its measured surface in MuJoCo; None in a heap.
 
     Every grasp starts with the object where it was measured. What it weighs and how rough it is are
     assumptions of ``config``; neither the simulator's truth nor a robot is asked.
     """
-    scene, T_scene_world = measured_scene(task, config)
+    built = measured_scene(task, config)
+    if built is None:
+        return None
+    scene, T_scene_world = built
     mounted = add_hand(scene, task.hand)
 
     def execute(grasp: Grasp) -> Execution:

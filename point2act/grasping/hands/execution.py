@@ -10,5 +10,5 @@ from point2act.grasping.hands.task import HandTask
 
 Execute = Callable[[Grasp], Execution]
 """Executes a grasp in the world frame with joints."""
-Executor = Callable[[HandTask], Execute]
-"""Prepares the executions of a task's grasps, such as ``execute_measured``."""
+Executor = Callable[[HandTask], Execute | None]
+"""Prepares the executions of a task's grasps, such as ``execute_measured``; None where they say nothing."""

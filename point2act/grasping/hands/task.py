@@ -170,4 +170,6 @@ def hand_task(
     if not surface.on_object.any():
         return nothing_stands_out(config.reach)
     solid = solid_points(volume, surface, config=boundary)
+    if not solid.on_object.any():
+        return nothing_stands_out(config.reach)
     return HandTask(volume, surface, solid, region, action_point, hand, relevancy, avoid, config)
