@@ -227,5 +227,7 @@ def test_where_nothing_is_proven_another_batch_follows():
     grasps, _ = plan_hand_grasps(
         volume_of(BOX), REGION, load_hand("allegro"), config=config, executor=lambda task: never
     )
-    assert len(executed) == 2
-    assert "lifted_in_physics" not in grasps[0].terms
+    # One of each batch, then the others that are returned.
+    assert len(executed) >= len(grasps) > 2
+    assert [one.terms["lifted_in_physics"] for one in grasps] == [0.0] * len(grasps)
+    assert max(one.terms["held"] for one in grasps) < 0.5

@@ -104,18 +104,25 @@ def _search(
         if execute is None:
             enough = len(found) >= config.max_grasps
         else:
-            found = _executed(task, found, execute, tick)
+            found = _executed(task, found, config.executions, execute, tick)
             enough = bool(found) and is_proven(found[0])
         if enough:
             break
+    else:
+        if execute is not None:  # what was not executed is no better than what failed
+            found = _executed(task, found, len(found), execute, None)
     return found, counts
 
 
 def _executed(
-    task: HandTask, found: list[HandGrasp], execute: Execute, progress: ProgressCallback | None
+    task: HandTask,
+    found: list[HandGrasp],
+    count: int,
+    execute: Execute,
+    progress: ProgressCallback | None,
 ) -> list[HandGrasp]:
     """Execute new grasps, the best first, until one holds the object by the part; order all of them."""
-    fresh, count = [one for one in found if one.execution is None], task.config.executions
+    fresh = [one for one in found if one.execution is None]
     tried: list[HandGrasp] = []
     for number, one in enumerate(fresh[:count], start=1):
         tried.append(replace(one, execution=execute(_grasp(task, one))))
