@@ -67,7 +67,7 @@ def test_what_a_network_says_takes_the_place_of_the_analytic_probabilities(task)
     one = replace(grasp(task.config, 0.1, 0.1, 1.0, 0.2), prediction=Prediction(0.8, 0.6))
     score, quality, terms = grasp_score(task, one)
     assert (quality, terms["held"], terms["by_part"]) == (0.8, 0.8, 0.6)
-    assert score == pytest.approx(0.7)
+    assert score == pytest.approx(0.64)
 
 
 HELD = Execution(lifted=True, shaken=True, on_part=0.95)
