@@ -41,8 +41,8 @@ def closure_only(case: Case, hand: Hand) -> tuple[Grasp, ...]:
 
 
 def learned(case: Case, hand: Hand) -> tuple[Grasp, ...]:
-    """Refine what a network proposes, in the order of another network."""
-    return _planned(case, hand, HandConfig(head="learned"))
+    """Refine what a network proposes, in the order of another network, and execute nothing: for seconds."""
+    return _planned(case, hand, HandConfig(head="learned", executions=0))
 
 
 def both(case: Case, hand: Hand) -> tuple[Grasp, ...]:

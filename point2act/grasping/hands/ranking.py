@@ -21,8 +21,8 @@ _BY_PART = (12.8, -9.7)
 # probability under the hand's force there.
 _EXECUTED = (0.58, 2.0, 1.0, -1.9)
 _PRESSED = (15.9, -12.6)
-# Value of a grasp that holds the object elsewhere than by the part. Chosen: on 41 tuning tables 66 % are lifted
-# by the part with every value; 80 % are lifted with 0.25 to 0.7, 78 % with 0.2 and 71 % with 0.1.
+# Value of a grasp that holds the object elsewhere than by the part. Chosen: on 41 tuning tables 66 % are
+# lifted by the part with every value; 80 % are lifted with 0.25 to 0.7, 78 % with 0.2 and 71 % with 0.1.
 _ELSEWHERE = 0.2
 # Share of its score that a grasp loses without clearance on the approach: poses are off. Chosen.
 _TIGHT = 0.2
