@@ -216,6 +216,27 @@ def test_executions_end_with_the_first_that_is_proven_and_it_becomes_the_best():
     ]
 
 
+def test_what_touches_a_presumed_surface_is_not_executed():
+    whole = volume_of(BOX)
+    steps = (np.arange(whole.tsdf.shape[0]) - (whole.tsdf.shape[0] - 1) / 2) * whole.voxel
+    x, y, z = steps[:, None, None], steps[None, :, None], steps[None, None, :]
+    behind = (x > -0.02) & (x < HALF[0] + 0.01) & (np.abs(y) < HALF[1] + 0.006) & (z < FLOOR + 0.099)
+    half = replace(whole, observed=whole.observed & ~behind)
+    executed: list[Grasp] = []
+
+    def never(grasp: Grasp) -> Execution:
+        executed.append(grasp)
+        return Execution(lifted=False, shaken=False, on_part=None)
+
+    grasps, _ = plan_hand_grasps(
+        half, REGION, load_hand("allegro"), config=QUICK, executor=lambda task: never
+    )
+    assert any(not all(grasp.contacts_seen) for grasp in grasps)
+    assert all(all(grasp.contacts_seen) for grasp in executed)
+    for grasp in grasps:
+        assert all(grasp.contacts_seen) or "lifted_in_physics" not in grasp.terms
+
+
 def test_where_nothing_is_proven_another_batch_follows():
     executed: list[Grasp] = []
 

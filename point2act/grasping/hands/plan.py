@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy.spatial import KDTree
 
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, HandJoints, NoAnswer, ProgressCallback, Region
 from point2act.grasping.antipodal.avoid import Avoid
 from point2act.grasping.antipodal.boundary import BoundaryConfig
-from point2act.grasping.antipodal.volume import LocalVolume, observed_at
+from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.hands.candidates import candidates
 from point2act.grasping.hands.checks import CheckCounts, HandGrasp, check_grasps, contact_pair
 from point2act.grasping.hands.energies import model_of
@@ -101,17 +102,21 @@ def _search(
         kept, rejected = check_grasps(grasps, model, field, task.solid, config=config.checks)
         counts = counts + rejected
         found = distinct(task, [*found, *judged(task, kept)])
-        if execute is None:
-            enough = len(found) >= config.max_grasps
-        else:
+        if execute is not None:
             found = _executed(task, found, config.executions, execute, tick)
-            enough = bool(found) and is_proven(found[0])
-        if enough:
+        if _is_enough(task, found):
             break
     else:
         if execute is not None:  # what was not executed is no better than what failed
             found = _executed(task, found, len(found), execute, None)
     return found, counts
+
+
+def _is_enough(task: HandTask, found: list[HandGrasp]) -> bool:
+    """Return whether the best has held the object by the part or, if none was executed, there are enough."""
+    if any(one.execution is not None for one in found):
+        return is_proven(found[0])
+    return len(found) >= task.config.max_grasps
 
 
 def _executed(
@@ -121,8 +126,11 @@ def _executed(
     execute: Execute,
     progress: ProgressCallback | None,
 ) -> list[HandGrasp]:
-    """Execute new grasps, the best first, until one holds the object by the part; order all of them."""
-    fresh = [one for one in found if one.execution is None]
+    """Execute new grasps, the best first, until one holds the object by the part; order all of them.
+
+    Grasps that touch a presumed surface are left out: what is behind an object in one image has no points.
+    """
+    fresh = [one for one in found if one.execution is None and _seen(task, one).all()]
     tried: list[HandGrasp] = []
     for number, one in enumerate(fresh[:count], start=1):
         tried.append(replace(one, execution=execute(_grasp(task, one))))
@@ -130,8 +138,13 @@ def _executed(
             progress(number, count)
         if is_proven(tried[-1]):
             break
-    known = [one for one in found if one.execution is not None]
-    return distinct(task, [*known, *tried, *fresh[len(tried) :]])
+    others = [one for one in found if all(one is not done for done in fresh[: len(tried)])]
+    return distinct(task, [*others, *tried])
+
+
+def _seen(task: HandTask, found: HandGrasp) -> Bool[np.ndarray, " n"]:
+    """Return which contacts are on a surface that was observed."""
+    return task.surface.seen[KDTree(task.surface.points).query(found.points)[1]]
 
 
 def _grasp(task: HandTask, found: HandGrasp) -> Grasp:
@@ -140,7 +153,7 @@ def _grasp(task: HandTask, found: HandGrasp) -> Grasp:
     score, quality, terms = grasp_score(task, found)
     contacts = transform_points(T, found.points)
     pair = list(contact_pair(hand, found))
-    seen = observed_at(task.volume, found.points[pair] + task.volume.voxel * found.normals[pair])
+    seen = _seen(task, found)[pair]
     return Grasp(
         T_world_gripper=np.asarray(T @ found.T_volume_palm, dtype=np.float64),
         width=float(np.linalg.norm(contacts[pair[0]] - contacts[pair[1]])),

@@ -67,7 +67,7 @@ class HandConfig:
     """Schedule of their optimisation."""
     num_starts: int = 256
     """Start poses that are optimised together."""
-    rounds: int = 3
+    rounds: int = 2
     """Largest number of batches; another one follows while there are fewer than ``max_grasps``, or the best
     of those that were executed did not hold the object by the part."""
     # On twelve tuning tables where the first batch held by no part, 4 solved two more than 1.
