@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from analytic_volumes import FLOOR, cylinder, region_at, volume_of
+from quick_hands import QUICK
 
 from point2act.cli.main import main as cli
 from point2act.core.errors import HandError
 from point2act.core.types import Head
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import plan_hand_grasps
-from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.task import HandConfig
 from point2act.grasping.learned.embodiment import embodiment_of
 from point2act.grasping.learned.networks import EvaluatorConfig, FlowConfig, GraspEvaluator, GraspFlow
@@ -25,15 +24,7 @@ from point2act.grasping.learned.weights import file_name, write_network
 from point2act.pipeline.planning import chosen_end_effector
 from point2act.pipeline.query import AnswerConfig
 
-QUICK = HandConfig(
-    distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
-    num_starts=48,
-    rounds=1,
-    max_grasps=6,
-    surface_spacing=0.02,
-    proposals=8,
-)
+PROPOSED = replace(QUICK, proposals=8)
 SMALL = (16, 16)
 
 
@@ -56,7 +47,7 @@ def planned(head: Head, weights: Path | None):
         volume_of(cylinder(0.03, 0.07, (0, 0, FLOOR + 0.07))),
         region_at((0.0, 0.0, FLOOR + 0.12), (0.04, 0.04, 0.03)),
         load_hand("allegro"),
-        config=replace(QUICK, head=head, weights=weights),
+        config=replace(PROPOSED, head=head, weights=weights),
         progress=lambda *count: counts.append(count),
     )
     return found, failure, counts
@@ -99,7 +90,7 @@ def test_weights_ship_that_propose_and_judge_grasps_of_an_allegro_hand():
         volume_of(cylinder(0.03, 0.07, (0, 0, FLOOR + 0.07))),
         region_at((0.0, 0.0, FLOOR + 0.09), (0.04, 0.04, 0.05)),
         load_hand("allegro"),
-        config=replace(QUICK, head="learned", proposals=64),
+        config=replace(PROPOSED, head="learned", proposals=64),
     )
     assert failure is None
     assert all({"held", "by_part"} <= grasp.terms.keys() for grasp in found)

@@ -14,6 +14,7 @@ import pytest
 import synthetic
 from analytic_volumes import FLOOR, box, cylinder, region_at, sphere, volume_of
 from jsonschema import Draft202012Validator
+from quick_hands import QUICK
 
 from point2act.cli.main import main as cli
 from point2act.core.errors import ArmError, GripperError, ResultsError
@@ -30,9 +31,7 @@ from point2act.grasping.grasps_json import read_grasps, write_grasps
 from point2act.grasping.grippers import Gripper, load_gripper
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import plan_hand_grasps
-from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.task import HandConfig
 from point2act.pipeline.grasp_image import ImageConfig, grasp_image
 from point2act.pipeline.hand_planning import executor_of
@@ -42,14 +41,6 @@ from point2act.visualization.drawing import draw_gripper
 from point2act.visualization.drawing.hand_drawing import hand_sheet
 
 SCHEMA = Path(__file__).resolve().parent.parent / "point2act" / "core" / "schemas" / "grasps.schema.json"
-QUICK = HandConfig(
-    distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
-    num_starts=48,
-    rounds=1,
-    max_grasps=6,
-    surface_spacing=0.02,
-)
 SOLIDS = {
     "sphere": (sphere(0.035, (0, 0, FLOOR + 0.035)), (0.0, 0.0, FLOOR + 0.06)),
     "box": (box((0.03, 0.025, 0.06), (0, 0, FLOOR + 0.06)), (0.0, 0.0, FLOOR + 0.105)),

@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analytic_volumes import FLOOR, cylinder, region_at, volume_of
+from quick_hands import QUICK
 
 from point2act.core.errors import SimulationError
 from point2act.core.types import Grasp, Query
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import plan_hand_grasps
-from point2act.grasping.hands.scene_field import FieldConfig
-from point2act.grasping.hands.task import HandConfig
 
 pytest.importorskip("mujoco")
 from point2act.physics.hand_model import add_hand
@@ -28,14 +26,6 @@ from point2act.physics.soft_label import soft_label
 from point2act.simulation.record import grasp_from_json
 
 QUIET = HandTrialConfig(pictures=False, gravity_seconds=0.2)
-QUICK = HandConfig(
-    distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
-    num_starts=48,
-    rounds=1,
-    max_grasps=3,
-    surface_spacing=0.02,
-)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +51,7 @@ def grasp(hand: Hand) -> Grasp:
     region = region_at((0.0, 0.0, Table().height + 0.11), (0.04, 0.04, 0.03))
     table = np.array([0.0, 0.0, 1.0, -Table().height])
     found, failure = plan_hand_grasps(
-        replace(volume, T_world_volume=raised, table=table), region, hand, config=QUICK
+        replace(volume, T_world_volume=raised, table=table), region, hand, config=replace(QUICK, max_grasps=3)
     )
     assert failure is None
     return found[0]

@@ -10,6 +10,7 @@ from analytic_volumes import FLOOR, box, region_at, sphere, volume_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from quick_hands import QUICK
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
@@ -19,10 +20,8 @@ from point2act.grasping.antipodal.volume import LocalVolume
 from point2act.grasping.hands.checks import Execution
 from point2act.grasping.hands.execution import Execute
 from point2act.grasping.hands.load import load_hand
-from point2act.grasping.hands.optimization import OptimizationConfig
 from point2act.grasping.hands.plan import plan_hand_grasps
-from point2act.grasping.hands.scene_field import FieldConfig
-from point2act.grasping.hands.task import HandConfig, HandTask, hand_task
+from point2act.grasping.hands.task import HandTask, hand_task
 from point2act.physics.layout import Table
 from point2act.physics.measured_scene import LEVELS, OBJECT, MeasuredConfig, measured_scene, spaced
 from point2act.physics.measured_trial import execute_measured
@@ -131,14 +130,6 @@ def test_a_heap_is_not_taken_for_one_object():
 
 
 # ── executions ─────────────────────────────────────────────────────────────────────────────────
-QUICK = HandConfig(
-    distances=FieldConfig(outer_voxel=0.008),
-    optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
-    num_starts=48,
-    rounds=1,
-    max_grasps=6,
-    surface_spacing=0.02,
-)
 
 
 @pytest.fixture(scope="module")
