@@ -72,7 +72,7 @@ def test_both_goes_on_with_random_starts_in_the_order_of_the_network(weights):
     assert len(found) > 1
     for grasp in found:
         assert grasp.terms["held"] == grasp.quality
-        expected = (grasp.terms["held"] + grasp.terms["by_part"]) / 2
+        expected = 0.2 * grasp.terms["held"] + 0.8 * grasp.terms["by_part"]
         assert grasp.score == pytest.approx(expected * (0.8 + 0.2 * grasp.terms["clearance"]))
     assert [grasp.score for grasp in found] == sorted((grasp.score for grasp in found), reverse=True)
 
