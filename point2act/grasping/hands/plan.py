@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.spatial import KDTree
 
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, HandJoints, NoAnswer, ProgressCallback, Region
@@ -144,7 +143,7 @@ def _executed(
 
 def _seen(task: HandTask, found: HandGrasp) -> Bool[np.ndarray, " n"]:
     """Return which contacts are on a surface that was observed."""
-    return task.surface.seen[KDTree(task.surface.points).query(found.points)[1]]
+    return task.surface.seen[task.surface_tree.query(found.points)[1]]
 
 
 def _grasp(task: HandTask, found: HandGrasp) -> Grasp:
