@@ -10,7 +10,7 @@ from point2act.grasping.hands.execution import Execute
 from point2act.grasping.hands.task import HandTask
 from point2act.physics.hand_model import add_hand
 from point2act.physics.hand_trial import HandTrial, HandTrialConfig, try_mounted_hand
-from point2act.physics.measured_scene import LEVELS, QUERY, MeasuredConfig, measured_scene
+from point2act.physics.measured_scene import LEVELS, OBJECT, QUERY, MeasuredConfig, measured_scene
 
 # The approach was checked already, and only lift and shake decide.
 _TRIAL = HandTrialConfig(approach=0.0, gravity_seconds=0.0, pictures=False)
@@ -41,5 +41,5 @@ def _on_part(trial: HandTrial) -> float | None:
     total = sum(trial.forces)
     if not total:
         return None
-    levels = [(int(part) + 0.5) / LEVELS if part.isdigit() else 0.0 for _, part in trial.parts]
+    levels = [(int(part) + 0.5) / LEVELS if thing == OBJECT else 0.0 for thing, part in trial.parts]
     return sum(force * level for force, level in zip(trial.forces, levels, strict=True)) / total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,16 +103,12 @@ def try_grasps_file(
     outcome ``no_grasp``.
     """
     scene = captured_scene(folder)
-    trials = []
-    for result in read_grasps(grasps_path)["results"]:
-        query = result["query"]
-        if query["role"] != "grasp":
-            continue
-        if not result["grasps"]:
-            trials.append(Trial(query["name"], False, "no_grasp", False, "", 0.0, ()))
-            continue
-        trials.append(try_grasp(scene, query["name"], grasp_from_json(result["grasps"][0]), gripper, config))
-    return trials
+    return [
+        try_grasp(scene, name, grasp, gripper, config)
+        if grasp is not None
+        else Trial(name, False, "no_grasp", False, "", 0.0, ())
+        for name, grasp in _best_grasps(grasps_path)
+    ]
 
 
 def try_hand_grasps_file(
@@ -123,17 +119,21 @@ def try_hand_grasps_file(
     Each query with the role ``grasp`` starts from a new copy of the scene. A query without a grasp has the
     outcome ``no_grasp``.
     """
-    scene, trials = captured_scene(folder), []
-    for result in read_grasps(grasps_path)["results"]:
-        name = result["query"]["name"]
-        if result["query"]["role"] != "grasp":
-            continue
-        if result["grasps"]:
-            grasp = grasp_from_json(result["grasps"][0])
-            trials.append(try_hand_grasp(scene, name, grasp, hand, config))
-        else:
-            trials.append(HandTrial(name, "no_grasp", False, False, 0, False, ()))
-    return trials
+    scene = captured_scene(folder)
+    return [
+        try_hand_grasp(scene, name, grasp, hand, config)
+        if grasp is not None
+        else HandTrial(name, "no_grasp", False, False, 0, False, ())
+        for name, grasp in _best_grasps(grasps_path)
+    ]
+
+
+def _best_grasps(path: Path | str) -> Iterator[tuple[str, Grasp | None]]:
+    """Yield the name and the best grasp of every query in a grasps.json that asks for one."""
+    for result in read_grasps(path)["results"]:
+        if result["query"]["role"] == "grasp":
+            grasps = result["grasps"]
+            yield result["query"]["name"], grasp_from_json(grasps[0]) if grasps else None
 
 
 def grasp_from_json(entry: Mapping[str, Any]) -> Grasp:

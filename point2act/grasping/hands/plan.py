@@ -129,21 +129,21 @@ def _executed(
 
     Grasps that touch a presumed surface are left out: what is behind an object in one image has no points.
     """
-    fresh = [one for one in found if one.execution is None and _seen(task, one).all()]
-    tried: list[HandGrasp] = []
-    for number, one in enumerate(fresh[:count], start=1):
-        tried.append(replace(one, execution=execute(_grasp(task, one))))
-        if progress is not None:
-            progress(number, count)
-        if is_proven(tried[-1]):
-            break
-    others = [one for one in found if all(one is not done for done in fresh[: len(tried)])]
-    return distinct(task, [*others, *tried])
+    ordered: list[HandGrasp] = []
+    done, proven = 0, False
+    for one in found:
+        if done < count and not proven and one.execution is None and _seen(task, one).all():
+            one = replace(one, execution=execute(_grasp(task, one)))
+            done, proven = done + 1, is_proven(one)
+            if progress is not None:
+                progress(done, count)
+        ordered.append(one)
+    return distinct(task, ordered)
 
 
 def _seen(task: HandTask, found: HandGrasp) -> Bool[np.ndarray, " n"]:
     """Return which contacts are on a surface that was observed."""
-    return task.surface.seen[task.surface_tree.query(found.points)[1]]
+    return task.surface.seen[task.surface.tree.query(found.points)[1]]
 
 
 def _grasp(task: HandTask, found: HandGrasp) -> Grasp:

@@ -126,11 +126,6 @@ class HandTask:
         """The surface and the region's probability, for networks."""
         return local_cloud(self.surface, self.probability)
 
-    @cached_property
-    def surface_tree(self) -> KDTree:
-        """The points of the surface, for queries of the nearest."""
-        return KDTree(self.surface.points)
-
     def probability(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Return the region's probability at points of the volume frame, relative to the best nearby."""
         world = transform_points(self.volume.T_world_volume, points)
