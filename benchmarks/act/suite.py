@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,8 @@ SEED, COUNT = 9000, 20
 TUNING_SEED = 0
 # All that is below the table's top, base frame, metres: half a centimetre, as things are set down on it.
 _TABLE = OrientedBox(np.array([0.5, 0.0, -0.255]), np.eye(3), np.array([1.0, 1.0, 0.25]))
+# Time between images in open loop, seconds: they say nothing there, but without any the arm would wait.
+_OPEN_LOOP_PERIOD = 0.4
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,15 @@ def _run(
     runs = []
     for kind in disturbances:
         for closed in (True, False):
+            period = config.tracking_period if closed else _OPEN_LOOP_PERIOD
             ended = run_simulated(
-                loaded, arm, prepared, config, closed_loop=closed, disturbance=kind, seed=seed
+                loaded,
+                arm,
+                prepared,
+                replace(config, tracking_period=period),
+                closed_loop=closed,
+                disturbance=kind,
+                seed=seed,
             )
             reaction, asked = _reaction(ended)
             steps = np.array(ended.outcome.step_seconds)
