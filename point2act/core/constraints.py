@@ -12,11 +12,24 @@ from typing import Literal, get_args
 When = Literal["precondition", "path", "goal", "postcondition"]
 """When a constraint must hold: at the start of a step, all the way, as its goal, or after it."""
 
-PointName = Literal["action_point", "center", "top", "bottom", "rim", "hole", "side_1", "side_2"]
+CellName = Literal["far_left", "far", "far_right", "left", "right", "near_left", "near", "near_right"]
+CELLS: dict[CellName, tuple[int, int]] = {
+    "far_left": (1, 1),
+    "far": (1, 0),
+    "far_right": (1, -1),
+    "left": (0, 1),
+    "right": (0, -1),
+    "near_left": (-1, 1),
+    "near": (-1, 0),
+    "near_right": (-1, -1),
+}
+"""Cells of a grid of three by three over a region, as the robot's base faces it: steps forward and left."""
+
+PointName = Literal["action_point", "center", "top", "bottom", "rim", "hole", "side_1", "side_2", CellName]
 """Points of a region.
 
 ``rim`` is the middle of an opening, ``hole`` that of a hole through it; the sides are the ends along its
-longest axis.
+longest axis. Those of ``CELLS`` are the middles of cells, seen from above.
 """
 
 AxisName = Literal["up", "long", "middle", "short", "rim_normal", "hole_axis"]

@@ -172,6 +172,17 @@ def frame_from_axes(
     return transform(np.stack([x, np.cross(z, x), z], axis=1), origin)
 
 
+def upright_axes(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """Return forward, left and up as rows, forward as near to the x axis as it can be.
+
+    Args:
+        up: Unit vector, not along x.
+    """
+    left = np.cross(up, [1.0, 0.0, 0.0])
+    left /= np.linalg.norm(left)
+    return np.stack([np.cross(left, up), left, up])
+
+
 def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     """Fit a box along the principal axes of points, without the outermost 2 % at each end of an axis."""
     center = points.mean(axis=0)

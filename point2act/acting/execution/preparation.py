@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from point2act.acting.constraints.grid_cells import with_cells
 from point2act.acting.constraints.region_features import (
     RegionFeatures,
     features_of,
@@ -141,12 +142,15 @@ def prepare(
         for name, one in found.items()
     }
     _check_features(plan, found)
-    features = {name: moved(one, T_base_world) for name, one in found.items()}
+    surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
+    features = {
+        name: with_cells(moved(one, T_base_world), surfaces[name], T_base_world[:3, :3] @ up)
+        for name, one in found.items()
+    }
     grasps = {
         name: grasp_choices(name, result.grasps, T_base_world, gripper) for name, result in results.items()
     }
     in_base = None if table is None else table @ invert(T_base_world)
-    surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
     context = next(iter(located.values())).context
     everything = transform_points(T_base_world, context.scene.means[context.solid])
     scenery = find_scenery(everything, in_base, surfaces)

@@ -14,7 +14,7 @@ from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
-from point2act.core.geometry import distance_to_box, invert, transform_box, transform_points
+from point2act.core.geometry import distance_to_box, invert, transform_box, transform_points, upright_axes
 from point2act.core.types import OrientedBox
 
 # Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
@@ -175,7 +175,7 @@ class SceneMemory:
         things, features, table = self.scene.things, self.scene.features, self.scene.table
         widest = self._max_width
         fixed, held, in_gripper = dict(self._motion), self.held, self._held
-        axes = np.eye(3) if table is None else _upright(table[:3])
+        axes = np.eye(3) if table is None else upright_axes(table[:3])
 
         def state(T_base_gripper: Float[np.ndarray, "4 4"]) -> SceneState:
             moved = fixed if in_gripper is None else {**fixed, in_gripper[0]: T_base_gripper @ in_gripper[1]}
@@ -233,10 +233,3 @@ class SceneMemory:
         return (
             float(distance_to_box(tip[None], box)[0]) <= _PLANNED and float(np.linalg.norm(shift)) <= _NOTED
         )
-
-
-def _upright(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
-    """Return forward, left and up as rows, forward as near to the base's x as it can be."""
-    left = np.cross(up, [1.0, 0.0, 0.0])
-    left /= np.linalg.norm(left)
-    return np.stack([np.cross(left, up), left, up])

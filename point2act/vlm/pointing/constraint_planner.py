@@ -38,6 +38,14 @@ POINTS: dict[PointName, str] = {
     "hole": "the middle of the hole through it, for a handle or a ring",
     "side_1": "one end along its longest axis",
     "side_2": "the other end along its longest axis",
+    "far_left": "its far left corner, seen from the robot: far is away from the robot",
+    "far": "the middle of its far end",
+    "far_right": "its far right corner",
+    "left": "the middle of its left end",
+    "right": "the middle of its right end",
+    "near_left": "its near left corner",
+    "near": "the middle of its near end",
+    "near_right": "its near right corner",
 }
 """What the points of a region are, by ``PointName``."""
 
