@@ -13,7 +13,7 @@ from jaxtyping import Float
 from point2act.acting.execution.control_loop import Aside, ControlLoop
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.core.errors import Point2ActError, PointsError
-from point2act.core.geometry import back_project, distance_to_box
+from point2act.core.geometry import at_pixels, back_project, distance_to_box, inside, project
 from point2act.core.types import OrientedBox, Query, View
 from point2act.data.crops import resize_image
 from point2act.pipeline.image_input import nearest_reading
@@ -30,6 +30,9 @@ where that is not possible, see ``locate_again``."""
 
 # Number of points of a ray whose distance from a region is computed. Chosen: 1 cm apart.
 _ON_RAY = 100
+# Number of points along each side of a box, share of them that is hidden of a hidden box, and distance from
+# which on what is in front of it hides it, metres. Chosen: noise of depth.
+_ALONG, _HIDDEN, _IN_FRONT = 5, 0.8, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class ShownPoint:
     """The centre of the camera."""
     place: Float[np.ndarray, " 3"]
     """The surface point."""
+    region_hidden: bool
+    """Whether something hides the region that the query is taken to mean in the image."""
 
     def passes(self, box: OrientedBox, reach: float) -> bool:
         """Return whether the ray to the point passes a box within a distance, metres."""
@@ -89,7 +94,7 @@ class Inquiry:
     """Asks a pointing model beside the control loop, and draws conclusions from its answers.
 
     Every query of a plan is asked again while the robot starts to move, until two answers confirm the thing
-    that is followed, or two that agree are elsewhere.
+    that is followed, or two that agree are elsewhere in an image in which nothing hides the thing.
     """
 
     def __init__(self, loop: ControlLoop, ask: Ask | None, locate: Locate, config: AskConfig):
@@ -171,7 +176,9 @@ class Inquiry:
     def _judge(self, name: str) -> None:
         """Close a question to which the answers are clear, or of which there are enough."""
         config, fresh = self._config, self._fresh[name]
-        shown = [point for point in fresh if point is not None]
+        pointed = [point for point in fresh if point is not None]
+        # Where the region is hidden a model points at something else, twice at the same: that says nothing.
+        shown = [point for point in pointed if not point.region_hidden]
         away = self._away(name, shown)
         agreeing = max((_near(place, away, config.together) for place in away), key=len, default=[])
         on_it = len(shown) - len(away)
@@ -180,7 +187,7 @@ class Inquiry:
         elif len(agreeing) >= config.agreeing and len(agreeing) > on_it:
             self._refuted[name] = agreeing
             del self._fresh[name]
-        elif len(fresh) >= config.most:
+        elif len(fresh) >= config.most or (len(pointed) >= config.agreeing and not shown):
             # Without a majority the first answers, which are more, count.
             del self._fresh[name]
 
@@ -231,14 +238,20 @@ class Inquiry:
         named, look = set(names), self._loop.look()
         asked = [query for name, query in self._queries.items() if name in named]
         self._loop.note("asked", ", ".join(query.name for query in asked))
+        state = self._loop.memory.state_at(0.0, {})(self._loop.T_base_gripper)
+        boxes = {query.name: state.box(query.name) for query in asked}
 
         def answers() -> Answers:
             view = look()
-            return {query.name: [self._shown_point(query, view) for _ in range(times)] for query in asked}
+            hidden = {name: is_hidden(view, box) for name, box in boxes.items()}
+            return {
+                query.name: [self._shown_point(query, view, hidden[query.name]) for _ in range(times)]
+                for query in asked
+            }
 
         return self._loop.start(answers, self._config.answer_seconds)
 
-    def _shown_point(self, query: Query, view: View) -> ShownPoint | None:
+    def _shown_point(self, query: Query, view: View, region_hidden: bool) -> ShownPoint | None:
         """Return what the view shows where an answer points."""
         assert self._ask is not None
         pixel = self._ask(query, view)
@@ -250,7 +263,26 @@ class Inquiry:
             # As on the arm, whose depth is left out.
             return None
         place = back_project(view.camera, view.T_world_cam, pixel[None], np.array([depth]))[0]
-        return ShownPoint(view.T_world_cam[:3, 3], place)
+        return ShownPoint(view.T_world_cam[:3, 3], place, region_hidden)
+
+
+def is_hidden(view: View, box: OrientedBox) -> bool:
+    """Return whether something in front of all of a box hides it, or the view does not reach it.
+
+    A view of nothing at the box does not: what was there has left.
+
+    Args:
+        view: A view with depth, 0 where it is unknown or on the arm.
+        box: A box in the frame of the view's pose, metres.
+    """
+    assert view.depth is not None
+    steps = np.linspace(-1, 1, _ALONG)
+    inner = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) * box.half_extents
+    pixels, depth = project(view.camera, view.T_world_cam, box.center + inner @ box.axes.T)
+    reached = inside(view.camera, pixels) & (depth > 0)
+    reading = np.where(reached, at_pixels(view.depth, pixels), 0.0)
+    # The arm's depth is left out of the image: what is unknown may be behind it.
+    return float((reading < depth.min() - _IN_FRONT).mean()) >= _HIDDEN
 
 
 def answers_of(pointer: Pointer, side: int) -> Ask:
