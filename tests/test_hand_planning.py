@@ -29,6 +29,7 @@ from point2act.grasping.end_effector import (
 )
 from point2act.grasping.grasps_json import read_grasps, write_grasps
 from point2act.grasping.grippers import Gripper, load_gripper
+from point2act.grasping.hands.checks import Execution
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.plan import plan_hand_grasps
@@ -329,6 +330,32 @@ def test_without_mujoco_a_hand_is_refused_in_one_sentence(tmp_path):
     assert tried.returncode == 2, tried.stderr
     assert 'pip install "point2act[hands]"' in " ".join(tried.stderr.split())
     assert "Traceback" not in tried.stderr
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_executions_end_with_one_that_holds_and_report_their_progress(held: bool):
+    """Otherwise all that is returned was executed, and the progress goes on to the last."""
+    executed, steps = [], []
+
+    def execute(grasp: Grasp) -> Execution:
+        executed.append(grasp)
+        return Execution(lifted=held, shaken=held, on_part=1.0 if held else None)
+
+    solid, point = SOLIDS["cylinder"]
+    found, failure = plan_hand_grasps(
+        volume_of(solid),
+        region_at(point, (0.04, 0.04, 0.03)),
+        load_hand("allegro"),
+        config=replace(QUICK, executions=2),
+        executor=lambda task: execute,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert failure is None
+    assert len(executed) == (1 if held else len(found)) > 0
+    done = [one for one, _ in steps]
+    assert done == sorted(done)
+    assert done[-1] - QUICK.optimization.iterations == len(executed)
+    assert all(one <= total for one, total in steps)
 
 
 def test_nothing_is_executed_if_that_is_asked_for():

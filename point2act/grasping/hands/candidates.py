@@ -35,7 +35,8 @@ def candidates(
 ) -> Iterator[tuple[Grasps, ProgressCallback | None]]:
     """Yield batches of optimised grasps, the best of each first, from the sources of ``config.head``.
 
-    With each comes what reports the progress of its ``config.executions`` executions.
+    With each comes what reports the progress of its ``config.executions`` executions, and after the last
+    batch of those that follow.
 
     Args:
         task: The region and the planner.
@@ -54,6 +55,8 @@ def candidates(
     if config.head != "learned":
         batches += config.rounds * [(_starts, config.optimization)]
     total, done = sum(schedule.iterations + config.executions for _, schedule in batches), 0
+    if config.executions:  # at the end, see ``_search``
+        total += config.max_grasps
 
     def ticks_from(done: int) -> ProgressCallback | None:
         return None if progress is None else partial(_shifted, progress, done, total)

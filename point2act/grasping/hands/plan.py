@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _search(
     ).to(device, dtype)
     execute = None if executor is None else executor(task)
     found: list[HandGrasp] = []
-    counts = CheckCounts()
+    counts, tick = CheckCounts(), None
     for grasps, tick in candidates(task, model, field, rng, progress):
         kept, rejected = check_grasps(grasps, model, field, task.solid, config=config.checks)
         counts = counts + rejected
@@ -107,8 +108,14 @@ def _search(
             break
     else:
         if execute is not None:  # what was not executed is no better than what failed
-            found = _executed(task, found, len(found), execute, None)
+            rest = None if tick is None else partial(_after, tick, config.executions)
+            found = _executed(task, found, len(found), execute, rest)
     return found, counts
+
+
+def _after(progress: ProgressCallback, done: int, step: int, total: int) -> None:
+    """Report steps that follow ``done`` others."""
+    progress(done + step, done + total)
 
 
 def _is_enough(task: HandTask, found: list[HandGrasp]) -> bool:
