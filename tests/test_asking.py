@@ -14,7 +14,7 @@ pytest.importorskip("mink", reason="control needs mink: pip install point2act[ac
 pytest.importorskip("ruckig")
 
 from point2act.acting.constraints.region_features import RegionFeatures
-from point2act.acting.execution.asking import AskConfig, Inquiry, answers_of, is_hidden
+from point2act.acting.execution.asking import AskConfig, Inquiry, answers_of
 from point2act.acting.execution.control_loop import ControlLoop, LoopConfig
 from point2act.acting.execution.perception import BesideControl, Motions, Observation
 from point2act.acting.execution.preparation import PreparedTask
@@ -165,27 +165,6 @@ def test_a_region_that_is_hidden_is_not_refuted(arm: Arm) -> None:
     assert not inquiry.refuted()
     assert questions(loop) == ["cup, tray"]
     loop.close()
-
-
-@pytest.mark.parametrize(
-    ("height", "share", "hidden"),
-    [
-        (0.0, 1.0, False),
-        (0.005, 1.0, False),  # its own surface, with noise
-        (0.2, 1.0, True),
-        (0.2, 0.5, False),  # half of it shows
-        (-0.3, 1.0, False),  # nothing is there any more
-        (1.0, 1.0, True),  # the arm, whose depth is left out
-    ],
-)
-def test_what_stands_in_front_of_all_of_a_box_hides_it(height: float, share: float, hidden: bool) -> None:
-    box = OrientedBox(np.array([0.45, 0.0, 0.0]), np.eye(3), np.array([0.04, 0.04, 0.03]))
-    depth = np.full((120, 160), 0.97, np.float32)
-    depth[:, : 80 if share < 1 else None] = 0.97 - height if height < 1 else 0.0
-    view = View("camera", CAMERA, T_BASE_CAM, np.zeros((120, 160, 3), np.uint8), depth)
-    assert is_hidden(view, box) == hidden
-    beyond = OrientedBox(np.array([5.0, 0.0, 0.0]), np.eye(3), box.half_extents)
-    assert is_hidden(view, beyond)
 
 
 @settings(deadline=None, max_examples=15)

@@ -12,11 +12,11 @@ from jaxtyping import Float
 
 from point2act.acting.execution.control_loop import Aside, ControlLoop
 from point2act.acting.execution.preparation import PreparedTask
-from point2act.core.errors import Point2ActError, PointsError
-from point2act.core.geometry import at_pixels, back_project, distance_to_box, inside, project
-from point2act.core.types import OrientedBox, Query, View
+from point2act.acting.execution.shown_point import ShownPoint, is_hidden, shown_point
+from point2act.core.errors import Point2ActError
+from point2act.core.geometry import distance_to_box
+from point2act.core.types import Query, View
 from point2act.data.crops import resize_image
-from point2act.pipeline.image_input import nearest_reading
 from point2act.vlm.pointing.point import Pointer, point_at
 
 _log = logging.getLogger(__name__)
@@ -27,30 +27,6 @@ Ask = Callable[[Query, View], Float[np.ndarray, " 2"] | None]
 Locate = Callable[[str, Sequence[Float[np.ndarray, " 3"]]], PreparedTask | None]
 """Returns the task with a query located anew by its name and its fresh answers, base frame, metres; None
 where that is not possible, see ``locate_again``."""
-
-# Number of points of a ray whose distance from a region is computed. Chosen: 1 cm apart.
-_ON_RAY = 100
-# Number of points along each side of a box, share of them that is hidden of a hidden box, and distance from
-# which on what is in front of it hides it, metres. Chosen: noise of depth.
-_ALONG, _HIDDEN, _IN_FRONT = 5, 0.8, 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class ShownPoint:
-    """What the camera shows at the pixel of an answer, base frame, metres."""
-
-    camera: Float[np.ndarray, " 3"]
-    """The centre of the camera."""
-    place: Float[np.ndarray, " 3"]
-    """The surface point."""
-    region_hidden: bool
-    """Whether something hides the region that the query is taken to mean in the image."""
-
-    def passes(self, box: OrientedBox, reach: float) -> bool:
-        """Return whether the ray to the point passes a box within a distance, metres."""
-        ray = np.linspace(self.camera, self.place, _ON_RAY)
-        return bool(distance_to_box(ray, box).min() <= reach)
-
 
 Answers = Mapping[str, Sequence[ShownPoint | None]]
 """Answers to queries, by their names; None for "not visible"."""
@@ -245,44 +221,17 @@ class Inquiry:
             view = look()
             hidden = {name: is_hidden(view, box) for name, box in boxes.items()}
             return {
-                query.name: [self._shown_point(query, view, hidden[query.name]) for _ in range(times)]
+                query.name: [self._answer(query, view, hidden[query.name]) for _ in range(times)]
                 for query in asked
             }
 
         return self._loop.start(answers, self._config.answer_seconds)
 
-    def _shown_point(self, query: Query, view: View, region_hidden: bool) -> ShownPoint | None:
+    def _answer(self, query: Query, view: View, region_hidden: bool) -> ShownPoint | None:
         """Return what the view shows where an answer points."""
         assert self._ask is not None
         pixel = self._ask(query, view)
-        if pixel is None:
-            return None
-        try:
-            depth = nearest_reading(view, pixel, f"the answer to '{query.text}'")
-        except PointsError:
-            # As on the arm, whose depth is left out.
-            return None
-        place = back_project(view.camera, view.T_world_cam, pixel[None], np.array([depth]))[0]
-        return ShownPoint(view.T_world_cam[:3, 3], place, region_hidden)
-
-
-def is_hidden(view: View, box: OrientedBox) -> bool:
-    """Return whether something in front of all of a box hides it, or the view does not reach it.
-
-    A view of nothing at the box does not: what was there has left.
-
-    Args:
-        view: A view with depth, 0 where it is unknown or on the arm.
-        box: A box in the frame of the view's pose, metres.
-    """
-    assert view.depth is not None
-    steps = np.linspace(-1, 1, _ALONG)
-    inner = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) * box.half_extents
-    pixels, depth = project(view.camera, view.T_world_cam, box.center + inner @ box.axes.T)
-    reached = inside(view.camera, pixels) & (depth > 0)
-    reading = np.where(reached, at_pixels(view.depth, pixels), 0.0)
-    # The arm's depth is left out of the image: what is unknown may be behind it.
-    return float((reading < depth.min() - _IN_FRONT).mean()) >= _HIDDEN
+        return None if pixel is None else shown_point(view, pixel, region_hidden)
 
 
 def answers_of(pointer: Pointer, side: int) -> Ask:
