@@ -120,6 +120,25 @@ def test_things_are_moved_by_5_to_15_cm_and_stand_upright(
     assert body.xpos[2] == pytest.approx(before[2], abs=3e-3)
 
 
+def test_a_thing_is_pulled_from_between_the_fingers_first(robot: SimulatedRobot, task: Task) -> None:
+    """Along them, so that who pulls does not push the robot, and then put down beside where it stood."""
+    thing, places = robot.data.joint("yellow_mug"), []
+    rest = robot.data.body("yellow_mug").xpos.copy()
+    palm = robot.data.body("gripper/palm")
+    approach = palm.xmat.reshape(3, 3)[:, 2].copy()
+    thing.qpos[:3] = palm.xpos + 0.25 * approach
+    taken = thing.qpos[:3].copy()
+    robot.before_step.append(lambda one: places.append(one.data.joint("yellow_mug").qpos[:3].copy()))
+    _disturb(robot, task, "pulled", Roles("yellow_mug", "green_mug"))
+    way = np.array(places) - taken
+    out = way[: np.argmax(way @ approach > 0.05)]
+    assert len(out) > 5
+    np.testing.assert_allclose(out - np.outer(out @ approach, approach), 0.0, atol=1e-3)
+    away = robot.data.body("yellow_mug").xpos - rest
+    assert 0.045 < np.linalg.norm(away[:2]) < 0.16
+    assert abs(away[2]) < 0.06
+
+
 def test_the_camera_is_covered_for_a_second(robot: SimulatedRobot, task: Task) -> None:
     disturber = Disturber("covered", task.scene, Roles("yellow_mug", None), np.random.default_rng(0))
     disturber.started = float(robot.data.time)

@@ -31,6 +31,9 @@ _ATTEMPTS = 500
 _NEAR, _LIFTED = 0.22, 0.05
 # Duration of a motion, of a push, and of a covered camera, seconds.
 _SECONDS, _PUSHED, _COVERED = 0.5, 0.3, 1.0
+# Distance by which a thing is pulled out of the fingers before it is put elsewhere, metres. Chosen: the length
+# of fingers.
+_OUT = 0.06
 # Torque of a push, as a fraction of the joint's largest. Chosen: it turns the arm by a few degrees.
 _TORQUE = 0.6
 # Time at which a run without an object to grasp is disturbed, seconds. Chosen.
@@ -81,8 +84,10 @@ class Disturber:
         self.started: float | None = None
         """Time at which it started, seconds; None before."""
         self._thing = roles.goal if kind == "goal_moved" else roles.target
-        self._way: tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 3"]] | None = None
-        """Position and orientation of the thing when it is taken, and where it is put; None before."""
+        self._turn: Float[np.ndarray, " 4"] | None = None
+        """Orientation of the thing when it is taken; None before."""
+        self._way: list[Float[np.ndarray, " 3"]] = []
+        """Places of the thing from where it is taken to where it is put; none before."""
         self._joint = int(rng.integers(1, 4))
         self._push = _TORQUE * rng.choice([-1.0, 1.0])
 
@@ -116,13 +121,25 @@ class Disturber:
     def _carry(self, robot: DisturbedRobot, share: float) -> None:
         """Move a thing along a straight line to where it is put, at rest at every moment."""
         joint = robot.data.joint(self._thing)
-        if self._way is None:
-            self._way = joint.qpos.copy(), self._place(robot, joint.qpos[:3])
-        start, end = self._way
-        joint.qpos[:3] = start[:3] + share * (end - start[:3])
+        if self._turn is None:
+            start, self._turn = joint.qpos[:3].copy(), joint.qpos[3:].copy()
+            between = [self._out_of(robot, start)] if self.kind == "pulled" else []
+            self._way = [start, *between, self._place(robot, start)]
+        moments = np.linspace(0.0, 1.0, len(self._way))
+        joint.qpos[:3] = [np.interp(share, moments, along) for along in np.transpose(self._way)]
         if self.kind != "pulled":
-            joint.qpos[3:] = start[3:]
+            joint.qpos[3:] = self._turn
         joint.qvel[:] = 0.0
+
+    def _out_of(self, robot: DisturbedRobot, start: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
+        """Return where a thing is out of the gripper, pulled from between its fingers.
+
+        Across them who pulls would push the robot; and not deeper than where the thing rested.
+        """
+        assert self._thing is not None
+        approach = robot.data.body("gripper/palm").xmat.reshape(3, 3)[:, 2]
+        out = start + _OUT * approach
+        return np.array([*out[:2], max(out[2], self._scene.T_world_thing[self._thing][2, 3])])
 
     def _place(self, robot: DisturbedRobot, start: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
         """Draw a free place on the table within the distances, at the height at which the thing rested.
