@@ -215,7 +215,7 @@ class StageRunner:
         boxes = [memory.obstacles(stage.touches, stage.choice)]
         if memory.held and not stage.guided:
             boxes.insert(0, memory.obstacles(frozenset()))
-        for anywhere in (False, True) if stage.near is None else (False,):
+        for anywhere in (False, True) if stage.may_turn and stage.near is None else (False,):
             for obstacles in boxes:
                 yield obstacles, anywhere
 

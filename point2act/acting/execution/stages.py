@@ -72,6 +72,8 @@ class Motion:
     """Joint positions near which those at the goal are sought, radians; None for anywhere."""
     carries: bool = False
     """Whether what is held is brought there from above, over what stands on the way."""
+    may_turn: bool = True
+    """Whether the arm may turn over for it if it must: what is held then swings far, and may hit the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +272,7 @@ def carried_over(
             speed=1.0,
             sets_down=False,
             carries=False,
+            may_turn=False,
         )
         for T in poses
     )
