@@ -31,8 +31,8 @@ _ATTEMPTS = 500
 _NEAR, _LIFTED = 0.22, 0.05
 # Duration of a motion, of a push, and of a covered camera, seconds.
 _SECONDS, _PUSHED, _COVERED = 0.5, 0.3, 1.0
-# Distance by which a thing is pulled out of the fingers before it is put elsewhere, metres. Chosen: the length
-# of fingers.
+# Distance by which a thing is pulled out of the fingers before it is put elsewhere, metres. Chosen: as long
+# as fingers are.
 _OUT = 0.06
 # Torque of a push, as a fraction of the joint's largest. Chosen: it turns the arm by a few degrees.
 _TORQUE = 0.6

@@ -73,7 +73,7 @@ class Motion:
     carries: bool = False
     """Whether what is held is brought there from above, over what stands on the way."""
     may_turn: bool = True
-    """Whether the arm may turn over for it if it must: what is held then swings far, and may hit the table."""
+    """Whether the arm may turn over for it if it must: what is held then swings far, down to the table."""
 
 
 @dataclass(frozen=True, eq=False)
