@@ -268,9 +268,12 @@ def test_what_is_refuted_is_located_anew_and_followed_there(arm: Arm) -> None:
     assert watched.restarted == [("cup", None)]
 
 
-def test_answers_that_agreed_by_chance_refute_nothing(arm: Arm) -> None:
+@pytest.mark.parametrize("on_it", [1, 2, 3])
+def test_answers_that_agreed_by_chance_refute_nothing(arm: Arm, on_it: int) -> None:
+    """The first two were chosen since they are elsewhere: only the further ones count."""
     loop = loop_of(arm, Lost(lost=False))
-    answers = answering(ELSEWHERE, ELSEWHERE, *[PLACES["cup"]] * 3)
+    further = [PLACES["cup"]] * on_it + [ELSEWHERE, FAR_AWAY, None][: 3 - on_it]
+    answers = answering(ELSEWHERE, ELSEWHERE, *further)
 
     def locate(name: str, places: Sequence[np.ndarray]) -> PreparedTask | None:
         raise AssertionError

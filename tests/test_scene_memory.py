@@ -34,7 +34,8 @@ def beside_mug(*way: float) -> np.ndarray:
 
 def features(center: np.ndarray) -> RegionFeatures:
     box = OrientedBox(center, np.eye(3), np.array([0.03, 0.03, 0.04]))
-    return RegionFeatures({"center": center}, {"up": np.array([0.0, 0.0, 1.0])}, box)
+    bottom = center * [1, 1, 0]
+    return RegionFeatures({"center": center, "bottom": bottom}, {"up": np.array([0.0, 0.0, 1.0])}, box)
 
 
 def memory(table: np.ndarray | None = None) -> SceneMemory:
@@ -89,6 +90,22 @@ def test_a_jump_needs_two_images():
     np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
     one.see(seen(there), FAR)
     np.testing.assert_array_equal(motions(one)["cup"], there)
+
+
+@pytest.mark.parametrize(("way", "expected"), [(-0.02, None), (-0.01, 0.0), (0.02, 0.02)])
+def test_a_thing_does_not_sink_into_the_table(way: float, expected: float | None):
+    """A tracker slides along the smooth side of a mug: it stays on the table, or where it was."""
+    one = memory(np.array([0.0, 0.0, 1.0, 0.0]))
+    for _ in range(3):
+        one.see(seen(shift(0.0, 0.01, way)), FAR)
+    there = np.eye(4) if expected is None else shift(0.0, 0.01, expected)
+    np.testing.assert_allclose(motions(one)["cup"], there, atol=1e-12)
+
+
+def test_without_a_table_things_may_be_anywhere():
+    one = memory()
+    one.see(seen(shift(0.0, 0.0, -0.02)), FAR)
+    np.testing.assert_array_equal(motions(one)["cup"], shift(0.0, 0.0, -0.02))
 
 
 def test_jumps_to_different_places_are_not_believed():

@@ -125,8 +125,8 @@ class Inquiry:
             there = [point for point in further[name] if point is not None]
             again = [point.place for point in there if _near(point.place, first, config.together)]
             places = [*first, *again]
-            if len(there) - len(self._away(name, there)) > len(places):
-                # The answers that refuted it agreed by chance.
+            if len(there) - len(self._away(name, there)) >= len(again):
+                # The answers that refuted it agreed by chance; chosen for that, they do not count here.
                 continue
             job = partial(self._locate, name, places)
             prepared = loop.result(loop.start(job, config.locate_seconds))

@@ -14,7 +14,14 @@ from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
-from point2act.core.geometry import distance_to_box, invert, transform_box, transform_points, upright_axes
+from point2act.core.geometry import (
+    distance_to_box,
+    invert,
+    transform,
+    transform_box,
+    transform_points,
+    upright_axes,
+)
 from point2act.core.types import OrientedBox
 
 # Distance of the gripper's middle from a region at which it hides the thing, so that the tracker errs: until
@@ -28,6 +35,8 @@ _NOTED = 0.02
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
+# Depth in the table from which on a measured pose is a mistake, metres. Chosen: above the noise of a pose.
+_SUNK = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +120,7 @@ class SceneMemory:
         ]
         self.lost = {thing for thing in free if seen[thing].lost}
         for thing in free:
-            motion = seen[thing].motion
+            motion = self._above_table(thing, seen[thing].motion)
             if motion is not None and self._confirmed(thing, motion):
                 self._motion[thing] = motion
         return {thing: away for thing in free if (away := self._moved(thing)) > _NOTED}
@@ -151,6 +160,22 @@ class SceneMemory:
             return True
         self._jumps[thing] = motion
         return False
+
+    def _above_table(
+        self, thing: str, motion: Float[np.ndarray, "4 4"] | None
+    ) -> Float[np.ndarray, "4 4"] | None:
+        """Return a motion with the thing on the table where it would be in it, None where it is far in it.
+
+        Along the smooth side of a mug a tracker slides down.
+        """
+        table = self.scene.table
+        if table is None or motion is None:
+            return motion
+        own = [query for query, one in self.scene.things.items() if one == thing]
+        bottoms = np.stack([self.scene.features[query].points["bottom"] for query in own])
+        before, after = (at @ table[:3] + table[3] for at in (bottoms, transform_points(motion, bottoms)))
+        sunk = max(float((np.minimum(before, 0.0) - after).max()), 0.0)
+        return None if sunk > _SUNK else transform(np.eye(3), sunk * table[:3]) @ motion
 
     def _center(self, thing: str) -> Float[np.ndarray, " 3"]:
         query = next(query for query, one in self.scene.things.items() if one == thing)
