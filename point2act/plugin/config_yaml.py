@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
+from yaml.constructor import UnsafeConstructor
 
 _LIBRARIES = ("builtins", "nerfstudio", "pathlib", "point2act", "torch")
 """Libraries that define the classes of a point2act config."""
@@ -44,7 +45,7 @@ def register_moved_modules() -> None:
         sys.modules.setdefault(old, import_module(new))
 
 
-class _ConfigLoader(yaml.Loader):
+class _ConfigLoader(yaml.Loader, UnsafeConstructor):
     """YAML loader of dataclasses, paths and enumerations that refuses modules and calls."""
 
     def find_python_module(self, name: str, mark: Any) -> Any:

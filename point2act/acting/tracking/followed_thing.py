@@ -145,6 +145,7 @@ class FollowedThing:
 
 def _contrasting(thing: Thing, first: TrackedFrame, tolerances: Tolerances) -> Tolerances:
     """Return tolerances of colour with which a thing differs from what is beside it, as far as possible."""
+    tried = tolerances
     for share in _SHARES:
         tried = replace(tolerances, lightness=share * tolerances.lightness, color=share * tolerances.color)
         if compare(thing.beside.points, thing.beside.lab, first, tried).agree.mean() <= _CONTRAST:
