@@ -19,10 +19,9 @@ def button_scene(task: Task) -> TaskScene:
     """Return the true features of the red button in the base frame."""
     box, T = part_box(task.scene, "button"), task.scene.T_base_world
     center, up = transform_points(T, box.center), np.array([0.0, 0.0, 1.0])
-    top = center + box.half_extents[2] * up
-    features = RegionFeatures(
-        {"center": center, "top": top}, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents)
-    )
+    height = box.half_extents[2] * up
+    points = {"center": center, "top": center + height, "bottom": center - height}
+    features = RegionFeatures(points, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents))
     return TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
 
 
