@@ -82,3 +82,15 @@ def test_what_stands_in_front_of_all_of_a_box_hides_it(height: float, share: flo
     assert is_hidden(view, box) == hidden
     beyond = OrientedBox(np.array([5.0, 0.0, 0.0]), np.eye(3), box.half_extents)
     assert is_hidden(view, beyond)
+
+
+@pytest.mark.parametrize(("angle", "hidden"), [(0.5, True), (-0.5, False)])
+def test_a_turned_box_is_hidden_where_it_is(angle: float, hidden: bool) -> None:
+    """By a bar above it, and not by one above its mirror image."""
+    along = np.array([np.cos(0.5), np.sin(0.5), 0.0])
+    axes = np.stack([along, np.cross([0.0, 0.0, 1.0], along), [0.0, 0.0, 1.0]])
+    box = OrientedBox(np.array([0.45, 0.0, 0.0]), axes, np.array([0.15, 0.005, 0.005]))
+    row, column = np.mgrid[:480, :640]
+    x, y = (column + 0.5 - 320) / 600, -(row + 0.5 - 240) / 600
+    depth = np.where(np.abs(y * np.cos(angle) - x * np.sin(angle)) < 0.03, 0.8, 1.0)
+    assert is_hidden(view_of(depth), box) == hidden

@@ -11,12 +11,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.acting.constraints.region_features import RegionFeatures
+from point2act.acting.constraints.region_features import ENDS, RegionFeatures
 from point2act.core.constraints import CELLS
 from point2act.core.geometry import upright_axes
 
-# Quantiles that are taken for the ends of a region, as in ``find_features``.
-_ENDS = (0.02, 0.98)
 _CELLS = 3
 """Cells along each side."""
 
@@ -37,7 +35,7 @@ def with_cells(
     """
     axes = upright_axes(up)
     local = surface @ axes.T
-    low, high = np.quantile(local[:, :2], _ENDS, axis=0)
+    low, high = np.quantile(local[:, :2], ENDS, axis=0)
     cell = (high - low) / _CELLS
     middle = (low + high) / 2
     points = {

@@ -26,7 +26,7 @@ _CONNECTED = 0.015
 # handle a piece was localized: at 1 cm the hole is found 3 and 5 mm from its middle, at 3 cm the mug's own.
 _AROUND = (0.01, 0.02)
 # Quantiles that are taken for the ends of a region, as in ``fit_box``.
-_ENDS = (0.02, 0.98)
+ENDS = (0.02, 0.98)
 # The highest part: this share of the height, or twice the 2 mm that depth is off. Both chosen.
 _TOP_SHARE, _TOP_MIN = 0.1, 0.004
 # An axis points along the first reference that it is not about perpendicular to: 12 degrees. Chosen, so that
@@ -228,4 +228,4 @@ def _ends(points: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) ->
     order = np.argsort(points, axis=0, kind="stable")
     below = np.cumsum(weights[order], axis=0) - weights[order] / 2
     columns = zip(below.T / weights.sum(), np.take_along_axis(points, order, axis=0).T, strict=True)
-    return np.stack([np.interp(_ENDS, share, values) for share, values in columns], axis=1)
+    return np.stack([np.interp(ENDS, share, values) for share, values in columns], axis=1)

@@ -137,12 +137,10 @@ def prepare(
         found[name] = with_rim(found[name], located[name], up)
     for name in _missing(plan, found, _HOLE):
         found[name] = with_hole(found[name], located[name], up)
-    found = {
-        name: replace(on_table(one, table), box=fit_box(surface_of(located[name])[0]))
-        for name, one in found.items()
-    }
+    own = {name: surface_of(one)[0] for name, one in located.items()}
+    found = {name: replace(on_table(one, table), box=fit_box(own[name])) for name, one in found.items()}
     _check_features(plan, found)
-    surfaces = {name: transform_points(T_base_world, surface_of(one)[0]) for name, one in located.items()}
+    surfaces = {name: transform_points(T_base_world, surface) for name, surface in own.items()}
     features = {
         name: with_cells(moved(one, T_base_world), surfaces[name], T_base_world[:3, :3] @ up)
         for name, one in found.items()

@@ -66,10 +66,9 @@ def _in_front(
     assert view.depth is not None
     row, column = np.nonzero((view.depth > 0) & (view.depth < depth - _BEHIND))
     away = np.hypot(column + 0.5 - pixel[0], row + 0.5 - pixel[1])
-    near = away <= _MISSED * view.camera.width
-    if near.sum() < _MIN_PIXELS:
+    if (away <= _MISSED * view.camera.width).sum() < _MIN_PIXELS:
         return pixel, depth
-    first = int(np.where(near, away, np.inf).argmin())
+    first = int(away.argmin())
     found = np.array([column[first], row[first]]) + 0.5
     return found, float(view.depth[row[first], column[first]])
 
@@ -86,7 +85,7 @@ def is_hidden(view: View, box: OrientedBox) -> bool:
     assert view.depth is not None
     steps = np.linspace(-1, 1, _ALONG)
     inner = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) * box.half_extents
-    pixels, depth = project(view.camera, view.T_world_cam, box.center + inner @ box.axes.T)
+    pixels, depth = project(view.camera, view.T_world_cam, box.center + inner @ box.axes)
     reached = inside(view.camera, pixels) & (depth > 0)
     reading = np.where(reached, at_pixels(view.depth, pixels), 0.0)
     # The arm's depth is left out of the image: what is unknown may be behind it.
