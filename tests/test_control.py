@@ -28,6 +28,7 @@ from point2act.acting.control.gripper_constraints import (
     GripperOnApproach,
     backed_off,
 )
+from point2act.acting.control.smoothing import SmoothMotion
 from point2act.core.constraints import Constraint
 from point2act.core.geometry import invert, transform
 from point2act.core.mujoco_import import mujoco
@@ -354,6 +355,22 @@ def test_the_table_is_not_entered():
     assert MODEL.clearance(data_at(MODEL, goal)) < -0.01
     way = moved(controller(), start, goal)
     assert min(MODEL.clearance(data_at(MODEL, joints)) for joints in way[::4]) > 0.0
+
+
+@pytest.mark.parametrize("height", [0.2, 0.35, 0.5])
+def test_an_arm_brakes_in_time_before_the_table(height: float):
+    """With the acceleration that its joints have, from full speed straight down."""
+    start, middle = joints_at(at(0.5, 0.0, height)), at(0.5, 0.0, height)[:3, 3]
+    down = np.linalg.pinv(MODEL.jacobian(data_at(MODEL, start), middle)) @ np.array([0, 0, -1.0, 0, 0, 0])
+    one, smooth = controller(), SmoothMotion(start, 0.5 * ARM.velocity, PERIOD)
+    clearances, fastest = [], 0.0
+    for _ in range(200):
+        before = smooth.joints
+        after = smooth.follow(one.velocity(before, before + down, [], alone, PERIOD, 1.0))
+        fastest = max(fastest, float((np.abs(after - before) / PERIOD / ARM.velocity).max()))
+        clearances.append(MODEL.clearance(data_at(MODEL, after)))
+    assert fastest > 0.3
+    assert min(clearances) > 0.0
 
 
 @pytest.mark.parametrize("joint", [0, 2, 3, 4, 5, 6])

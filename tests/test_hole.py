@@ -14,6 +14,7 @@ from point2act.core.geometry import transform, transform_points
 NOISE, SPACING = 0.001, 0.005
 AXIS = np.array([0.0, 1.0, 0.0])
 """Through the handle of ``mug``."""
+UP = np.array([0.0, 0.0, 1.0])
 FROM = np.array([0.6, -0.7, 0.4])
 """Where it is seen from."""
 
@@ -62,9 +63,10 @@ def test_the_hole_of_a_handle_is_found_where_one_side_of_it_is_seen(seed: int):
     turn = Rotation.random(random_state=seed).as_matrix()
     T = transform(turn, rng.uniform(-0.5, 0.5, 3))
     handle, mug = transform_points(T, handle), transform_points(T, mug)
-    hole = find_hole(handle, np.vstack([handle, mug]), principal(handle))
+    hole = find_hole(handle, np.vstack([handle, mug]), principal(handle), turn @ UP)
     assert hole is not None
     assert np.rad2deg(np.arccos(abs(hole.axis @ turn @ AXIS))) < 15
+    assert abs(hole.axis @ turn @ UP) < 1e-9, "the mug stands"
     center = transform_points(np.linalg.inv(T), hole.center)
     assert abs(center[0] - 0.0095) < 0.003
     assert abs(center[2]) < 0.003
@@ -75,10 +77,22 @@ def test_the_hole_of_a_handle_is_found_where_one_side_of_it_is_seen(seed: int):
 def test_a_ring_has_its_hole_in_the_middle(seed: int, radius: float):
     rng = np.random.default_rng(seed)
     ring = shown(tube(rng, radius, 0.004, 0, 2 * np.pi), rng)
-    hole = find_hole(ring, ring, principal(ring))
+    hole = find_hole(ring, ring, principal(ring), UP)
     assert hole is not None
     assert np.linalg.norm(hole.center - (hole.center @ AXIS) * AXIS) < 0.004
     assert hole.radius == pytest.approx(radius - 0.004, abs=0.003)
+
+
+@pytest.mark.parametrize(("lean", "expected"), [(0, 0), (15, 0), (45, 45), (75, 90), (90, 90)])
+def test_a_ring_that_leans_has_a_level_or_upright_axis_only_where_it_nearly_is(lean: float, expected: float):
+    """Its own axis is level; the vertical is turned instead."""
+    rng = np.random.default_rng(1)
+    ring = shown(tube(rng, 0.03, 0.004, 0, 2 * np.pi), rng)
+    up = np.cos(np.deg2rad(lean)) * UP + np.sin(np.deg2rad(lean)) * AXIS
+    hole = find_hole(ring, ring, principal(ring), up)
+    assert hole is not None
+    off = 12 if expected == 45 else 1e-3
+    assert np.rad2deg(np.arcsin(min(abs(hole.axis @ up), 1))) == pytest.approx(expected, abs=off)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,15 +100,15 @@ def test_a_plate_and_a_ball_have_no_hole(seed: int):
     rng = np.random.default_rng(seed)
     x, y = spread(rng, 0.16, 0.16)
     plate = np.stack([x, y, NOISE * rng.standard_normal(len(x))], axis=1)
-    assert find_hole(plate, plate, principal(plate)) is None
+    assert find_hole(plate, plate, principal(plate), UP) is None
     # Evenly spread: along a spiral whose turns are apart by the golden angle.
     number = np.arange(800) + 0.5
     z, turn = 1 - number / 400, np.pi * (1 + np.sqrt(5)) * number
     ball = np.stack([np.sqrt(1 - z**2) * np.cos(turn), np.sqrt(1 - z**2) * np.sin(turn), z], axis=1)
     ball = 0.04 * ball + NOISE * rng.standard_normal(ball.shape)
-    assert find_hole(ball[z > 0], ball, principal(ball[z > 0])) is None
+    assert find_hole(ball[z > 0], ball, principal(ball[z > 0]), UP) is None
 
 
 @pytest.mark.parametrize("points", [np.zeros((1, 3)), np.zeros((5, 3)), np.outer(np.arange(9.0), [1, 0, 0])])
 def test_points_without_area_have_no_hole(points: np.ndarray):
-    assert find_hole(points, points, np.eye(3)) is None
+    assert find_hole(points, points, np.eye(3), UP) is None

@@ -345,7 +345,7 @@ def test_the_hole_of_a_ring_is_found_from_a_piece_of_it(localized: dict[str, Loc
         region=region,
     )
     part = features_of(one, UP)
-    assert find_hole(ring[piece], ring, np.eye(3)) is None
+    assert find_hole(ring[piece], ring, np.eye(3), UP) is None
     found = with_hole(part, one, UP)
     np.testing.assert_allclose(found.points["hole"], np.zeros(3), atol=0.004)
     assert abs(found.axes["hole_axis"][1]) > 0.98

@@ -9,6 +9,7 @@ import pytest
 from constraint_states import rigid
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 pytest.importorskip("mink", reason="control needs mink: pip install point2act[act]")
 
@@ -100,6 +101,36 @@ def test_a_thing_does_not_sink_into_the_table(way: float, expected: float | None
         one.see(seen(shift(0.0, 0.01, way)), FAR)
     there = np.eye(4) if expected is None else shift(0.0, 0.01, expected)
     np.testing.assert_allclose(motions(one)["cup"], there, atol=1e-12)
+
+
+def tilt(angle: float, *, turn: float = 0.0) -> np.ndarray:
+    """A motion about the middle of the mug's body, degrees."""
+    rotation = Rotation.from_euler("zx", [turn, angle], degrees=True).as_matrix()
+    return transform(rotation, MUG - rotation @ MUG)
+
+
+@pytest.mark.parametrize(("angle", "expected"), [(20.0, 0.0), (25.0, 0.0), (40.0, 40.0)])
+def test_what_stands_is_upright_unless_it_has_fallen_over(angle: float, expected: float):
+    """The tracker's tilt of a round mug; the fall of another, which is not on a table in this test."""
+    one = memory(np.array([0.0, 0.0, 1.0, 1.0]))
+    one.see(seen(tilt(angle)), FAR)
+    np.testing.assert_allclose(motions(one)["cup"], tilt(expected), atol=1e-9)
+
+
+def test_what_stands_turns_about_the_vertical():
+    one = memory(np.array([0.0, 0.0, 1.0, 1.0]))
+    one.see(seen(tilt(10.0, turn=15.0)), FAR)
+    found = motions(one)["cup"][:3, :3]
+    np.testing.assert_allclose(found[2], [0, 0, 1], atol=1e-9)
+    assert np.rad2deg(np.arctan2(found[1, 0], found[0, 0])) == pytest.approx(15, abs=0.5)
+
+
+def test_what_the_gripper_has_set_down_may_lean():
+    one = memory(np.array([0.0, 0.0, 1.0, 1.0]))
+    one.hold("cup", np.eye(4))
+    one.release(np.eye(4))
+    one.see(seen(tilt(20.0)), FAR)
+    np.testing.assert_allclose(motions(one)["cup"], tilt(20.0), atol=1e-9)
 
 
 def test_without_a_table_things_may_be_anywhere():

@@ -220,6 +220,19 @@ def test_the_retreat_is_back_along_the_approach(seed: int):
     assert (motion.step, motion.touches) == (2, {"cup"})
 
 
+def test_where_the_arm_cannot_retreat_far_it_retreats_less():
+    state, distances = random_state(np.random.default_rng(1)), []
+    motion: Motion | None = retreat(2, frozenset({"cup"}))
+    while motion is not None:
+        (goal,) = motion.goals(state)
+        assert isinstance(goal, GripperAt)
+        way = float(np.linalg.norm(goal.pose(state)[:3, 3] - state.T_world_gripper[:3, 3]))
+        assert goal.tolerance < way, "it does not stay where it is"
+        distances.append(way)
+        motion = motion.instead
+    np.testing.assert_allclose(distances, [0.1, 0.05, 0.025])
+
+
 @given(SEEDS, st.floats(0.0, 0.3))
 def test_what_is_held_is_put_down_to_the_height_at_which_it_was_found(seed: int, lifted: float):
     state = random_state(np.random.default_rng(seed))

@@ -2,12 +2,13 @@
 
 Seen along its axis a hole is free of points. The widest free circle is sought over directions near the
 shortest principal axis of the region, which alone is off by up to 55 degrees where cameras see one side; then
-over those near the axis that was found.
+over those near the axis that was found. Most things stand or lie on something: an axis that may be level or
+upright is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,10 @@ _TURN, _TURN_STEP = np.deg2rad(45), np.deg2rad(7.5)
 _SEARCHES = 3
 # Circles that are smaller by at most this are as good as the widest, and are averaged. Chosen.
 _AS_WIDE = 0.0007
+# Share of the widest radius from which on the hole along a level or upright axis is the same one: a ring that
+# leans by 26 degrees is seen as narrow as that. Of 14 mugs in simulated captures two axes were off by 28 and
+# 39 degrees before, and all are within 13 now.
+_SAME = 0.9
 # Smallest radius: Gaussians are 5 mm apart, and a gap between three of them is no hole. Chosen.
 _MIN_RADIUS = 0.007
 # What is not of the region limits a hole within so far of the region's ends along the axis. Chosen.
@@ -44,7 +49,10 @@ class Hole:
 
 
 def find_hole(
-    points: Float[np.ndarray, "n 3"], around: Float[np.ndarray, "m 3"], axes: Float[np.ndarray, "3 3"]
+    points: Float[np.ndarray, "n 3"],
+    around: Float[np.ndarray, "m 3"],
+    axes: Float[np.ndarray, "3 3"],
+    up: Float[np.ndarray, " 3"],
 ) -> Hole | None:
     """Find the hole through a region, None without one.
 
@@ -52,10 +60,11 @@ def find_hole(
         points: Surface of the region, world, metres.
         around: Surface of everything, world: a mug's wall closes the hole of its handle.
         axes: Principal axes of the region as rows, the shortest one last.
+        up: Upward unit vector, world.
     """
     hole: Hole | None = None
     for _ in range(_SEARCHES):
-        found = _widest_near(points, around, axes)
+        found = _widest_along(points, around, _directions(axes))
         hole = found or hole
         # Around the wrong axis those that are as wide lie on one side, and their mean is too near to it.
         if found is None or found.axis @ axes[2] > np.cos(_TURN_STEP):
@@ -63,14 +72,20 @@ def find_hole(
         axes = np.vstack([frame_from_normal(found.axis[None])[0][:, :2].T, found.axis])
     if hole is None or hole.radius < _MIN_RADIUS or _enclosed(hole, points) < _MIN_ENCLOSED:
         return None
+    for natural in _level_or_upright(hole.axis, up):
+        straight = _widest_along(points, around, natural)
+        if straight is not None and straight.radius >= _SAME * hole.radius:
+            return straight
     return hole
 
 
-def _widest_near(
-    points: Float[np.ndarray, "n 3"], around: Float[np.ndarray, "m 3"], axes: Float[np.ndarray, "3 3"]
+def _widest_along(
+    points: Float[np.ndarray, "n 3"],
+    around: Float[np.ndarray, "m 3"],
+    axes: Iterable[Float[np.ndarray, " 3"]],
 ) -> Hole | None:
-    """Return the circle along the mean of the axes near the last one whose circles are as wide as any."""
-    found = [hole for axis in _directions(axes) if (hole := _widest(points, around, axis)) is not None]
+    """Return the circle along the mean of those axes whose circles are as wide as any."""
+    found = [hole for axis in axes if (hole := _widest(points, around, axis)) is not None]
     if not found:
         return None
     widest = max(hole.radius for hole in found)
@@ -87,6 +102,21 @@ def _directions(axes: Float[np.ndarray, "3 3"]) -> Iterator[Float[np.ndarray, " 
             if angle <= _TURN:
                 aside = first * axes[0] + second * axes[1]
                 yield np.cos(angle) * axes[2] + np.sinc(angle / np.pi) * aside
+
+
+def _level_or_upright(
+    axis: Float[np.ndarray, " 3"], up: Float[np.ndarray, " 3"]
+) -> Iterator[list[Float[np.ndarray, " 3"]]]:
+    """Yield the vertical if an axis is nearer to it; else the level axis below it, then those beside that."""
+    steep = float(axis @ up)
+    if abs(steep) > np.sin(np.pi / 4):
+        yield [np.sign(steep) * up]
+        return
+    level = axis - steep * up
+    level /= np.linalg.norm(level)
+    yield [level]
+    turns = np.arange(-_TURN, _TURN + 0.5 * _TURN_STEP, _TURN_STEP)
+    yield [np.cos(turn) * level + np.sin(turn) * np.cross(up, level) for turn in turns]
 
 
 def _widest(

@@ -104,19 +104,21 @@ def with_hole(
     """
     surface, (own, _) = localization.surface[0], surface_of(localization)
     axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
-    hole = find_hole(own, surface, axes) or _hole_around(own, surface)
+    hole = find_hole(own, surface, axes, up) or _hole_around(own, surface, up)
     if hole is None:
         return features
     found = {**features.points, "hole": hole.center}
     return RegionFeatures(found, {**features.axes, "hole_axis": _signed(hole.axis, up)}, features.box)
 
 
-def _hole_around(own: Float[np.ndarray, "n 3"], surface: Float[np.ndarray, "m 3"]) -> Hole | None:
+def _hole_around(
+    own: Float[np.ndarray, "n 3"], surface: Float[np.ndarray, "m 3"], up: Float[np.ndarray, " 3"]
+) -> Hole | None:
     """Return the hole in what is near a region, None if there is none."""
     away = KDTree(own).query(surface)[0]
     for reach in _AROUND:
         points = surface[away < reach]
-        hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))))
+        hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))), up)
         if hole is not None:
             return hole
     return None

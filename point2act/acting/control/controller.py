@@ -43,10 +43,15 @@ class ControlConfig:
     """Velocity per distance to the goal, 1/s: near it the arm slows down exponentially."""
     clearance: float = 0.003
     """Smallest distance of the gripper and the links to the table and to obstacles, metres."""
-    closing: float = 0.2
-    """Fraction of a distance beyond the clearance that one step may close."""
-    detection: float = 0.04
+    braking: float = 5.0
+    """Largest velocity towards an obstacle per distance beyond the clearance, 1/s: the joints' acceleration
+    must be able to follow, 7.5 rad/s² from up to 1.3 rad/s."""
+    braking_distance: float = 0.08
     """Distance below which obstacles limit the velocity, metres."""
+    closing: float = 0.2
+    """Fraction of a distance beyond the clearance that one iteration of the search for a goal may close."""
+    detection: float = 0.04
+    """Distance below which obstacles limit the search for a goal, metres."""
     limit_margin: float = 0.03
     """Smallest distance to joint limits, radians."""
     iterations: int = 60
@@ -111,12 +116,12 @@ class Controller:
             mink.ConfigurationLimit(arm.model, min_distance_from_limits=config.limit_margin)
         )
         self._velocity = mink.VelocityLimit(arm.model, dict(zip(joints, max_velocity.tolist(), strict=True)))
-        self._collision = self._no_collision()
+        self._surround()
 
     def keep_away(self, boxes: Sequence[OrientedBox]) -> None:
         """Set the boxes to keep away from, base frame."""
         self._arm.place_obstacles(self._here.data, boxes)
-        self._collision = self._no_collision()
+        self._surround()
 
     def T_base_gripper(self, joints: Float[np.ndarray, " d"]) -> Float[np.ndarray, "4 4"]:
         """Return the pose of the gripper at joint positions, radians."""
@@ -176,7 +181,7 @@ class Controller:
                 tasks,
                 period,
                 "daqp",
-                limits=[self._position, self._velocity, self._collision],
+                limits=[self._position, self._velocity, self._braking(period)],
             )
         except mink.NoSolutionFound:
             return np.zeros_like(joints)
@@ -268,14 +273,26 @@ class Controller:
     ) -> list[ConstraintTask]:
         return [ConstraintTask(one, self._arm, state_at, weight=weight, gain=gain) for one in constraints]
 
-    def _no_collision(self) -> NotFurther:
+    def _surround(self) -> None:
+        """Take over the obstacles: mink measures their size once."""
+        self._collision = self._no_collision(self._config.closing, self._config.detection)
+        self._brakes: dict[float, NotFurther] = {}
+
+    def _braking(self, period: float) -> NotFurther:
+        """Return the limit of the velocities towards what is near, for control steps of a duration."""
+        if period not in self._brakes:
+            gain = min(self._config.braking * period, 1.0)
+            self._brakes[period] = self._no_collision(gain, self._config.braking_distance)
+        return self._brakes[period]
+
+    def _no_collision(self, gain: float, distance: float) -> NotFurther:
         return NotFurther(
             mink.CollisionAvoidanceLimit(
                 self._arm.model,
                 [([a], [b]) for a, b in self._arm.pairs],
-                gain=self._config.closing,
+                gain=gain,
                 minimum_distance_from_collisions=self._config.clearance,
-                collision_detection_distance=self._config.detection,
+                collision_detection_distance=distance,
             )
         )
 

@@ -13,11 +13,11 @@ from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
+from point2act.acting.execution.standing import above, upright
 from point2act.core.constraints import Point
 from point2act.core.geometry import (
     distance_to_box,
     invert,
-    transform,
     transform_box,
     transform_points,
     upright_axes,
@@ -35,8 +35,6 @@ _NOTED = 0.02
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
-# Depth in the table from which on a measured pose is a mistake, metres. Chosen: above the noise of a pose.
-_SUNK = 0.015
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +72,8 @@ class SceneMemory:
         self._jumps: dict[str, Float[np.ndarray, "4 4"]] = {}
         self._noted: dict[str, Float[np.ndarray, " 3"]] = {}
         self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
+        # What the gripper has set down may lean on something.
+        self._handled: set[str] = set()
 
     @property
     def held(self) -> frozenset[str]:
@@ -91,6 +91,7 @@ class SceneMemory:
         self.release(T_base_gripper)
         thing = self.scene.things[query]
         self._held = thing, invert(T_base_gripper) @ self._motion[thing]
+        self._handled.add(thing)
 
     def release(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> None:
         """Leave what is held where it is."""
@@ -120,7 +121,7 @@ class SceneMemory:
         ]
         self.lost = {thing for thing in free if seen[thing].lost}
         for thing in free:
-            motion = self._above_table(thing, seen[thing].motion)
+            motion = self._on_table(thing, seen[thing].motion)
             if motion is not None and self._confirmed(thing, motion):
                 self._motion[thing] = motion
         return {thing: away for thing in free if (away := self._moved(thing)) > _NOTED}
@@ -139,6 +140,7 @@ class SceneMemory:
         features = {**old.features, query: scene.features[query]}
         self.scene = replace(old, features=features, grasps=grasps, scenery=scene.scenery)
         self._motion[thing] = np.eye(4)
+        self._handled.discard(thing)
         self._jumps.pop(thing, None)
         self._noted.pop(thing, None)
         self.lost.discard(thing)
@@ -161,21 +163,17 @@ class SceneMemory:
         self._jumps[thing] = motion
         return False
 
-    def _above_table(
+    def _on_table(
         self, thing: str, motion: Float[np.ndarray, "4 4"] | None
     ) -> Float[np.ndarray, "4 4"] | None:
-        """Return a motion with the thing on the table where it would be in it, None where it is far in it.
-
-        Along the smooth side of a mug a tracker slides down.
-        """
+        """Return a measured motion of what stands on the table, None where it cannot be."""
         table = self.scene.table
         if table is None or motion is None:
             return motion
+        if thing not in self._handled:
+            motion = upright(motion, self._center(thing), table[:3])
         own = [query for query, one in self.scene.things.items() if one == thing]
-        bottoms = np.stack([self.scene.features[query].points["bottom"] for query in own])
-        before, after = (at @ table[:3] + table[3] for at in (bottoms, transform_points(motion, bottoms)))
-        sunk = max(float((np.minimum(before, 0.0) - after).max()), 0.0)
-        return None if sunk > _SUNK else transform(np.eye(3), sunk * table[:3]) @ motion
+        return above(motion, np.stack([self.scene.features[query].points["bottom"] for query in own]), table)
 
     def _center(self, thing: str) -> Float[np.ndarray, " 3"]:
         query = next(query for query, one in self.scene.things.items() if one == thing)

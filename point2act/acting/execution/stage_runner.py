@@ -118,6 +118,8 @@ class StageRunner:
     def _motion(self, stage: Motion) -> str | None:
         """Move until the goals hold, from above where something is carried; return what prevents it."""
         progress = self._start(stage)
+        while progress.stage.instead is not None and not self._is_possible(progress):
+            progress = self._start(progress.stage.instead)
         for one in self._over(progress):
             problem = self._move(self._start(one))
             if problem is not None and not self._loop.memory.held:
@@ -131,6 +133,11 @@ class StageRunner:
         goals = stage.goals(here)
         starts = {point: here.point(point).value for point in points_of((*goals, *stage.paths))}
         return _Progress(stage, goals, starts)
+
+    def _is_possible(self, progress: _Progress) -> bool:
+        """Return whether a posture of the arm satisfies the goals of a motion."""
+        state_at = self._loop.memory.state_at(self._loop.state.width, progress.starts)
+        return self._find_posture(progress, state_at) is None
 
     def _over(self, progress: _Progress) -> tuple[Motion, ...]:
         """Return the motions that bring what is held over the goal."""

@@ -23,10 +23,12 @@ from point2act.core.types import Grasp, Plan, Step
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import HALF_TURN, Gripper
 
-# Length of the straight approach to a grasp and of the retreat after a release, metres; as of grasp plans.
+# Length of the straight approach to a grasp, metres; as of grasp plans.
 APPROACH = 0.10
 # Height of the lift after a grasp, metres. Chosen: above what stands around ordinary things.
 LIFT = 0.10
+# Lengths of the retreat after a release, metres: the longest that the arm can do. Shorter ones were chosen.
+_RETREATS = (APPROACH, APPROACH / 2, APPROACH / 4)
 # Tolerances of the gripper's pose before a grasp, at it and after a lift, metres. Chosen.
 _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
 # Horizontal distance from which on things are carried over what stands between, metres. Chosen.
@@ -74,6 +76,8 @@ class Motion:
     """Whether what is held is brought there from above, over what stands on the way."""
     may_turn: bool = True
     """Whether the arm may turn over for it if it must: what is held then swings far, down to the table."""
+    instead: Motion | None = None
+    """What is done where no posture of the arm satisfies the goals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,13 +226,18 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
 
 
 def retreat(step: int, touches: frozenset[str]) -> Motion:
-    """Return the motion back from a thing that was released.
+    """Return the motion back from a thing that was released, a shorter one where the arm cannot go so far.
 
     Args:
         step: Index of the plan's step.
         touches: Queries whose things may be touched.
     """
-    return Motion("retreat", step, _retreated, touches=touches, max_force=_LEAVING)
+    motion: Motion | None = None
+    for distance in sorted(_RETREATS):
+        goals = partial(_retreated, distance)
+        motion = Motion("retreat", step, goals, touches=touches, max_force=_LEAVING, instead=motion)
+    assert motion is not None
+    return motion
 
 
 def carried_over(
@@ -317,8 +326,8 @@ def _raised(state: SceneState) -> tuple[Constraint, ...]:
     return (GripperAt(T, tolerance=_LIFTED),)
 
 
-def _retreated(state: SceneState) -> tuple[Constraint, ...]:
-    return (GripperAt(backed_off(state.T_world_gripper, APPROACH), tolerance=_LIFTED),)
+def _retreated(distance: float, state: SceneState) -> tuple[Constraint, ...]:
+    return (GripperAt(backed_off(state.T_world_gripper, distance), tolerance=min(_LIFTED, distance / 2)),)
 
 
 def grasp_choices(
