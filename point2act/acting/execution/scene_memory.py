@@ -11,9 +11,9 @@ from jaxtyping import Float
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
+from point2act.acting.execution.on_table import above, upright
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
-from point2act.acting.execution.standing import above, upright
 from point2act.core.constraints import Point
 from point2act.core.geometry import (
     distance_to_box,
