@@ -110,6 +110,8 @@ class Disturber:
 
     def _due(self, robot: DisturbedRobot) -> bool:
         data = robot.data
+        if self.kind == "goal_moved" and self._roles.goal is None:
+            return False
         if self._roles.target is None:
             return self.kind in ("pushed", "covered") and data.time > _EARLIEST
         target = data.body(self._roles.target).xpos

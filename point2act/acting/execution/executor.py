@@ -113,6 +113,7 @@ class Executor:
         self._inquiry = Inquiry(self._loop, reask, locate, config.ask)
         self._runner = StageRunner(self._loop, self._inquiry, config.stage, rng)
         self._failed: set[GraspChoice] = set()
+        self._grasped: GraspChoice | None = None
         self._start = self._loop.T_base_gripper
 
     def run(self, plan: Plan) -> Outcome:
@@ -215,6 +216,7 @@ class Executor:
             if self._inquiry.refuted():
                 return False
             if all(self._runner.run(stage) for stage in others):
+                self._grasped = reached.choice
                 return True
         self._failed.add(reached.choice)
         self._back_off(block.step)
@@ -233,13 +235,19 @@ class Executor:
         self._runner.run(retreat(step, everything))
 
     def _back(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
-        """Return the number of the nearest block before a failed one whose path constraints hold (ReKep)."""
+        """Return the number of the nearest block before a failed one whose path constraints hold (ReKep).
+
+        Where it is impossible with what is held as it is, only another grasp helps.
+        """
+        other_grasp = self._runner.impossible and bool(self._memory.held)
+        if other_grasp and self._grasped is not None:
+            self._failed.add(self._grasped)
         state_at = self._memory.state_at(self._loop.state.width, {})
         for earlier in range(number, -1, -1):
             block = blocks[earlier]
             paths = block.paths if isinstance(block, Motion) else ()
             within = missing(paths, state_at, self._loop.T_base_gripper) <= self._config.stage.broken
-            if isinstance(block, GraspRequest) or (paths and within):
+            if isinstance(block, GraspRequest) or (paths and within and not other_grasp):
                 self._loop.note("back", f"back to {_name(block)}")
                 return earlier
         raise GiveUpError(f"{_name(blocks[number])} failed, and no stage before it can be done again")
@@ -289,10 +297,10 @@ class Executor:
                 return True
             if isinstance(stage, Motion):
                 state = self._memory.if_held(choice, choice.width, {})(T)
-                goals = stage.goals(state)
-                starts = {point: state.point(point).value for point in points_of(goals)}
+                wanted = (*stage.goals(state), *stage.paths)
+                starts = {point: state.point(point).value for point in points_of(wanted)}
                 state_at = self._memory.if_held(choice, choice.width, starts)
-                found = self._loop.control.find_goal(joints, goals, state_at, self._rng)
+                found = self._loop.control.find_goal(joints, wanted, state_at, self._rng)
                 if not found.found:
                     return False
                 joints, T = found.joints, self._loop.control.T_base_gripper(found.joints)

@@ -117,7 +117,7 @@ class TrackedThings:
             {name: transform_points(view.T_cam_world, place) for name, place in pointed.items()},
             {name: view.T_cam_world @ T @ invert(self._T_cam_base[name]) for name, T in expected.items()},
         )
-        return {track.name: self._observed(track, view) for track in tracks}
+        return {track.name: self._observed(track, view, track.name in followed) for track in tracks}
 
     def _at_rest(self, view: View) -> dict[str, Float[np.ndarray, "4 4"]]:
         """Return the motion of each thing whose depth shows that it is where it has been for long."""
@@ -127,15 +127,19 @@ class TrackedThings:
             if steady.settled and (place := self._places[name]) is not None and place.is_unchanged(view)
         }
 
-    def _observed(self, track: Track, view: View) -> Observation:
+    def _observed(self, track: Track, view: View, held: bool) -> Observation:
+        """Return where a thing is: where it was, unless the image shows better that it is elsewhere."""
         steady, place = self._steady[track.name], self._places[track.name]
         lost = track.state == "lost"
         T_cam_base = self._T_cam_base[track.name]
         motion = view.T_world_cam @ track.T_cam_thing @ T_cam_base
-        if (lost or steady.moves(motion)) and place is not None and place.is_unchanged(view):
-            # A shadow on it has misled the tracker.
-            self._tracker.correct(track.name, view.T_cam_world @ steady.T @ invert(T_cam_base))
-            return Observation(False, steady.T)
+        there = view.T_cam_world @ steady.T @ invert(T_cam_base)
+        if lost or steady.moves(motion):
+            # A shadow on it has misled the tracker, or something that hides a part of it.
+            unchanged = place is not None and place.is_unchanged(view)
+            if unchanged or (not (lost or held) and self._tracker.may_be_at(track.name, there)):
+                self._tracker.correct(track.name, there)
+                return Observation(False, steady.T)
         if lost:
             return Observation(not track.may_stay, None)
         if steady.moves(motion):

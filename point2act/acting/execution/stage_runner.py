@@ -85,6 +85,8 @@ class StageRunner:
 
     def __init__(self, loop: ControlLoop, inquiry: Inquiry, config: StageConfig, rng: np.random.Generator):
         self._loop, self._inquiry, self._config, self._rng = loop, inquiry, config, rng
+        self.impossible = False
+        """Whether the latest stage was given up since no posture of the arm satisfies its goals."""
         self._held_width = 0.0
         self._lost_since: float | None = None
 
@@ -95,6 +97,7 @@ class StageRunner:
             GiveUpError: The run has to end.
         """
         self._loop.note("stage", stage.name)
+        self.impossible = False
         if isinstance(stage, Check):
             problem = self._check(stage)
         else:
@@ -212,8 +215,10 @@ class StageRunner:
             turned = float(np.abs(found.joints - near).max()) > self._config.turned
             if found.found if anywhere else found.just_found and not turned:
                 progress.posture, progress.obstacles = found.joints, obstacles
+                self.impossible = False
                 return None
             worst = found.worst
+        self.impossible = True
         return f"no posture of the arm satisfies {'the clearance' if worst is None else type(worst).__name__}"
 
     def _searches(self, stage: Motion) -> Iterator[tuple[list[OrientedBox], bool]]:
