@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("mujoco", reason="the simulator needs mujoco: pip install point2act[sim]")
 
-from point2act.simulation.disturbances import mistaken, way_beside
+from point2act.simulation.disturbances import Disturber, Roles, mistaken, way_beside
 from point2act.simulation.task import load_task
 
 PLACE = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
@@ -44,3 +46,34 @@ def test_a_way_from_the_gripper_is_free_and_one_through_it_is_not():
     start, gripper = np.zeros(2), np.array([0.05, 0.0])
     assert way_beside(gripper, start, np.array([-0.1, 0.0])) == np.inf
     assert way_beside(gripper, start, np.array([0.1, 0.0])) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("goal", "moved"), [("coaster", True), (None, False)])
+def test_a_goal_that_is_fixed_is_not_moved_and_does_not_count(goal: str | None, moved: bool):
+    scene = load_task("mug_on_coaster", 0).scene
+    roles = Roles("yellow_mug", goal)
+    disturber = Disturber("goal_moved", scene, roles, np.random.default_rng(0))
+    robot = Lifted(scene.T_world_thing["yellow_mug"][:3, 3] + [0, 0, 0.2])
+    disturber(robot)
+    assert (disturber.started is not None) == moved
+
+
+class Lifted:
+    """A robot with everything that it is asked about high above the table."""
+
+    joints, covered, model = (), False, None
+
+    def __init__(self, place: np.ndarray):
+        self._place = place
+
+    @property
+    def data(self) -> Lifted:
+        return self
+
+    time = 3.0
+
+    def body(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(xpos=self._place, xmat=np.eye(3).ravel())
+
+    def joint(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(qpos=np.array([*self._place, 1.0, 0, 0, 0]), qvel=np.zeros(6))

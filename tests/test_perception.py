@@ -22,6 +22,7 @@ from point2act.acting.execution.perception import (
     Unchanging,
 )
 from point2act.acting.tracking.thing import Thing, thing_at
+from point2act.acting.tracking.tracker import Tracker
 from point2act.core.geometry import invert
 from point2act.core.types import View
 
@@ -225,6 +226,32 @@ def test_a_thing_that_is_hidden_is_not_seen_but_not_lost(first: View):
     assert found is not None
     assert not found["red"].lost
     assert found["red"].motion is None
+
+
+@pytest.mark.parametrize(("shown", "moved"), [(True, False), (False, True)])
+def test_a_thing_has_moved_only_if_the_image_shows_it_better_elsewhere(
+    first: View, monkeypatch: pytest.MonkeyPatch, shown: bool, moved: bool
+):
+    """What hides a part of it misleads the tracker."""
+    things, there = tracked(first), RED.moved((0.03, 0.0, 0.0))
+    things._places["red"] = None  # its depth does not stand out
+    monkeypatch.setattr(Tracker, "may_be_at", lambda tracker, name, T: shown)
+    found = things.update(frame(there, BLUE))
+    assert found is not None
+    motion = found["red"].motion
+    assert motion is not None
+    center = RED.T_world_box[:, 3]
+    assert float(np.linalg.norm((motion @ center - center)[:3])) == pytest.approx(0.03 * moved, abs=0.004)
+
+
+def test_what_is_held_moves_whatever_is_seen_where_it_was(first: View, monkeypatch: pytest.MonkeyPatch):
+    things, there = tracked(first), RED.moved((0.03, 0.0, 0.0))
+    monkeypatch.setattr(Tracker, "may_be_at", lambda tracker, name, T: True)
+    motion = there.T_world_box @ invert(RED.T_world_box)
+    found = things.update(frame(there, BLUE), held={"red": motion})
+    assert found is not None
+    assert found["red"].motion is not None
+    np.testing.assert_allclose(found["red"].motion, motion, atol=0.004)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, None])

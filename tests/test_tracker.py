@@ -329,6 +329,22 @@ def test_half_hidden_is_tracked(first: View, red: Thing):
         assert error(track, red, now) < 0.008
 
 
+@pytest.mark.parametrize(("way", "possible"), [(0.0, True), (0.001, True), (0.03, False), (0.06, False)])
+def test_a_thing_may_be_where_the_frame_shows_it_as_well(first: View, red: Thing, way: float, possible: bool):
+    """3 cm is half of its width."""
+    tracker = Tracker(first, [red])
+    tracker.update(frame(RED, BLUE, noise=NOISE, seed=1))
+    assert tracker.may_be_at("red", truth(RED.moved((0.0, way, 0.0)))) == possible
+
+
+def test_a_thing_may_be_where_something_hides_it(first: View, red: Thing):
+    tracker = Tracker(first, [red])
+    tracker.update(covered(first))
+    near = np.full(first.rgb.shape[:2], 0.1, np.float32)
+    tracker.update(replace(first, depth=near))
+    assert tracker.may_be_at("red", truth(RED))
+
+
 def test_the_same_frames_give_the_same_tracks(first: View, red: Thing):
     frames = [frame(RED.moved((0.0, 0.005 * step, 0.0)), BLUE, noise=NOISE, seed=step) for step in (1, 2)]
     one, other = Tracker(first, [red]), Tracker(first, [red])

@@ -117,7 +117,7 @@ class Disturber:
         target = data.body(self._roles.target).xpos
         rise = target[2] - self._scene.T_world_thing[self._roles.target][2, 3]
         if self.kind in ("goal_moved", "pulled"):
-            return rise > _LIFTED
+            return bool(rise > _LIFTED)
         return bool(np.linalg.norm(data.body("gripper/palm").xpos - target) < _NEAR)
 
     def _carry(self, robot: DisturbedRobot, share: float) -> None:

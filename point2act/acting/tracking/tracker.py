@@ -56,8 +56,8 @@ class TrackConfig:
     better: float = 0.2
     """By how much the share of points that agree, in light or shadow, must be larger elsewhere for a thing to
     have left its place."""
-    # In simulated runs, poses that were found beside coasters and pots that stood still had up to 0.1 more than
-    # their places; of mugs that were moved by 2 cm, 0.8 more.
+    # In simulated runs, poses that were found beside coasters and pots that stood still had up to 0.1 more
+    # than their places; of mugs that were moved by 2 cm, 0.8 more.
     max_outline_change: float = 0.35
     """Largest share of visible points beside it that look like it and did not in the first frame, or the
     other way round: the place would be on something else."""
