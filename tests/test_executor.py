@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from button_plan import button_scene
+from scipy.spatial.transform import Rotation
 
 from point2act.core.constraints import (
     Above,
@@ -23,6 +24,7 @@ from point2act.grasping.grippers import load_gripper
 pytest.importorskip("mink")
 pytest.importorskip("ruckig")
 
+from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.executor import Executor
 from point2act.acting.execution.perception import BesideControl, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, moved
@@ -30,6 +32,7 @@ from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import TaskScene
 from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.acting.execution.simulated_task import simulated_answers
+from point2act.acting.execution.stages import GraspChoice, GraspRequest, stages_of
 from point2act.grasping.reachability.arm import Arm, load_arm
 from point2act.simulation.pointing import CLEAN
 from point2act.simulation.task import Task, TaskMonitor, load_task
@@ -203,6 +206,56 @@ def test_a_grasp_without_candidates_ends_in_a_sentence(arm: Arm, task: Task) -> 
     outcome = _executor(robot, arm, button_scene(task)).run(Plan("Take it.", (Step("take", (target,)),)))
     robot.close()
     assert outcome.reason == "there is no grasp of the button"
+
+
+_CUP = Query("cup", "the cup", "grasp")
+_TAKE = Step("take", (Target(_CUP, "cup", None, ""),))
+
+
+def _cup_scene() -> TaskScene:
+    """A small cup, with a grasp from the side, tilted by 30 degrees, and one from above."""
+    center, up = np.array([0.5, 0.0, 0.05]), np.array([0.0, 0.0, 1.0])
+    box = OrientedBox(center, np.eye(3), np.array([0.02, 0.02, 0.05]))
+    points = {"center": center, "top": center + 0.05 * up, "bottom": center - 0.05 * up}
+    down = np.diag([1.0, -1.0, -1.0])
+    turns = [Rotation.from_euler("y", -angle, degrees=True).as_matrix() @ down for angle in (30, 0)]
+    grasps = tuple(GraspChoice("cup", transform(turn, center + 0.02 * up), 0.04, 0.07) for turn in turns)
+    features = {"cup": RegionFeatures(points, {"up": up}, box)}
+    return TaskScene(features, {"cup": "cup"}, {"cup": grasps}, (), np.array([0.0, 0.0, 1.0, 0.0]))
+
+
+def test_a_grasp_allows_what_holds_on_the_way_too(arm: Arm, task: Task) -> None:
+    """With an upright cup the gripper only points down if the cup was grasped from above."""
+    on_the_way = AxisToAxis(Axis("gripper", "approach"), angle=float(np.pi), when="path", tolerance=0.1)
+    upright = AxisToAxis(Axis("cup", "up"), tolerance=0.05)
+    raise_it = Height(Point("cup", "bottom"), Point("cup", "bottom"), min_height=0.1)
+    robot, scene = SimulatedRobot(task.scene, arm), _cup_scene()
+    executor = _executor(robot, arm, scene)
+    tilted, above = scene.grasps["cup"]
+    for paths, expected in (((), tilted), ((on_the_way,), above)):
+        plan = Plan("Raise the cup.", (_TAKE, Step("raise", (), (raise_it, upright, *paths))))
+        request, *later = stages_of(plan, arm.gripper.max_width)
+        assert isinstance(request, GraspRequest)
+        reached = executor._choose(request, later)
+        assert reached is not None
+        assert reached.choice is expected
+    robot.close()
+
+
+def test_what_is_impossible_with_a_grasp_is_tried_with_another_one(arm: Arm, task: Task) -> None:
+    """And what failed for another reason is done again."""
+    upright = AxisToAxis(Axis("cup", "up"), when="path", tolerance=0.05)
+    far = PointToPoint(Point("cup", "bottom"), Point("cup", "bottom"), 3.0)
+    robot, scene = SimulatedRobot(task.scene, arm), _cup_scene()
+    executor = _executor(robot, arm, scene)
+    blocks = stages_of(Plan("Move it far.", (_TAKE, Step("move", (), (far, upright)))), arm.gripper.max_width)
+    executor._memory.hold("cup", executor._start)
+    executor._grasped = scene.grasps["cup"][0]
+    assert executor._back(blocks, 1) == 1
+    assert not executor._runner.run(blocks[1])
+    assert executor._back(blocks, 1) == 0
+    assert executor._failed == {scene.grasps["cup"][0]}
+    robot.close()
 
 
 def test_joints_that_are_not_numbers_are_never_commanded(arm: Arm, task: Task) -> None:
