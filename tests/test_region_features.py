@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from small_run import RED
 
 from point2act.acting.constraints.hole import find_hole
+from point2act.acting.constraints.opening import find_opening
 from point2act.acting.constraints.region_features import (
     RegionFeatures,
     features_of,
@@ -146,6 +147,19 @@ def test_a_rim_is_found_to_5_mm_and_5_degrees(shape: str, whole: bool, seed: int
     found = features(noisy)
     assert np.linalg.norm(found.points["rim"] - transform_points(T, np.array([0, 0, height]))) < 0.005
     assert np.rad2deg(np.arccos(found.axes["rim_normal"] @ T[:3, 2])) < (5 if radius > 0.02 else 15)
+
+
+def test_what_lies_in_a_jug_is_no_rim():
+    """Beads on its floor, of which the answers are surest, make a circle within its wall."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        jug = vessel(rng, 0.040, 0.040, 0.1, seen=0.02)
+        beads = disc(rng, 0.030, 0.008, 0.022)
+        points = np.concatenate([jug, beads, beads, beads])
+        weights = np.concatenate([np.full(len(jug), 0.3), np.full(3 * len(beads), 0.95)])
+        opening = find_opening(points, weights, UP)
+        assert opening is not None
+        assert opening.center @ UP == pytest.approx(0.1, abs=0.004)
 
 
 @pytest.mark.parametrize("shape", CLOSED)

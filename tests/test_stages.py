@@ -33,6 +33,9 @@ from point2act.acting.execution.stages import (
 from point2act.core.constraints import (
     UP,
     ArcPath,
+    Axis,
+    AxisName,
+    AxisToAxis,
     Constraint,
     GripperWidth,
     KeepGrasp,
@@ -134,6 +137,17 @@ def test_things_are_set_down_slowly_and_gently():
     assert set_down.sets_down
     assert set_down.speed < carried.speed
     assert set_down.max_force < carried.max_force
+
+
+@pytest.mark.parametrize(
+    ("angle", "axis", "slow"), [(2.1, "cup", True), (0.0, "cup", False), (2.1, "gripper", False)]
+)
+def test_what_is_tipped_is_tipped_slowly(angle: float, axis: str, slow: bool):
+    """What is in it would be flung beside where it is poured."""
+    name: AxisName = "approach" if axis == "gripper" else "up"
+    (motion,) = stages(step(AxisToAxis(Axis(axis, name), angle=angle)))
+    assert isinstance(motion, Motion)
+    assert (motion.speed < 0.5) == slow
 
 
 def test_what_is_moved_along_a_line_to_its_release_may_press():

@@ -39,6 +39,9 @@ _MAX_FILLED = 0.1
 # without an opening 3 instead of 7 have a rim, and of 20 tubes of 12 mm radius 2 instead of 1 have none.
 _INNER = 0.6
 _MIN_OF_LID = 6.0
+# A circle with a wall around it in this share of directions is no rim: beads that lie in a jug have one.
+# Chosen: handles and spouts rise beside a rim in few directions.
+_MAX_ENCLOSED, _DIRECTIONS = 0.5, 12
 # Radii of openings: those of bottles, and of large pots.
 _RADII = (0.006, 0.25)
 # Samples of three points; the second and third are at most this much higher or lower than the first, as in
@@ -100,7 +103,7 @@ def find_opening(
     """Find the round opening of a thing, None without one.
 
     It faces up, is observed in at least 60 % of directions, is free of points down to a quarter of its
-    radius, and the thing does not rise over it. Plates, lids and rectangular boxes have none.
+    radius, and the thing rises neither over it nor around it. Plates, lids and rectangular boxes have none.
 
     Args:
         points: Surface of the thing, world, metres; its underside may be missing.
@@ -125,7 +128,7 @@ def find_opening(
             if support[number] <= most:
                 break
             circle = circles[number : number + 1]
-            if _observed(circle, points) >= _MIN_OBSERVED:
+            if _observed(circle, points) >= _MIN_OBSERVED and _enclosed(circle, points) < _MAX_ENCLOSED:
                 best, most = circle, float(support[number])
                 break
     return None if best is None else Opening(best.center[0], best.normal[0], float(best.radius[0]))
@@ -211,6 +214,15 @@ def _observed(circle: _Circles, points: Float[np.ndarray, "n 3"]) -> float:
     angles = np.sort(np.arctan2(y, x))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
     return float(np.minimum(gaps, min(_GAP / circle.radius[0], _WIDEST_GAP)).sum() / (2 * np.pi))
+
+
+def _enclosed(circle: _Circles, points: Float[np.ndarray, "n 3"]) -> float:
+    """Return the share of directions in which there are higher points beyond one circle."""
+    heights, radii = (one[0] for one in circle.cylinder(points))
+    width = circle.width[0]
+    x, y = ((points - circle.center) @ frame_from_normal(circle.normal)[0][:, :2]).T
+    turn = 0.5 + np.arctan2(y, x)[(heights > 2 * width) & (radii > circle.radius[0] + width)] / (2 * np.pi)
+    return len(np.unique((turn * _DIRECTIONS).astype(int) % _DIRECTIONS)) / _DIRECTIONS
 
 
 def _is_open(

@@ -52,7 +52,7 @@ class StageConfig:
     blocked_seconds: float = 0.6
     """Time without motion, short of its goal, after which a stage is given up, seconds."""
     stage_seconds: float = 8.0
-    """Longest duration of a stage."""
+    """Longest duration of a stage at half of the arm's speed or more; twice as long for slower ones."""
 
 
 @dataclass(eq=False)
@@ -253,8 +253,9 @@ class StageRunner:
         near = stage.sets_down and self._near(progress)
         if progress.still > self._config.blocked_seconds:
             return near and stage.guided, None if near and stage.guided else "the arm cannot come nearer"
-        if progress.seconds > self._config.stage_seconds:
-            return near, None if near else f"it took longer than {self._config.stage_seconds:.0f} s"
+        longest = self._config.stage_seconds / min(max(2 * stage.speed, 0.5), 1.0)
+        if progress.seconds > longest:
+            return near, None if near else f"it took longer than {longest:.0f} s"
         if pressed < 1:
             return False, None
         if stage.guided or near:

@@ -17,7 +17,17 @@ from point2act.acting.control.gripper_constraints import (
     GripperOnApproach,
     backed_off,
 )
-from point2act.core.constraints import ArcPath, Constraint, GripperWidth, KeepGrasp, LinePath, queries_of
+from point2act.core.constraints import (
+    GRIPPER,
+    UP,
+    ArcPath,
+    AxisToAxis,
+    Constraint,
+    GripperWidth,
+    KeepGrasp,
+    LinePath,
+    queries_of,
+)
 from point2act.core.geometry import transform_points
 from point2act.core.types import Grasp, Plan, Step
 from point2act.grasping.antipodal.collision import planned_opening
@@ -35,6 +45,8 @@ _BEFORE, _AT, _LIFTED = 0.01, 0.003, 0.02
 _ACROSS = 0.10
 # Fraction of the arm's speed where it comes near things. Chosen.
 _SLOW = 0.25
+# Angle from the vertical at which a thing is tipped, radians: more than its tolerance. Chosen.
+_TIPPED = 0.3
 # Forces that count as contact: where something is set down or grasped, and anywhere else, newtons. Chosen.
 _TOUCH, _PRESS = 8.0, 30.0
 # Force that is no reason to stay where the gripper leaves something, newtons. Chosen.
@@ -204,7 +216,8 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
     if poses:
         presses = any(isinstance(one, GripperWidth) for one in paths)
         guided = any(isinstance(one, guides) for one in on_the_way)
-        speed, force = (_SLOW if widths or presses else 1.0), (_TOUCH if widths and not guided else _PRESS)
+        slow = bool(widths) or presses or any(_tips(one) for one in poses)
+        speed, force = (_SLOW if slow else 1.0), (_TOUCH if widths and not guided else _PRESS)
         yield Motion(
             step.action,
             number,
@@ -223,6 +236,12 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
             yield retreat(number, named)
     if afterwards:
         yield Check(f"check after: {step.action}", number, afterwards)
+
+
+def _tips(goal: Constraint) -> bool:
+    """Return whether a goal tips a thing: what is in it runs out, and must not be flung."""
+    level = isinstance(goal, AxisToAxis) and goal.target == UP and goal.axis.name == "up"
+    return level and goal.axis.of != GRIPPER and abs(goal.angle) > _TIPPED
 
 
 def retreat(step: int, touches: frozenset[str]) -> Motion:
