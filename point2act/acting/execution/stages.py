@@ -240,8 +240,9 @@ def _of_step(number: int, step: Step, after: Step, max_width: float) -> Iterator
 
 def _tips(goal: Constraint) -> bool:
     """Return whether a goal tips a thing: what is in it runs out, and must not be flung."""
-    level = isinstance(goal, AxisToAxis) and goal.target == UP and goal.axis.name == "up"
-    return level and goal.axis.of != GRIPPER and abs(goal.angle) > _TIPPED
+    if not isinstance(goal, AxisToAxis) or goal.target != UP or goal.axis.name != "up":
+        return False
+    return goal.axis.of != GRIPPER and goal.angle > _TIPPED
 
 
 def retreat(step: int, touches: frozenset[str]) -> Motion:
