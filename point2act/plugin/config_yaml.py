@@ -59,6 +59,8 @@ class _ConfigLoader(yaml.Loader, UnsafeConstructor):
     def make_python_instance(
         self, suffix: str, node: Any, args: Any = None, kwds: Any = None, newobj: bool = False
     ) -> Any:
+        if suffix == "builtins.getattr":
+            return _member(*(args or ()))
         kind = self.find_python_name(suffix, node.start_mark)
         made = isinstance(kind, type) and (
             issubclass(kind, PurePath | Enum) or (newobj and dataclasses.is_dataclass(kind) and not args)
@@ -66,3 +68,14 @@ class _ConfigLoader(yaml.Loader, UnsafeConstructor):
         if not made:
             raise yaml.YAMLError(f"{suffix}, which is no config: it would be called")
         return super().make_python_instance(suffix, node, args, kwds, newobj)
+
+
+def _member(kind: Any = None, name: Any = None, *others: Any) -> Enum:
+    """Return a member of an enumeration, which Python 3.11.2 (Debian 12) writes as a call of ``getattr``.
+
+    Raises:
+        yaml.YAMLError: It is anything else.
+    """
+    if others or not (isinstance(kind, type) and issubclass(kind, Enum) and name in kind.__members__):
+        raise yaml.YAMLError("builtins.getattr, which is no config: it would be called")
+    return kind[name]
