@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("nerfstudio", reason="the plugin needs nerfstudio: pip install point2act[nerfstudio]")
 
 import yaml
-from nerfstudio.utils.writer import EventName
+from nerfstudio.cameras.cameras import CameraType
 
 from point2act.plugin.config_yaml import read_config
 
-_KIND = "!!python/name:nerfstudio.utils.writer.EventName ''"
-_MEMBER = EventName.ETA.name
+_KIND = "!!python/name:nerfstudio.cameras.cameras.CameraType ''"
+_MEMBER = CameraType.FISHEYE.name
 
 
 def written(folder: Path, text: str) -> Path:
@@ -26,10 +26,10 @@ def written(folder: Path, text: str) -> Path:
 def test_a_member_of_an_enumeration_is_read_as_any_python_writes_it(tmp_path: Path):
     """As 3.11.2, of Debian 12, and as all others."""
     by_name = f"!!python/object/apply:builtins.getattr\n- {_KIND}\n- {_MEMBER}\n"
-    by_value = f"!!python/object/apply:nerfstudio.utils.writer.EventName\n- {EventName.ETA.value}\n"
-    assert read_config(written(tmp_path, by_name)) is EventName.ETA
-    assert read_config(written(tmp_path, by_value)) is EventName.ETA
-    assert read_config(written(tmp_path, yaml.dump([EventName.ETA]))) == [EventName.ETA]
+    by_value = f"!!python/object/apply:nerfstudio.cameras.cameras.CameraType\n- {CameraType.FISHEYE.value}\n"
+    assert read_config(written(tmp_path, by_name)) is CameraType.FISHEYE
+    assert read_config(written(tmp_path, by_value)) is CameraType.FISHEYE
+    assert read_config(written(tmp_path, yaml.dump([CameraType.FISHEYE]))) == [CameraType.FISHEYE]
 
 
 @pytest.mark.parametrize(
