@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ import pytest
 pytest.importorskip("nerfstudio", reason="the plugin needs nerfstudio: pip install point2act[nerfstudio]")
 
 import yaml
-from nerfstudio.cameras.cameras import CameraType
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import nerfstudio_import  # noqa: F401 (before nerfstudio)
+    from nerfstudio.cameras.cameras import CameraType
 
 from point2act.plugin.config_yaml import read_config
 
