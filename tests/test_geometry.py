@@ -23,6 +23,7 @@ from point2act.core.geometry import (
     pixel_centers,
     project,
     quaternion_to_matrix,
+    share_of_directions,
     transform,
     transform_points,
 )
@@ -228,3 +229,10 @@ def test_values_are_those_of_the_pixel_around_a_place():
     np.testing.assert_array_equal(at_pixels(image, outside), [0, 7, 9])
     np.testing.assert_array_equal(at_pixels(np.dstack([image, -image]), outside), [[0, 0], [7, -7], [9, -9]])
     assert at_pixels(image, np.zeros((0, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize(("number", "share"), [(0, 0.0), (1, 0.25), (2, 0.5), (4, 1.0), (40, 1.0)])
+def test_points_all_around_are_in_all_directions(number: int, share: float):
+    angles = 0.1 + 2 * np.pi * np.arange(number) / max(number, 4)
+    offsets = 0.03 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert share_of_directions(offsets, 4) == share

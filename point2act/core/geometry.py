@@ -183,6 +183,17 @@ def upright_axes(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     return np.stack([np.cross(left, up), left, up])
 
 
+def share_of_directions(offsets: Float[np.ndarray, "n 2"], count: int) -> float:
+    """Return the share of equal sectors around the origin of a plane that have points.
+
+    Args:
+        offsets: Points of the plane; none is at the origin.
+        count: Number of sectors.
+    """
+    turn = np.arctan2(offsets[:, 1], offsets[:, 0]) / (2 * np.pi) + 0.5
+    return len(np.unique((turn * count).astype(int) % count)) / count
+
+
 def fit_box(points: Float[np.ndarray, "n 3"]) -> OrientedBox:
     """Fit a box along the principal axes of points, without the outermost 2 % at each end of an axis."""
     center = points.mean(axis=0)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import ConvexHull, KDTree, QhullError
 
-from point2act.core.geometry import frame_from_normal
+from point2act.core.geometry import frame_from_normal, share_of_directions
 
 # Lengths are metres. Spacing of the places at which the middle is sought. Chosen: less than points are off.
 _STEP = 0.0015
@@ -155,7 +155,6 @@ def _depth_within(outline: ConvexHull, places: Float[np.ndarray, "n 2"]) -> Floa
 
 def _enclosed(hole: Hole, points: Float[np.ndarray, "n 3"]) -> float:
     """Return the share of directions in which there are points at the edge of a hole."""
-    x, y = ((points - hole.center) @ frame_from_normal(hole.axis[None])[0][:, :2]).T
-    at_edge = np.hypot(x, y) < hole.radius + _EDGE
-    turn = np.arctan2(y[at_edge], x[at_edge]) / (2 * np.pi) + 0.5
-    return len(np.unique((turn * _DIRECTIONS).astype(int) % _DIRECTIONS)) / _DIRECTIONS
+    flat = (points - hole.center) @ frame_from_normal(hole.axis[None])[0][:, :2]
+    at_edge = np.linalg.norm(flat, axis=1) < hole.radius + _EDGE
+    return share_of_directions(flat[at_edge], _DIRECTIONS)

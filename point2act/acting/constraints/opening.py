@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
-from point2act.core.geometry import frame_from_normal
+from point2act.core.geometry import frame_from_normal, share_of_directions
 
 # Lengths are metres. A point is at the edge if no neighbour within this horizontal distance is higher by more
 # than the rise: Gaussians are 5 mm apart, and depth has an error of 2 mm.
@@ -220,9 +220,9 @@ def _enclosed(circle: _Circles, points: Float[np.ndarray, "n 3"]) -> float:
     """Return the share of directions in which there are higher points beyond one circle."""
     heights, radii = (one[0] for one in circle.cylinder(points))
     width = circle.width[0]
-    x, y = ((points - circle.center) @ frame_from_normal(circle.normal)[0][:, :2]).T
-    turn = 0.5 + np.arctan2(y, x)[(heights > 2 * width) & (radii > circle.radius[0] + width)] / (2 * np.pi)
-    return len(np.unique((turn * _DIRECTIONS).astype(int) % _DIRECTIONS)) / _DIRECTIONS
+    beyond = (heights > 2 * width) & (radii > circle.radius[0] + width)
+    flat = (points[beyond] - circle.center) @ frame_from_normal(circle.normal)[0][:, :2]
+    return share_of_directions(flat, _DIRECTIONS)
 
 
 def _is_open(

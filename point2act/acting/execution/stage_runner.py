@@ -253,7 +253,7 @@ class StageRunner:
         near = stage.sets_down and self._near(progress)
         if progress.still > self._config.blocked_seconds:
             return near and stage.guided, None if near and stage.guided else "the arm cannot come nearer"
-        longest = self._config.stage_seconds / min(max(2 * stage.speed, 0.5), 1.0)
+        longest = self._config.stage_seconds * (1 if stage.speed >= 0.5 else 2)
         if progress.seconds > longest:
             return near, None if near else f"it took longer than {longest:.0f} s"
         if pressed < 1:
