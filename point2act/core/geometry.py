@@ -226,6 +226,13 @@ def distance_to_box(points: Float[np.ndarray, "... 3"], box: OrientedBox) -> Flo
     return np.linalg.norm(np.maximum(np.abs(local) - box.half_extents, 0), axis=-1)
 
 
+def box_points(box: OrientedBox, per_side: int) -> Float[np.ndarray, "n 3"]:
+    """Return a grid of points in a box, its corners and sides included."""
+    steps = np.linspace(-1, 1, per_side)
+    inner = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) * box.half_extents
+    return box.center + inner @ box.axes
+
+
 def box_falloff(
     points: Float[np.ndarray, "... 3"], box: OrientedBox, sigma: float
 ) -> Float[np.ndarray, "..."]:

@@ -15,7 +15,7 @@ from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.shown_point import ShownPoint, is_hidden, shown_point
 from point2act.core.errors import Point2ActError
 from point2act.core.geometry import distance_to_box
-from point2act.core.types import Query, View
+from point2act.core.types import OrientedBox, Query, View
 from point2act.data.crops import resize_image
 from point2act.vlm.pointing.point import Pointer, point_at
 
@@ -49,8 +49,8 @@ class AskConfig:
     """Distance from the regions on a thing within which an answer means it, metres: 8 mm for the scatter of
     answers, and the parts of the thing that no query names."""
     past: float = 0.012
-    """Distance from them at which its ray may pass them, metres: an answer that misses a thin thing
-    by its scatter is on what stands behind it."""
+    """Distance from them at which its ray may pass them, metres: an answer that misses a thin thing, of up to
+    four times that width, by its scatter is on what stands behind it."""
     together: float = 0.08
     """Distance within which two answers mean the same thing, metres: answers scatter over the whole of it."""
     agreeing: int = 2
@@ -182,7 +182,8 @@ class Inquiry:
             point.place
             for point in shown
             if not any(
-                distance_to_box(point.place[None], box)[0] <= config.beside or point.passes(box, config.past)
+                distance_to_box(point.place[None], box)[0] <= config.beside
+                or (_is_thin(box, config.past) and point.passes(box, config.past))
                 for box in (own, *beside)
             )
         ]
@@ -251,6 +252,11 @@ def answers_of(pointer: Pointer, side: int) -> Ask:
         return answer.points[0] if len(answer.points) else None
 
     return ask
+
+
+def _is_thin(box: OrientedBox, past: float) -> bool:
+    """Return whether a box is so thin along two axes that an answer misses it by its scatter."""
+    return float(np.median(box.half_extents)) < 2 * past
 
 
 def _near(

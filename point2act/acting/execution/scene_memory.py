@@ -16,6 +16,7 @@ from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
 from point2act.core.geometry import (
+    box_points,
     distance_to_box,
     invert,
     transform_box,
@@ -32,6 +33,9 @@ _HIDDEN = 0.03
 _PLANNED = 0.04
 # Distance by which a thing has moved that is worth a note, metres. Chosen: ten times the noise of a pose.
 _NOTED = 0.02
+# Distance between the boxes of two things below which one may lean on the other, metres, and number of points
+# along each side of a box between which it is measured. Chosen.
+_LEANS, _ALONG = 0.02, 5
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
@@ -72,7 +76,7 @@ class SceneMemory:
         self._jumps: dict[str, Float[np.ndarray, "4 4"]] = {}
         self._noted: dict[str, Float[np.ndarray, " 3"]] = {}
         self._held: tuple[str, Float[np.ndarray, "4 4"]] | None = None
-        # What the gripper has set down may lean on something.
+        # What the gripper has set down may lean on something beside it.
         self._handled: set[str] = set()
 
     @property
@@ -170,22 +174,37 @@ class SceneMemory:
         table = self.scene.table
         if table is None or motion is None:
             return motion
-        if thing not in self._handled:
+        if thing not in self._handled or not self._may_lean(thing, motion):
             motion = upright(motion, self._center(thing), table[:3])
-        own = [query for query, one in self.scene.things.items() if one == thing]
-        return above(motion, np.stack([self.scene.features[query].points["bottom"] for query in own]), table)
+        bottoms = [self.scene.features[query].points["bottom"] for query in self._regions_of(thing)]
+        return above(motion, np.stack(bottoms), table)
+
+    def _may_lean(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
+        """Return whether something stands beside a thing at a pose, or it is up in the air."""
+        table = self.scene.table
+        assert table is not None
+        own = [transform_box(motion, self.scene.features[query].box) for query in self._regions_of(thing)]
+        points = np.concatenate([box_points(box, _ALONG) for box in own])
+        if float((points @ table[:3] + table[3]).min()) > _LEANS:
+            return True
+        others = self.obstacles(frozenset(self._regions_of(thing)))
+        return any(
+            float(distance_to_box(points, other).min()) < _LEANS
+            or any(float(distance_to_box(box_points(other, _ALONG), box).min()) < _LEANS for box in own)
+            for other in others
+        )
+
+    def _regions_of(self, thing: str) -> list[str]:
+        return [query for query, one in self.scene.things.items() if one == thing]
 
     def _center(self, thing: str) -> Float[np.ndarray, " 3"]:
-        query = next(query for query, one in self.scene.things.items() if one == thing)
-        return self.scene.features[query].box.center
+        return self.scene.features[self._regions_of(thing)[0]].box.center
 
     def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
         """Return the distance of a place from the regions on a thing, metres."""
         state = self.state_at(0.0, {})(np.eye(4))
         return min(
-            float(distance_to_box(place[None], state.box(query))[0])
-            for query, one in self.scene.things.items()
-            if one == thing
+            float(distance_to_box(place[None], state.box(query))[0]) for query in self._regions_of(thing)
         )
 
     def state_at(self, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]) -> StateAt:

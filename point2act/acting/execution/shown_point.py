@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from point2act.core.errors import PointsError
-from point2act.core.geometry import at_pixels, back_project, distance_to_box, inside, project
+from point2act.core.geometry import at_pixels, back_project, box_points, distance_to_box, inside, project
 from point2act.core.types import OrientedBox, View
 from point2act.pipeline.image_input import nearest_reading
 
@@ -83,9 +83,7 @@ def is_hidden(view: View, box: OrientedBox) -> bool:
         box: A box in the frame of the view's pose, metres.
     """
     assert view.depth is not None
-    steps = np.linspace(-1, 1, _ALONG)
-    inner = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) * box.half_extents
-    pixels, depth = project(view.camera, view.T_world_cam, box.center + inner @ box.axes)
+    pixels, depth = project(view.camera, view.T_world_cam, box_points(box, _ALONG))
     reached = inside(view.camera, pixels) & (depth > 0)
     reading = np.where(reached, at_pixels(view.depth, pixels), 0.0)
     # The arm's depth is left out of the image: what is unknown may be behind it.
