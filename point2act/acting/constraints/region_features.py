@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 
 from point2act.acting.constraints.hole import Hole, find_hole
-from point2act.acting.constraints.opening import find_opening
+from point2act.acting.constraints.opening import Opening, find_opening
 from point2act.core.geometry import frame_from_normal
 from point2act.core.pieces import connected_pieces
 from point2act.core.types import NoAnswer, OrientedBox
@@ -77,12 +77,8 @@ def with_rim(
         localization: The query that has it.
         up: Upward unit vector, world.
     """
-    parts = localization.context.segmentation.parts
-    points = parts.points[parts.things]
-    if not len(points):
-        return features
-    own = points[_connected_with(points, features.points["action_point"])]
-    opening = find_opening(own, np.ones(len(own)), up)
+    own = _all_connected(features, localization)
+    opening = find_opening(own, np.ones(len(own)), up) if len(own) else None
     if opening is None:
         return features
     bottom = opening.center + ((own @ up).min() - opening.center @ up) * up
@@ -95,7 +91,8 @@ def with_hole(
 ) -> RegionFeatures:
     """Return the features of a region with those of the hole through it, if there is one.
 
-    The region may be a piece of a handle: without a hole it is sought in what is around it, too.
+    The region may be a piece of a handle: without a hole it is sought in what is around it, too. It may be on a
+    vessel, whose opening is sought on all that is connected with the region.
 
     Args:
         features: Features of the region, world.
@@ -104,21 +101,33 @@ def with_hole(
     """
     surface, (own, _) = localization.surface[0], surface_of(localization)
     axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
-    hole = find_hole(own, surface, axes, up) or _hole_around(own, surface, up)
+    connected = _all_connected(features, localization)
+    vessel = find_opening(connected, np.ones(len(connected)), up) if len(connected) else None
+    hole = find_hole(own, surface, axes, up, vessel) or _hole_around(own, surface, up, vessel)
     if hole is None:
         return features
     found = {**features.points, "hole": hole.center}
     return RegionFeatures(found, {**features.axes, "hole_axis": _signed(hole.axis, up)}, features.box)
 
 
+def _all_connected(features: RegionFeatures, localization: Localization) -> Float[np.ndarray, "n 3"]:
+    """Return the points of all that is connected with a region, but for what lies on the ground."""
+    parts = localization.context.segmentation.parts
+    points = parts.points[parts.things]
+    return points[_connected_with(points, features.points["action_point"])] if len(points) else points
+
+
 def _hole_around(
-    own: Float[np.ndarray, "n 3"], surface: Float[np.ndarray, "m 3"], up: Float[np.ndarray, " 3"]
+    own: Float[np.ndarray, "n 3"],
+    surface: Float[np.ndarray, "m 3"],
+    up: Float[np.ndarray, " 3"],
+    vessel: Opening | None,
 ) -> Hole | None:
     """Return the hole in what is near a region, None if there is none."""
     away = KDTree(own).query(surface)[0]
     for reach in _AROUND:
         points = surface[away < reach]
-        hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))), up)
+        hole = find_hole(points, surface, _principal_axes(points, np.ones(len(points))), up, vessel)
         if hole is not None:
             return hole
     return None

@@ -28,6 +28,7 @@ from point2act.acting.execution.stages import (
     grasp_stages,
     out_of_the_way,
     put_down,
+    raised,
     retreat,
     stages_of,
 )
@@ -165,7 +166,7 @@ class Executor:
             if after is not None:
                 self._loop.note("done", "it fell into what it was to be put in")
                 return after
-        return self._back(blocks, number)
+        return self._back(blocks, number, attempt)
 
     def _put_right(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
         """Locate anew what was located wrongly; return the number of the first block that needs it."""
@@ -234,12 +235,12 @@ class Executor:
         self._runner.run(Fingers("let go", step, self._max_width))
         self._runner.run(retreat(step, everything))
 
-    def _back(self, blocks: Sequence[Stage | GraspRequest], number: int) -> int:
+    def _back(self, blocks: Sequence[Stage | GraspRequest], number: int, attempt: int) -> int:
         """Return the number of the nearest block before a failed one whose path constraints hold (ReKep).
 
-        Where it is impossible with what is held as it is, only another grasp helps.
+        Where it is impossible with what is held as it is, or has failed twice, only another grasp helps.
         """
-        other_grasp = self._runner.impossible and bool(self._memory.held)
+        other_grasp = (self._runner.impossible or attempt > 1) and bool(self._memory.held)
         if other_grasp and self._grasped is not None:
             self._failed.add(self._grasped)
         state_at = self._memory.state_at(self._loop.state.width, {})
@@ -249,6 +250,9 @@ class Executor:
             within = missing(paths, state_at, self._loop.T_base_gripper) <= self._config.stage.broken
             if isinstance(block, GraspRequest) or (paths and within and not other_grasp):
                 self._loop.note("back", f"back to {_name(block)}")
+                if isinstance(block, Motion) and block.carries and self._memory.held:
+                    # What has touched something would touch it again at once.
+                    self._runner.run(raised(block.step, frozenset(self._memory.scene.things)))
                 return earlier
         raise GiveUpError(f"{_name(blocks[number])} failed, and no stage before it can be done again")
 
@@ -259,17 +263,19 @@ class Executor:
         if not known:
             raise GiveUpError(f"there is no grasp of the {request.query}")
         fresh = [choice for choice in known if choice not in self._failed] or list(known)
-        best: ReachedGrasp | None = None
+        reached: list[ReachedGrasp] = []
         for choice in fresh:
-            reached = self._reaches(choice)
-            if reached is None:
+            one = self._reaches(choice)
+            if one is None:
                 continue
-            best = best or reached
-            if self._allows(reached, later):
-                return reached
-        if best is None:
+            if self._allows(one, later, may_turn=False):
+                return one
+            reached.append(one)
+        if not reached:
             self._loop.note("violated", f"the arm reaches none of {len(fresh)} grasps of the {request.query}")
-        return best
+            return None
+        # An arm that turns over swings what it holds far around: only where nothing else helps.
+        return next((one for one in reached if self._allows(one, later, may_turn=True)), reached[0])
 
     def _reaches(self, choice: GraspChoice) -> ReachedGrasp | None:
         """Return joint positions before a grasp and at it, if the arm can move straight between them."""
@@ -288,8 +294,14 @@ class Executor:
                 return ReachedGrasp(choice, *postures)
         return None
 
-    def _allows(self, reached: ReachedGrasp, later: Sequence[Stage | GraspRequest]) -> bool:
-        """Return whether the goals of the motions up to the release can be reached with a grasp."""
+    def _allows(
+        self, reached: ReachedGrasp, later: Sequence[Stage | GraspRequest], *, may_turn: bool
+    ) -> bool:
+        """Return whether the goals of the motions up to the release can be reached with a grasp.
+
+        Without turning over, or from any posture of the arm.
+        """
+        control = self._loop.control
         choice, joints = reached.choice, reached.at
         T = self._memory.pose_of(choice)
         for stage in later:
@@ -300,10 +312,14 @@ class Executor:
                 wanted = (*stage.goals(state), *stage.paths)
                 starts = {point: state.point(point).value for point in points_of(wanted)}
                 state_at = self._memory.if_held(choice, choice.width, starts)
-                found = self._loop.control.find_goal(joints, wanted, state_at, self._rng)
-                if not found.found:
+                if may_turn:
+                    found = control.find_goal(joints, wanted, state_at, self._rng)
+                else:
+                    found = control.find_near(joints, wanted, state_at)
+                turned = float(np.abs(found.joints - joints).max()) > self._config.stage.turned
+                if not found.found or (turned and not may_turn):
                     return False
-                joints, T = found.joints, self._loop.control.T_base_gripper(found.joints)
+                joints, T = found.joints, control.T_base_gripper(found.joints)
         return True
 
 

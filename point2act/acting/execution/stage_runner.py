@@ -120,14 +120,19 @@ class StageRunner:
     # ── motions of the arm ─────────────────────────────────────────────────────────────────────
     def _motion(self, stage: Motion) -> str | None:
         """Move until the goals hold, from above where something is carried; return what prevents it."""
-        progress = self._start(stage)
-        while progress.stage.instead is not None and not self._is_possible(progress):
-            progress = self._start(progress.stage.instead)
+        progress = self._start_possible(stage)
         for one in self._over(progress):
-            problem = self._move(self._start(one))
+            problem = self._move(self._start_possible(one))
             if problem is not None and not self._loop.memory.held:
                 return problem
         return self._move(progress)
+
+    def _start_possible(self, stage: Motion) -> _Progress:
+        """Fix the goals of a motion, or of the first of those that are done instead that is possible."""
+        progress = self._start(stage)
+        while progress.stage.instead is not None and not self._is_possible(progress):
+            progress = self._start(progress.stage.instead)
+        return progress
 
     def _start(self, stage: Motion) -> _Progress:
         """Fix the goals of a motion."""

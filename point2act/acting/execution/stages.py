@@ -28,7 +28,7 @@ from point2act.core.constraints import (
     LinePath,
     queries_of,
 )
-from point2act.core.geometry import transform_points
+from point2act.core.geometry import transform, transform_points
 from point2act.core.types import Grasp, Plan, Step
 from point2act.grasping.antipodal.collision import planned_opening
 from point2act.grasping.grippers import HALF_TURN, Gripper
@@ -37,6 +37,9 @@ from point2act.grasping.grippers import HALF_TURN, Gripper
 APPROACH = 0.10
 # Height of the lift after a grasp, metres. Chosen: above what stands around ordinary things.
 LIFT = 0.10
+# Heights above its goal from which a thing is let down, metres: the largest that the arm can do. Shorter ones
+# were chosen.
+_DESCENTS = (LIFT, LIFT / 2)
 # Lengths of the retreat after a release, metres: the longest that the arm can do. Shorter ones were chosen.
 _RETREATS = (APPROACH, APPROACH / 2, APPROACH / 4)
 # Tolerances of the gripper's pose before a grasp, at it and after a lift, metres. Chosen.
@@ -282,28 +285,37 @@ def carried_over(
     moved = transform_points(T_end, held) - transform_points(T_start, held)
     if float(np.linalg.norm(moved - (moved @ up) * up)) < _ACROSS:
         return ()
-    way = T_end[:3, 3] - T_start[:3, 3]
-    height = max(float(way @ up) + LIFT, 0.0)
-    over_start, over_end = T_start.copy(), T_end.copy()
-    over_start[:3, 3] += height * up
-    over_end[:3, 3] += (height - way @ up) * up
-    poses = (over_start, over_end) if height > _LIFTED else (over_end,)
-    # Straight in the space of joints the gripper may dip into what stands between.
-    level = min(float(T[:3, 3] @ up) for T in (over_start, over_end)) - _LIFTED
-    stays_above = GripperAbove(level, tolerance=_LIFTED)
-    return tuple(
-        replace(
-            stage,
-            goals=partial(_at, T),
-            paths=(*stage.paths, stays_above) if T is over_end else stage.paths,
-            touches=frozenset(),
-            max_force=_PRESS,
-            speed=1.0,
-            sets_down=False,
-            carries=False,
-            may_turn=False,
-        )
-        for T in poses
+    rise = float((T_end[:3, 3] - T_start[:3, 3]) @ up)
+    raised = _upwards(T_start, max(rise + LIFT, 0.0), up)
+    across: Motion | None = None
+    for height in sorted(_DESCENTS):
+        over = _upwards(T_end, max(height, -rise), up)
+        # Straight in the space of joints the gripper may dip into what stands between.
+        level = min(float(T[:3, 3] @ up) for T in (raised, over)) - _LIFTED
+        paths = (*stage.paths, GripperAbove(level, tolerance=_LIFTED))
+        across = replace(_free(stage, over), paths=paths, instead=across)
+    assert across is not None
+    return (_free(stage, raised), across) if rise + LIFT > _LIFTED else (across,)
+
+
+def _upwards(
+    T: Float[np.ndarray, "4 4"], height: float, up: Float[np.ndarray, " 3"]
+) -> Float[np.ndarray, "4 4"]:
+    """Return a pose moved up, metres."""
+    return transform(T[:3, :3], T[:3, 3] + height * up)
+
+
+def _free(stage: Motion, T: Float[np.ndarray, "4 4"]) -> Motion:
+    """Return the motion of a stage to a pose at which what it carries touches nothing."""
+    return replace(
+        stage,
+        goals=partial(_at, T),
+        touches=frozenset(),
+        max_force=_PRESS,
+        speed=1.0,
+        sets_down=False,
+        carries=False,
+        may_turn=False,
     )
 
 
@@ -319,6 +331,16 @@ def put_down(step: int, touches: frozenset[str]) -> Motion:
         touches: Queries whose things may be touched.
     """
     return Motion("put it down", step, _lowered, (), touches, _SLOW, _TOUCH, sets_down=True)
+
+
+def raised(step: int, touches: frozenset[str]) -> Motion:
+    """Return the motion of what is held up from what it has touched.
+
+    Args:
+        step: Index of the plan's step.
+        touches: Queries whose things may be touched.
+    """
+    return Motion("raise it", step, _raised, (), touches, max_force=_LEAVING)
 
 
 def out_of_the_way(step: int, T_base_gripper: Float[np.ndarray, "4 4"]) -> Motion:
