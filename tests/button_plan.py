@@ -7,6 +7,7 @@ import numpy as np
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.preparation import PreparedTask
 from point2act.acting.execution.scene_memory import TaskScene
+from point2act.acting.execution.scenery import Scenery
 from point2act.core.constraints import Above, Axis, AxisToAxis, Point
 from point2act.core.geometry import transform_points
 from point2act.core.types import OrientedBox, Plan, Query, Step, Target
@@ -22,7 +23,9 @@ def button_scene(task: Task) -> TaskScene:
     height = box.half_extents[2] * up
     points = {"center": center, "top": center + height, "bottom": center - height}
     features = RegionFeatures(points, {"up": up}, OrientedBox(center, np.eye(3), box.half_extents))
-    return TaskScene({"button": features}, {"button": "red button"}, {}, (), np.array([0.0, 0.0, 1.0, 0.0]))
+    return TaskScene(
+        {"button": features}, {"button": "red button"}, {}, Scenery(), np.array([0.0, 0.0, 1.0, 0.0])
+    )
 
 
 def hold_over_button(task: Task) -> PreparedTask:

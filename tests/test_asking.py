@@ -84,8 +84,8 @@ class Lost:
         self.restarted.append((name, thing))
 
 
-def features(center: np.ndarray) -> RegionFeatures:
-    box = OrientedBox(center, np.eye(3), np.array([0.04, 0.04, 0.03]))
+def features(center: np.ndarray, half: tuple[float, float, float] = (0.04, 0.04, 0.03)) -> RegionFeatures:
+    box = OrientedBox(center, np.eye(3), np.array(half))
     return RegionFeatures({"center": center}, {"up": np.array([0.0, 0.0, 1.0])}, box)
 
 
@@ -196,13 +196,19 @@ def test_another_region_on_the_same_thing_confirms_a_query_only_beside_it(
     loop.close()
 
 
-@pytest.mark.parametrize(("gap", "wrong"), [(0.005, False), (0.025, True)])
-def test_an_answer_that_just_misses_a_thing_is_on_what_stands_behind_it(
-    arm: Arm, gap: float, wrong: bool
+@pytest.mark.parametrize(
+    ("width", "gap", "wrong"), [(0.02, 0.005, False), (0.02, 0.025, True), (0.08, 0.005, True)]
+)
+def test_an_answer_that_just_misses_a_thin_thing_is_on_what_stands_behind_it(
+    arm: Arm, width: float, gap: float, wrong: bool
 ) -> None:
-    above = PLACES["cup"] + np.array([0.0, 0.0, 0.4])
-    loop = loop_of(arm, Lost(lost=False), {**PLACES, "cup": above})
-    missed = above + np.array([0.04 + gap, 0.0, 0.0])
+    """A wide thing is not missed by the scatter of answers."""
+    above, half = PLACES["cup"] + np.array([0.0, 0.0, 0.4]), (width / 2, 0.04, width / 2)
+    found = scene(PLACES)
+    found = replace(found, features={**found.features, "cup": features(above, half)})
+    beside = BesideControl(Lost(lost=False), period=0.2, latency=0.1, real_time=False)
+    loop = ControlLoop(StillRobot(arm.home), arm, SceneMemory(found), beside, (), NoObserver(), LoopConfig())
+    missed = above + np.array([width / 2 + gap, 0.0, 0.0])
     inquiry = Inquiry(loop, answering(missed, missed), nowhere, CONFIG)
     inquiry.start((CUP, TRAY))
     assert ("cup" in inquiry.refuted()) == wrong

@@ -30,6 +30,7 @@ from point2act.acting.execution.perception import BesideControl, Unchanging
 from point2act.acting.execution.preparation import PreparedTask, moved
 from point2act.acting.execution.robot import RobotState
 from point2act.acting.execution.scene_memory import TaskScene
+from point2act.acting.execution.scenery import Scenery
 from point2act.acting.execution.simulated_robot import SimulatedRobot
 from point2act.acting.execution.simulated_task import simulated_answers
 from point2act.acting.execution.stages import GraspChoice, GraspRequest, stages_of
@@ -54,7 +55,7 @@ def task() -> Task:
 
 
 def _executor(robot: SimulatedRobot, arm: Arm, scene: TaskScene) -> Executor:
-    beside = BesideControl(Unchanging(("red button",)), period=0.2, latency=0.1, real_time=False)
+    beside = BesideControl(Unchanging(tuple(scene.things.values())), period=0.2, latency=0.1, real_time=False)
     return Executor(robot, arm, scene, beside, rng=np.random.default_rng(0))
 
 
@@ -221,7 +222,7 @@ def _cup_scene() -> TaskScene:
     turns = [Rotation.from_euler("y", -angle, degrees=True).as_matrix() @ down for angle in (30, 0)]
     grasps = tuple(GraspChoice("cup", transform(turn, center + 0.02 * up), 0.04, 0.07) for turn in turns)
     features = {"cup": RegionFeatures(points, {"up": up}, box)}
-    return TaskScene(features, {"cup": "cup"}, {"cup": grasps}, (), np.array([0.0, 0.0, 1.0, 0.0]))
+    return TaskScene(features, {"cup": "cup"}, {"cup": grasps}, Scenery(), np.array([0.0, 0.0, 1.0, 0.0]))
 
 
 def test_a_grasp_allows_what_holds_on_the_way_too(arm: Arm, task: Task) -> None:
@@ -251,9 +252,26 @@ def test_what_is_impossible_with_a_grasp_is_tried_with_another_one(arm: Arm, tas
     blocks = stages_of(Plan("Move it far.", (_TAKE, Step("move", (), (far, upright)))), arm.gripper.max_width)
     executor._memory.hold("cup", executor._start)
     executor._grasped = scene.grasps["cup"][0]
-    assert executor._back(blocks, 1) == 1
+    assert executor._back(blocks, 1, 1) == 1
     assert not executor._runner.run(blocks[1])
-    assert executor._back(blocks, 1) == 0
+    assert executor._back(blocks, 1, 1) == 0
+    assert executor._failed == {scene.grasps["cup"][0]}
+    robot.close()
+
+
+def test_what_fails_again_with_a_grasp_is_tried_with_another_one(arm: Arm, task: Task) -> None:
+    """The first time it is raised, and done again."""
+    robot, scene = SimulatedRobot(task.scene, arm), _cup_scene()
+    executor = _executor(robot, arm, scene)
+    upright = AxisToAxis(Axis("cup", "up"), when="path", tolerance=0.5)
+    there = PointToPoint(Point("cup", "bottom"), Point("cup", "bottom"), 0.1)
+    blocks = stages_of(Plan("Move it.", (_TAKE, Step("move", (), (there, upright)))), arm.gripper.max_width)
+    executor._memory.hold("cup", executor._start)
+    executor._grasped = scene.grasps["cup"][0]
+    before = float(executor._loop.T_base_gripper[2, 3])
+    assert executor._back(blocks, 1, 1) == 1
+    assert float(executor._loop.T_base_gripper[2, 3]) > before + 0.05
+    assert executor._back(blocks, 1, 2) == 0
     assert executor._failed == {scene.grasps["cup"][0]}
     robot.close()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from point2act.acting.constraints.hole import find_hole
+from point2act.acting.constraints.opening import Opening
 from point2act.core.geometry import transform, transform_points
 
 NOISE, SPACING = 0.001, 0.005
@@ -71,6 +72,26 @@ def test_the_hole_of_a_handle_is_found_where_one_side_of_it_is_seen(seed: int):
     assert abs(center[0] - 0.0095) < 0.003
     assert abs(center[2]) < 0.003
     assert hole.radius == pytest.approx(0.0095, abs=0.003)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_axis_of_a_handle_is_across_the_way_out_of_its_vessel(seed: int):
+    """To a degree where the vessel's middle is known, however little of the handle is seen."""
+    rng = np.random.default_rng(seed)
+    handle = shown(tube(rng, 0.024, 0.005, -np.pi / 2, np.pi / 2), rng)
+    mug = shown(wall(rng, 0.04, 0.09), rng)
+    vessel = Opening(np.array([-0.04, 0.0, 0.045]), UP, 0.04)
+    everything = np.vstack([handle, mug])
+    hole = find_hole(handle, everything, principal(handle), UP, vessel)
+    assert hole is not None
+    assert np.rad2deg(np.arccos(abs(hole.axis @ AXIS))) < 4
+    # Over the middle, as the handle of a basket is, it may be anything.
+    above = Opening(np.array([0.0095, 0.0, -0.045]), UP, 0.04)
+    plain = find_hole(handle, everything, principal(handle), UP)
+    assert plain is not None
+    over = find_hole(handle, everything, principal(handle), UP, above)
+    assert over is not None
+    np.testing.assert_allclose(over.axis, plain.axis, atol=1e-12)
 
 
 @given(st.integers(0, 1000), st.floats(0.02, 0.05))

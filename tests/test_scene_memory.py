@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("mink", reason="control needs mink: pip install point2act[ac
 from point2act.acting.constraints.region_features import RegionFeatures
 from point2act.acting.execution.perception import Observation
 from point2act.acting.execution.scene_memory import SceneMemory, TaskScene
+from point2act.acting.execution.scenery import Scenery
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
 from point2act.core.geometry import transform, transform_points
@@ -26,6 +28,8 @@ THINGS = {"cup": "mug", "handle": "mug", "tray": "tray"}
 FAR = transform(np.eye(3), (0.0, 0.0, 1.0))
 """A gripper that hides nothing."""
 SCENERY = OrientedBox(np.array([0.8, 0.0, 0.1]), np.eye(3), np.array([0.1, 0.1, 0.1]))
+REST = OrientedBox(np.array([0.4, -0.2, 0.15]), np.eye(3), np.array([0.01, 0.01, 0.1]))
+"""A post on the tray."""
 MUG, TRAY = np.array([0.5, 0.1, 0.05]), np.array([0.4, -0.2, 0.02])
 
 
@@ -39,9 +43,11 @@ def features(center: np.ndarray) -> RegionFeatures:
     return RegionFeatures({"center": center, "bottom": bottom}, {"up": np.array([0.0, 0.0, 1.0])}, box)
 
 
-def memory(table: np.ndarray | None = None) -> SceneMemory:
+def memory(
+    table: np.ndarray | None = None, rests: Mapping[str, tuple[OrientedBox, ...]] = MappingProxyType({})
+) -> SceneMemory:
     found = {"cup": features(MUG), "handle": features(beside_mug(0.04, 0.0, 0.0)), "tray": features(TRAY)}
-    return SceneMemory(TaskScene(found, THINGS, {}, (SCENERY,), table))
+    return SceneMemory(TaskScene(found, THINGS, {}, Scenery((SCENERY,), rests), table))
 
 
 def shift(*way: float) -> np.ndarray:
@@ -93,7 +99,7 @@ def test_a_jump_needs_two_images():
     np.testing.assert_array_equal(motions(one)["cup"], there)
 
 
-@pytest.mark.parametrize(("way", "expected"), [(-0.02, None), (-0.01, 0.0), (0.02, 0.02)])
+@pytest.mark.parametrize(("way", "expected"), [(-0.04, None), (-0.02, 0.0), (0.02, 0.02)])
 def test_a_thing_does_not_sink_into_the_table(way: float, expected: float | None):
     """A tracker slides along the smooth side of a mug: it stays on the table, or where it was."""
     one = memory(np.array([0.0, 0.0, 1.0, 0.0]))
@@ -109,7 +115,7 @@ def tilt(angle: float, *, turn: float = 0.0) -> np.ndarray:
     return transform(rotation, MUG - rotation @ MUG)
 
 
-@pytest.mark.parametrize(("angle", "expected"), [(20.0, 0.0), (25.0, 0.0), (40.0, 40.0)])
+@pytest.mark.parametrize(("angle", "expected"), [(20.0, 0.0), (40.0, 0.0), (50.0, 50.0)])
 def test_what_stands_is_upright_unless_it_has_fallen_over(angle: float, expected: float):
     """The tracker's tilt of a round mug; the fall of another, which is not on a table in this test."""
     one = memory(np.array([0.0, 0.0, 1.0, 1.0]))
@@ -129,8 +135,33 @@ def test_what_the_gripper_has_set_down_may_lean():
     one = memory(np.array([0.0, 0.0, 1.0, 1.0]))
     one.hold("cup", np.eye(4))
     one.release(np.eye(4))
-    one.see(seen(tilt(20.0)), FAR)
-    np.testing.assert_allclose(motions(one)["cup"], tilt(20.0), atol=1e-9)
+    leaning = shift(0.0, 0.0, 0.01) @ tilt(20.0)
+    one.see(seen(leaning), FAR)
+    np.testing.assert_allclose(motions(one)["cup"], leaning, atol=1e-9)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_was_pulled_from_the_gripper_lies_flat_unless_something_is_beside_it(beside: bool):
+    """A tracker does not see by how much a knife is turned about its length."""
+    one = memory(np.array([0.0, 0.0, 1.0, 0.0]))
+    one.hold("cup", np.eye(4))
+    place = TRAY + np.array([0.065, 0.0, 0.04]) if beside else beside_mug(0.1, 0.1, 0.01)
+    T = transform(np.eye(3), place - MUG)
+    one.release(T)
+    leaning = T @ tilt(20.0)
+    for _ in range(2):
+        one.see(seen(leaning), FAR)
+    up = motions(one)["cup"][:3, 2]
+    assert np.rad2deg(np.arccos(up[2])) == pytest.approx(20.0 if beside else 0.0, abs=1e-4)
+
+
+def test_what_is_as_high_as_it_was_found_lies_flat():
+    one = memory(np.array([0.0, 0.0, 1.0, 0.0]))
+    one.hold("cup", np.eye(4))
+    T = transform(np.eye(3), TRAY + np.array([0.065, 0.0, 0.03]) - MUG)
+    one.release(T)
+    one.see(seen(T @ tilt(20.0)), FAR)
+    assert motions(one)["cup"][2, 2] == pytest.approx(1.0)
 
 
 def test_without_a_table_things_may_be_anywhere():
@@ -314,7 +345,7 @@ def test_a_query_that_is_located_anew_stands_where_it_was_found():
     one.see(seen(shift(0.02, 0.0, 0.0)), FAR)
     one.see({"tray": Observation(False, shift(0.0, 0.02, 0.0))}, FAR)
     found = {"cup": features(elsewhere), "handle": features(elsewhere), "tray": features(elsewhere)}
-    assert one.relocate("cup", TaskScene(found, THINGS, {}, ())) == "mug"
+    assert one.relocate("cup", TaskScene(found, THINGS, {})) == "mug"
     np.testing.assert_array_equal(motions(one)["cup"], np.eye(4))
     np.testing.assert_array_equal(motions(one)["tray"], shift(0.0, 0.02, 0.0))
     assert tuple(elsewhere) in centers(one.obstacles(frozenset()))
@@ -328,6 +359,18 @@ def test_obstacles_are_where_things_are_now():
 
 def test_the_scenery_is_always_an_obstacle():
     assert memory().obstacles(frozenset(THINGS)) == [SCENERY]
+
+
+def test_what_a_thing_is_beyond_its_regions_is_an_obstacle_that_moves_with_it():
+    """Where the thing is touched too, unless it is held."""
+    one = memory(rests={"tray": (REST,)})
+    one.see({"tray": Observation(False, shift(0.01, 0.0, 0.0))}, FAR)
+    post = tuple(np.round(REST.center + np.array([0.01, 0.0, 0.0]), 9))
+    assert post in centers(one.obstacles(frozenset({"cup"})))
+    assert post not in centers(one.obstacles(frozenset({"tray"})))
+    assert centers(one.rests(frozenset({"tray", "cup"}))) == {post}
+    one.hold("tray", FAR)
+    assert one.rests(frozenset({"tray", "cup"})) == []
 
 
 @pytest.mark.parametrize(("beside", "kept"), [(0.035, False), (0.045, True)])

@@ -310,6 +310,16 @@ def test_things_are_carried_up_and_across_and_set_down_from_above(seed: int, acr
         np.testing.assert_allclose(way, (rise + LIFT) * up, atol=1e-9)
 
 
+def test_where_the_arm_cannot_go_high_things_are_carried_lower():
+    start, end, up = np.eye(4), transform(np.eye(3), (0.2, 0.0, 0.0)), np.array([0.0, 0.0, 1.0])
+    state = random_state(np.random.default_rng(0))
+    *_, across = carried_over(CARRY, start, end, np.zeros(3), up)
+    assert across.instead is not None
+    assert across.instead.instead is None
+    heights = [float(one.goals(state)[0].pose(state)[2, 3]) for one in (across, across.instead)]
+    assert heights == pytest.approx([LIFT, LIFT / 2])
+
+
 def test_what_stays_beside_is_not_carried():
     start, end = np.eye(4), transform(np.eye(3), (0.03, 0.03, -0.2))
     assert carried_over(CARRY, start, end, np.zeros(3), np.array([0.0, 0.0, 1.0])) == ()

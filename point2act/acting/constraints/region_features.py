@@ -91,8 +91,8 @@ def with_hole(
 ) -> RegionFeatures:
     """Return the features of a region with those of the hole through it, if there is one.
 
-    The region may be a piece of a handle: without a hole it is sought in what is around it, too. It may be on a
-    vessel, whose opening is sought on all that is connected with the region.
+    The region may be a piece of a handle: without a hole it is sought in what is around it, too. The opening
+    of a vessel that it stands out from is sought on all that is connected with it.
 
     Args:
         features: Features of the region, world.

@@ -151,8 +151,11 @@ def prepare(
     in_base = None if table is None else table @ invert(T_base_world)
     context = next(iter(located.values())).context
     everything = transform_points(T_base_world, context.scene.means[context.solid])
-    scenery = find_scenery(everything, in_base, surfaces)
-    scene = TaskScene(features, things, grasps, scenery, in_base)
+    on_things = {
+        thing: np.concatenate([surfaces[name] for name, one in things.items() if one == thing])
+        for thing in things.values()
+    }
+    scene = TaskScene(features, things, grasps, find_scenery(everything, in_base, on_things), in_base)
     return PreparedTask(plan, scene, surfaces, Source(session, points, gripper, config))
 
 

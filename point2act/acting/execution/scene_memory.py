@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from point2act.acting.constraints.scene_state import SceneState
 from point2act.acting.control.constraint_task import StateAt
 from point2act.acting.execution.on_table import above, upright
 from point2act.acting.execution.perception import Observation
+from point2act.acting.execution.scenery import Scenery
 from point2act.acting.execution.stages import GraspChoice
 from point2act.core.constraints import Point
 from point2act.core.geometry import (
@@ -36,6 +37,8 @@ _NOTED = 0.02
 # Distance between the boxes of two things below which one may lean on the other, metres, and number of points
 # along each side of a box between which it is measured. Chosen.
 _LEANS, _ALONG = 0.02, 5
+# Change of its height below which a thing lies as it was found, metres. Chosen: above the noise of a pose.
+_LEVEL = 0.005
 # Motion of a thing from one image to the next that needs a second image, metres. Chosen: a thing that was
 # moved is there in the second one too, a mistake of the tracker is not.
 _STEP = 0.03
@@ -51,7 +54,7 @@ class TaskScene:
     """Name of the thing that each query's region is on: they move together."""
     grasps: Mapping[str, tuple[GraspChoice, ...]]
     """Grasps of each query to grasp, best first."""
-    scenery: tuple[OrientedBox, ...] = ()
+    scenery: Scenery = field(default_factory=Scenery)
     """Boxes around everything else that stands there."""
     table: Float[np.ndarray, "4"] | None = None
     """Plane ``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
@@ -180,9 +183,14 @@ class SceneMemory:
         return above(motion, np.stack(bottoms), table)
 
     def _may_lean(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
-        """Return whether something stands beside a thing at a pose, or it is up in the air."""
-        table = self.scene.table
+        """Return whether something stands beside a thing at a pose, or it is up in the air.
+
+        What leans is higher, or lower, than what lies on the table.
+        """
+        table, center = self.scene.table, self._center(thing)
         assert table is not None
+        if abs(float((transform_points(motion, center) - center) @ table[:3])) < _LEVEL:
+            return False
         own = [transform_box(motion, self.scene.features[query].box) for query in self._regions_of(thing)]
         points = np.concatenate([box_points(box, _ALONG) for box in own])
         if float((points @ table[:3] + table[3]).min()) > _LEANS:
@@ -246,7 +254,7 @@ class SceneMemory:
         return self._motion[self.scene.things[choice.query]] @ choice.T_world_gripper
 
     def obstacles(self, without: frozenset[str], planned: GraspChoice | None = None) -> list[OrientedBox]:
-        """Return the boxes of all regions but those on the things of some queries, and of the scenery.
+        """Return the boxes of all things but those of some queries, and of the scenery.
 
         Args:
             without: The queries.
@@ -254,14 +262,24 @@ class SceneMemory:
                 planned, since the plan has checked it against the surface, which a box only contains.
         """
         left_out = {self.scene.things[query] for query in without | self.held}
-        on_things = [
-            (self._motion[thing], self.scene.features[query].box)
-            for query, thing in self.scene.things.items()
-            if thing not in left_out
+        scene = self.scene
+        found = [
+            *((thing, scene.features[query].box) for query, thing in scene.things.items()),
+            *((thing, box) for thing, boxes in scene.scenery.rests.items() for box in boxes),
         ]
-        boxes = [transform_box(T, box) for T, box in on_things if not self._planned_beside(planned, T, box)]
-        still = [box for box in self.scene.scenery if not self._planned_beside(planned, np.eye(4), box)]
+        placed = [(self._motion[thing], box) for thing, box in found if thing not in left_out]
+        boxes = [transform_box(T, box) for T, box in placed if not self._planned_beside(planned, T, box)]
+        still = [box for box in scene.scenery.boxes if not self._planned_beside(planned, np.eye(4), box)]
         return boxes + still
+
+    def rests(self, queries: frozenset[str]) -> list[OrientedBox]:
+        """Return the boxes of the things of some queries beyond their regions, but for what is held."""
+        things = {self.scene.things[query] for query in queries - self.held}
+        return [
+            transform_box(self._motion[thing], box)
+            for thing in sorted(things)
+            for box in self.scene.scenery.rests.get(thing, ())
+        ]
 
     def _planned_beside(
         self, choice: GraspChoice | None, motion: Float[np.ndarray, "4 4"], box: OrientedBox

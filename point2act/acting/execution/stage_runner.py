@@ -230,6 +230,9 @@ class StageRunner:
         """Yield what is kept away from, and whether postures are sought anywhere; the most wanted first."""
         memory = self._loop.memory
         boxes = [memory.obstacles(stage.touches, stage.choice)]
+        beyond = memory.rests(stage.touches) if memory.held else []
+        if beyond:  # of what is touched, only the region is
+            boxes.insert(0, boxes[0] + beyond)
         if memory.held and not stage.guided:
             boxes.insert(0, memory.obstacles(frozenset()))
         for anywhere in (False, True) if stage.may_turn and stage.near is None else (False,):
