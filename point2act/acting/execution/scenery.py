@@ -22,9 +22,9 @@ _REACH, _MIN_POINTS = 0.015, 12
 _OWN = 0.02
 # Extent beyond which a cluster is furniture around the scene, whose box would be in the way, metres. Chosen.
 _LARGEST = 0.5
-# A cluster is cut in two, at one of eight places along each axis of its box, where both boxes together have at
-# most this share of its volume; at most twice in a row. Boxes are at least this thick, metres. Chosen: a post
-# on its base has a tenth.
+# A cluster is cut in two, at one of eight places along each axis of its box, where both boxes together have
+# at most this share of its volume; at most twice in a row. Boxes are at least this thick, metres. Chosen: a
+# post on its base has a tenth.
 _CUTS, _TIGHTER, _MOST_CUTS, _THICK = 8, 0.6, 2, 0.005
 
 

@@ -8,6 +8,7 @@ the obstacles.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -182,7 +183,9 @@ def _from_nearest(values: np.ndarray, known: Bool[np.ndarray, "r r r"]) -> np.nd
 
 def _cells_to_border(occupied: Bool[np.ndarray, "r r r"]) -> Float[np.ndarray, "r r r"]:
     """Return distances to the border of occupied voxels, in voxels, negative inside; it lies between two."""
-    outside, inside = (np.asarray(distance_transform_edt(mask)) for mask in (~occupied, occupied))
+    # scipy leaves the interpreter free meanwhile: on two cores this takes half of the time.
+    with ThreadPoolExecutor(2) as pool:
+        outside, inside = map(np.asarray, pool.map(distance_transform_edt, (~occupied, occupied)))
     return np.where(occupied, 0.5 - inside, outside - 0.5)
 
 
