@@ -32,6 +32,9 @@ Result = TypeVar("Result")
 _SEARCH_SECONDS = 0.05
 # Measured velocity that counts as beyond the limit, as a multiple of it: encoders and clocks are noisy.
 _OVER = 1.05
+# Distance to the limits of position that commands keep, radians: a joint swings about its command, by less
+# than 0.001 in the simulator.
+_INSIDE = 0.005
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ class ControlLoop:
         self.control, self.search = (
             Controller(ArmModel.of(arm, memory.scene.table), velocity, config.control) for _ in range(2)
         )
+        limits = arm.limits + np.array([_INSIDE, -_INSIDE])
         self._safety = SafetyFilter(
-            Envelope(arm.limits, arm.velocity, tuple(keep_out)), robot.period, config.safety
+            Envelope(limits, arm.velocity, tuple(keep_out)), robot.period, config.safety
         )
         self.state: RobotState = robot.state()
         """The latest measurements."""
