@@ -286,16 +286,16 @@ def carried_over(
     if float(np.linalg.norm(moved - (moved @ up) * up)) < _ACROSS:
         return ()
     rise = float((T_end[:3, 3] - T_start[:3, 3]) @ up)
-    raised = _upwards(T_start, max(rise + LIFT, 0.0), up)
+    over_start = _upwards(T_start, max(rise + LIFT, 0.0), up)
     across: Motion | None = None
     for height in sorted(_DESCENTS):
-        over = _upwards(T_end, max(height, -rise), up)
+        over_end = _upwards(T_end, max(height, -rise), up)
         # Straight in the space of joints the gripper may dip into what stands between.
-        level = min(float(T[:3, 3] @ up) for T in (raised, over)) - _LIFTED
+        level = min(float(T[:3, 3] @ up) for T in (over_start, over_end)) - _LIFTED
         paths = (*stage.paths, GripperAbove(level, tolerance=_LIFTED))
-        across = replace(_free(stage, over), paths=paths, instead=across)
+        across = replace(_free(stage, over_end), paths=paths, instead=across)
     assert across is not None
-    return (_free(stage, raised), across) if rise + LIFT > _LIFTED else (across,)
+    return (_free(stage, over_start), across) if rise + LIFT > _LIFTED else (across,)
 
 
 def _upwards(
