@@ -77,8 +77,7 @@ def with_rim(
         localization: The query that has it.
         up: Upward unit vector, world.
     """
-    own = _all_connected(features, localization)
-    opening = find_opening(own, np.ones(len(own)), up) if len(own) else None
+    own, opening = _all_connected(features, localization, up)
     if opening is None:
         return features
     bottom = opening.center + ((own @ up).min() - opening.center @ up) * up
@@ -101,8 +100,7 @@ def with_hole(
     """
     surface, (own, _) = localization.surface[0], surface_of(localization)
     axes = np.stack([features.axes[name] for name in ("long", "middle", "short")])
-    connected = _all_connected(features, localization)
-    vessel = find_opening(connected, np.ones(len(connected)), up) if len(connected) else None
+    _, vessel = _all_connected(features, localization, up)
     hole = find_hole(own, surface, axes, up, vessel) or _hole_around(own, surface, up, vessel)
     if hole is None:
         return features
@@ -110,11 +108,19 @@ def with_hole(
     return RegionFeatures(found, {**features.axes, "hole_axis": _signed(hole.axis, up)}, features.box)
 
 
-def _all_connected(features: RegionFeatures, localization: Localization) -> Float[np.ndarray, "n 3"]:
-    """Return the points of all that is connected with a region, but for what lies on the ground."""
+def _all_connected(
+    features: RegionFeatures, localization: Localization, up: Float[np.ndarray, " 3"]
+) -> tuple[Float[np.ndarray, "n 3"], Opening | None]:
+    """Return the points of all that is connected with a region, and its opening if it has one.
+
+    What lies on the ground does not count.
+    """
     parts = localization.context.segmentation.parts
     points = parts.points[parts.things]
-    return points[_connected_with(points, features.points["action_point"])] if len(points) else points
+    if not len(points):
+        return points, None
+    own = points[_connected_with(points, features.points["action_point"])]
+    return own, find_opening(own, np.ones(len(own)), up)
 
 
 def _hole_around(

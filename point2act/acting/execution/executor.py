@@ -239,6 +239,7 @@ class Executor:
         """Return the number of the nearest block before a failed one whose path constraints hold (ReKep).
 
         Where it is impossible with what is held as it is, or has failed twice, only another grasp helps.
+        What is held is raised before its motion is done again.
         """
         other_grasp = (self._runner.impossible or attempt > 1) and bool(self._memory.held)
         if other_grasp and self._grasped is not None:

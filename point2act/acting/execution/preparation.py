@@ -88,7 +88,7 @@ class PreparedTask:
         parts = segment_view(view)
         found: dict[str, Thing] = {}
         for thing in self.names:
-            queries = [query for query, one in self.scene.things.items() if one == thing]
+            queries = self.scene.regions_of(thing)
             surface = np.concatenate([self.surfaces[query] for query in queries])
             pixel = _shown(view, surface)
             if pixel is not None:

@@ -59,6 +59,10 @@ class TaskScene:
     table: Float[np.ndarray, "4"] | None = None
     """Plane ``(n, d)``: ``n @ x + d`` is the height of x above it, metres."""
 
+    def regions_of(self, thing: str) -> list[str]:
+        """Return the queries whose regions are on a thing."""
+        return [query for query, one in self.things.items() if one == thing]
+
 
 class SceneMemory:
     """Where everything is, by the latest image and by the gripper."""
@@ -87,7 +91,7 @@ class SceneMemory:
         """Queries whose thing is in the gripper."""
         if self._held is None:
             return frozenset()
-        return frozenset(query for query, thing in self.scene.things.items() if thing == self._held[0])
+        return frozenset(self.scene.regions_of(self._held[0]))
 
     def carried(self, T_base_gripper: Float[np.ndarray, "4 4"]) -> dict[str, Float[np.ndarray, "4 4"]]:
         """Return the motion of the thing in the gripper since it was found, by its name, at a pose of it."""
@@ -179,7 +183,7 @@ class SceneMemory:
             return motion
         if thing not in self._handled or not self._may_lean(thing, motion):
             motion = upright(motion, self._center(thing), table[:3])
-        bottoms = [self.scene.features[query].points["bottom"] for query in self._regions_of(thing)]
+        bottoms = [self.scene.features[query].points["bottom"] for query in self.scene.regions_of(thing)]
         return above(motion, np.stack(bottoms), table)
 
     def _may_lean(self, thing: str, motion: Float[np.ndarray, "4 4"]) -> bool:
@@ -191,28 +195,21 @@ class SceneMemory:
         assert table is not None
         if abs(float((transform_points(motion, center) - center) @ table[:3])) < _LEVEL:
             return False
-        own = [transform_box(motion, self.scene.features[query].box) for query in self._regions_of(thing)]
-        points = np.concatenate([box_points(box, _ALONG) for box in own])
-        if float((points @ table[:3] + table[3]).min()) > _LEANS:
-            return True
-        others = self.obstacles(frozenset(self._regions_of(thing)))
-        return any(
-            float(distance_to_box(points, other).min()) < _LEANS
-            or any(float(distance_to_box(box_points(other, _ALONG), box).min()) < _LEANS for box in own)
-            for other in others
-        )
-
-    def _regions_of(self, thing: str) -> list[str]:
-        return [query for query, one in self.scene.things.items() if one == thing]
+        own = [
+            transform_box(motion, self.scene.features[query].box) for query in self.scene.regions_of(thing)
+        ]
+        lowest = min(float((box_points(box, _ALONG) @ table[:3] + table[3]).min()) for box in own)
+        others = self.obstacles(frozenset(self.scene.regions_of(thing)))
+        return lowest > _LEANS or any(_apart(box, other) < _LEANS for box in own for other in others)
 
     def _center(self, thing: str) -> Float[np.ndarray, " 3"]:
-        return self.scene.features[self._regions_of(thing)[0]].box.center
+        return self.scene.features[self.scene.regions_of(thing)[0]].box.center
 
     def _distance(self, thing: str, place: Float[np.ndarray, " 3"]) -> float:
         """Return the distance of a place from the regions on a thing, metres."""
         state = self.state_at(0.0, {})(np.eye(4))
         return min(
-            float(distance_to_box(place[None], state.box(query))[0]) for query in self._regions_of(thing)
+            float(distance_to_box(place[None], state.box(query))[0]) for query in self.scene.regions_of(thing)
         )
 
     def state_at(self, width: float, starts: Mapping[Point, Float[np.ndarray, " 3"]]) -> StateAt:
@@ -293,3 +290,9 @@ class SceneMemory:
         return (
             float(distance_to_box(tip[None], box)[0]) <= _PLANNED and float(np.linalg.norm(shift)) <= _NOTED
         )
+
+
+def _apart(a: OrientedBox, b: OrientedBox) -> float:
+    """Return about how far two boxes are apart, metres: from a grid of points in either."""
+    ways = ((a, b), (b, a))
+    return min(float(distance_to_box(box_points(one, _ALONG), other).min()) for one, other in ways)

@@ -63,7 +63,7 @@ def find_scenery(
             boxes += _tight_boxes(cluster, _MOST_CUTS)
             continue
         for number, name in enumerate(names):
-            rest = cluster[(away > _OWN) & (owner[np.minimum(nearest, len(owner) - 1)] == number)]
+            rest = cluster[(away > _OWN) & (owner[nearest] == number)]
             for piece in _clusters(rest):
                 rests.setdefault(name, []).extend(_tight_boxes(piece, _MOST_CUTS))
     return Scenery(tuple(boxes), {name: tuple(found) for name, found in rests.items()})

@@ -231,7 +231,7 @@ class StageRunner:
         memory = self._loop.memory
         boxes = [memory.obstacles(stage.touches, stage.choice)]
         beyond = memory.rests(stage.touches) if memory.held else []
-        if beyond:  # of what is touched, only the region is
+        if beyond:  # a thing is to be touched in its regions only
             boxes.insert(0, boxes[0] + beyond)
         if memory.held and not stage.guided:
             boxes.insert(0, memory.obstacles(frozenset()))
