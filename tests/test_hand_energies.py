@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 from analytic_volumes import box, cylinder, region_at, sphere, volume_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from point2act.core.types import OrientedBox
 from point2act.grasping.antipodal.boundary import BoundaryConfig, solid_points, surface_points
@@ -27,7 +30,7 @@ from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.kinematics import kinematics_of, rotation_of
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.optimization import OptimizationConfig, optimize, redraw_contacts
-from point2act.grasping.hands.scene_field import FieldConfig, Grid, SceneField, scene_field
+from point2act.grasping.hands.scene_field import FieldConfig, Grid, SceneField, _cells_to_border, scene_field
 from point2act.grasping.hands.starts import StartConfig, draw_starts, slot_choices
 
 NAMES = [one.name for one in fields(Energies)]
@@ -233,6 +236,22 @@ def test_the_least_value_around_a_point_bounds_the_interpolated_one():
     field = can()
     for grid in (field.object, field.body, field.surroundings):
         assert (grid.least_around(points) <= grid.distance_at(points)).all()
+
+
+@given(seed=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.01, 0.2, 0.9, 1.0]))
+@settings(max_examples=30, deadline=None)
+def test_cells_to_a_border_are_those_of_the_plain_transform(seed, share):
+    rng = np.random.default_rng(seed)
+    occupied = rng.random((10, 10, 10)) < share
+    if seed % 2:  # all in a corner or in the middle
+        inside = np.zeros_like(occupied)
+        inside[tuple(slice(*np.sort(rng.integers(0, side + 1, 2))) for side in occupied.shape)] = True
+        occupied &= inside
+    if not occupied.any() or occupied.all():
+        return
+    outside, inside = distance_transform_edt(~occupied), distance_transform_edt(occupied)
+    expected = np.where(occupied, 0.5 - inside, outside - 0.5)
+    np.testing.assert_allclose(_cells_to_border(occupied), expected)
 
 
 def test_distance_grows_beyond_the_grid():

@@ -151,9 +151,8 @@ def check_grasps(
         grasps.joints.clamp_(model.kinematics.low, model.kinematics.high)
         free, fingers = _clear(grasps, model, scene, config)
         contacts = _contacts(grasps, model, scene)
-    openings = open_hands(grasps, model, scene, config=config.approach)
     poses, joints = _poses(grasps), grasps.joints.double().cpu().numpy()
-    counts, kept = CheckCounts(tried=len(grasps)), []
+    counts, held = CheckCounts(tried=len(grasps)), {}
     for index in range(len(grasps)):
         pose, positions = poses[index], joints[index]
         holding = _holding(hand, [column[index] for column in contacts], center, config)
@@ -167,12 +166,21 @@ def check_grasps(
             counts.surroundings += 1
         elif _deepest(hand, pose, positions, solid.points[solid.on_object]) > config.max_depth:
             counts.object += 1
-        elif not openings.free[index]:
-            counts.approach += 1
         else:
-            pregrasp = openings.joints[index].double().cpu().numpy()
-            clearance = float(openings.clearance[index])
-            kept.append(_finished(hand, pose, positions, pregrasp, clearance, holding, center, config))
+            held[index] = holding
+    if not held:
+        return [], counts
+    openings = open_hands(grasps.only(torch.tensor(list(held))), model, scene, config=config.approach)
+    kept = []
+    for row, (index, holding) in enumerate(held.items()):
+        if not openings.free[row]:
+            counts.approach += 1
+            continue
+        pregrasp = openings.joints[row].double().cpu().numpy()
+        clearance = float(openings.clearance[row])
+        kept.append(
+            _finished(hand, poses[index], joints[index], pregrasp, clearance, holding, center, config)
+        )
     return kept, counts
 
 

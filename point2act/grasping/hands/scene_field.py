@@ -69,11 +69,10 @@ class Grid:
 
         It is never larger than the interpolated value, and takes a fifth of its time.
         """
-        where = (points / self.half_size).flip(-1)[None, None]
-        found = torch.nn.functional.grid_sample(
-            self._lowest, where, mode="nearest", padding_mode="border", align_corners=True
-        )
-        return found[0, 0, 0]
+        side = self.values.shape[-1]
+        cells = ((points / self.half_size + 1) * (0.5 * (side - 1))).round().clamp(0, side - 1).int()
+        flat = (cells[..., 0] * side + cells[..., 1]) * side + cells[..., 2]
+        return self._lowest.take(flat.long())
 
     @cached_property
     def _lowest(self) -> Float[Tensor, "1 1 r r r"]:
@@ -185,8 +184,22 @@ def _cells_to_border(occupied: Bool[np.ndarray, "r r r"]) -> Float[np.ndarray, "
     """Return distances to the border of occupied voxels, in voxels, negative inside; it lies between two."""
     # scipy leaves the interpreter free meanwhile: on two cores this takes half of the time.
     with ThreadPoolExecutor(2) as pool:
-        outside, inside = map(np.asarray, pool.map(distance_transform_edt, (~occupied, occupied)))
+        outside, inside = map(np.asarray, pool.map(_cells_to_other, (~occupied, occupied)))
     return np.where(occupied, 0.5 - inside, outside - 0.5)
+
+
+def _cells_to_other(chosen: Bool[np.ndarray, "r r r"]) -> Float[np.ndarray, "r r r"]:
+    """Return distances of chosen voxels to the nearest other one, in voxels; 0 for the others.
+
+    They are computed in the box around the chosen voxels and one layer more: seen from inside, no other voxel
+    beyond the layer is nearer than the one of the layer before it.
+    """
+    found = np.zeros(chosen.shape)
+    sides = [np.flatnonzero(chosen.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(max(side[0] - 1, 0), side[-1] + 2) for side in sides if len(side))
+    if len(box) == chosen.ndim:
+        found[box] = distance_transform_edt(chosen[box])
+    return found
 
 
 def _signed_distance(
