@@ -7,6 +7,7 @@ from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.task import HandConfig
 
 QUICK = HandConfig(
+    head="analytic",
     distances=FieldConfig(outer_voxel=0.008),
     optimization=OptimizationConfig(iterations=90, halving=((20, 0.5),)),
     num_starts=48,

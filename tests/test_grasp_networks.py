@@ -29,7 +29,14 @@ from point2act.grasping.learned import weights
 from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 from point2act.grasping.learned.embodiment import Embodiment, embodiment_of
 from point2act.grasping.learned.evaluator import hold_probability
-from point2act.grasping.learned.features import NUM_CONTEXT, NUM_FEATURES, points_near, rows_of
+from point2act.grasping.learned.features import (
+    NUM_CONTEXT,
+    NUM_FEATURES,
+    about_vertical,
+    facing,
+    points_near,
+    rows_of,
+)
 from point2act.grasping.learned.networks import (
     EvaluatorConfig,
     FlowConfig,
@@ -112,6 +119,48 @@ def test_points_near_are_those_of_the_plain_rule(count, radius):
     local = (chosen[:, :3] - T[:3, 3]) @ T[:3, :3] / 0.1
     expected = np.column_stack([local, chosen[:, 3:6] @ T[:3, :3], chosen[:, 6:]])
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-12)
+
+
+def bar(angle: float, place: np.ndarray) -> np.ndarray:
+    """Return rows of a level bar in a direction, among others that are not the object's."""
+    rng = np.random.default_rng(0)
+    rows = np.zeros((400, 9))
+    rows[:, :3] = rng.uniform(-1, 1, (400, 3)) * [0.06, 0.01, 0.01]
+    rows[200:, :3] = rng.uniform(-0.05, 0.05, (200, 3))
+    rows[:200, 6] = 1.0
+    rows[:, :3] = rows[:, :3] @ Rotation.from_euler("z", angle).as_matrix().T + place
+    return rows
+
+
+@pytest.mark.parametrize("angle", [-1.5, -0.4, 0.0, 0.7, 1.5])
+def test_frames_face_along_the_object(angle):
+    place = np.array([0.3, -0.1, 0.2])
+    frame = facing(torch.as_tensor(bar(angle, place))[None], torch.as_tensor(place)[None])[0].numpy()
+    assert abs(frame[:, 0] @ [np.cos(angle), np.sin(angle), 0]) > np.cos(0.05)
+    np.testing.assert_allclose(frame[:, 2], [0, 0, 1])
+    np.testing.assert_allclose(frame.T @ frame, np.eye(3), atol=1e-12)
+
+
+def test_frames_exist_where_no_point_is_the_objects():
+    frame = facing(torch.zeros((1, 5, 9)), torch.zeros((1, 3)))
+    torch.testing.assert_close(frame, torch.eye(3)[None])
+
+
+def test_turns_about_the_vertical_are_those_of_scipy():
+    angles = np.linspace(-4, 4, 9)
+    expected = Rotation.from_euler("z", angles[:, None]).as_matrix()
+    np.testing.assert_allclose(about_vertical(torch.as_tensor(angles)).numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("own", "others", "kept"), [(80, 300, (10, 10)), (3, 300, (3, 10)), (4, 5, (4, 5))])
+def test_half_of_a_thinned_cloud_is_the_objects_where_it_has_as_many(own, others, kept):
+    flags = np.arange(own + others) < own
+    points = np.random.default_rng(0).standard_normal((own + others, 3))
+    cloud = LocalCloud(points, points, flags, flags, np.ones(len(flags)))
+    thin = cloud.thinned(20)
+    assert (thin.on_object.sum(), (~thin.on_object).sum()) == kept
+    assert len(np.unique(thin.points, axis=0)) == len(thin)
+    np.testing.assert_array_equal(thin.points, cloud.thinned(20).points)
 
 
 def test_joints_are_scaled_and_back():
@@ -328,6 +377,26 @@ def test_proposals_are_grasps_of_the_hand():
     active = grasps.active.numpy() > 0
     assert active[:, of_slot == hand.fingers.max()].any(axis=1).all()
     assert active[:, (of_slot >= 0) & (of_slot < hand.fingers.max())].any(axis=1).all()
+
+
+class Still(GraspFlow):
+    """Proposes where the noise is from."""
+
+    def forward(self, grasps, time, code):
+        return torch.zeros_like(grasps)
+
+
+def test_proposals_are_about_places_of_the_region():
+    cloud, model, field = scene()
+    upper = cloud.points[:, 2] > 0.02
+    cloud = LocalCloud(cloud.points, cloud.normals, cloud.on_object, cloud.seen, upper * 1.0)
+    flow = Still(embodiment_of(load_hand("allegro")), SMALL_FLOW)
+    generator = torch.Generator().manual_seed(0)
+    grasps = propose(cloud, flow, model, field, 4000, generator=generator, spread=0.1)
+    # The noise is 10 cm wide and has no mean.
+    mean = grasps.position.mean(dim=0)
+    assert mean[2] == pytest.approx(0.03, abs=0.008)
+    assert mean[:2].abs().max() < 0.008
 
 
 def test_contacts_near_the_object_are_active():

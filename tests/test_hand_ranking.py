@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from point2act.core.types import NoAnswer
-from point2act.grasping.hands.checks import Execution, HandGrasp, Prediction
+from point2act.grasping.hands.checks import Execution, HandGrasp
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.ranking import distinct, grasp_score, is_proven
 from point2act.grasping.hands.task import HandConfig, HandTask, hand_task
@@ -63,11 +63,16 @@ def test_a_firm_grasp_elsewhere_is_worth_less_than_a_fair_one_of_the_part(task):
     assert grasp_score(task, fair)[0] > grasp_score(task, firm)[0]
 
 
-def test_what_a_network_says_takes_the_place_of_the_analytic_probabilities(task):
-    one = replace(grasp(task.config, 0.1, 0.1, 1.0, 0.2), prediction=Prediction(0.8, 0.6))
-    score, quality, terms = grasp_score(task, one)
-    assert (quality, terms["held"], terms["by_part"]) == (0.8, 0.8, 0.6)
-    assert score == pytest.approx(0.64)
+def test_what_a_network_predicts_counts_as_much_as_closure(task):
+    plain = grasp(task.config, 0.5, 0.5, 1.0, 0.9)
+    _, held, terms = grasp_score(task, plain)
+    part = terms["by_part"] / held
+    for predicted in (0.05, held, 0.95):
+        score, quality, terms = grasp_score(task, replace(plain, predicted=predicted))
+        odds = np.sqrt(held / (1 - held) * predicted / (1 - predicted))
+        assert quality == terms["held"] == pytest.approx(odds / (1 + odds))
+        assert terms["by_part"] == pytest.approx(quality * part)
+        assert score == pytest.approx(quality * (0.2 + 0.8 * part))
 
 
 HELD = Execution(lifted=True, shaken=True, on_part=0.95)

@@ -1,10 +1,9 @@
-"""Planners of hands that are compared: ours, with each head, the same energy without the region, and a simple
-power grasp."""
+"""Planners of hands that are compared: ours, with each head, the same energies without the region, and a
+simple power grasp."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -31,13 +30,18 @@ _FREE = 0.004
 
 
 def ours(case: Case, hand: Hand) -> tuple[Grasp, ...]:
-    """Plan with force closure on the region, and execute what is planned on the measured surface."""
+    """Plan on the region as by default, and execute what is planned on the measured surface."""
     return _planned(case, hand, HandConfig())
 
 
+def analytic(case: Case, hand: Hand) -> tuple[Grasp, ...]:
+    """Plan as ours without networks."""
+    return _planned(case, hand, HandConfig(head="analytic"))
+
+
 def closure_only(case: Case, hand: Hand) -> tuple[Grasp, ...]:
-    """Plan with force closure on the region, and execute nothing."""
-    return _planned(case, hand, HandConfig(executions=0))
+    """Plan with force closure on the region, without networks, and execute nothing."""
+    return _planned(case, hand, HandConfig(head="analytic", executions=0))
 
 
 def learned(case: Case, hand: Hand) -> tuple[Grasp, ...]:
@@ -45,14 +49,14 @@ def learned(case: Case, hand: Hand) -> tuple[Grasp, ...]:
     return _planned(case, hand, HandConfig(head="learned", executions=0))
 
 
-def both(case: Case, hand: Hand) -> tuple[Grasp, ...]:
-    """Take the proposals and the optimised starts, in the order of the network."""
-    return _planned(case, hand, HandConfig(head="both"))
+def learned_executed(case: Case, hand: Hand) -> tuple[Grasp, ...]:
+    """Refine what a network proposes, and execute the best on the measured surface, as ours."""
+    return _planned(case, hand, HandConfig(head="learned"))
 
 
 def without_region(case: Case, hand: Hand) -> tuple[Grasp, ...]:
     """Plan with the same energies for the whole object, as Get a Grip does (Lum et al. 2024)."""
-    return _planned(case, hand, replace(HandConfig(), use_region=False, start_sigma=_ANYWHERE))
+    return _planned(case, hand, HandConfig(head="analytic", use_region=False, start_sigma=_ANYWHERE))
 
 
 def power(case: Case, hand: Hand) -> tuple[Grasp, ...]:
@@ -92,17 +96,18 @@ def power(case: Case, hand: Hand) -> tuple[Grasp, ...]:
 
 PLANNERS: dict[str, HandPlanner] = {
     "ours": ours,
+    "analytic": analytic,
     "closure_only": closure_only,
     "learned": learned,
-    "both": both,
+    "learned_executed": learned_executed,
     "without_region": without_region,
     "power": power,
 }
-_LEARNED = ("learned", "both")
+_LEARNED = ("analytic", "learned", "learned_executed")
 
 
 def planners_for(hand: Hand) -> list[str]:
-    """Return the planners that there are for a hand: heads with a network only where its weights ship."""
+    """Return the planners that there are for a hand: those with networks, and ours without, if weights ship."""
     shipped = load_flow(hand.name) is not None
     return [name for name in PLANNERS if shipped or name not in _LEARNED]
 

@@ -61,8 +61,9 @@ class ImageGripper:
     """Name of a shipped gripper, or path of a gripper's .toml file."""
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
-    head: Head = "analytic"
-    """Source of a hand's grasps: optimised random starts, a network's proposals, or both."""
+    head: Head = "auto"
+    """Source of a hand's grasps: optimised random starts, a network's proposals, or both; by default both
+    where weights ship."""
     executions: int = 8
     """Best grasps of a hand that are executed in physics on the measured surface before one is chosen."""
 

@@ -121,7 +121,7 @@ class EndEffectorOptions:
     """Poses are in metres although there is no depth."""
     hand: str | None = None
     """Hand instead of the gripper: allegro, leap or a file."""
-    head: Head = "analytic"
+    head: Head = "auto"
     """Source of a hand's grasps: optimised, or proposed."""
     executions: int = 8
     """Grasps of a hand to try in physics."""

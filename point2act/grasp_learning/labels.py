@@ -19,7 +19,7 @@ from point2act.grasping.grippers import Gripper
 from point2act.grasping.hands.hand import Hand
 from point2act.grasping.hands.plan import plan_hand_grasps
 from point2act.grasping.hands.task import HandConfig
-from point2act.grasping.learned.cloud import LocalCloud, local_cloud
+from point2act.grasping.learned.cloud import MOST_POINTS, LocalCloud, local_cloud
 from point2act.grasping.tsdf import fuse_local
 from point2act.physics.hand_trial import HandTrialConfig, try_hand_grasp
 from point2act.physics.scene import Scene
@@ -43,7 +43,7 @@ class LabelConfig:
     # Get a Grip labels copies that are 5 mm off; hand-eye calibrations are off by 1 to 5 mm. Chosen.
     region_radius: float = 0.010
     """Distance from the part's box over which the region's probability falls, metres."""
-    points: int = 4096
+    points: int = MOST_POINTS
     """Largest number of points of a stored cloud; half of them are the object's, where it has as many."""
 
 
@@ -89,7 +89,9 @@ def _hand_grasps(
 ) -> tuple[tuple[Grasp, ...], Float[np.ndarray, "g 2 j"]]:
     """Return grasps of a hand, and their joint positions on the approach and at the grasp."""
     apart, angle = config.separation
-    planner = HandConfig(rounds=1, max_grasps=config.grasps, min_separation=apart, min_angle=angle)
+    planner = HandConfig(
+        head="analytic", rounds=1, max_grasps=config.grasps, min_separation=apart, min_angle=angle
+    )
     planned, _ = plan_hand_grasps(volume, region, hand, config=planner, seed=seed)
     joints = [(one.joints.pregrasp, one.joints.grasp) for one in planned if one.joints is not None]
     return planned, np.array(joints).reshape(-1, 2, len(hand.joints))
@@ -133,6 +135,4 @@ def _cloud(volume: LocalVolume, region: Region, config: LabelConfig) -> LocalClo
         return box_falloff(world, region.box, config.region_radius)
 
     cloud = local_cloud(surface_points(volume, action_point, config=BoundaryConfig()), probability)
-    order = np.random.default_rng(0).permutation(len(cloud))
-    halves = [order[cloud.on_object[order] == own][: config.points // 2] for own in (True, False)]
-    return cloud.only(np.concatenate(halves))
+    return cloud.thinned(config.points)

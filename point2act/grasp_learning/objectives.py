@@ -10,11 +10,23 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from point2act.grasp_learning.examples import Examples
-from point2act.grasping.learned.features import SCALE, context_of, points_near, with_distances
+from point2act.grasping.learned.embodiment import Embodiment
+from point2act.grasping.learned.features import (
+    SCALE,
+    about_vertical,
+    context_of,
+    facing,
+    points_near,
+    with_distances,
+)
 from point2act.grasping.learned.networks import GraspEvaluator, GraspFlow, grasp_vectors
 
 # Times and noises for each grasp of a step: encoding its cloud takes twenty times as long. Chosen.
 _DRAWS = 4
+# Standard deviations of the place that a grasp is seen from in training, metres, and of the direction there,
+# radians: where an object is nearly round ``facing`` is uncertain. Chosen.
+_SHIFT = 0.005
+_TURN = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,30 +82,40 @@ class FlowLoss:
             network: The network.
             rows: Indices of the examples.
             generator: Draws the points, times and noise.
-            augment: Whether clouds and grasps turn about the vertical together, with noise on the points.
+            augment: Whether clouds and grasps move and turn about the vertical together, with noise on the
+                points.
         """
         of, sizes = self.examples, network.config
         clouds, poses = of.clouds[of.region[rows]], of.poses[rows]
-        frame = _turns(len(rows), generator, augment).to(poses)
+        origin = nearest_own(clouds, poses, network.embodiment)
+        origin = origin + augment * _SHIFT * torch.randn(
+            origin.shape, generator=generator, device=origin.device
+        )
+        frame = facing(clouds, origin) @ _turns(len(rows), generator, augment).to(clouds)
         points = points_near(
-            clouds,
-            frame,
-            torch.zeros_like(poses[:, :3, 3]),
-            _keys(clouds, generator),
-            radius=sizes.radius,
-            count=sizes.num_points,
+            clouds, frame, origin, _keys(clouds, generator), radius=sizes.radius, count=sizes.num_points
         )
         if augment:
             points = _with_noise(points, self.jitter, generator)
-        turned = frame.transpose(1, 2) @ poses[:, :3]
-        columns = turned[:, :, :2].transpose(1, 2).flatten(1)
-        grasps = grasp_vectors(network.embodiment, turned[:, :, 3], columns, of.joints[rows])
+        position = ((poses[:, :3, 3] - origin)[:, None] @ frame)[:, 0]
+        columns = (frame.transpose(1, 2) @ poses[:, :3, :2]).transpose(1, 2).flatten(1)
+        grasps = grasp_vectors(network.embodiment, position, columns, of.joints[rows])
         grasps = grasps.repeat_interleave(_DRAWS, dim=0)
         noise = torch.randn(grasps.shape, generator=generator, device=grasps.device)
         time = torch.rand(len(grasps), generator=generator, device=grasps.device)
         between = torch.lerp(noise, grasps, time[:, None])
         velocity = network(between, time, network.encode(points).repeat_interleave(_DRAWS, dim=0))
         return nn.functional.mse_loss(velocity, grasps - noise)
+
+
+def nearest_own(
+    clouds: Float[Tensor, "b m 9"], poses: Float[Tensor, "b 4 4"], embodiment: Embodiment
+) -> Float[Tensor, "b 3"]:
+    """Return the point of the object that is nearest to where it is to be in each hand."""
+    center = poses[:, :3, 3] + poses[:, :3, :3] @ poses.new_tensor(embodiment.center)
+    distance = (clouds[..., :3] - center[:, None]).norm(dim=-1)
+    nearest = distance.masked_fill(clouds[..., 6] == 0, torch.inf).argmin(dim=1)
+    return clouds[torch.arange(len(clouds)), nearest, :3]
 
 
 def _keys(clouds: Float[Tensor, "b m 9"], generator: torch.Generator) -> Float[Tensor, "b m"]:
@@ -115,9 +137,7 @@ def _half_turns(count: int, generator: torch.Generator) -> Float[Tensor, "b 1 3"
 
 
 def _turns(count: int, generator: torch.Generator, augment: bool) -> Float[Tensor, "b 3 3"]:
-    """Return random turns about z; without augmentation, none."""
-    angle = 2 * math.pi * torch.rand(count, generator=generator, device=generator.device) * augment
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    sine, cosine = torch.sin(angle), torch.cos(angle)
-    rows = [cosine, -sine, zero, sine, cosine, zero, zero, zero, one]
-    return torch.stack(rows, dim=1).reshape(-1, 3, 3)
+    """Return turns about z by half a turn or none, and a little; without augmentation, none."""
+    half = math.pi * torch.randint(2, (count,), generator=generator, device=generator.device)
+    little = _TURN * torch.randn(count, generator=generator, device=generator.device)
+    return about_vertical((half + little) * augment)

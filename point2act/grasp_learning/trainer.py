@@ -56,9 +56,8 @@ def _evaluator_task(examples: Examples, jitter: float) -> Task:
 
 
 def _flow_task(examples: Examples, jitter: float) -> Task:
-    lifted, by_part, held_out = examples.lifted, examples.by_part, examples.held_out
-    train = torch.cat([_where(lifted & ~held_out), _where(by_part & ~held_out)])
-    return Task(FlowLoss(examples, jitter), train, _where(lifted & held_out))
+    lifted, held_out = examples.lifted, examples.held_out
+    return Task(FlowLoss(examples, jitter), _where(lifted & ~held_out), _where(lifted & held_out))
 
 
 def _where(mask: Bool[Tensor, " g"]) -> Int[Tensor, " n"]:

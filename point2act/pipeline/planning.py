@@ -237,7 +237,7 @@ def chosen_end_effector(config: AnswerConfig) -> EndEffector:
         GripperError, HandError: There is none of that name, no network for grasps that are to be learned,
             or no MuJoCo for those that are to be executed.
     """
-    learned = config.hands.head != "analytic"
+    learned = config.hands.head in ("learned", "both")
     if config.hand is None:
         if learned:
             raise HandError(f"the head '{config.hands.head}' is for hands: name one with --hand")

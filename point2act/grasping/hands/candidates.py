@@ -49,11 +49,12 @@ def candidates(
         HandError: Grasps are to be proposed for a hand that no weights ship for.
     """
     config = task.config
-    batches = []
-    if config.head != "analytic":
-        batches.append((_proposals, config.refinement))
-    if config.head != "learned":
-        batches += config.rounds * [(_starts, config.optimization)]
+    proposed, drawn = (_proposals, config.refinement), (_starts, config.optimization)
+    batches = {
+        "analytic": config.rounds * [drawn],
+        "learned": config.rounds * [proposed],
+        "both": [proposed, *config.rounds * [drawn]],
+    }[config.head]
     total, done = sum(schedule.iterations + config.executions for _, schedule in batches), 0
     if config.executions:  # at the end, see ``_search``
         total += config.max_grasps
@@ -132,6 +133,7 @@ def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.rand
         field,
         config.proposals,
         generator=_generator(rng),
+        spread=config.start_sigma,
         weights=config.energies,
     )
 

@@ -79,16 +79,6 @@ class CheckCounts:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Probabilities of a grasp's success."""
-
-    held: float
-    """That it lifts the object and holds it when shaken."""
-    by_part: float
-    """That it lifts it by the part that was asked for."""
-
-
-@dataclass(frozen=True)
 class Execution:
     """Outcome of a grasp on the measured surface in physics."""
 
@@ -123,8 +113,8 @@ class HandGrasp:
     """Largest weight that is held in each direction, newtons."""
     clearance: float
     """Smallest distance of the open hand to anything on the approach, metres."""
-    prediction: Prediction | None = None
-    """What a network predicts; None without one."""
+    predicted: float | None = None
+    """Probability that it lifts the object and holds it when shaken, from a network; None without one."""
     execution: Execution | None = None
     """What came of it in physics; None if it was not executed."""
 

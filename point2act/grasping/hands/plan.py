@@ -119,10 +119,13 @@ def _after(progress: ProgressCallback, done: int, step: int, total: int) -> None
 
 
 def _is_enough(task: HandTask, found: list[HandGrasp]) -> bool:
-    """Return whether the best has held the object by the part or, if none was executed, there are enough."""
+    """Return whether the best has held the object by the part or, if none was executed, there are enough.
+
+    Of what a network proposes, one is: it is for where a second counts.
+    """
     if any(one.execution is not None for one in found):
         return is_proven(found[0])
-    return len(found) >= task.config.max_grasps
+    return len(found) >= (1 if task.config.head == "learned" else task.config.max_grasps)
 
 
 def _executed(

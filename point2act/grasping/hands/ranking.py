@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from point2act.grasping.hands.checks import Execution, HandGrasp, Prediction
+from point2act.grasping.hands.checks import Execution, HandGrasp
 from point2act.grasping.hands.task import HandConfig, HandTask
 
 # Logistic regressions on 1691 grasps of an Allegro Hand in physics, on 84 tables of the families of learned
@@ -41,11 +41,11 @@ def grasp_score(task: HandTask, grasp: HandGrasp) -> tuple[float, float, dict[st
         "clearance": float(np.clip(grasp.clearance / config.full_clearance, 0, 1)),
         "payload": min(1.0, grasp.payload / config.full_payload),
     }
-    if grasp.prediction is not None:
-        held, by_part = grasp.prediction.held, grasp.prediction.by_part
-    else:
-        held = _logistic(terms["closure"] * math.sqrt(terms["payload"]), *_HELD)
-        by_part = held * _logistic(relevancy_of(grasp), *_BY_PART)
+    held = _logistic(terms["closure"] * math.sqrt(terms["payload"]), *_HELD)
+    if grasp.predicted is not None:
+        # Each knows something of its own: the mean of their log odds orders better than either.
+        held = _logistic((_log_odds(held) + _log_odds(grasp.predicted)) / 2, 1.0, 0.0)
+    by_part = held * _logistic(relevancy_of(grasp), *_BY_PART)
     if grasp.execution is not None:
         held, by_part = _after(grasp.execution, held, by_part)
         terms |= {
@@ -66,8 +66,8 @@ def _after(execution: Execution, held: float, by_part: float) -> tuple[float, fl
         by_part: Probability from before.
     """
     slope, lifted, shaken, intercept = _EXECUTED
-    odds = math.log(max(held, _TINY) / max(1 - held, _TINY))
-    now = _logistic(odds, slope, lifted * execution.lifted + shaken * execution.shaken + intercept)
+    result = lifted * execution.lifted + shaken * execution.shaken + intercept
+    now = _logistic(_log_odds(held), slope, result)
     if execution.on_part is None:
         return now, now * by_part / max(held, _TINY)
     return now, now * _logistic(execution.on_part, *_PRESSED)
@@ -83,11 +83,16 @@ def _logistic(value: float, slope: float, intercept: float) -> float:
     return 1 / (1 + math.exp(-(slope * value + intercept)))
 
 
+def _log_odds(probability: float) -> float:
+    return math.log(max(probability, _TINY) / max(1 - probability, _TINY))
+
+
 def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
-    """Return grasps with the probabilities of the hand's network that judges them, if the head is learned."""
+    """Return grasps with what the hand's network predicts of them, if the head is learned."""
     if task.config.head == "analytic" or not grasps:
         return grasps
     from point2act.grasping.learned.evaluator import hold_probability
+    from point2act.grasping.learned.networks import LABELS
     from point2act.grasping.learned.weights import load_evaluator
 
     evaluator = load_evaluator(task.hand.name, task.config.weights)
@@ -97,11 +102,8 @@ def judged(task: HandTask, grasps: list[HandGrasp]) -> list[HandGrasp]:
     joints = np.array([grasp.positions for grasp in grasps])
     scores = np.array([grasp_score(task, grasp)[0] for grasp in grasps])
     found = hold_probability(evaluator, task.hand, task.cloud, poses, joints, scores)
-    _, _, shaken, by_part = found.T
-    return [
-        replace(grasp, prediction=Prediction(float(one), float(other)))
-        for grasp, one, other in zip(grasps, shaken, by_part, strict=True)
-    ]
+    shaken = found[:, LABELS.index("shaken")]
+    return [replace(grasp, predicted=float(one)) for grasp, one in zip(grasps, shaken, strict=True)]
 
 
 def relevancy_of(grasp: HandGrasp) -> float:

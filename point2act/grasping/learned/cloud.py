@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float
 from point2act.grasping.antipodal.boundary import SurfacePoints
 from point2act.grasping.records import Records
 
+MOST_POINTS = 4096
+"""Largest number of points of a cloud that networks are trained with and applied to."""
+
 
 @dataclass(frozen=True, eq=False)
 class LocalCloud(Records):
@@ -29,6 +32,12 @@ class LocalCloud(Records):
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def thinned(self, most: int = MOST_POINTS) -> LocalCloud:
+        """Return at most a number of points, half of them of the object where it has as many."""
+        order = np.random.default_rng(0).permutation(len(self))
+        halves = [order[self.on_object[order] == own][: most // 2] for own in (True, False)]
+        return self.only(np.concatenate(halves))
 
 
 def local_cloud(

@@ -27,6 +27,9 @@ NUM_TOUCH = 8
 _TOUCHES = 0.01
 # Number of points that counts as 1. Chosen.
 _MANY = 10
+# Standard deviation of the distance up to which points count for the direction of an object, metres: half a
+# hand's width. Chosen.
+_AROUND = 0.04
 # Distance to the palm or a finger beyond which it does not matter how far away it is, metres. Chosen.
 _FAR = 0.05
 
@@ -35,6 +38,34 @@ def rows_of(cloud: LocalCloud) -> Float[np.ndarray, "n 9"]:
     """Return the points of a cloud as rows: position in metres, normal, on_object, seen, probability."""
     flags = np.column_stack([cloud.on_object, cloud.seen, cloud.probability])
     return np.column_stack([cloud.points, cloud.normals, flags]).astype(np.float64)
+
+
+def facing(rows: Float[Tensor, "b n 9"], origin: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """Return frames with z up and x along the level direction in which the object at a place is longest.
+
+    The opposite direction is as good. Seen in such a frame, a handle always lies the same way.
+
+    Args:
+        rows: Points as ``rows_of`` returns them; z is up.
+        origin: Places on objects, metres.
+    """
+    away = rows[..., :3] - origin[:, None]
+    weight = rows[..., 6] * torch.exp(-0.5 * away.square().sum(dim=-1) / _AROUND**2)
+    weight = (weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-9))[..., None]
+    level = away[..., :2]
+    centered = level - (weight * level).sum(dim=1, keepdim=True)
+    spread = (weight * centered).transpose(1, 2) @ centered
+    # Angle of the first principal axis of a 2 x 2 covariance.
+    angle = 0.5 * torch.atan2(2 * spread[:, 0, 1], spread[:, 0, 0] - spread[:, 1, 1])
+    return about_vertical(angle)
+
+
+def about_vertical(angle: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
+    """Return rotations about the z axis by angles in radians."""
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    sine, cosine = torch.sin(angle), torch.cos(angle)
+    rows = [cosine, -sine, zero, sine, cosine, zero, zero, zero, one]
+    return torch.stack(rows, dim=1).reshape(-1, 3, 3)
 
 
 def points_near(

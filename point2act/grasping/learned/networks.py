@@ -42,11 +42,11 @@ class EvaluatorConfig:
 class FlowConfig:
     """Sizes of the network that proposes grasps."""
 
-    num_points: int = 512
-    """Points around the action point."""
-    radius: float = 0.15
-    """Distance from the action point up to which they are drawn, metres: a palm stays within it."""
-    encoder: tuple[int, ...] = (64, 128, 512)
+    num_points: int = 256
+    """Points around the place on the object that grasps are proposed for."""
+    radius: float = 0.12
+    """Distance from the place up to which they are drawn, metres: fingers reach as far."""
+    encoder: tuple[int, ...] = (64, 128, 256)
     """Widths of the layers for every point."""
     code: int = 256
     """Numbers that describe the cloud."""
@@ -94,7 +94,7 @@ class GraspFlow(nn.Module):
     Its paths are straight (Lipman et al., "Flow matching for generative modeling", ICLR 2023).
 
     A grasp is a vector: position of the palm over ``SCALE``, the first two columns of its rotation, and the
-    joints scaled to [-1, 1], all relative to the action point, z up.
+    joints scaled to [-1, 1], relative to a place on the object in a frame that ``facing`` finds, z up.
     """
 
     kind: ClassVar[str] = "flow"
@@ -113,7 +113,7 @@ class GraspFlow(nn.Module):
         self.output = nn.Linear(config.width, self.size)
 
     def encode(self, points: Float[Tensor, "b k 9"]) -> Float[Tensor, "b c"]:
-        """Describe clouds of points around the action point, see ``points_near``."""
+        """Describe clouds of points around places on objects, see ``points_near``."""
         return self.describe(self.encoder(points).amax(dim=1))
 
     def forward(

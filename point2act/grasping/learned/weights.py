@@ -19,7 +19,7 @@ from point2act.core.files import parse_json, write_bytes
 from point2act.grasping.learned.embodiment import Embodiment
 from point2act.grasping.learned.networks import GraspEvaluator, GraspFlow
 
-VERSION = 2
+VERSION = 3
 """Version of the files; another one is refused."""
 
 _SHIPPED = Path(__file__).parent / "weights"
