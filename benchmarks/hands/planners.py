@@ -107,7 +107,7 @@ _LEARNED = ("analytic", "learned", "learned_executed")
 
 
 def planners_for(hand: Hand) -> list[str]:
-    """Return the planners that there are for a hand: those with networks, and ours without, if weights ship."""
+    """Return the planners of a hand: where weights ship, those with networks and ours without as well."""
     shipped = load_flow(hand.name) is not None
     return [name for name in PLANNERS if shipped or name not in _LEARNED]
 

@@ -32,8 +32,8 @@ Role = Literal["grasp", "place", "avoid"]
 """What the robot is to do with the queried thing."""
 
 Head = Literal["auto", "analytic", "learned", "both"]
-"""Where the grasps of a hand come from: optimised random starts, the proposals of a network, or both; ``auto``
-is both where there are weights for the hand."""
+"""Where the grasps of a hand come from: optimised random starts, the proposals of a network, or both;
+``auto`` is both where there are weights for the hand."""
 Reason = Literal[
     "no_points",
     "no_agreement",

@@ -115,7 +115,7 @@ def nearest_own(
     center = poses[:, :3, 3] + poses[:, :3, :3] @ poses.new_tensor(embodiment.center)
     distance = (clouds[..., :3] - center[:, None]).norm(dim=-1)
     nearest = distance.masked_fill(clouds[..., 6] == 0, torch.inf).argmin(dim=1)
-    return clouds[torch.arange(len(clouds)), nearest, :3]
+    return clouds[torch.arange(len(clouds), device=clouds.device), nearest, :3]
 
 
 def _keys(clouds: Float[Tensor, "b m 9"], generator: torch.Generator) -> Float[Tensor, "b m"]:

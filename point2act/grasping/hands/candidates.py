@@ -107,12 +107,11 @@ def _starts(task: HandTask, model: HandModel, field: SceneField, rng: np.random.
     """Draw start poses around the action point."""
     config, own = task.config, task.surface.on_object
     points = task.surface.points[own]
-    near = np.exp(-0.5 * ((points - task.action_point) ** 2).sum(axis=1) / config.start_sigma**2)
     starts = draw_starts(
         task.hand,
         points,
         task.surface.normals[own],
-        near * (0.01 + task.probability(points)),
+        task.start_weights(points, task.probability(points)),
         task.volume.up @ task.volume.T_world_volume[:3, :3],
         config.num_starts,
         config=config.starts,
@@ -125,15 +124,15 @@ def _proposals(task: HandTask, model: HandModel, field: SceneField, rng: np.rand
     """Draw grasps from the network of the hand."""
     from point2act.grasping.learned.proposals import propose
 
-    config = task.config
+    config, cloud = task.config, task.cloud
     return propose(
-        task.cloud,
+        cloud,
+        cloud.on_object * task.start_weights(cloud.points, cloud.probability),
         _flow(task.hand, config),
         model,
         field,
         config.proposals,
         generator=_generator(rng),
-        spread=config.start_sigma,
         weights=config.energies,
     )
 

@@ -31,6 +31,9 @@ from point2act.grasping.hands.scene_field import FieldConfig
 from point2act.grasping.hands.starts import StartConfig
 from point2act.grasping.learned.cloud import LocalCloud, local_cloud
 
+# Weight of starts beside the region, relative to those on it. Chosen.
+_ELSEWHERE = 0.01
+
 SHORT = OptimizationConfig(
     iterations=60,
     redraw=8,
@@ -127,6 +130,18 @@ class HandTask:
     def cloud(self) -> LocalCloud:
         """The surface and the region's probability, for networks."""
         return local_cloud(self.surface, self.probability).thinned()
+
+    def start_weights(
+        self, points: Float[np.ndarray, "n 3"], probability: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """Return how often grasps start at points of the object: near the action point, on the region.
+
+        Args:
+            points: Points of the object, volume frame.
+            probability: The region's probability there.
+        """
+        away = ((points - self.action_point) ** 2).sum(axis=1)
+        return np.exp(-0.5 * away / self.config.start_sigma**2) * (_ELSEWHERE + probability)
 
     def probability(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         """Return the region's probability at points of the volume frame, relative to the best nearby."""

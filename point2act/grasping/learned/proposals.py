@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from point2act.core.errors import LearningError
@@ -22,14 +22,13 @@ from point2act.grasping.learned.networks import GraspFlow, unscale_joints
 
 _GRASPS_OF_PLACE = 4
 """Proposals for each place on the object: encoding its cloud takes as long as many of them. Chosen."""
-_ELSEWHERE = 0.01
-"""Weight of places beside the region, relative to those on it; that of the starts of the optimisation."""
 _TOUCHES = 0.015
 """Distance to the object up to which a contact point of a proposal is to touch, metres: a finger's width."""
 
 
 def propose(
     cloud: LocalCloud,
+    places: Float[np.ndarray, " n"],
     flow: GraspFlow,
     model: HandModel,
     field: SceneField,
@@ -37,7 +36,6 @@ def propose(
     *,
     generator: torch.Generator,
     steps: int = 10,
-    spread: float = 0.03,
     weights: EnergyConfig = EnergyConfig(),
 ) -> Grasps:
     """Propose grasps of a hand.
@@ -47,14 +45,13 @@ def propose(
 
     Args:
         cloud: The surface around the action point.
+        places: How often grasps are proposed for each point of the cloud; weights, not all zero.
         flow: The network, see ``load_flow``.
         model: The hand.
         field: Signed distances of the scene, on the device of the model.
         count: Number of grasps.
         generator: Draws the noise and the points of the cloud; of the CPU.
         steps: Steps from noise to grasps.
-        spread: Standard deviation of the distance from the action point to places on the object that grasps
-            are proposed for, metres.
         weights: Weights by which contact points are chosen.
 
     Raises:
@@ -65,7 +62,7 @@ def propose(
         raise LearningError(f"the flow is of another hand than {hand.name}: use the weights of this hand")
     if not len(cloud):
         raise LearningError("there are no points around the action point to grasp: ask nearer to the object")
-    vectors = _drawn(cloud, flow, count, generator, steps, spread).to(like)
+    vectors = _drawn(cloud, places, flow, count, generator, steps).to(like)
     slots = slot_choices(hand)
     empty = torch.zeros((count, len(slots)), device=like.device)
     rotation = rotation_of(vectors[:, 3:9])
@@ -86,14 +83,20 @@ def propose(
 
 @torch.no_grad()
 def _drawn(
-    cloud: LocalCloud, flow: GraspFlow, count: int, generator: torch.Generator, steps: int, spread: float
+    cloud: LocalCloud,
+    weights: Float[np.ndarray, " n"],
+    flow: GraspFlow,
+    count: int,
+    generator: torch.Generator,
+    steps: int,
 ) -> Float[Tensor, "b d"]:
     """Return grasps that the flow draws, as its vectors, relative to the action point."""
     device = next(flow.parameters()).device
     rows = torch.as_tensor(rows_of(cloud))
     # Each place on the object is seen from one of its two sides, and has a few grasps.
     places = -(-count // _GRASPS_OF_PLACE)
-    origins = rows[_places(rows, places, spread, generator), :3]
+    chosen = torch.multinomial(torch.as_tensor(weights), places, replacement=True, generator=generator)
+    origins = rows[chosen, :3]
     halves = math.pi * torch.randint(2, (places,), generator=generator).to(rows)
     keys = torch.rand((1, len(cloud)), generator=generator, dtype=torch.float64)
     noise = torch.randn((count, flow.size), generator=generator)
@@ -113,15 +116,6 @@ def _drawn(
     turns = frames[place].to(found)
     position, first, second = ((turns @ found[:, at : at + 3, None])[..., 0] for at in (0, 3, 6))
     return torch.cat([position + origins[place].to(found) / SCALE, first, second, found[:, 9:]], dim=1)
-
-
-def _places(
-    rows: Float[Tensor, "n 9"], count: int, spread: float, generator: torch.Generator
-) -> Int[Tensor, " k"]:
-    """Draw points of the object near the action point, most of them of the region that was asked for."""
-    near = torch.exp(-0.5 * rows[:, :3].square().sum(dim=1) / spread**2)
-    weight = rows[:, 6] * near * (_ELSEWHERE + rows[:, 8]) + 1e-12
-    return torch.multinomial(weight, count, replacement=True, generator=generator)
 
 
 @torch.no_grad()
