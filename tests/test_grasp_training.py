@@ -20,7 +20,7 @@ from point2act.cli.main import main as cli
 from point2act.core.errors import LearningError
 from point2act.core.geometry import transform
 from point2act.grasp_learning.examples import examples_of, held_out_families
-from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss
+from point2act.grasp_learning.objectives import EvaluatorLoss, FlowLoss, nearest_own
 from point2act.grasp_learning.ranking import Ranked, rank, roc_area
 from point2act.grasp_learning.shards import LabelledGrasps, Shard, Source, write_shard
 from point2act.grasp_learning.train_config import TrainConfig, Trained
@@ -351,6 +351,20 @@ def test_the_loss_of_the_true_velocity_is_zero_at_every_turn(augment):
     assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) < 1e-5
     flow.encode = lambda points: points[:, 0, [0, 1, 2, 4, 3, 5]]
     assert FlowLoss(examples, 0.0)(flow, torch.arange(12), generator, augment=augment) > 1e-2
+
+
+def test_a_grasp_is_seen_from_the_objects_point_nearest_to_the_middle_of_the_hand():
+    shards = [ball_shard(seed, grasps=3) for seed in range(2)]
+    examples = examples_of(shards, PANDA, frozenset(), max_points=60, seed=0)
+    shape = embodiment_of(ALLEGRO)
+    clouds = examples.clouds[examples.region]
+    clouds[:, ::2, 6] = 0.0
+    found = nearest_own(clouds, examples.poses, shape)
+    for place, cloud, T in zip(found, clouds, examples.poses, strict=True):
+        own = cloud[cloud[:, 6] > 0, :3]
+        middle = T[:3, :3] @ torch.tensor(shape.center) + T[:3, 3]
+        distances = [float((point - middle).norm()) for point in own]
+        torch.testing.assert_close(place, own[int(np.argmin(distances))])
 
 
 def test_the_evaluators_loss_does_not_change_when_all_is_moved_and_turned_about_the_vertical():

@@ -17,7 +17,7 @@ from point2act.core.errors import HandError
 from point2act.core.types import Head
 from point2act.grasping.hands.load import load_hand
 from point2act.grasping.hands.plan import plan_hand_grasps
-from point2act.grasping.hands.task import HandConfig
+from point2act.grasping.hands.task import HandConfig, chosen_head
 from point2act.grasping.learned.embodiment import embodiment_of
 from point2act.grasping.learned.networks import EvaluatorConfig, FlowConfig, GraspEvaluator, GraspFlow
 from point2act.grasping.learned.weights import file_name, write_network
@@ -98,6 +98,29 @@ def test_weights_ship_that_propose_and_judge_grasps_of_an_allegro_hand():
     sizes = {Path(str(one)).name: len(one.read_bytes()) for one in shipped}
     assert {"allegro_evaluator.safetensors", "allegro_flow.safetensors"} <= sizes.keys()
     assert sum(sizes.values()) < 8e6
+
+
+def test_one_proposal_that_passes_is_enough():
+    counts: list[tuple[int, int]] = []
+    found, _ = plan_hand_grasps(
+        volume_of(cylinder(0.03, 0.07, (0, 0, FLOOR + 0.07))),
+        region_at((0.0, 0.0, FLOOR + 0.09), (0.04, 0.04, 0.05)),
+        load_hand("allegro"),
+        config=replace(PROPOSED, head="learned", proposals=128, rounds=2, max_grasps=100),
+        progress=lambda *count: counts.append(count),
+    )
+    steps = HandConfig().refinement.iterations
+    assert found
+    assert counts == [(step, 2 * steps) for step in range(1, steps + 1)]
+
+
+def test_proposals_come_first_where_weights_ship():
+    config, allegro = HandConfig(), load_hand("allegro")
+    assert chosen_head(allegro, config) == "both"
+    assert chosen_head(load_hand("leap"), config) == "analytic"
+    # A hand of one's own of the same name.
+    assert chosen_head(replace(load_hand("leap"), name="allegro"), config) == "analytic"
+    assert chosen_head(allegro, replace(config, head="learned")) == "learned"
 
 
 @pytest.mark.parametrize("head", ["learned", "both"])
