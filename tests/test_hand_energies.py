@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from analytic_volumes import box, cylinder, region_at, sphere, volume_of
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
@@ -238,7 +238,7 @@ def test_the_least_value_around_a_point_bounds_the_interpolated_one():
         assert (grid.least_around(points) <= grid.distance_at(points)).all()
 
 
-@given(seed=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.01, 0.2, 0.9, 1.0]))
+@given(seed=st.integers(0, 10**6), share=st.sampled_from([0.01, 0.2, 0.9, 1.0]))
 @settings(max_examples=30, deadline=None)
 def test_cells_to_a_border_are_those_of_the_plain_transform(seed, share):
     rng = np.random.default_rng(seed)
@@ -247,8 +247,7 @@ def test_cells_to_a_border_are_those_of_the_plain_transform(seed, share):
         inside = np.zeros_like(occupied)
         inside[tuple(slice(*np.sort(rng.integers(0, side + 1, 2))) for side in occupied.shape)] = True
         occupied &= inside
-    if not occupied.any() or occupied.all():
-        return
+    assume(occupied.any() and not occupied.all())
     outside, inside = distance_transform_edt(~occupied), distance_transform_edt(occupied)
     expected = np.where(occupied, 0.5 - inside, outside - 0.5)
     np.testing.assert_allclose(_cells_to_border(occupied), expected)

@@ -73,8 +73,8 @@ class HandConfig:
     # On 19 of 55 tuning tables nothing was proven in two batches; a third one solved two, a fourth one none.
     # On 58 other tables a third one lifted more, but not by the part.
     rounds: int = 2
-    """Largest number of batches; another one follows while there are fewer than ``max_grasps``, or the best
-    of those that were executed did not hold the object by the part."""
+    """Largest number of batches; another one follows while there are fewer than ``max_grasps``, none for the
+    head ``learned``, or the best of those that were executed did not hold the object by the part."""
     # On twelve tuning tables where the first batch held by no part, 4 solved two more than 1.
     focus: float = 4.0
     """Factor on the weight of the region's energy in every second batch."""

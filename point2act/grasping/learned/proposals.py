@@ -28,7 +28,7 @@ _TOUCHES = 0.015
 
 def propose(
     cloud: LocalCloud,
-    places: Float[np.ndarray, " n"],
+    place_weights: Float[np.ndarray, " n"],
     flow: GraspFlow,
     model: HandModel,
     field: SceneField,
@@ -45,7 +45,7 @@ def propose(
 
     Args:
         cloud: The surface around the action point.
-        places: How often grasps are proposed for each point of the cloud; weights, not all zero.
+        place_weights: How often grasps are proposed for each point of the cloud; weights, not all zero.
         flow: The network, see ``load_flow``.
         model: The hand.
         field: Signed distances of the scene, on the device of the model.
@@ -62,7 +62,7 @@ def propose(
         raise LearningError(f"the flow is of another hand than {hand.name}: use the weights of this hand")
     if not len(cloud):
         raise LearningError("there are no points around the action point to grasp: ask nearer to the object")
-    vectors = _drawn(cloud, places, flow, count, generator, steps).to(like)
+    vectors = _drawn(cloud, place_weights, flow, count, generator, steps).to(like)
     slots = slot_choices(hand)
     empty = torch.zeros((count, len(slots)), device=like.device)
     rotation = rotation_of(vectors[:, 3:9])
@@ -84,7 +84,7 @@ def propose(
 @torch.no_grad()
 def _drawn(
     cloud: LocalCloud,
-    weights: Float[np.ndarray, " n"],
+    place_weights: Float[np.ndarray, " n"],
     flow: GraspFlow,
     count: int,
     generator: torch.Generator,
@@ -95,8 +95,8 @@ def _drawn(
     rows = torch.as_tensor(rows_of(cloud))
     # Each place on the object is seen from one of its two sides, and has a few grasps.
     places = -(-count // _GRASPS_OF_PLACE)
-    chosen = torch.multinomial(torch.as_tensor(weights), places, replacement=True, generator=generator)
-    origins = rows[chosen, :3]
+    likely = torch.as_tensor(place_weights)
+    origins = rows[torch.multinomial(likely, places, replacement=True, generator=generator), :3]
     halves = math.pi * torch.randint(2, (places,), generator=generator).to(rows)
     keys = torch.rand((1, len(cloud)), generator=generator, dtype=torch.float64)
     noise = torch.randn((count, flow.size), generator=generator)
